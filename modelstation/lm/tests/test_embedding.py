@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from modelstation.lm.embedding import batches_by_length, load_embedder
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return load_embedder()
+
+
+def test_vectors_have_length_one_and_keep_the_order_of_the_texts(embedder):
+    texts = ["Where is my parcel? " * 9, "hi", "The invoice is wrong and I want my money back."]
+    together = embedder.embed(texts)
+    alone = np.vstack([embedder.embed([text]) for text in texts])
+    assert together.shape == (3, 384)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    assert (np.sum(together * alone, axis=1) > 0.999).all()
+
+
+def test_a_question_is_nearer_to_its_paraphrase_than_to_another_question(embedder):
+    question, paraphrase, other = embedder.embed(
+        ["How do I reset my password?", "I forgot my login, help me", "Bake bread at 220 degrees"]
+    )
+    assert question @ paraphrase > question @ other + 0.2
+
+
+def test_the_vectors_are_those_of_sentence_transformers(embedder):
+    from sentence_transformers import SentenceTransformer
+
+    from modelstation.lm.embedding import weights_folder
+
+    texts = ["What is my balance?", "SELECT name FROM staff", "Ünïcode, 漢字 and 🙂", "x " * 900]
+    plain = SentenceTransformer(str(weights_folder()), device="cpu").encode(texts)
+    assert (np.sum(embedder.embed(texts) * plain, axis=1) > 0.998).all()
+
+
+def test_no_text_gives_no_vectors_and_odd_texts_still_give_one_each(embedder):
+    assert embedder.embed([]).shape == (0, 384)
+    odd = embedder.embed(["", "\ud83d half an emoji", "a" * 300_000, "\x00"])
+    assert np.isfinite(odd).all()
+    assert len(odd) == 4
+
+
+def test_progress_adds_up_to_the_number_of_texts(embedder):
+    done = []
+    embedder.embed([f"row {n} " * (n % 40) for n in range(300)], on_batch=done.append)
+    assert sum(done) == 300
+    assert len(done) > 1
+
+
+def test_batches_stay_under_the_token_budget_and_hold_every_row_once():
+    lengths = [5, 900, 3, 40, 40, 7, 2]
+    batches = list(batches_by_length(lengths, 100))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    assert all(
+        len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= 100 for batch in batches
+    )
