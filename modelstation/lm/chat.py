@@ -42,7 +42,8 @@ class ChatRenderer:
         self._tokenizer = tokenizer
         self._plain = _without_added_tokens(tokenizer)
         self._special_ids = _special_ids(tokenizer)
-        self._template = _environment().from_string(template)
+        self.template = template
+        self._compiled = _environment().from_string(template)
         self._named_tokens = named_tokens
         self.eos_token_id = self._special_ids[named_tokens["eos_token"]]
         self.pad_token_id = self._special_ids[
@@ -95,7 +96,7 @@ class ChatRenderer:
 
     def _fill(self, messages: list[Message], add_generation_prompt: bool) -> str:
         try:
-            return self._template.render(
+            return self._compiled.render(
                 messages=messages, add_generation_prompt=add_generation_prompt, **self._named_tokens
             )
         except TemplateError as error:
