@@ -1,0 +1,19 @@
+"""The doors to datasets and sources, shared by pages and API."""
+
+import uuid
+
+from django.shortcuts import get_object_or_404
+
+from accounts.models import Organization
+from distillation.models import DatasetVersion, SourceDataset
+
+
+def dataset_for(org: Organization, dataset_id: uuid.UUID | str) -> DatasetVersion:
+    found: DatasetVersion = get_object_or_404(
+        DatasetVersion.objects.select_related("model", "run"), org=org, id=dataset_id
+    )
+    return found
+
+
+def source_for(org: Organization, source_id: uuid.UUID | str) -> SourceDataset:
+    return get_object_or_404(SourceDataset.objects.visible_to(org), id=source_id)

@@ -1,0 +1,22 @@
+"""The doors to models and versions, shared by pages and API."""
+
+import uuid
+
+from django.shortcuts import get_object_or_404
+
+from accounts.models import Organization
+from models_app.models import CustomModel, ModelVersion
+
+
+def model_for(org: Organization, model_id: uuid.UUID | str) -> CustomModel:
+    found: CustomModel = get_object_or_404(
+        CustomModel.objects.select_related("base", "live_version", "created_by"), org=org, id=model_id
+    )
+    return found
+
+
+def version_for(org: Organization, version_id: uuid.UUID | str) -> ModelVersion:
+    found: ModelVersion = get_object_or_404(
+        ModelVersion.objects.select_related("model", "base"), org=org, id=version_id
+    )
+    return found

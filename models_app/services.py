@@ -1,0 +1,129 @@
+"""Deeds on models: create, delete, and the one place where a model's status changes."""
+
+import shutil
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.text import slugify
+
+from accounts.audit import record
+from accounts.models import Organization, User
+from models_app.drafts import ModelDraft
+from models_app.models import CustomModel, FoundationModel, ModelVersion
+from modelstation.core import jobs
+from modelstation.core.errors import UserFacingError
+from modelstation.core.models import Job
+
+Status = CustomModel.Status
+JOB_KINDS = ("distil", "train", "evaluate")
+
+
+def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) -> CustomModel:
+    """Make the model and enqueue its work in one transaction."""
+    base = FoundationModel.objects.filter(name=draft.base).first()
+    if base is None or not base.is_installed:
+        raise UserFacingError(f"The base model “{draft.base}” is not on this installation.", param="base")
+    with transaction.atomic():
+        model: CustomModel = CustomModel.objects.create(
+            org=org,
+            name=draft.name,
+            slug=_free_slug(org, draft.name),
+            base=base,
+            created_by=actor,
+            **draft.fields(),
+        )
+        record(org=org, actor=actor, action="model.create", target=model)
+        jobs.submit(kind="distil", org=org, subject_id=model.id)
+    return model
+
+
+def delete_model(*, actor: User, model: CustomModel) -> None:
+    """Delete the rows at once; files go after the commit. Work in progress is told to stop."""
+    folder = settings.ARTIFACTS_DIR / str(model.id)
+    with transaction.atomic():
+        cancel_build(actor=actor, model=model)
+        record(org=model.org, actor=actor, action="model.delete", target=model)
+        Job.objects.filter(subject_id=model.id).delete()
+        model.delete()
+        transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def cancel_build(*, actor: User, model: CustomModel) -> bool:
+    """Stop the model's live job. False when nothing was running."""
+    with transaction.atomic():
+        live = list(live_jobs(model))
+        for job in live:
+            jobs.request_cancel(job)
+        if live:
+            record(org=model.org, actor=actor, action="model.cancel", target=model)
+    return bool(live)
+
+
+def rebuild(*, actor: User, model: CustomModel) -> None:
+    """Go again from the requirement: a new dataset, a new version."""
+    with transaction.atomic():
+        model = CustomModel.objects.select_for_update().get(id=model.id)
+        if model.is_live_work:
+            raise UserFacingError("This model is being built already.", code="already_building")
+        _set_status(model, Status.PENDING)
+        record(org=model.org, actor=actor, action="model.rebuild", target=model)
+        jobs.submit(kind="distil", org=model.org, subject_id=model.id)
+
+
+def live_jobs(model: CustomModel) -> Any:
+    return Job.objects.filter(subject_id=model.id, state__in=Job.LIVE_STATES)
+
+
+def edit_system_prompt(*, actor: User, model: CustomModel, system_prompt: str) -> None:
+    """The next dataset, training and serving use it; versions keep the prompt they were trained with."""
+    with transaction.atomic():
+        model.system_prompt = system_prompt.strip()
+        model.save(update_fields=["system_prompt", "updated_at"])
+        record(org=model.org, actor=actor, action="model.edit_system_prompt", target=model)
+
+
+def publish_version(*, actor: User | None, version: ModelVersion) -> None:
+    with transaction.atomic():
+        CustomModel.objects.filter(id=version.model_id).update(live_version=version)
+        record(org=version.org, actor=actor, action="version.publish", target=version)
+
+
+def begin_stage(model_id: uuid.UUID, status: CustomModel.Status) -> None:
+    CustomModel.objects.filter(id=model_id).update(status=status, status_reason="")
+
+
+def finish_evaluation(*, version: ModelVersion, scores: dict[str, Any], passed: bool, reason: str) -> None:
+    """Ready and live, or failed with the criterion that it missed. A model that failed is never published."""
+    version.scores = scores
+    version.state = ModelVersion.State.READY if passed else ModelVersion.State.DRAFT
+    version.save(update_fields=["scores", "state"])
+    model = version.model
+    _set_status(model, Status.READY if passed else Status.FAILED, reason)
+    if passed:
+        publish_version(actor=None, version=version)
+
+
+def settle_ended_job(job: Job) -> None:
+    """Called in the transaction that ends a job without success: its model ends with it."""
+    if job.kind not in JOB_KINDS:
+        return
+    model = CustomModel.objects.filter(id=job.subject_id).first()
+    if model is not None:
+        status = Status.CANCELLED if job.state == Job.State.CANCELLED else Status.FAILED
+        _set_status(model, status, job.error_text)
+
+
+def _set_status(model: CustomModel, status: CustomModel.Status, reason: str = "") -> None:
+    model.status = status
+    model.status_reason = reason
+    model.save(update_fields=["status", "status_reason", "updated_at"])
+
+
+def _free_slug(org: Organization, name: str) -> str:
+    wanted = slugify(name)[:70] or "model"
+    taken = set(CustomModel.objects.filter(org=org, slug__startswith=wanted).values_list("slug", flat=True))
+    if wanted not in taken:
+        return wanted
+    return next(f"{wanted}-{n}" for n in range(2, len(taken) + 3) if f"{wanted}-{n}" not in taken)

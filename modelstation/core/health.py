@@ -1,0 +1,47 @@
+"""What the operator and the pages must know before a user waits in vain: workers, model server, disk."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from modelstation.core.models import QueueHealth
+from modelstation.core.queue import QUEUES
+
+WORKER_SILENT_AFTER = timedelta(seconds=150)  # canaries run every minute, and a worker may be between two of them
+FREE_DISK_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Problem:
+    code: str
+    message: str
+
+
+def problems() -> list[Problem]:
+    return [*_silent_queues(), *_full_disk()]
+
+
+def _silent_queues() -> list[Problem]:
+    alive_since = timezone.now() - WORKER_SILENT_AFTER
+    alive = set(QueueHealth.objects.filter(seen_at__gt=alive_since).values_list("queue", flat=True))
+    return [
+        Problem(
+            f"no_worker_{queue}",
+            f"No worker is running for the “{queue}” queue: its work waits. Start one with “make up”, "
+            f"or with Q_CLUSTER_NAME={queue} python manage.py qcluster.",
+        )
+        for queue in QUEUES
+        if queue not in alive
+    ]
+
+
+def _full_disk() -> list[Problem]:
+    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.VAR_DIR).free
+    if free >= FREE_DISK_BYTES:
+        return []
+    text = f"Only {free >> 20} MB of disk are free; a run needs {FREE_DISK_BYTES >> 20} MB. Free some, then try again."
+    return [Problem("disk_full", text)]

@@ -1,0 +1,23 @@
+"""A UserFacingError that no view caught becomes a page that says it, never a 500."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from modelstation.core.errors import UserFacingError
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+class UserFacingErrorMiddleware:
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, UserFacingError):
+            return None
+        return render(request, "error.html", {"error": error}, status=400)

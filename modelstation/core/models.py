@@ -1,0 +1,108 @@
+"""The Job row: one table for all background work, and the only truth about it. Queue messages are mere hints."""
+
+from django.db import models
+from django.utils import timezone
+
+from modelstation.core.tenancy import OrgOwned
+
+
+class Job(OrgOwned):
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    LIVE_STATES = (State.QUEUED, State.RUNNING)
+
+    kind = models.CharField(max_length=20)
+    queue = models.CharField(max_length=20)
+    # The row the work is about (a CustomModel, an ImportRun). No foreign key: the ground floor knows no app.
+    subject_id = models.UUIDField(db_index=True)
+    state = models.CharField(max_length=20, choices=State.choices, default=State.QUEUED)
+    stage = models.CharField(max_length=40, blank=True)
+    progress = models.JSONField(default=dict, blank=True)  # step, total_steps, loss, tokens_per_second, eta_seconds …
+    priority = models.SmallIntegerField(default=0)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    crash_count = models.PositiveSmallIntegerField(default=0)
+    lease_token = models.UUIDField(null=True, blank=True, editable=False)
+    lease_owner = models.CharField(max_length=120, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    error_code = models.CharField(max_length=60, blank=True)
+    error_text = models.TextField(blank=True)
+    hinted_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["queue", "state", "-priority", "created_at"])]
+        constraints = [
+            models.CheckConstraint(
+                name="running_has_a_lease",
+                condition=models.Q(state="running", lease_token__isnull=False)
+                | (~models.Q(state="running") & models.Q(lease_token__isnull=True)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id} ({self.state})"
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in self.LIVE_STATES
+
+    @property
+    def percent(self) -> int:
+        total = self.progress.get("total_steps") or 0
+        return min(100, round(100 * self.progress.get("step", 0) / total)) if total else 0
+
+    @property
+    def seconds(self) -> float:
+        if not self.started_at:
+            return 0.0
+        return float(((self.finished_at or timezone.now()) - self.started_at).total_seconds())
+
+
+class JobEvent(models.Model):
+    """Append-only story of a job: what the page, the API and the terminal tell."""
+
+    class Kind(models.TextChoices):
+        STATE = "state"
+        STAGE = "stage"
+        LOG = "log"
+        ERROR = "error"
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(auto_now_add=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    message = models.TextField()
+    # For operators only: a traceback never reaches a tenant's page.
+    operator_detail = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["job", "id"])]
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class QueueHealth(models.Model):
+    """When a worker of each queue was last seen alive: working on a job, or answering the canary."""
+
+    queue = models.CharField(max_length=20, primary_key=True)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "queue health"
+
+    def __str__(self) -> str:
+        return f"{self.queue}: {self.seen_at:%H:%M:%S}"
+
+    @classmethod
+    def seen(cls, queue: str) -> None:
+        cls.objects.update_or_create(queue=queue, defaults={"seen_at": timezone.now()})

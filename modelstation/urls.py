@@ -1,0 +1,33 @@
+"""The roof: mounts every app. Pages of an organisation live under /o/<org>/, its programs use /api/v1/ and /v1/."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from modelstation import pages
+
+api = [
+    path("", include("models_app.api.urls")),
+    path("", include("distillation.api.urls")),
+    path("", include("training.api.urls")),
+    path("", include("accounts.api.urls")),
+]
+
+urlpatterns = [
+    path("", pages.home, name="home"),
+    path("health/", pages.health, name="health"),
+    path("o/<slug:org>/", pages.dashboard, name="dashboard"),
+    path("o/<slug:org>/models/<uuid:model_id>/", pages.model_overview, name="model"),
+    path("o/<slug:org>/models/<uuid:model_id>/stages/", pages.model_stages, name="model_stages"),
+    path("o/<slug:org>/", include("accounts.urls")),
+    path("o/<slug:org>/", include("models_app.urls")),
+    path("o/<slug:org>/", include("distillation.urls")),
+    path("o/<slug:org>/", include("training.urls")),
+    path("accounts/", include("allauth.urls")),
+    path("auth/", include("accounts.api.auth_urls")),
+    path("api/v1/", include(api)),
+    path("api/schema/", SpectacularAPIView.as_view(), name="api_schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api_schema"), name="api_docs"),
+    path("v1/", include("models_app.api.openai_urls")),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,88 @@
+"""CRAFT: training runs and their curves, evaluations and their scores."""
+
+from django.db import models
+
+from distillation.models import DatasetVersion
+from models_app.models import CustomModel, ModelVersion
+from modelstation.core.models import Job
+from modelstation.core.tenancy import OrgOwned
+
+
+class TrainingRun(OrgOwned):
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="training_run")
+    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="training_runs")
+    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="training_runs")
+    version = models.OneToOneField(
+        ModelVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="training_run"
+    )
+    asked_config = models.JSONField(default=dict)
+    resolved_config = models.JSONField(default=dict)
+    facts = models.JSONField(default=dict)  # steps, tokens, losses, seconds, device: what the child reported at its end
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"training of {self.model}"
+
+
+class MetricPoint(models.Model):
+    """One point of a run's curves."""
+
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="points")
+    step = models.PositiveIntegerField()
+    loss = models.FloatField(null=True)
+    valid_loss = models.FloatField(null=True)
+    learning_rate = models.FloatField(null=True)
+    tokens_per_second = models.FloatField(null=True)
+
+    class Meta:
+        ordering = ["step", "id"]
+        indexes = [models.Index(fields=["run", "step"])]
+
+    def __str__(self) -> str:
+        return f"step {self.step}"
+
+
+class EvaluationRun(OrgOwned):
+    class Verdict(models.TextChoices):
+        PASS = "pass"
+        INCONCLUSIVE = "inconclusive"
+        FAIL = "fail"
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="evaluation_run")
+    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="evaluation_runs")
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluation_runs")
+    metric = models.CharField(max_length=40)
+    test_count = models.PositiveIntegerField(default=0)
+    test_origin = models.CharField(max_length=20, default="split")  # "split": frozen test split; "user": the user's rows
+    verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
+    criteria = models.JSONField(default=list)  # [{"sentence", "passed", …}]
+    folder = models.CharField(max_length=300, blank=True)  # report.json, rows.jsonl, under settings.ARTIFACTS_DIR
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"evaluation of {self.version}"
+
+
+class EvaluationScore(models.Model):
+    class Subject(models.TextChoices):
+        BASE = "base"
+        TUNED = "tuned"
+        BASELINE = "baseline"
+
+    run = models.ForeignKey(EvaluationRun, on_delete=models.CASCADE, related_name="scores")
+    subject = models.CharField(max_length=10, choices=Subject.choices)
+    metric = models.CharField(max_length=40)
+    score = models.FloatField()
+    low = models.FloatField(null=True)  # 95 % bootstrap interval
+    high = models.FloatField(null=True)
+
+    class Meta:
+        ordering = ["run", "subject"]
+        constraints = [models.UniqueConstraint(fields=["run", "subject", "metric"], name="one_score_per_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.metric} {self.score:.3f}"

@@ -1,0 +1,171 @@
+"""What a training run may be asked for, what it gets by default, and what is refused before weights are loaded.
+
+    python -m pytest training/tests/test_recipe.py -k config
+
+Defaults follow "LoRA without regret": a learning rate about ten times that of full tuning, small batches, few epochs
+but enough steps. A field left at None is filled in by `resolve` from the facts of this run.
+"""
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+DTYPES = ("auto", "bfloat16", "float32")
+DEVICES = ("auto", "cpu", "cuda")
+
+MIN_STEPS = 120
+FEW_STEPS = 100
+MAX_ROWS_PER_BATCH = 32
+SMALLEST_BATCH_TOKENS = 128
+BATCH_TOKENS = {"cpu": 1024, "cuda": 8192}
+EVALS_PER_RUN = 6
+# (parameters, learning rate): measured marks, interpolated on logarithmic scales between them
+LEARNING_RATES = ((135e6, 1.3e-3), (360e6, 8.9e-4), (600e6, 5.3e-4), (1.7e9, 3e-4))
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One LoRA run. Lengths and batches are in tokens, ratios are shares of all steps or of the peak rate."""
+
+    seed: int = 0
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    learning_rate: float | None = None
+    epochs: float | None = None
+    max_steps: int | None = None
+    tokens_per_batch: int | None = None
+    max_seq_len: int = 1024
+    warmup_ratio: float = 0.05
+    final_lr_ratio: float = 0.1
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    eval_every: int | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _require_types(self)
+        _require(0 <= self.seed < 2**32, "seed must be between 0 and 4294967295.")
+        _require(1 <= self.lora_rank <= 256, "lora_rank must be between 1 and 256.")
+        _require(1 <= self.lora_alpha <= 1024, "lora_alpha must be between 1 and 1024.")
+        _require(_in(self.learning_rate, 1e-7, 0.1), "learning_rate must be between 1e-7 and 0.1.")
+        _require(_in(self.epochs, 0.01, 100), "epochs must be between 0.01 and 100.")
+        _require(_in(self.max_steps, 1, 1_000_000), "max_steps must be between 1 and 1000000.")
+        _require(_in(self.tokens_per_batch, 16, 1 << 20), "tokens_per_batch must be between 16 and 1048576.")
+        _require(16 <= self.max_seq_len <= 1 << 17, "max_seq_len must be between 16 and 131072.")
+        _require(0 <= self.warmup_ratio <= 0.5, "warmup_ratio must be between 0 and 0.5.")
+        _require(0 <= self.final_lr_ratio <= 1, "final_lr_ratio must be between 0 and 1.")
+        _require(0 <= self.weight_decay <= 1, "weight_decay must be between 0 and 1.")
+        _require(0 < self.max_grad_norm <= 1000, "max_grad_norm must be above 0 and at most 1000.")
+        _require(_in(self.eval_every, 0, 1_000_000), "eval_every must be between 0 (never) and 1000000.")
+        _require(self.dtype in DTYPES, f"dtype must be one of: {', '.join(DTYPES)}.")
+        _require(self.device in DEVICES, f"device must be one of: {', '.join(DEVICES)}.")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known before a weight is loaded: the rows in tokens, the base's size and window, the machine."""
+
+    rows: int
+    tokens: int
+    longest_row: int
+    parameters: int
+    context: int
+    has_cuda: bool
+    has_bf16: bool
+
+
+def config_from(values: dict[str, Any]) -> TrainingConfig:
+    """A config from JSON; ValueError names the field that is unknown or out of bounds."""
+    known = {field.name for field in fields(TrainingConfig)}
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"Unknown training setting {unknown[0]!r}. Known are: {', '.join(sorted(known))}.")
+    return TrainingConfig(**values)
+
+
+def resolve(config: TrainingConfig, facts: RunFacts) -> TrainingConfig:
+    """The same config with every None and "auto" replaced. ValueError for what this run cannot do."""
+    _refuse_impossible(config, facts)
+    device = _device(config, facts)
+    epochs = config.epochs or default_epochs(facts.rows)
+    budget = config.tokens_per_batch or default_batch_tokens(facts, epochs, device)
+    steps = config.max_steps or max(1, round(epochs * facts.tokens / budget))
+    return replace(
+        config,
+        device=device,
+        dtype=_dtype(config, facts, device),
+        epochs=epochs,
+        tokens_per_batch=budget,
+        learning_rate=config.learning_rate or default_learning_rate(facts.parameters, steps),
+        eval_every=max(10, steps // EVALS_PER_RUN) if config.eval_every is None else config.eval_every,
+    )
+
+
+def default_epochs(rows: int) -> float:
+    """Three passes; more over a handful of rows, fewer over a great many."""
+    few, many = min(25.0, 100 / rows), max(1.0, 25_000 / rows)
+    return few if few > 3 else min(3.0, many)
+
+
+def default_batch_tokens(facts: RunFacts, epochs: float, device: str) -> int:
+    """The device's full budget, less where a small set would otherwise see fewer than MIN_STEPS updates."""
+    wanted = int(epochs * facts.tokens / MIN_STEPS)
+    return max(facts.longest_row, SMALLEST_BATCH_TOKENS, min(BATCH_TOKENS[device], wanted))
+
+
+def default_learning_rate(parameters: int, steps: int) -> float:
+    sizes, rates = zip(*LEARNING_RATES, strict=True)
+    rate = math.exp(np.interp(math.log(parameters), np.log(sizes), np.log(rates)))
+    return float(f"{rate * (1.5 if steps < FEW_STEPS else 1.0):.3g}")
+
+
+def _refuse_impossible(config: TrainingConfig, facts: RunFacts) -> None:
+    _require(
+        config.max_seq_len <= facts.context,
+        f"max_seq_len {config.max_seq_len} is more than the {facts.context} tokens that the base model can read.",
+    )
+    _require(
+        config.tokens_per_batch is None or config.tokens_per_batch >= facts.longest_row,
+        f"tokens_per_batch {config.tokens_per_batch} is less than the longest row ({facts.longest_row} tokens): "
+        "raise it or lower max_seq_len.",
+    )
+    _require(config.device != "cuda" or facts.has_cuda, "device is cuda, but this machine has no CUDA GPU.")
+    _require(
+        config.dtype != "bfloat16" or facts.has_bf16,
+        "dtype is bfloat16, but this machine has no bfloat16 arithmetic: use float32 or auto.",
+    )
+
+
+def _device(config: TrainingConfig, facts: RunFacts) -> str:
+    if config.device != "auto":
+        return config.device
+    return "cuda" if facts.has_cuda else "cpu"
+
+
+def _dtype(config: TrainingConfig, facts: RunFacts, device: str) -> str:
+    if config.dtype != "auto":
+        return config.dtype
+    return "bfloat16" if facts.has_bf16 else "float32"
+
+
+def _require(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise ValueError(sentence)
+
+
+def _require_types(config: TrainingConfig) -> None:
+    """Values come out of JSON and forms, so a dataclass' annotations alone promise nothing."""
+    for field in fields(config):
+        value, kind = getattr(config, field.name), str(field.type)
+        if value is None and "None" in kind:
+            continue
+        wanted = (str,) if "str" in kind else (int, float) if "float" in kind else (int,)
+        usable = isinstance(value, wanted) and not isinstance(value, bool)
+        word = {"str": "a text", "int": "a whole number"}.get(wanted[0].__name__ if len(wanted) == 1 else "", "a number")
+        _require(usable and value == value, f"{field.name} must be {word}.")
+
+
+def _in(value: float | None, low: float, high: float) -> bool:
+    return value is None or low <= value <= high
