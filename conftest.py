@@ -1,0 +1,168 @@
+"""What every test stands on: a Postgres of its own under var/test, no network, and alice, bob and charlie."""
+
+import fcntl
+import itertools
+import os
+import socket
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from modelstation import testing
+
+VAR = testing.REPOSITORY / "var"
+LOCKS: list[IO[str]] = []  # open for as long as the process lives
+
+
+def _free_folder() -> Path:
+    """var/test, or var/test-1 … when another run of the tests is using it."""
+    VAR.mkdir(exist_ok=True)
+    for number in itertools.count():
+        folder = VAR / (f"test-{number}" if number else "test")
+        lock = folder.with_suffix(".lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        LOCKS.append(lock)
+        return folder
+    raise AssertionError("unreachable")
+
+
+# Settings read these when they load, which is after this file. Workers of xdist inherit the folder of their run.
+os.environ["MODELSTATION_VAR"] = os.environ.get("MODELSTATION_TEST_VAR") or str(_free_folder())
+os.environ["MODELSTATION_TEST_VAR"] = os.environ["MODELSTATION_VAR"]
+os.environ["DJANGO_SETTINGS_MODULE"] = "modelstation.settings"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_configure():
+    """Django is set up here rather than by pytest-django's ini option, which would load settings too early."""
+    import django
+    from django.conf import settings
+
+    django.setup()
+    if str(settings.VAR_DIR) != os.environ["MODELSTATION_VAR"]:
+        raise pytest.UsageError(
+            "Settings were loaded before the tests' own folder was chosen: unset DJANGO_SETTINGS_MODULE."
+        )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_settings():
+    from django.test import override_settings
+
+    quick = override_settings(
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+        CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
+        STORAGES={
+            "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+            "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+        },
+    )
+    with quick:
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_network():
+    """Tests talk to this machine only; a connection to anywhere else fails at once."""
+    real_connect = socket.socket.connect
+
+    def connect(self, address):
+        host = address[0] if isinstance(address, tuple) else "localhost"
+        if host not in ("localhost", "::1") and not str(host).startswith("127."):
+            raise ConnectionRefusedError(f"Tests have no network: somebody asked for {host}.")
+        return real_connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cache():
+    """Rate limits and caches of one test are nothing to the next."""
+    from django.core.cache import cache
+
+    cache.clear()
+
+
+@pytest.fixture
+def artifacts_dir(settings, tmp_path):
+    settings.ARTIFACTS_DIR = tmp_path / "artifacts"
+    return settings.ARTIFACTS_DIR
+
+
+@pytest.fixture
+def alice(db):
+    return testing.make_user("alice@example.org")
+
+
+@pytest.fixture
+def bob(db):
+    return testing.make_user("bob@example.org")
+
+
+@pytest.fixture
+def charlie(db):
+    """A stranger to alice and bob, with an organisation of his own."""
+    user = testing.make_user("charlie@example.org")
+    testing.make_org("Elsewhere", owner=user)
+    return user
+
+
+@pytest.fixture
+def org(alice, bob):
+    """Acme: alice owns it, bob is a member."""
+    org = testing.make_org("Acme", owner=alice)
+    testing.join(org, bob)
+    return org
+
+
+def _logged_in(user):
+    from django.test import Client
+
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def as_alice(alice):
+    return _logged_in(alice)
+
+
+@pytest.fixture
+def as_bob(bob):
+    return _logged_in(bob)
+
+
+@pytest.fixture
+def as_charlie(charlie):
+    return _logged_in(charlie)
+
+
+@pytest.fixture
+def api_for(org):
+    """`api_for(user)`: an API client with a token of that user; of Acme unless another org is named."""
+    from rest_framework.test import APIClient
+
+    from accounts.services import create_token
+
+    def make(user, org=org):
+        _, secret = create_token(actor=user, org=org, name="test")
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+        return client
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory):
+    from modelstation.lm.testing import make_tiny_llama
+
+    return make_tiny_llama(tmp_path_factory.mktemp("tiny") / "llama")
