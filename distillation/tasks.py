@@ -1,0 +1,8 @@
+"""Tasks of the distil queue: one id in, the rest is in the job."""
+
+from distillation import runner
+from modelstation.core import jobs
+
+
+def run_distillation(job_id: str) -> None:
+    jobs.run_job(job_id, runner.distil)

@@ -1,0 +1,118 @@
+"""Put an installation in order: schema, weights, catalogue, starter corpus, schedules, demo organisation.
+
+Every step looks first and does nothing where nothing is missing, so that running them again is quick and safe.
+"""
+
+import secrets
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django_q.models import Schedule
+
+from accounts.models import Organization, User
+from accounts.services import create_organization, create_token
+from distillation.models import SourceDataset
+from models_app.drafts import ModelDraft
+from models_app.models import CustomModel, FoundationModel
+from models_app.services import create_model
+from modelstation.core.queue import QUEUES
+from modelstation.lm.catalog import BASES
+from modelstation.lm.loading import ensure_offline_weights
+
+DEMO_EMAIL = "demo@modelstation.local"
+DEMO_ORG = "Demo"
+DEMO_TOKEN_FILE = "demo-token.txt"
+DEMO_PASSWORD_FILE = "demo-password.txt"
+
+
+def prepare_schema() -> None:
+    call_command("migrate", verbosity=0)
+    call_command("createcachetable", verbosity=0)
+
+
+def prepare_weights() -> None:
+    ensure_offline_weights(settings.MODELS_DIR)
+
+
+def prepare_bases() -> None:
+    """Weights that need no network, and one FoundationModel row per base of the catalogue."""
+    prepare_weights()
+    for base in BASES.values():
+        FoundationModel.objects.update_or_create(
+            name=base.name,
+            defaults={
+                "hub_id": base.hub_id,
+                "revision": base.revision,
+                "license": base.license,
+                "parameters": base.parameters,
+                "context": base.context,
+                "is_installed": (settings.MODELS_DIR / base.name / "config.json").is_file(),
+            },
+        )
+
+
+def prepare_schedules() -> None:
+    for queue in QUEUES:
+        Schedule.objects.get_or_create(
+            name=f"canary {queue}",
+            defaults={
+                "func": "modelstation.core.tasks.canary",
+                "args": f"'{queue}'",
+                "schedule_type": Schedule.MINUTES,
+                "minutes": 1,
+                "cluster": queue,
+            },
+        )
+    reaper = {
+        "func": "modelstation.core.tasks.reap",
+        "schedule_type": Schedule.MINUTES,
+        "minutes": 1,
+        "cluster": "default",
+    }
+    Schedule.objects.get_or_create(name="reaper", defaults=reaper)
+
+
+def prepare_starter_corpus() -> None:
+    if not SourceDataset.objects.ready().filter(org=None, name__startswith="starter").exists():
+        call_command("seed", "starter")
+
+
+def prepare_demo() -> Organization:
+    """The demo user, who is an operator too, and their organisation. Secrets are made here, never shipped."""
+    user = User.objects.filter(email=DEMO_EMAIL).first()
+    if user is None:
+        password = secret_in(DEMO_PASSWORD_FILE, secrets.token_urlsafe(9))
+        user = User.objects.create_superuser(DEMO_EMAIL, password)
+    org = Organization.objects.filter(memberships__user=user).first()
+    if org is None:
+        org = create_organization(actor=user, name=DEMO_ORG)
+        _, secret = create_token(actor=user, org=org, name="demo")
+        secret_in(DEMO_TOKEN_FILE, secret)
+    return org
+
+
+def secret_in(name: str, new: str) -> str:
+    """The secret kept in a file that only its owner reads; `new` is written when there is none."""
+    path = Path(settings.VAR_DIR) / name
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(new)
+    return path.read_text()
+
+
+def demo_model(org: Organization) -> CustomModel:
+    """The demo's model; made, with its work enqueued, on the first call."""
+    model = CustomModel.objects.filter(org=org, slug=slug_of_demo()).first()
+    return model or create_model(actor=User.objects.get(email=DEMO_EMAIL), org=org, draft=demo_draft())
+
+
+def slug_of_demo() -> str:
+    return "support-router"
+
+
+def demo_draft() -> ModelDraft:
+    return ModelDraft(
+        name="Support router",
+        requirement="placeholder",
+    )

@@ -1,0 +1,37 @@
+"""`manage.py setup`: bring an installation to a state in which everything works. Quick when it already does."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from rich.console import Console
+
+from modelstation import installation
+
+STEPS: dict[str, Callable[[], object]] = {
+    "Database schema": installation.prepare_schema,
+    "Base models": installation.prepare_bases,
+    "Schedules": installation.prepare_schedules,
+    "Starter corpus": installation.prepare_starter_corpus,
+    "Demo organisation": installation.prepare_demo,
+}
+
+
+def prepare(console: Console) -> None:
+    for name, step in STEPS.items():
+        console.print(f"[bold]{name}[/bold] …")
+        step()
+
+
+class Command(BaseCommand):
+    help = __doc__
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--weights-only", action="store_true", help="only put the offline weights in place")
+
+    def handle(self, *args: Any, weights_only: bool = False, **options: Any) -> None:
+        if weights_only:
+            installation.prepare_weights()
+        else:
+            prepare(Console())

@@ -1,0 +1,93 @@
+"""`manage.py up`: set up what is missing, start every process of the Procfile, and run the demo's main job once.
+
+Ctrl-C stops everything that was started here, the embedded database too.
+"""
+
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+from honcho.environ import parse_procfile
+from honcho.manager import Manager
+from rich.console import Console
+from rich.panel import Panel
+
+from modelstation import installation
+from modelstation.core.database import stop
+from modelstation.management.commands.setup import prepare
+
+# It prints the demo's progress, then stays: honcho ends all processes as soon as one ends.
+DEMO_PROCESS = "python manage.py demo; exec sleep infinity"
+
+
+class Command(BaseCommand):
+    help = __doc__
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        console = Console()
+        try:
+            prepare(console)
+            environment = _environment()
+            console.print(_welcome(environment))
+            returncode = _run(environment)
+        finally:
+            connections.close_all()
+            if "DATABASE_URL" not in os.environ:
+                stop(settings.VAR_DIR / "postgres")
+        sys.exit(0 if returncode in (0, 130, 143) else returncode)
+
+
+def _environment() -> dict[str, str]:
+    """What the processes of the Procfile share. The model server's key lives as long as they do."""
+    ports = {"PORT": os.environ.get("PORT", "8000"), "MODEL_SERVER_PORT": os.environ.get("MODEL_SERVER_PORT", "8711")}
+    for name, port in ports.items():
+        _refuse_taken(name, port)
+    return {
+        **os.environ,
+        **ports,
+        "HOST": os.environ.get("HOST", "127.0.0.1"),
+        "MODEL_SERVER_URL": f"http://127.0.0.1:{ports['MODEL_SERVER_PORT']}",
+        "MODEL_SERVER_KEY": os.environ.get("MODEL_SERVER_KEY") or secrets.token_urlsafe(32),
+        "MODELSTATION_VAR": str(settings.VAR_DIR),
+        "MODELSTATION_MODELS_DIR": str(settings.MODELS_DIR),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _refuse_taken(name: str, port: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(port)))
+        except OSError as error:
+            raise CommandError(f"Port {port} is taken. Free it, or choose another: make up {name}=…") from error
+
+
+def _welcome(environment: dict[str, str]) -> Panel:
+    password = (settings.VAR_DIR / installation.DEMO_PASSWORD_FILE).read_text()
+    token = (settings.VAR_DIR / installation.DEMO_TOKEN_FILE).read_text()
+    lines = [
+        f"Web        http://{environment['HOST']}:{environment['PORT']}/",
+        f"Log in     {installation.DEMO_EMAIL}  {password}",
+        f"API token  {token}",
+        "Stop with Ctrl-C. The demo's main job runs below, and live on its page.",
+    ]
+    return Panel("\n".join(lines), title="ModelStation", expand=False)
+
+
+def _run(environment: dict[str, str]) -> int:
+    manager = Manager()
+    for name, command in parse_procfile((settings.BASE_DIR / "Procfile").read_text()).processes.items():
+        manager.add_process(name, command, env=environment, cwd=str(settings.BASE_DIR))
+    manager.add_process("demo", DEMO_PROCESS, env=environment, cwd=str(settings.BASE_DIR))
+    connections.close_all()
+    manager.loop()
+    return int(manager.returncode or 0)

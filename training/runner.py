@@ -1,0 +1,171 @@
+"""The bridge between rows and the Django-free work of training and evaluation, which runs in a child process.
+
+Each function reads rows, writes a spec, supervises the child, and returns the closure that publishes its result.
+Files are written under the job's attempt, so that a worker that lost its lease never overwrites the winner.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from distillation.models import DatasetVersion
+from models_app import services as model_services
+from models_app.models import CustomModel, ModelVersion
+from models_app.serving_paths import base_paths, engine_paths
+from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs import Publish
+from modelstation.core.lease import Lease
+from modelstation.core.models import Job
+from modelstation.core.supervisor import run_child
+from training import services
+from training.models import EvaluationRun, MetricPoint, TrainingRun
+
+METRIC_OF_TASK = {
+    "classify": "exact_match",
+    "extract_json": "json_equal",
+    "sql": "exact_match",
+    "number": "final_number_match",
+}
+DEFAULT_METRIC = "rougeL_f1"
+STAGE_NAMES = {
+    "load": "Loading the base model",
+    "train": "Training",
+    "merge": "Merging the adapter into the base",
+    "export": "Writing the artifacts",
+    "generate_base": "The base model answers the held-out rows",
+    "generate_tuned": "The tuned model answers the held-out rows",
+}
+
+
+def train(job: Job, lease: Lease) -> Publish:
+    model = CustomModel.objects.select_related("base").get(id=job.subject_id)
+    dataset = _newest_dataset(model)
+    run, _ = TrainingRun.objects.get_or_create(
+        job=job,
+        defaults={
+            "org": model.org,
+            "model": model,
+            "dataset_version": dataset,
+            "asked_config": model.training_config,
+        },
+    )
+    model_services.begin_stage(model.id, CustomModel.Status.TRAINING)
+    folder = f"{model.id}/versions/{job.id}-{job.attempt}"
+    spec = {
+        "dataset": str(settings.ARTIFACTS_DIR / dataset.folder),
+        "base_folder": str(settings.MODELS_DIR / model.base_id),
+        "base_name": model.base_id,
+        "out_dir": str(settings.ARTIFACTS_DIR / folder),
+        "config": run.asked_config,
+    }
+    result = run_child("training.trainer", _write_spec(job, spec), lease=lease, on_event=_teller(lease, run))
+    return lambda: services.finish_training(run=run, folder=folder, result=result)
+
+
+def evaluate(job: Job, lease: Lease) -> Publish:
+    model = CustomModel.objects.select_related("base").get(id=job.subject_id)
+    dataset = _newest_dataset(model)
+    version = model.versions.select_related("base", "model").first()
+    if version is None:
+        raise UserFacingError("There is no trained version to evaluate.", code="no_version")
+    run, _ = EvaluationRun.objects.get_or_create(
+        job=job,
+        defaults={
+            "org": model.org,
+            "model": model,
+            "version": version,
+            "metric": metric_of(model, dataset),
+            "test_origin": "user" if model.test_rows else "split",
+        },
+    )
+    model_services.begin_stage(model.id, CustomModel.Status.EVALUATING)
+    folder = f"{model.id}/evaluations/{job.id}-{job.attempt}"
+    spec = _evaluation_spec(job, run, version, dataset) | {"out_dir": str(settings.ARTIFACTS_DIR / folder)}
+    result = run_child("training.evaluator", _write_spec(job, spec), lease=lease, on_event=_teller(lease))
+    return lambda: services.finish_evaluation(run=run, folder=folder, result=result)
+
+
+def metric_of(model: CustomModel, dataset: DatasetVersion) -> str:
+    """The metric the user named, else the one that fits the kind of task that was understood."""
+    return model.metric or METRIC_OF_TASK.get(dataset.run.intent.get("task_kind", ""), DEFAULT_METRIC)
+
+
+def _newest_dataset(model: CustomModel) -> DatasetVersion:
+    dataset = model.dataset_versions.select_related("run").first()
+    if dataset is None:
+        raise UserFacingError("This model has no dataset yet.", code="no_dataset", hint="Build it again.")
+    return dataset
+
+
+def _evaluation_spec(
+    job: Job, run: EvaluationRun, version: ModelVersion, dataset: DatasetVersion
+) -> dict[str, Any]:
+    test_file = settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl"
+    if run.model.test_rows:
+        test_file = _write_test_rows(job, run.model)
+    return {
+        "test_file": str(test_file),
+        "base": _engine(*base_paths(version.base)),
+        "tuned": _engine(*engine_paths(version)),
+        "system_prompt": version.system_prompt,
+        "metric": run.metric,
+        "criteria": run.model.success_criteria,
+        "max_tokens": None,
+        "seed": 0,
+    }
+
+
+def _engine(gguf: Path, tokenizer_folder: Path) -> dict[str, str]:
+    return {"gguf": str(gguf), "tokenizer_folder": str(tokenizer_folder)}
+
+
+def _write_test_rows(job: Job, model: CustomModel) -> Path:
+    path = _work_folder(job) / "test.jsonl"
+    with path.open("w", encoding="utf-8") as stream:
+        for row in model.test_rows:
+            messages = [
+                {"role": "user", "content": row["input"]},
+                {"role": "assistant", "content": row["output"]},
+            ]
+            stream.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+    return path
+
+
+def _write_spec(job: Job, spec: dict[str, Any]) -> str:
+    path = _work_folder(job) / "spec.json"
+    path.write_text(json.dumps(spec, indent=2))
+    return str(path)
+
+
+def _work_folder(job: Job) -> Path:
+    folder = Path(settings.VAR_DIR) / "runs" / f"{job.id}-{job.attempt}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _teller(lease: Lease, run: TrainingRun | None = None) -> Callable[[dict[str, Any]], None]:
+    """Turn the child's events into the job's stage and progress, and a training run's into its curve."""
+    stage = ""
+
+    def tell(event: dict[str, Any]) -> None:
+        nonlocal stage
+        if event["event"] == "log":
+            lease.log(event["message"])
+            return
+        if event["stage"] != stage:
+            stage = event["stage"]
+            lease.stage(stage, STAGE_NAMES.get(stage, stage))
+        detail = {key: value for key, value in event.items() if key not in ("event", "stage")}
+        lease.progress(**detail)
+        if run is not None and ("loss" in event or "valid_loss" in event):
+            _record_point(run, event)
+
+    return tell
+
+
+def _record_point(run: TrainingRun, event: dict[str, Any]) -> None:
+    names = ("loss", "valid_loss", "learning_rate", "tokens_per_second")
+    MetricPoint.objects.create(run=run, step=event["step"], **{name: event.get(name) for name in names})
