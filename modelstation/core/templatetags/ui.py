@@ -1,0 +1,94 @@
+"""Small pieces of every page; a template builtin, so no {% load %} is needed.
+
+{% badge model.status %}            a coloured word for any status of ours
+{% bar 37.5 %}                      one bar of a distribution (SVG: the content policy allows no inline style)
+{% score_bar score low high %}      a score in [0, 1] with its interval
+{% current "models" "model" %}      aria-current="page" when the page's URL name is one of these
+{{ seconds|duration }}              "1 h 4 min"      {{ 0.4831|as_percent }}  "48.3 %"
+{{ count|compact }}                 "134.5M"         {{ counts|get:"train" }}  a value by its key
+"""
+
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+register = template.Library()
+
+TONES = {
+    "busy": "distilling training evaluating running loading",
+    "good": "ready succeeded pass done live active owner",
+    "bad": "failed fail revoked",
+    "warn": "inconclusive draft expired open",
+}
+TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split()}
+
+
+@register.simple_tag
+def badge(value: str, label: str = "") -> SafeString:
+    tone = TONE_OF.get(str(value), "quiet")
+    return format_html('<span class="badge badge-{}">{}</span>', tone, label or str(value).capitalize())
+
+
+@register.simple_tag
+def bar(percent: float) -> SafeString:
+    width = max(0.0, min(100.0, float(percent or 0)))
+    return format_html(
+        '<svg class="bar" aria-hidden="true" focusable="false"><rect class="bar-fill" width="{}%" height="100%"/></svg>',
+        f"{width:.2f}",
+    )
+
+
+@register.simple_tag
+def score_bar(score: float, low: float | None = None, high: float | None = None) -> SafeString:
+    whisker: SafeString | str = ""
+    if low is not None and high is not None:
+        whisker = format_html(
+            '<line class="bar-interval" x1="{}%" x2="{}%" y1="50%" y2="50%"/>', f"{100 * low:.2f}", f"{100 * high:.2f}"
+        )
+    return format_html(
+        '<svg class="bar bar-score" aria-hidden="true" focusable="false">'
+        '<rect class="bar-fill" width="{}%" height="100%"/>{}</svg>',
+        f"{100 * score:.2f}",
+        whisker,
+    )
+
+
+@register.simple_tag(takes_context=True)
+def current(context: template.Context, *names: str) -> SafeString:
+    match = getattr(context.get("request"), "resolver_match", None)
+    return mark_safe('aria-current="page"' if match and match.url_name in names else "")
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@register.filter
+def as_percent(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+@register.filter
+def compact(count: float | None) -> str:
+    """1234 → 1.2k, 134515008 → 134.5M."""
+    value = float(count or 0)
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.1f}{letter}"
+    return f"{value:g}"
+
+
+@register.filter
+def get(mapping: dict[str, Any], key: str) -> Any:
+    """A value by a key that is not a plain name."""
+    return mapping.get(key)
