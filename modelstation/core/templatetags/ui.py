@@ -1,8 +1,7 @@
 """Small pieces of every page; a template builtin, so no {% load %} is needed.
 
 {% badge model.status %}            a coloured word for any status of ours
-{% bar 37.5 %}                      one bar of a distribution (SVG: the content policy allows no inline style)
-{% score_bar score low high %}      a score in [0, 1] with its interval
+{% share_bar part whole %}          one bar of a distribution, for a table cell
 {% current "models" "model" %}      aria-current="page" when the page's URL name is one of these
 {{ seconds|duration }}              "1 h 4 min"      {{ 0.4831|as_percent }}  "48.3 %"
 {{ count|compact }}                 "134.5M"         {{ counts|get:"train" }}  a value by its key
@@ -13,6 +12,8 @@ from typing import Any
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+
+from modelstation.core.charts import share_bar
 
 register = template.Library()
 
@@ -31,28 +32,7 @@ def badge(value: str, label: str = "") -> SafeString:
     return format_html('<span class="badge badge-{}">{}</span>', tone, label or str(value).capitalize())
 
 
-@register.simple_tag
-def bar(percent: float) -> SafeString:
-    width = max(0.0, min(100.0, float(percent or 0)))
-    return format_html(
-        '<svg class="bar" aria-hidden="true" focusable="false"><rect class="bar-fill" width="{}%" height="100%"/></svg>',
-        f"{width:.2f}",
-    )
-
-
-@register.simple_tag
-def score_bar(score: float, low: float | None = None, high: float | None = None) -> SafeString:
-    whisker: SafeString | str = ""
-    if low is not None and high is not None:
-        whisker = format_html(
-            '<line class="bar-interval" x1="{}%" x2="{}%" y1="50%" y2="50%"/>', f"{100 * low:.2f}", f"{100 * high:.2f}"
-        )
-    return format_html(
-        '<svg class="bar bar-score" aria-hidden="true" focusable="false">'
-        '<rect class="bar-fill" width="{}%" height="100%"/>{}</svg>',
-        f"{100 * score:.2f}",
-        whisker,
-    )
+register.simple_tag(share_bar)
 
 
 @register.simple_tag(takes_context=True)
