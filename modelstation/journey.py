@@ -32,8 +32,14 @@ def follow(model_id: uuid.UUID, say: Say) -> CustomModel:
 
 
 def progress_line(job: Job) -> str:
+    steps = f"{job.stage} {job.progress.get('step', 0)}/{job.progress.get('total_steps', 0)}"
+    return ", ".join(filter(None, [steps, detail_of(job)]))
+
+
+def detail_of(job: Job) -> str:
+    """Loss, speed and time left of a running job, as far as it tells them."""
     progress = job.progress
-    parts = [f"{job.stage} {progress.get('step', 0)}/{progress.get('total_steps', 0)}"]
+    parts = []
     if progress.get("loss") is not None:
         parts.append(f"loss {progress['loss']:.3f}")
     if progress.get("tokens_per_second"):

@@ -1,13 +1,31 @@
-"""The API's common shapes: one error body, one pagination."""
+"""The API's common shapes: one error body, one pagination, one way to read a body."""
 
+import uuid
+from collections.abc import Mapping
 from typing import Any
 
-from rest_framework import exceptions, status
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+from rest_framework import exceptions, serializers, status
 from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from modelstation.core.errors import UserFacingError
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+INTERNAL_ERROR = "Something went wrong on our side. The operator can see the details."
+# A UserFacingError is a 400 unless its code stands here.
+STATUS_OF_CODE = {
+    "already_building": status.HTTP_409_CONFLICT,
+    "not_building": status.HTTP_409_CONFLICT,
+    "not_publishable": status.HTTP_409_CONFLICT,
+    "still_running": status.HTTP_409_CONFLICT,
+    "idempotency_key_reused": status.HTTP_422_UNPROCESSABLE_ENTITY,
+    "model_server_unavailable": status.HTTP_503_SERVICE_UNAVAILABLE,
+}
 
 
 class NewestFirstPagination(CursorPagination):
@@ -16,37 +34,153 @@ class NewestFirstPagination(CursorPagination):
     max_page_size = 200
 
 
+class BodyTooLarge(exceptions.APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = f"The body is larger than {MAX_BODY_BYTES // 2**20} MiB."
+    default_code = "body_too_large"
+
+
+class BodyParser(JSONParser):
+    """JSON that the database can hold: bounded in size and depth, no NUL characters or half surrogates."""
+
+    def parse(
+        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        request = (parser_context or {}).get("request")
+        if request is not None and int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
+            raise BodyTooLarge
+        try:
+            data = super().parse(stream, media_type, parser_context)
+            _refuse_unstorable(data)
+        except RecursionError as error:
+            raise exceptions.ParseError("JSON parse error - nested too deeply") from error
+        return data
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses keys that it does not know: a misspelt optional field must not be lost in silence."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):
+            known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
+            raise serializers.ValidationError({min(unknown): f"There is no such field. Known are: {known}."})
+        return super().to_internal_value(data)
+
+
 def error_body(code: str, message: str, *, param: str = "", hint: str = "") -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "param": param, "hint": hint}}
+
+
+def status_of(error: UserFacingError) -> int:
+    return STATUS_OF_CODE.get(error.code, status.HTTP_400_BAD_REQUEST)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Every failure has one shape: {"error": {"code", "message", "param", "hint"}}."""
     if isinstance(error, UserFacingError):
         body = error_body(error.code, error.message, param=error.param, hint=error.hint)
-        return Response(body, status=status.HTTP_400_BAD_REQUEST)
+        return Response(body, status=status_of(error))
     response = drf_exception_handler(error, context)
     if response is not None:
-        response.data = _body_of(error, response)
+        response.data = _body_of(error)
     return response
 
 
-def _body_of(error: Exception, response: Response) -> dict[str, Any]:
-    if isinstance(error, exceptions.ValidationError):
-        param, message = _first_problem(error.detail)
-        return error_body("invalid", message, param=param)
-    if response.status_code == status.HTTP_404_NOT_FOUND:
-        return error_body("not_found", "There is no such thing here.")
-    detail = getattr(error, "detail", str(error))
-    return error_body(getattr(detail, "code", None) or "error", str(detail))
-
-
-def _first_problem(detail: Any, path: str = "") -> tuple[str, str]:
-    """The first message of a nested validation error, with the dotted path to its field."""
+def first_problem(detail: Any, path: str = "") -> tuple[str, str, str]:
+    """Of a nested validation error: the dotted path to the first bad field, its message and its code."""
     if isinstance(detail, dict):
         key, value = next(iter(detail.items()))
-        return _first_problem(value, f"{path}.{key}".strip("."))
+        return first_problem(value, path if key == "non_field_errors" else f"{path}.{key}".strip("."))
     if isinstance(detail, list):
-        first = next((item for item in detail if item), "Invalid value.")
-        return _first_problem(first, path)
-    return path.removesuffix("non_field_errors").strip("."), str(detail)
+        at, item = next(((n, item) for n, item in enumerate(detail) if item), (0, "Invalid value."))
+        return first_problem(item, f"{path}.{at}".strip(".") if isinstance(item, dict) else path)
+    return path, str(detail), getattr(detail, "code", "invalid")
+
+
+def number_of(request: Request, name: str, default: int, *, most: int = 2**63 - 1) -> int:
+    """A whole number ≥ 0 of the query string, at most `most`."""
+    given = request.query_params.get(name, str(default))
+    if not (given.isascii() and given.isdigit() and len(given) < 19):
+        raise exceptions.ValidationError({name: f"A whole number is needed, not “{given}”."})
+    return min(int(given), most)
+
+
+def id_of(request: Request, name: str) -> uuid.UUID | None:
+    """An id of the query string, by which a list is narrowed; None when it is not given."""
+    given = request.query_params.get(name)
+    if given is None:
+        return None
+    try:
+        return uuid.UUID(given)
+    except ValueError as error:
+        raise exceptions.ValidationError({name: f"An id is needed, not “{given}”."}) from error
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """For addresses that no view answers: programs get the error shape, people the page."""
+    if request.path.startswith("/api/"):
+        return JsonResponse(error_body("not_found", "There is no such thing here."), status=404)
+    if request.path.startswith("/v1/"):
+        return JsonResponse(openai_error_body("not_found", "There is no such thing here."), status=404)
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return JsonResponse(error_body("internal_error", INTERNAL_ERROR), status=500)
+    if request.path.startswith("/v1/"):
+        body = openai_error_body("internal_error", INTERNAL_ERROR, kind="server_error")
+        return JsonResponse(body, status=500)
+    return defaults.server_error(request)
+
+
+def openai_error_body(
+    code: str | None, message: str, *, kind: str = "invalid_request_error", param: str | None = None
+) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param or None, "code": code}}
+
+
+def add_error_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """For the schema: every operation of ours may answer with the one error shape."""
+    fields = {name: {"type": "string"} for name in ("code", "message", "param", "hint")}
+    shape = {"type": "object", "properties": fields, "required": list(fields)}
+    error = {"type": "object", "properties": {"error": shape}, "required": ["error"]}
+    result["components"].setdefault("schemas", {})["Error"] = error
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    for path, operations in result["paths"].items():
+        for operation in operations.values() if not path.startswith("/v1/") else ():
+            operation["responses"].setdefault("default", {"description": "A failure.", "content": content})
+    return result
+
+
+def _body_of(error: Exception) -> dict[str, Any]:
+    if isinstance(error, exceptions.ValidationError):
+        param, message, _ = first_problem(error.detail)
+        return error_body("invalid", message, param=param)
+    if isinstance(error, Http404):
+        return error_body("not_found", "There is no such thing here.")
+    if isinstance(error, exceptions.APIException):
+        code = getattr(error.detail, "code", error.default_code)
+        return error_body(str(code), str(error.detail))
+    return error_body("permission_denied", str(error) or "You may not do this.")
+
+
+def _refuse_unstorable(value: Any) -> None:
+    if isinstance(value, str):
+        if "\x00" in value or not _is_encodable(value):
+            raise exceptions.ParseError("The text holds a NUL character or half a surrogate pair.")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_unstorable(key)
+            _refuse_unstorable(item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_unstorable(item)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

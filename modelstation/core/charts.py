@@ -100,7 +100,7 @@ def line_chart(
 
 
 def interval_bars(rows: Sequence[Interval], *, title: str) -> SafeString:
-    """Scores between 0 and 1 as bars, their intervals as whiskers; the numbers stand beside them."""
+    """Scores between 0 and 1 as bars, their intervals as whiskers, the numbers beside them."""
     return format_html(
         '<div class="bars" role="list" aria-label="{}">{}</div>',
         title,

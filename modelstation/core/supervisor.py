@@ -24,6 +24,7 @@ from modelstation.core.lease import Lease
 GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.5
 PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: nothing is allocated after the fork
 SECRETS = ("DATABASE_URL", "SECRET_KEY", "MODEL_SERVER_KEY", "EMAIL_URL", "FIELD_KEYS")
 OUT_OF_MEMORY = "The process was killed while it worked, most likely for want of memory."
 OnEvent = Callable[[dict[str, Any]], None]
@@ -57,8 +58,8 @@ def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
 
 def _die_with_parent() -> None:
     """Linux: the kernel ends the child when its worker dies, even by SIGKILL."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _follow(child: subprocess.Popen[bytes], lease: Lease, on_event: OnEvent) -> dict[str, Any]:

@@ -38,12 +38,16 @@ class Embedder:
         import torch
         from tokenizers import Tokenizer
         from transformers import AutoModel
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # 90 MB load in a blink; the bar would sit in every log
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if has_fast_bfloat16(self._device) else torch.float32
         self._model = AutoModel.from_pretrained(folder, dtype=dtype).eval().to(self._device)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_padding()
+        self._counter = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._counter.no_padding()
+        self._counter.no_truncation()
+        self._tokenizer = Tokenizer.from_str(self._counter.to_str())
         self._tokenizer.enable_truncation(MAX_TOKENS)
 
     def embed(
@@ -64,9 +68,15 @@ class Embedder:
                     on_batch(len(batch))
         return vectors
 
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each whole text, in this model's vocabulary: near enough for a budget."""
+        whole = [encodable(text) for text in texts]
+        encodings = self._counter.encode_batch_fast(whole, add_special_tokens=False)
+        return [len(encoding.ids) for encoding in encodings]
+
     def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         heads = [encodable(text[:MAX_CHARACTERS]) for text in texts]
-        return [encoding.ids for encoding in self._tokenizer.encode_batch(heads)]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(heads)]
 
     def _forward(self, token_ids: list[list[int]]) -> Vectors:
         ids, mask = pad(token_ids)

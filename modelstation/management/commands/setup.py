@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from rich.console import Console
 
@@ -13,8 +14,9 @@ STEPS: dict[str, Callable[[], object]] = {
     "Base models": installation.prepare_bases,
     "Schedules": installation.prepare_schedules,
     "Starter corpus": installation.prepare_starter_corpus,
-    "Demo organisation": installation.prepare_demo,
 }
+if settings.DEVELOPMENT:  # never an account with known ways in, in production
+    STEPS["Demo organisation"] = installation.prepare_demo
 
 
 def prepare(console: Console) -> None:

@@ -1,0 +1,165 @@
+"""Pages of data: sources and their rows, and what was chosen from them for a model."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, Q, QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET
+
+from accounts.access import org_for
+from accounts.models import Organization
+from distillation.access import dataset_for, source_for
+from distillation.forms import RowFilterForm
+from distillation.models import DatasetRow, DatasetVersion, ImportRun, SourceDataset
+from modelstation.core.errors import UserFacingError
+
+ROWS_PER_PAGE = 50
+LATEST_IMPORTS = 10
+BARS = 12  # of a breakdown; the rest is counted in one line
+
+
+@login_required
+@require_GET
+def sources(request: HttpRequest, org: str) -> HttpResponse:
+    organization = org_for(request, org)
+    context = {
+        "sources": SourceDataset.objects.visible_to(organization),
+        "imports": _imports_of(organization)[:LATEST_IMPORTS],
+    }
+    return render(request, "distillation/sources.html", context)
+
+
+@login_required
+@require_GET
+def source(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse:
+    """Rows of one source, a page at a time; `?task=` keeps to one of its tasks."""
+    found = source_for(org_for(request, org), source_id)
+    tasks = _counts_by_task(found.examples.all())
+    rows = found.examples.defer("embedding").order_by("id")
+    if task := request.GET.get("task"):
+        rows = rows.filter(task=task)
+    context = {
+        "source": found,
+        "tasks": _breakdown("Tasks", tasks),
+        "task": task,
+        "page": _page(request, rows),
+    }
+    return render(request, "distillation/source.html", context)
+
+
+@login_required
+@require_GET
+def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
+    version = dataset_for(org_for(request, org), dataset_id)
+    form = RowFilterForm(request.GET, version=version)
+    context = {
+        "version": version,
+        "breakdowns": _breakdowns(version),
+        "form": form,
+        "page": _page(request, form.filtered(version.rows.all())),
+    }
+    return render(request, "distillation/dataset.html", context)
+
+
+@login_required
+@require_GET
+def dataset_jsonl(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> StreamingHttpResponse:
+    """OpenAI chat lines of `?split=train|valid|test`, or of all three."""
+    version = dataset_for(org_for(request, org), dataset_id)
+    split = request.GET.get("split", "")
+    if split and split not in DatasetRow.Split:
+        raise Http404(f"A dataset has no split “{split}”.")
+    wanted = [split] if split else [name for name in DatasetRow.Split.values if _has(version, name)]
+    files = [_file(version, f"{name}.jsonl") for name in wanted]
+    response = StreamingHttpResponse(_chat_lines(files), content_type="application/jsonl")
+    name = _download_name(version, split, "jsonl")
+    response["Content-Disposition"] = content_disposition_header(True, name)
+    return response
+
+
+@login_required
+@require_GET
+def dataset_parquet(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> FileResponse:
+    """All rows with their split, source, licence, score and reason."""
+    version = dataset_for(org_for(request, org), dataset_id)
+    return FileResponse(
+        _file(version, "dataset.parquet").open("rb"),
+        as_attachment=True,
+        filename=_download_name(version, "", "parquet"),
+        content_type="application/vnd.apache.parquet",
+    )
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+
+def _imports_of(org: Organization) -> QuerySet[ImportRun]:
+    return ImportRun.objects.filter(Q(org=None) | Q(org=org))
+
+
+def _page(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
+    return Paginator(rows, ROWS_PER_PAGE).get_page(request.GET.get("page"))
+
+
+def _breakdowns(version: DatasetVersion) -> list[dict[str, Any]]:
+    tasks = _counts_by_task(version.rows.all())
+    return [
+        _breakdown("Splits", version.split_counts),
+        _breakdown("Sources", version.source_counts),
+        _breakdown("Licences", version.license_counts),
+        _breakdown("Tasks", tasks),
+    ]
+
+
+def _counts_by_task(rows: QuerySet[Any]) -> dict[str, int]:
+    counted = rows.order_by().values("task").annotate(rows=Count("id"))
+    return {group["task"]: group["rows"] for group in counted}
+
+
+def _breakdown(title: str, counts: Mapping[str, int]) -> dict[str, Any]:
+    """The largest groups as bars of the whole, and how many groups and rows are left."""
+    whole = sum(counts.values())
+    ranked = sorted(counts.items(), key=lambda group: (-group[1], group[0]))
+    return {
+        "title": title,
+        "bars": [(name, rows, 100 * rows / max(whole, 1)) for name, rows in ranked[:BARS]],
+        "more_groups": len(ranked[BARS:]),
+        "more_rows": sum(rows for _, rows in ranked[BARS:]),
+    }
+
+
+def _has(version: DatasetVersion, split: str) -> bool:
+    return bool(version.split_counts.get(split))
+
+
+def _file(version: DatasetVersion, name: str) -> Path:
+    path = settings.ARTIFACTS_DIR / version.folder / name
+    if not path.is_file():
+        raise UserFacingError(
+            f"The file {name} of this dataset is no longer on the disk.",
+            code="file_missing",
+            hint="Ask your operator, or build the model again for a new dataset.",
+        )
+    return Path(path)
+
+
+def _chat_lines(files: Sequence[Path]) -> Iterator[str]:
+    for path in files:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                messages = {"messages": json.loads(line)["messages"]}
+                yield json.dumps(messages, ensure_ascii=False) + "\n"
+
+
+def _download_name(version: DatasetVersion, split: str, suffix: str) -> str:
+    parts = [version.model.slug, f"dataset-{version.number}", split]
+    return f"{'-'.join(filter(None, parts))}.{suffix}"

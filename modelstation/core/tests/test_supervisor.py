@@ -1,0 +1,100 @@
+import os
+import threading
+import time
+import uuid
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from modelstation.core import supervisor
+from modelstation.core.errors import UserFacingError
+from modelstation.core.lease import Cancelled
+
+QUIET = """
+import json, os, signal, subprocess, sys, time
+def emit(**event): print(json.dumps(event), flush=True)
+"""
+
+
+class FakeLease:
+    def __init__(self):
+        self.cancelled = False
+
+    def check(self):
+        if self.cancelled:
+            raise Cancelled
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run a child whose code is the given lines; returns its outcome and its events."""
+
+    def run(code, lease=None):
+        module = f"child_{uuid.uuid4().hex}"
+        (tmp_path / f"{module}.py").write_text(QUIET + code)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        events = []
+        result = supervisor.run_child(module, "spec", lease=lease or FakeLease(), on_event=events.append)
+        return SimpleNamespace(result=result, events=events)
+
+    return run
+
+
+def test_events_of_a_child_arrive_and_its_result_is_returned(run):
+    done = run(
+        "emit(event='progress', step=1, total_steps=2)\nprint('stray words')\nemit(event='result', facts=7)"
+    )
+    assert done.events == [{"event": "progress", "step": 1, "total_steps": 2}]
+    assert done.result["facts"] == 7
+
+
+def test_a_childs_own_error_keeps_its_code(run):
+    with pytest.raises(UserFacingError, match="not a number") as caught:
+        run("emit(event='error', code='diverged', message='The loss is not a number.'); sys.exit(1)")
+    assert caught.value.code == "diverged"
+
+
+def test_a_child_that_is_killed_is_said_to_be_out_of_memory(run):
+    with pytest.raises(UserFacingError) as caught:
+        run("os.kill(os.getpid(), signal.SIGKILL)")
+    assert caught.value.code == "oom_killed"
+
+
+def test_a_child_that_ends_without_a_result_is_a_failure_of_ours(run):
+    with pytest.raises(RuntimeError, match="exit code 3"):
+        run("sys.exit(3)")
+
+
+def test_a_child_sees_no_secret(run, monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "hidden")
+    monkeypatch.setenv("DATABASE_URL", os.environ.get("DATABASE_URL", "postgresql://hidden"))
+    done = run("emit(event='result', seen=[k for k in ('SECRET_KEY', 'DATABASE_URL') if k in os.environ])")
+    assert done.result["seen"] == []
+
+
+def test_cancel_ends_the_child_and_all_it_started(run):
+    lease = FakeLease()
+    pids = []
+
+    def cancel_soon():
+        time.sleep(0.7)
+        pids.extend(child.pid for child in psutil.Process().children(recursive=True))
+        lease.cancelled = True
+
+    thread = threading.Thread(target=cancel_soon)
+    thread.start()
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        run("subprocess.Popen(['sleep', '60']); time.sleep(60)", lease)
+    thread.join()
+    assert time.monotonic() - started < 30
+    assert pids
+    assert not any(psutil.pid_exists(pid) and _is_alive(pid) for pid in pids)
+
+
+def _is_alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,161 @@
+"""From a requirement to a measured model in one terminal, without workers: the same services, run here.
+
+    manage.py build_model --requirement "Route each helpdesk ticket …" --examples examples.jsonl --rows 400
+
+The last line of stdout is one JSON object. Exit code 0 only when the model is ready.
+"""
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Max
+from django.utils.module_loading import import_string
+from rich.console import Console
+
+from accounts.models import Organization
+from distillation.importing.errors import RowError
+from distillation.importing.rows import ReadOptions, read_examples
+from models_app.drafts import DEFAULT_BASE, METRICS, ModelDraft
+from models_app.models import CustomModel
+from models_app.services import create_model
+from modelstation import installation
+from modelstation.core import jobs
+from modelstation.core.errors import UserFacingError
+from modelstation.core.models import Job
+from modelstation.terminal import JobDisplay
+
+WAIT_SECONDS = 1.0
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--requirement", required=True, help="the requirement, or @FILE to read it from")
+        parser.add_argument("--objective", default="", help="what the model does, in one sentence")
+        parser.add_argument("--policy", default="", help="how it must answer")
+        parser.add_argument("--examples", type=Path, help="JSONL of input/output pairs or chats, at most 50")
+        parser.add_argument("--test", type=Path, help="held-out rows; without it the frozen test split is used")
+        parser.add_argument("--metric", default="", choices=["", *METRICS], help="default: by the kind of task")
+        parser.add_argument("--criterion", action="append", default=[], help="a success criterion; repeatable")
+        parser.add_argument("--system-prompt", default="", help="default: compiled from the requirement")
+        parser.add_argument("--base", default=DEFAULT_BASE, help="name of the base model")
+        parser.add_argument("--rows", type=int, default=1000, help="rows in the dataset")
+        parser.add_argument("--name", default="", help="default: the first words of the requirement")
+        parser.add_argument("--org", default="", help="slug of the organisation; default: the demo's")
+        parser.add_argument("--json", action="store_true", help="print nothing on stdout but the JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        console = Console(stderr=options["json"])
+        installation.prepare_bases()
+        try:
+            model = create_model(actor=None, org=_organization(options["org"]), draft=_draft(options))
+        except UserFacingError as error:
+            raise CommandError(f"{error.message} {error.hint}".strip()) from error
+        model = _build(model, console)
+        report = _report(model)
+        print(json.dumps(report, ensure_ascii=False))
+        if model.status != CustomModel.Status.READY:
+            sys.exit(1)
+
+
+def _draft(options: dict[str, Any]) -> ModelDraft:
+    requirement = _text_or_file(options["requirement"])
+    return ModelDraft(
+        name=options["name"] or " ".join(re.findall(r"\w+", requirement)[:6]),
+        requirement=requirement,
+        objective=options["objective"],
+        policy=options["policy"],
+        examples=_pairs(options["examples"]),
+        test_rows=_pairs(options["test"]),
+        success_criteria=options["criterion"],
+        metric=options["metric"],
+        system_prompt=options["system_prompt"],
+        base=options["base"],
+        rows=options["rows"],
+    )
+
+
+def _text_or_file(value: str) -> str:
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"The requirement cannot be read from {value[1:]}: {error}") from error
+
+
+def _pairs(path: Path | None) -> list[dict[str, str]]:
+    """Inputs and outputs of a file; system turns are left out, the model has a prompt of its own."""
+    if path is None:
+        return []
+    pairs = []
+    for row in read_examples(path, ReadOptions(license="own")):
+        if isinstance(row, RowError):
+            raise UserFacingError(str(row), code=row.code)
+        turns = [message["content"] for message in row.messages[:-1] if message["role"] != "system"]
+        pairs.append({"input": "\n\n".join(turns), "output": row.messages[-1]["content"]})
+    return pairs
+
+
+def _organization(slug: str) -> Organization:
+    if not slug:
+        return installation.prepare_demo()
+    org = Organization.objects.filter(slug=slug).first()
+    if org is None:
+        raise CommandError(f"There is no organisation “{slug}”.")
+    return org
+
+
+def _build(model: CustomModel, console: Console) -> CustomModel:
+    """Run the model's jobs here, one after another. One that a worker took first is waited for."""
+    with JobDisplay(model.id, console):
+        while model.is_live_work:
+            job = Job.objects.filter(subject_id=model.id, state=Job.State.QUEUED).first()
+            if job is None:
+                time.sleep(WAIT_SECONDS)
+            else:
+                import_string(jobs.KINDS[job.kind].task)(str(job.id))
+            model.refresh_from_db()
+    return model
+
+
+def _report(model: CustomModel) -> dict[str, Any]:
+    dataset = model.dataset_versions.first()
+    version = model.versions.first()
+    scores = version.scores if version else {}
+    evaluation = model.evaluation_runs.first()
+    return {
+        "model": model.slug,
+        "status": model.status,
+        "reason": model.status_reason,
+        "system_prompt": dataset.system_prompt if dataset else model.system_prompt,
+        "dataset_rows": dataset.row_count if dataset else 0,
+        "sources": dataset.source_counts if dataset else {},
+        "base_score": scores.get("base", {}).get("score"),
+        "tuned_score": scores.get("tuned", {}).get("score"),
+        "metric": scores.get("metric"),
+        "n_test": scores.get("n_test", 0),
+        "verdict": evaluation.verdict if evaluation else None,
+        "artifacts": _artifact_folders(version),
+        "seconds": _seconds(model),
+    }
+
+
+def _artifact_folders(version: Any) -> dict[str, str]:
+    if version is None:
+        return {}
+    return {kind: str(settings.ARTIFACTS_DIR / version.folder / kind) for kind in version.artifacts}
+
+
+def _seconds(model: CustomModel) -> dict[str, float]:
+    newest = Job.objects.filter(subject_id=model.id).values("kind").annotate(newest=Max("created_at"))
+    jobs_of_build = Job.objects.filter(subject_id=model.id, created_at__in=[row["newest"] for row in newest])
+    stages = {job.kind: round(job.seconds, 1) for job in jobs_of_build.order_by("created_at")}
+    return stages | {"total": round(sum(stages.values()), 1)}
