@@ -6,4 +6,6 @@ from accounts.models import AuditEntry, Organization, User
 
 
 def record(*, org: Organization, actor: User | None, action: str, target: Any, **data: Any) -> None:
-    AuditEntry.objects.create(org=org, actor=actor, action=action, target=str(target)[:200], data=data)
+    AuditEntry.objects.create(
+        org=org, actor=actor, action=action, target=str(target)[:200], data=data
+    )

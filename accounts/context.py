@@ -1,4 +1,4 @@
-"""What every page knows: the organisation it belongs to, and the others of its user."""
+"""What every page knows: the organisation it belongs to, and all those of its user."""
 
 from typing import Any
 

@@ -69,7 +69,9 @@ class Membership(models.Model):
 
     class Meta:
         ordering = ["created_at"]
-        constraints = [models.UniqueConstraint(fields=["org", "user"], name="one_membership_per_user_and_org")]
+        constraints = [
+            models.UniqueConstraint(fields=["org", "user"], name="one_membership_per_user_and_org")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} is {self.role} of {self.org}"
@@ -115,7 +117,9 @@ class ApiToken(OrgOwned):
 
     @property
     def is_active(self) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+        return self.revoked_at is None and (
+            self.expires_at is None or self.expires_at > timezone.now()
+        )
 
 
 class AuditEntry(OrgOwned):

@@ -1,0 +1,196 @@
+"""Deeds on organisations: found one, let people in and out, give their programs keys.
+
+Whoever manages somebody must hold a role that covers both the role they have and the role they get,
+so that an admin can neither make nor unmake an owner. An organisation always keeps an owner.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+
+from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.text import slugify
+
+from accounts import tokens
+from accounts.audit import record
+from accounts.models import ApiToken, Invitation, Membership, Organization, Role, User
+from modelstation.core.errors import UserFacingError
+from modelstation.core.tenancy import OrgQuerySet
+
+INVITATION_LASTS = timedelta(days=7)
+SLUG_CHARS = 50
+SLUG_TRIES = 5
+
+
+def create_organization(*, actor: User, name: str) -> Organization:
+    """The actor becomes its owner. A taken slug gets a random ending, which tells nothing about how many there are."""
+    with transaction.atomic():
+        org = _insert_organization(name.strip()[:120] or "Organisation")
+        Membership.objects.create(org=org, user=actor, role=Role.OWNER)
+        record(org=org, actor=actor, action="organization.create", target=org)
+    return org
+
+
+def create_token(
+    *, actor: User, org: Organization, name: str, expires_at: datetime | None = None
+) -> tuple[ApiToken, str]:
+    """The token's row and its secret, which is known only here and now."""
+    secret = tokens.make_secret()
+    with transaction.atomic():
+        token: ApiToken = ApiToken.objects.create(
+            org=org,
+            user=actor,
+            name=name.strip(),
+            prefix=tokens.shown_prefix(secret),
+            digest=tokens.digest_of(secret),
+            expires_at=expires_at,
+        )
+        record(org=org, actor=actor, action="token.create", target=token)
+    return token, secret
+
+
+def revoke_token(*, actor: User, token: ApiToken) -> None:
+    """Final, and harmless when done twice."""
+    with transaction.atomic():
+        if _revoke(ApiToken.objects.filter(pk=token.pk)):
+            record(org=token.org, actor=actor, action="token.revoke", target=token)
+
+
+def invite(*, actor: User, org: Organization, email: str, role: Role) -> tuple[Invitation, str]:
+    """The invitation and the secret of its link. An older open invitation of the same person is replaced."""
+    email = email.strip().lower()
+    secret = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        _must_cover(actor, org, role)
+        if Membership.objects.filter(org=org, user__email=email).exists():
+            raise UserFacingError(
+                f"{email} is a member already.", code="already_member", param="email"
+            )
+        Invitation.objects.filter(org=org, email=email, accepted_at=None).delete()
+        invitation: Invitation = Invitation.objects.create(
+            org=org,
+            email=email,
+            role=role,
+            digest=tokens.digest_of(secret),
+            invited_by=actor,
+            expires_at=timezone.now() + INVITATION_LASTS,
+        )
+        record(org=org, actor=actor, action="invitation.create", target=email, role=role)
+    return invitation, secret
+
+
+def withdraw_invitation(*, actor: User, invitation: Invitation) -> None:
+    with transaction.atomic():
+        record(
+            org=invitation.org, actor=actor, action="invitation.withdraw", target=invitation.email
+        )
+        invitation.delete()
+
+
+def accept_invitation(*, actor: User, invitation: Invitation) -> Membership:
+    """Only the invited address may come in, once, and while the invitation lasts."""
+    with transaction.atomic():
+        invitation = Invitation.objects.select_for_update().get(pk=invitation.pk)
+        check_acceptable(actor, invitation)
+        invitation.accepted_at = timezone.now()
+        invitation.save(update_fields=["accepted_at"])
+        membership, joined = Membership.objects.get_or_create(
+            org=invitation.org, user=actor, defaults={"role": invitation.role}
+        )
+        if joined:
+            record(
+                org=invitation.org,
+                actor=actor,
+                action="member.join",
+                target=actor,
+                role=membership.role,
+            )
+    return membership
+
+
+def check_acceptable(actor: User, invitation: Invitation) -> None:
+    if not invitation.is_open:
+        hint = "Ask for a new one."
+        raise UserFacingError(
+            "This invitation was used or has expired.", code="invitation_closed", hint=hint
+        )
+    if actor.email.lower() != invitation.email.lower():
+        hint = (
+            f"Log in as {invitation.email}, or sign up with that address, and open the link again."
+        )
+        raise UserFacingError(
+            f"This invitation is for {invitation.email}.", code="other_address", hint=hint
+        )
+
+
+def change_role(*, actor: User, membership: Membership, role: Role) -> Membership:
+    with transaction.atomic():
+        membership = _locked(membership)
+        _must_cover(actor, membership.org, Role(membership.role), role)
+        if role != Role.OWNER:
+            _must_not_be_last_owner(membership)
+        record(
+            org=membership.org,
+            actor=actor,
+            action="member.change_role",
+            target=membership.user,
+            before=membership.role,
+            after=role,
+        )
+        membership.role = role
+        membership.save(update_fields=["role"])
+    return membership
+
+
+def remove_member(*, actor: User, membership: Membership) -> None:
+    """Take somebody out, or leave oneself. Their tokens of this organisation end with the membership."""
+    with transaction.atomic():
+        membership = _locked(membership)
+        if membership.user_id != actor.pk:
+            _must_cover(actor, membership.org, Role(membership.role))
+        _must_not_be_last_owner(membership)
+        _revoke(ApiToken.objects.filter(org=membership.org, user=membership.user))
+        record(org=membership.org, actor=actor, action="member.remove", target=membership.user)
+        membership.delete()
+
+
+def _insert_organization(name: str) -> Organization:
+    wanted = slugify(name)[:SLUG_CHARS].strip("-") or "org"
+    for attempt in range(SLUG_TRIES):
+        slug = f"{wanted}-{secrets.token_hex(3)}" if attempt else wanted
+        try:
+            with transaction.atomic():
+                return Organization.objects.create(name=name, slug=slug)
+        except IntegrityError:
+            continue
+    raise RuntimeError(f"no free slug for {wanted!r} in {SLUG_TRIES} tries")
+
+
+def _revoke(some: OrgQuerySet) -> int:
+    return some.filter(revoked_at=None).update(revoked_at=timezone.now())
+
+
+def _locked(membership: Membership) -> Membership:
+    """The membership as it is now. The lock is on the organisation, so that two owners cannot demote each other at once."""
+    Organization.objects.select_for_update().get(pk=membership.org_id)
+    return Membership.objects.select_related("org", "user").get(pk=membership.pk)
+
+
+def _must_not_be_last_owner(membership: Membership) -> None:
+    if membership.role != Role.OWNER:
+        return
+    others = Membership.objects.filter(org=membership.org, role=Role.OWNER).exclude(
+        pk=membership.pk
+    )
+    if not others.exists():
+        hint = "Make somebody else an owner first."
+        raise UserFacingError("An organisation needs an owner.", code="last_owner", hint=hint)
+
+
+def _must_cover(actor: User, org: Organization, *roles: Role) -> None:
+    """Managing needs at least an admin, and nobody hands out or touches a role above their own."""
+    membership = Membership.objects.filter(org=org, user=actor).first()
+    held = Role(membership.role) if membership else None
+    if held is None or not all(held.covers(role) for role in (Role.ADMIN, *roles)):
+        raise PermissionDenied("This needs a higher role in this organisation.")
