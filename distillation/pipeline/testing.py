@@ -1,0 +1,46 @@
+"""A catalog in memory, for tests and benchmarks: the same questions as the database answers.
+
+Try it: pytest distillation/tests/test_pipeline_generator.py
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from distillation.pipeline.types import Candidate, SourceGroup, Vectors
+
+
+class MemoryCatalog:
+    def __init__(self, rows: Sequence[Candidate]) -> None:
+        self._rows = sorted(rows, key=lambda row: row.content_hash)
+        self._vectors = np.stack([row.embedding for row in self._rows])
+
+    def source_groups(self) -> list[SourceGroup]:
+        counts = Counter((row.source_id, row.source, row.task) for row in self._rows)
+        return [SourceGroup(*key, rows=n) for key, n in sorted(counts.items())]
+
+    def background(self, per_source: int) -> list[Candidate]:
+        groups: dict[str, dict[str, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
+        for row in self._rows:
+            groups[row.source_id][row.task].append(row)
+        return [
+            row
+            for tasks in groups.values()
+            for rows in tasks.values()
+            for row in rows[: max(4, -(-per_source // len(tasks)))]
+        ]
+
+    def nearest(
+        self, vectors: Vectors, *, limit: int, source_ids: Sequence[str] | None = None
+    ) -> list[list[Candidate]]:
+        seen = [i for i, r in enumerate(self._rows) if not source_ids or r.source_id in source_ids]
+        cosines = vectors @ self._vectors[seen].T
+        best = np.argsort(-cosines, axis=1, kind="stable")[:, :limit]
+        return [[self._rows[seen[i]] for i in row] for row in best]
+
+    def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> list[Candidate]:
+        wanted = set(groups)
+        return [row for row in self._rows if row.group in wanted][:limit]

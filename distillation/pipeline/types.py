@@ -1,0 +1,228 @@
+"""The words the pipeline speaks: frozen values, no behaviour beyond reading them.
+
+Try it: pytest distillation/tests/test_pipeline_generator.py
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Message = dict[str, str]
+Vectors = npt.NDArray[np.float32]
+OnProgress = Callable[[str, int, int], None]
+
+PERMISSIVE = "permissive"
+ANY_LICENSE = "any"
+
+
+@dataclass(frozen=True)
+class Example:
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What the user wrote. `system_prompt` is set when the user edited the compiled one."""
+
+    text: str
+    objective: str = ""
+    policy: str = ""
+    examples: tuple[Example, ...] = ()
+    system_prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One text that rows are compared with, and where it came from."""
+
+    text: str
+    origin: str  # "requirement" | "example input" | "example"
+
+
+@dataclass(frozen=True)
+class IntentSpec:
+    """What was understood. Empty labels or keys: not known yet, to learn from the sources."""
+
+    task_kind: str  # "classify" | "extract_json" | "sql" | "number" | "generate"
+    system_prompt: str
+    queries: tuple[Query, ...]
+    task_texts: tuple[str, ...]  # descriptions of the task, compared with descriptions of sources
+    labels: tuple[str, ...] = ()
+    labels_closed: bool = False  # True: no label beyond `labels` is allowed
+    json_keys: tuple[str, ...] = ()
+    answer_pattern: str = ""
+    answer_min_chars: int = 1
+    answer_max_chars: int = 4000
+
+
+@dataclass(frozen=True)
+class SourceGroup:
+    """The rows of one source that share a task; the unit of routing."""
+
+    source_id: str
+    source: str
+    task: str
+    rows: int
+    description: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.source_id, self.task)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One corpus row. `embedding` is the unit vector of `text.embedding_text(messages)`."""
+
+    id: str
+    source_id: str
+    source: str
+    task: str
+    license: str
+    content_hash: str
+    messages: tuple[Message, ...]
+    embedding: Vectors
+    tokens: int = 0
+
+    @property
+    def group(self) -> tuple[str, str]:
+        return (self.source_id, self.task)
+
+    @property
+    def answer(self) -> str:
+        return self.messages[-1]["content"].strip()
+
+    @property
+    def system(self) -> str:
+        first = self.messages[0]
+        return first["content"].strip() if first["role"] == "system" else ""
+
+
+@dataclass(frozen=True)
+class RoutedGroup:
+    """How well a group of rows serves the requirement, and why."""
+
+    group: SourceGroup
+    score: float
+    description_match: float  # cosine of its best description with the task's texts
+    topic_match: float  # relevance of its best rows
+    form_match: float  # how much better its answers fit the wanted form than the corpus at large
+    chosen: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredRow:
+    """A candidate in the model's form: `input` and `answer` are what will be trained on."""
+
+    candidate: Candidate
+    input: str
+    answer: str
+    score: float
+    relevance: float
+    query: int  # index of the query that it is closest to
+
+
+@dataclass(frozen=True, eq=False)
+class SelectedRow:
+    candidate: Candidate
+    messages: tuple[Message, ...]  # system, user, assistant: the model's one form
+    score: float
+    query: str
+    reason: str
+    split: str  # "train" | "valid" | "test"
+    twin_group: str  # rows of one group never straddle splits
+    content_hash: str  # of `messages`
+
+
+@dataclass(frozen=True)
+class FunnelStep:
+    """What one step refused, with a few examples for the person who asks why."""
+
+    name: str
+    refused: int
+    kept: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SelectionConfig:
+    rows: int = 1000
+    seed: int = 0
+    selector: str = "round_robin"
+    minimum_rows: int = 50
+    license_policy: str | tuple[str, ...] = ANY_LICENSE
+    max_row_tokens: int = 1024
+    candidates_per_query: int = 200
+    candidates_per_row: int = 8
+    source_share: float = 0.7
+    valid_share: float = 0.1
+    test_share: float = 0.1
+    minimum_test_rows: int = 50
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ValueError("rows must be at least 1")
+        if self.minimum_rows < 1:
+            raise ValueError("minimum_rows must be at least 1")
+        if not 0 <= self.valid_share + self.test_share < 1:
+            raise ValueError("valid_share and test_share must leave rows for training")
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    rows: tuple[SelectedRow, ...]
+    held_out: tuple[tuple[Message, ...], ...]  # the user's test rows, in the model's one form
+    intent: IntentSpec
+    config: SelectionConfig
+    routes: tuple[RoutedGroup, ...]
+    funnel: tuple[FunnelStep, ...]
+    digest: str
+
+    @property
+    def sources(self) -> dict[str, int]:
+        """Rows per source, most first."""
+        return dict(Counter(row.candidate.source for row in self.rows).most_common())
+
+
+class Catalog(Protocol):
+    """The corpus as the pipeline sees it: only the rows this organisation may use."""
+
+    def source_groups(self) -> Sequence[SourceGroup]: ...
+
+    def background(self, per_source: int) -> Sequence[Candidate]:
+        """A fixed sample, about `per_source` rows of each source, spread over its groups."""
+        ...
+
+    def nearest(
+        self, vectors: Vectors, *, limit: int, source_ids: Sequence[str] | None = None
+    ) -> list[list[Candidate]]:
+        """For each vector the `limit` rows of highest cosine, best first."""
+        ...
+
+    def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> Sequence[Candidate]:
+        """Up to `limit` rows of these (source_id, task) groups, in the order of their hash."""
+        ...
+
+
+class TextEmbedder(Protocol):
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """(n, dimensions) float32, rows of length one."""
+        ...
+
+
+class NotEnoughData(Exception):
+    """The corpus does not serve the requirement; the sentence is for the user."""
+
+    def __init__(self, found: int, needed: int, advice: str) -> None:
+        self.found = found
+        self.needed = needed
+        super().__init__(
+            f"not enough data: {found} rows above the threshold, at least {needed} needed. {advice}"
+        )
