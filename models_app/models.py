@@ -97,6 +97,22 @@ class ModelVersion(OrgOwned):
         return f"{self.model} v{self.number}"
 
 
+class IdempotentRequest(OrgOwned):
+    """The answer to a request that carried an `Idempotency-Key`, kept for a day (see models_app.idempotency)."""
+
+    key = models.CharField(max_length=255)
+    body_sha256 = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(default=0)
+    response = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [models.UniqueConstraint(fields=["org", "key"], name="one_answer_per_idempotency_key")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class UsageRecord(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="usage")

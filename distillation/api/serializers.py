@@ -1,0 +1,55 @@
+"""Shapes of sources, datasets and their rows."""
+
+from rest_framework import serializers
+
+from distillation.models import DatasetRow, DatasetVersion, SourceDataset
+
+
+class SourceSerializer(serializers.ModelSerializer[SourceDataset]):
+    is_public = serializers.SerializerMethodField()
+
+    class Meta:
+        model = SourceDataset
+        fields = ["id", "name", "license", "origin", "revision", "state", "row_count", "is_public", "created_at"]
+
+    def get_is_public(self, source: SourceDataset) -> bool:
+        return source.org_id is None
+
+
+class DatasetSummarySerializer(serializers.ModelSerializer[DatasetVersion]):
+    class Meta:
+        model = DatasetVersion
+        fields = ["id", "model", "number", "digest", "row_count", "split_counts", "created_at"]
+
+
+class DatasetSerializer(serializers.ModelSerializer[DatasetVersion]):
+    """The facts of a frozen dataset: what came in, from where, under which licences, and what was refused."""
+
+    split_counts = serializers.DictField(child=serializers.IntegerField())
+    source_counts = serializers.DictField(child=serializers.IntegerField())
+    license_counts = serializers.DictField(child=serializers.IntegerField())
+    intent = serializers.DictField(source="run.intent")
+    funnel = serializers.ListField(child=serializers.DictField(), source="run.funnel")
+
+    class Meta:
+        model = DatasetVersion
+        fields = [
+            "id", "model", "number", "digest", "system_prompt", "row_count", "split_counts", "source_counts",
+            "license_counts", "intent", "funnel", "created_at",
+        ]  # fmt: skip
+
+
+class MessageSerializer(serializers.Serializer[dict[str, str]]):
+    role = serializers.CharField()
+    content = serializers.CharField()
+
+
+class DatasetRowSerializer(serializers.ModelSerializer[DatasetRow]):
+    messages = MessageSerializer(many=True)
+
+    class Meta:
+        model = DatasetRow
+        fields = [
+            "position", "split", "messages", "source_name", "task", "license", "content_hash", "score", "reason",
+            "query",
+        ]  # fmt: skip

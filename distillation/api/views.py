@@ -1,0 +1,145 @@
+"""/api/v1/sources and /api/v1/datasets."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import FileResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import exceptions, generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.authentication import request_org
+from distillation.access import dataset_for, source_for
+from distillation.api import serializers
+from distillation.models import DatasetRow, DatasetVersion, SourceDataset
+from modelstation.core.api import NewestFirstPagination, id_of
+
+CHUNK_BYTES = 64 * 1024
+FORMATS = ("jsonl", "parquet")
+MODEL = OpenApiParameter("model", OpenApiTypes.UUID, description="Only those of this model.")
+SPLIT = OpenApiParameter("split", OpenApiTypes.STR, enum=DatasetRow.Split.values, description="Only this split.")
+FORMAT = OpenApiParameter("format", OpenApiTypes.STR, enum=FORMATS)
+
+
+class SourcesPagination(NewestFirstPagination):
+    ordering = ("name", "id")
+
+
+class SourcesView(generics.ListAPIView[SourceDataset]):
+    """The public sources, and the organisation's own."""
+
+    serializer_class = serializers.SourceSerializer
+    pagination_class = SourcesPagination
+
+    def get_queryset(self) -> QuerySet[SourceDataset]:
+        return SourceDataset.objects.visible_to(request_org(self.request))
+
+
+class SourceView(APIView):
+    @extend_schema(responses=serializers.SourceSerializer)
+    def get(self, request: Request, source_id: uuid.UUID) -> Response:
+        source = source_for(request_org(request), source_id)
+        return Response(serializers.SourceSerializer(source).data)
+
+
+@extend_schema(parameters=[MODEL])
+class DatasetsView(generics.ListAPIView[DatasetVersion]):
+    serializer_class = serializers.DatasetSummarySerializer
+
+    def get_queryset(self) -> QuerySet[DatasetVersion]:
+        datasets: QuerySet[DatasetVersion] = DatasetVersion.objects.for_org(request_org(self.request))
+        model_id = id_of(self.request, "model")
+        datasets = datasets.filter(model_id=model_id) if model_id else datasets
+        return datasets.defer("system_prompt", "source_counts", "license_counts")
+
+
+class DatasetView(APIView):
+    @extend_schema(responses=serializers.DatasetSerializer)
+    def get(self, request: Request, dataset_id: uuid.UUID) -> Response:
+        dataset = dataset_for(request_org(request), dataset_id)
+        return Response(serializers.DatasetSerializer(dataset).data)
+
+
+class RowsPagination(NewestFirstPagination):
+    ordering = "position"
+
+
+@extend_schema(parameters=[SPLIT])
+class DatasetRowsView(generics.ListAPIView[DatasetRow]):
+    """The rows with their source, licence, score and the reason why each was chosen."""
+
+    serializer_class = serializers.DatasetRowSerializer
+    pagination_class = RowsPagination
+
+    def get_queryset(self) -> QuerySet[DatasetRow]:
+        rows: QuerySet[DatasetRow] = dataset_for(request_org(self.request), self.kwargs["dataset_id"]).rows.all()
+        split = _split_of(self.request)
+        return rows.filter(split=split) if split else rows
+
+
+class DatasetExportView(APIView):
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        return super().perform_content_negotiation(request, force=True)  # `format` here is a file's, not DRF's
+
+    @extend_schema(
+        parameters=[FORMAT, SPLIT],
+        responses={
+            (200, "application/jsonl"): OpenApiTypes.BINARY,
+            (200, "application/vnd.apache.parquet"): OpenApiTypes.BINARY,
+        },
+    )
+    def get(self, request: Request, dataset_id: uuid.UUID) -> HttpResponseBase:
+        """The frozen files: `jsonl` in OpenAI's chat form (all splits or one), or `parquet` with a split column."""
+        dataset = dataset_for(request_org(request), dataset_id)
+        folder = settings.ARTIFACTS_DIR / dataset.folder
+        name = f"{dataset.model.slug}-dataset-{dataset.number}"
+        match request.query_params.get("format", "jsonl"):
+            case "jsonl":
+                return _jsonl(folder, _split_of(request), name)
+            case "parquet":
+                return _parquet(folder, name)
+        raise exceptions.ValidationError({"format": f"One of {', '.join(FORMATS)}."})
+
+
+def _split_of(request: Request) -> str:
+    split = request.query_params.get("split", "")
+    if split and split not in DatasetRow.Split.values:
+        raise exceptions.ValidationError({"split": f"One of {', '.join(DatasetRow.Split.values)}."})
+    return split
+
+
+def _jsonl(folder: Path, split: str, name: str) -> HttpResponseBase:
+    splits = [split] if split else DatasetRow.Split.values
+    paths = _existing([folder / f"{each}.jsonl" for each in splits])
+    response = StreamingHttpResponse(_chunks(paths), content_type="application/jsonl")
+    suffix = f"-{split}" if split else ""
+    response["Content-Disposition"] = f'attachment; filename="{name}{suffix}.jsonl"'
+    return response
+
+
+def _parquet(folder: Path, name: str) -> HttpResponseBase:
+    [path] = _existing([folder / "dataset.parquet"])
+    content_type = "application/vnd.apache.parquet"
+    return FileResponse(
+        path.open("rb"), as_attachment=True, filename=f"{name}.parquet", content_type=content_type
+    )
+
+
+def _existing(paths: list[Path]) -> list[Path]:
+    if not all(path.is_file() for path in paths):
+        raise exceptions.NotFound("The files of this dataset are no longer on this installation.")
+    return paths
+
+
+def _chunks(paths: list[Path]) -> Iterator[bytes]:
+    for path in paths:
+        with path.open("rb") as stream:
+            yield from iter(lambda: stream.read(CHUNK_BYTES), b"")  # noqa: B023

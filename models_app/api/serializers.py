@@ -1,0 +1,158 @@
+"""Shapes of models, versions and bases. What a draft may hold is decided in models_app.drafts, not here."""
+
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.reverse import reverse
+
+from models_app.models import CustomModel, FoundationModel, ModelVersion
+from modelstation.core.api import StrictSerializer
+from modelstation.core.models import Job, JobEvent
+
+WAITING = "waiting"
+
+
+class PairSerializer(StrictSerializer):
+    input = serializers.CharField(trim_whitespace=False)
+    output = serializers.CharField(trim_whitespace=False)
+
+
+class ModelDraftSerializer(StrictSerializer):
+    """A model to make. Only `name` and `requirement` are needed; what is left out is chosen automatically."""
+
+    name = serializers.CharField(max_length=80)
+    requirement = serializers.CharField()
+    objective = serializers.CharField(required=False, allow_blank=True)
+    policy = serializers.CharField(required=False, allow_blank=True)
+    examples = PairSerializer(many=True, required=False)
+    test_rows = PairSerializer(many=True, required=False)
+    success_criteria = serializers.ListField(child=serializers.CharField(max_length=300), required=False)
+    metric = serializers.CharField(required=False, allow_blank=True)
+    system_prompt = serializers.CharField(required=False, allow_blank=True)
+    base = serializers.CharField(required=False)
+    rows = serializers.IntegerField(required=False)
+    training_config = serializers.DictField(required=False)
+
+
+class SystemPromptSerializer(StrictSerializer):
+    system_prompt = serializers.CharField(max_length=20_000)
+
+
+class VersionSummarySerializer(serializers.ModelSerializer[ModelVersion]):
+    class Meta:
+        model = ModelVersion
+        fields = ["id", "number", "state"]
+
+
+class ModelSummarySerializer(serializers.ModelSerializer[CustomModel]):
+    """One line of the list: nothing heavy."""
+
+    live_version = VersionSummarySerializer(read_only=True, allow_null=True)
+
+    class Meta:
+        model = CustomModel
+        fields = [
+            "id", "name", "slug", "status", "status_reason", "base", "live_version", "created_at", "updated_at",
+        ]  # fmt: skip
+
+
+class ProgressSerializer(serializers.Serializer[dict[str, Any]]):
+    step = serializers.IntegerField(allow_null=True)
+    total_steps = serializers.IntegerField(allow_null=True)
+    loss = serializers.FloatField(allow_null=True)
+    tokens_per_second = serializers.FloatField(allow_null=True)
+    eta_seconds = serializers.FloatField(allow_null=True)
+
+
+class JobSerializer(serializers.ModelSerializer[Job]):
+    stage = serializers.SerializerMethodField()
+    progress = ProgressSerializer()
+
+    class Meta:
+        model = Job
+        fields = [
+            "id", "kind", "state", "stage", "progress", "attempt", "error_code", "error_text",
+            "created_at", "started_at", "finished_at",
+        ]  # fmt: skip
+
+    def get_stage(self, job: Job) -> str:
+        return stage_of(job)
+
+
+class ModelLinksSerializer(serializers.Serializer[dict[str, str]]):
+    self = serializers.URLField()
+    events = serializers.URLField()
+    versions = serializers.URLField()
+    datasets = serializers.URLField()
+    runs = serializers.URLField()
+    evaluations = serializers.URLField()
+
+
+class ModelSerializer(serializers.ModelSerializer[CustomModel]):
+    """The whole of one model. `job` is the newest one; `scores` are the live version's, else the newest's."""
+
+    examples = PairSerializer(many=True)
+    success_criteria = serializers.ListField(child=serializers.CharField())
+    test_row_count = serializers.SerializerMethodField()
+    live_version = VersionSummarySerializer(allow_null=True)
+    job = JobSerializer(allow_null=True)
+    stage = serializers.SerializerMethodField()
+    progress = ProgressSerializer(source="job.progress", allow_null=True)
+    scores = serializers.DictField()
+    links = serializers.SerializerMethodField()
+
+    class Meta:
+        model = CustomModel
+        fields = [
+            "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores", "live_version", "job",
+            "requirement", "objective", "policy", "examples", "test_row_count", "success_criteria", "metric",
+            "system_prompt", "base", "rows", "training_config", "created_at", "updated_at", "links",
+        ]  # fmt: skip
+
+    def get_stage(self, model: CustomModel) -> str:
+        return stage_of(model.job) if model.job else ""  # type: ignore[attr-defined]
+
+    def get_test_row_count(self, model: CustomModel) -> int:
+        return len(model.test_rows)
+
+    def get_links(self, model: CustomModel) -> dict[str, str]:
+        own = {"self": "api_model", "events": "api_model_events", "versions": "api_model_versions"}
+        request = self.context["request"]
+        links = {key: reverse(name, args=[model.id], request=request) for key, name in own.items()}
+        for name in ("datasets", "runs", "evaluations"):
+            links[name] = f"{reverse(f'api_{name}', request=request)}?model={model.id}"
+        return links
+
+
+class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
+    is_live = serializers.SerializerMethodField()
+    scores = serializers.DictField()
+
+    class Meta:
+        model = ModelVersion
+        fields = [
+            "id", "model", "number", "state", "is_live", "base", "system_prompt", "dataset_digest", "config",
+            "scores", "artifacts", "created_at",
+        ]  # fmt: skip
+
+    def get_is_live(self, version: ModelVersion) -> bool:
+        return bool(version.model.live_version_id == version.id)
+
+
+class EventSerializer(serializers.ModelSerializer[JobEvent]):
+    job_kind = serializers.CharField(source="job.kind")
+
+    class Meta:
+        model = JobEvent
+        fields = ["id", "job", "job_kind", "at", "kind", "message"]
+
+
+class BaseSerializer(serializers.ModelSerializer[FoundationModel]):
+    class Meta:
+        model = FoundationModel
+        fields = ["name", "hub_id", "revision", "license", "parameters", "context", "is_installed"]
+
+
+def stage_of(job: Job) -> str:
+    """What the job is doing: its stage, or that it waits for a worker."""
+    return WAITING if job.state == Job.State.QUEUED else job.stage

@@ -1,0 +1,160 @@
+"""/api/v1/models, versions and bases: each view translates between HTTP and one door plus one service."""
+
+import uuid
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.authentication import request_org
+from models_app import services
+from models_app.access import model_for, version_for
+from models_app.api import serializers
+from models_app.drafts import ModelDraft
+from models_app.idempotency import answer_once
+from models_app.models import CustomModel, FoundationModel, ModelVersion
+from modelstation.core.api import NewestFirstPagination, number_of
+from modelstation.core.errors import UserFacingError
+from modelstation.core.models import Job, JobEvent
+
+EVENTS_A_PAGE = 500
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The same key and body within a day get the same answer; with another body, 422.",
+)
+AFTER = OpenApiParameter("after", OpenApiTypes.INT, description="Only events with a greater id.")
+
+
+class ModelsView(generics.ListAPIView[CustomModel]):
+    serializer_class = serializers.ModelSummarySerializer
+
+    def get_queryset(self) -> QuerySet[CustomModel]:
+        shown = [field for field in self.serializer_class.Meta.fields if field != "live_version"]
+        version = [f"live_version__{field}" for field in serializers.VersionSummarySerializer.Meta.fields]
+        models: QuerySet[CustomModel] = CustomModel.objects.for_org(request_org(self.request))
+        return models.select_related("live_version").only("live_version", *shown, *version)
+
+    @extend_schema(
+        request=serializers.ModelDraftSerializer,
+        responses={201: serializers.ModelSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    def post(self, request: Request) -> Response:
+        """Make a model; its work is enqueued with it, and its status is `pending`."""
+        (code, body), is_replay = answer_once(
+            org=request_org(request),
+            key=request.headers.get("Idempotency-Key", ""),
+            body=["POST", request.path, request.data],
+            deed=lambda: (status.HTTP_201_CREATED, self._create(request)),
+        )
+        headers = {"Location": body["links"]["self"]} | ({"Idempotent-Replayed": "true"} if is_replay else {})
+        return Response(body, status=code, headers=headers)
+
+    def _create(self, request: Request) -> dict[str, Any]:
+        asked = serializers.ModelDraftSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        draft = ModelDraft(**asked.validated_data)
+        model = services.create_model(actor=request.user, org=request_org(request), draft=draft)
+        return _shown(model, request)
+
+
+class ModelView(APIView):
+    @extend_schema(responses=serializers.ModelSerializer)
+    def get(self, request: Request, model_id: uuid.UUID) -> Response:
+        return Response(_shown(model_for(request_org(request), model_id), request))
+
+    @extend_schema(request=serializers.SystemPromptSerializer, responses=serializers.ModelSerializer)
+    def patch(self, request: Request, model_id: uuid.UUID) -> Response:
+        """Edit the system prompt. The next build uses it; versions keep the one they were trained with."""
+        model = model_for(request_org(request), model_id)
+        asked = serializers.SystemPromptSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        services.edit_system_prompt(actor=request.user, model=model, **asked.validated_data)
+        return Response(_shown(model, request))
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, model_id: uuid.UUID) -> Response:
+        model = model_for(request_org(request), model_id)
+        services.delete_model(actor=request.user, model=model)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ModelCancelView(APIView):
+    @extend_schema(request=None, responses={202: serializers.ModelSerializer})
+    def post(self, request: Request, model_id: uuid.UUID) -> Response:
+        """Stop the build. Work that runs stops within seconds; the answer does not wait for it."""
+        model = model_for(request_org(request), model_id)
+        if not services.cancel_build(actor=request.user, model=model):
+            raise UserFacingError("Nothing is being built for this model.", code="not_building")
+        return Response(_shown(model_for(model.org, model_id), request), status=status.HTTP_202_ACCEPTED)
+
+
+class ModelRebuildView(APIView):
+    @extend_schema(request=None, responses={202: serializers.ModelSerializer})
+    def post(self, request: Request, model_id: uuid.UUID) -> Response:
+        """Build again from the requirement: a new dataset and a new version."""
+        model = model_for(request_org(request), model_id)
+        services.rebuild(actor=request.user, model=model)
+        return Response(_shown(model_for(model.org, model_id), request), status=status.HTTP_202_ACCEPTED)
+
+
+class ModelEventsView(APIView):
+    @extend_schema(parameters=[AFTER], responses=serializers.EventSerializer(many=True))
+    def get(self, request: Request, model_id: uuid.UUID) -> Response:
+        """The story of the model's jobs, oldest first, at most 500 at a time: ask again `after` the last id."""
+        model = model_for(request_org(request), model_id)
+        events = JobEvent.objects.filter(job__subject_id=model.id, id__gt=number_of(request, "after", 0))
+        page = events.select_related("job").defer("operator_detail").order_by("id")[:EVENTS_A_PAGE]
+        return Response(serializers.EventSerializer(page, many=True).data)
+
+
+class ModelVersionsView(generics.ListAPIView[ModelVersion]):
+    serializer_class = serializers.VersionSerializer
+
+    def get_queryset(self) -> QuerySet[ModelVersion]:
+        model = model_for(request_org(self.request), self.kwargs["model_id"])
+        versions: QuerySet[ModelVersion] = model.versions.select_related("model")
+        return versions
+
+
+class VersionView(APIView):
+    @extend_schema(responses=serializers.VersionSerializer)
+    def get(self, request: Request, version_id: uuid.UUID) -> Response:
+        version = version_for(request_org(request), version_id)
+        return Response(serializers.VersionSerializer(version).data)
+
+
+class VersionPublishView(APIView):
+    @extend_schema(request=None, responses=serializers.VersionSerializer)
+    def post(self, request: Request, version_id: uuid.UUID) -> Response:
+        """Serve this version under the model's name; publishing an older one rolls back."""
+        version = version_for(request_org(request), version_id)
+        services.publish_version(actor=request.user, version=version)
+        version = version_for(request_org(request), version_id)
+        return Response(serializers.VersionSerializer(version).data)
+
+
+class BasesPagination(NewestFirstPagination):
+    ordering = ("parameters", "name")
+
+
+class BasesView(generics.ListAPIView[FoundationModel]):
+    """Models to start from. Only the installed ones can be built on."""
+
+    serializer_class = serializers.BaseSerializer
+    pagination_class = BasesPagination
+    queryset = FoundationModel.objects.all()
+
+
+def _shown(model: CustomModel, request: Request) -> dict[str, Any]:
+    model.job = Job.objects.filter(subject_id=model.id).first()  # type: ignore[attr-defined]
+    version = model.live_version or model.versions.first()
+    model.scores = version.scores if version else {}  # type: ignore[attr-defined]
+    return dict(serializers.ModelSerializer(model, context={"request": request}).data)

@@ -1,0 +1,12 @@
+from django.urls import path
+
+from training.api import views
+
+urlpatterns = [
+    path("runs", views.RunsView.as_view(), name="api_runs"),
+    path("runs/<uuid:run_id>", views.RunView.as_view(), name="api_run"),
+    path("runs/<uuid:run_id>/cancel", views.RunCancelView.as_view(), name="api_run_cancel"),
+    path("evaluations", views.EvaluationsView.as_view(), name="api_evaluations"),
+    path("evaluations/<uuid:evaluation_id>", views.EvaluationView.as_view(), name="api_evaluation"),
+    path("evaluations/<uuid:evaluation_id>/rows", views.EvaluationRowsView.as_view(), name="api_evaluation_rows"),
+]
