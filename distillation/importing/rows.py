@@ -1,0 +1,181 @@
+"""Files to rows of one schema, and the look at a file before anything of it is stored.
+
+for row in read_examples(Path("tickets.csv"), ReadOptions(license="CC0-1.0")): ...
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distillation.importing.errors import BadRow, ImportRefused, RowError
+from distillation.importing.json_rows import RawRow
+from distillation.importing.readers import read_rows
+from distillation.importing.shapes import (
+    KNOWN_SHAPES,
+    ColumnMapping,
+    guess_mapping,
+    to_conversation,
+)
+from distillation.importing.streams import Limits
+from distillation.importing.text import Message, clean
+from distillation.pipeline.text import hash_messages
+
+UNKNOWN_LICENSE = "unknown"
+KEPT_ERRORS = 100
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the caller knows about a file. `source` and `license` win over what its rows say."""
+
+    source: str = ""
+    license: str = ""
+    task: str = ""
+    task_column: str = "task"
+    columns: ColumnMapping | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class ExampleRow:
+    line: int
+    messages: list[Message]
+    source: str
+    task: str
+    license: str
+    external_id: str
+    content_hash: str
+    flags: frozenset[str]
+
+
+@dataclass
+class Inspection:
+    """One reading of all rows: they can be loaded, and this is what will come of it."""
+
+    sha256: str = ""
+    read: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    flags: Counter[str] = field(default_factory=Counter)
+    errors: list[RowError] = field(default_factory=list)  # the first hundred
+
+
+def read_examples(path: Path, options: ReadOptions) -> Iterator[ExampleRow | RowError]:
+    """Streamed: one row in memory at a time. Raises ImportRefused for a file that is no use."""
+    return to_examples(read_rows(path, options.limits), path.name, options)
+
+
+def to_examples(
+    rows: Iterable[RawRow | RowError], file: str, options: ReadOptions
+) -> Iterator[ExampleRow | RowError]:
+    """The first row whose shape is known sets the shape of the file."""
+    mapping: ColumnMapping | str | None = options.columns
+    unknown: RawRow | None = None
+    for row in rows:
+        if isinstance(row, RowError):
+            yield row
+            continue
+        mapping = mapping or guess_mapping(row.data)
+        if mapping is None:
+            unknown = unknown or row
+            yield unknown_shape(row).at(file, row.line)
+            continue
+        try:
+            yield to_example(row, mapping, file, options)
+        except BadRow as error:
+            yield error.at(file, row.line)
+    if mapping is None and unknown is not None:
+        raise unknown_columns(unknown, file)
+
+
+def to_example(
+    row: RawRow, mapping: ColumnMapping | str, file: str, options: ReadOptions
+) -> ExampleRow:
+    conversation = to_conversation(row.data, mapping)
+    digest = hash_messages(conversation.messages)
+    return ExampleRow(
+        line=row.line,
+        messages=conversation.messages,
+        source=options.source or fact(row.data, "source", 80) or file.split(".")[0],
+        task=fact(row.data, options.task_column, 200) or options.task,
+        license=options.license or fact(row.data, "license", 80) or UNKNOWN_LICENSE,
+        external_id=fact(row.data, "id", 200) or digest[:16],
+        content_hash=digest,
+        flags=conversation.flags,
+    )
+
+
+def fact(data: Mapping[str, Any], column: str, longest: int) -> str:
+    """A short text or number that describes a row; anything else counts as not given."""
+    value = data.get(column)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return clean(str(value))[0][:longest]
+
+
+def unknown_shape(row: RawRow) -> BadRow:
+    return BadRow(
+        "unknown_shape",
+        "",
+        f"no question and answer found in the fields {names(row)}.",
+        f"Known: {KNOWN_SHAPES}.",
+    )
+
+
+def unknown_columns(row: RawRow, file: str) -> ImportRefused:
+    return ImportRefused(
+        file,
+        f"no row has a shape that is known; line {row.line} has the fields {names(row)}.",
+        code="unknown_columns",
+        hint=f"Say which columns hold question and answer, or use one of: {KNOWN_SHAPES}.",
+    )
+
+
+def names(row: RawRow) -> str:
+    return ", ".join(str(name)[:40] for name in list(row.data)[:12]) or "(none)"
+
+
+def inspect_file(path: Path, options: ReadOptions) -> Inspection:
+    """Reads all of it and stores nothing, so that a file is refused before half of it is loaded."""
+    look = inspect_rows(read_examples(path, options), path.name)
+    look.sha256 = sha256_of(path)
+    return look
+
+
+def inspect_rows(rows: Iterable[ExampleRow | RowError], name: str) -> Inspection:
+    """`sha256` is of the accepted contents in their order."""
+    look, digest = Inspection(), hashlib.sha256()
+    for row in rows:
+        look.read += 1
+        if isinstance(row, RowError):
+            look.rejected += 1
+            look.errors += [row] if len(look.errors) < KEPT_ERRORS else []
+        else:
+            look.accepted += 1
+            look.flags.update(row.flags)
+            digest.update(row.content_hash.encode())
+    if not look.accepted:
+        raise nothing_usable(name, look)
+    look.sha256 = digest.hexdigest()
+    return look
+
+
+def nothing_usable(file: str, look: Inspection) -> ImportRefused:
+    if not look.errors:
+        return ImportRefused(
+            file, "there are no rows in it.", code="no_rows", hint="Export it again, with rows."
+        )
+    return ImportRefused(
+        file,
+        f"none of its {look.read} rows can be used. The first: {look.errors[0]}",
+        code="no_usable_rows",
+        hint="Correct the rows and import the file again.",
+    )
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
