@@ -7,12 +7,11 @@ it quick on a CPU: rows of like length share a batch, the output head runs at an
 all rows open with goes through the trunk once per batch. None of them changes the loss.
 """
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from safetensors import safe_open
 
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.loading import load_causal_lm
-from training.progress import ChildError, emit, progress
+from training.progress import ChildError
 from training.recipes.config import RunFacts, TrainingConfig, resolve
 from training.recipes.data import (
     Batch,
@@ -58,7 +57,7 @@ class Prepared:
 
 @dataclass
 class Outcome:
-    """What the run did. `adapter_folder` facts are the caller's; the model carries the best adapter."""
+    """What the run did; the adapter itself stays in the model."""
 
     losses: list[float] = field(default_factory=list)
     valid_losses: dict[int, float] = field(default_factory=dict)
@@ -203,7 +202,7 @@ def precision(config: TrainingConfig) -> AbstractContextManager[Any]:
     return torch.autocast(config.device, dtype=torch.bfloat16)
 
 
-def train(model: "PeftModel", prepared: Prepared, emit_progress: Callable[..., None] = progress) -> Outcome:
+def train(model: "PeftModel", prepared: Prepared, report: Callable[..., None]) -> Outcome:
     """Runs every planned step and leaves the best adapter in the model. ChildError "diverged" on a loss of NaN."""
     config, total = prepared.config, len(prepared.steps)
     optimizer = setup_optimizer(model, config)
@@ -228,7 +227,7 @@ def train(model: "PeftModel", prepared: Prepared, emit_progress: Callable[..., N
         outcome.seconds = time.monotonic() - started
         if _is_eval_step(step, total, config) and valid:
             outcome.valid_losses[step + 1] = best.keep(evaluate(model, valid, config), model)
-        emit_progress("train", **_step_facts(outcome, total, rate))
+        report("train", **_step_facts(outcome, total, rate))
     best.restore(model)
     outcome.seconds = time.monotonic() - started
     return outcome
