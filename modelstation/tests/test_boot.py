@@ -1,0 +1,55 @@
+"""What the web process may load, and that settings refuse to start half-configured."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from modelstation.testing import REPOSITORY
+
+HEAVY = ("torch", "transformers", "peft", "sentence_transformers", "xllamacpp", "datasets")
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_web_process_never_imports_torch():
+    code = (
+        "import sys, modelstation.wsgi; from django.urls import get_resolver; get_resolver().url_patterns;"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["training.trainer", "training.evaluator", "models_app.serving.server"])
+def test_processes_that_hold_models_never_import_django(module):
+    done = run_python(f"import sys, {module}; print('django' in sys.modules)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("missing", ["SECRET_KEY", "MODEL_SERVER_KEY"])
+def test_production_refuses_to_start_without_its_keys(missing):
+    keys = {"SECRET_KEY": "a", "MODEL_SERVER_KEY": "b", "MODELSTATION_DEVELOPMENT": "false"}
+    del keys[missing]
+    done = run_python(f"import os; os.environ.pop('{missing}', None); import modelstation.settings", **keys)
+    assert done.returncode != 0
+    assert missing in done.stderr
+
+
+def test_migrations_are_complete():
+    done = run_python(
+        "import sys; from manage import main; sys.argv = ['manage.py', 'makemigrations', '--check', '--dry-run']; main()"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
