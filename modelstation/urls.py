@@ -6,6 +6,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from modelstation import pages
 
+handler404 = "modelstation.core.api.page_not_found"
+handler500 = "modelstation.core.api.server_error"
+
 api = [
     path("", include("models_app.api.urls")),
     path("", include("distillation.api.urls")),
