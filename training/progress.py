@@ -1,6 +1,6 @@
 """What a child process says to its supervisor: one JSON object per line on the standard output it was given.
 
-    python -m pytest training/tests/test_trainer_child.py
+python -m pytest training/tests/test_trainer_child.py
 """
 
 import json
@@ -45,7 +45,13 @@ class Channel:
         if due or stage != self.stage or step >= total_steps or "valid_loss" in facts:
             self.stage, self.said_at = stage, now
             self.emit(
-                {"event": "progress", "stage": stage, "step": step, "total_steps": total_steps, **facts}
+                {
+                    "event": "progress",
+                    "stage": stage,
+                    "step": step,
+                    "total_steps": total_steps,
+                    **facts,
+                }
             )
 
 

@@ -217,7 +217,10 @@ def micro_f1_of(items: Callable[[str], Counter[Any] | None]) -> Metric:
         return 0.0 if found is None else f1(*overlap(found, items(reference) or Counter()))
 
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        pairs = [(items(p) or Counter(), items(r) or Counter()) for p, r in zip(predictions, references, strict=True)]
+        pairs = [
+            (items(p) or Counter(), items(r) or Counter())
+            for p, r in zip(predictions, references, strict=True)
+        ]
         return np.array([overlap(found, expected) for found, expected in pairs], dtype=np.float64)
 
     return Metric(row, sums, _micro_f1)

@@ -53,13 +53,18 @@ class TrainingConfig:
         _require(_in(self.learning_rate, 1e-7, 0.1), "learning_rate must be between 1e-7 and 0.1.")
         _require(_in(self.epochs, 0.01, 100), "epochs must be between 0.01 and 100.")
         _require(_in(self.max_steps, 1, 1_000_000), "max_steps must be between 1 and 1000000.")
-        _require(_in(self.tokens_per_batch, 16, 1 << 20), "tokens_per_batch must be between 16 and 1048576.")
+        _require(
+            _in(self.tokens_per_batch, 16, 1 << 20),
+            "tokens_per_batch must be between 16 and 1048576.",
+        )
         _require(16 <= self.max_seq_len <= 1 << 17, "max_seq_len must be between 16 and 131072.")
         _require(0 <= self.warmup_ratio <= 0.5, "warmup_ratio must be between 0 and 0.5.")
         _require(0 <= self.final_lr_ratio <= 1, "final_lr_ratio must be between 0 and 1.")
         _require(0 <= self.weight_decay <= 1, "weight_decay must be between 0 and 1.")
         _require(0 < self.max_grad_norm <= 1000, "max_grad_norm must be above 0 and at most 1000.")
-        _require(_in(self.eval_every, 0, 1_000_000), "eval_every must be between 0 (never) and 1000000.")
+        _require(
+            _in(self.eval_every, 0, 1_000_000), "eval_every must be between 0 (never) and 1000000."
+        )
         _require(self.dtype in DTYPES, f"dtype must be one of: {', '.join(DTYPES)}.")
         _require(self.device in DEVICES, f"device must be one of: {', '.join(DEVICES)}.")
 
@@ -81,7 +86,9 @@ def config_from(values: dict[str, Any]) -> TrainingConfig:
     """A config from JSON; ValueError names the field that is unknown or out of bounds."""
     known = {field.name for field in fields(TrainingConfig)}
     if unknown := sorted(set(values) - known):
-        raise ValueError(f"Unknown training setting {unknown[0]!r}. Known are: {', '.join(sorted(known))}.")
+        raise ValueError(
+            f"Unknown training setting {unknown[0]!r}. Known are: {', '.join(sorted(known))}."
+        )
     return TrainingConfig(**values)
 
 
@@ -90,7 +97,8 @@ def resolve(config: TrainingConfig, facts: RunFacts) -> TrainingConfig:
     _refuse_impossible(config, facts)
     device = _device(config, facts)
     epochs = config.epochs or default_epochs(facts.rows)
-    budget = config.tokens_per_batch or default_batch_tokens(facts, epochs, device)
+    wanted_steps = config.max_steps or MIN_STEPS
+    budget = config.tokens_per_batch or default_batch_tokens(facts, epochs, wanted_steps, device)
     steps = config.max_steps or max(1, round(epochs * facts.tokens / budget))
     return replace(
         config,
@@ -99,7 +107,9 @@ def resolve(config: TrainingConfig, facts: RunFacts) -> TrainingConfig:
         epochs=epochs,
         tokens_per_batch=budget,
         learning_rate=config.learning_rate or default_learning_rate(facts.parameters, steps),
-        eval_every=max(10, steps // EVALS_PER_RUN) if config.eval_every is None else config.eval_every,
+        eval_every=max(10, steps // EVALS_PER_RUN)
+        if config.eval_every is None
+        else config.eval_every,
     )
 
 
@@ -109,9 +119,9 @@ def default_epochs(rows: int) -> float:
     return few if few > 3 else min(3.0, many)
 
 
-def default_batch_tokens(facts: RunFacts, epochs: float, device: str) -> int:
-    """The device's full budget, less where a small set would otherwise see fewer than MIN_STEPS updates."""
-    wanted = int(epochs * facts.tokens / MIN_STEPS)
+def default_batch_tokens(facts: RunFacts, epochs: float, steps: int, device: str) -> int:
+    """The device's full budget, less where the epochs would otherwise be over in fewer than `steps` updates."""
+    wanted = int(epochs * facts.tokens / steps)
     return max(facts.longest_row, SMALLEST_BATCH_TOKENS, min(BATCH_TOKENS[device], wanted))
 
 
@@ -131,7 +141,10 @@ def _refuse_impossible(config: TrainingConfig, facts: RunFacts) -> None:
         f"tokens_per_batch {config.tokens_per_batch} is less than the longest row ({facts.longest_row} tokens): "
         "raise it or lower max_seq_len.",
     )
-    _require(config.device != "cuda" or facts.has_cuda, "device is cuda, but this machine has no CUDA GPU.")
+    _require(
+        config.device != "cuda" or facts.has_cuda,
+        "device is cuda, but this machine has no CUDA GPU.",
+    )
     _require(
         config.dtype != "bfloat16" or facts.has_bf16,
         "dtype is bfloat16, but this machine has no bfloat16 arithmetic: use float32 or auto.",
@@ -163,7 +176,9 @@ def _require_types(config: TrainingConfig) -> None:
             continue
         wanted = (str,) if "str" in kind else (int, float) if "float" in kind else (int,)
         usable = isinstance(value, wanted) and not isinstance(value, bool)
-        word = {"str": "a text", "int": "a whole number"}.get(wanted[0].__name__ if len(wanted) == 1 else "", "a number")
+        word = {"str": "a text", "int": "a whole number"}.get(
+            wanted[0].__name__ if len(wanted) == 1 else "", "a number"
+        )
         _require(usable and value == value, f"{field.name} must be {word}.")
 
 

@@ -61,7 +61,9 @@ class Batch:
 def read_conversations(path: Path) -> list[list[Message]]:
     """The messages of each line; ValueError names the file and line that cannot be read."""
     with path.open(encoding="utf-8") as lines:
-        return [_messages(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+        return [
+            _messages(line, path, number) for number, line in enumerate(lines, 1) if line.strip()
+        ]
 
 
 def _messages(line: str, path: Path, number: int) -> list[Message]:
@@ -100,14 +102,20 @@ def common_prefix(rows: Sequence[TokenRow]) -> int:
     first = min(row.inputs for row in rows)
     last = max(row.inputs for row in rows)
     shared = next(
-        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
+        min(len(first), len(last)),
     )
     unlearnt = min(row.learnt.index(True) for row in rows)
     return min(shared, unlearnt, min(len(row.inputs) for row in rows) - 1)
 
 
 def plan_batches(
-    lengths: Sequence[int], *, tokens_per_batch: int, epochs: float, max_steps: int | None, seed: int
+    lengths: Sequence[int],
+    *,
+    tokens_per_batch: int,
+    epochs: float,
+    max_steps: int | None,
+    seed: int,
 ) -> list[list[int]]:
     """The rows of every step of the run. `lengths` are those of the inputs that a row adds to its batch."""
     rng = np.random.default_rng(seed)
@@ -151,7 +159,9 @@ def collate(rows: Sequence[TokenRow], prefix: int) -> Batch:
         size = len(row.inputs) - prefix
         inputs[i, :size] = torch.tensor(row.inputs[prefix:])
         learnt[i, :size] = torch.tensor(row.learnt[prefix:])
-    targets = [token for row in rows for token, asked in zip(row.targets, row.learnt, strict=True) if asked]
+    targets = [
+        token for row in rows for token, asked in zip(row.targets, row.learnt, strict=True) if asked
+    ]
     return Batch(
         prefix=torch.tensor(rows[0].inputs[:prefix], dtype=torch.long),
         inputs=inputs,

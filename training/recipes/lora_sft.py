@@ -82,7 +82,9 @@ class Outcome:
 def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepared:
     """Reads and encodes the rows, resolves the config, plans every step. Refuses before any weight is loaded."""
     renderer = load_renderer(base_folder)
-    train, left_out = encode(read_conversations(dataset / "train.jsonl"), renderer, config.max_seq_len)
+    train, left_out = encode(
+        read_conversations(dataset / "train.jsonl"), renderer, config.max_seq_len
+    )
     if len(train) < MIN_ROWS:
         raise ChildError("not_enough_data", _too_few_rows(len(train), left_out, config.max_seq_len))
     valid_rows = read_conversations(dataset / "valid.jsonl")[:MAX_VALID_ROWS]
@@ -102,7 +104,9 @@ def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepare
 
 def _too_few_rows(rows: int, left_out: int, max_seq_len: int) -> str:
     longer = f" ({left_out} more are longer than {max_seq_len} tokens)" if left_out else ""
-    return f"Not enough data: {rows} training rows{longer}, at least {MIN_ROWS} needed. Add examples."
+    return (
+        f"Not enough data: {rows} training rows{longer}, at least {MIN_ROWS} needed. Add examples."
+    )
 
 
 def run_facts(lengths: Sequence[int], base_folder: Path) -> RunFacts:
@@ -135,7 +139,9 @@ def count_parameters(base_folder: Path) -> int:
 def _context(base_folder: Path) -> int:
     from transformers import AutoConfig
 
-    return int(AutoConfig.from_pretrained(base_folder, local_files_only=True).max_position_embeddings)
+    return int(
+        AutoConfig.from_pretrained(base_folder, local_files_only=True).max_position_embeddings
+    )
 
 
 def setup_model(base_folder: Path, config: TrainingConfig) -> "PeftModel":
@@ -156,7 +162,10 @@ def setup_model(base_folder: Path, config: TrainingConfig) -> "PeftModel":
 
 def setup_optimizer(model: "PeftModel", config: TrainingConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(
-        trainable(model), lr=config.learning_rate or 0.0, weight_decay=config.weight_decay, fused=True
+        trainable(model),
+        lr=config.learning_rate or 0.0,
+        weight_decay=config.weight_decay,
+        fused=True,
     )
 
 
@@ -181,7 +190,9 @@ def answer_loss(model: "PeftModel", batch: Batch) -> torch.Tensor:
     """
     causal_lm = model.get_base_model()
     cache = _prefix_cache(causal_lm, batch)
-    hidden = causal_lm.model(batch.inputs, past_key_values=cache, use_cache=cache is not None).last_hidden_state
+    hidden = causal_lm.model(
+        batch.inputs, past_key_values=cache, use_cache=cache is not None
+    ).last_hidden_state
     chosen = hidden.flatten(0, 1).index_select(0, batch.learnt_positions)
     return F.cross_entropy(causal_lm.lm_head(chosen).float(), batch.targets)
 
@@ -243,7 +254,9 @@ class _Best:
     def keep(self, loss: float, model: "PeftModel") -> float:
         if loss < self.loss:
             self.loss = loss
-            self.adapter = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+            self.adapter = {
+                n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad
+            }
         return loss
 
     def restore(self, model: "PeftModel") -> None:
@@ -271,7 +284,9 @@ def _valid_batches(prepared: Prepared) -> list[Batch]:
 
 
 def _is_eval_step(step: int, total: int, config: TrainingConfig) -> bool:
-    return step + 1 == total or (bool(config.eval_every) and (step + 1) % (config.eval_every or 1) == 0)
+    return step + 1 == total or (
+        bool(config.eval_every) and (step + 1) % (config.eval_every or 1) == 0
+    )
 
 
 def _finite(loss: float, step: int, config: TrainingConfig) -> float:

@@ -1,0 +1,166 @@
+"""The training child: a dataset and a base go in; adapter, merged weights and GGUF come out, each with a manifest.
+
+    python -m training.trainer SPEC.json
+
+SPEC.json holds `dataset` (a folder with train.jsonl and valid.jsonl), `base_folder`, `base_name`, `out_dir` and
+`config` (fields of TrainingConfig). Progress and the result are JSON lines on standard output. A run that is cancelled
+or fails publishes nothing: artifacts are made in a working folder and moved into place when all three are whole.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelstation.core.artifacts import write_artifact
+from training.progress import Channel, ChildError, read_spec, required, run_as_child
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+    from training.recipes.lora_sft import Outcome, Prepared
+
+GGUF_NAME = "model-q8_0.gguf"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+
+
+def main(spec_path: str) -> None:
+    run_as_child(lambda channel: run_training(read_spec(spec_path), channel))
+
+
+def run_training(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    """The result facts of one run. ChildError for whatever the user can put right."""
+    required(spec, "dataset", "base_folder", "base_name", "out_dir")
+    base_folder = Path(spec["base_folder"])
+    channel.progress("load", step=0, total_steps=1)
+    prepared = _prepare(Path(spec["dataset"]), base_folder, spec.get("config") or {})
+    channel.emit({"event": "log", "message": _opening_line(prepared)})
+    model, outcome = _train(base_folder, prepared, channel)
+    facts = {
+        **outcome.facts(),
+        "base_name": spec["base_name"],
+        "device": prepared.config.device,
+        "config": asdict(prepared.config),
+    }
+    artifacts = write_artifacts(model, base_folder, Path(spec["out_dir"]), facts, channel)
+    return {"artifacts": artifacts, **facts}
+
+
+def _prepare(dataset: Path, base_folder: Path, config: dict[str, Any]) -> "Prepared":
+    for path in (dataset / "train.jsonl", dataset / "valid.jsonl", base_folder / "config.json"):
+        if not path.is_file():
+            raise ChildError(
+                "bad_spec", f"The run needs the file {path.name} in {path.parent.name}."
+            )
+    from training.recipes.config import config_from
+    from training.recipes.lora_sft import prepare
+
+    try:
+        return prepare(dataset, base_folder, config_from(config))
+    except ValueError as error:
+        raise ChildError("bad_spec", str(error)) from error
+
+
+def _train(
+    base_folder: Path, prepared: "Prepared", channel: Channel
+) -> "tuple[PeftModel, Outcome]":
+    import torch
+
+    from training.recipes.lora_sft import setup_model, train
+
+    try:
+        model = setup_model(base_folder, prepared.config)
+        return model, train(model, prepared, channel.progress)
+    except torch.cuda.OutOfMemoryError as error:
+        raise ChildError("gpu_oom", OUT_OF_GPU_MEMORY) from error
+
+
+OUT_OF_GPU_MEMORY = (
+    "The GPU ran out of memory: lower tokens_per_batch or max_seq_len, or choose a smaller base."
+)
+
+
+def _opening_line(prepared: "Prepared") -> str:
+    left_out = f", {prepared.rows_left_out} longer rows left out" if prepared.rows_left_out else ""
+    return (
+        f"{len(prepared.train)} rows{left_out}, {len(prepared.steps)} steps on {prepared.config.device} "
+        f"in {prepared.config.dtype}, learning rate {prepared.config.learning_rate:g}"
+    )
+
+
+def write_artifacts(
+    model: "PeftModel", base_folder: Path, out_dir: Path, facts: dict[str, Any], channel: Channel
+) -> dict[str, Any]:
+    """Makes the artifacts in a working folder and moves them to `out_dir` together. Returns their manifests."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".artifacts-", dir=out_dir))
+    steps: dict[str, tuple[str, Callable[[Path], None]]] = {
+        "adapter": ("merge", lambda target: save_adapter(model, target, facts["base_name"])),
+        "merged": ("merge", lambda target: save_merged(base_folder, work / "adapter", target)),
+        "gguf": ("export", lambda target: save_gguf(work / "merged", target)),
+    }
+    try:
+        manifests = {}
+        for done, (kind, (stage, fill)) in enumerate(steps.items()):
+            channel.progress(stage, step=done, total_steps=len(steps))
+            manifests[kind] = write_artifact(work / kind, fill, kind=kind, facts=facts)
+        for kind in steps:
+            _publish(work / kind, out_dir / kind)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    channel.progress("export", step=len(steps), total_steps=len(steps))
+    return manifests
+
+
+def _publish(artifact: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)  # an earlier attempt of this run
+    artifact.rename(target)
+
+
+def save_adapter(model: "PeftModel", target: Path, base_name: str) -> None:
+    """The adapter names its base by name: a path would mean nothing on another machine."""
+    model.peft_config["default"].base_model_name_or_path = base_name
+    model.save_pretrained(target, save_embedding_layers=False)
+    (target / "README.md").unlink(missing_ok=True)  # peft's empty model card
+
+
+def save_merged(base_folder: Path, adapter: Path, target: Path) -> None:
+    """Base plus adapter, added in float32 and rounded once, to the base's own dtype."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoConfig
+
+    from modelstation.lm.loading import load_causal_lm
+
+    stored = AutoConfig.from_pretrained(base_folder, local_files_only=True).dtype or torch.float32
+    base = load_causal_lm(base_folder, torch.float32)
+    merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+    merged.to(stored).save_pretrained(target)
+    copy_tokenizer(base_folder, target)
+
+
+def save_gguf(merged: Path, target: Path) -> None:
+    """What the serving engine takes: quantised weights, and beside them the tokenizer that renders chats."""
+    from modelstation.lm.gguf_export import export_gguf
+
+    export_gguf(merged, target / GGUF_NAME, quantization="q8_0")
+    copy_tokenizer(merged, target)
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copy(source / name, target / name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
