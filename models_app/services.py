@@ -85,6 +85,10 @@ def edit_system_prompt(*, actor: User, model: CustomModel, system_prompt: str) -
 
 
 def publish_version(*, actor: User | None, version: ModelVersion) -> None:
+    """Serve this version under the model's name. One that was not evaluated, or failed, is never published."""
+    if version.state == ModelVersion.State.DRAFT:
+        message = f"Version {version.number} has not met its success criteria, so it cannot be published."
+        raise UserFacingError(message, code="not_publishable", hint="Improve the requirement and build again.")
     with transaction.atomic():
         CustomModel.objects.filter(id=version.model_id).update(live_version=version)
         record(org=version.org, actor=actor, action="version.publish", target=version)
