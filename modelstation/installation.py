@@ -104,7 +104,9 @@ def secret_in(name: str, new: str) -> str:
 def demo_model(org: Organization) -> CustomModel:
     """The demo's model; made, with its work enqueued, on the first call."""
     model = CustomModel.objects.filter(org=org, slug=slug_of_demo()).first()
-    return model or create_model(actor=User.objects.get(email=DEMO_EMAIL), org=org, draft=demo_draft())
+    return model or create_model(
+        actor=User.objects.get(email=DEMO_EMAIL), org=org, draft=demo_draft()
+    )
 
 
 def slug_of_demo() -> str:

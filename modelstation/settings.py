@@ -12,7 +12,9 @@ environ.Env.read_env(BASE_DIR / ".env")
 
 # --- Where things lie ---------------------------------------------------------------------------
 VAR_DIR = Path(env.str("MODELSTATION_VAR", default=str(BASE_DIR / "var"))).resolve()
-MODELS_DIR = Path(env.str("MODELSTATION_MODELS_DIR", default=str(BASE_DIR / "var" / "models"))).resolve()
+MODELS_DIR = Path(
+    env.str("MODELSTATION_MODELS_DIR", default=str(BASE_DIR / "var" / "models"))
+).resolve()
 ARTIFACTS_DIR = VAR_DIR / "artifacts"
 
 # --- Safety ---------------------------------------------------------------------------------------
@@ -25,7 +27,9 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=not DEVELOPMENT)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_SAMESITE = "Lax"
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -106,7 +110,12 @@ FORM_RENDERER = "modelstation.core.forms.PageFormRenderer"
 DATABASES = {"default": environ.Env.db_url_config(database_url(VAR_DIR / "postgres"))}
 DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "django_cache",
+    }
+}
 
 # --- Accounts -------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
@@ -117,12 +126,18 @@ PASSWORD_HASHERS = [
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+    )
 ]
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
-ACCOUNT_EMAIL_VERIFICATION = env.str("ACCOUNT_EMAIL_VERIFICATION", default="optional" if DEVELOPMENT else "mandatory")
+ACCOUNT_EMAIL_VERIFICATION = env.str(
+    "ACCOUNT_EMAIL_VERIFICATION", default="optional" if DEVELOPMENT else "mandatory"
+)
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_FORMS = {"signup": "accounts.forms.SignupForm"}
 ACCOUNT_LOGOUT_ON_GET = False
@@ -185,7 +200,9 @@ LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
 
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")
-MODEL_SERVER_KEY = env.str("MODEL_SERVER_KEY", default=SECRET_KEY if DEVELOPMENT else environ.Env.NOTSET)
+MODEL_SERVER_KEY = env.str(
+    "MODEL_SERVER_KEY", default=SECRET_KEY if DEVELOPMENT else environ.Env.NOTSET
+)
 
 # --- Files, language, logs ------------------------------------------------------------------------
 STATIC_URL = "/static/"

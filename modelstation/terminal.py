@@ -7,7 +7,14 @@ from typing import Self
 
 from django.db import connection
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from modelstation.core.models import Job, JobEvent
 from modelstation.journey import detail_of
@@ -39,7 +46,10 @@ class JobDisplay:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._closed.set()
         self._thread.join()
@@ -57,7 +67,9 @@ class JobDisplay:
         events = JobEvent.objects.filter(job__subject_id=self._model_id, id__gt=self._seen)
         for event in events.select_related("job"):
             self._seen = event.id
-            self._progress.console.print(f"[dim]{event.job.kind:>9}[/dim]  {event.message}", highlight=False)
+            self._progress.console.print(
+                f"[dim]{event.job.kind:>9}[/dim]  {event.message}", highlight=False
+            )
         for job in Job.objects.filter(subject_id=self._model_id, state=Job.State.RUNNING):
             self._show(job)
 
@@ -66,7 +78,9 @@ class JobDisplay:
         if not total:
             return
         bar = self._bar_of(f"{job.kind}: {job.stage}")
-        self._progress.update(bar, completed=job.progress["step"], total=total, detail=detail_of(job))
+        self._progress.update(
+            bar, completed=job.progress["step"], total=total, detail=detail_of(job)
+        )
 
     def _bar_of(self, name: str) -> TaskID:
         if name not in self._bars:

@@ -61,7 +61,9 @@ def train(job: Job, lease: Lease) -> Publish:
         "out_dir": str(settings.ARTIFACTS_DIR / folder),
         "config": run.asked_config,
     }
-    result = run_child("training.trainer", _write_spec(job, spec), lease=lease, on_event=_teller(lease, run))
+    result = run_child(
+        "training.trainer", _write_spec(job, spec), lease=lease, on_event=_teller(lease, run)
+    )
     return lambda: services.finish_training(run=run, folder=folder, result=result)
 
 
@@ -83,20 +85,28 @@ def evaluate(job: Job, lease: Lease) -> Publish:
     )
     model_services.begin_stage(model.id, CustomModel.Status.EVALUATING)
     folder = f"{model.id}/evaluations/{job.id}-{job.attempt}"
-    spec = _evaluation_spec(job, run, version, dataset) | {"out_dir": str(settings.ARTIFACTS_DIR / folder)}
-    result = run_child("training.evaluator", _write_spec(job, spec), lease=lease, on_event=_teller(lease))
+    spec = _evaluation_spec(job, run, version, dataset) | {
+        "out_dir": str(settings.ARTIFACTS_DIR / folder)
+    }
+    result = run_child(
+        "training.evaluator", _write_spec(job, spec), lease=lease, on_event=_teller(lease)
+    )
     return lambda: services.finish_evaluation(run=run, folder=folder, result=result)
 
 
 def metric_of(model: CustomModel, dataset: DatasetVersion) -> str:
     """The metric the user named, else the one that fits the kind of task that was understood."""
-    return model.metric or METRIC_OF_TASK.get(dataset.run.intent.get("task_kind", ""), DEFAULT_METRIC)
+    return model.metric or METRIC_OF_TASK.get(
+        dataset.run.intent.get("task_kind", ""), DEFAULT_METRIC
+    )
 
 
 def _newest_dataset(model: CustomModel) -> DatasetVersion:
     dataset = model.dataset_versions.select_related("run").first()
     if dataset is None:
-        raise UserFacingError("This model has no dataset yet.", code="no_dataset", hint="Build it again.")
+        raise UserFacingError(
+            "This model has no dataset yet.", code="no_dataset", hint="Build it again."
+        )
     return dataset
 
 
@@ -168,4 +178,6 @@ def _teller(lease: Lease, run: TrainingRun | None = None) -> Callable[[dict[str,
 
 def _record_point(run: TrainingRun, event: dict[str, Any]) -> None:
     names = ("loss", "valid_loss", "learning_rate", "tokens_per_second")
-    MetricPoint.objects.create(run=run, step=event["step"], **{name: event.get(name) for name in names})
+    MetricPoint.objects.create(
+        run=run, step=event["step"], **{name: event.get(name) for name in names}
+    )

@@ -24,7 +24,9 @@ def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) ->
         config=result["config"],
     )
     run.resolved_config = result["config"]
-    run.facts = {key: value for key, value in result.items() if key not in ("event", "artifacts", "config")}
+    run.facts = {
+        key: value for key, value in result.items() if key not in ("event", "artifacts", "config")
+    }
     run.save(update_fields=["version", "resolved_config", "facts"])
     jobs.submit(kind="evaluate", org=run.org, subject_id=run.model_id)
     return run.version
@@ -58,7 +60,9 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
 
 def reason_of(result: dict[str, Any]) -> str:
     """The sentences of the criteria that were missed, or could not be settled; empty when all passed."""
-    missed = [criterion["sentence"] for criterion in result["criteria"] if criterion["passed"] is not True]
+    missed = [
+        criterion["sentence"] for criterion in result["criteria"] if criterion["passed"] is not True
+    ]
     return " ".join(missed)
 
 

@@ -44,7 +44,10 @@ class BodyParser(JSONParser):
     """JSON that the database can hold: bounded in size and depth, no NUL characters or half surrogates."""
 
     def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+        self,
+        stream: Any,
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         request = (parser_context or {}).get("request")
         if request is not None and int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
@@ -63,7 +66,9 @@ class StrictSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):
             known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
-            raise serializers.ValidationError({min(unknown): f"There is no such field. Known are: {known}."})
+            raise serializers.ValidationError(
+                {min(unknown): f"There is no such field. Known are: {known}."}
+            )
         return super().to_internal_value(data)
 
 
@@ -90,7 +95,9 @@ def first_problem(detail: Any, path: str = "") -> tuple[str, str, str]:
     """Of a nested validation error: the dotted path to the first bad field, its message and its code."""
     if isinstance(detail, dict):
         key, value = next(iter(detail.items()))
-        return first_problem(value, path if key == "non_field_errors" else f"{path}.{key}".strip("."))
+        return first_problem(
+            value, path if key == "non_field_errors" else f"{path}.{key}".strip(".")
+        )
     if isinstance(detail, list):
         at, item = next(((n, item) for n, item in enumerate(detail) if item), (0, "Invalid value."))
         return first_problem(item, f"{path}.{at}".strip(".") if isinstance(item, dict) else path)
@@ -121,7 +128,9 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
         return JsonResponse(error_body("not_found", "There is no such thing here."), status=404)
     if request.path.startswith("/v1/"):
-        return JsonResponse(openai_error_body("not_found", "There is no such thing here."), status=404)
+        return JsonResponse(
+            openai_error_body("not_found", "There is no such thing here."), status=404
+        )
     return defaults.page_not_found(request, exception)
 
 
@@ -149,7 +158,9 @@ def add_error_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     for path, operations in result["paths"].items():
         for operation in operations.values() if not path.startswith("/v1/") else ():
-            operation["responses"].setdefault("default", {"description": "A failure.", "content": content})
+            operation["responses"].setdefault(
+                "default", {"description": "A failure.", "content": content}
+            )
     return result
 
 

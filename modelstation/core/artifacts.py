@@ -69,11 +69,20 @@ def sha256_file(path: Path) -> str:
 
 def _manifest(folder: Path, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
     files = [
-        {"path": str(path.relative_to(folder)), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        {
+            "path": str(path.relative_to(folder)),
+            "bytes": path.stat().st_size,
+            "sha256": sha256_file(path),
+        }
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]
-    return {"kind": kind, "created_at": datetime.now(UTC).isoformat(), "facts": facts, "files": files}
+    return {
+        "kind": kind,
+        "created_at": datetime.now(UTC).isoformat(),
+        "facts": facts,
+        "files": files,
+    }
 
 
 def _fsync_tree(folder: Path) -> None:

@@ -4,7 +4,9 @@
 class UserFacingError(Exception):
     """A failure that the user can understand and act upon; `message` is shown to them as it stands."""
 
-    def __init__(self, message: str, *, code: str = "invalid", hint: str = "", param: str = "") -> None:
+    def __init__(
+        self, message: str, *, code: str = "invalid", hint: str = "", param: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code

@@ -10,7 +10,9 @@ from django.utils import timezone
 from modelstation.core.models import QueueHealth
 from modelstation.core.queue import QUEUES
 
-WORKER_SILENT_AFTER = timedelta(seconds=150)  # canaries run every minute, and a worker may be between two of them
+WORKER_SILENT_AFTER = timedelta(
+    seconds=150
+)  # canaries run every minute, and a worker may be between two of them
 FREE_DISK_BYTES = 2 << 30
 
 

@@ -4,6 +4,7 @@ Every write after the claim says WHERE id AND lease_token: zero rows mean that t
 and the work is discarded. `run_job` holds the only try/except around work.
 """
 
+import errno
 import logging
 import os
 import socket
@@ -30,8 +31,13 @@ logger = logging.getLogger("modelstation.jobs")
 
 MAX_CRASHES = 3
 RESEND_HINT_AFTER = timedelta(minutes=2)
-INTERNAL_ERROR = "Something went wrong on our side. The operator can see the details; try again, or ask them."
-CRASH_LOOP = f"The worker died {MAX_CRASHES} times while doing this, most likely for want of memory."
+INTERNAL_ERROR = (
+    "Something went wrong on our side. The operator can see the details; try again, or ask them."
+)
+DISK_FULL = "No disk space is left. Nothing half-written was kept; free some space, then build again."
+CRASH_LOOP = (
+    f"The worker died {MAX_CRASHES} times while doing this, most likely for want of memory."
+)
 
 
 @dataclass(frozen=True)
@@ -78,10 +84,22 @@ def run_job(job_id: str, work: Work) -> None:
     except Cancelled:
         _end(job, Job.State.CANCELLED, code="cancelled", text="Cancelled.")
     except UserFacingError as error:
-        _end(job, Job.State.FAILED, code=error.code, text=" ".join(filter(None, [error.message, error.hint])))
-    except Exception:
+        _end(
+            job,
+            Job.State.FAILED,
+            code=error.code,
+            text=" ".join(filter(None, [error.message, error.hint])),
+        )
+    except Exception as error:
         logger.exception("job %s failed", job.id)
-        _end(job, Job.State.FAILED, code="internal_error", text=INTERNAL_ERROR, detail=traceback.format_exc())
+        code, text = _what_to_say_of(error)
+        _end(job, Job.State.FAILED, code=code, text=text, detail=traceback.format_exc())
+
+
+def _what_to_say_of(error: Exception) -> tuple[str, str]:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "disk_full", DISK_FULL
+    return "internal_error", INTERNAL_ERROR
 
 
 def claim(job_id: str) -> Job | None:
@@ -101,7 +119,11 @@ def claim(job_id: str) -> Job | None:
             return None
         job = Job.objects.select_related("org").get(id=job_id)
         QueueHealth.seen(job.queue)
-        _tell(job, JobEvent.Kind.STATE, "Started." if job.attempt == 1 else f"Started again, attempt {job.attempt}.")
+        _tell(
+            job,
+            JobEvent.Kind.STATE,
+            "Started." if job.attempt == 1 else f"Started again, attempt {job.attempt}.",
+        )
     return job
 
 
@@ -110,7 +132,9 @@ def request_cancel(job: Job) -> bool:
     with transaction.atomic():
         job = Job.objects.select_for_update().get(id=job.id)
         if job.state == Job.State.QUEUED:
-            return _end(job, Job.State.CANCELLED, code="cancelled", text="Cancelled before it started.")
+            return _end(
+                job, Job.State.CANCELLED, code="cancelled", text="Cancelled before it started."
+            )
         if job.state == Job.State.RUNNING and job.cancel_requested_at is None:
             Job.objects.filter(id=job.id).update(cancel_requested_at=Now())
             _tell(job, JobEvent.Kind.STATE, "Cancel requested.")
@@ -120,7 +144,9 @@ def request_cancel(job: Job) -> bool:
 def requeue(job: Job) -> Job:
     """A new job for the same work, after one that failed or was cancelled: ended rows are final."""
     if job.is_live:
-        raise UserFacingError("This run has not ended yet.", code="still_running", hint="Cancel it first.")
+        raise UserFacingError(
+            "This run has not ended yet.", code="still_running", hint="Cancel it first."
+        )
     return submit(kind=job.kind, org=job.org, subject_id=job.subject_id, priority=job.priority)
 
 
@@ -129,7 +155,9 @@ def reap() -> int:
     expired = Job.objects.filter(state=Job.State.RUNNING, lease_until__lt=Now())
     reaped = sum(_reap_one(job) for job in expired)
     stale = timezone.now() - RESEND_HINT_AFTER
-    for job in Job.objects.filter(state=Job.State.QUEUED).filter(Q(hinted_at__lt=stale) | Q(hinted_at=None)):
+    for job in Job.objects.filter(state=Job.State.QUEUED).filter(
+        Q(hinted_at__lt=stale) | Q(hinted_at=None)
+    ):
         with transaction.atomic():
             _send_hint(job)
     return reaped
@@ -141,8 +169,13 @@ def _reap_one(job: Job) -> bool:
     if job.cancel_requested_at:
         return _end(job, Job.State.CANCELLED, code="cancelled", text="Cancelled.")
     with transaction.atomic():
-        freed = Job.objects.filter(id=job.id, state=Job.State.RUNNING, lease_token=job.lease_token).update(
-            state=Job.State.QUEUED, lease_token=None, lease_until=None, crash_count=F("crash_count") + 1
+        freed = Job.objects.filter(
+            id=job.id, state=Job.State.RUNNING, lease_token=job.lease_token
+        ).update(
+            state=Job.State.QUEUED,
+            lease_token=None,
+            lease_until=None,
+            crash_count=F("crash_count") + 1,
         )
         if freed:
             _tell(job, JobEvent.Kind.STATE, "The worker was lost; waiting for another.")
@@ -172,7 +205,9 @@ def _end(job: Job, state: Job.State, *, code: str, text: str, detail: str = "") 
 def _set_ended(job: Job, state: Job.State, **fields: str) -> bool:
     """The fence: a terminal state is final, and only the holder of the lease may set it."""
     held = Job.objects.filter(id=job.id, state=job.state, lease_token=job.lease_token)
-    return bool(held.update(state=state, lease_token=None, lease_until=None, finished_at=Now(), **fields))
+    return bool(
+        held.update(state=state, lease_token=None, lease_until=None, finished_at=Now(), **fields)
+    )
 
 
 def _tell(job: Job, kind: str, message: str, *, operator_detail: str = "") -> None:

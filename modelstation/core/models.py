@@ -22,7 +22,9 @@ class Job(OrgOwned):
     subject_id = models.UUIDField(db_index=True)
     state = models.CharField(max_length=20, choices=State.choices, default=State.QUEUED)
     stage = models.CharField(max_length=40, blank=True)
-    progress = models.JSONField(default=dict, blank=True)  # step, total_steps, loss, tokens_per_second, eta_seconds …
+    progress = models.JSONField(
+        default=dict, blank=True
+    )  # step, total_steps, loss, tokens_per_second, eta_seconds …
     priority = models.SmallIntegerField(default=0)
     attempt = models.PositiveSmallIntegerField(default=0)
     crash_count = models.PositiveSmallIntegerField(default=0)

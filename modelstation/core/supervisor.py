@@ -24,7 +24,9 @@ from modelstation.core.lease import Lease
 GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.5
 PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: nothing is allocated after the fork
+LIBC = (
+    ctypes.CDLL(None) if sys.platform == "linux" else None
+)  # loaded here: nothing is allocated after the fork
 SECRETS = ("DATABASE_URL", "SECRET_KEY", "MODEL_SERVER_KEY", "EMAIL_URL", "FIELD_KEYS")
 OUT_OF_MEMORY = "The process was killed while it worked, most likely for want of memory."
 OnEvent = Callable[[dict[str, Any]], None]
@@ -98,7 +100,9 @@ def _outcome(returncode: int, last: dict[str, Any], module: str) -> dict[str, An
     if returncode == 0 and last:
         return last
     if returncode == -signal.SIGKILL:
-        raise UserFacingError(OUT_OF_MEMORY, code="oom_killed", hint="Use fewer tokens per batch or a smaller base.")
+        raise UserFacingError(
+            OUT_OF_MEMORY, code="oom_killed", hint="Use fewer tokens per batch or a smaller base."
+        )
     raise RuntimeError(f"{module} ended with exit code {returncode} and no result")
 
 

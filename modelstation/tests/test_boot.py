@@ -32,7 +32,9 @@ def test_the_web_process_never_imports_torch():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["training.trainer", "training.evaluator", "models_app.serving.server"])
+@pytest.mark.parametrize(
+    "module", ["training.trainer", "training.evaluator", "models_app.serving.server"]
+)
 def test_processes_that_hold_models_never_import_django(module):
     done = run_python(f"import sys, {module}; print('django' in sys.modules)")
     assert done.returncode == 0, done.stderr
@@ -43,7 +45,9 @@ def test_processes_that_hold_models_never_import_django(module):
 def test_production_refuses_to_start_without_its_keys(missing):
     keys = {"SECRET_KEY": "a", "MODEL_SERVER_KEY": "b", "MODELSTATION_DEVELOPMENT": "false"}
     del keys[missing]
-    done = run_python(f"import os; os.environ.pop('{missing}', None); import modelstation.settings", **keys)
+    done = run_python(
+        f"import os; os.environ.pop('{missing}', None); import modelstation.settings", **keys
+    )
     assert done.returncode != 0
     assert missing in done.stderr
 

@@ -31,7 +31,9 @@ def variables_read_by_the_code():
         for path in (REPOSITORY / folder).rglob("*.py")
         if "tests" not in path.parts
     )
-    pattern = re.compile(r"""(?:env\.\w+\(|environ\.get\(|environ\[|["'])\s*["']?([A-Z][A-Z_]{3,})["']""")
+    pattern = re.compile(
+        r"""(?:env\.\w+\(|environ\.get\(|environ\[|["'])\s*["']?([A-Z][A-Z_]{3,})["']"""
+    )
     return set(pattern.findall(text))
 
 
@@ -106,7 +108,11 @@ def test_each_path_that_the_dockerfile_copies_exists():
 
 def test_volumes_are_declared():
     compose = load("compose.yaml")
-    used = {volume.split(":")[0] for service in compose["services"].values() for volume in service["volumes"]}
+    used = {
+        volume.split(":")[0]
+        for service in compose["services"].values()
+        for volume in service["volumes"]
+    }
     assert used == set(compose["volumes"])
 
 

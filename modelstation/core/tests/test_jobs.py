@@ -1,3 +1,4 @@
+import errno
 import threading
 import uuid
 from datetime import timedelta
@@ -116,11 +117,25 @@ def test_a_failure_of_ours_shows_the_user_a_sentence_and_the_operator_a_tracebac
 
 def test_a_failure_that_the_user_can_mend_is_shown_as_it_stands(job):
     def work(job, lease):
-        raise UserFacingError("Not enough data: 3 rows.", code="not_enough_data", hint="Add examples.")
+        raise UserFacingError(
+            "Not enough data: 3 rows.", code="not_enough_data", hint="Add examples."
+        )
 
     jobs.run_job(str(job.id), work)
     job.refresh_from_db()
-    assert (job.error_code, job.error_text) == ("not_enough_data", "Not enough data: 3 rows. Add examples.")
+    assert (job.error_code, job.error_text) == (
+        "not_enough_data",
+        "Not enough data: 3 rows. Add examples.",
+    )
+
+
+def test_a_full_disk_is_said_so(job):
+    def work(job, lease):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    jobs.run_job(str(job.id), work)
+    job.refresh_from_db()
+    assert job.error_code == "disk_full"
 
 
 def test_a_result_that_cannot_be_published_leaves_a_failed_job_and_no_half_result(job):

@@ -35,7 +35,9 @@ def run(tmp_path, monkeypatch):
         (tmp_path / f"{module}.py").write_text(QUIET + code)
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         events = []
-        result = supervisor.run_child(module, "spec", lease=lease or FakeLease(), on_event=events.append)
+        result = supervisor.run_child(
+            module, "spec", lease=lease or FakeLease(), on_event=events.append
+        )
         return SimpleNamespace(result=result, events=events)
 
     return run
@@ -51,7 +53,9 @@ def test_events_of_a_child_arrive_and_its_result_is_returned(run):
 
 def test_a_childs_own_error_keeps_its_code(run):
     with pytest.raises(UserFacingError, match="not a number") as caught:
-        run("emit(event='error', code='diverged', message='The loss is not a number.'); sys.exit(1)")
+        run(
+            "emit(event='error', code='diverged', message='The loss is not a number.'); sys.exit(1)"
+        )
     assert caught.value.code == "diverged"
 
 
@@ -69,7 +73,9 @@ def test_a_child_that_ends_without_a_result_is_a_failure_of_ours(run):
 def test_a_child_sees_no_secret(run, monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "hidden")
     monkeypatch.setenv("DATABASE_URL", os.environ.get("DATABASE_URL", "postgresql://hidden"))
-    done = run("emit(event='result', seen=[k for k in ('SECRET_KEY', 'DATABASE_URL') if k in os.environ])")
+    done = run(
+        "emit(event='result', seen=[k for k in ('SECRET_KEY', 'DATABASE_URL') if k in os.environ])"
+    )
     assert done.result["seen"] == []
 
 

@@ -37,25 +37,45 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--requirement", required=True, help="the requirement, or @FILE to read it from")
+        parser.add_argument(
+            "--requirement", required=True, help="the requirement, or @FILE to read it from"
+        )
         parser.add_argument("--objective", default="", help="what the model does, in one sentence")
         parser.add_argument("--policy", default="", help="how it must answer")
-        parser.add_argument("--examples", type=Path, help="JSONL of input/output pairs or chats, at most 50")
-        parser.add_argument("--test", type=Path, help="held-out rows; without it the frozen test split is used")
-        parser.add_argument("--metric", default="", choices=["", *METRICS], help="default: by the kind of task")
-        parser.add_argument("--criterion", action="append", default=[], help="a success criterion; repeatable")
-        parser.add_argument("--system-prompt", default="", help="default: compiled from the requirement")
+        parser.add_argument(
+            "--examples", type=Path, help="JSONL of input/output pairs or chats, at most 50"
+        )
+        parser.add_argument(
+            "--test", type=Path, help="held-out rows; without it the frozen test split is used"
+        )
+        parser.add_argument(
+            "--metric", default="", choices=["", *METRICS], help="default: by the kind of task"
+        )
+        parser.add_argument(
+            "--criterion", action="append", default=[], help="a success criterion; repeatable"
+        )
+        parser.add_argument(
+            "--system-prompt", default="", help="default: compiled from the requirement"
+        )
         parser.add_argument("--base", default=DEFAULT_BASE, help="name of the base model")
         parser.add_argument("--rows", type=int, default=1000, help="rows in the dataset")
-        parser.add_argument("--name", default="", help="default: the first words of the requirement")
-        parser.add_argument("--org", default="", help="slug of the organisation; default: the demo's")
-        parser.add_argument("--json", action="store_true", help="print nothing on stdout but the JSON object")
+        parser.add_argument(
+            "--name", default="", help="default: the first words of the requirement"
+        )
+        parser.add_argument(
+            "--org", default="", help="slug of the organisation; default: the demo's"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="print nothing on stdout but the JSON object"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(stderr=options["json"])
         installation.prepare_bases()
         try:
-            model = create_model(actor=None, org=_organization(options["org"]), draft=_draft(options))
+            model = create_model(
+                actor=None, org=_organization(options["org"]), draft=_draft(options)
+            )
         except UserFacingError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
         model = _build(model, console)
@@ -155,7 +175,11 @@ def _artifact_folders(version: Any) -> dict[str, str]:
 
 
 def _seconds(model: CustomModel) -> dict[str, float]:
-    newest = Job.objects.filter(subject_id=model.id).values("kind").annotate(newest=Max("created_at"))
-    jobs_of_build = Job.objects.filter(subject_id=model.id, created_at__in=[row["newest"] for row in newest])
+    newest = (
+        Job.objects.filter(subject_id=model.id).values("kind").annotate(newest=Max("created_at"))
+    )
+    jobs_of_build = Job.objects.filter(
+        subject_id=model.id, created_at__in=[row["newest"] for row in newest]
+    )
     stages = {job.kind: round(job.seconds, 1) for job in jobs_of_build.order_by("created_at")}
     return stages | {"total": round(sum(stages.values()), 1)}

@@ -30,7 +30,9 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--weights-only", action="store_true", help="only put the offline weights in place")
+        parser.add_argument(
+            "--weights-only", action="store_true", help="only put the offline weights in place"
+        )
 
     def handle(self, *args: Any, weights_only: bool = False, **options: Any) -> None:
         if weights_only:

@@ -46,7 +46,10 @@ class Command(BaseCommand):
 
 def _environment() -> dict[str, str]:
     """What the processes of the Procfile share. The model server's key lives as long as they do."""
-    ports = {"PORT": os.environ.get("PORT", "8000"), "MODEL_SERVER_PORT": os.environ.get("MODEL_SERVER_PORT", "8711")}
+    ports = {
+        "PORT": os.environ.get("PORT", "8000"),
+        "MODEL_SERVER_PORT": os.environ.get("MODEL_SERVER_PORT", "8711"),
+    }
     for name, port in ports.items():
         _refuse_taken(name, port)
     return {
@@ -68,7 +71,9 @@ def _refuse_taken(name: str, port: str) -> None:
         try:
             probe.bind(("127.0.0.1", int(port)))
         except OSError as error:
-            raise CommandError(f"Port {port} is taken. Free it, or choose another: make up {name}=…") from error
+            raise CommandError(
+                f"Port {port} is taken. Free it, or choose another: make up {name}=…"
+            ) from error
 
 
 def _welcome(environment: dict[str, str]) -> Panel:
@@ -85,7 +90,9 @@ def _welcome(environment: dict[str, str]) -> Panel:
 
 def _run(environment: dict[str, str]) -> int:
     manager = Manager()
-    for name, command in parse_procfile((settings.BASE_DIR / "Procfile").read_text()).processes.items():
+    for name, command in parse_procfile(
+        (settings.BASE_DIR / "Procfile").read_text()
+    ).processes.items():
         manager.add_process(name, command, env=environment, cwd=str(settings.BASE_DIR))
     manager.add_process("demo", DEMO_PROCESS, env=environment, cwd=str(settings.BASE_DIR))
     connections.close_all()
