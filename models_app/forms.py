@@ -1,0 +1,168 @@
+"""The forms of models. What a draft may hold is decided by ModelDraft alone; here its errors find their fields."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.boundfield import BoundField
+
+from models_app.drafts import DEFAULT_BASE, METRICS, ModelDraft
+from models_app.models import CustomModel, FoundationModel, ModelVersion
+from modelstation.core.errors import UserFacingError
+
+EXAMPLE_ROWS = 3
+ARROW = "=>"
+PAIR_HELP = (
+    "One per line: <code>input =&gt; output</code>, "
+    'or JSON such as <code>{"input": "…", "output": "…"}</code>.'
+)
+
+
+def parse_pairs(text: str) -> list[dict[str, str]]:
+    """Lines of `input => output` or of JSON, as pairs. ValidationError naming the line."""
+    return [_pair(line, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+
+
+def _pair(line: str, number: int) -> dict[str, str]:
+    if line.lstrip().startswith("{"):
+        return _json_pair(line, number)
+    before, arrow, after = line.partition(ARROW)
+    if not arrow:
+        raise ValidationError(f"Line {number} has no “{ARROW}” between its input and its output.")
+    return {"input": before.strip(), "output": after.strip()}
+
+
+def _json_pair(line: str, number: int) -> dict[str, str]:
+    try:
+        pair = json.loads(line)
+    except ValueError as error:
+        raise ValidationError(f"Line {number} is not valid JSON: {error}.") from error
+    if not all(isinstance(pair.get(key), str) for key in ("input", "output")):
+        raise ValidationError(f"Line {number} needs “input” and “output”, both of them text.")
+    return {"input": pair["input"], "output": pair["output"]}
+
+
+class PairsField(forms.CharField):
+    """A textarea of example pairs."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"})
+        super().__init__(required=False, widget=widget, **options)
+
+    def clean(self, value: Any) -> Any:
+        return parse_pairs(super().clean(value))
+
+
+class LinesField(forms.CharField):
+    """A textarea whose value is its lines that are not blank."""
+
+    def clean(self, value: Any) -> Any:
+        return [line.strip() for line in super().clean(value).splitlines() if line.strip()]
+
+
+def _area(rows: int, placeholder: str = "") -> forms.Textarea:
+    return forms.Textarea(attrs={"rows": rows, "placeholder": placeholder})
+
+
+class ModelDraftForm(forms.Form):
+    name = forms.CharField(max_length=80, help_text="Your programs call the model by this name, in lower case.")
+    requirement = forms.CharField(
+        max_length=20_000,
+        widget=_area(5, "Label each message of a bank's customer with one of our intents…"),
+        help_text="Who uses the model, what goes in, and what must come out, in plain words.",
+    )
+    objective = forms.CharField(
+        required=False, max_length=5_000, widget=_area(2), help_text="What it is good for, and what matters most."
+    )
+    policy = forms.CharField(
+        required=False, max_length=5_000, widget=_area(2), help_text="What it must never do or say."
+    )
+    examples = PairsField(label="More examples", help_text=PAIR_HELP)
+    success_criteria = LinesField(
+        required=False,
+        widget=_area(2, "exact_match >= 0.9"),
+        help_text="One per line. Without any, the tuned model must beat its base.",
+    )
+    test_rows = PairsField(
+        label="Held-out rows",
+        help_text=f"{PAIR_HELP} Used for measuring only, never for training. "
+        "Without any, part of the dataset is set aside.",
+    )
+    metric = forms.ChoiceField(required=False, choices=[("", "Automatic"), *((name, name) for name in METRICS)])
+    base = forms.ModelChoiceField(label="Base model", queryset=FoundationModel.objects.none(), empty_label=None)
+    rows = forms.IntegerField(label="Rows to select", initial=1000, help_text="How large the dataset may become.")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        bases = self.fields["base"]
+        assert isinstance(bases, forms.ModelChoiceField)
+        bases.queryset = FoundationModel.objects.filter(is_installed=True)
+        bases.initial = DEFAULT_BASE
+        for row in range(EXAMPLE_ROWS):
+            for side in ("input", "output"):
+                label = f"Example {row + 1}, {side}"
+                self.fields[f"example_{row}_{side}"] = forms.CharField(
+                    label=label, required=False, widget=_area(1)
+                )
+
+    @property
+    def example_rows(self) -> list[tuple[BoundField, BoundField]]:
+        return [(self[f"example_{row}_input"], self[f"example_{row}_output"]) for row in range(EXAMPLE_ROWS)]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not self.errors:
+            self._make_draft(cleaned)
+        return cleaned
+
+    def _make_draft(self, cleaned: dict[str, Any]) -> None:
+        asked = {name: value for name, value in cleaned.items() if not name.startswith("example_")}
+        asked |= {"base": cleaned["base"].name, "examples": self._typed_examples(cleaned) + cleaned["examples"]}
+        try:
+            self.draft = ModelDraft(**asked)
+        except UserFacingError as error:
+            field = error.param.split(".")[0]
+            text = f"{error.message} {error.hint}".strip()
+            self.add_error(field if field in self.fields else None, text)
+
+    def _typed_examples(self, cleaned: dict[str, Any]) -> list[dict[str, str]]:
+        rows = [
+            {side: cleaned[f"example_{row}_{side}"] for side in ("input", "output")} for row in range(EXAMPLE_ROWS)
+        ]
+        return [row for row in rows if any(row.values())]
+
+
+class ModelFilterForm(forms.Form):
+    """Search and status of the list; what cannot be read is no filter."""
+
+    q = forms.CharField(
+        required=False,
+        max_length=80,
+        widget=forms.TextInput(attrs={"type": "search", "placeholder": "Search by name", "aria-label": "Search by name"}),
+    )
+    status = forms.ChoiceField(
+        required=False,
+        choices=[("", "Any status"), *CustomModel.Status.choices],
+        widget=forms.Select(attrs={"aria-label": "Status"}),
+    )
+
+
+class SystemPromptForm(forms.Form):
+    system_prompt = forms.CharField(
+        max_length=4_000,
+        widget=_area(3),
+        help_text="Stands in every training row, in the evaluation, and in each call that brings none of its own.",
+    )
+
+
+class PlaygroundForm(forms.Form):
+    prompt = forms.CharField(max_length=8_000, widget=_area(4, "Type what your users would type…"))
+    version = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), empty_label=None)
+
+    def __init__(self, *args: Any, model: CustomModel, **options: Any) -> None:
+        super().__init__(*args, **options)
+        versions = self.fields["version"]
+        assert isinstance(versions, forms.ModelChoiceField)
+        versions.queryset = model.versions.select_related("base", "model")
+        versions.initial = model.live_version_id or model.versions.first()

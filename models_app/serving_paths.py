@@ -1,0 +1,25 @@
+"""Where the files of a model lie that the serving engine opens."""
+
+from pathlib import Path
+
+from django.conf import settings
+
+from models_app.models import FoundationModel, ModelVersion
+
+GGUF = "model-q8_0.gguf"
+
+
+def version_folder(version: ModelVersion) -> Path:
+    return Path(settings.ARTIFACTS_DIR) / version.folder
+
+
+def engine_paths(version: ModelVersion) -> tuple[Path, Path]:
+    """The GGUF and the tokenizer folder of a trained version."""
+    folder = version_folder(version) / "gguf"
+    return folder / GGUF, folder
+
+
+def base_paths(base: FoundationModel) -> tuple[Path, Path]:
+    """The GGUF and the tokenizer folder of a base model."""
+    folder = Path(settings.MODELS_DIR) / base.name
+    return folder / GGUF, folder

@@ -1,0 +1,16 @@
+from django.urls import path
+
+from models_app import views
+
+urlpatterns = [
+    path("models/", views.model_list, name="models"),
+    path("models/new/", views.model_new, name="model_new"),
+    path("models/<uuid:model_id>/delete/", views.model_delete, name="model_delete"),
+    path("models/<uuid:model_id>/cancel/", views.model_cancel, name="model_cancel"),
+    path("models/<uuid:model_id>/rebuild/", views.model_rebuild, name="model_rebuild"),
+    path("models/<uuid:model_id>/prompt/", views.model_prompt, name="model_prompt"),
+    path("models/<uuid:model_id>/playground/", views.playground, name="playground"),
+    path("models/<uuid:model_id>/playground/answer/", views.playground_answer, name="playground_answer"),
+    path("versions/<uuid:version_id>/publish/", views.version_publish, name="version_publish"),
+    path("versions/<uuid:version_id>/<slug:artifact>.zip", views.version_download, name="version_download"),
+]

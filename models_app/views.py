@@ -1,0 +1,145 @@
+"""The pages of models. Each view: the door, the form, one service, a redirect."""
+
+import uuid
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Page, Paginator
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.access import org_for
+from accounts.models import Organization, User
+from models_app import services
+from models_app.access import model_for, version_for
+from models_app.downloads import zip_chunks
+from models_app.forms import ModelDraftForm, ModelFilterForm, PlaygroundForm, SystemPromptForm
+from models_app.models import CustomModel
+from models_app.playground import answer
+from models_app.serving import client
+from models_app.serving_paths import version_folder
+
+PER_PAGE = 25
+
+
+@login_required
+@require_GET
+def model_list(request: HttpRequest, org: str) -> HttpResponse:
+    owner = org_for(request, org)
+    form = ModelFilterForm(request.GET)
+    form.is_valid()
+    context = {
+        "form": form,
+        "page": _page_of_models(owner, form.cleaned_data, request.GET.get("page")),
+        "filtered": any(form.cleaned_data.values()),
+    }
+    return render(request, "models_app/model_list.html", context)
+
+
+def _page_of_models(org: Organization, asked: dict[str, str], page: str | None) -> Page[CustomModel]:
+    models = CustomModel.objects.for_org(org).select_related("base", "live_version")
+    if asked.get("q"):
+        models = models.filter(name__icontains=asked["q"])
+    if asked.get("status"):
+        models = models.filter(status=asked["status"])
+    return Paginator(models, PER_PAGE).get_page(page)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def model_new(request: HttpRequest, org: str) -> HttpResponse:
+    owner = org_for(request, org)
+    form = ModelDraftForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        model = services.create_model(actor=_user(request), org=owner, draft=form.draft)
+        return redirect("model", owner.slug, model.id)
+    return render(request, "models_app/model_new.html", {"form": form})
+
+
+@login_required
+@require_POST
+def model_delete(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    services.delete_model(actor=_user(request), model=model)
+    messages.success(request, f"“{model.name}” is deleted.")
+    return redirect("models", org)
+
+
+@login_required
+@require_POST
+def model_cancel(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    if not services.cancel_build(actor=_user(request), model=model):
+        messages.info(request, "There was nothing left to cancel.")
+    return redirect("model", org, model.id)
+
+
+@login_required
+@require_POST
+def model_rebuild(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    services.rebuild(actor=_user(request), model=model)
+    return redirect("model", org, model.id)
+
+
+@login_required
+@require_POST
+def model_prompt(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    form = SystemPromptForm(request.POST)
+    if not form.is_valid():
+        return render(request, "models_app/model_prompt.html", {"model": model, "form": form})
+    prompt = form.cleaned_data["system_prompt"]
+    services.edit_system_prompt(actor=_user(request), model=model, system_prompt=prompt)
+    messages.success(request, "The system prompt is saved. The next build trains with it.")
+    return redirect("model", org, model.id)
+
+
+@login_required
+@require_GET
+def playground(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    context = {"model": model, "form": PlaygroundForm(model=model), "server_is_up": client.health()}
+    return render(request, "models_app/playground.html", context)
+
+
+@login_required
+@require_POST
+def playground_answer(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    """The answers alone for htmx; the whole page where there is no script."""
+    model = model_for(org_for(request, org), model_id)
+    form = PlaygroundForm(request.POST, model=model)
+    answers = None
+    if form.is_valid():
+        answers = answer(form.cleaned_data["version"], form.cleaned_data["prompt"])
+    template = "_answers.html" if request.htmx else "playground.html"  # type: ignore[attr-defined]
+    context = {"model": model, "form": form, "answers": answers, "server_is_up": True}
+    return render(request, f"models_app/{template}", context)
+
+
+@login_required
+@require_POST
+def version_publish(request: HttpRequest, org: str, version_id: uuid.UUID) -> HttpResponse:
+    version = version_for(org_for(request, org), version_id)
+    services.publish_version(actor=_user(request), version=version)
+    messages.success(request, f"Version {version.number} is live now.")
+    return redirect("model", org, version.model_id)
+
+
+@login_required
+@require_GET
+def version_download(request: HttpRequest, org: str, version_id: uuid.UUID, artifact: str) -> StreamingHttpResponse:
+    version = version_for(org_for(request, org), version_id)
+    folder = version_folder(version) / artifact
+    if artifact not in version.artifacts or not folder.is_dir():
+        raise Http404("This version has no such artifact.")
+    name = f"{version.model.slug}-v{version.number}-{artifact}"
+    response = StreamingHttpResponse(zip_chunks(folder, name), content_type="application/zip")
+    response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
+    return response
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # every view here asks for a login
+    return request.user

@@ -1,0 +1,175 @@
+"""What the roof's pages show, read from every app in a fixed number of queries."""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Organization
+from distillation.models import DatasetVersion, SourceDataset
+from models_app.forms import SystemPromptForm
+from models_app.models import CustomModel, ModelVersion, UsageRecord
+from modelstation.core.charts import Interval, interval_bars
+from modelstation.core.models import Job, JobEvent
+from training.models import EvaluationRun, EvaluationScore, TrainingRun
+
+STAGES = {"distil": "Distil", "train": "Train", "evaluate": "Evaluate"}
+STORY_LENGTH = 12
+LATEST_MODELS = 6
+USAGE_DAYS = 30
+
+
+# --- A model --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the journey, as the page shows it."""
+
+    label: str
+    job: Job | None = None
+    doing: str = ""  # the newest stage that the job told of
+    url: str = ""  # the page of its run
+
+    @property
+    def state(self) -> str:
+        return self.job.state if self.job else "waiting"
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        return self.job.progress if self.job else {}
+
+
+@dataclass(frozen=True)
+class Overview:
+    model: CustomModel
+    stages: list[Stage]
+    events: list[JobEvent]  # newest first
+    dataset: DatasetVersion | None
+    evaluation: EvaluationRun | None
+    versions: list[ModelVersion]
+    prompt_form: SystemPromptForm = field(compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when anything but the stages' progress has changed."""
+        newest = (self.dataset, self.evaluation, *self.versions[:1])
+        return f"{self.model.status}.{'.'.join(str(row.id) if row else '' for row in newest)}"
+
+    @property
+    def score_bars(self) -> str:
+        """Base beside tuned, as far as measured."""
+        scores = (
+            {score.subject: score for score in self.evaluation.scores.all()}
+            if self.evaluation
+            else {}
+        )
+        rows = [
+            Interval(label, scores[subject].score, scores[subject].low, scores[subject].high)
+            for subject, label in EvaluationScore.Subject.choices
+            if subject in scores
+        ]
+        return interval_bars(rows, title="Scores on the held-out rows") if rows else ""
+
+
+def overview_of(model: CustomModel) -> Overview:
+    build = _newest_build(model)
+    events = list(JobEvent.objects.filter(job__in=build.values()).order_by("-id")[:200])
+    dataset = model.dataset_versions.first()
+    evaluation = model.evaluation_runs.exclude(verdict="").prefetch_related("scores").first()
+    return Overview(
+        model=model,
+        stages=_stages(model, build, events),
+        events=events[:STORY_LENGTH],
+        dataset=dataset,
+        evaluation=evaluation,
+        versions=list(model.versions.select_related("base", "training_run")),
+        prompt_form=SystemPromptForm(initial={"system_prompt": model.system_prompt}),
+    )
+
+
+def _newest_build(model: CustomModel) -> dict[str, Job]:
+    """The newest distillation, and the newest job of each kind that came after it."""
+    build: dict[str, Job] = {}
+    jobs = Job.objects.filter(subject_id=model.id, kind__in=STAGES).order_by("-created_at")
+    for job in jobs:
+        build.setdefault(job.kind, job)
+        if job.kind == "distil":
+            break
+    return build
+
+
+def _stages(model: CustomModel, build: dict[str, Job], events: list[JobEvent]) -> list[Stage]:
+    urls = _run_urls(model, build)
+    doing: dict[uuid.UUID, str] = {}
+    for event in events:  # newest first: the first one of a job stays
+        if event.kind == JobEvent.Kind.STAGE:
+            doing.setdefault(event.job_id, event.message)
+    return [
+        Stage(
+            label=label,
+            job=(job := build.get(kind)),
+            doing=doing.get(job.id, "") if job else "",
+            url=urls.get(kind, ""),
+        )
+        for kind, label in STAGES.items()
+    ]
+
+
+def _run_urls(model: CustomModel, build: dict[str, Job]) -> dict[str, str]:
+    """The page of what each job of this build made, once it has made it."""
+    rows = {
+        "dataset": DatasetVersion.objects.filter(run__job=build.get("distil")).first(),
+        "run": TrainingRun.objects.filter(job=build.get("train")).first(),
+        "evaluation": EvaluationRun.objects.filter(job=build.get("evaluate")).first(),
+    }
+    names = dict(zip(rows, STAGES, strict=True))
+    return {
+        names[name]: reverse(name, args=[model.org.slug, row.id])
+        for name, row in rows.items()
+        if row
+    }
+
+
+# --- An organisation ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Work:
+    """A live job with the name and the page of what it works on."""
+
+    job: Job
+    name: str
+    url: str
+
+
+def dashboard_facts(org: Organization) -> dict[str, Any]:
+    models = CustomModel.objects.for_org(org)
+    since = timezone.now() - timedelta(days=USAGE_DAYS)
+    return {
+        "latest": models.select_related("base", "live_version")[:LATEST_MODELS],
+        "work": _live_work(org),
+        "usage_days": USAGE_DAYS,
+        "counts": {
+            "models": models.count(),
+            "ready": models.filter(status=CustomModel.Status.READY).count(),
+            "building": models.filter(status__in=CustomModel.LIVE_STATUSES).count(),
+            "sources": SourceDataset.objects.visible_to(org).ready().count(),
+            "requests": UsageRecord.objects.filter(version__org=org, created_at__gt=since).count(),
+        },
+    }
+
+
+def _live_work(org: Organization) -> list[Work]:
+    jobs = list(Job.objects.for_org(org).filter(state__in=Job.LIVE_STATES).order_by("created_at"))
+    models = CustomModel.objects.for_org(org).in_bulk([job.subject_id for job in jobs])
+    return [_work(org, job, models.get(job.subject_id)) for job in jobs]
+
+
+def _work(org: Organization, job: Job, model: CustomModel | None) -> Work:
+    if model is None:
+        return Work(job, "Import of a source", reverse("sources", args=[org.slug]))
+    return Work(job, model.name, reverse("model", args=[org.slug, model.id]))
