@@ -10,9 +10,11 @@ from distillation.models import DatasetRow, DatasetVersion
 
 
 class SpokenText(Func):
-    """What user and assistant say in a row: the system prompt is the same in all rows, so it finds nothing."""
+    """What user and assistant say in a row; the system prompt is the same in all of them."""
 
-    template = """jsonb_path_query_array(%(expressions)s, '$[*] ? (@.role != "system").content')::text"""
+    template = (
+        """jsonb_path_query_array(%(expressions)s, '$[*] ? (@.role != "system").content')::text"""
+    )
     output_field = TextField()
 
 
@@ -43,6 +45,8 @@ class RowFilterForm(forms.Form):
         if source := self.cleaned_data.get("source"):
             rows = rows.filter(source_name=source)
         if words := self.cleaned_data.get("q"):
-            written = json.dumps(words, ensure_ascii=False)[1:-1]  # as quotes and newlines stand in JSON
+            written = json.dumps(words, ensure_ascii=False)[
+                1:-1
+            ]  # as quotes and newlines stand in JSON
             rows = rows.alias(text=SpokenText("messages")).filter(text__icontains=written)
         return rows

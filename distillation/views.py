@@ -25,6 +25,13 @@ from modelstation.core.errors import UserFacingError
 ROWS_PER_PAGE = 50
 LATEST_IMPORTS = 10
 BARS = 12  # of a breakdown; the rest is counted in one line
+TASK_KINDS = {
+    "classify": "label each input",
+    "extract_json": "extract facts as JSON",
+    "sql": "write SQL",
+    "number": "work out a number",
+    "generate": "write a text",
+}
 
 
 @login_required
@@ -64,8 +71,10 @@ def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespon
     context = {
         "version": version,
         "breakdowns": _breakdowns(version),
+        "task_kind": TASK_KINDS.get(version.run.intent.get("task_kind", ""), ""),
         "form": form,
         "page": _page(request, form.filtered(version.rows.all())),
+        "is_filtered": any(form.cleaned_data.values()),
     }
     return render(request, "distillation/dataset.html", context)
 
@@ -127,11 +136,11 @@ def _counts_by_task(rows: QuerySet[Any]) -> dict[str, int]:
 
 def _breakdown(title: str, counts: Mapping[str, int]) -> dict[str, Any]:
     """The largest groups as bars of the whole, and how many groups and rows are left."""
-    whole = sum(counts.values())
     ranked = sorted(counts.items(), key=lambda group: (-group[1], group[0]))
     return {
         "title": title,
-        "bars": [(name, rows, 100 * rows / max(whole, 1)) for name, rows in ranked[:BARS]],
+        "whole": sum(counts.values()),
+        "bars": ranked[:BARS],
         "more_groups": len(ranked[BARS:]),
         "more_rows": sum(rows for _, rows in ranked[BARS:]),
     }

@@ -1,0 +1,12 @@
+"""Pages of training runs and evaluations, under /o/<org>/."""
+
+from django.urls import path
+
+from training import views
+
+urlpatterns = [
+    path("runs/<uuid:run_id>/", views.run, name="run"),
+    path("runs/<uuid:run_id>/live/", views.run_live, name="run_live"),
+    path("runs/<uuid:run_id>/cancel/", views.run_cancel, name="run_cancel"),
+    path("evaluations/<uuid:evaluation_id>/", views.evaluation, name="evaluation"),
+]
