@@ -19,6 +19,8 @@ from distillation.pipeline.intent import json_object, understand
 from distillation.pipeline.labels import learn_labels, merge_labels
 from distillation.pipeline.retrieval import (
     MIN_SOURCE_SCORE,
+    ROW_QUANTILE,
+    SOURCE_QUANTILE,
     Evidence,
     describe_groups,
     null_threshold,
@@ -49,7 +51,7 @@ from distillation.pipeline.types import (
 
 STAGES = ("understand", "route", "retrieve", "filter", "select", "split")
 BACKGROUND_PER_SOURCE = 48
-MIN_KEY_OVERLAP = 0.5  # a source that shares half of the user's JSON keys may add its own
+LEND_KEYS_OVERLAP = 0.5  # a source that shares half of the user's JSON keys may add its own
 
 
 def ignore_progress(stage: str, done: int, total: int) -> None:
@@ -63,7 +65,7 @@ class _Found:
     routes: tuple[RoutedGroup, ...]
     query_vectors: Vectors
     background: Vectors
-    null: float
+    row_null: float
     groups: Sequence[SourceGroup]
 
     @property
@@ -123,15 +125,18 @@ class DatasetGenerator:
         hits = self.catalog.nearest(query_vectors, limit=config.candidates_per_query)
         rows = _unique([*sample, *(row for found in hits for row in found)])
         vectors = np.stack([row.embedding for row in rows])
-        null = null_threshold(background, [row.source for row in sample], len(query_vectors))
+        row_null, source_null = (
+            null_threshold(background, [r.source for r in sample], len(query_vectors), quantile)
+            for quantile in (ROW_QUANTILE, SOURCE_QUANTILE)
+        )
         evidence = Evidence(
             groups=groups,
             rows=rows,
             row_relevance=relevance(vectors, query_vectors, background).max(axis=1),
             description_match=self._description_match(intent, groups, sample),
-            null=null,
+            null=source_null,
         )
-        found = _Found(route(intent, evidence), query_vectors, background, null, groups)
+        found = _Found(route(intent, evidence), query_vectors, background, row_null, groups)
         if not found.chosen:
             _require(0, config, found)
         return found
@@ -193,7 +198,9 @@ def learn_form(
         learned = learn_labels(row.answer for row in candidates)
         return replace(intent, labels=merge_labels(intent.labels, learned))
     if intent.task_kind == "extract_json" and intent.json_keys:
-        alike = {r.group.source_id for r in routes if r.chosen and r.form_match >= MIN_KEY_OVERLAP}
+        alike = {
+            r.group.source_id for r in routes if r.chosen and r.form_match >= LEND_KEYS_OVERLAP
+        }
         rows = [row for row in candidates if row.source_id in alike]
         learned_keys = {key for row in rows for key in (json_object(row.answer) or {})}
         return replace(intent, json_keys=tuple(sorted({*intent.json_keys, *learned_keys})))
@@ -216,7 +223,7 @@ def score_rows(
     for row, values in zip(candidates, matches, strict=True):
         routed = found.chosen[row.group]
         best = int(values.argmax())
-        if values[best] < found.null and _by_topic_alone(routed):
+        if values[best] < found.row_null and _by_topic_alone(routed):
             continue
         scored.append(
             ScoredRow(
@@ -298,12 +305,13 @@ def _reason(row: ScoredRow, intent: IntentSpec, found: _Found) -> str:
 
 
 def _require(rows: int, config: SelectionConfig, found: _Found) -> None:
-    if rows >= config.minimum_rows:
+    needed = min(config.minimum_rows, config.rows)
+    if rows >= needed:
         return
     closest = found.routes[0].group.source if found.routes else "none"
     raise NotEnoughData(
         rows,
-        config.minimum_rows,
+        needed,
         f"The closest source is {closest}. Add example pairs that show inputs and answers, "
         "upload rows of your own, or ask for a source of this kind to be seeded.",
     )

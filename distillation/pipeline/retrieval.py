@@ -30,13 +30,15 @@ from distillation.pipeline.types import (
 
 NEIGHBOURS = 10  # for hubness: a row's mean cosine to its nearest rows of the background
 BEST_ROWS = 10  # a source is as relevant as the mean of its best rows
-NULL_QUANTILE = 0.999  # of pairs by chance; a source shows its best ten rows, not a usual one
+ROW_QUANTILE = 0.99  # of pairs by chance
+SOURCE_QUANTILE = 0.999  # stricter: a source shows its ten best rows, not usual ones
 MIN_SOURCE_SCORE = 0.43  # between the far and the served requirements of the measurement above
 TOPIC_WEIGHT = 1.5
 FORM_WEIGHT = 0.5
 OTHER_SOURCE_MARGIN = 0.1  # a second source must match almost as well as the best one
 SIBLING_MARGIN = 0.25  # tasks of one source are alike, and labels are spread over them
 MIN_FITTING_SHARE = 0.05
+MIN_KEY_OVERLAP = 0.2  # JSON of other keys says nothing, and {} alone fits every schema
 DESCRIPTIONS_PER_GROUP = 6
 GroupKey = tuple[str, str]
 
@@ -62,8 +64,10 @@ def relevance(vectors: Vectors, queries: Vectors, background: Vectors) -> Vector
     return corrected
 
 
-def null_threshold(background: Vectors, sources: Sequence[str], queries: int) -> float:
-    """The relevance that the best of `queries` queries reaches by chance.
+def null_threshold(
+    background: Vectors, sources: Sequence[str], queries: int, quantile: float
+) -> float:
+    """The relevance that the best of `queries` queries reaches by chance in that share of cases.
 
     Rows of other sources play the queries: pairs within a source are real matches, not chance.
     Returns 0 where there are fewer than two sources to compare.
@@ -73,7 +77,7 @@ def null_threshold(background: Vectors, sources: Sequence[str], queries: int) ->
     by_chance = pairs[names[:, None] != names[None, :]]
     if by_chance.size == 0:
         return 0.0
-    return float(np.quantile(by_chance, 1 - (1 - NULL_QUANTILE) / max(1, queries)))
+    return float(np.quantile(by_chance, 1 - (1 - quantile) / max(1, queries)))
 
 
 def describe_groups(
@@ -126,7 +130,7 @@ def route(intent: IntentSpec, evidence: Evidence) -> tuple[RoutedGroup, ...]:
     """Every group with its score, best first; `chosen` marks those that serve the requirement."""
     topic = topic_matches(evidence)
     form = form_matches(intent, evidence.rows)
-    fitting = fitting_groups(intent, evidence.rows)
+    fitting = fitting_groups(intent, evidence.groups, evidence.rows)
     scored = [
         _scored(
             group,
@@ -136,7 +140,7 @@ def route(intent: IntentSpec, evidence: Evidence) -> tuple[RoutedGroup, ...]:
         )
         for group in evidence.groups
     ]
-    able = [r for r in scored if _able(r, intent, fitting)]
+    able = [r for r in scored if r.group.key in fitting and _serves(r, intent)]
     return _choose(sorted(scored, key=lambda r: (-r.score, r.group.key)), able, intent)
 
 
@@ -145,10 +149,16 @@ def _scored(group: SourceGroup, *, description: float, topic: float, form: float
     return RoutedGroup(group, round(score, 4), description, topic, form)
 
 
-def _able(routed: RoutedGroup, intent: IntentSpec, fitting: set[GroupKey]) -> bool:
-    """Whether the group's answers can serve at all, and it matches better than chance."""
-    speaks_our_labels = not intent.labels or routed.form_match > 0
-    return routed.group.key in fitting and speaks_our_labels and routed.score >= MIN_SOURCE_SCORE
+def _serves(routed: RoutedGroup, intent: IntentSpec) -> bool:
+    """Whether the group matches better than chance, and speaks the user's labels or keys."""
+    if intent.labels and routed.form_match <= 0:
+        return False
+    if intent.json_keys and routed.form_match < MIN_KEY_OVERLAP:
+        return False
+    # "Some labels" or "some JSON" is no evidence: it orders sources, it does not admit one.
+    form_is_evidence = intent.labels or intent.json_keys or intent.answer_pattern
+    score = routed.score if form_is_evidence else routed.score - FORM_WEIGHT * routed.form_match
+    return score >= MIN_SOURCE_SCORE
 
 
 def _choose(
@@ -229,10 +239,16 @@ def open_form(intent: IntentSpec) -> IntentSpec:
     return replace(intent, labels=(), json_keys=())
 
 
-def fitting_groups(intent: IntentSpec, rows: Sequence[Candidate]) -> set[GroupKey]:
-    """Groups of which at least a few answers have the wanted form."""
+def fitting_groups(
+    intent: IntentSpec, groups: Sequence[SourceGroup], rows: Sequence[Candidate]
+) -> set[GroupKey]:
+    """Groups of which some answers have the wanted form; one that was not met is as its source."""
     wanted = open_form(intent)
-    fits: dict[GroupKey, list[bool]] = defaultdict(list)
+    of_group: dict[GroupKey, list[bool]] = defaultdict(list)
+    of_source: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
-        fits[row.group].append(fits_shape(row.answer, wanted))
-    return {key for key, found in fits.items() if sum(found) / len(found) >= MIN_FITTING_SHARE}
+        fits = fits_shape(row.answer, wanted)
+        of_group[row.group].append(fits)
+        of_source[row.source_id].append(fits)
+    seen = {g.key: of_group.get(g.key) or of_source.get(g.source_id) or [False] for g in groups}
+    return {key for key, fits in seen.items() if sum(fits) / len(fits) >= MIN_FITTING_SHARE}
