@@ -1,4 +1,4 @@
-"""A folder as a zip that is written while it is sent: an artifact is never held in memory or twice on disk."""
+"""A folder as a zip that is written while it is sent: never held in memory, never twice on disk."""
 
 import zipfile
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ CHUNK_BYTES = 1 << 20
 
 
 class _Outbox:
-    """A file that only takes writes, and hands them over. Without `tell`, zipfile knows that it cannot seek."""
+    """A file that takes writes and hands them over. Without `tell`, zipfile does not seek in it."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
@@ -27,7 +27,7 @@ class _Outbox:
 
 
 def zip_chunks(folder: Path, name: str) -> Iterator[bytes]:
-    """The bytes of a zip with the folder's files under `name`/. Stored, not compressed: weights do not shrink."""
+    """A zip of the folder's files under `name`/. Stored, not compressed: weights do not shrink."""
     outbox = _Outbox()
     with zipfile.ZipFile(outbox, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -1,4 +1,4 @@
-"""The forms of models. What a draft may hold is decided by ModelDraft alone; here its errors find their fields."""
+"""The forms of models. ModelDraft alone decides what is valid; its errors find their fields here."""
 
 import json
 from typing import Any
@@ -66,14 +66,19 @@ def _area(rows: int, placeholder: str = "") -> forms.Textarea:
 
 
 class ModelDraftForm(forms.Form):
-    name = forms.CharField(max_length=80, help_text="Your programs call the model by this name, in lower case.")
+    name = forms.CharField(
+        max_length=80, help_text="Your programs call the model by this name, in lower case."
+    )
     requirement = forms.CharField(
         max_length=20_000,
         widget=_area(5, "Label each message of a bank's customer with one of our intents…"),
         help_text="Who uses the model, what goes in, and what must come out, in plain words.",
     )
     objective = forms.CharField(
-        required=False, max_length=5_000, widget=_area(2), help_text="What it is good for, and what matters most."
+        required=False,
+        max_length=5_000,
+        widget=_area(2),
+        help_text="What it is good for, and what matters most.",
     )
     policy = forms.CharField(
         required=False, max_length=5_000, widget=_area(2), help_text="What it must never do or say."
@@ -89,9 +94,15 @@ class ModelDraftForm(forms.Form):
         help_text=f"{PAIR_HELP} Used for measuring only, never for training. "
         "Without any, part of the dataset is set aside.",
     )
-    metric = forms.ChoiceField(required=False, choices=[("", "Automatic"), *((name, name) for name in METRICS)])
-    base = forms.ModelChoiceField(label="Base model", queryset=FoundationModel.objects.none(), empty_label=None)
-    rows = forms.IntegerField(label="Rows to select", initial=1000, help_text="How large the dataset may become.")
+    metric = forms.ChoiceField(
+        required=False, choices=[("", "Automatic"), *((name, name) for name in METRICS)]
+    )
+    base = forms.ModelChoiceField(
+        label="Base model", queryset=FoundationModel.objects.none(), empty_label=None
+    )
+    rows = forms.IntegerField(
+        label="Rows to select", initial=1000, help_text="How large the dataset may become."
+    )
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -108,7 +119,10 @@ class ModelDraftForm(forms.Form):
 
     @property
     def example_rows(self) -> list[tuple[BoundField, BoundField]]:
-        return [(self[f"example_{row}_input"], self[f"example_{row}_output"]) for row in range(EXAMPLE_ROWS)]
+        return [
+            (self[f"example_{row}_input"], self[f"example_{row}_output"])
+            for row in range(EXAMPLE_ROWS)
+        ]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -118,7 +132,10 @@ class ModelDraftForm(forms.Form):
 
     def _make_draft(self, cleaned: dict[str, Any]) -> None:
         asked = {name: value for name, value in cleaned.items() if not name.startswith("example_")}
-        asked |= {"base": cleaned["base"].name, "examples": self._typed_examples(cleaned) + cleaned["examples"]}
+        asked |= {
+            "base": cleaned["base"].name,
+            "examples": self._typed_examples(cleaned) + cleaned["examples"],
+        }
         try:
             self.draft = ModelDraft(**asked)
         except UserFacingError as error:
@@ -128,7 +145,8 @@ class ModelDraftForm(forms.Form):
 
     def _typed_examples(self, cleaned: dict[str, Any]) -> list[dict[str, str]]:
         rows = [
-            {side: cleaned[f"example_{row}_{side}"] for side in ("input", "output")} for row in range(EXAMPLE_ROWS)
+            {side: cleaned[f"example_{row}_{side}"] for side in ("input", "output")}
+            for row in range(EXAMPLE_ROWS)
         ]
         return [row for row in rows if any(row.values())]
 
@@ -139,7 +157,13 @@ class ModelFilterForm(forms.Form):
     q = forms.CharField(
         required=False,
         max_length=80,
-        widget=forms.TextInput(attrs={"type": "search", "placeholder": "Search by name", "aria-label": "Search by name"}),
+        widget=forms.TextInput(
+            attrs={
+                "type": "search",
+                "placeholder": "Search by name",
+                "aria-label": "Search by name",
+            }
+        ),
     )
     status = forms.ChoiceField(
         required=False,
@@ -152,7 +176,7 @@ class SystemPromptForm(forms.Form):
     system_prompt = forms.CharField(
         max_length=4_000,
         widget=_area(3),
-        help_text="Stands in every training row, in the evaluation, and in each call that brings none of its own.",
+        help_text="Stands in every training row, in the evaluation, and in calls that bring none.",
     )
 
 

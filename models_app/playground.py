@@ -1,4 +1,4 @@
-"""One prompt, two answers: the base model's beside the tuned one's, under the same system prompt."""
+"""One prompt, two answers: the base model's beside the tuned one's, same system prompt."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,15 @@ class Answers:
 
 
 def answer(version: ModelVersion, prompt: str) -> Answers:
-    """A model server that is down is part of the answer: the page says it in place of the texts."""
-    messages = [{"role": "system", "content": version.system_prompt}, {"role": "user", "content": prompt}]
+    """A model server that is down is part of the answer: the page says so in its place."""
+    messages = [
+        {"role": "system", "content": version.system_prompt},
+        {"role": "user", "content": prompt},
+    ]
     try:
         base, tuned = (
-            client.generate(*paths, messages) for paths in (base_paths(version.base), engine_paths(version))
+            client.generate(*paths, messages)
+            for paths in (base_paths(version.base), engine_paths(version))
         )
     except UserFacingError as error:
         return Answers(prompt, error=error)

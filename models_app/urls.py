@@ -10,7 +10,15 @@ urlpatterns = [
     path("models/<uuid:model_id>/rebuild/", views.model_rebuild, name="model_rebuild"),
     path("models/<uuid:model_id>/prompt/", views.model_prompt, name="model_prompt"),
     path("models/<uuid:model_id>/playground/", views.playground, name="playground"),
-    path("models/<uuid:model_id>/playground/answer/", views.playground_answer, name="playground_answer"),
+    path(
+        "models/<uuid:model_id>/playground/answer/",
+        views.playground_answer,
+        name="playground_answer",
+    ),
     path("versions/<uuid:version_id>/publish/", views.version_publish, name="version_publish"),
-    path("versions/<uuid:version_id>/<slug:artifact>.zip", views.version_download, name="version_download"),
+    path(
+        "versions/<uuid:version_id>/<slug:artifact>.zip",
+        views.version_download,
+        name="version_download",
+    ),
 ]

@@ -37,7 +37,9 @@ def model_list(request: HttpRequest, org: str) -> HttpResponse:
     return render(request, "models_app/model_list.html", context)
 
 
-def _page_of_models(org: Organization, asked: dict[str, str], page: str | None) -> Page[CustomModel]:
+def _page_of_models(
+    org: Organization, asked: dict[str, str], page: str | None
+) -> Page[CustomModel]:
     models = CustomModel.objects.for_org(org).select_related("base", "live_version")
     if asked.get("q"):
         models = models.filter(name__icontains=asked["q"])
@@ -129,7 +131,9 @@ def version_publish(request: HttpRequest, org: str, version_id: uuid.UUID) -> Ht
 
 @login_required
 @require_GET
-def version_download(request: HttpRequest, org: str, version_id: uuid.UUID, artifact: str) -> StreamingHttpResponse:
+def version_download(
+    request: HttpRequest, org: str, version_id: uuid.UUID, artifact: str
+) -> StreamingHttpResponse:
     version = version_for(org_for(request, org), version_id)
     folder = version_folder(version) / artifact
     if artifact not in version.artifacts or not folder.is_dir():

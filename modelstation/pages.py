@@ -1,4 +1,4 @@
-"""The roof's own pages: those that see the whole house. Home, health, dashboard, and a model with all that became of it."""
+"""The roof's own pages, which see the whole house: home, health, dashboard, model overview."""
 
 import uuid
 from typing import Any
@@ -28,7 +28,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def health(request: HttpRequest) -> JsonResponse:
-    """For load balancers: 200 when the database answers; what else is wrong is named by its code."""
+    """For load balancers: 200 when the database answers; other problems by their codes."""
     codes = [problem.code for problem in system.problems()]
     return JsonResponse({"status": "degraded" if codes else "ok", "problems": codes})
 
@@ -54,7 +54,7 @@ def model_overview(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpR
 @login_required
 @require_GET
 def model_stages(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    """The fragment that the overview polls; the rest of the page comes along only when it has changed."""
+    """The fragment that the overview polls; the rest of the page comes along when it changed."""
     context = _model_context(request, org, model_id)
     context["changed"] = request.GET.get("seen") != context["overview"].fingerprint
     return render(request, "models_app/_stages.html", context)

@@ -1,4 +1,4 @@
-"""How forms look everywhere: one field template with label, help, error and the aria links between them."""
+"""How forms look: one field template with label, help, error and the aria links between them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,0 +1,90 @@
+"""Operators look at models here; what changes them goes through their pages or the API."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from models_app.models import CustomModel, FoundationModel, ModelVersion, UsageRecord
+
+
+@admin.register(FoundationModel)
+class FoundationModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["name", "hub_id", "license", "parameters", "context", "is_installed"]
+    list_filter = ["is_installed", "license"]
+    search_fields = ["name", "hub_id"]
+
+
+@admin.register(CustomModel)
+class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = [
+        "name",
+        "org",
+        "status",
+        "base",
+        "rows",
+        "created_by",
+        "created_at",
+        "updated_at",
+    ]
+    list_filter = ["status", "base", "metric", "created_at"]
+    list_select_related = ["org", "base", "created_by"]
+    search_fields = ["name", "slug", "requirement", "org__name", "org__slug", "created_by__email"]
+    date_hierarchy = "created_at"
+    raw_id_fields = ["org", "live_version", "created_by"]
+    readonly_fields = ["id", "status", "status_reason", "created_at", "updated_at"]
+
+
+@admin.register(ModelVersion)
+class ModelVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A version is frozen: every field is for reading."""
+
+    list_display = ["__str__", "org", "state", "base", "tuned_score", "base_score", "created_at"]
+    list_filter = ["state", "base", "created_at"]
+    list_select_related = ["org", "model", "base"]
+    search_fields = ["model__name", "model__slug", "org__name", "dataset_digest"]
+    date_hierarchy = "created_at"
+
+    @admin.display(description="Tuned")
+    def tuned_score(self, version: ModelVersion) -> str:
+        return _score(version, "tuned")
+
+    @admin.display(description="Base score")
+    def base_score(self, version: ModelVersion) -> str:
+        return _score(version, "base")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = [
+        "version",
+        "token",
+        "prompt_tokens",
+        "completion_tokens",
+        "milliseconds",
+        "created_at",
+    ]
+    list_filter = ["created_at"]
+    search_fields = ["version__model__name", "token__name"]
+    date_hierarchy = "created_at"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
+        return super().get_queryset(request).select_related("version__model", "token")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+def _score(version: ModelVersion, subject: str) -> str:
+    score = version.scores.get(subject, {}).get("score")
+    return "–" if score is None else f"{score:.3f}"
