@@ -1,4 +1,5 @@
-"""What a child process says to its supervisor: one JSON object per line on the standard output it was given.
+"""What a child process says to its supervisor: one JSON object per line on the standard output it
+was given.
 
 python -m pytest training/tests/test_trainer_child.py
 """
@@ -39,7 +40,9 @@ class Channel:
         self.stream.flush()
 
     def progress(self, stage: str, *, step: int, total_steps: int, **facts: Any) -> None:
-        """At most a line a second, but every stage's first and last step and each validation is said."""
+        """At most a line a second, but every stage's first and last step and each validation is
+        said.
+        """
         now = time.monotonic()
         due = now - self.said_at >= SECONDS_BETWEEN_LINES
         if due or stage != self.stage or step >= total_steps or "valid_loss" in facts:
@@ -56,7 +59,8 @@ class Channel:
 
 
 def run_as_child(work: Callable[[Channel], dict[str, Any]]) -> NoReturn:
-    """Runs `work` and ends the process: 0 with a result line, 1 with an error line, 143 after a SIGTERM.
+    """Runs `work` and ends the process: 0 with a result line, 1 with an error line, 143 after a
+    SIGTERM.
 
     Anything else that prints, libraries in C included, is sent to standard error.
     """

@@ -1,10 +1,12 @@
-"""The training child: a dataset and a base go in; adapter, merged weights and GGUF come out, each with a manifest.
+"""The training child: a dataset and a base go in; adapter, merged weights and GGUF come out, each
+with a manifest.
 
     python -m training.trainer SPEC.json
 
-SPEC.json holds `dataset` (a folder with train.jsonl and valid.jsonl), `base_folder`, `base_name`, `out_dir` and
-`config` (fields of TrainingConfig). Progress and the result are JSON lines on standard output. A run that is cancelled
-or fails publishes nothing: artifacts are made in a working folder and moved into place when all three are whole.
+SPEC.json holds `dataset` (a folder with train.jsonl and valid.jsonl), `base_folder`, `base_name`,
+`out_dir` and `config` (fields of TrainingConfig). Progress and the result are JSON lines on
+standard output. A run that is cancelled or fails publishes nothing: artifacts are made in a working
+folder and moved into place when all three are whole.
 """
 
 import shutil
@@ -90,17 +92,21 @@ OUT_OF_GPU_MEMORY = (
 
 
 def _opening_line(prepared: "Prepared") -> str:
+    config = prepared.config
     left_out = f", {prepared.rows_left_out} longer rows left out" if prepared.rows_left_out else ""
     return (
-        f"{len(prepared.train)} rows{left_out}, {len(prepared.steps)} steps on {prepared.config.device} "
-        f"in {prepared.config.dtype}, learning rate {prepared.config.learning_rate:g}"
+        f"{len(prepared.train)} rows{left_out}, {len(prepared.steps)} steps on {config.device} "
+        f"in {config.dtype}, learning rate {config.learning_rate:g}"
     )
 
 
 def write_artifacts(
     model: "PeftModel", base_folder: Path, out_dir: Path, facts: dict[str, Any], channel: Channel
 ) -> dict[str, Any]:
-    """Makes the artifacts in a working folder and moves them to `out_dir` together. Returns their manifests."""
+    """Makes the artifacts in a working folder and moves them to `out_dir` together.
+
+    Returns their manifests.
+    """
     out_dir.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".artifacts-", dir=out_dir))
     steps: dict[str, tuple[str, Callable[[Path], None]]] = {
@@ -149,7 +155,9 @@ def save_merged(base_folder: Path, adapter: Path, target: Path) -> None:
 
 
 def save_gguf(merged: Path, target: Path) -> None:
-    """What the serving engine takes: quantised weights, and beside them the tokenizer that renders chats."""
+    """What the serving engine takes: quantised weights, and beside them the tokenizer that renders
+    chats.
+    """
     from modelstation.lm.gguf_export import export_gguf
 
     export_gguf(merged, target / GGUF_NAME, quantization="q8_0")

@@ -2,8 +2,9 @@
 
     python -m pytest training/tests/test_metrics.py
 
-A metric turns each row into a short vector of sums (hits, predicted, expected …) and a set into one score by adding
-the vectors up. A bootstrap then only has to re-weigh the vectors, for means, micro F1 and macro F1 alike.
+A metric turns each row into a short vector of sums (hits, predicted, expected …) and a set into one
+score by adding the vectors up. A bootstrap then only has to re-weigh the vectors, for means, micro
+F1 and macro F1 alike.
 """
 
 import json
@@ -30,7 +31,9 @@ SQL_NOT_PARSED = ("syntax error", "incomplete input", "unrecognized token", "one
 
 @dataclass(frozen=True)
 class Metric:
-    """`row` grades one pair in [0, 1]; `sums` gives (n, k) addable counts; `combine` maps (..., k) to (...)."""
+    """`row` grades one pair in [0, 1]; `sums` gives (n, k) addable counts; `combine` maps (..., k)
+    to (...).
+    """
 
     row: RowScore
     sums: Callable[[Sequence[str], Sequence[str]], Floats]
@@ -44,7 +47,9 @@ class Metric:
 
 
 def build_metric(name: str, options: Mapping[str, Any], references: Sequence[str]) -> Metric:
-    """The metric called `name`, told what it may need to know: labels, pattern or schema. ValueError if unknown."""
+    """The metric called `name`, told what it may need to know: labels, pattern or schema.
+    ValueError if unknown.
+    """
     if name in METRICS:
         return METRICS[name]
     if name == "known_label":
@@ -68,7 +73,7 @@ def exact_match(prediction: str, reference: str) -> float:
 
 
 def json_equal(prediction: str, reference: str) -> float:
-    """Both parse and hold the same values; key order and white space do not matter, true is not 1."""
+    """Both parse and hold the same values. Key order and white space do not matter; true is not 1."""
     expected, found = parse_json(reference), parse_json(prediction)
     return float(found is not INVALID and canonical(found) == canonical(expected))
 
@@ -78,17 +83,21 @@ def json_valid(prediction: str, reference: str) -> float:
 
 
 def token_f1(prediction: str, reference: str) -> float:
-    """F1 over the multiset of white-space tokens, case kept: `-X` and `-x` are different options."""
+    """F1 over the multiset of white-space tokens, case kept: `-X` and `-x` are two options."""
     return f1(*overlap(Counter(prediction.split()), Counter(reference.split())))
 
 
 def rouge_l_f1(prediction: str, reference: str) -> float:
-    """Longest common subsequence of lower-cased words, no stemming (Lin 2004, as in the rouge-score package)."""
+    """Longest common subsequence of lower-cased words, no stemming (Lin 2004, as in the rouge-score
+    package).
+    """
     return float(ROUGE.score(reference, prediction)["rougeL"].fmeasure)
 
 
 def final_number_match(prediction: str, reference: str) -> float:
-    """The number after the last `####`; a reference without that mark is compared by its last number."""
+    """The number after the last `####`; a reference without that mark is compared by its last
+    number.
+    """
     if FINAL_NUMBER.search(reference) is None:
         return number_match(prediction, reference)
     return same_number(FINAL_NUMBER.findall(prediction), FINAL_NUMBER.findall(reference))
@@ -107,7 +116,10 @@ def first_token_match(prediction: str, reference: str) -> float:
 
 
 def sql_parses(prediction: str, reference: str) -> float:
-    """SQLite reads the answer as one statement. An unknown table or column is not a parsing matter."""
+    """SQLite reads the answer as one statement.
+
+    An unknown table or column is not a parsing matter.
+    """
     if not prediction.strip():
         return 0.0
     with sqlite3.connect(":memory:") as database:
@@ -128,7 +140,10 @@ def normalise(text: str) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """The value, or INVALID. Anything around the JSON makes it invalid: a program has to read it as it comes."""
+    """The value, or INVALID.
+
+    Anything around the JSON makes it invalid: a program has to read it as it comes.
+    """
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -152,7 +167,9 @@ def _same_numbers(value: Any) -> Any:
 
 
 def entities(text: str) -> Counter[Any] | None:
-    """The set of (type, exact name) pairs of `{type: [names]}`; None when the text has another form."""
+    """The set of (type, exact name) pairs of `{type: [names]}`; None when the text has another
+    form.
+    """
     value = parse_json(text)
     if not isinstance(value, dict):
         return None
@@ -210,7 +227,10 @@ def mean_of(row: RowScore) -> Metric:
 
 
 def micro_f1_of(items: Callable[[str], Counter[Any] | None]) -> Metric:
-    """F1 over all items of all rows. An unreadable answer predicts nothing, and as a single row scores 0."""
+    """F1 over all items of all rows.
+
+    An unreadable answer predicts nothing, and as a single row scores 0.
+    """
 
     def row(prediction: str, reference: str) -> float:
         found = items(prediction)
@@ -232,7 +252,9 @@ def _micro_f1(total: Floats) -> Floats:
 
 
 def macro_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Metric:
-    """Mean over the labels that occur among the references; `combine` gets hits, predicted and expected per label."""
+    """Mean over the labels that occur among the references; `combine` gets hits, predicted and
+    expected per label.
+    """
 
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
         labels = np.array(sorted({normalise(r) for r in references}))

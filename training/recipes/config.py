@@ -1,9 +1,11 @@
-"""What a training run may be asked for, what it gets by default, and what is refused before weights are loaded.
+"""What a training run may be asked for, what it gets by default, and what is refused before weights
+are loaded.
 
     python -m pytest training/tests/test_recipe.py -k config
 
-Defaults follow "LoRA without regret": a learning rate about ten times that of full tuning, small batches, few epochs
-but enough steps. A field left at None is filled in by `resolve` from the facts of this run.
+Defaults follow "LoRA without regret": a learning rate about ten times that of full tuning, small
+batches, few epochs but enough steps. A field left at None is filled in by `resolve` from the facts
+of this run.
 """
 
 import math
@@ -27,7 +29,10 @@ LEARNING_RATES = ((135e6, 1.3e-3), (360e6, 8.9e-4), (600e6, 5.3e-4), (1.7e9, 3e-
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One LoRA run. Lengths and batches are in tokens, ratios are shares of all steps or of the peak rate."""
+    """One LoRA run.
+
+    Lengths and batches are in tokens, ratios are shares of all steps or of the peak rate.
+    """
 
     seed: int = 0
     lora_rank: int = 16
@@ -71,7 +76,9 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known before a weight is loaded: the rows in tokens, the base's size and window, the machine."""
+    """What is known before a weight is loaded: the rows in tokens, the base's size and window, the
+    machine.
+    """
 
     rows: int
     tokens: int
@@ -93,7 +100,10 @@ def config_from(values: dict[str, Any]) -> TrainingConfig:
 
 
 def resolve(config: TrainingConfig, facts: RunFacts) -> TrainingConfig:
-    """The same config with every None and "auto" replaced. ValueError for what this run cannot do."""
+    """The same config with every None and "auto" replaced.
+
+    ValueError for what this run cannot do.
+    """
     _refuse_impossible(config, facts)
     device = _device(config, facts)
     epochs = config.epochs or default_epochs(facts.rows)
@@ -120,7 +130,9 @@ def default_epochs(rows: int) -> float:
 
 
 def default_batch_tokens(facts: RunFacts, epochs: float, steps: int, device: str) -> int:
-    """The device's full budget, less where the epochs would otherwise be over in fewer than `steps` updates."""
+    """The device's full budget, less where the epochs would otherwise be over in fewer than `steps`
+    updates.
+    """
     wanted = int(epochs * facts.tokens / steps)
     return max(facts.longest_row, SMALLEST_BATCH_TOKENS, min(BATCH_TOKENS[device], wanted))
 
@@ -134,12 +146,13 @@ def default_learning_rate(parameters: int, steps: int) -> float:
 def _refuse_impossible(config: TrainingConfig, facts: RunFacts) -> None:
     _require(
         config.max_seq_len <= facts.context,
-        f"max_seq_len {config.max_seq_len} is more than the {facts.context} tokens that the base model can read.",
+        f"max_seq_len {config.max_seq_len} is more than the base model can read "
+        f"({facts.context} tokens).",
     )
     _require(
         config.tokens_per_batch is None or config.tokens_per_batch >= facts.longest_row,
-        f"tokens_per_batch {config.tokens_per_batch} is less than the longest row ({facts.longest_row} tokens): "
-        "raise it or lower max_seq_len.",
+        f"tokens_per_batch {config.tokens_per_batch} is less than the longest row "
+        f"({facts.longest_row} tokens): raise it or lower max_seq_len.",
     )
     _require(
         config.device != "cuda" or facts.has_cuda,

@@ -2,15 +2,14 @@
 
     python -m pytest training/tests/test_recipe.py -k batch
 
-Rows of like length share a batch, and a batch is bounded by its padded tokens: padding is work for nothing. All rows of
-one model open with the same system prompt, so their common prefix is kept apart and computed once per batch.
+Rows of like length share a batch, and a batch is bounded by its padded tokens: padding is work for
+nothing. All rows of one model open with the same system prompt, so their common prefix is kept
+apart and computed once per batch.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +22,9 @@ POOL_BATCHES = 16
 
 @dataclass(frozen=True)
 class TokenRow:
-    """Inputs up to the token before the last learnt one; `learnt[i]` says that the token after input i is learnt."""
+    """Inputs up to the token before the last learnt one; `learnt[i]` says that the token after
+    input i is learnt.
+    """
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
@@ -38,8 +39,9 @@ class TokenRow:
 class Batch:
     """`prefix` (P,) opens every row, `inputs` (B, S) follow it, padded on the right.
 
-    Learnt positions are indices into the flattened B·S positions, `targets` (A,) the tokens that follow them. No mask:
-    attention is causal and the padding stands last, so no learnt position ever sees it.
+    Learnt positions are indices into the flattened B·S positions, `targets` (A,) the tokens that
+    follow them. No mask: attention is causal and the padding stands last, so no learnt position
+    ever sees it.
     """
 
     prefix: torch.Tensor
@@ -58,32 +60,11 @@ class Batch:
         )
 
 
-def read_conversations(path: Path) -> list[list[Message]]:
-    """The messages of each line; ValueError names the file and line that cannot be read."""
-    with path.open(encoding="utf-8") as lines:
-        return [
-            _messages(line, path, number) for number, line in enumerate(lines, 1) if line.strip()
-        ]
-
-
-def _messages(line: str, path: Path, number: int) -> list[Message]:
-    where = f"{path.name}, line {number}"
-    try:
-        messages = json.loads(line)["messages"]
-        turns = [{"role": str(turn["role"]), "content": turn["content"]} for turn in messages]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{where}: not a row with a list of messages.") from error
-    if not turns or turns[-1]["role"] != "assistant":
-        raise ValueError(f"{where}: the last message must be the assistant's answer.")
-    if any(not isinstance(turn["content"], str) for turn in turns):
-        raise ValueError(f"{where}: a message's content must be text.")
-    return turns
-
-
 def encode(
     conversations: Sequence[list[Message]], renderer: ChatRenderer, max_seq_len: int
 ) -> tuple[list[TokenRow], int]:
-    """Token rows, and how many conversations were left out because they are longer than `max_seq_len`.
+    """Token rows, and how many conversations were left out because they are longer than
+    `max_seq_len`.
 
     A long row is left out whole: cutting it would teach an answer to a question that was not read.
     """
@@ -98,7 +79,9 @@ def _token_row(ids: list[int], mask: list[bool]) -> TokenRow:
 
 
 def common_prefix(rows: Sequence[TokenRow]) -> int:
-    """How many leading inputs all rows share, none of them a learnt position, one input left to each row."""
+    """How many leading inputs all rows share, none of them a learnt position, one input left to
+    each row.
+    """
     first = min(row.inputs for row in rows)
     last = max(row.inputs for row in rows)
     shared = next(
@@ -117,7 +100,10 @@ def plan_batches(
     max_steps: int | None,
     seed: int,
 ) -> list[list[int]]:
-    """The rows of every step of the run. `lengths` are those of the inputs that a row adds to its batch."""
+    """The rows of every step of the run.
+
+    `lengths` are those of the inputs that a row adds to its batch.
+    """
     rng = np.random.default_rng(seed)
     steps: list[list[int]] = []
     rows_wanted = max(1, round(epochs * len(lengths)))
@@ -133,7 +119,9 @@ def plan_batches(
 def _bucketed(
     order: np.ndarray, lengths: np.ndarray, budget: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Sorting inside pools of some batches keeps the padding small and the batches different from pass to pass."""
+    """Sorting inside pools of some batches keeps the padding small and the batches different from
+    pass to pass.
+    """
     pool = max(MAX_ROWS_PER_BATCH, int(POOL_BATCHES * budget / max(1.0, lengths.mean())))
     pools = [order[i : i + pool] for i in range(0, len(order), pool)]
     ordered = (rows[np.argsort(lengths[rows], kind="stable")] for rows in pools)

@@ -2,9 +2,10 @@
 
     python -m training.trainer SPEC.json
 
-Frozen base weights in bfloat16, adapters and AdamW in float32, the loss on the answer's tokens only. Three things keep
-it quick on a CPU: rows of like length share a batch, the output head runs at answer positions only, and the prompt that
-all rows open with goes through the trunk once per batch. None of them changes the loss.
+Frozen base weights in bfloat16, adapters and AdamW in float32, the loss on the answer's tokens
+only. Three things keep it quick on a CPU: rows of like length share a batch, the output head runs
+at answer positions only, and the prompt that all rows open with goes through the trunk once per
+batch. None of them changes the loss.
 """
 
 import math
@@ -30,8 +31,8 @@ from training.recipes.data import (
     common_prefix,
     encode,
     plan_batches,
-    read_conversations,
 )
+from training.recipes.rows import read_conversations
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -80,7 +81,10 @@ class Outcome:
 
 
 def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepared:
-    """Reads and encodes the rows, resolves the config, plans every step. Refuses before any weight is loaded."""
+    """Reads and encodes the rows, resolves the config, plans every step.
+
+    Refuses before any weight is loaded.
+    """
     renderer = load_renderer(base_folder)
     train, left_out = encode(
         read_conversations(dataset / "train.jsonl"), renderer, config.max_seq_len
@@ -132,7 +136,7 @@ def count_parameters(base_folder: Path) -> int:
     total = 0
     for path in base_folder.glob("*.safetensors"):
         with safe_open(path, framework="pt") as weights:
-            total += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
+            total += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
     return total
 
 
@@ -145,7 +149,7 @@ def _context(base_folder: Path) -> int:
 
 
 def setup_model(base_folder: Path, config: TrainingConfig) -> "PeftModel":
-    """The base, frozen in its dtype, with float32 LoRA adapters on every linear layer but the head."""
+    """The frozen base with float32 LoRA adapters on every linear layer but the head."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(config.seed)
@@ -174,7 +178,9 @@ def trainable(model: "PeftModel") -> list[torch.nn.Parameter]:
 
 
 def learning_rate_at(step: int, total: int, config: TrainingConfig) -> float:
-    """Linear warm-up over the first share of the steps, then linear decay to `final_lr_ratio` at the last."""
+    """Linear warm-up over the first share of the steps, then linear decay to `final_lr_ratio` at
+    the last.
+    """
     peak, warmup = config.learning_rate or 0.0, math.ceil(config.warmup_ratio * total)
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -185,8 +191,9 @@ def learning_rate_at(step: int, total: int, config: TrainingConfig) -> float:
 def answer_loss(model: "PeftModel", batch: Batch) -> torch.Tensor:
     """Mean negative log-likelihood of the answer tokens, a float32 scalar.
 
-    The trunk reads the shared prefix once and each row's own tokens after it; the head, a fifth of a small model, is
-    applied to the (A, hidden) states that predict an answer token and to no other.
+    The trunk reads the shared prefix once and each row's own tokens after it; the head, a fifth of
+    a small model, is applied to the (A, hidden) states that predict an answer token and to no
+    other.
     """
     causal_lm = model.get_base_model()
     cache = _prefix_cache(causal_lm, batch)
@@ -198,7 +205,9 @@ def answer_loss(model: "PeftModel", batch: Batch) -> torch.Tensor:
 
 
 def _prefix_cache(causal_lm: Any, batch: Batch) -> Any:
-    """Keys and values of the prefix, once computed and then lent to every row; gradients flow back through them."""
+    """Keys and values of the prefix, once computed and then lent to every row; gradients flow back
+    through them.
+    """
     if batch.prefix.numel() == 0:
         return None
     cache = causal_lm.model(batch.prefix.unsqueeze(0), use_cache=True).past_key_values
@@ -214,7 +223,10 @@ def precision(config: TrainingConfig) -> AbstractContextManager[Any]:
 
 
 def train(model: "PeftModel", prepared: Prepared, report: Callable[..., None]) -> Outcome:
-    """Runs every planned step and leaves the best adapter in the model. ChildError "diverged" on a loss of NaN."""
+    """Runs every planned step and leaves the best adapter in the model.
+
+    ChildError "diverged" on a loss of NaN.
+    """
     config, total = prepared.config, len(prepared.steps)
     optimizer = setup_optimizer(model, config)
     valid = _valid_batches(prepared)
@@ -245,7 +257,9 @@ def train(model: "PeftModel", prepared: Prepared, report: Callable[..., None]) -
 
 
 class _Best:
-    """The adapter with the lowest validation loss so far, held in memory: it is a few per cent of the model."""
+    """The adapter with the lowest validation loss so far, held in memory: it is a few per cent of
+    the model.
+    """
 
     def __init__(self) -> None:
         self.loss = math.inf
@@ -290,11 +304,12 @@ def _is_eval_step(step: int, total: int, config: TrainingConfig) -> bool:
 
 
 def _finite(loss: float, step: int, config: TrainingConfig) -> float:
+    rate = config.learning_rate or 0.0
     if not math.isfinite(loss):
         raise ChildError(
             "diverged",
-            f"Training diverged at step {step + 1}: the loss is no longer a number. Try a lower learning_rate "
-            f"(it was {config.learning_rate:g}, try {(config.learning_rate or 0) / 4:.2g}) or dtype float32.",
+            f"Training diverged at step {step + 1}: the loss is no longer a number. Try a lower "
+            f"learning_rate ({rate:g} was used, try {rate / 4:.2g}) or dtype float32.",
         )
     return loss
 
