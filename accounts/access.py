@@ -1,14 +1,21 @@
 """The doors to an organisation, shared by pages and API: a stranger gets 404, a weak role 403."""
 
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest
+import uuid
 
-from accounts.models import Membership, Organization, Role, User
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
+from django.shortcuts import get_object_or_404
+
+from accounts.models import ApiToken, Invitation, Membership, Organization, Role, User
+from accounts.tokens import digest_of
 
 
 def membership_of(user: User, slug: str, *, role: Role = Role.MEMBER) -> Membership:
     membership = (
-        Membership.objects.select_related("org").filter(user_id=user.pk, org__slug=slug).first()
+        Membership.objects.select_related("org", "user")
+        .filter(user_id=user.pk, org__slug=slug)
+        .first()
         if user.is_authenticated and user.is_active
         else None
     )
@@ -19,10 +26,63 @@ def membership_of(user: User, slug: str, *, role: Role = Role.MEMBER) -> Members
     return membership
 
 
-def org_for(request: HttpRequest, slug: str, *, role: Role = Role.MEMBER) -> Organization:
-    """The organisation of a page. Sets `request.org`, which templates and the context processor show."""
+def enter(request: HttpRequest, slug: str, *, role: Role = Role.MEMBER) -> Membership:
+    """The membership by which a page is seen. Sets `request.org` and `request.membership`."""
     assert isinstance(request.user, User)
     membership = membership_of(request.user, slug, role=role)
     request.org = membership.org  # type: ignore[attr-defined]
     request.membership = membership  # type: ignore[attr-defined]
-    return membership.org
+    return membership
+
+
+def org_for(request: HttpRequest, slug: str, *, role: Role = Role.MEMBER) -> Organization:
+    """The organisation of a page, for views that need no more than that."""
+    return enter(request, slug, role=role).org
+
+
+def membership_for(org: Organization, membership_id: int) -> Membership:
+    return get_object_or_404(
+        Membership.objects.select_related("user", "org"), org=org, id=membership_id
+    )
+
+
+def invitation_for(org: Organization, invitation_id: uuid.UUID) -> Invitation:
+    found: Invitation = get_object_or_404(Invitation, org=org, id=invitation_id)
+    return found
+
+
+def open_invitations(org: Organization) -> QuerySet[Invitation]:
+    """Not accepted yet, those that have expired included: they can be withdrawn or replaced."""
+    found: QuerySet[Invitation] = Invitation.objects.for_org(org).filter(accepted_at=None)
+    return found
+
+
+def invitation_by_secret(slug: str, secret: str) -> Invitation:
+    """The invited are no members yet: the link's secret is their door."""
+    found: Invitation = get_object_or_404(
+        Invitation.objects.select_related("org"), org__slug=slug, digest=digest_of(secret)
+    )
+    return found
+
+
+def tokens_seen_by(membership: Membership) -> QuerySet[ApiToken]:
+    """One's own; those of everybody for who manages the organisation."""
+    found: QuerySet[ApiToken] = ApiToken.objects.for_org(membership.org).select_related("user")
+    return found if manages(membership) else found.filter(user=membership.user_id)
+
+
+def token_for(membership: Membership, token_id: uuid.UUID) -> ApiToken:
+    token: ApiToken = get_object_or_404(ApiToken, org=membership.org, id=token_id)
+    if token.user_id != membership.user_id and not manages(membership):
+        raise PermissionDenied("This token is somebody else's.")
+    return token
+
+
+def manages(membership: Membership) -> bool:
+    return Role(membership.role).covers(Role.ADMIN)
+
+
+def roles_given_by(membership: Membership) -> list[Role]:
+    """The roles that one may hand out: one's own and those below it."""
+    held = Role(membership.role)
+    return [role for role in Role if held.covers(role)]

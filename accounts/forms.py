@@ -1,14 +1,14 @@
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from allauth.account.forms import SignupForm as BaseSignupForm
 from django import forms
 from django.db import transaction
 from django.http import HttpRequest
-from django.utils import timezone
 
 from accounts.models import Role, User
 from accounts.services import create_organization
+from accounts.tokens import expiry_in
 
 EXPIRY_CHOICES = {"": "Never", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
 
@@ -55,11 +55,6 @@ class InvitationForm(forms.Form):
 
 class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=Role.choices)
-
-
-def expiry_in(days: int) -> datetime | None:
-    """None, which is never, for 0 days."""
-    return timezone.now() + timedelta(days=days) if days else None
 
 
 def name_from(email: str) -> str:

@@ -9,6 +9,9 @@ import re
 import secrets
 import string
 import zlib
+from datetime import datetime, timedelta
+
+from django.utils import timezone
 
 PREFIX = "ms_"
 ALPHABET = string.digits + string.ascii_letters
@@ -38,6 +41,11 @@ def digest_of(secret: str) -> str:
 def shown_prefix(secret: str) -> str:
     """Enough of a token to recognise it by, far too little to use it."""
     return secret[:SHOWN_CHARS]
+
+
+def expiry_in(days: int) -> datetime | None:
+    """None, which is never, for 0 days."""
+    return timezone.now() + timedelta(days=days) if days else None
 
 
 def _checksum(body: str) -> str:

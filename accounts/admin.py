@@ -1,0 +1,103 @@
+"""For operators: who is here, in which organisation, with which keys; and what was done by whom."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+
+from accounts import services
+from accounts.models import ApiToken, AuditEntry, Invitation, Membership, Organization, User
+
+
+class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = Membership
+    extra = 0
+    autocomplete_fields = ["user", "org"]
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """To look at, never to change: rows whose truth is made elsewhere."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(User)
+class UserAdmin(BaseUserAdmin):
+    ordering = ["email"]
+    list_display = ["email", "is_active", "is_staff", "date_joined", "last_login"]
+    list_filter = ["is_active", "is_staff", "date_joined"]
+    search_fields = ["email", "first_name", "last_name"]
+    inlines = [MembershipInline]
+    add_form = AdminUserCreationForm
+    add_fieldsets = [(None, {"fields": ["email", "usable_password", "password1", "password2"]})]
+    fieldsets = [
+        (None, {"fields": ["email", "password"]}),
+        ("Person", {"fields": ["first_name", "last_name"]}),
+        (
+            "May",
+            {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]},
+        ),
+        ("When", {"fields": ["last_login", "date_joined"]}),
+    ]
+
+
+@admin.register(Organization)
+class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["name", "slug", "member_count", "created_at"]
+    list_filter = ["created_at"]
+    search_fields = ["name", "slug", "memberships__user__email"]
+    readonly_fields = ["created_at"]
+    inlines = [MembershipInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
+        return super().get_queryset(request).annotate(member_count=Count("memberships"))
+
+    @admin.display(description="members", ordering="member_count")
+    def member_count(self, org: Organization) -> int:
+        return int(org.member_count)  # type: ignore[attr-defined]
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    """Operators see that a token is there and may revoke it; its hash is nobody's business."""
+
+    list_display = ["name", "prefix", "org", "user", "created_at", "last_used_at", "revoked_at"]
+    list_filter = ["created_at", ("revoked_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "prefix", "org__name", "user__email"]
+    list_select_related = ["org", "user"]
+    exclude = ["digest"]
+    actions = ["revoke"]
+
+    @admin.action(description="Revoke the selected tokens")
+    def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
+        for token in tokens.select_related("org"):
+            services.revoke_token(actor=request.user, token=token)
+        messages.success(request, "The tokens were revoked.")
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ReadOnlyAdmin):
+    list_display = ["email", "org", "role", "invited_by", "expires_at", "accepted_at"]
+    list_filter = ["role", ("accepted_at", admin.EmptyFieldListFilter)]
+    search_fields = ["email", "org__name"]
+    list_select_related = ["org", "invited_by"]
+    exclude = ["digest"]
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "org", "actor", "action", "target"]
+    list_filter = ["action", "created_at"]
+    search_fields = ["target", "action", "org__name", "actor__email"]
+    list_select_related = ["org", "actor"]
+    date_hierarchy = "created_at"

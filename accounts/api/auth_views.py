@@ -1,0 +1,103 @@
+"""/auth/*: log in and out with a session, and ask who one is. Log-in goes through allauth's own flow."""
+
+from typing import Any
+
+from allauth.account.forms import LoginForm
+from allauth.account.internal import flows
+from allauth.account.internal.stagekit import get_pending_stage
+from allauth.core import ratelimit
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.http import HttpRequest
+from django.middleware.csrf import get_token
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.exceptions import APIException, AuthenticationFailed, Throttled
+from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api import serializers
+from accounts.api.authentication import SessionAuthentication, request_org
+from accounts.models import User
+
+# What allauth still asks for after the right password, by the key of its stage.
+PENDING = {
+    "verify_email": (
+        "email_not_verified",
+        "Confirm your e-mail address first: we sent you a link.",
+    ),
+    "mfa_authenticate": ("mfa_required", "This account needs a second factor."),
+}
+INACTIVE = ("account_inactive", "This account is not active.")
+
+
+class LoginView(APIView):
+    # Takes JSON alone, which no foreign page can post without asking, so a log-in needs no CSRF token.
+    authentication_classes = []
+    permission_classes = []
+    parser_classes = [JSONParser]
+
+    @extend_schema(request=serializers.LoginSerializer, responses=serializers.MeSerializer, auth=[])
+    @method_decorator(sensitive_post_parameters())
+    def post(self, request: Request) -> Response:
+        """Start a session. The answer sets the session's and the CSRF cookie."""
+        asked = serializers.LoginSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        http_request = request._request
+        if not ratelimit.consume(http_request, action="login"):
+            raise Throttled
+        _log_in(http_request, **asked.validated_data)
+        get_token(http_request)
+        request.user = http_request.user
+        return Response(me(request))
+
+
+class LogoutView(APIView):
+    authentication_classes = [SessionAuthentication]
+
+    @extend_schema(request=None, responses={204: None})
+    def post(self, request: Request) -> Response:
+        flows.logout.logout(request._request, show_message=False)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class MeView(APIView):
+    @extend_schema(responses=serializers.MeSerializer)
+    def get(self, request: Request) -> Response:
+        """The caller, the organisation that this call works in, and all of the caller's with their role."""
+        return Response(me(request))
+
+
+def me(request: Request) -> dict[str, Any]:
+    assert isinstance(request.user, User)
+    memberships = request.user.memberships.select_related("org")
+    if request.auth:
+        memberships = memberships.filter(org=request_org(request))
+    facts = {
+        "user": request.user,
+        "organization": request_org(request) if memberships else None,
+        "organizations": memberships,
+    }
+    return dict(serializers.MeSerializer(facts).data)
+
+
+def _log_in(request: HttpRequest, *, email: str, password: str) -> None:
+    form = LoginForm(data={"login": email, "password": password}, request=request)
+    if not form.is_valid():
+        raise _refusal(form)
+    form.login(request)
+    if not request.user.is_authenticated:
+        stage = get_pending_stage(request)
+        code, message = PENDING.get(stage.key if stage else "", INACTIVE)
+        raise AuthenticationFailed(message, code=code)
+
+
+def _refusal(form: LoginForm) -> APIException:
+    if form.has_error(NON_FIELD_ERRORS, code="too_many_login_attempts"):
+        return Throttled()
+    return AuthenticationFailed(
+        "The e-mail address or the password is wrong.", code="invalid_login"
+    )

@@ -1,0 +1,128 @@
+"""/api/v1/tokens, members and invitations: the same doors and services as the pages."""
+
+import uuid
+from typing import Any
+
+from django.db.models import QuerySet
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from accounts import access, services
+from accounts.api import serializers
+from accounts.api.authentication import request_membership, request_org
+from accounts.models import ApiToken, Invitation, Membership, Role
+from accounts.tokens import expiry_in
+
+
+class TokensView(generics.ListAPIView[ApiToken]):
+    """One's own tokens; an admin sees those of everybody."""
+
+    serializer_class = serializers.TokenSerializer
+
+    def get_queryset(self) -> QuerySet[ApiToken]:
+        return access.tokens_seen_by(request_membership(self.request))
+
+    @extend_schema(
+        request=serializers.TokenDraftSerializer, responses={201: serializers.NewTokenSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Make a token for the caller. Its `secret` is in this answer only."""
+        asked = _valid(serializers.TokenDraftSerializer(data=request.data))
+        token, secret = services.create_token(
+            actor=request.user,
+            org=request_org(request),
+            name=asked["name"],
+            expires_at=expiry_in(asked.get("expires_in_days", 0)),
+        )
+        shown = serializers.TokenSerializer(token).data | {"secret": secret}
+        return Response(shown, status=status.HTTP_201_CREATED)
+
+
+class TokenView(APIView):
+    @extend_schema(responses=serializers.TokenSerializer)
+    def get(self, request: Request, token_id: uuid.UUID) -> Response:
+        token = access.token_for(request_membership(request), token_id)
+        return Response(serializers.TokenSerializer(token).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, token_id: uuid.UUID) -> Response:
+        """Revoke the token, for good."""
+        token = access.token_for(request_membership(request), token_id)
+        services.revoke_token(actor=request.user, token=token)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class MembersView(generics.ListAPIView[Membership]):
+    serializer_class = serializers.MemberSerializer
+
+    def get_queryset(self) -> QuerySet[Membership]:
+        return Membership.objects.filter(org=request_org(self.request)).select_related("user")
+
+
+class MemberView(APIView):
+    @extend_schema(responses=serializers.MemberSerializer)
+    def get(self, request: Request, membership_id: int) -> Response:
+        membership = access.membership_for(request_org(request), membership_id)
+        return Response(serializers.MemberSerializer(membership).data)
+
+    @extend_schema(request=serializers.RoleSerializer, responses=serializers.MemberSerializer)
+    def patch(self, request: Request, membership_id: int) -> Response:
+        """Change the role. Nobody hands out or touches a role above their own."""
+        membership = access.membership_for(request_org(request, role=Role.ADMIN), membership_id)
+        asked = _valid(serializers.RoleSerializer(data=request.data))
+        changed = services.change_role(
+            actor=request.user, membership=membership, role=Role(asked["role"])
+        )
+        return Response(serializers.MemberSerializer(changed).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, membership_id: int) -> Response:
+        """Remove a member, or leave. Their tokens of this organisation are revoked."""
+        membership = access.membership_for(request_org(request), membership_id)
+        services.remove_member(actor=request.user, membership=membership)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class InvitationsView(generics.ListAPIView[Invitation]):
+    serializer_class = serializers.InvitationSerializer
+
+    def get_queryset(self) -> QuerySet[Invitation]:
+        invitations: QuerySet[Invitation] = Invitation.objects.for_org(
+            request_org(self.request, role=Role.ADMIN)
+        )
+        return invitations
+
+    @extend_schema(
+        request=serializers.InvitationDraftSerializer,
+        responses={201: serializers.NewInvitationSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Invite an address. The `link` to send is in this answer only."""
+        org = request_org(request, role=Role.ADMIN)
+        asked = _valid(serializers.InvitationDraftSerializer(data=request.data))
+        invitation, secret = services.invite(
+            actor=request.user, org=org, email=asked["email"], role=Role(asked["role"])
+        )
+        link = request.build_absolute_uri(reverse("invitation_accept", args=[org.slug, secret]))
+        shown = serializers.InvitationSerializer(invitation).data | {"link": link}
+        return Response(shown, status=status.HTTP_201_CREATED)
+
+
+class InvitationView(APIView):
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, invitation_id: uuid.UUID) -> Response:
+        """Withdraw the invitation: its link stops working."""
+        org = request_org(request, role=Role.ADMIN)
+        invitation = access.invitation_for(org, invitation_id)
+        services.withdraw_invitation(actor=request.user, invitation=invitation)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _valid(asked: Serializer[Any]) -> dict[str, Any]:
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
