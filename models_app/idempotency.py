@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same key and body get the same answer, whatever happened to the first one's connection."""
+"""`Idempotency-Key`: the same key and body get the same answer, even if the first one was lost."""
 
 import hashlib
 import json
@@ -19,22 +19,30 @@ MAX_KEY_CHARS = 255
 Answer = tuple[int, dict[str, Any]]  # status and body
 
 
-def answer_once(*, org: Organization, key: str, body: Any, deed: Callable[[], Answer]) -> tuple[Answer, bool]:
+def answer_once(
+    *, org: Organization, key: str, body: Any, deed: Callable[[], Answer]
+) -> tuple[Answer, bool]:
     """The answer, and whether it is a replay. Without a key the deed is simply done."""
     if not key:
         return deed(), False
     if len(key) > MAX_KEY_CHARS:
-        raise UserFacingError(f"An idempotency key has at most {MAX_KEY_CHARS} characters.", param="Idempotency-Key")
+        raise UserFacingError(
+            f"An idempotency key has at most {MAX_KEY_CHARS} characters.", param="Idempotency-Key"
+        )
     IdempotentRequest.objects.filter(org=org, created_at__lt=timezone.now() - KEPT_FOR).delete()
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     with transaction.atomic():
-        # The unique constraint serialises the race: a second insert waits until the first one's transaction ends.
-        row, is_first = IdempotentRequest.objects.get_or_create(org=org, key=key, defaults={"body_sha256": digest})
+        # The unique constraint settles the race: a second insert waits for the first transaction.
+        row, is_first = IdempotentRequest.objects.get_or_create(
+            org=org, key=key, defaults={"body_sha256": digest}
+        )
         if is_first:
             row.status, row.response = deed()
             row.save(update_fields=["status", "response"])
     if row.body_sha256 != digest:
         hint = "Use a new key for a new request."
         message = "This idempotency key came with another body before."
-        raise UserFacingError(message, code="idempotency_key_reused", param="Idempotency-Key", hint=hint)
+        raise UserFacingError(
+            message, code="idempotency_key_reused", param="Idempotency-Key", hint=hint
+        )
     return (row.status, row.response), not is_first

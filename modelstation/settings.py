@@ -158,7 +158,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PAGINATION_CLASS": "modelstation.core.api.NewestFirstPagination",
     "PAGE_SIZE": 50,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["modelstation.core.api.BodyParser"],
+    "DEFAULT_PARSER_CLASSES": ["modelstation.core.parsers.BodyParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "modelstation.core.api.exception_handler",
 }
@@ -172,6 +172,13 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "modelstation.core.api.add_error_responses",
     ],
+    "ENUM_NAME_OVERRIDES": {
+        "RoleEnum": "accounts.models.Role",
+        "JobStateEnum": "modelstation.core.models.Job.State",
+        "VersionStateEnum": "models_app.models.ModelVersion.State",
+        "ChatRoleEnum": "models_app.api.openai_requests.ROLES",
+        "SourceStateEnum": "distillation.models.SourceDataset.State",
+    },
 }
 
 # --- Jobs: the Job row is the truth, the queue carries wake-up hints (one worker a cluster, no prefetch) ---

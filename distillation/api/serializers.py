@@ -10,7 +10,17 @@ class SourceSerializer(serializers.ModelSerializer[SourceDataset]):
 
     class Meta:
         model = SourceDataset
-        fields = ["id", "name", "license", "origin", "revision", "state", "row_count", "is_public", "created_at"]
+        fields = [
+            "id",
+            "name",
+            "license",
+            "origin",
+            "revision",
+            "state",
+            "row_count",
+            "is_public",
+            "created_at",
+        ]
 
     def get_is_public(self, source: SourceDataset) -> bool:
         return source.org_id is None
@@ -23,7 +33,7 @@ class DatasetSummarySerializer(serializers.ModelSerializer[DatasetVersion]):
 
 
 class DatasetSerializer(serializers.ModelSerializer[DatasetVersion]):
-    """The facts of a frozen dataset: what came in, from where, under which licences, and what was refused."""
+    """A frozen dataset: what came in, from where, under which licences, and what was refused."""
 
     split_counts = serializers.DictField(child=serializers.IntegerField())
     source_counts = serializers.DictField(child=serializers.IntegerField())
@@ -34,8 +44,8 @@ class DatasetSerializer(serializers.ModelSerializer[DatasetVersion]):
     class Meta:
         model = DatasetVersion
         fields = [
-            "id", "model", "number", "digest", "system_prompt", "row_count", "split_counts", "source_counts",
-            "license_counts", "intent", "funnel", "created_at",
+            "id", "model", "number", "digest", "system_prompt", "row_count", "split_counts",
+            "source_counts", "license_counts", "intent", "funnel", "created_at",
         ]  # fmt: skip
 
 
@@ -50,6 +60,6 @@ class DatasetRowSerializer(serializers.ModelSerializer[DatasetRow]):
     class Meta:
         model = DatasetRow
         fields = [
-            "position", "split", "messages", "source_name", "task", "license", "content_hash", "score", "reason",
-            "query",
+            "position", "split", "messages", "source_name", "task", "license", "content_hash",
+            "score", "reason", "query",
         ]  # fmt: skip

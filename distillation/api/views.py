@@ -25,7 +25,9 @@ from modelstation.core.api import NewestFirstPagination, id_of
 CHUNK_BYTES = 64 * 1024
 FORMATS = ("jsonl", "parquet")
 MODEL = OpenApiParameter("model", OpenApiTypes.UUID, description="Only those of this model.")
-SPLIT = OpenApiParameter("split", OpenApiTypes.STR, enum=DatasetRow.Split.values, description="Only this split.")
+SPLIT = OpenApiParameter(
+    "split", OpenApiTypes.STR, enum=DatasetRow.Split.values, description="Only this split."
+)
 FORMAT = OpenApiParameter("format", OpenApiTypes.STR, enum=FORMATS)
 
 
@@ -55,7 +57,9 @@ class DatasetsView(generics.ListAPIView[DatasetVersion]):
     serializer_class = serializers.DatasetSummarySerializer
 
     def get_queryset(self) -> QuerySet[DatasetVersion]:
-        datasets: QuerySet[DatasetVersion] = DatasetVersion.objects.for_org(request_org(self.request))
+        datasets: QuerySet[DatasetVersion] = DatasetVersion.objects.for_org(
+            request_org(self.request)
+        )
         model_id = id_of(self.request, "model")
         datasets = datasets.filter(model_id=model_id) if model_id else datasets
         return datasets.defer("system_prompt", "source_counts", "license_counts")
@@ -80,14 +84,18 @@ class DatasetRowsView(generics.ListAPIView[DatasetRow]):
     pagination_class = RowsPagination
 
     def get_queryset(self) -> QuerySet[DatasetRow]:
-        rows: QuerySet[DatasetRow] = dataset_for(request_org(self.request), self.kwargs["dataset_id"]).rows.all()
+        rows: QuerySet[DatasetRow] = dataset_for(
+            request_org(self.request), self.kwargs["dataset_id"]
+        ).rows.all()
         split = _split_of(self.request)
         return rows.filter(split=split) if split else rows
 
 
 class DatasetExportView(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        return super().perform_content_negotiation(request, force=True)  # `format` here is a file's, not DRF's
+        return super().perform_content_negotiation(
+            request, force=True
+        )  # `format` here is a file's, not DRF's
 
     @extend_schema(
         parameters=[FORMAT, SPLIT],
@@ -97,7 +105,7 @@ class DatasetExportView(APIView):
         },
     )
     def get(self, request: Request, dataset_id: uuid.UUID) -> HttpResponseBase:
-        """The frozen files: `jsonl` in OpenAI's chat form (all splits or one), or `parquet` with a split column."""
+        """The frozen files: `jsonl` in OpenAI's chat form, or `parquet` with a split column."""
         dataset = dataset_for(request_org(request), dataset_id)
         folder = settings.ARTIFACTS_DIR / dataset.folder
         name = f"{dataset.model.slug}-dataset-{dataset.number}"

@@ -1,4 +1,4 @@
-"""Shapes of models, versions and bases. What a draft may hold is decided in models_app.drafts, not here."""
+"""Shapes of models, versions and bases. What a draft may hold is decided in models_app.drafts."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class PairSerializer(StrictSerializer):
 
 
 class ModelDraftSerializer(StrictSerializer):
-    """A model to make. Only `name` and `requirement` are needed; what is left out is chosen automatically."""
+    """A model to make. `name` and `requirement` are needed; the rest is chosen automatically."""
 
     name = serializers.CharField(max_length=80)
     requirement = serializers.CharField()
@@ -26,7 +26,9 @@ class ModelDraftSerializer(StrictSerializer):
     policy = serializers.CharField(required=False, allow_blank=True)
     examples = PairSerializer(many=True, required=False)
     test_rows = PairSerializer(many=True, required=False)
-    success_criteria = serializers.ListField(child=serializers.CharField(max_length=300), required=False)
+    success_criteria = serializers.ListField(
+        child=serializers.CharField(max_length=300), required=False
+    )
     metric = serializers.CharField(required=False, allow_blank=True)
     system_prompt = serializers.CharField(required=False, allow_blank=True)
     base = serializers.CharField(required=False)
@@ -52,7 +54,8 @@ class ModelSummarySerializer(serializers.ModelSerializer[CustomModel]):
     class Meta:
         model = CustomModel
         fields = [
-            "id", "name", "slug", "status", "status_reason", "base", "live_version", "created_at", "updated_at",
+            "id", "name", "slug", "status", "status_reason", "base", "live_version", "created_at",
+            "updated_at",
         ]  # fmt: skip
 
 
@@ -89,7 +92,7 @@ class ModelLinksSerializer(serializers.Serializer[dict[str, str]]):
 
 
 class ModelSerializer(serializers.ModelSerializer[CustomModel]):
-    """The whole of one model. `job` is the newest one; `scores` are the live version's, else the newest's."""
+    """One model. `job` is the newest one; `scores` are the live version's, else the newest's."""
 
     examples = PairSerializer(many=True)
     success_criteria = serializers.ListField(child=serializers.CharField())
@@ -104,9 +107,10 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
     class Meta:
         model = CustomModel
         fields = [
-            "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores", "live_version", "job",
-            "requirement", "objective", "policy", "examples", "test_row_count", "success_criteria", "metric",
-            "system_prompt", "base", "rows", "training_config", "created_at", "updated_at", "links",
+            "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores",
+            "live_version", "job", "requirement", "objective", "policy", "examples",
+            "test_row_count", "success_criteria", "metric", "system_prompt", "base", "rows",
+            "training_config", "created_at", "updated_at", "links",
         ]  # fmt: skip
 
     def get_stage(self, model: CustomModel) -> str:
@@ -131,8 +135,8 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     class Meta:
         model = ModelVersion
         fields = [
-            "id", "model", "number", "state", "is_live", "base", "system_prompt", "dataset_digest", "config",
-            "scores", "artifacts", "created_at",
+            "id", "model", "number", "state", "is_live", "base", "system_prompt", "dataset_digest",
+            "config", "scores", "artifacts", "created_at",
         ]  # fmt: skip
 
     def get_is_live(self, version: ModelVersion) -> bool:

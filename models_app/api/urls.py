@@ -6,10 +6,20 @@ urlpatterns = [
     path("models", views.ModelsView.as_view(), name="api_models"),
     path("models/<uuid:model_id>", views.ModelView.as_view(), name="api_model"),
     path("models/<uuid:model_id>/cancel", views.ModelCancelView.as_view(), name="api_model_cancel"),
-    path("models/<uuid:model_id>/rebuild", views.ModelRebuildView.as_view(), name="api_model_rebuild"),
+    path(
+        "models/<uuid:model_id>/rebuild", views.ModelRebuildView.as_view(), name="api_model_rebuild"
+    ),
     path("models/<uuid:model_id>/events", views.ModelEventsView.as_view(), name="api_model_events"),
-    path("models/<uuid:model_id>/versions", views.ModelVersionsView.as_view(), name="api_model_versions"),
+    path(
+        "models/<uuid:model_id>/versions",
+        views.ModelVersionsView.as_view(),
+        name="api_model_versions",
+    ),
     path("versions/<uuid:version_id>", views.VersionView.as_view(), name="api_version"),
-    path("versions/<uuid:version_id>/publish", views.VersionPublishView.as_view(), name="api_version_publish"),
+    path(
+        "versions/<uuid:version_id>/publish",
+        views.VersionPublishView.as_view(),
+        name="api_version_publish",
+    ),
     path("bases", views.BasesView.as_view(), name="api_bases"),
 ]

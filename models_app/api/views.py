@@ -1,4 +1,4 @@
-"""/api/v1/models, versions and bases: each view translates between HTTP and one door plus one service."""
+"""/api/v1/models, versions and bases: each view translates HTTP for one door and one service."""
 
 import uuid
 from typing import Any
@@ -37,7 +37,9 @@ class ModelsView(generics.ListAPIView[CustomModel]):
 
     def get_queryset(self) -> QuerySet[CustomModel]:
         shown = [field for field in self.serializer_class.Meta.fields if field != "live_version"]
-        version = [f"live_version__{field}" for field in serializers.VersionSummarySerializer.Meta.fields]
+        version = [
+            f"live_version__{field}" for field in serializers.VersionSummarySerializer.Meta.fields
+        ]
         models: QuerySet[CustomModel] = CustomModel.objects.for_org(request_org(self.request))
         return models.select_related("live_version").only("live_version", *shown, *version)
 
@@ -54,7 +56,9 @@ class ModelsView(generics.ListAPIView[CustomModel]):
             body=["POST", request.path, request.data],
             deed=lambda: (status.HTTP_201_CREATED, self._create(request)),
         )
-        headers = {"Location": body["links"]["self"]} | ({"Idempotent-Replayed": "true"} if is_replay else {})
+        headers = {"Location": body["links"]["self"]} | (
+            {"Idempotent-Replayed": "true"} if is_replay else {}
+        )
         return Response(body, status=code, headers=headers)
 
     def _create(self, request: Request) -> dict[str, Any]:
@@ -70,9 +74,11 @@ class ModelView(APIView):
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
         return Response(_shown(model_for(request_org(request), model_id), request))
 
-    @extend_schema(request=serializers.SystemPromptSerializer, responses=serializers.ModelSerializer)
+    @extend_schema(
+        request=serializers.SystemPromptSerializer, responses=serializers.ModelSerializer
+    )
     def patch(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Edit the system prompt. The next build uses it; versions keep the one they were trained with."""
+        """Edit the system prompt. The next build uses it; versions keep their own."""
         model = model_for(request_org(request), model_id)
         asked = serializers.SystemPromptSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -93,7 +99,9 @@ class ModelCancelView(APIView):
         model = model_for(request_org(request), model_id)
         if not services.cancel_build(actor=request.user, model=model):
             raise UserFacingError("Nothing is being built for this model.", code="not_building")
-        return Response(_shown(model_for(model.org, model_id), request), status=status.HTTP_202_ACCEPTED)
+        return Response(
+            _shown(model_for(model.org, model_id), request), status=status.HTTP_202_ACCEPTED
+        )
 
 
 class ModelRebuildView(APIView):
@@ -102,15 +110,19 @@ class ModelRebuildView(APIView):
         """Build again from the requirement: a new dataset and a new version."""
         model = model_for(request_org(request), model_id)
         services.rebuild(actor=request.user, model=model)
-        return Response(_shown(model_for(model.org, model_id), request), status=status.HTTP_202_ACCEPTED)
+        return Response(
+            _shown(model_for(model.org, model_id), request), status=status.HTTP_202_ACCEPTED
+        )
 
 
 class ModelEventsView(APIView):
     @extend_schema(parameters=[AFTER], responses=serializers.EventSerializer(many=True))
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
-        """The story of the model's jobs, oldest first, at most 500 at a time: ask again `after` the last id."""
+        """The story of the model's jobs, oldest first, 500 at a time: go on `after` the last id."""
         model = model_for(request_org(request), model_id)
-        events = JobEvent.objects.filter(job__subject_id=model.id, id__gt=number_of(request, "after", 0))
+        events = JobEvent.objects.filter(
+            job__subject_id=model.id, id__gt=number_of(request, "after", 0)
+        )
         page = events.select_related("job").defer("operator_detail").order_by("id")[:EVENTS_A_PAGE]
         return Response(serializers.EventSerializer(page, many=True).data)
 

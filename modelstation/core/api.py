@@ -1,21 +1,18 @@
 """The API's common shapes: one error body, one pagination, one way to read a body."""
 
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions, serializers, status
 from rest_framework.pagination import CursorPagination
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from modelstation.core.errors import UserFacingError
 
-MAX_BODY_BYTES = 32 * 1024 * 1024
 INTERNAL_ERROR = "Something went wrong on our side. The operator can see the details."
 # A UserFacingError is a 400 unless its code stands here.
 STATUS_OF_CODE = {
@@ -32,32 +29,6 @@ class NewestFirstPagination(CursorPagination):
     ordering = "-created_at"
     page_size_query_param = "limit"
     max_page_size = 200
-
-
-class BodyTooLarge(exceptions.APIException):
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_detail = f"The body is larger than {MAX_BODY_BYTES // 2**20} MiB."
-    default_code = "body_too_large"
-
-
-class BodyParser(JSONParser):
-    """JSON that the database can hold: bounded in size and depth, no NUL characters or half surrogates."""
-
-    def parse(
-        self,
-        stream: Any,
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        request = (parser_context or {}).get("request")
-        if request is not None and int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
-            raise BodyTooLarge
-        try:
-            data = super().parse(stream, media_type, parser_context)
-            _refuse_unstorable(data)
-        except RecursionError as error:
-            raise exceptions.ParseError("JSON parse error - nested too deeply") from error
-        return data
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -92,7 +63,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 
 def first_problem(detail: Any, path: str = "") -> tuple[str, str, str]:
-    """Of a nested validation error: the dotted path to the first bad field, its message and its code."""
+    """Of a nested validation error: the path to the first bad field, its message and its code."""
     if isinstance(detail, dict):
         key, value = next(iter(detail.items()))
         return first_problem(
@@ -174,24 +145,3 @@ def _body_of(error: Exception) -> dict[str, Any]:
         code = getattr(error.detail, "code", error.default_code)
         return error_body(str(code), str(error.detail))
     return error_body("permission_denied", str(error) or "You may not do this.")
-
-
-def _refuse_unstorable(value: Any) -> None:
-    if isinstance(value, str):
-        if "\x00" in value or not _is_encodable(value):
-            raise exceptions.ParseError("The text holds a NUL character or half a surrogate pair.")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_unstorable(key)
-            _refuse_unstorable(item)
-    elif isinstance(value, list):
-        for item in value:
-            _refuse_unstorable(item)
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -34,15 +34,24 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
     class Meta:
         model = TrainingRun
         fields = [
-            "id", "model", "dataset_version", "version", "job", "asked_config", "resolved_config", "facts",
-            "points", "created_at",
+            "id", "model", "dataset_version", "version", "job", "asked_config", "resolved_config",
+            "facts", "points", "created_at",
         ]  # fmt: skip
 
 
 class EvaluationSummarySerializer(serializers.ModelSerializer[EvaluationRun]):
     class Meta:
         model = EvaluationRun
-        fields = ["id", "model", "version", "metric", "test_count", "test_origin", "verdict", "created_at"]
+        fields = [
+            "id",
+            "model",
+            "version",
+            "metric",
+            "test_count",
+            "test_origin",
+            "verdict",
+            "created_at",
+        ]
 
 
 class ScoreSerializer(serializers.ModelSerializer[EvaluationScore]):
@@ -59,8 +68,8 @@ class EvaluationSerializer(serializers.ModelSerializer[EvaluationRun]):
     class Meta:
         model = EvaluationRun
         fields = [
-            "id", "model", "version", "metric", "test_count", "test_origin", "verdict", "criteria", "scores", "job",
-            "created_at",
+            "id", "model", "version", "metric", "test_count", "test_origin", "verdict", "criteria",
+            "scores", "job", "created_at",
         ]  # fmt: skip
 
 

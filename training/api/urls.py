@@ -8,5 +8,9 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel", views.RunCancelView.as_view(), name="api_run_cancel"),
     path("evaluations", views.EvaluationsView.as_view(), name="api_evaluations"),
     path("evaluations/<uuid:evaluation_id>", views.EvaluationView.as_view(), name="api_evaluation"),
-    path("evaluations/<uuid:evaluation_id>/rows", views.EvaluationRowsView.as_view(), name="api_evaluation_rows"),
+    path(
+        "evaluations/<uuid:evaluation_id>/rows",
+        views.EvaluationRowsView.as_view(),
+        name="api_evaluation_rows",
+    ),
 ]

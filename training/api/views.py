@@ -23,7 +23,9 @@ from training.api import serializers
 from training.models import EvaluationRun, TrainingRun
 
 MODEL = OpenApiParameter("model", OpenApiTypes.UUID, description="Only those of this model.")
-AFTER_STEP = OpenApiParameter("after_step", OpenApiTypes.INT, description="Only points of later steps.")
+AFTER_STEP = OpenApiParameter(
+    "after_step", OpenApiTypes.INT, description="Only points of later steps."
+)
 AFTER = OpenApiParameter("after", OpenApiTypes.INT, description="How many rows to pass over.")
 LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="At most 200.")
 
@@ -48,7 +50,7 @@ class RunView(APIView):
 class RunCancelView(APIView):
     @extend_schema(request=None, responses={202: serializers.RunSerializer})
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
-        """Stop the training. The child process ends within seconds; the answer does not wait for it."""
+        """Stop the training. It ends within seconds; the answer does not wait for it."""
         run = training_run_for(request_org(request), run_id)
         if not run.job.is_live:
             raise UserFacingError("This run has ended already.", code="not_building")
@@ -62,7 +64,9 @@ class EvaluationsView(generics.ListAPIView[EvaluationRun]):
     serializer_class = serializers.EvaluationSummarySerializer
 
     def get_queryset(self) -> QuerySet[EvaluationRun]:
-        evaluations: QuerySet[EvaluationRun] = EvaluationRun.objects.for_org(request_org(self.request))
+        evaluations: QuerySet[EvaluationRun] = EvaluationRun.objects.for_org(
+            request_org(self.request)
+        )
         model_id = id_of(self.request, "model")
         evaluations = evaluations.filter(model_id=model_id) if model_id else evaluations
         return evaluations.defer("criteria")
