@@ -1,0 +1,72 @@
+"""Operators look at data here: sources, imports, distillation runs and their datasets."""
+
+from django.contrib import admin
+
+from distillation.models import DatasetVersion, DistillationRun, ImportRun, SourceDataset
+from modelstation.core.job_actions import JobActions, ReadOnly
+
+
+@admin.register(SourceDataset)
+class SourceDatasetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["name", "owner", "state", "row_count", "license", "origin", "created_at"]
+    list_filter = ["state", "license", ("org", admin.EmptyFieldListFilter), "created_at"]
+    list_select_related = ["org"]
+    search_fields = ["name", "origin", "license", "org__name", "org__slug"]
+    raw_id_fields = ["org"]
+    readonly_fields = ["id", "state", "row_count", "created_at"]
+
+    @admin.display(description="Owner", ordering="org__name")
+    def owner(self, source: SourceDataset) -> str:
+        return source.org.name if source.org else "public"
+
+
+@admin.register(ImportRun)
+class ImportRunAdmin(ReadOnly, JobActions):
+    list_display = [
+        "origin",
+        "org",
+        "state",
+        "job_state",
+        "rows_read",
+        "rows_added",
+        "rows_duplicate",
+        "rows_rejected",
+        "created_at",
+    ]
+    list_filter = ["state", "job__state", "created_at"]
+    list_select_related = ["org", "job"]
+    search_fields = ["id", "origin", "error_text", "file_sha256", "org__name", "org__slug"]
+    date_hierarchy = "created_at"
+
+
+@admin.register(DistillationRun)
+class DistillationRunAdmin(ReadOnly, JobActions):
+    list_display = ["model", "org", "job_state", "error", "rows", "created_at"]
+    list_filter = ["job__state", "job__error_code", "created_at"]
+    list_select_related = ["org", "job", "model", "dataset_version"]
+    search_fields = ["id", "job__id", "model__name", "model__slug", "org__name", "job__error_text"]
+    date_hierarchy = "created_at"
+
+    @admin.display(description="Error")
+    def error(self, run: DistillationRun) -> str:
+        return run.job.error_code or "–"
+
+    @admin.display(description="Rows")
+    def rows(self, run: DistillationRun) -> str:
+        version = getattr(run, "dataset_version", None)
+        return f"{version.row_count:,}" if version else "–"
+
+
+@admin.register(DatasetVersion)
+class DatasetVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """A dataset is frozen: every field is for reading."""
+
+    list_display = ["__str__", "org", "row_count", "split_counts", "short_digest", "created_at"]
+    list_filter = ["created_at"]
+    list_select_related = ["org", "model"]
+    search_fields = ["id", "model__name", "model__slug", "org__name", "digest"]
+    date_hierarchy = "created_at"
+
+    @admin.display(description="Digest")
+    def short_digest(self, version: DatasetVersion) -> str:
+        return version.digest[:12]

@@ -1,0 +1,41 @@
+"""Operators look at craft here: training runs and evaluations, with the state of their jobs."""
+
+from django.contrib import admin
+
+from modelstation.core.job_actions import JobActions, ReadOnly
+from training.models import EvaluationRun, EvaluationScore, TrainingRun
+
+
+@admin.register(TrainingRun)
+class TrainingRunAdmin(ReadOnly, JobActions):
+    list_display = ["model", "org", "job_state", "done", "error", "version", "took", "created_at"]
+    list_filter = ["job__state", "job__error_code", "model__base", "created_at"]
+    list_select_related = ["org", "job", "model", "version__model"]
+    search_fields = ["id", "job__id", "model__name", "model__slug", "org__name", "job__error_text"]
+    date_hierarchy = "created_at"
+
+    @admin.display(description="Done")
+    def done(self, run: TrainingRun) -> str:
+        return f"{run.job.percent} %" if run.job.progress else "–"
+
+    @admin.display(description="Error")
+    def error(self, run: TrainingRun) -> str:
+        return run.job.error_code or "–"
+
+    @admin.display(description="Took")
+    def took(self, run: TrainingRun) -> str:
+        return f"{run.job.seconds:.0f} s" if run.job.started_at else "–"
+
+
+class EvaluationScoreInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    model = EvaluationScore
+
+
+@admin.register(EvaluationRun)
+class EvaluationRunAdmin(ReadOnly, JobActions):
+    list_display = ["version", "org", "job_state", "metric", "test_count", "verdict", "created_at"]
+    list_filter = ["verdict", "metric", "job__state", "test_origin", "created_at"]
+    list_select_related = ["org", "job", "version__model"]
+    search_fields = ["id", "job__id", "model__name", "model__slug", "org__name"]
+    date_hierarchy = "created_at"
+    inlines = [EvaluationScoreInline]
