@@ -103,18 +103,26 @@ def secret_in(name: str, new: str) -> str:
 
 def demo_model(org: Organization) -> CustomModel:
     """The demo's model; made, with its work enqueued, on the first call."""
-    model = CustomModel.objects.filter(org=org, slug=slug_of_demo()).first()
-    return model or create_model(
-        actor=User.objects.get(email=DEMO_EMAIL), org=org, draft=demo_draft()
-    )
+    model = CustomModel.objects.filter(org=org, name=DEMO.name).order_by("created_at").first()
+    return model or create_model(actor=User.objects.get(email=DEMO_EMAIL), org=org, draft=DEMO)
 
 
-def slug_of_demo() -> str:
-    return "support-router"
-
-
-def demo_draft() -> ModelDraft:
-    return ModelDraft(
-        name="Support router",
-        requirement="placeholder",
-    )
+DEMO = ModelDraft(
+    name="Support router",
+    requirement=(
+        "Our IT helpdesk gets tickets from all over the company: forgotten passwords, broken printers, people who "
+        "join and leave, suspicious e-mails. Each ticket must go to one queue. Colleagues write short and informally. "
+        "We want a small model of our own that reads a ticket and returns only the name of the queue."
+    ),
+    objective="Route one IT helpdesk ticket to exactly one queue.",
+    policy="Answer with the snake_case queue name only: no sentence, no punctuation.",
+    examples=[
+        {"input": "I forgot my login password for Jira.", "output": "password_reset"},
+        {"input": "The VPN client shows error 809 since Monday.", "output": "vpn_problem"},
+        {"input": "Got a mail from our bank asking me to confirm my password", "output": "phishing_report"},
+        {"input": "Marta starts in finance next Monday, what do I order?", "output": "new_starter"},
+        {"input": "the printer on the third floor only prints stripes", "output": "printer_fault"},
+    ],
+    success_criteria=["Exact match of at least 60% on held-out tickets"],
+    rows=480,
+)
