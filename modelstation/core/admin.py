@@ -6,11 +6,13 @@ from django.db.models import QuerySet
 from modelstation.core.job_actions import JobActions, ReadOnly
 from modelstation.core.models import Job, JobEvent, QueueHealth
 
+EVENT_FIELDS = ("at", "kind", "message", "operator_detail")
+
 
 class JobEventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     model = JobEvent
-    fields = ["at", "kind", "message", "operator_detail"]
-    readonly_fields = fields
+    fields = EVENT_FIELDS
+    readonly_fields = EVENT_FIELDS
 
 
 @admin.register(Job)
