@@ -93,26 +93,22 @@ class ModelView(APIView):
 
 
 class ModelCancelView(APIView):
-    @extend_schema(request=None, responses={202: serializers.ModelSerializer})
+    @extend_schema(request=None, responses=serializers.ModelSerializer)
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Stop the build. Work that runs stops within seconds; the answer does not wait for it."""
+        """Stop the build. Work that runs stops within seconds."""
         model = model_for(request_org(request), model_id)
         if not services.cancel_build(actor=request.user, model=model):
             raise UserFacingError("Nothing is being built for this model.", code="not_building")
-        return Response(
-            _shown(model_for(model.org, model_id), request), status=status.HTTP_202_ACCEPTED
-        )
+        return Response(_shown(model_for(model.org, model_id), request))
 
 
 class ModelRebuildView(APIView):
-    @extend_schema(request=None, responses={202: serializers.ModelSerializer})
+    @extend_schema(request=None, responses=serializers.ModelSerializer)
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
         """Build again from the requirement: a new dataset and a new version."""
         model = model_for(request_org(request), model_id)
         services.rebuild(actor=request.user, model=model)
-        return Response(
-            _shown(model_for(model.org, model_id), request), status=status.HTTP_202_ACCEPTED
-        )
+        return Response(_shown(model_for(model.org, model_id), request))
 
 
 class ModelEventsView(APIView):

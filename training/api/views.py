@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import generics, status
+from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -48,15 +48,15 @@ class RunView(APIView):
 
 
 class RunCancelView(APIView):
-    @extend_schema(request=None, responses={202: serializers.RunSerializer})
+    @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
-        """Stop the training. It ends within seconds; the answer does not wait for it."""
+        """Stop the training. It ends within seconds."""
         run = training_run_for(request_org(request), run_id)
         if not run.job.is_live:
             raise UserFacingError("This run has ended already.", code="not_building")
         model_services.cancel_build(actor=request.user, model=run.model)
         run = training_run_for(request_org(request), run_id)
-        return Response(_shown(run, request), status=status.HTTP_202_ACCEPTED)
+        return Response(_shown(run, request))
 
 
 @extend_schema(parameters=[MODEL])
