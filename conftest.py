@@ -1,4 +1,4 @@
-"""What every test stands on: a Postgres of its own under var/test, no network, and alice, bob and charlie."""
+"""What every test stands on: its own Postgres under var/test, no network, its people."""
 
 import fcntl
 import itertools
@@ -31,7 +31,7 @@ def _free_folder() -> Path:
     raise AssertionError("unreachable")
 
 
-# Settings read these when they load, which is after this file. Workers of xdist inherit the folder of their run.
+# Settings read these when they load, which is after this file. Workers of xdist inherit them.
 os.environ["MODELSTATION_VAR"] = os.environ.get("MODELSTATION_TEST_VAR") or str(_free_folder())
 os.environ["MODELSTATION_TEST_VAR"] = os.environ["MODELSTATION_VAR"]
 os.environ["DJANGO_SETTINGS_MODULE"] = "modelstation.settings"
@@ -39,15 +39,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def pytest_configure():
-    """Django is set up here rather than by pytest-django's ini option, which would load settings too early."""
+    """Django is set up here: pytest-django's ini option would load settings before this file."""
     import django
     from django.conf import settings
 
     django.setup()
     if str(settings.VAR_DIR) != os.environ["MODELSTATION_VAR"]:
-        raise pytest.UsageError(
-            "Settings were loaded before the tests' own folder was chosen: unset DJANGO_SETTINGS_MODULE."
-        )
+        raise pytest.UsageError("Settings were loaded too early: unset DJANGO_SETTINGS_MODULE.")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -147,7 +145,7 @@ def as_charlie(charlie):
 
 @pytest.fixture
 def api_for(org):
-    """`api_for(user)`: an API client with a token of that user; of Acme unless another org is named."""
+    """`api_for(user)`: an API client with a token of that user, of Acme unless told otherwise."""
     from rest_framework.test import APIClient
 
     from accounts.services import create_token

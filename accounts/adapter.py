@@ -8,7 +8,7 @@ from django.shortcuts import resolve_url
 from accounts.models import Organization, User
 
 
-class AccountAdapter(DefaultAccountAdapter):
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         return home_of(request.user)
 

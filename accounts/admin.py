@@ -32,7 +32,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class UserAdmin(BaseUserAdmin):
+class UserAdmin(BaseUserAdmin):  # type: ignore[type-arg]
     ordering = ["email"]
     list_display = ["email", "is_active", "is_staff", "date_joined", "last_login"]
     list_filter = ["is_active", "is_staff", "date_joined"]
@@ -60,7 +60,8 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     inlines = [MembershipInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
-        return super().get_queryset(request).annotate(member_count=Count("memberships"))
+        orgs: QuerySet[Organization] = super().get_queryset(request)
+        return orgs.annotate(member_count=Count("memberships"))
 
     @admin.display(description="members", ordering="member_count")
     def member_count(self, org: Organization) -> int:
@@ -80,6 +81,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Revoke the selected tokens")
     def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
+        assert isinstance(request.user, User)
         for token in tokens.select_related("org"):
             services.revoke_token(actor=request.user, token=token)
         messages.success(request, "The tokens were revoked.")

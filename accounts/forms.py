@@ -13,8 +13,8 @@ from accounts.tokens import expiry_in
 EXPIRY_CHOICES = {"": "Never", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
 
 
-class SignupForm(BaseSignupForm):
-    """A new user founds an organisation in the same transaction, so that nobody is left without one."""
+class SignupForm(BaseSignupForm):  # type: ignore[misc]
+    """Founds an organisation in the same transaction, so that nobody is left without one."""
 
     organization = forms.CharField(
         label="Organisation",

@@ -24,7 +24,7 @@ SLUG_TRIES = 5
 
 
 def create_organization(*, actor: User, name: str) -> Organization:
-    """The actor becomes its owner. A taken slug gets a random ending, which tells nothing about how many there are."""
+    """The actor becomes its owner. A taken slug gets a random ending, which nobody can guess."""
     with transaction.atomic():
         org = _insert_organization(name.strip()[:120] or "Organisation")
         Membership.objects.create(org=org, user=actor, role=Role.OWNER)
@@ -58,7 +58,7 @@ def revoke_token(*, actor: User, token: ApiToken) -> None:
 
 
 def invite(*, actor: User, org: Organization, email: str, role: Role) -> tuple[Invitation, str]:
-    """The invitation and the secret of its link. An older open invitation of the same person is replaced."""
+    """The invitation and the secret of its link. It replaces an older one of the same address."""
     email = email.strip().lower()
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():
@@ -144,7 +144,7 @@ def change_role(*, actor: User, membership: Membership, role: Role) -> Membershi
 
 
 def remove_member(*, actor: User, membership: Membership) -> None:
-    """Take somebody out, or leave oneself. Their tokens of this organisation end with the membership."""
+    """Take somebody out, or leave. Their tokens of this organisation end with the membership."""
     with transaction.atomic():
         membership = _locked(membership)
         if membership.user_id != actor.pk:
@@ -172,7 +172,7 @@ def _revoke(some: OrgQuerySet) -> int:
 
 
 def _locked(membership: Membership) -> Membership:
-    """The membership as it is now. The lock is on the organisation, so that two owners cannot demote each other at once."""
+    """As it is now. The organisation is locked, so that two owners cannot demote each other."""
     Organization.objects.select_for_update().get(pk=membership.org_id)
     return Membership.objects.select_related("org", "user").get(pk=membership.pk)
 

@@ -14,7 +14,7 @@ from accounts import access, services
 from accounts.access import enter
 from accounts.adapter import home_of
 from accounts.forms import InvitationForm, RoleForm, TokenForm
-from accounts.models import ApiToken, Invitation, Membership, Role
+from accounts.models import ApiToken, Invitation, Membership, Role, User
 
 
 @login_required
@@ -110,6 +110,7 @@ def invitation_withdraw(request: HttpRequest, org: str, invitation_id: uuid.UUID
 @require_http_methods(["GET", "POST"])
 def invitation_accept(request: HttpRequest, org: str, secret: str) -> HttpResponse:
     """The caller is no member yet: the secret of the link is the door."""
+    assert isinstance(request.user, User)
     invitation = access.invitation_by_secret(org, secret)
     if request.method == "POST":
         services.accept_invitation(actor=request.user, invitation=invitation)

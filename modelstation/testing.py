@@ -1,4 +1,4 @@
-"""The people and things of every test: alice owns the organisation, bob is a member of it, charlie is a stranger.
+"""Rows for tests: users, organisations, models; and the folder of real public data.
 
 Rows are imported inside the functions, so that benchmarks can ask for `shared_data` without Django.
 """
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PASSWORD = "correct horse battery"
-REQUIREMENT = "Label each message of a bank's customer with one of our intents, and answer with the label only."
+REQUIREMENT = "Label each message of a bank's customer with one intent. Answer with the label only."
 
 
 def make_user(email: str, *, password: str = PASSWORD, **fields: Any) -> "User":
@@ -70,7 +70,7 @@ def make_base(name: str = "smollm2-135m-instruct", **fields: Any) -> Any:
 
 
 def shared_data() -> Path:
-    """The folder of real public data, which is never part of the repository; skips the test where it is absent."""
+    """The folder of real public data, never part of the repository; skips where it is absent."""
     import pytest
 
     folder = Path(os.environ.get("MODELSTATION_DATA") or REPOSITORY.parent / "shared" / "data")

@@ -1,4 +1,7 @@
-"""/auth/*: log in and out with a session, and ask who one is. Log-in goes through allauth's own flow."""
+"""/auth/*: log in and out with a session, and ask who one is.
+
+Log-in goes through allauth's own form and flow, so its rate limits and e-mail checks hold here too.
+"""
 
 from typing import Any
 
@@ -9,11 +12,9 @@ from allauth.core import ratelimit
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.http import HttpRequest
 from django.middleware.csrf import get_token
-from django.utils.decorators import method_decorator
-from django.views.decorators.debug import sensitive_post_parameters
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.exceptions import APIException, AuthenticationFailed, Throttled
+from rest_framework.exceptions import APIException, Throttled
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,14 +35,17 @@ PENDING = {
 INACTIVE = ("account_inactive", "This account is not active.")
 
 
+class LogInRefused(APIException):
+    status_code = status.HTTP_401_UNAUTHORIZED
+
+
 class LoginView(APIView):
-    # Takes JSON alone, which no foreign page can post without asking, so a log-in needs no CSRF token.
+    # JSON alone, which no foreign page can post without asking: a log-in needs no CSRF token.
     authentication_classes = []
     permission_classes = []
     parser_classes = [JSONParser]
 
     @extend_schema(request=serializers.LoginSerializer, responses=serializers.MeSerializer, auth=[])
-    @method_decorator(sensitive_post_parameters())
     def post(self, request: Request) -> Response:
         """Start a session. The answer sets the session's and the CSRF cookie."""
         asked = serializers.LoginSerializer(data=request.data)
@@ -67,7 +71,7 @@ class LogoutView(APIView):
 class MeView(APIView):
     @extend_schema(responses=serializers.MeSerializer)
     def get(self, request: Request) -> Response:
-        """The caller, the organisation that this call works in, and all of the caller's with their role."""
+        """The caller, the organisation that this call works in, and all those of the caller."""
         return Response(me(request))
 
 
@@ -92,12 +96,10 @@ def _log_in(request: HttpRequest, *, email: str, password: str) -> None:
     if not request.user.is_authenticated:
         stage = get_pending_stage(request)
         code, message = PENDING.get(stage.key if stage else "", INACTIVE)
-        raise AuthenticationFailed(message, code=code)
+        raise LogInRefused(message, code=code)
 
 
 def _refusal(form: LoginForm) -> APIException:
     if form.has_error(NON_FIELD_ERRORS, code="too_many_login_attempts"):
         return Throttled()
-    return AuthenticationFailed(
-        "The e-mail address or the password is wrong.", code="invalid_login"
-    )
+    return LogInRefused("The e-mail address or the password is wrong.", code="invalid_login")

@@ -1,6 +1,6 @@
-"""Who calls the API: a program with a token, which carries its organisation, or a browser with a session.
+"""Who calls the API: a program with a token, which carries its organisation, or a browser.
 
-Views ask `request_org(request)` for the organisation; both kinds of caller are members of what it returns.
+Views ask `request_org(request)` for the organisation; every caller is a member of what it returns.
 """
 
 from datetime import timedelta
@@ -48,7 +48,7 @@ def token_of(secret: str) -> ApiToken:
     """The live token behind a secret, with its user and organisation."""
     digest = tokens.digest_of(secret) if tokens.looks_like_token(secret) else ""
     of_a_member = ApiToken.objects.filter(org__memberships__user=F("user"))
-    token = of_a_member.select_related("user", "org").filter(digest=digest).first()
+    token: ApiToken | None = of_a_member.select_related("user", "org").filter(digest=digest).first()
     if token is None or not token.user.is_active:
         raise AuthenticationFailed("There is no such API token.", code="invalid_token")
     if token.revoked_at:
@@ -56,6 +56,11 @@ def token_of(secret: str) -> ApiToken:
     if not token.is_active:
         raise AuthenticationFailed("This API token has expired.", code="token_expired")
     return token
+
+
+def request_user(request: Request) -> User:
+    assert isinstance(request.user, User)  # every view here asks for a caller who is known
+    return request.user
 
 
 def request_org(request: Request, *, role: Role = Role.MEMBER) -> Organization:

@@ -32,10 +32,11 @@ class TokensView(generics.ListAPIView[ApiToken]):
     )
     def post(self, request: Request) -> Response:
         """Make a token for the caller. Its `secret` is in this answer only."""
+        caller = request_membership(request)
         asked = _valid(serializers.TokenDraftSerializer(data=request.data))
         token, secret = services.create_token(
-            actor=request.user,
-            org=request_org(request),
+            actor=caller.user,
+            org=caller.org,
             name=asked["name"],
             expires_at=expiry_in(asked.get("expires_in_days", 0)),
         )
@@ -52,8 +53,9 @@ class TokenView(APIView):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, token_id: uuid.UUID) -> Response:
         """Revoke the token, for good."""
-        token = access.token_for(request_membership(request), token_id)
-        services.revoke_token(actor=request.user, token=token)
+        caller = request_membership(request)
+        token = access.token_for(caller, token_id)
+        services.revoke_token(actor=caller.user, token=token)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -73,18 +75,20 @@ class MemberView(APIView):
     @extend_schema(request=serializers.RoleSerializer, responses=serializers.MemberSerializer)
     def patch(self, request: Request, membership_id: int) -> Response:
         """Change the role. Nobody hands out or touches a role above their own."""
-        membership = access.membership_for(request_org(request, role=Role.ADMIN), membership_id)
+        caller = request_membership(request, role=Role.ADMIN)
+        membership = access.membership_for(caller.org, membership_id)
         asked = _valid(serializers.RoleSerializer(data=request.data))
         changed = services.change_role(
-            actor=request.user, membership=membership, role=Role(asked["role"])
+            actor=caller.user, membership=membership, role=Role(asked["role"])
         )
         return Response(serializers.MemberSerializer(changed).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, membership_id: int) -> Response:
         """Remove a member, or leave. Their tokens of this organisation are revoked."""
-        membership = access.membership_for(request_org(request), membership_id)
-        services.remove_member(actor=request.user, membership=membership)
+        caller = request_membership(request)
+        membership = access.membership_for(caller.org, membership_id)
+        services.remove_member(actor=caller.user, membership=membership)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -103,12 +107,13 @@ class InvitationsView(generics.ListAPIView[Invitation]):
     )
     def post(self, request: Request) -> Response:
         """Invite an address. The `link` to send is in this answer only."""
-        org = request_org(request, role=Role.ADMIN)
+        caller = request_membership(request, role=Role.ADMIN)
         asked = _valid(serializers.InvitationDraftSerializer(data=request.data))
         invitation, secret = services.invite(
-            actor=request.user, org=org, email=asked["email"], role=Role(asked["role"])
+            actor=caller.user, org=caller.org, email=asked["email"], role=Role(asked["role"])
         )
-        link = request.build_absolute_uri(reverse("invitation_accept", args=[org.slug, secret]))
+        path = reverse("invitation_accept", args=[caller.org.slug, secret])
+        link = request.build_absolute_uri(path)
         shown = serializers.InvitationSerializer(invitation).data | {"link": link}
         return Response(shown, status=status.HTTP_201_CREATED)
 
@@ -117,9 +122,9 @@ class InvitationView(APIView):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, invitation_id: uuid.UUID) -> Response:
         """Withdraw the invitation: its link stops working."""
-        org = request_org(request, role=Role.ADMIN)
-        invitation = access.invitation_for(org, invitation_id)
-        services.withdraw_invitation(actor=request.user, invitation=invitation)
+        caller = request_membership(request, role=Role.ADMIN)
+        invitation = access.invitation_for(caller.org, invitation_id)
+        services.withdraw_invitation(actor=caller.user, invitation=invitation)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
