@@ -147,8 +147,9 @@ def compile_sentence(sentence: str) -> Criterion | None:
     """
     text = " ".join(sentence.lower().split())
     metric = _metric_named(text)
-    if AGAINST_BASE.search(text) and not NUMBER.search(text):
-        return Criterion(BEATS_BASE, ">", 0.0, of=metric, sentence=sentence)
+    if AGAINST_BASE.search(text):  # by how much is not asked of any check we have
+        margin = NUMBER.search(text)
+        return None if margin else Criterion(BEATS_BASE, ">", 0.0, of=metric, sentence=sentence)
     bound = _bound(text)
     if metric is None or bound is None or NOT_MEASURED.search(text):
         return None

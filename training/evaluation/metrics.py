@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,13 @@ RowScore = Callable[[str, str], float]
 
 FINAL_NUMBER = re.compile(r"####\s*(-?[\d,.]+)")
 PLAIN_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
-SQL_NOT_PARSED = ("syntax error", "incomplete input", "unrecognized token", "one statement")
+SQL_NOT_PARSED = (
+    "syntax error",
+    "incomplete input",
+    "unrecognized token",
+    "one statement",
+    "null character",
+)
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,10 @@ def exact_match(prediction: str, reference: str) -> float:
 
 
 def json_equal(prediction: str, reference: str) -> float:
-    """Both parse and hold the same values. Key order and white space do not matter; true is not 1."""
+    """Both parse and hold the same values, whatever the order of keys; true is not 1."""
     expected, found = parse_json(reference), parse_json(prediction)
-    return float(found is not INVALID and canonical(found) == canonical(expected))
+    readable = found is not INVALID and expected is not INVALID
+    return float(readable and canonical(found) == canonical(expected))
 
 
 def json_valid(prediction: str, reference: str) -> float:
@@ -122,7 +130,7 @@ def sql_parses(prediction: str, reference: str) -> float:
     """
     if not prediction.strip():
         return 0.0
-    with sqlite3.connect(":memory:") as database:
+    with closing(sqlite3.connect(":memory:")) as database:
         try:
             database.execute(f"EXPLAIN {prediction}")
         except (sqlite3.Error, ValueError) as error:

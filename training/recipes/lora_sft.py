@@ -219,7 +219,8 @@ def precision(config: TrainingConfig) -> AbstractContextManager[Any]:
     """Adapters are kept in float32 and multiplied in bfloat16, as the base is."""
     if config.dtype == "float32":
         return nullcontext()
-    return torch.autocast(config.device, dtype=torch.bfloat16)
+    autocast: AbstractContextManager[Any] = torch.autocast(config.device, dtype=torch.bfloat16)
+    return autocast
 
 
 def train(model: "PeftModel", prepared: Prepared, report: Callable[..., None]) -> Outcome:
@@ -277,14 +278,13 @@ class _Best:
         model.load_state_dict(self.adapter, strict=False)
 
 
-@torch.no_grad()
 def evaluate(model: "PeftModel", batches: Sequence[Batch], config: TrainingConfig) -> float:
     """Mean loss per answer token over the validation rows."""
     model.eval()
-    with precision(config):
+    with torch.no_grad(), precision(config):
         losses = [answer_loss(model, batch).item() * len(batch.targets) for batch in batches]
     model.train()
-    return sum(losses) / sum(len(batch.targets) for batch in batches)
+    return float(sum(losses) / sum(len(batch.targets) for batch in batches))
 
 
 def _valid_batches(prepared: Prepared) -> list[Batch]:

@@ -1,0 +1,360 @@
+"""What the recipe promises, on a llama small enough to train in seconds."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from modelstation.lm.chat import load_renderer
+from modelstation.lm.testing import make_tiny_llama
+from training.progress import ChildError
+from training.recipes import lora_sft
+from training.recipes.config import (
+    RunFacts,
+    TrainingConfig,
+    config_from,
+    default_epochs,
+    default_learning_rate,
+    resolve,
+)
+from training.recipes.data import collate, common_prefix, encode, plan_batches
+from training.recipes.rows import read_conversations
+
+SYSTEM = "Please classify the message with one word."
+
+
+def conversation(question, answer, system=SYSTEM):
+    return [
+        {"role": "system", "content": system},
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": answer},
+    ]
+
+
+def write_dataset(folder, rows=12):
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = ["the question", "this sentence of the customer", "a number", "What is the label?"]
+    lines = [
+        json.dumps({"messages": conversation(f"{asked[i % 4]} {i}", ["yes", "no"][i % 2])})
+        for i in range(rows)
+    ]
+    (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "valid.jsonl").write_text("\n".join(lines[:4]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return make_tiny_llama(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(tmp_path / "dataset")
+
+
+def config(**values):
+    return TrainingConfig(dtype="float32", device="cpu", **{"max_steps": 6, **values})
+
+
+def run(dataset, base, **values):
+    prepared = lora_sft.prepare(dataset, base, config(**values))
+    model = lora_sft.setup_model(base, prepared.config)
+    return model, lora_sft.train(model, prepared, lambda *args, **kwargs: None)
+
+
+def adapter_of(model):
+    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def token_rows(base, *pairs):
+    rows, _ = encode([conversation(*pair) for pair in pairs], load_renderer(base), 512)
+    return rows
+
+
+# --- the loss -----------------------------------------------------------------------------------
+
+
+def test_a_row_learns_its_answer_and_the_end_of_turn_and_nothing_else(tiny):
+    renderer = load_renderer(tiny)
+    (row,) = token_rows(tiny, ("Is this a number?", "yes"))
+    learnt = [token for token, asked in zip(row.targets, row.learnt, strict=True) if asked]
+    assert renderer.decode(learnt) == "yes"
+    assert learnt[-1] == renderer.eos_token_id
+    assert row.inputs[1:] == row.targets[:-1]
+
+
+def test_the_loss_with_shared_prefix_and_sparse_head_equals_the_plain_loss_and_its_gradients(tiny):
+    rows = token_rows(
+        tiny, ("the question", "yes"), ("What is the label for this sentence?", "no"), ("a", "no")
+    )
+    prefix = common_prefix(rows)
+    assert prefix > 5
+    model = lora_sft.setup_model(tiny, config(learning_rate=1e-3, epochs=1))
+    torch.manual_seed(1)
+    for parameter in lora_sft.trainable(
+        model
+    ):  # LoRA's B starts at zero and would hide A's gradient
+        torch.nn.init.normal_(parameter, std=0.05)
+
+    lora_sft.answer_loss(model, collate(rows, prefix)).backward()
+    quick = {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+    model.zero_grad()
+    plain_loss(model, rows).backward()
+
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(quick[name], parameter.grad, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(
+        lora_sft.answer_loss(model, collate(rows, prefix)), plain_loss(model, rows)
+    )
+
+
+def plain_loss(model, rows):
+    """Full logits of each row by itself, unpadded: the textbook form."""
+    losses = []
+    for row in rows:
+        logits = model(input_ids=torch.tensor([row.inputs])).logits[0]
+        each = F.cross_entropy(logits, torch.tensor(row.targets), reduction="none")
+        losses.append(each[torch.tensor(row.learnt)])
+    return torch.cat(losses).mean()
+
+
+def test_the_head_is_run_at_answer_positions_only(tiny):
+    rows = token_rows(tiny, ("the question", "yes"), ("this sentence", "no"))
+    model = lora_sft.setup_model(tiny, config(learning_rate=1e-3, epochs=1))
+    seen = []
+    head = model.get_base_model().lm_head
+    head.register_forward_hook(lambda module, inputs, output: seen.append(tuple(inputs[0].shape)))
+    lora_sft.answer_loss(model, collate(rows, common_prefix(rows)))
+    assert seen == [(sum(row.answer_tokens for row in rows), model.config.hidden_size)]
+
+
+def test_rows_without_a_common_prefix_train_as_well(tiny):
+    rows, _ = encode(
+        [[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]],
+        load_renderer(tiny),
+        512,
+    )
+    model = lora_sft.setup_model(tiny, config(learning_rate=1e-3, epochs=1))
+    torch.testing.assert_close(
+        lora_sft.answer_loss(model, collate(rows, 0)), plain_loss(model, rows)
+    )
+
+
+# --- the run ------------------------------------------------------------------------------------
+
+
+def test_only_adapter_weights_move(tiny, dataset):
+    prepared = lora_sft.prepare(dataset, tiny, config())
+    model = lora_sft.setup_model(tiny, prepared.config)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    lora_sft.train(model, prepared, lambda *args, **kwargs: None)
+    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert moved
+    assert all("lora_" in name for name in moved)
+    assert not any("lm_head" in name for name in moved)
+
+
+def test_the_loss_falls(tiny, dataset):
+    _, outcome = run(dataset, tiny, max_steps=30, learning_rate=1e-2)
+    assert outcome.losses[-1] < outcome.losses[0] - 0.5  # a random frozen head allows little more
+    assert outcome.facts()["best_valid_loss"] < outcome.losses[0]
+
+
+def test_the_same_seed_gives_the_same_losses_and_another_seed_others(tiny, dataset):
+    first, second, other = (run(dataset, tiny, seed=seed)[1].losses for seed in (3, 3, 4))
+    assert first == second
+    assert first != other
+
+
+def test_the_best_adapter_is_kept_and_not_the_last(tiny, dataset, monkeypatch):
+    valid_losses, snapshots = iter([2.0, 1.0, 3.0]), []
+
+    def evaluate(model, batches, config):
+        snapshots.append(adapter_of(model))
+        return next(valid_losses)
+
+    monkeypatch.setattr(lora_sft, "evaluate", evaluate)
+    model, outcome = run(dataset, tiny, max_steps=6, eval_every=2)
+    assert outcome.valid_losses == {2: 2.0, 4: 1.0, 6: 3.0}
+    kept = adapter_of(model)
+    assert all(torch.equal(kept[name], snapshots[1][name]) for name in kept)
+    assert not all(torch.equal(kept[name], snapshots[2][name]) for name in kept)
+
+
+def test_without_validation_rows_the_last_adapter_stands(tiny, dataset):
+    (dataset / "valid.jsonl").write_text("")
+    _, outcome = run(dataset, tiny)
+    assert outcome.facts()["best_valid_loss"] is None
+    assert outcome.facts()["steps"] == 6
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_try(tiny, dataset, monkeypatch):
+    monkeypatch.setattr(
+        lora_sft, "answer_loss", lambda *args: torch.tensor(math.nan, requires_grad=True)
+    )
+    with pytest.raises(ChildError, match="lower learning_rate") as caught:
+        run(dataset, tiny)
+    assert caught.value.code == "diverged"
+
+
+def test_bfloat16_trains_float32_adapters(tiny, dataset):
+    if not lora_sft.cpu_has_bf16():
+        pytest.skip("this CPU has no bfloat16 arithmetic")
+    prepared = lora_sft.prepare(dataset, tiny, TrainingConfig(max_steps=2, device="cpu"))
+    model = lora_sft.setup_model(tiny, prepared.config)
+    assert prepared.config.dtype == "bfloat16"
+    assert {parameter.dtype for parameter in lora_sft.trainable(model)} == {torch.float32}
+    frozen = {p.dtype for p in model.parameters() if not p.requires_grad}
+    assert frozen == {torch.bfloat16}
+    lora_sft.train(model, prepared, lambda *args, **kwargs: None)
+
+
+def test_progress_tells_step_loss_rate_speed_and_time_left(tiny, dataset):
+    prepared = lora_sft.prepare(dataset, tiny, config())
+    told = []
+    model = lora_sft.setup_model(tiny, prepared.config)
+    lora_sft.train(model, prepared, lambda stage, **facts: told.append((stage, facts)))
+    assert [facts["step"] for _, facts in told] == [1, 2, 3, 4, 5, 6]
+    wanted = {"step", "total_steps", "loss", "learning_rate", "tokens_per_second", "eta_seconds"}
+    assert all(stage == "train" and wanted <= facts.keys() for stage, facts in told)
+    assert told[-1][1]["eta_seconds"] == 0
+    assert "valid_loss" in told[-1][1]
+
+
+def test_the_learning_rate_warms_up_and_decays_to_a_tenth():
+    asked = TrainingConfig(learning_rate=1.0e-3)
+    rates = [lora_sft.learning_rate_at(step, 100, asked) for step in range(100)]
+    assert rates[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3])
+    assert rates[5] == pytest.approx(1e-3)
+    assert rates[-1] == pytest.approx(1e-4)
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+
+
+# --- rows and batches ---------------------------------------------------------------------------
+
+
+def test_a_batch_plan_holds_every_row_once_an_epoch_within_its_budget():
+    lengths = [5, 40, 6, 41, 7, 39, 8, 64, 9, 10] * 7
+    plan = plan_batches(lengths, tokens_per_batch=64, epochs=2, max_steps=None, seed=1)
+    assert sorted(row for batch in plan for row in batch) == sorted([*range(70), *range(70)])
+    assert max(len(batch) * max(lengths[row] for row in batch) for batch in plan) <= 64
+
+
+def test_a_batch_plan_of_max_steps_has_just_as_many():
+    for steps in (1, 3, 25):
+        plan = plan_batches([10] * 8, tokens_per_batch=20, epochs=3, max_steps=steps, seed=0)
+        assert len(plan) == steps
+
+
+def test_a_batch_plan_wastes_little_on_padding():
+    lengths = [10 + (i * 7919) % 90 for i in range(600)]
+    plan = plan_batches(lengths, tokens_per_batch=1024, epochs=1, max_steps=None, seed=0)
+    padded = sum(len(batch) * max(lengths[row] for row in batch) for batch in plan)
+    assert sum(lengths) / padded > 0.9
+
+
+def test_rows_longer_than_the_limit_are_left_out_whole_and_counted(tiny):
+    renderer = load_renderer(tiny)
+    rows = [conversation("short", "yes"), conversation("long " * 300, "yes")]
+    kept, left_out = encode(rows, renderer, 128)
+    assert (len(kept), left_out) == (1, 1)
+
+
+def test_a_row_that_cannot_be_read_is_named_by_file_and_line(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps({"messages": conversation("a", "b")}) + "\n{broken\n")
+    with pytest.raises(ValueError, match=r"train\.jsonl, line 2"):
+        read_conversations(path)
+    path.write_text(json.dumps({"messages": conversation("a", "b")[:2]}))
+    with pytest.raises(ValueError, match="assistant's answer"):
+        read_conversations(path)
+
+
+def test_too_few_rows_are_refused_before_any_weight_is_loaded(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(lora_sft, "load_causal_lm", lambda *args: pytest.fail("weights loaded"))
+    with pytest.raises(ChildError, match="2 training rows, at least 4 needed") as caught:
+        run(write_dataset(tmp_path / "small", rows=2), tiny)
+    assert caught.value.code == "not_enough_data"
+
+
+# --- the config ---------------------------------------------------------------------------------
+
+FACTS = RunFacts(
+    rows=1000,
+    tokens=50_000,
+    longest_row=90,
+    parameters=135_000_000,
+    context=8192,
+    has_cuda=False,
+    has_bf16=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"lora_rank": 0}, "lora_rank must be between"),
+        ({"learning_rate": -1.0}, "learning_rate must be between"),
+        ({"learning_rate": "fast"}, "learning_rate must be a number"),
+        ({"epochs": math.nan}, "epochs must be a number"),
+        ({"max_steps": 2.5}, "max_steps must be a whole number"),
+        ({"max_steps": True}, "max_steps must be a whole number"),
+        ({"dtype": "float16"}, "dtype must be one of"),
+        ({"optimiser": "adam"}, "Unknown training setting 'optimiser'"),
+    ],
+)
+def test_config_values_that_make_no_sense_are_refused_by_name(values, said):
+    with pytest.raises(ValueError, match=said):
+        config_from(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"tokens_per_batch": 64}, "longest row"),
+        ({"max_seq_len": 16_384}, "more than the base model can read"),
+        ({"device": "cuda"}, "no CUDA GPU"),
+    ],
+)
+def test_config_that_this_run_cannot_follow_is_refused(values, said):
+    with pytest.raises(ValueError, match=said):
+        resolve(config_from(values), FACTS)
+
+
+def test_config_asking_for_bfloat16_is_refused_where_the_machine_has_none():
+    with pytest.raises(ValueError, match="no bfloat16"):
+        resolve(TrainingConfig(dtype="bfloat16"), dataclasses.replace(FACTS, has_bf16=False))
+
+
+def test_config_defaults_are_filled_in_and_what_was_asked_stays():
+    resolved = resolve(TrainingConfig(epochs=2.0), FACTS)
+    assert (resolved.epochs, resolved.device, resolved.dtype) == (2.0, "cpu", "bfloat16")
+    assert resolved.learning_rate == 1.3e-3
+    steps = 2 * FACTS.tokens / resolved.tokens_per_batch
+    assert steps >= 100
+    assert resolve(resolved, FACTS) == resolved
+
+
+def test_config_learning_rate_falls_with_size_and_rises_for_short_runs():
+    assert default_learning_rate(135_000_000, 200) == 1.3e-3
+    assert default_learning_rate(360_000_000, 200) == 8.9e-4
+    assert 5.3e-4 < default_learning_rate(500_000_000, 200) < 8.9e-4
+    assert default_learning_rate(135_000_000, 50) == 1.95e-3
+
+
+def test_config_epochs_grow_for_tiny_sets_and_shrink_for_large_ones():
+    assert [default_epochs(n) for n in (4, 10, 40, 1000, 12_500, 100_000)] == [25, 10, 3, 3, 2, 1]
+
+
+def test_parameters_are_counted_from_the_file_headers(tiny):
+    from modelstation.lm.loading import load_causal_lm
+
+    model = load_causal_lm(tiny, torch.float32)
+    stored = sum(parameter.numel() for parameter in model.parameters())
+    assert lora_sft.count_parameters(Path(tiny)) == stored
