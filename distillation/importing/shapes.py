@@ -119,11 +119,11 @@ def pair_turns(row: Row, mapping: ColumnMapping) -> list[Turn]:
 
 
 def answer_text(answer: Any, mapping: ColumnMapping) -> str:
-    """A label given by number becomes its name where names are known, else its digits."""
-    if isinstance(answer, bool) or not isinstance(answer, int | float):
+    """A label given by number (or true, false) becomes its name where names are known."""
+    if not isinstance(answer, int | float):
         return text_of(answer, mapping.assistant)
     if not mapping.labels:
-        return f"{answer:g}" if isinstance(answer, float) else str(answer)
+        return f"{answer:g}" if isinstance(answer, float) else str(answer).lower()
     if not 0 <= answer < len(mapping.labels) or answer != int(answer):
         raise BadRow(
             "unknown_label",

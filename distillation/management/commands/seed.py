@@ -1,0 +1,147 @@
+"""Load sources into the corpus: `manage.py seed starter`, `manage.py seed rows.jsonl corpus/`.
+
+manage.py seed tickets.csv --columns user=Frage,assistant=Antwort --license CC0-1.0
+"""
+
+import time
+from argparse import ArgumentParser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from distillation.importing.errors import ImportRefused
+from distillation.importing.readers import is_known
+from distillation.importing.rows import Inspection, ReadOptions
+from distillation.importing.shapes import ColumnMapping
+from distillation.loading import Origin, file_origin, load
+from distillation.models import ImportRun
+from distillation.sources import named_origin, source_names
+
+SHOWN_ERRORS = 10
+
+
+class RowsPerSecond(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} rows/s" if speed else "")
+
+
+@dataclass(frozen=True)
+class Work:
+    origin: Origin
+    look: Inspection
+
+
+class Command(BaseCommand):
+    help = "Load and embed sources by name (see distillation/sources.toml) or by file or folder."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("what", nargs="*", metavar="NAME|PATH")
+        parser.add_argument("--all", action="store_true", help="every source of sources.toml")
+        parser.add_argument("--source", default="", help="put all rows under this source name")
+        parser.add_argument("--license", default="", help="the rows' licence, whatever they say")
+        parser.add_argument("--limit", type=int, help="load the first N usable rows of each")
+        parser.add_argument("--columns", default="", help="user=…,assistant=…[,system=…,context=…]")
+
+    def handle(self, *, what: list[str], limit: int | None, **options: Any) -> None:
+        self.console = Console(file=self.stdout._out if hasattr(self.stdout, "_out") else None)
+        read = ReadOptions(
+            source=options["source"],
+            license=options["license"],
+            columns=parse_columns(options["columns"]),
+        )
+        try:
+            origins = origins_of(source_names() if options["all"] else what, read)
+            # All are looked at before any is loaded: a refusal comes at once, not after an hour.
+            for work in [Work(origin, origin.inspect()) for origin in origins]:
+                self.load_one(work, limit)
+        except ImportRefused as refusal:
+            raise CommandError(str(refusal)) from refusal
+        except KeyboardInterrupt as interrupt:
+            raise CommandError(
+                "Stopped. What is loaded stays; run the same command to go on."
+            ) from interrupt
+
+    def load_one(self, work: Work, limit: int | None) -> None:
+        started = time.monotonic()
+        total = min(work.look.read, limit or work.look.read)
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            RowsPerSecond(),
+            TimeRemainingColumn(),
+            console=self.console,
+        ) as progress:
+            bar = progress.add_task(work.origin.name, total=total)
+            run = load(
+                work.origin,
+                limit=limit,
+                look=work.look,
+                on_rows=lambda rows: progress.advance(bar, rows),
+            )
+        self.report(run, work.look, time.monotonic() - started)
+
+    def report(self, run: ImportRun, look: Inspection, seconds: float) -> None:
+        self.stdout.write(
+            f"{run.origin}: {run.rows_read:,} rows read, {run.rows_added:,} added, "
+            f"{run.rows_duplicate:,} there already, {run.rows_rejected:,} left out "
+            f"({seconds:.1f} s, {run.rows_added / max(seconds, 1e-9):,.0f} rows/s)"
+        )
+        for flag, count in look.flags.items():
+            self.stdout.write(f"  {count:,} rows: {flag.replace('_', ' ')}")
+        for error in look.errors[:SHOWN_ERRORS]:
+            self.stdout.write(f"  left out: {error}")
+        if look.rejected > SHOWN_ERRORS:
+            self.stdout.write(f"  … and {look.rejected - SHOWN_ERRORS:,} more left out")
+
+
+def origins_of(what: list[str], options: ReadOptions) -> list[Origin]:
+    known = source_names()
+    if not what:
+        raise CommandError(f"Say what to load: a file, a folder, or one of {', '.join(known)}.")
+    origins = []
+    for name in what:
+        if name in known:
+            origins.append(named_origin(name))
+        else:
+            origins += [file_origin(path, options) for path in files_of(Path(name), known)]
+    return origins
+
+
+def files_of(path: Path, known: list[str]) -> list[Path]:
+    if not path.exists():
+        raise CommandError(
+            f"{path}: no such file or folder, and no source of that name "
+            f"(there are {', '.join(known)})."
+        )
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file() and is_known(file))
+    if not files:
+        raise CommandError(f"{path}: no .jsonl, .json, .csv or .parquet file in this folder.")
+    return files
+
+
+def parse_columns(text: str) -> ColumnMapping | None:
+    if not text:
+        return None
+    try:
+        return ColumnMapping(**dict(pair.split("=", 1) for pair in text.split(",")))
+    except (TypeError, ValueError) as error:
+        raise CommandError(
+            "--columns is written user=COLUMN,assistant=COLUMN; system and context may follow."
+        ) from error
