@@ -103,7 +103,7 @@ class DatasetGenerator:
         tell("split")
         selected = finish_rows(chosen, intent, config, found, held_out=bool(held_out))
         test_rows = form.held_out_messages(intent.system_prompt, held_out)
-        first = FunnelStep("other sources", _corpus_rows(found) - len(candidates), len(candidates))
+        first = FunnelStep("not retrieved", _corpus_rows(found) - len(candidates), len(candidates))
         return Selection(
             rows=selected,
             held_out=test_rows,
@@ -134,7 +134,9 @@ class DatasetGenerator:
             rows=rows,
             row_relevance=relevance(vectors, query_vectors, background).max(axis=1),
             description_match=self._description_match(intent, groups, sample),
-            null=source_null,
+            # At 0 a pair is as close as each is to its own neighbours: a corpus of few and very
+            # different sources must not make less than that look like a match.
+            null=max(0.0, source_null),
         )
         found = _Found(route(intent, evidence), query_vectors, background, row_null, groups)
         if not found.chosen:

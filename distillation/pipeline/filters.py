@@ -31,7 +31,7 @@ LONG_RUN = 13  # words; a shared run this long is the usual sign of contaminatio
 # A held-out row counts as contained when this share of its long runs is met in the row: rows that
 # only share a template (a table's header, a standard greeting) stay below it.
 CONTAINED_SHARE = 0.5
-MIN_CONTAINED_WORDS = 6  # shorter held-out texts are met by chance
+MIN_CONTAINED_WORDS = 5  # shorter held-out texts are met by chance
 EXAMPLES_PER_STEP = 10
 CHARS_PER_TOKEN = 4
 

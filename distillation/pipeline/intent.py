@@ -22,7 +22,7 @@ PLAIN_NUMBER_PATTERN = r"^\s*-?[\d.,]*\d\s*$"
 
 # Words that name a kind of task, in the order of how little else they can mean.
 _WORDS_OF_KIND = {
-    "sql": r"\bsql\b|\bselect statement",
+    "sql": r"sql|\bselect statement",
     "extract_json": r"\bjson\b|\bextract\b",
     "number": r"####|\bfinal number\b|\bcalculate\b|\barithmetic\b|\bword problem",
     "classify": r"\bclassif|\bcategor|\blabel|\brout(e|ed|ing)\b|\bintent\b|\bsentiment\b"

@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+
+from distillation.pipeline.retrieval import (
+    Evidence,
+    density,
+    describe_groups,
+    form_matches,
+    null_threshold,
+    relevance,
+    route,
+)
+from distillation.pipeline.types import IntentSpec, SourceGroup
+from distillation.tests.pipeline_rows import candidate
+
+
+def vectors(*rows):
+    return np.array(rows, dtype=np.float32)
+
+
+def intent(kind="generate", **fields):
+    return IntentSpec(task_kind=kind, system_prompt="", queries=(), task_texts=(), **fields)
+
+
+def chosen(routes):
+    return {(routed.group.source, routed.group.task) for routed in routes if routed.chosen}
+
+
+def routed(spec, rows, descriptions, *, relevances=None, null=0.0):
+    groups = [SourceGroup(*key[:1], *key, rows=10) for key in descriptions]
+    values = relevances or [-1.0] * len(rows)
+    evidence = Evidence(groups, rows, np.array(values, dtype=np.float32), descriptions, null)
+    return route(spec, evidence)
+
+
+def test_density_is_the_mean_cosine_to_the_background_itself_apart():
+    background = vectors([1, 0], [0.6, 0.8], [0, 1])
+    assert density(vectors([1, 0]), background[:1] * 0 + vectors([0.6, 0.8])) == pytest.approx(
+        [0.6]
+    )
+    assert density(vectors([1, 0]), background) == pytest.approx([(0.6 + 0.0 - 1.0) / 3])
+
+
+def test_relevance_takes_from_the_cosine_what_both_ends_have_with_everything():
+    background = vectors([0.6, 0.8])
+    found = relevance(vectors([1, 0], [0, 1]), vectors([0.8, 0.6]), background)
+    # 2·0.8 − 0.6 − 0.96 and 2·0.6 − 0.8 − 0.96: the hub [0, 1] loses more.
+    assert found[:, 0] == pytest.approx([0.04, -0.56], abs=1e-6)
+
+
+def test_chance_is_measured_between_sources_only():
+    background = vectors([1, 0], [0.8, 0.6], [0, 1])
+    assert null_threshold(background, ["a", "a", "a"], 1, 0.99) == 0.0
+    # r is (0.8 + 0 - 1)/3, (0.8 + 0.6 - 1)/3 and (0 + 0.6 - 1)/3; the best pair of two sources is
+    # the last two: 2·0.6 - 0.4/3 + 0.4/3.
+    assert null_threshold(background, ["a", "a", "b"], 1, 1.0) == pytest.approx(1.2, abs=1e-5)
+
+
+def test_instructions_met_in_several_tasks_describe_all_tasks_of_the_source():
+    rows = [
+        candidate("1", "x", task="loans", system="Name the bank intent."),
+        candidate("2", "x", task="cards", system="Name the bank intent."),
+        candidate("3", "x", task="cards", system="Cards only."),
+    ]
+    groups = [SourceGroup("bank", "bank", task, 5) for task in ("loans", "cards", "new_cards")]
+    described = describe_groups(groups, rows)
+    assert described[("bank", "new_cards")] == (
+        "new cards",
+        "bank new cards",
+        "Name the bank intent.",
+    )
+    assert "Cards only." in described[("bank", "cards")]
+    assert "Cards only." not in described[("bank", "loans")]
+
+
+def test_a_source_that_describes_the_task_is_chosen_over_one_that_does_not():
+    rows = [candidate("1", "Text.", source="notes"), candidate("2", "Text.", source="jokes")]
+    routes = routed(intent(), rows, {("notes", ""): 0.7, ("jokes", ""): 0.2})
+    assert chosen(routes) == {("notes", "")}
+
+
+def test_nothing_is_chosen_when_no_source_is_better_than_chance():
+    rows = [candidate("1", "Text.", source="notes")]
+    assert chosen(routed(intent(), rows, {("notes", ""): 0.3})) == set()
+
+
+def test_a_source_without_a_description_is_found_by_its_topic():
+    rows = [candidate(str(i), "Text.", source="notes") for i in range(10)]
+    routes = routed(intent(), rows, {("notes", ""): 0.0}, relevances=[0.5] * 10, null=0.1)
+    assert chosen(routes) == {("notes", "")}
+    assert routes[0].topic_match == pytest.approx(0.4)
+
+
+def test_one_lucky_row_does_not_make_a_topic():
+    rows = [candidate(str(i), "Text.", source="notes") for i in range(10)]
+    routes = routed(intent(), rows, {("notes", ""): 0.0}, relevances=[0.9] + [-0.5] * 9, null=0.1)
+    assert chosen(routes) == set()
+
+
+def test_a_source_that_does_not_speak_the_users_labels_is_never_chosen():
+    rows = [candidate("1", "yes", source="pubmed"), candidate("2", "card_lost", source="bank")]
+    spec = intent("classify", labels=("yes", "no"))
+    routes = routed(spec, rows, {("pubmed", ""): 0.5, ("bank", ""): 0.9})
+    assert chosen(routes) == {("pubmed", "")}
+
+
+def test_labels_of_two_sources_are_not_mixed_when_the_user_named_none():
+    rows = [candidate("1", "yes", source="pubmed"), candidate("2", "card_lost", source="bank")]
+    routes = routed(intent("classify"), rows, {("pubmed", ""): 0.6, ("bank", ""): 0.65})
+    assert chosen(routes) == {("bank", "")}
+
+
+def test_having_some_labels_is_no_evidence_for_a_source():
+    rows = [candidate("1", "yes", source="pubmed"), candidate("2", "A sentence.", source="notes")]
+    routes = routed(intent("classify"), rows, {("pubmed", ""): 0.3, ("notes", ""): 0.3})
+    assert routes[0].form_match == pytest.approx(0.5)
+    assert chosen(routes) == set()
+
+
+def test_answers_of_another_form_are_never_chosen():
+    rows = [candidate("1", '{"a": 1}', source="notes")]
+    assert chosen(routed(intent(), rows, {("notes", ""): 0.9})) == set()
+
+
+def test_sibling_tasks_are_chosen_unless_they_are_something_else():
+    rows = [candidate("1", "Text.", source="mix", task=task) for task in ("sum", "note", "poem")]
+    descriptions = {("mix", "sum"): 0.8, ("mix", "note"): 0.6, ("mix", "poem"): 0.5}
+    assert chosen(routed(intent(), rows, descriptions)) == {("mix", "sum"), ("mix", "note")}
+
+
+def test_form_is_the_share_of_labels_or_the_overlap_of_keys():
+    labels = form_matches(intent("classify", labels=("a", "b")), [candidate("1", "A")])
+    keys = form_matches(
+        intent("extract_json", json_keys=("a", "b")), [candidate("1", '{"b": 1, "c": 2}')]
+    )
+    assert labels == {"bank": 0.5}
+    assert keys == {"bank": pytest.approx(1 / 3)}
