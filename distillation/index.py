@@ -152,7 +152,8 @@ def _binary_cursor() -> Iterator[Any]:
     Django's own cursors bind on the client and know text alone.
     """
     connection.ensure_connection()
-    with psycopg.Cursor(connection.connection) as cursor:
+    opened: Any = psycopg.Cursor(connection.connection)
+    with opened as cursor:
         cursor.format = psycopg.pq.Format.BINARY
         info = TypeInfo.fetch(connection.connection, "halfvec")
         if info is None:
