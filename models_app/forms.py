@@ -1,4 +1,4 @@
-"""The forms of models. ModelDraft alone decides what is valid; its errors find their fields here."""
+"""The forms of models. ModelDraft alone decides what is valid; its errors find their fields."""
 
 import json
 from typing import Any
@@ -114,7 +114,7 @@ class ModelDraftForm(forms.Form):
             for side in ("input", "output"):
                 label = f"Example {row + 1}, {side}"
                 self.fields[f"example_{row}_{side}"] = forms.CharField(
-                    label=label, required=False, widget=_area(1)
+                    label=label, required=False, widget=_area(1, side.capitalize())
                 )
 
     @property

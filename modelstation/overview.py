@@ -17,7 +17,8 @@ from modelstation.core.models import Job, JobEvent
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
 
 STAGES = {"distil": "Distil", "train": "Train", "evaluate": "Evaluate"}
-STORY_LENGTH = 12
+EVENTS_SHOWN = 200
+EVENTS_WHILE_LIVE = 8
 LATEST_MODELS = 6
 USAGE_DAYS = 30
 
@@ -54,6 +55,16 @@ class Overview:
     prompt_form: SystemPromptForm = field(compare=False)
 
     @property
+    def latest_events(self) -> list[JobEvent]:
+        return self.events[:EVENTS_WHILE_LIVE]
+
+    @property
+    def sources(self) -> list[tuple[str, int]]:
+        """Rows per source of the dataset, most first."""
+        counts = self.dataset.source_counts if self.dataset else {}
+        return sorted(counts.items(), key=lambda item: -item[1])
+
+    @property
     def fingerprint(self) -> str:
         """Changes when anything but the stages' progress has changed."""
         newest = (self.dataset, self.evaluation, *self.versions[:1])
@@ -77,13 +88,17 @@ class Overview:
 
 def overview_of(model: CustomModel) -> Overview:
     build = _newest_build(model)
-    events = list(JobEvent.objects.filter(job__in=build.values()).order_by("-id")[:200])
+    events = list(
+        JobEvent.objects.filter(job__in=build.values())
+        .select_related("job")
+        .order_by("-id")[:EVENTS_SHOWN]
+    )
     dataset = model.dataset_versions.first()
     evaluation = model.evaluation_runs.exclude(verdict="").prefetch_related("scores").first()
     return Overview(
         model=model,
         stages=_stages(model, build, events),
-        events=events[:STORY_LENGTH],
+        events=events,
         dataset=dataset,
         evaluation=evaluation,
         versions=list(model.versions.select_related("base", "training_run")),
@@ -144,6 +159,11 @@ class Work:
     job: Job
     name: str
     url: str
+
+    @property
+    def doing(self) -> str:
+        stage = self.job.stage.replace("_", " ")
+        return stage or self.job.kind
 
 
 def dashboard_facts(org: Organization) -> dict[str, Any]:

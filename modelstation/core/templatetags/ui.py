@@ -56,8 +56,9 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
-def as_percent(fraction: float | None) -> str:
-    return "–" if fraction is None else f"{100 * fraction:.1f} %"
+def as_percent(fraction: float | str | None) -> str:
+    """A dash for what is not measured: None, or the "" of a look-up that found nothing."""
+    return "–" if fraction is None or isinstance(fraction, str) else f"{100 * fraction:.1f} %"
 
 
 @register.filter
