@@ -12,7 +12,6 @@ from rest_framework import serializers
 from models_app.serving.client import GenerationConfig
 
 ROLES = ("system", "developer", "user", "assistant")
-MAX_MESSAGES = 1000
 MAX_TOKENS = 32_768
 MAX_STOPS = 4
 MAX_SEED = 2**63 - 1
@@ -74,7 +73,7 @@ class StopField(serializers.ListField):
 
 class ChatRequestSerializer(serializers.Serializer[dict[str, Any]]):
     model = serializers.CharField()
-    messages = ChatMessageSerializer(many=True, allow_empty=False, max_length=MAX_MESSAGES)
+    messages = ChatMessageSerializer(many=True, allow_empty=False)
     temperature = serializers.FloatField(min_value=0, max_value=2, required=False)
     top_p = serializers.FloatField(min_value=0.001, max_value=1, required=False)
     max_tokens = serializers.IntegerField(min_value=1, max_value=MAX_TOKENS, required=False)
@@ -99,7 +98,8 @@ class ChatRequestSerializer(serializers.Serializer[dict[str, Any]]):
 
 def generation_config(asked: dict[str, Any]) -> GenerationConfig:
     """What was not asked for keeps the engine's default."""
-    wanted = {name: asked[name] for name in ("temperature", "top_p", "seed") if name in asked}
+    given = ("temperature", "top_p", "seed")
+    wanted: dict[str, Any] = {name: asked[name] for name in given if name in asked}
     if limit := asked.get("max_completion_tokens") or asked.get("max_tokens"):
         wanted["max_tokens"] = limit
     return GenerationConfig(stop=tuple(asked.get("stop", ())), **wanted)

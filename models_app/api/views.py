@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.authentication import request_org
+from accounts.api.authentication import request_org, request_user
 from models_app import services
 from models_app.access import model_for, version_for
 from models_app.api import serializers
@@ -65,7 +65,9 @@ class ModelsView(generics.ListAPIView[CustomModel]):
         asked = serializers.ModelDraftSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         draft = ModelDraft(**asked.validated_data)
-        model = services.create_model(actor=request.user, org=request_org(request), draft=draft)
+        model = services.create_model(
+            actor=request_user(request), org=request_org(request), draft=draft
+        )
         return _shown(model, request)
 
 
@@ -82,13 +84,15 @@ class ModelView(APIView):
         model = model_for(request_org(request), model_id)
         asked = serializers.SystemPromptSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        services.edit_system_prompt(actor=request.user, model=model, **asked.validated_data)
+        services.edit_system_prompt(
+            actor=request_user(request), model=model, **asked.validated_data
+        )
         return Response(_shown(model, request))
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, model_id: uuid.UUID) -> Response:
         model = model_for(request_org(request), model_id)
-        services.delete_model(actor=request.user, model=model)
+        services.delete_model(actor=request_user(request), model=model)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -97,7 +101,7 @@ class ModelCancelView(APIView):
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
         """Stop the build. Work that runs stops within seconds."""
         model = model_for(request_org(request), model_id)
-        if not services.cancel_build(actor=request.user, model=model):
+        if not services.cancel_build(actor=request_user(request), model=model):
             raise UserFacingError("Nothing is being built for this model.", code="not_building")
         return Response(_shown(model_for(model.org, model_id), request))
 
@@ -107,7 +111,7 @@ class ModelRebuildView(APIView):
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
         """Build again from the requirement: a new dataset and a new version."""
         model = model_for(request_org(request), model_id)
-        services.rebuild(actor=request.user, model=model)
+        services.rebuild(actor=request_user(request), model=model)
         return Response(_shown(model_for(model.org, model_id), request))
 
 
@@ -144,7 +148,7 @@ class VersionPublishView(APIView):
     def post(self, request: Request, version_id: uuid.UUID) -> Response:
         """Serve this version under the model's name; publishing an older one rolls back."""
         version = version_for(request_org(request), version_id)
-        services.publish_version(actor=request.user, version=version)
+        services.publish_version(actor=request_user(request), version=version)
         version = version_for(request_org(request), version_id)
         return Response(serializers.VersionSerializer(version).data)
 

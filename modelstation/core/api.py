@@ -26,7 +26,7 @@ STATUS_OF_CODE = {
 
 
 class NewestFirstPagination(CursorPagination):
-    ordering = "-created_at"
+    ordering: str | tuple[str, ...] = "-created_at"
     page_size_query_param = "limit"
     max_page_size = 200
 

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.authentication import request_org
+from accounts.api.authentication import request_org, request_user
 from models_app import services as model_services
 from modelstation.core.api import id_of, number_of
 from modelstation.core.errors import UserFacingError
@@ -54,7 +54,7 @@ class RunCancelView(APIView):
         run = training_run_for(request_org(request), run_id)
         if not run.job.is_live:
             raise UserFacingError("This run has ended already.", code="not_building")
-        model_services.cancel_build(actor=request.user, model=run.model)
+        model_services.cancel_build(actor=request_user(request), model=run.model)
         run = training_run_for(request_org(request), run_id)
         return Response(_shown(run, request))
 
