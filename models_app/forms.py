@@ -48,7 +48,7 @@ class PairsField(forms.CharField):
 
     def __init__(self, **options: Any) -> None:
         widget = forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"})
-        super().__init__(required=False, widget=widget, **options)
+        super().__init__(required=False, strip=False, widget=widget, **options)
 
     def clean(self, value: Any) -> Any:
         return parse_pairs(super().clean(value))
