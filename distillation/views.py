@@ -23,6 +23,7 @@ from distillation.models import DatasetRow, DatasetVersion, ImportRun, SourceDat
 from modelstation.core.errors import UserFacingError
 
 ROWS_PER_PAGE = 50
+SPLITS = DatasetRow.Split.values
 LATEST_IMPORTS = 10
 BARS = 12  # of a breakdown; the rest is counted in one line
 TASK_KINDS = {
@@ -71,6 +72,7 @@ def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespon
     context = {
         "version": version,
         "breakdowns": _breakdowns(version),
+        "tasks": _breakdown("Tasks", _counts_by_task(version.rows.all())),
         "task_kind": TASK_KINDS.get(version.run.intent.get("task_kind", ""), ""),
         "form": form,
         "page": _page(request, form.filtered(version.rows.all())),
@@ -85,9 +87,9 @@ def dataset_jsonl(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> Stre
     """OpenAI chat lines of `?split=train|valid|test`, or of all three."""
     version = dataset_for(org_for(request, org), dataset_id)
     split = request.GET.get("split", "")
-    if split and split not in DatasetRow.Split:
+    if split and split not in SPLITS:
         raise Http404(f"A dataset has no split “{split}”.")
-    wanted = [split] if split else [name for name in DatasetRow.Split.values if _has(version, name)]
+    wanted = [split] if split else [name for name in SPLITS if _has(version, name)]
     files = [_file(version, f"{name}.jsonl") for name in wanted]
     response = StreamingHttpResponse(_chat_lines(files), content_type="application/jsonl")
     name = _download_name(version, split, "jsonl")
@@ -120,23 +122,21 @@ def _page(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
 
 
 def _breakdowns(version: DatasetVersion) -> list[dict[str, Any]]:
-    tasks = _counts_by_task(version.rows.all())
     return [
-        _breakdown("Splits", version.split_counts),
+        _breakdown("Splits", {split: version.split_counts.get(split, 0) for split in SPLITS}),
         _breakdown("Sources", version.source_counts),
         _breakdown("Licences", version.license_counts),
-        _breakdown("Tasks", tasks),
     ]
 
 
 def _counts_by_task(rows: QuerySet[Any]) -> dict[str, int]:
-    counted = rows.order_by().values("task").annotate(rows=Count("id"))
+    counted = rows.order_by("task").values("task").annotate(rows=Count("id"))
     return {group["task"]: group["rows"] for group in counted}
 
 
 def _breakdown(title: str, counts: Mapping[str, int]) -> dict[str, Any]:
-    """The largest groups as bars of the whole, and how many groups and rows are left."""
-    ranked = sorted(counts.items(), key=lambda group: (-group[1], group[0]))
+    """The largest groups as bars of the whole, and how many groups and rows are left over."""
+    ranked = sorted(counts.items(), key=lambda group: -group[1])
     return {
         "title": title,
         "whole": sum(counts.values()),

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from django.conf import settings
@@ -20,12 +21,23 @@ from models_app.services import cancel_build
 from modelstation.core.charts import Interval, Series, interval_bars, line_chart, number
 from modelstation.core.health import Problem, problems
 from modelstation.core.models import Job, JobEvent
+from modelstation.core.templatetags.ui import duration
 from training.access import evaluation_for, training_run_for
 from training.models import EvaluationRun, EvaluationScore, MetricPoint, TrainingRun
+from training.recipes.config import TrainingConfig
 
 ANSWERS_PER_PAGE = 25
 LATEST_EVENTS = 100
 SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Trivial baseline"}
+FACTS = {
+    "steps": "Steps",
+    "train_tokens": "Tokens read",
+    "answer_tokens": "Answer tokens learned",
+    "final_loss": "Final training loss",
+    "best_valid_loss": "Best validation loss",
+    "seconds": "Time",
+    "device": "Device",
+}
 VERDICTS = {
     "pass": "The tuned model meets every criterion.",
     "inconclusive": "Not every criterion is settled: too few held-out rows, or scores too close.",
@@ -132,15 +144,19 @@ def _chart(
 
 def _config_rows(run: TrainingRun) -> list[tuple[str, Any, Any]]:
     """(setting, asked, used): what was not asked for is chosen from the data and the machine."""
-    names = [*run.resolved_config, *(set(run.asked_config) - set(run.resolved_config))]
-    asked, used = run.asked_config, run.resolved_config
-    return [(name, asked.get(name), used.get(name)) for name in names]
+    names = [field.name for field in fields(TrainingConfig)]
+    return [(name, run.asked_config.get(name), run.resolved_config.get(name)) for name in names]
 
 
-def _facts(run: TrainingRun) -> list[tuple[str, Any]]:
-    plain = (str, int, float)
-    facts = run.facts.items()
-    return [(name.replace("_", " "), value) for name, value in facts if isinstance(value, plain)]
+def _facts(run: TrainingRun) -> list[tuple[str, str]]:
+    known = [(name, run.facts[name]) for name in FACTS if run.facts.get(name) is not None]
+    return [(FACTS[name], _fact(name, value)) for name, value in known]
+
+
+def _fact(name: str, value: Any) -> str:
+    if name == "seconds":
+        return duration(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _latest_events(job: Job) -> list[JobEvent]:

@@ -90,7 +90,7 @@ def line_chart(
     return format_html(
         FIGURE,
         title,
-        _legend([line.name for line, _ in drawn]),
+        _legend([line.name for line, _ in drawn]) if len(drawn) > 1 else NO_MARKUP,
         f"{title}. {words}",
         _grid(x, y),
         x_label,

@@ -160,11 +160,13 @@ def test_an_ended_run_stops_asking(as_bob, org, run):
 
 def test_settings_show_what_was_asked_beside_what_was_used(as_bob, org, run):
     run.resolved_config = {"seed": 7, "learning_rate": 0.0013}
-    run.facts = {"steps": 120, "device": "cpu", "losses": [1, 2]}
+    run.facts = {"train_tokens": 118204, "losses": [1, 2]}
     run.save()
     response = as_bob.get(url("run", org, run_id=run.id))
-    assert response.context["config"] == [("seed", 7, 7), ("learning_rate", None, 0.0013)]
-    assert ("device", "cpu") in response.context["facts"]
+    settings = {name: (asked, used) for name, asked, used in response.context["config"]}
+    assert settings["seed"] == (7, 7)
+    assert settings["learning_rate"] == (None, 0.0013)
+    assert ("Tokens read", "118,204") in response.context["facts"]
     assert "automatic" in text_of(response)
 
 
