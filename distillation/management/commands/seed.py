@@ -57,7 +57,7 @@ class Command(BaseCommand):
         parser.add_argument("--columns", default="", help="user=…,assistant=…[,system=…,context=…]")
 
     def handle(self, *, what: list[str], limit: int | None, **options: Any) -> None:
-        self.console = Console(file=self.stdout._out if hasattr(self.stdout, "_out") else None)
+        self.console = Console(file=getattr(self.stdout, "_out", None))
         read = ReadOptions(
             source=options["source"],
             license=options["license"],
@@ -140,7 +140,8 @@ def parse_columns(text: str) -> ColumnMapping | None:
     if not text:
         return None
     try:
-        return ColumnMapping(**dict(pair.split("=", 1) for pair in text.split(",")))
+        columns: dict[str, Any] = dict(pair.split("=", 1) for pair in text.split(","))
+        return ColumnMapping(**columns)
     except (TypeError, ValueError) as error:
         raise CommandError(
             "--columns is written user=COLUMN,assistant=COLUMN; system and context may follow."
