@@ -1,7 +1,9 @@
-"""What a user asks for when creating a model: validated here once, for the form, the API and the terminal."""
+"""What a user asks for when creating a model: validated here once, for form, API and terminal."""
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from django.utils.module_loading import import_string
 
 from modelstation.core.errors import UserFacingError
 
@@ -17,6 +19,8 @@ MAX_EXAMPLES = 50
 MAX_TEST_ROWS = 5000
 MIN_REQUIREMENT_CHARS = 20
 MAX_ROWS = 100_000
+# A string, like all tasks: training stands above this room. Raises ValueError naming the field.
+CHECK_TRAINING_CONFIG = "training.recipes.config.config_from"
 DEFAULT_BASE = "smollm2-135m-instruct"
 
 
@@ -40,27 +44,42 @@ class ModelDraft:
             raise UserFacingError("Give the model a name.", param="name")
         if len(self.requirement.strip()) < MIN_REQUIREMENT_CHARS:
             hint = "Say who uses the model, what goes in, and what must come out."
-            raise UserFacingError("The requirement is too short to work from.", param="requirement", hint=hint)
+            raise UserFacingError(
+                "The requirement is too short to work from.", param="requirement", hint=hint
+            )
         if self.metric and self.metric not in METRICS:
-            raise UserFacingError(f"Unknown metric “{self.metric}”.", param="metric", hint=f"One of {', '.join(METRICS)}.")
+            raise UserFacingError(
+                f"Unknown metric “{self.metric}”.",
+                param="metric",
+                hint=f"One of {', '.join(METRICS)}.",
+            )
         if not 20 <= self.rows <= MAX_ROWS:
             raise UserFacingError(f"Rows must be between 20 and {MAX_ROWS:,}.", param="rows")
         _check_pairs(self.examples, "examples", MAX_EXAMPLES)
         _check_pairs(self.test_rows, "test_rows", MAX_TEST_ROWS)
+        try:
+            import_string(CHECK_TRAINING_CONFIG)(self.training_config)
+        except ValueError as error:
+            raise UserFacingError(str(error), param="training_config") from error
 
     def fields(self) -> dict[str, Any]:
         """Column values of CustomModel, except those that need a look-up."""
         names = (
-            "requirement objective policy examples test_rows success_criteria metric system_prompt rows training_config"
+            "requirement objective policy examples test_rows success_criteria metric system_prompt"
+            " rows training_config"
         )
         return {name: getattr(self, name) for name in names.split()}
 
 
 def _check_pairs(pairs: list[dict[str, str]], param: str, most: int) -> None:
     if len(pairs) > most:
-        raise UserFacingError(f"At most {most} {param.replace('_', ' ')}, not {len(pairs)}.", param=param)
+        raise UserFacingError(
+            f"At most {most} {param.replace('_', ' ')}, not {len(pairs)}.", param=param
+        )
     for number, pair in enumerate(pairs, 1):
         for key in ("input", "output"):
             value = pair.get(key) if isinstance(pair, dict) else None
             if not isinstance(value, str) or not value.strip():
-                raise UserFacingError(f"Example {number} has no {key}.", param=f"{param}.{number - 1}.{key}")
+                raise UserFacingError(
+                    f"Example {number} has no {key}.", param=f"{param}.{number - 1}.{key}"
+                )
