@@ -31,6 +31,11 @@ class User(AbstractUser):
     def __str__(self) -> str:
         return self.email
 
+    def clean(self) -> None:
+        """One address is one user, however it is capitalised."""
+        super().clean()
+        self.email = self.email.lower()
+
 
 class Organization(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

@@ -11,7 +11,7 @@ from django.utils.functional import cached_property
 
 
 class PageFormRenderer(DjangoTemplates):
-    """Looks into templates/ first, then into Django's own widget templates."""
+    """Looks into templates/ first, then where Django, its admin and other apps keep theirs."""
 
     form_template_name = "forms/form.html"
     field_template_name = "forms/field.html"
@@ -19,4 +19,4 @@ class PageFormRenderer(DjangoTemplates):
     @cached_property
     def engine(self) -> Any:
         folders = [settings.BASE_DIR / "templates", Path(forms.__file__).parent / "templates"]
-        return Engine({"APP_DIRS": False, "DIRS": folders, "NAME": "forms", "OPTIONS": {}})
+        return Engine({"APP_DIRS": True, "DIRS": folders, "NAME": "forms", "OPTIONS": {}})
