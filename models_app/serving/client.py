@@ -1,0 +1,128 @@
+"""The web process's way to the model server; nothing of torch or llama.cpp is loaded here."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from django.conf import settings
+
+from models_app.serving.engine import Completion, GenerationConfig
+from modelstation.core.errors import UserFacingError
+from modelstation.lm.chat import Message
+
+__all__ = ["Completion", "GenerationConfig", "embed", "generate", "health", "stream"]
+
+# A long answer on busy cores may take minutes; a server that does not even connect is down.
+TIMEOUT = httpx.Timeout(300, connect=2)
+
+
+def health() -> bool:
+    try:
+        return _http().get(_url("/health"), headers=_headers(), timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def generate(
+    gguf: Path,
+    tokenizer_folder: Path,
+    messages: list[Message],
+    config: GenerationConfig | None = None,
+) -> Completion:
+    body = _generate_body(gguf, tokenizer_folder, messages, config, stream=False)
+    return Completion(**_post("/generate", body))
+
+
+def stream(
+    gguf: Path,
+    tokenizer_folder: Path,
+    messages: list[Message],
+    config: GenerationConfig | None = None,
+) -> Iterator[str | Completion]:
+    """Pieces of text as they come, then the Completion."""
+    body = _generate_body(gguf, tokenizer_folder, messages, config, stream=True)
+    with (
+        _failures_explained(),
+        _http().stream("POST", _url("/generate"), json=body, headers=_headers()) as reply,
+    ):
+        if not reply.is_success:
+            reply.read()
+            raise _refusal(reply.json())
+        for line in reply.iter_lines():
+            event = json.loads(line)
+            if "error" in event:
+                raise _refusal(event)
+            yield event["text"] if "text" in event else Completion(**event["completion"])
+
+
+def embed(texts: Sequence[str]) -> list[list[float]]:
+    vectors: list[list[float]] = _post("/embed", {"texts": list(texts)})["embeddings"]
+    return vectors
+
+
+def _generate_body(
+    gguf: Path,
+    tokenizer_folder: Path,
+    messages: list[Message],
+    config: GenerationConfig | None,
+    *,
+    stream: bool,
+) -> dict[str, Any]:
+    return {
+        "gguf": str(gguf),
+        "tokenizer_folder": str(tokenizer_folder),
+        "messages": messages,
+        "config": asdict(config or GenerationConfig()),
+        "stream": stream,
+    }
+
+
+def _post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    with _failures_explained():
+        reply = _http().post(_url(path), json=body, headers=_headers())
+        content: dict[str, Any] = reply.json()
+    if not reply.is_success:
+        raise _refusal(content)
+    return content
+
+
+@contextmanager
+def _failures_explained() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise UserFacingError(
+            "The model server took too long to answer.",
+            code="model_server_unavailable",
+            hint="Ask for fewer tokens, or try again when less is running.",
+        ) from error
+    except (httpx.HTTPError, ValueError) as error:
+        raise UserFacingError(
+            "The model server is not running.",
+            code="model_server_unavailable",
+            hint="An operator can start it: it is the `models` line of the Procfile.",
+        ) from error
+
+
+def _refusal(content: dict[str, Any]) -> UserFacingError:
+    error = content["error"]
+    return UserFacingError(error["message"], code=error["code"])
+
+
+@cache
+def _http() -> httpx.Client:
+    """One per process, for its open connections; no proxy, the server is a neighbour."""
+    return httpx.Client(timeout=TIMEOUT, trust_env=False)
+
+
+def _url(path: str) -> str:
+    return f"{settings.MODEL_SERVER_URL.rstrip('/')}{path}"
+
+
+def _headers() -> dict[str, str]:
+    return {"x-model-server-key": settings.MODEL_SERVER_KEY}
