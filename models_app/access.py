@@ -10,7 +10,9 @@ from models_app.models import CustomModel, ModelVersion
 
 def model_for(org: Organization, model_id: uuid.UUID | str) -> CustomModel:
     found: CustomModel = get_object_or_404(
-        CustomModel.objects.select_related("base", "live_version", "created_by"), org=org, id=model_id
+        CustomModel.objects.select_related("base", "live_version", "created_by"),
+        org=org,
+        id=model_id,
     )
     return found
 

@@ -42,10 +42,14 @@ class CustomModel(OrgOwned):
     objective = models.TextField(blank=True)
     policy = models.TextField(blank=True)
     examples = models.JSONField(default=list, blank=True)  # [{"input", "output"}]
-    test_rows = models.JSONField(default=list, blank=True)  # [{"input", "output"}], held out; empty: the frozen split
+    test_rows = models.JSONField(
+        default=list, blank=True
+    )  # [{"input", "output"}], held out; empty: the frozen split
     success_criteria = models.JSONField(default=list, blank=True)  # sentences
     metric = models.CharField(max_length=40, blank=True)  # empty: chosen from the kind of task
-    system_prompt = models.TextField(blank=True)  # empty until compiled from the requirement, then editable
+    system_prompt = models.TextField(
+        blank=True
+    )  # empty until compiled from the requirement, then editable
     base = models.ForeignKey(FoundationModel, on_delete=models.PROTECT, related_name="+")
     rows = models.PositiveIntegerField(default=1000)  # asked for in the dataset
     training_config = models.JSONField(default=dict, blank=True)  # asked; empty: automatic
@@ -85,13 +89,17 @@ class ModelVersion(OrgOwned):
     system_prompt = models.TextField()
     dataset_digest = models.CharField(max_length=64)
     folder = models.CharField(max_length=300)  # under settings.ARTIFACTS_DIR
-    artifacts = models.JSONField(default=dict)  # {"adapter": manifest, "merged": manifest, "gguf": manifest}
+    artifacts = models.JSONField(
+        default=dict
+    )  # {"adapter": manifest, "merged": manifest, "gguf": manifest}
     config = models.JSONField(default=dict)  # the resolved training config
     scores = models.JSONField(default=dict)  # filled once, by the evaluation
 
     class Meta:
         ordering = ["-number"]
-        constraints = [models.UniqueConstraint(fields=["model", "number"], name="one_number_per_model")]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "number"], name="one_number_per_model")
+        ]
 
     def __str__(self) -> str:
         return f"{self.model} v{self.number}"
@@ -107,7 +115,9 @@ class IdempotentRequest(OrgOwned):
 
     class Meta:
         ordering = ["-created_at"]
-        constraints = [models.UniqueConstraint(fields=["org", "key"], name="one_answer_per_idempotency_key")]
+        constraints = [
+            models.UniqueConstraint(fields=["org", "key"], name="one_answer_per_idempotency_key")
+        ]
 
     def __str__(self) -> str:
         return self.key

@@ -24,7 +24,9 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
     """Make the model and enqueue its work in one transaction."""
     base = FoundationModel.objects.filter(name=draft.base).first()
     if base is None or not base.is_installed:
-        raise UserFacingError(f"The base model “{draft.base}” is not on this installation.", param="base")
+        raise UserFacingError(
+            f"The base model “{draft.base}” is not on this installation.", param="base"
+        )
     with transaction.atomic():
         model: CustomModel = CustomModel.objects.create(
             org=org,
@@ -87,8 +89,12 @@ def edit_system_prompt(*, actor: User, model: CustomModel, system_prompt: str) -
 def publish_version(*, actor: User | None, version: ModelVersion) -> None:
     """Serve this version under the model's name. One that was not evaluated, or failed, is never published."""
     if version.state == ModelVersion.State.DRAFT:
-        message = f"Version {version.number} has not met its success criteria, so it cannot be published."
-        raise UserFacingError(message, code="not_publishable", hint="Improve the requirement and build again.")
+        message = (
+            f"Version {version.number} has not met its success criteria, so it cannot be published."
+        )
+        raise UserFacingError(
+            message, code="not_publishable", hint="Improve the requirement and build again."
+        )
     with transaction.atomic():
         CustomModel.objects.filter(id=version.model_id).update(live_version=version)
         record(org=version.org, actor=actor, action="version.publish", target=version)
@@ -98,7 +104,9 @@ def begin_stage(model_id: uuid.UUID, status: CustomModel.Status) -> None:
     CustomModel.objects.filter(id=model_id).update(status=status, status_reason="")
 
 
-def finish_evaluation(*, version: ModelVersion, scores: dict[str, Any], passed: bool, reason: str) -> None:
+def finish_evaluation(
+    *, version: ModelVersion, scores: dict[str, Any], passed: bool, reason: str
+) -> None:
     """Ready and live, or failed with the criterion that it missed. A model that failed is never published."""
     version.scores = scores
     version.state = ModelVersion.State.READY if passed else ModelVersion.State.DRAFT
@@ -127,7 +135,9 @@ def _set_status(model: CustomModel, status: CustomModel.Status, reason: str = ""
 
 def _free_slug(org: Organization, name: str) -> str:
     wanted = slugify(name)[:70] or "model"
-    taken = set(CustomModel.objects.filter(org=org, slug__startswith=wanted).values_list("slug", flat=True))
+    taken = set(
+        CustomModel.objects.filter(org=org, slug__startswith=wanted).values_list("slug", flat=True)
+    )
     if wanted not in taken:
         return wanted
     return next(f"{wanted}-{n}" for n in range(2, len(taken) + 3) if f"{wanted}-{n}" not in taken)
