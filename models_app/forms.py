@@ -87,7 +87,7 @@ class ModelDraftForm(forms.Form):
     success_criteria = LinesField(
         required=False,
         widget=_area(2, "exact_match >= 0.9"),
-        help_text="One per line. Without any, the tuned model must beat its base.",
+        help_text="One per line. That the tuned model beats its base is always asked for.",
     )
     test_rows = PairsField(
         label="Held-out rows",
