@@ -27,7 +27,8 @@ class RowFilterForm(forms.Form):
 
     def __init__(self, data: Any, *, version: DatasetVersion) -> None:
         super().__init__(data)
-        self._offer("split", "All splits", version.split_counts)
+        splits = {split: version.split_counts.get(split, 0) for split in DatasetRow.Split.values}
+        self._offer("split", "All splits", splits)
         self._offer("source", "All sources", version.source_counts)
         words = {"type": "search", "placeholder": "Search input and answer"}
         self.fields["q"].widget.attrs.update(words)

@@ -71,6 +71,7 @@ def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespon
     form = RowFilterForm(request.GET, version=version)
     context = {
         "version": version,
+        "splits": _splits(version),
         "breakdowns": _breakdowns(version),
         "tasks": _breakdown("Tasks", _counts_by_task(version.rows.all())),
         "task_kind": TASK_KINDS.get(version.run.intent.get("task_kind", ""), ""),
@@ -89,7 +90,7 @@ def dataset_jsonl(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> Stre
     split = request.GET.get("split", "")
     if split and split not in SPLITS:
         raise Http404(f"A dataset has no split “{split}”.")
-    wanted = [split] if split else [name for name in SPLITS if _has(version, name)]
+    wanted = [split] if split else list(_splits(version))
     files = [_file(version, f"{name}.jsonl") for name in wanted]
     response = StreamingHttpResponse(_chat_lines(files), content_type="application/jsonl")
     name = _download_name(version, split, "jsonl")
@@ -123,7 +124,7 @@ def _page(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
 
 def _breakdowns(version: DatasetVersion) -> list[dict[str, Any]]:
     return [
-        _breakdown("Splits", {split: version.split_counts.get(split, 0) for split in SPLITS}),
+        _breakdown("Splits", _splits(version)),
         _breakdown("Sources", version.source_counts),
         _breakdown("Licences", version.license_counts),
     ]
@@ -135,19 +136,21 @@ def _counts_by_task(rows: QuerySet[Any]) -> dict[str, int]:
 
 
 def _breakdown(title: str, counts: Mapping[str, int]) -> dict[str, Any]:
-    """The largest groups as bars of the whole, and how many groups and rows are left over."""
+    """The largest groups as bars, and how many groups and rows are left over."""
     ranked = sorted(counts.items(), key=lambda group: -group[1])
     return {
         "title": title,
-        "whole": sum(counts.values()),
+        "largest": ranked[0][1] if ranked else 0,
         "bars": ranked[:BARS],
         "more_groups": len(ranked[BARS:]),
         "more_rows": sum(rows for _, rows in ranked[BARS:]),
     }
 
 
-def _has(version: DatasetVersion, split: str) -> bool:
-    return bool(version.split_counts.get(split))
+def _splits(version: DatasetVersion) -> dict[str, int]:
+    """Rows per split, in the order of their use; JSON columns keep no order."""
+    counts = version.split_counts
+    return {split: counts[split] for split in SPLITS if counts.get(split)}
 
 
 def _file(version: DatasetVersion, name: str) -> Path:

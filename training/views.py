@@ -156,6 +156,8 @@ def _facts(run: TrainingRun) -> list[tuple[str, str]]:
 def _fact(name: str, value: Any) -> str:
     if name == "seconds":
         return duration(value)
+    if isinstance(value, float):
+        return number(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
