@@ -1,0 +1,114 @@
+"""Rows embedded per second: our Embedder beside SentenceTransformer.encode, and how much we lose.
+
+    python -m benchmarks.embedding --rows 1500
+
+The peer runs as it comes: float32, batches of 32. Both run in turn, several times, and each keeps
+its best time. Recall@10 says how many of the ten nearest rows by the peer's vectors are among the
+ten nearest by ours. Rows are a sample of the public corpus where it is at hand (MODELSTATION_DATA),
+else of the starter corpus.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from distillation.pipeline.text import embedding_text
+from distillation.starter.corpus import starter_rows
+from modelstation.lm.embedding import Vectors, load_embedder, weights_folder
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NEAREST = 10
+
+
+def corpus_files() -> list[Path]:
+    data = os.environ.get("MODELSTATION_DATA") or REPOSITORY.parent / "shared" / "data"
+    return sorted((Path(data) / "corpus").glob("*.jsonl.gz"))
+
+
+def corpus_rows() -> Iterator[dict]:
+    for path in corpus_files():
+        with gzip.open(path, "rt") as lines:
+            yield from map(json.loads, lines)
+
+
+def sample_texts(count: int, seed: int) -> tuple[str, list[str]]:
+    """Every row has the same chance, so that the mix of lengths is the corpus's own."""
+    name, rows = ("public corpus", corpus_rows()) if corpus_files() else ("starter", starter_rows())
+    rng, kept = Random(seed), []
+    for number, row in enumerate(rows):
+        if number < count:
+            kept.append(row)
+        elif (place := rng.randrange(number + 1)) < count:
+            kept[place] = row
+    return name, [embedding_text(row["messages"]) for row in kept]
+
+
+def plain_encoder() -> Callable[[list[str]], Vectors]:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(
+        str(weights_folder()), device="cpu", model_kwargs={"dtype": torch.float32}
+    )
+    return lambda texts: model.encode(texts, show_progress_bar=False, normalize_embeddings=True)
+
+
+def best_of(
+    encoders: dict[str, Callable[[list[str]], Vectors]], texts: list[str], repeats: int
+) -> tuple[dict[str, float], dict[str, Vectors]]:
+    seconds = dict.fromkeys(encoders, float("inf"))
+    vectors: dict[str, Vectors] = {}
+    for encode in encoders.values():
+        encode(texts[:64])
+    for _ in range(repeats):
+        for name, encode in encoders.items():
+            started = time.perf_counter()
+            vectors[name] = encode(texts)
+            seconds[name] = min(seconds[name], time.perf_counter() - started)
+    return seconds, vectors
+
+
+def recall(ours: Vectors, exact: Vectors, queries: int) -> float:
+    """Mean share of the exact ten nearest that ours has too; a row is not its own neighbour."""
+    shares = [
+        len(nearest(ours, query) & nearest(exact, query)) / NEAREST for query in range(queries)
+    ]
+    return float(np.mean(shares))
+
+
+def nearest(vectors: Vectors, query: int) -> set[int]:
+    scores = vectors @ vectors[query]
+    scores[query] = -2
+    return set(np.argpartition(-scores, NEAREST)[:NEAREST].tolist())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_500)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    corpus, texts = sample_texts(asked.rows, asked.seed)
+    embedder = load_embedder()
+    encoders = {"SentenceTransformer.encode": plain_encoder(), "ours": embedder.embed}
+    seconds, vectors = best_of(encoders, texts, asked.repeats)
+    peer, ours = vectors.values()
+    kept = recall(ours, peer, min(500, len(texts)))
+    tokens = sum(embedder.count_tokens(texts)) / len(texts)
+    print(f"{len(texts)} rows of the {corpus}, {tokens:.0f} tokens a row, {os.cpu_count()} cores\n")
+    print("| encoder | rows/s | ratio | recall@10 |\n|---|---|---|---|")
+    base = seconds["SentenceTransformer.encode"]
+    for name, took in seconds.items():
+        share = f"{kept:.3f}" if name == "ours" else "1 (reference)"
+        print(f"| {name} | {len(texts) / took:.0f} | {base / took:.2f}x | {share} |")
+
+
+if __name__ == "__main__":
+    main()
