@@ -1,0 +1,359 @@
+"""The permission matrix: every URL × anonymous, stranger, member, owner. A URL that is not listed fails the test.
+
+alice owns Acme, bob is a member of it, charlie belongs elsewhere. A stranger gets 404 for what is Acme's.
+"""
+
+import json
+import uuid
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, get_resolver, reverse
+
+from accounts.models import Invitation
+from accounts.services import create_token
+from distillation.models import (
+    CorpusExample,
+    DatasetRow,
+    DatasetVersion,
+    DistillationRun,
+    SourceDataset,
+)
+from models_app.models import ModelVersion
+from modelstation import testing
+from modelstation.core.artifacts import write_artifact
+from modelstation.core.models import Job
+from training.models import EvaluationRun, TrainingRun
+
+pytestmark = pytest.mark.django_db
+
+CALLERS = ("anonymous", "stranger", "member", "owner")
+
+# Pages: log in first; a stranger sees nothing; what only admins may do is 403 for a member.
+PAGE = (302, 404, 200, 200)
+DEED = (302, 404, 302, 302)
+ADMIN_DEED = (302, 404, 403, 302)
+# API: a stranger's own token opens only his own lists.
+LIST = (401, 200, 200, 200)
+OBJECT = (401, 404, 200, 200)
+REMOVAL = (401, 404, 204, 204)
+ADMIN_LIST = (401, 200, 403, 200)
+
+PROMPT = {"system_prompt": "Answer with the label only."}
+DRAFT = {
+    "name": "Another",
+    "requirement": testing.REQUIREMENT,
+    "base": "smollm2-135m-instruct",
+    "rows": "100",
+}
+CHAT = {"model": "bank-intents", "messages": [{"role": "user", "content": "hello"}]}
+
+# name: (method, what each caller gets[, data])
+PAGES = {
+    "dashboard": ("get", PAGE),
+    "model": ("get", PAGE),
+    "model_stages": ("get", PAGE),
+    "tokens": ("get", PAGE),
+    "token_revoke": ("post", ADMIN_DEED),
+    "members": ("get", PAGE),
+    "invite": ("post", (302, 404, 403, 200), {"email": "new@example.org", "role": "member"}),
+    "invitation_withdraw": ("post", ADMIN_DEED),
+    "member_role": ("post", ADMIN_DEED, {"role": "admin"}),
+    "member_remove": ("post", ADMIN_DEED),
+    "models": ("get", PAGE),
+    "model_new": ("post", DEED, DRAFT),
+    "model_delete": ("post", DEED),
+    "model_cancel": ("post", DEED),
+    "model_rebuild": ("post", DEED),
+    "model_prompt": ("post", DEED, PROMPT),
+    "playground": ("get", PAGE),
+    "playground_answer": ("post", PAGE, {"prompt": "hello"}),
+    "version_publish": ("post", DEED),
+    "version_download": ("get", PAGE),
+    "sources": ("get", PAGE),
+    "source": ("get", PAGE),
+    "dataset": ("get", PAGE),
+    "dataset_jsonl": ("get", PAGE),
+    "dataset_parquet": ("get", PAGE),
+    "run": ("get", PAGE),
+    "run_live": ("get", PAGE),
+    "run_cancel": ("post", DEED),
+    "evaluation": ("get", PAGE),
+}
+API = {
+    "api_models": ("get", LIST),
+    "api_model": ("get", OBJECT),
+    "api_model_cancel": ("post", (401, 404, 200, 200)),
+    "api_model_rebuild": ("post", (401, 404, 200, 200)),
+    "api_model_events": ("get", OBJECT),
+    "api_model_versions": ("get", OBJECT),
+    "api_version": ("get", OBJECT),
+    "api_version_publish": ("post", OBJECT),
+    "api_bases": ("get", LIST),
+    "api_sources": ("get", LIST),
+    "api_source": ("get", OBJECT),
+    "api_datasets": ("get", LIST),
+    "api_dataset": ("get", OBJECT),
+    "api_dataset_rows": ("get", OBJECT),
+    "api_dataset_export": ("get", OBJECT),
+    "api_runs": ("get", LIST),
+    "api_run": ("get", OBJECT),
+    "api_run_cancel": ("post", OBJECT),
+    "api_evaluations": ("get", LIST),
+    "api_evaluation": ("get", OBJECT),
+    "api_evaluation_rows": ("get", OBJECT),
+    "api_tokens": ("get", LIST),
+    "api_token": ("delete", (401, 404, 403, 204)),
+    "api_members": ("get", LIST),
+    "api_member": ("delete", (401, 404, 403, 204)),
+    "api_invitations": ("get", ADMIN_LIST),
+    "api_invitation": ("delete", (401, 404, 403, 204)),
+    "auth_me": ("get", LIST),
+    "openai_models": ("get", LIST),
+    "openai_model": ("get", OBJECT),
+    "openai_chat_completions": ("post", (401, 404, 503, 503), CHAT),
+}
+# Open to all, or guarded by something other than an organisation.
+OPEN = {
+    "home": "the landing page, and the way into one's own organisation",
+    "health": "tells a load balancer that the process answers",
+    "auth_login": "the door itself",
+    "auth_logout": "ends one's own session",
+    "invitation_accept": "its secret is the guard; tested with the accounts",
+    "api_schema": "the description of the API",
+    "api_docs": "the description of the API",
+}
+LIBRARY_PREFIXES = ("admin/", "accounts/")
+
+
+def our_urls(patterns=None, prefix=""):
+    """Every (name, route) that is ours, walked from the URLconf."""
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = prefix + str(pattern.pattern)
+        if route.startswith(LIBRARY_PREFIXES):
+            continue
+        if isinstance(pattern, URLPattern):
+            yield pattern.name, pattern
+        else:
+            yield from our_urls(pattern.url_patterns, route)
+
+
+def test_every_url_is_in_the_matrix():
+    named = {name for name, _ in our_urls()}
+    assert None not in named
+    assert named == PAGES.keys() | API.keys() | OPEN.keys()
+
+
+@pytest.fixture
+def world(org, alice, bob, charlie, artifacts_dir, settings):
+    """One of each thing, all of it Acme's. Maps the names of URL arguments to values."""
+    settings.MODEL_SERVER_URL = "http://127.0.0.1:9"  # nobody listens there
+    model = testing.make_model(org, status="ready")
+    job = Job.objects.create(org=org, kind="train", queue="gpu", subject_id=model.id)
+    distillation_job = Job.objects.create(
+        org=org, kind="distil", queue="distil", subject_id=model.id
+    )
+    run = DistillationRun.objects.create(org=org, job=distillation_job, model=model)
+    source = SourceDataset.objects.create(
+        org=org, name="own", license="MIT", state="ready", row_count=1
+    )
+    dataset = make_dataset(org, model, run, source, artifacts_dir)
+    version = make_version(org, model, artifacts_dir)
+    model.live_version = version
+    model.save()
+    evaluation = EvaluationRun.objects.create(
+        org=org,
+        job=distillation_job,
+        model=model,
+        version=version,
+        metric="exact_match",
+        folder="evaluation",
+    )
+    make_evaluation_files(artifacts_dir / "evaluation")
+    training = TrainingRun.objects.create(org=org, job=job, model=model, dataset_version=dataset)
+    token, _ = create_token(actor=alice, org=org, name="alice's")
+    invitation = make_invitation(org, alice)
+    return {
+        "org": org.slug,
+        "model_id": model.id,
+        "dataset_id": dataset.id,
+        "source_id": source.id,
+        "version_id": version.id,
+        "artifact": "adapter",
+        "run_id": training.id,
+        "evaluation_id": evaluation.id,
+        "token_id": token.id,
+        "membership_id": testing.join(org, testing.make_user("dora@example.org")).id,
+        "invitation_id": invitation.id,
+    }
+
+
+def make_dataset(org, model, run, source, artifacts_dir):
+    messages = [
+        {"role": "system", "content": "Label."},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "greeting"},
+    ]
+    example = CorpusExample.objects.create(
+        source=source,
+        content_hash="h",
+        license="MIT",
+        messages=messages,
+        tokens=3,
+        embedding=[0.0] * 384,
+    )
+    dataset = DatasetVersion.objects.create(
+        org=org,
+        model=model,
+        run=run,
+        number=1,
+        digest="0" * 64,
+        system_prompt="Label.",
+        row_count=1,
+        folder="dataset",
+    )
+    DatasetRow.objects.create(
+        version=dataset,
+        position=0,
+        split="train",
+        messages=messages,
+        source_name="own",
+        license="MIT",
+        content_hash="h",
+        score=1.0,
+        reason="fits",
+        example=example,
+    )
+
+    def fill(folder):
+        for split in ("train", "valid", "test"):
+            (folder / f"{split}.jsonl").write_text(json.dumps({"messages": messages}) + "\n")
+        (folder / "dataset.parquet").write_bytes(b"PAR1")
+
+    write_artifact(artifacts_dir / "dataset", fill, kind="dataset", facts={})
+    return dataset
+
+
+def make_version(org, model, artifacts_dir):
+    manifest = write_artifact(
+        artifacts_dir / "version" / "adapter",
+        lambda folder: (folder / "adapter.bin").write_bytes(b"1"),
+        kind="adapter",
+        facts={},
+    )
+    return ModelVersion.objects.create(
+        org=org,
+        model=model,
+        number=1,
+        base=model.base,
+        system_prompt="Label.",
+        dataset_digest="0" * 64,
+        folder="version",
+        artifacts={"adapter": manifest},
+        state="ready",
+    )
+
+
+def make_evaluation_files(folder):
+    def fill(folder):
+        (folder / "report.json").write_text("{}")
+        (folder / "rows.jsonl").write_text("")
+
+    write_artifact(folder, fill, kind="evaluation", facts={})
+
+
+def make_invitation(org, alice):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    return Invitation.objects.create(
+        org=org,
+        email="new@example.org",
+        digest=uuid.uuid4().hex,
+        invited_by=alice,
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+
+
+def arguments_of(name, world):
+    pattern = dict(our_urls())[name]
+    kwargs = {
+        key: world[key] for key in pattern.pattern.converters if key in world and key != "org"
+    }
+    if name == "openai_model":
+        return {next(iter(pattern.pattern.converters)): "bank-intents"}
+    return kwargs | ({"org": world["org"]} if name in PAGES else {})
+
+
+def page_client(caller, users):
+    client = Client()
+    if users[caller]:
+        client.force_login(users[caller])
+    return client
+
+
+def api_client(caller, users):
+    user = users[caller]
+    if user is None:
+        return Client()
+    org = user.memberships.get().org
+    _, secret = create_token(actor=user, org=org, name="matrix")
+    return Client(headers={"Authorization": f"Bearer {secret}"})
+
+
+@pytest.fixture
+def users(alice, bob, charlie, org):
+    return {"anonymous": None, "stranger": charlie, "member": bob, "owner": alice}
+
+
+def call(client, name, entry, world):
+    method, _, *data = entry
+    body = data[0] if data else None
+    url = reverse(name, kwargs=arguments_of(name, world))
+    if name in API and body is not None:
+        return client.generic(
+            method.upper(), url, json.dumps(body), content_type="application/json"
+        )
+    return getattr(client, method)(url, body)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("name", PAGES)
+def test_pages(name, caller, users, world):
+    response = call(page_client(caller, users), name, PAGES[name], world)
+    assert response.status_code == PAGES[name][1][CALLERS.index(caller)]
+    if caller == "anonymous":
+        assert response.url.startswith("/accounts/login/")
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("name", API)
+def test_api(name, caller, users, world):
+    response = call(api_client(caller, users), name, API[name], world)
+    assert response.status_code == API[name][1][CALLERS.index(caller)]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in API if API[name][1] == LIST and name != "api_bases"]
+)
+def test_a_strangers_lists_show_nothing_of_others(name, users, world):
+    body = call(api_client("stranger", users), name, API[name], world).content.decode()
+    for key in (
+        "model_id",
+        "dataset_id",
+        "source_id",
+        "run_id",
+        "evaluation_id",
+        "token_id",
+        "invitation_id",
+    ):
+        assert str(world[key]) not in body
+    assert "bank-intents" not in body
+    assert "alice@example.org" not in body
+
+
+def test_a_session_names_no_other_organisation(users, world, org):
+    client = page_client("stranger", users)
+    response = client.get(reverse("api_models"), headers={"X-Organization": org.slug})
+    assert response.status_code == 404
