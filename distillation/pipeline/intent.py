@@ -26,8 +26,9 @@ _WORDS_OF_KIND = {
     "extract_json": r"\bjson\b|\bextract\b",
     "number": r"####|\bfinal number\b|\bcalculate\b|\barithmetic\b|\bword problem",
     "classify": r"\bclassif|\bcategor|\blabel|\brout(e|ed|ing)\b|\bintent\b|\bsentiment\b"
-    r"|\bemotion\b|\bone of\b|\bwhether\b|\byes, no\b",
+    r"|\bemotion\b|\bone of\b|\bwhether\b|\byes, no\b|\binto (a|one|its) (queue|class|group)",
 }
+_IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _SAYS_WHAT_TO_DO = re.compile(
     r"\b(must|should|return|answer|extract|classif\w*|translate|write|tell|give|show|summar\w*|"
@@ -78,13 +79,14 @@ def _kind_of_answers(answers: Sequence[str], requirement: Requirement) -> str:
 
 
 def _look_like_labels(answers: Sequence[str], requirement: Requirement) -> bool:
-    """Short answers are labels when the words say so, or when they come again and again."""
+    """Short answers are labels when the words or their spelling say so, or when they repeat."""
     if not all(is_label(answer) for answer in answers):
         return False
     said = re.search(_WORDS_OF_KIND["classify"], _all_words(requirement), re.IGNORECASE)
+    named = all(_IDENTIFIER.fullmatch(answer) for answer in answers)
     repeats = len({label_key(answer) for answer in answers}) <= len(answers) / 2
     listed = {label_key(name) for name in listed_labels(_all_words(requirement))}
-    return bool(said) or repeats or {label_key(a) for a in answers} <= listed
+    return bool(said) or named or repeats or {label_key(a) for a in answers} <= listed
 
 
 def json_object(text: str) -> dict[str, object] | None:

@@ -32,11 +32,13 @@ NEIGHBOURS = 10  # for hubness: a row's mean cosine to its nearest rows of the b
 BEST_ROWS = 10  # a source is as relevant as the mean of its best rows
 ROW_QUANTILE = 0.99  # of pairs by chance
 SOURCE_QUANTILE = 0.999  # stricter: a source shows its ten best rows, not usual ones
-MIN_SOURCE_SCORE = 0.43  # between the far and the served requirements of the measurement above
+MIN_SOURCE_SCORE = 0.46  # between the far and the served requirements of the measurement above
 TOPIC_WEIGHT = 1.5
 FORM_WEIGHT = 0.5
 OTHER_SOURCE_MARGIN = 0.1  # a second source must match almost as well as the best one
-SIBLING_MARGIN = 0.25  # tasks of one source are alike, and labels are spread over them
+# Labels and keys are spread over the tasks of a source; free text of another task is other work.
+SIBLING_MARGIN = {"classify": 0.25, "extract_json": 0.25, "sql": 0.25}
+OTHER_SIBLING_MARGIN = 0.1
 MIN_FITTING_SHARE = 0.05
 MIN_KEY_OVERLAP = 0.2  # JSON of other keys says nothing, and {} alone fits every schema
 DESCRIPTIONS_PER_GROUP = 6
@@ -175,12 +177,13 @@ def _choose(
     # Labels or keys of two sources mix into one set only when the user's own tell what belongs.
     form_known = intent.labels or intent.json_keys or intent.task_kind not in _FORMS_TO_LEARN
     margin = OTHER_SOURCE_MARGIN if form_known else 0.0
+    sibling_margin = SIBLING_MARGIN.get(intent.task_kind, OTHER_SIBLING_MARGIN)
     sources = {s for s, score in best_of_source.items() if score >= best - margin}
     chosen = {
         r.group.key
         for r in able
         if r.group.source_id in sources
-        and r.score >= best_of_source[r.group.source_id] - SIBLING_MARGIN
+        and r.score >= best_of_source[r.group.source_id] - sibling_margin
     }
     return tuple(replace(r, chosen=r.group.key in chosen) for r in scored)
 

@@ -122,10 +122,18 @@ def test_answers_of_another_form_are_never_chosen():
     assert chosen(routed(intent(), rows, {("notes", ""): 0.9})) == set()
 
 
-def test_sibling_tasks_are_chosen_unless_they_are_something_else():
-    rows = [candidate("1", "Text.", source="mix", task=task) for task in ("sum", "note", "poem")]
-    descriptions = {("mix", "sum"): 0.8, ("mix", "note"): 0.6, ("mix", "poem"): 0.5}
-    assert chosen(routed(intent(), rows, descriptions)) == {("mix", "sum"), ("mix", "note")}
+def siblings(kind, answer):
+    rows = [candidate("1", answer, source="mix", task=task) for task in ("one", "two", "three")]
+    descriptions = {("mix", "one"): 0.8, ("mix", "two"): 0.72, ("mix", "three"): 0.6}
+    return {task for _, task in chosen(routed(intent(kind), rows, descriptions))}
+
+
+def test_labels_are_gathered_from_the_sibling_tasks_of_a_source():
+    assert siblings("classify", "label") == {"one", "two", "three"}
+
+
+def test_free_text_of_a_less_alike_task_is_other_work():
+    assert siblings("generate", "Text.") == {"one", "two"}
 
 
 def test_form_is_the_share_of_labels_or_the_overlap_of_keys():
