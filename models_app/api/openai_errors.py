@@ -21,7 +21,9 @@ CODES = {
     status.HTTP_403_FORBIDDEN: "insufficient_permissions",
     status.HTTP_429_TOO_MANY_REQUESTS: "rate_limit_exceeded",
 }
+PARAMS = {"context_length_exceeded": "messages", "model_not_found": "model"}
 TYPES = {
+    status.HTTP_500_INTERNAL_SERVER_ERROR: "server_error",
     status.HTTP_429_TOO_MANY_REQUESTS: "rate_limit_error",
     status.HTTP_503_SERVICE_UNAVAILABLE: "server_error",
 }
@@ -57,7 +59,8 @@ def openai_exception_handler(error: Exception, context: dict[str, Any]) -> Respo
 
 def _of_user_facing(error: UserFacingError) -> Response:
     message = " ".join(filter(None, [error.message, error.hint]))
-    return _answer(status_of(error), error.code, message, param=error.param)
+    param = error.param or PARAMS.get(error.code, "")
+    return _answer(status_of(error), error.code, message, param=param)
 
 
 def _of_validation(error: exceptions.ValidationError) -> Response:

@@ -15,6 +15,7 @@ ROLES = ("system", "developer", "user", "assistant")
 MAX_TOKENS = 32_768
 MAX_STOPS = 4
 MAX_SEED = 2**63 - 1
+RANDOM_SEED = 2**32 - 1  # which llama.cpp takes for "none"
 # Keys that change nothing about the text of an answer here.
 HARMLESS = {
     "metadata", "modalities", "parallel_tool_calls", "prediction", "prompt_cache_key",
@@ -102,6 +103,8 @@ def generation_config(asked: dict[str, Any]) -> GenerationConfig:
     wanted: dict[str, Any] = {name: asked[name] for name in given if name in asked}
     if limit := asked.get("max_completion_tokens") or asked.get("max_tokens"):
         wanted["max_tokens"] = limit
+    if "seed" in wanted:
+        wanted["seed"] %= RANDOM_SEED  # OpenAI's are of 64 bits, llama.cpp's of 32
     return GenerationConfig(stop=tuple(asked.get("stop", ())), **wanted)
 
 

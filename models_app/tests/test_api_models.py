@@ -303,6 +303,13 @@ def test_the_list_goes_on_where_its_page_ended(api, org):
     assert seen == names[::-1]
 
 
+@pytest.mark.parametrize("cursor", ["x", "cD0y", "bz0x", "cD0A"])
+def test_a_cursor_that_is_not_ours_is_refused(api, cursor):
+    for address in (URL, "/api/v1/bases", "/api/v1/sources"):
+        response = api.get(f"{address}?cursor={cursor}")
+        assert response.status_code == 200 or error_of(response, 400)["param"] == "cursor"
+
+
 def test_a_model_tells_how_far_its_work_is(api, org, model):
     job = jobs.submit(kind="train", org=org, subject_id=model.id)
     progress = {

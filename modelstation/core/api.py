@@ -3,12 +3,16 @@
 import uuid
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.db import DataError
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions, serializers, status
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from modelstation.core.errors import UserFacingError
@@ -21,7 +25,14 @@ STATUS_OF_CODE = {
     "not_publishable": status.HTTP_409_CONFLICT,
     "still_running": status.HTTP_409_CONFLICT,
     "idempotency_key_reused": status.HTTP_422_UNPROCESSABLE_ENTITY,
+    "model_not_found": status.HTTP_404_NOT_FOUND,
+    # What the model server says of itself (models_app.serving).
     "model_server_unavailable": status.HTTP_503_SERVICE_UNAVAILABLE,
+    "overloaded": status.HTTP_503_SERVICE_UNAVAILABLE,
+    "invalid_key": status.HTTP_503_SERVICE_UNAVAILABLE,
+    "path_refused": status.HTTP_500_INTERNAL_SERVER_ERROR,
+    "model_unreadable": status.HTTP_500_INTERNAL_SERVER_ERROR,
+    "generation_failed": status.HTTP_500_INTERNAL_SERVER_ERROR,
 }
 
 
@@ -29,6 +40,15 @@ class NewestFirstPagination(CursorPagination):
     ordering: str | tuple[str, ...] = "-created_at"
     page_size_query_param = "limit"
     max_page_size = 200
+
+    def paginate_queryset(
+        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
+    ) -> list[Any] | None:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValidationError, DataError, ValueError, exceptions.NotFound) as error:
+            message = "This cursor is not one of ours. Begin without it."
+            raise exceptions.ValidationError({"cursor": message}) from error
 
 
 class StrictSerializer(serializers.Serializer[Any]):

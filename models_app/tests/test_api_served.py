@@ -1,0 +1,127 @@
+"""A trained version answers the `openai` client: web, model server and a tiny llama."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import openai
+import pytest
+
+from accounts.services import create_token
+from models_app.models import ModelVersion, UsageRecord
+from models_app.serving import client
+from modelstation.lm.gguf_export import export_gguf
+from modelstation.testing import REPOSITORY, make_model
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+KEY = "a key of the tests"
+PATIENCE_SECONDS = 60
+ASKED = {
+    "model": "bank-intents",
+    "messages": [{"role": "user", "content": "classify the message"}],
+    "max_tokens": 8,
+}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def var(tmp_path, settings):
+    settings.VAR_DIR = tmp_path
+    settings.ARTIFACTS_DIR = tmp_path / "artifacts"
+    settings.MODEL_SERVER_KEY = KEY
+    settings.MODEL_SERVER_URL = f"http://127.0.0.1:{free_port()}"
+    return tmp_path
+
+
+@pytest.fixture
+def model_server(var, settings):
+    port = settings.MODEL_SERVER_URL.rpartition(":")[2]
+    environment = {**os.environ, "MODELSTATION_VAR": str(var), "MODEL_SERVER_KEY": KEY}
+    command = [sys.executable, "-m", "models_app.serving.server", "--port", port]
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as process:
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while not client.health():
+            assert process.poll() is None, "the model server ended"
+            assert time.monotonic() < give_up, "the model server does not answer"
+            time.sleep(0.2)
+        yield process
+        process.terminate()
+
+
+@pytest.fixture
+def version(org, var, tiny_llama, settings):
+    model = make_model(org)
+    model.live_version = ModelVersion.objects.create(
+        org=org,
+        model=model,
+        number=1,
+        state="ready",
+        base=model.base,
+        system_prompt="Answer with one word.",
+        dataset_digest="",
+        folder=f"{model.id}/v1",
+    )
+    model.save()
+    folder = settings.ARTIFACTS_DIR / model.live_version.folder / "gguf"
+    folder.mkdir(parents=True)
+    export_gguf(tiny_llama, folder / "model-q8_0.gguf")
+    for path in tiny_llama.glob("*token*"):
+        shutil.copy(path, folder)
+    for path in tiny_llama.glob("*.jinja"):
+        shutil.copy(path, folder)
+    return model.live_version
+
+
+@pytest.fixture
+def sdk(live_server, org, alice):
+    _, secret = create_token(actor=alice, org=org, name="sdk")
+    with openai.OpenAI(base_url=f"{live_server.url}/v1", api_key=secret, max_retries=0) as sdk:
+        yield sdk
+
+
+def test_a_version_answers_streams_and_is_counted(model_server, version, sdk):
+    answer = sdk.chat.completions.create(**ASKED)
+    chunks = list(
+        sdk.chat.completions.create(**ASKED, stream=True, stream_options={"include_usage": True})
+    )
+
+    streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert streamed == answer.choices[0].message.content
+    assert chunks[-1].usage == answer.usage
+    assert 0 < answer.usage.completion_tokens <= 8
+    assert UsageRecord.objects.filter(version=version, token__name="sdk").count() == 2
+    assert [model.id for model in sdk.models.list()] == ["bank-intents", "smollm2-135m-instruct"]
+
+
+def test_a_conversation_beyond_the_context_is_refused(model_server, version, sdk):
+    long = [{"role": "user", "content": "message " * 20_000}]
+
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError) as refused:
+            sdk.chat.completions.create(**ASKED | {"messages": long}, stream=stream)
+        assert refused.value.code == "context_length_exceeded"
+
+
+def test_without_a_model_server_the_answer_is_to_try_again(version, sdk):
+    with pytest.raises(openai.InternalServerError) as down:
+        sdk.chat.completions.create(**ASKED)
+
+    assert down.value.status_code == 503
+    assert int(down.value.response.headers["retry-after"]) > 0
+
+
+def test_a_stream_that_the_client_drops_leaves_the_server_able_to_answer(
+    model_server, version, sdk
+):
+    with sdk.chat.completions.create(**ASKED | {"max_tokens": 500}, stream=True) as stream:
+        next(iter(stream))
+
+    assert sdk.chat.completions.create(**ASKED).choices[0].message.role == "assistant"
