@@ -24,7 +24,7 @@ DIMENSIONS = 384
 MAX_TOKENS = 256
 # More than 256 tokens of any language; a 2 MB text is not tokenised whole to keep its head.
 MAX_CHARACTERS = 8_192
-TOKENS_PER_BATCH = 2_048
+TOKENS_PER_BATCH = 4_096
 
 Vectors = npt.NDArray[np.float32]
 
