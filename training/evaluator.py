@@ -97,17 +97,21 @@ def _answer_budget(rows: "HeldOut", tokenizer_folder: Path) -> int:
 def _generate(
     side: str, spec: dict[str, Any], rows: "HeldOut", max_tokens: int, channel: Channel
 ) -> "Generated":
+    from models_app.serving.engine import ServingError
     from training.evaluation.generate import generate
 
     stage, total = f"generate_{side}", len(rows.prompts)
     channel.progress(stage, step=0, total_steps=total)
-    return generate(
-        Path(spec[side]["gguf"]),
-        Path(spec[side]["tokenizer_folder"]),
-        rows.prompts,
-        max_tokens=max_tokens,
-        on_done=lambda done: channel.progress(stage, step=done, total_steps=total),
-    )
+    try:
+        return generate(
+            Path(spec[side]["gguf"]),
+            Path(spec[side]["tokenizer_folder"]),
+            rows.prompts,
+            max_tokens=max_tokens,
+            on_done=lambda done: channel.progress(stage, step=done, total_steps=total),
+        )
+    except ServingError as error:
+        raise ChildError(error.code, error.message) from error
 
 
 def _write(out_dir: Path, report: dict[str, Any], answers: Answers, spec: dict[str, Any]) -> None:
