@@ -86,6 +86,30 @@ def test_the_dashboard_shows_live_work_and_system_problems(as_bob, org, monkeypa
     assert "Only 10 MB of disk are free." in response.content.decode()
 
 
+def test_a_measured_model_shows_its_scores_with_intervals_and_each_criterions_outcome(as_bob, org):
+    from models_app.models import ModelVersion
+    from training.models import EvaluationRun
+
+    model = make_model(org, status="ready")
+    version = ModelVersion.objects.create(org=org, model=model, number=1, base=model.base)
+    run = EvaluationRun.objects.create(
+        org=org,
+        job=jobs.submit(kind="evaluate", org=org, subject_id=model.id),
+        model=model,
+        version=version,
+        metric="exact_match",
+        verdict="inconclusive",
+        criteria=[{"outcome": "inconclusive", "passed": False, "sentence": "Too few rows."}],
+    )
+    run.scores.create(subject="base", metric="exact_match", score=0.12, low=0.1, high=0.14)
+    run.scores.create(subject="tuned", metric="exact_match", score=0.9, low=0.87, high=0.93)
+    page = as_bob.get(reverse("model", args=["acme", model.id])).content.decode()
+    assert "0.900 (0.870 to 0.930)" in page
+    assert "0.120 (0.100 to 0.140)" in page
+    assert page.count("Inconclusive") == 2  # the verdict, and its one criterion
+    assert "Too few rows." in page
+
+
 def test_health_names_problems_by_code_and_needs_no_login(client, db):
     body = client.get("/health/").json()
     assert body["status"] == "degraded"
