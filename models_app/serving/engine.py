@@ -8,7 +8,7 @@ import os
 import queue
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +106,7 @@ class Engine:
 
     def stream(
         self, messages: list[Message], config: GenerationConfig
-    ) -> Iterator[str | Completion]:
+    ) -> Generator[str | Completion, None, None]:
         """Pieces of text as they are decoded, then the Completion. Closing it stops decoding."""
         request = self._request(messages, config, cache_prompt=config.temperature > 0)
         chunks: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
@@ -126,7 +126,9 @@ class Engine:
                     yield _completion(chunk, text)
         finally:
             stopped.set()
-            worker.join()
+            # An abandoned stream may be collected in any thread, that one included.
+            if worker is not threading.current_thread():
+                worker.join()
 
     def close(self) -> None:
         """Frees the model. No request may be running."""
@@ -157,12 +159,18 @@ class Engine:
         finally:
             chunks.put(None)
 
+    def _prompt(self, messages: list[Message]) -> list[int]:
+        try:
+            return self._renderer.render_prompt(messages)
+        except ValueError as error:
+            raise ServingError(str(error), code="invalid_messages") from error
+
     def _request(
         self, messages: list[Message], config: GenerationConfig, *, cache_prompt: bool
     ) -> dict[str, Any]:
         seed = {} if config.seed is None else {"seed": config.seed}
         return {
-            "prompt": self._renderer.render_prompt(messages),
+            "prompt": self._prompt(messages),
             "max_tokens": config.max_tokens,
             "temperature": config.temperature,
             "top_p": config.top_p,
@@ -183,7 +191,7 @@ def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int) -> Any:
     import xllamacpp
 
     if not gguf.is_file():
-        raise ServingError(f"The model file {gguf.name} does not exist.", code="model_not_found")
+        raise ServingError(f"The model file {gguf.name} does not exist.", code="model_file_missing")
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
     params.n_ctx = n_ctx * n_parallel

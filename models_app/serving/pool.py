@@ -64,7 +64,9 @@ class EnginePool:
         gguf, tokenizer_folder = key
         size = gguf.stat().st_size if gguf.is_file() else 0
         if not self._changed.wait_for(lambda: self._make_room(size), self._patience_s):
-            raise ServingError("All loaded models are busy. Try again shortly.", code="overloaded")
+            raise ServingError(
+                "All loaded models are busy. Try again shortly.", code="model_server_unavailable"
+            )
         if key not in self._loaded:  # another request may have loaded it while this one waited
             self._loaded[key] = _Loaded(self._make(gguf, tokenizer_folder), size)
         return self._loaded[key]

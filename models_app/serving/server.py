@@ -10,7 +10,8 @@ import json
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,12 @@ from models_app.serving.pool import EnginePool
 from modelstation.lm.chat import Message
 
 KEY_HEADER = "x-model-server-key"
-STATUS = {"path_refused": 403, "model_not_found": 404, "overloaded": 503, "generation_failed": 500}
+STATUS = {
+    "path_refused": 403,
+    "model_file_missing": 404,
+    "generation_failed": 500,
+    "model_server_unavailable": 503,
+}
 
 
 @dataclass(frozen=True)
@@ -96,15 +102,20 @@ async def _stream(pool: EnginePool, asked: _GenerateRequest) -> AsyncIterator[st
         lines.close()  # a caller who hung up must not keep the engine busy
 
 
-def _stream_lines(pool: EnginePool, asked: _GenerateRequest) -> Iterator[str]:
+def _stream_lines(pool: EnginePool, asked: _GenerateRequest) -> Generator[str, None, None]:
     try:
-        with pool.engine(asked.gguf, asked.tokenizer_folder) as engine:
-            for piece in engine.stream(asked.messages, asked.config):
-                yield _line(
-                    {"text": piece} if isinstance(piece, str) else {"completion": asdict(piece)}
-                )
+        with (
+            pool.engine(asked.gguf, asked.tokenizer_folder) as engine,
+            closing(engine.stream(asked.messages, asked.config)) as pieces,
+        ):
+            for piece in pieces:
+                yield _line(_event(piece))
     except ServingError as error:
         yield _line({"error": {"code": error.code, "message": error.message}})
+
+
+def _event(piece: str | Completion) -> dict[str, Any]:
+    return {"text": piece} if isinstance(piece, str) else {"completion": asdict(piece)}
 
 
 _embedding = threading.Lock()
@@ -135,7 +146,7 @@ def _read_generate(body: dict[str, Any], roots: list[Path]) -> _GenerateRequest:
         return _GenerateRequest(
             gguf=_allowed(body["gguf"], roots),
             tokenizer_folder=_allowed(body["tokenizer_folder"], roots),
-            messages=[{"role": m["role"], "content": m["content"]} for m in body["messages"]],
+            messages=[_message(message) for message in body["messages"]],
             config=GenerationConfig(**{**config, "stop": tuple(config.get("stop", ()))}),
             stream=bool(body.get("stream")),
         )
@@ -143,6 +154,13 @@ def _read_generate(body: dict[str, Any], roots: list[Path]) -> _GenerateRequest:
         raise ServingError(
             f"The request cannot be read: {error!r}.", code="invalid_request"
         ) from error
+
+
+def _message(given: dict[str, Any]) -> Message:
+    role, content = given["role"], given["content"]
+    if not isinstance(role, str) or not isinstance(content, str):
+        raise TypeError("role and content must be strings")
+    return {"role": role, "content": content}
 
 
 def _allowed(path: str, roots: list[Path]) -> Path:
