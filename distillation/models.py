@@ -27,7 +27,9 @@ class SourceDataset(models.Model):
         READY = "ready"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    org = models.ForeignKey(Organization, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    org = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
     name = models.SlugField(max_length=80)
     license = models.CharField(max_length=80)
     origin = models.CharField(max_length=300, blank=True)  # hub id, file name or generator
@@ -41,7 +43,9 @@ class SourceDataset(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(fields=["org", "name"], name="one_source_name_per_org", nulls_distinct=False)
+            models.UniqueConstraint(
+                fields=["org", "name"], name="one_source_name_per_org", nulls_distinct=False
+            )
         ]
 
     def __str__(self) -> str:
@@ -63,7 +67,9 @@ class CorpusExample(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["source", "content_hash"], name="one_content_per_source"),
+            models.UniqueConstraint(
+                fields=["source", "content_hash"], name="one_content_per_source"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -79,8 +85,12 @@ class ImportRun(models.Model):
         FAILED = "failed"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    org = models.ForeignKey(Organization, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
-    job = models.OneToOneField(Job, on_delete=models.SET_NULL, null=True, blank=True, related_name="import_run")
+    org = models.ForeignKey(
+        Organization, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    job = models.OneToOneField(
+        Job, on_delete=models.SET_NULL, null=True, blank=True, related_name="import_run"
+    )
     origin = models.CharField(max_length=300)
     file_sha256 = models.CharField(max_length=64, blank=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.RUNNING)
@@ -88,7 +98,9 @@ class ImportRun(models.Model):
     rows_added = models.PositiveIntegerField(default=0)
     rows_duplicate = models.PositiveIntegerField(default=0)
     rows_rejected = models.PositiveIntegerField(default=0)
-    errors = models.JSONField(default=list)  # the first hundred: {"line", "field", "code", "message", "hint"}
+    errors = models.JSONField(
+        default=list
+    )  # the first hundred: {"line", "field", "code", "message", "hint"}
     error_text = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -102,10 +114,14 @@ class ImportRun(models.Model):
 
 class DistillationRun(OrgOwned):
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="distillation_run")
-    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="distillation_runs")
+    model = models.ForeignKey(
+        CustomModel, on_delete=models.CASCADE, related_name="distillation_runs"
+    )
     config = models.JSONField(default=dict)
     intent = models.JSONField(default=dict)  # what was understood of the requirement
-    funnel = models.JSONField(default=list)  # [{"filter", "refused", "examples"}], from corpus to dataset
+    funnel = models.JSONField(
+        default=list
+    )  # [{"filter", "refused", "examples"}], from corpus to dataset
 
     class Meta:
         ordering = ["-created_at"]
@@ -117,8 +133,12 @@ class DistillationRun(OrgOwned):
 class DatasetVersion(OrgOwned):
     """Frozen: never edited once written. Its digest is a hash over the canonical content of its rows."""
 
-    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="dataset_versions")
-    run = models.OneToOneField(DistillationRun, on_delete=models.CASCADE, related_name="dataset_version")
+    model = models.ForeignKey(
+        CustomModel, on_delete=models.CASCADE, related_name="dataset_versions"
+    )
+    run = models.OneToOneField(
+        DistillationRun, on_delete=models.CASCADE, related_name="dataset_version"
+    )
     number = models.PositiveIntegerField()
     digest = models.CharField(max_length=64)
     system_prompt = models.TextField()
@@ -126,11 +146,15 @@ class DatasetVersion(OrgOwned):
     split_counts = models.JSONField(default=dict)  # {"train", "valid", "test"}
     source_counts = models.JSONField(default=dict)  # {source name: rows}
     license_counts = models.JSONField(default=dict)
-    folder = models.CharField(max_length=300)  # train/valid/test.jsonl, dataset.parquet, under settings.ARTIFACTS_DIR
+    folder = models.CharField(
+        max_length=300
+    )  # train/valid/test.jsonl, dataset.parquet, under settings.ARTIFACTS_DIR
 
     class Meta:
         ordering = ["-number"]
-        constraints = [models.UniqueConstraint(fields=["model", "number"], name="one_dataset_number_per_model")]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "number"], name="one_dataset_number_per_model")
+        ]
 
     def __str__(self) -> str:
         return f"{self.model} dataset {self.number}"
@@ -154,18 +178,24 @@ class DatasetRow(models.Model):
     reason = models.CharField(max_length=300)
     query = models.CharField(max_length=300, blank=True)
     # The corpus row it was made from; a source may be deleted later, the dataset stays.
-    example = models.ForeignKey(CorpusExample, on_delete=models.SET_NULL, null=True, related_name="+")
+    example = models.ForeignKey(
+        CorpusExample, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
 
     class Meta:
         ordering = ["position"]
-        constraints = [models.UniqueConstraint(fields=["version", "position"], name="one_row_per_position")]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "position"], name="one_row_per_position")
+        ]
 
     def __str__(self) -> str:
         return f"row {self.position} of {self.version_id}"
 
     @property
     def input(self) -> str:
-        return "\n".join(message["content"] for message in self.messages if message["role"] == "user")
+        return "\n".join(
+            message["content"] for message in self.messages if message["role"] == "user"
+        )
 
     @property
     def answer(self) -> str:

@@ -119,7 +119,10 @@ DEMO = ModelDraft(
     examples=[
         {"input": "I forgot my login password for Jira.", "output": "password_reset"},
         {"input": "The VPN client shows error 809 since Monday.", "output": "vpn_problem"},
-        {"input": "Got a mail from our bank asking me to confirm my password", "output": "phishing_report"},
+        {
+            "input": "Got a mail from our bank asking me to confirm my password",
+            "output": "phishing_report",
+        },
         {"input": "Marta starts in finance next Monday, what do I order?", "output": "new_starter"},
         {"input": "the printer on the third floor only prints stripes", "output": "printer_fault"},
     ],

@@ -10,7 +10,9 @@ from training.models import EvaluationRun, TrainingRun
 
 def training_run_for(org: Organization, run_id: uuid.UUID | str) -> TrainingRun:
     found: TrainingRun = get_object_or_404(
-        TrainingRun.objects.select_related("job", "model", "dataset_version", "version"), org=org, id=run_id
+        TrainingRun.objects.select_related("job", "model", "dataset_version", "version"),
+        org=org,
+        id=run_id,
     )
     return found
 

@@ -11,13 +11,17 @@ from modelstation.core.tenancy import OrgOwned
 class TrainingRun(OrgOwned):
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="training_run")
     model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="training_runs")
-    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="training_runs")
+    dataset_version = models.ForeignKey(
+        DatasetVersion, on_delete=models.CASCADE, related_name="training_runs"
+    )
     version = models.OneToOneField(
         ModelVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="training_run"
     )
     asked_config = models.JSONField(default=dict)
     resolved_config = models.JSONField(default=dict)
-    facts = models.JSONField(default=dict)  # steps, tokens, losses, seconds, device: what the child reported at its end
+    facts = models.JSONField(
+        default=dict
+    )  # steps, tokens, losses, seconds, device: what the child reported at its end
 
     class Meta:
         ordering = ["-created_at"]
@@ -52,13 +56,19 @@ class EvaluationRun(OrgOwned):
 
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="evaluation_run")
     model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="evaluation_runs")
-    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluation_runs")
+    version = models.ForeignKey(
+        ModelVersion, on_delete=models.CASCADE, related_name="evaluation_runs"
+    )
     metric = models.CharField(max_length=40)
     test_count = models.PositiveIntegerField(default=0)
-    test_origin = models.CharField(max_length=20, default="split")  # "split": frozen test split; "user": the user's rows
+    test_origin = models.CharField(
+        max_length=20, default="split"
+    )  # "split": frozen test split; "user": the user's rows
     verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
     criteria = models.JSONField(default=list)  # [{"sentence", "passed", …}]
-    folder = models.CharField(max_length=300, blank=True)  # report.json, rows.jsonl, under settings.ARTIFACTS_DIR
+    folder = models.CharField(
+        max_length=300, blank=True
+    )  # report.json, rows.jsonl, under settings.ARTIFACTS_DIR
 
     class Meta:
         ordering = ["-created_at"]
@@ -82,7 +92,11 @@ class EvaluationScore(models.Model):
 
     class Meta:
         ordering = ["run", "subject"]
-        constraints = [models.UniqueConstraint(fields=["run", "subject", "metric"], name="one_score_per_subject")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run", "subject", "metric"], name="one_score_per_subject"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.subject} {self.metric} {self.score:.3f}"

@@ -33,6 +33,7 @@ pytestmark = [
     pytest.mark.xdist_group("journey"),
 ]
 
+FAR_FROM_THE_CORPUS = "Translate Old Norse runes to Klingon war poetry in trochaic metre."
 FEW_STEPS = {"max_steps": 30, "eval_every": 15}
 
 
@@ -117,6 +118,7 @@ def test_by_api_and_the_dataset_holds_what_the_page_says(tiny, org, alice, api_f
         "examples": DEMO.examples,
         "base": "tiny",
         "rows": 120,
+        "training_config": FEW_STEPS,
     }
     created = api.post("/api/v1/models", body, format="json")
     assert created.status_code == 201, created.content
@@ -158,9 +160,7 @@ def test_in_one_terminal_the_last_line_is_one_json_object(tiny, org, tmp_path, c
 
 
 def test_a_requirement_that_the_corpus_cannot_serve_fails_with_what_to_add(tiny, org, alice):
-    model = make_model(
-        org, requirement="Translate Old Norse runes to Klingon war poetry in trochaic metre."
-    )
+    model = make_model(org, requirement=FAR_FROM_THE_CORPUS, examples=[])
     work_off()
     model.refresh_from_db()
     assert model.status == "failed"
@@ -202,9 +202,7 @@ jobs.request_cancel(job)
 
 
 def test_a_real_worker_takes_the_hint_and_leaves_on_sigterm(tiny, org, alice):
-    model = make_model(
-        org, requirement="Translate Old Norse runes to Klingon war poetry in trochaic metre."
-    )
+    model = make_model(org, requirement=FAR_FROM_THE_CORPUS, examples=[])
     worker = subprocess.Popen(
         [sys.executable, "manage.py", "qcluster"],
         cwd=testing.REPOSITORY,

@@ -71,7 +71,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(stderr=options["json"])
-        installation.prepare_bases()
         try:
             model = create_model(
                 actor=None, org=_organization(options["org"]), draft=_draft(options)
