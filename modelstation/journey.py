@@ -17,7 +17,7 @@ def follow(model_id: uuid.UUID, say: Say) -> CustomModel:
     seen = 0
     last_line = 0.0
     while True:
-        model = CustomModel.objects.select_related("live_version").get(id=model_id)
+        model: CustomModel = CustomModel.objects.get(id=model_id)
         for event in JobEvent.objects.filter(job__subject_id=model_id, id__gt=seen).order_by("id"):
             seen = event.id
             say(event.message)

@@ -102,7 +102,7 @@ def metric_of(model: CustomModel, dataset: DatasetVersion) -> str:
 
 
 def _newest_dataset(model: CustomModel) -> DatasetVersion:
-    dataset = model.dataset_versions.select_related("run").first()
+    dataset: DatasetVersion | None = model.dataset_versions.select_related("run").first()
     if dataset is None:
         raise UserFacingError(
             "This model has no dataset yet.", code="no_dataset", hint="Build it again."

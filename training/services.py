@@ -10,7 +10,7 @@ from modelstation.core import jobs
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
 
 
-def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) -> ModelVersion:
+def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) -> None:
     """A draft version with its artifacts; its evaluation is enqueued with it."""
     run.version = ModelVersion.objects.create(
         org=run.org,
@@ -29,7 +29,6 @@ def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) ->
     }
     run.save(update_fields=["version", "resolved_config", "facts"])
     jobs.submit(kind="evaluate", org=run.org, subject_id=run.model_id)
-    return run.version
 
 
 def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> None:

@@ -119,7 +119,7 @@ def claim(job_id: str) -> Job | None:
         )
         if not taken:
             return None
-        job = Job.objects.select_related("org").get(id=job_id)
+        job: Job = Job.objects.select_related("org").get(id=job_id)
         QueueHealth.seen(job.queue)
         _tell(
             job,
