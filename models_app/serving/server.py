@@ -204,7 +204,13 @@ def main() -> None:
         sys.exit("Set MODEL_SERVER_KEY to a secret that the web process knows too.")
     pool = EnginePool(make=_make_engine)
     app = build_app(key=key, roots=_roots(), pool=pool)
-    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
+    uvicorn.run(
+        app,
+        host=arguments.host,
+        port=arguments.port,
+        log_level="warning",
+        timeout_graceful_shutdown=5,
+    )
     pool.close()
 
 
