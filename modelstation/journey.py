@@ -13,7 +13,9 @@ Say = Callable[[str], None]
 
 
 def follow(model_id: uuid.UUID, say: Say) -> CustomModel:
-    """Print the model's story line by line until its work has ended. Returns the model as it then is."""
+    """Print the model's story line by line until its work has ended. Returns the model as it then
+    is.
+    """
     seen = 0
     last_line = 0.0
     while True:
@@ -26,7 +28,7 @@ def follow(model_id: uuid.UUID, say: Say) -> CustomModel:
         if time.monotonic() - last_line > LINE_SECONDS:
             last_line = time.monotonic()
             for job in Job.objects.filter(subject_id=model_id, state=Job.State.RUNNING):
-                if job.progress:
+                if job.progress.get("step"):
                     say(progress_line(job))
         time.sleep(POLL_SECONDS)
 
@@ -61,5 +63,6 @@ def outcome_line(model: CustomModel) -> str:
     scores = version.scores
     return (
         f"{model.name} is {model.status}: {scores['metric']} {scores['tuned']['score']:.3f} tuned, "
-        f"{scores['base']['score']:.3f} base, on {scores['n_test']} held-out rows. {model.status_reason}"
+        f"{scores['base']['score']:.3f} base, on {scores['n_test']} held-out rows. "
+        f"{model.status_reason}"
     ).strip()

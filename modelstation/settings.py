@@ -181,7 +181,7 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
-# --- Jobs: the Job row is the truth, the queue carries wake-up hints (one worker a cluster, no prefetch) ---
+# --- Jobs: the Job row is the truth, the queue carries wake-up hints ------------------------------
 _CLUSTER = {
     "workers": 1,
     "queue_limit": 1,
@@ -223,7 +223,7 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
-WHITENOISE_USE_FINDERS = DEVELOPMENT
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEVELOPMENT
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -1,8 +1,9 @@
-"""The bridge between rows and the Django-free work of training and evaluation, which runs in a child process.
+"""The bridge between rows and the Django-free work of training and evaluation, which runs in a
+child process.
 
-Each function reads rows, writes a spec, supervises the child, and returns the closure that publishes its result.
-Files are written under the job's attempt, so that a worker that lost its lease never overwrites the winner.
-"""
+Each function reads rows, writes a spec, supervises the child, and returns the closure that
+publishes its result. Files are written under the job's attempt, so that a worker that lost its
+lease never overwrites the winner."""
 
 import json
 from collections.abc import Callable
@@ -157,7 +158,9 @@ def _work_folder(job: Job) -> Path:
 
 
 def _teller(lease: Lease, run: TrainingRun | None = None) -> Callable[[dict[str, Any]], None]:
-    """Turn the child's events into the job's stage and progress, and a training run's into its curve."""
+    """Turn the child's events into the job's stage and progress, and a training run's into its
+    curve.
+    """
     stage = ""
 
     def tell(event: dict[str, Any]) -> None:

@@ -58,7 +58,9 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
 
 
 def reason_of(result: dict[str, Any]) -> str:
-    """The sentences of the criteria that were missed, or could not be settled; empty when all passed."""
+    """The sentences of the criteria that were missed, or could not be settled; empty when all
+    passed.
+    """
     missed = [
         criterion["sentence"] for criterion in result["criteria"] if criterion["passed"] is not True
     ]

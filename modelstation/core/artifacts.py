@@ -1,4 +1,6 @@
-"""A folder per artifact: written to a temporary folder, hashed, given a manifest, and renamed into place. No Django inside."""
+"""A folder per artifact: written to a temporary folder, hashed, given a manifest, and renamed into
+place. No Django inside.
+"""
 
 import hashlib
 import json
@@ -21,10 +23,11 @@ class ArtifactError(Exception):
 def write_artifact(
     target: Path, fill: Callable[[Path], object], *, kind: str, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Let `fill(folder)` write files, then publish them at `target` in one rename. Returns the manifest.
+    """Let `fill(folder)` write files, then publish them at `target` in one rename. Returns the
+    manifest.
 
-    A reader sees the whole artifact or none of it. An existing target is replaced only after the new one is complete.
-    """
+    A reader sees the whole artifact or none of it. An existing target is replaced only after the
+    new one is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -48,7 +51,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """Re-hash every file against the manifest. Returns the manifest; raises ArtifactError naming the first bad file."""
+    """Re-hash every file against the manifest. Returns the manifest; raises ArtifactError naming
+    the first bad file.
+    """
     manifest = read_manifest(folder)
     for entry in manifest["files"]:
         path = folder / entry["path"]

@@ -1,12 +1,14 @@
 """The database: DATABASE_URL when set, else an embedded PostgreSQL + pgvector under var/.
 
-No Django inside: settings.py asks for the URL before Django is configured. The first process that needs the
-embedded server starts it (a file lock decides); the process that started it stops it on exit, unless others are connected.
-"""
+No Django inside: settings.py asks for the URL before Django is configured. The first process that
+needs the embedded server starts it (a file lock decides); the process that started it stops it on
+exit, unless others are connected."""
 
 import atexit
 import os
+import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +48,16 @@ def _create_database(server_uri: str, name: str) -> None:
     with psycopg.connect(server_uri, autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             return
-        try:
+        # Suppressed: another process was first.
+        with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-            pass  # another process was first
 
 
 def _stop_when_alone(data_dir: Path, server_uri: str, owner_pid: int) -> None:
     if os.getpid() != owner_pid:  # a forked worker inherits the atexit hook, not the duty
         return
+    if django_db := sys.modules.get("django.db"):
+        django_db.connections.close_all()  # else this process would count as somebody else
     others = """SELECT count(*) FROM pg_stat_activity
                 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"""
     try:

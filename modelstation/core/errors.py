@@ -1,8 +1,12 @@
-"""Two kinds of failure: a sentence for the user, or a traceback for the operator. No Django inside."""
+"""Two kinds of failure: a sentence for the user, or a traceback for the operator. No Django
+inside.
+"""
 
 
 class UserFacingError(Exception):
-    """A failure that the user can understand and act upon; `message` is shown to them as it stands."""
+    """A failure that the user can understand and act upon; `message` is shown to them as it
+    stands.
+    """
 
     def __init__(
         self, message: str, *, code: str = "invalid", hint: str = "", param: str = ""

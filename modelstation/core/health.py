@@ -1,4 +1,6 @@
-"""What the operator and the pages must know before a user waits in vain: workers, model server, disk."""
+"""What the operator and the pages must know before a user waits in vain: workers, model server,
+disk.
+"""
 
 import shutil
 from dataclasses import dataclass
@@ -32,7 +34,8 @@ def _silent_queues() -> list[Problem]:
     return [
         Problem(
             f"no_worker_{queue}",
-            f"No worker is running for the “{queue}” queue: its work waits. Start one with “make up”, "
+            f"No worker is running for the “{queue}” queue: its work waits. "
+            f"Start one with “make up”, "
             f"or with Q_CLUSTER_NAME={queue} python manage.py qcluster.",
         )
         for queue in QUEUES
@@ -45,5 +48,5 @@ def _full_disk() -> list[Problem]:
     free = shutil.disk_usage(settings.VAR_DIR).free
     if free >= FREE_DISK_BYTES:
         return []
-    text = f"Only {free >> 20} MB of disk are free; a run needs {FREE_DISK_BYTES >> 20} MB. Free some, then try again."
-    return [Problem("disk_full", text)]
+    text = f"Only {free >> 20} MB of disk are free; a run needs {FREE_DISK_BYTES >> 20} MB."
+    return [Problem("disk_full", f"{text} Free some, then try again.")]

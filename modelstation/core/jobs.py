@@ -1,8 +1,8 @@
-"""Jobs: submit, claim, heartbeat, end. The Job row is the truth; a queue message is only a hint to look at it.
+"""Jobs: submit, claim, heartbeat, end. The Job row is the truth; a queue message is only a hint to
+look at it.
 
-Every write after the claim says WHERE id AND lease_token: zero rows mean that the lease was lost to somebody else,
-and the work is discarded. `run_job` holds the only try/except around work.
-"""
+Every write after the claim says WHERE id AND lease_token: zero rows mean that the lease was lost to
+somebody else, and the work is discarded. `run_job` holds the only try/except around work."""
 
 import errno
 import logging
@@ -54,7 +54,8 @@ KINDS = {
     "train": Kind("training.tasks.run_training", "gpu"),
     "evaluate": Kind("training.tasks.run_evaluation", "gpu"),
 }
-# Told, in the ending transaction, of every job that ended without success. A string, like all tasks: core imports no app.
+# Told, in the ending transaction, of every job that ended without success. A string, like all
+# tasks: core imports no app.
 SETTLE = "models_app.services.settle_ended_job"
 
 Publish = Callable[[], None]
@@ -153,7 +154,9 @@ def requeue(job: Job) -> Job:
 
 
 def reap() -> int:
-    """Put jobs with an expired lease back in their queue, and send again the hints that were lost."""
+    """Put jobs with an expired lease back in their queue, and send again the hints that were
+    lost.
+    """
     expired = Job.objects.filter(state=Job.State.RUNNING, lease_until__lt=Now())
     reaped = sum(_reap_one(job) for job in expired)
     stale = timezone.now() - RESEND_HINT_AFTER

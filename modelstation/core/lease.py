@@ -70,7 +70,9 @@ class Lease:
         JobEvent.objects.create(job=self.job, kind=JobEvent.Kind.LOG, message=message)
 
     def beat(self) -> None:
-        """Prolong the lease, and learn whether the user wants to cancel or somebody else took the job."""
+        """Prolong the lease, and learn whether the user wants to cancel or somebody else took the
+        job.
+        """
         self._write()
         QueueHealth.seen(self.job.queue)
         requested = Job.objects.values_list("cancel_requested_at", flat=True).get(id=self.job.id)
@@ -96,4 +98,4 @@ class Lease:
         except (LeaseLost, Job.DoesNotExist):
             self.lost = True
         except DatabaseError:
-            connection.close()  # the next beat connects afresh; the lease outlives several lost beats
+            connection.close()  # the next beat connects afresh; the lease outlives some

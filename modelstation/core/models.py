@@ -1,4 +1,6 @@
-"""The Job row: one table for all background work, and the only truth about it. Queue messages are mere hints."""
+"""The Job row: one table for all background work, and the only truth about it. Queue messages are
+mere hints.
+"""
 
 from django.db import models
 from django.utils import timezone
@@ -18,7 +20,8 @@ class Job(OrgOwned):
 
     kind = models.CharField(max_length=20)
     queue = models.CharField(max_length=20)
-    # The row the work is about (a CustomModel, an ImportRun). No foreign key: the ground floor knows no app.
+    # The row the work is about (a CustomModel, an ImportRun). No foreign key: the ground floor
+    # knows no app.
     subject_id = models.UUIDField(db_index=True)
     state = models.CharField(max_length=20, choices=State.choices, default=State.QUEUED)
     stage = models.CharField(max_length=40, blank=True)
@@ -94,7 +97,9 @@ class JobEvent(models.Model):
 
 
 class QueueHealth(models.Model):
-    """When a worker of each queue was last seen alive: working on a job, or answering the canary."""
+    """When a worker of each queue was last seen alive: working on a job, or answering the
+    canary.
+    """
 
     queue = models.CharField(max_length=20, primary_key=True)
     seen_at = models.DateTimeField()

@@ -1,8 +1,8 @@
 """Run Django-free work in a child process group, and turn its JSON lines into progress.
 
-Torch lives in the child: it may be killed, run out of memory or crash without taking a worker with it. The child gets
-no database password and no SECRET_KEY. Cancel is SIGTERM to the group, then SIGKILL.
-"""
+Torch lives in the child: it may be killed, run out of memory or crash without taking a worker with
+it. The child gets no database password and no SECRET_KEY. Cancel is SIGTERM to the group, then
+SIGKILL."""
 
 import ctypes
 import json
@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,9 +34,8 @@ OnEvent = Callable[[dict[str, Any]], None]
 def run_child(module: str, spec_path: str, *, lease: Lease, on_event: OnEvent) -> dict[str, Any]:
     """Run `python -m module spec_path`; returns the facts of its result event.
 
-    `on_event` gets every progress and log event. Raises Cancelled, LeaseLost, or UserFacingError with the child's
-    own error code, `oom_killed`, or `child_crashed`.
-    """
+    `on_event` gets every progress and log event. Raises Cancelled, LeaseLost, or UserFacingError
+    with the child's own error code, `oom_killed`, or `child_crashed`."""
     child = _start([sys.executable, "-m", module, spec_path])
     try:
         last = _follow(child, lease, on_event)
@@ -52,10 +50,15 @@ def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=None,  # the worker's own log: tracebacks are for operators
         cwd=settings.BASE_DIR,
-        env={key: value for key, value in os.environ.items() if key not in SECRETS},
+        env=_environment(),
         start_new_session=True,
         preexec_fn=_die_with_parent,
     )
+
+
+def _environment() -> dict[str, str]:
+    public = {key: value for key, value in os.environ.items() if key not in SECRETS}
+    return {**public, "PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error"}
 
 
 def _die_with_parent() -> None:
@@ -107,7 +110,9 @@ def _outcome(returncode: int, last: dict[str, Any], module: str) -> dict[str, An
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    """End the child and whatever it started; a no-op for a child that has ended with all its group."""
+    """End the child and whatever it started; a no-op for a child that has ended with all its
+    group.
+    """
     if child.stdout:
         child.stdout.close()
     if _signal_group(child, signal.SIGTERM):

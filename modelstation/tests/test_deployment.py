@@ -1,4 +1,6 @@
-"""There may be no Docker engine at hand: what the compose files name is checked against the code instead."""
+"""There may be no Docker engine at hand: what the compose files name is checked against the code
+instead.
+"""
 
 import re
 import shlex

@@ -1,7 +1,8 @@
-"""The whole main job: a requirement goes in by the page, by the API and by the terminal; a measured model comes out.
+"""The whole main job: a requirement goes in by the page, by the API and by the terminal; a measured
+model comes out.
 
-The tiny llama makes it quick; one test does the same with the real 135M base. Rows are embedded by the real model.
-"""
+The tiny llama makes it quick; one test does the same with the real 135M base. Rows are embedded by
+the real model."""
 
 import json
 import os

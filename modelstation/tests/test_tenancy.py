@@ -1,7 +1,8 @@
-"""The permission matrix: every URL × anonymous, stranger, member, owner. A URL that is not listed fails the test.
+"""The permission matrix: every URL × anonymous, stranger, member, owner. A URL that is not listed
+fails the test.
 
-alice owns Acme, bob is a member of it, charlie belongs elsewhere. A stranger gets 404 for what is Acme's.
-"""
+alice owns Acme, bob is a member of it, charlie belongs elsewhere. A stranger gets 404 for what is
+Acme's."""
 
 import json
 import uuid

@@ -45,7 +45,9 @@ def run(tmp_path, monkeypatch):
 
 def test_events_of_a_child_arrive_and_its_result_is_returned(run):
     done = run(
-        "emit(event='progress', step=1, total_steps=2)\nprint('stray words')\nemit(event='result', facts=7)"
+        "emit(event='progress', step=1, total_steps=2)\n"
+        "print('stray words')\n"
+        "emit(event='result', facts=7)"
     )
     assert done.events == [{"event": "progress", "step": 1, "total_steps": 2}]
     assert done.result["facts"] == 7

@@ -1,6 +1,8 @@
-"""From a requirement to a measured model in one terminal, without workers: the same services, run here.
+"""From a requirement to a measured model in one terminal, without workers: the same services, run
+here.
 
-    manage.py build_model --requirement "Route each helpdesk ticket …" --examples examples.jsonl --rows 400
+    manage.py build_model --requirement "Route each helpdesk ticket …" --examples examples.jsonl
+    --rows 400
 
 The last line of stdout is one JSON object. Exit code 0 only when the model is ready.
 """
@@ -111,7 +113,9 @@ def _text_or_file(value: str) -> str:
 
 
 def _pairs(path: Path | None) -> list[dict[str, str]]:
-    """Inputs and outputs of a file; system turns are left out, the model has a prompt of its own."""
+    """Inputs and outputs of a file; system turns are left out, the model has a prompt of its
+    own.
+    """
     if path is None:
         return []
     pairs = []

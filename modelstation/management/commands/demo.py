@@ -1,4 +1,6 @@
-"""`manage.py demo`: run the main job once for the demo organisation, by the workers, and tell its progress."""
+"""`manage.py demo`: run the main job once for the demo organisation, by the workers, and tell its
+progress.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""`manage.py setup`: bring an installation to a state in which everything works. Quick when it already does."""
+"""`manage.py setup`: bring an installation to a state in which everything works. Quick when it
+already does.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +21,6 @@ if settings.DEVELOPMENT:  # never an account with known ways in, in production
     STEPS["Demo organisation"] = installation.prepare_demo
 
 
-def prepare(console: Console) -> None:
-    for name, step in STEPS.items():
-        console.print(f"[bold]{name}[/bold] …")
-        step()
-
-
 class Command(BaseCommand):
     help = __doc__
     requires_system_checks: list[str] = []
@@ -38,4 +34,7 @@ class Command(BaseCommand):
         if weights_only:
             installation.prepare_weights()
         else:
-            prepare(Console())
+            console = Console()
+            for name, step in STEPS.items():
+                console.print(f"[bold]{name}[/bold] …")
+                step()

@@ -1,4 +1,5 @@
-"""`manage.py up`: set up what is missing, start every process of the Procfile, and run the demo's main job once.
+"""`manage.py up`: set up what is missing, start every process of the Procfile, and run the demo's
+main job once.
 
 Ctrl-C stops everything that was started here, the embedded database too.
 """
@@ -6,6 +7,7 @@ Ctrl-C stops everything that was started here, the embedded database too.
 import os
 import secrets
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,6 @@ from rich.panel import Panel
 
 from modelstation import installation
 from modelstation.core.database import stop
-from modelstation.management.commands.setup import prepare
 
 # It prints the demo's progress, then stays: honcho ends all processes as soon as one ends.
 DEMO_PROCESS = "python manage.py demo; exec sleep infinity"
@@ -33,10 +34,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console()
         try:
-            prepare(console)
+            # In a process of its own: seeding loads torch, which must not stay for as long as this
+            # one.
+            setup = [sys.executable, "manage.py", "setup"]
+            subprocess.run(setup, cwd=settings.BASE_DIR, check=True)
             environment = _environment()
             console.print(_welcome(environment))
             returncode = _run(environment)
+        except subprocess.CalledProcessError as error:
+            raise CommandError("The set-up failed; see above.") from error
         finally:
             connections.close_all()
             if "DATABASE_URL" not in os.environ:
