@@ -78,7 +78,9 @@ def _train(
     import torch
 
     from training.recipes.lora_sft import setup_model, train
+    from training.recipes.machine import idle_cores
 
+    torch.set_num_threads(idle_cores())
     try:
         model = setup_model(base_folder, prepared.config)
         return model, train(model, prepared, channel.progress)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models_app.serving.engine import Engine, GenerationConfig
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
+from training.recipes.machine import idle_cores
 
 LEAST_ANSWER_TOKENS = 16
 MOST_ANSWER_TOKENS = 512
@@ -86,7 +87,7 @@ def generate(
     longest = max(len(renderer.render_prompt(prompt)) for prompt in prompts)
     context = -(-(longest + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
     started = time.monotonic()
-    engine = Engine(gguf, tokenizer_folder, n_ctx=context)
+    engine = Engine(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores())
     try:
         found = engine.generate_many(prompts, GenerationConfig(max_tokens=max_tokens), on_done)
     finally:

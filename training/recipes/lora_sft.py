@@ -32,6 +32,7 @@ from training.recipes.data import (
     encode,
     plan_batches,
 )
+from training.recipes.machine import cpu_has_bf16
 from training.recipes.rows import read_conversations
 
 if TYPE_CHECKING:
@@ -124,11 +125,6 @@ def run_facts(lengths: Sequence[int], base_folder: Path) -> RunFacts:
         has_cuda=has_cuda,
         has_bf16=torch.cuda.is_bf16_supported() if has_cuda else cpu_has_bf16(),
     )
-
-
-def cpu_has_bf16() -> bool:
-    """Arithmetic in bfloat16, not only the conversions that every CPU can do slowly."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def count_parameters(base_folder: Path) -> int:

@@ -22,6 +22,7 @@ from training.recipes.config import (
     resolve,
 )
 from training.recipes.data import collate, common_prefix, encode, plan_batches
+from training.recipes.machine import cpu_has_bf16, idle_among, idle_cores
 from training.recipes.rows import read_conversations
 
 SYSTEM = "Please classify the message with one word."
@@ -204,7 +205,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_try(tiny, datase
 
 
 def test_bfloat16_trains_float32_adapters(tiny, dataset):
-    if not lora_sft.cpu_has_bf16():
+    if not cpu_has_bf16():
         pytest.skip("this CPU has no bfloat16 arithmetic")
     prepared = lora_sft.prepare(dataset, tiny, TrainingConfig(max_steps=2, device="cpu"))
     model = lora_sft.setup_model(tiny, prepared.config)
@@ -281,6 +282,24 @@ def test_too_few_rows_are_refused_before_any_weight_is_loaded(tiny, tmp_path, mo
     with pytest.raises(ChildError, match="2 training rows, at least 4 needed") as caught:
         run(write_dataset(tmp_path / "small", rows=2), tiny)
     assert caught.value.code == "not_enough_data"
+
+
+# --- the machine --------------------------------------------------------------------------------
+
+
+def test_threads_are_as_many_as_cores_are_idle_and_at_least_one():
+    #        user nice system idle iowait
+    before = [100, 0, 100, 1000, 0]
+    assert idle_among(2, before, [100, 0, 100, 1200, 0]) == 2
+    assert idle_among(2, before, [200, 0, 100, 1100, 0]) == 1
+    assert idle_among(2, before, [300, 0, 100, 1000, 0]) == 1
+    assert idle_among(8, before, [120, 0, 110, 1150, 20]) == 7
+    assert idle_among(2, before, before) == 1
+
+
+def test_the_number_of_threads_that_was_asked_for_decides(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert idle_cores() == 3
 
 
 # --- the config ---------------------------------------------------------------------------------
