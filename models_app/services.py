@@ -25,7 +25,9 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
     base = FoundationModel.objects.filter(name=draft.base).first()
     if base is None or not base.is_installed:
         raise UserFacingError(
-            f"The base model “{draft.base}” is not on this installation.", param="base"
+            f"The base model “{draft.base}” is not on this installation.",
+            param="base",
+            hint="Choose another, or run make setup.",
         )
     with transaction.atomic():
         model: CustomModel = CustomModel.objects.create(

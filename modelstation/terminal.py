@@ -1,6 +1,7 @@
 """A model's work in a terminal: its story as lines, its present stage as a progress bar."""
 
 import threading
+import time
 import uuid
 from types import TracebackType
 from typing import Self
@@ -17,9 +18,10 @@ from rich.progress import (
 )
 
 from modelstation.core.models import Job, JobEvent
-from modelstation.journey import detail_of
+from modelstation.journey import detail_of, progress_line
 
 REFRESH_SECONDS = 0.5
+LINE_SECONDS = 15.0  # between lines where no bar can be drawn, as in a log file
 
 
 class JobDisplay:
@@ -37,6 +39,7 @@ class JobDisplay:
         )
         self._bars: dict[str, TaskID] = {}
         self._seen = 0
+        self._line_at = 0.0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._refresh_until_closed, daemon=True)
 
@@ -77,10 +80,18 @@ class JobDisplay:
         total = job.progress.get("total_steps")
         if not total:
             return
+        if not self._progress.console.is_terminal:
+            self._print_now_and_then(job)
+            return
         bar = self._bar_of(f"{job.kind}: {job.stage}")
         self._progress.update(
             bar, completed=job.progress["step"], total=total, detail=detail_of(job)
         )
+
+    def _print_now_and_then(self, job: Job) -> None:
+        if time.monotonic() - self._line_at >= LINE_SECONDS:
+            self._line_at = time.monotonic()
+            self._progress.console.print(f"{job.kind:>9}  {progress_line(job)}", highlight=False)
 
     def _bar_of(self, name: str) -> TaskID:
         if name not in self._bars:

@@ -124,6 +124,7 @@ def _evaluation_spec(
         "system_prompt": version.system_prompt,
         "metric": run.metric,
         "criteria": run.model.success_criteria,
+        "labels": dataset.run.intent.get("labels") or None,
         "max_tokens": None,
         "seed": 0,
     }
