@@ -107,7 +107,9 @@ def measure(arm: str, asked: argparse.Namespace) -> dict | None:
     if child.returncode:
         print(f"{arm} could not run: {child.stderr.strip().splitlines()[-1]}", file=sys.stderr)
         return None
-    return json.loads(child.stdout.strip().splitlines()[-1])
+    found = json.loads(child.stdout.strip().splitlines()[-1])
+    print(f"{ARMS[arm]}: {found['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
+    return found
 
 
 def run_ours(asked: argparse.Namespace) -> dict:
