@@ -71,6 +71,10 @@ class Engine:
         self.n_parallel = n_parallel
         self._renderer = load_renderer(tokenizer_folder)
         self._server = _start(gguf, n_ctx, n_threads or default_threads(), n_parallel)
+        # llama.cpp waits for ever when it is closed before its loop has begun: one token shows
+        # that it has.
+        first = {"prompt": [self._renderer.eos_token_id], "max_tokens": 1, "cache_prompt": False}
+        self._server.handle_completions(first)
 
     def generate(self, messages: list[Message], config: GenerationConfig) -> Completion:
         """The same answer every time at temperature 0 while no other request runs beside it."""
