@@ -35,7 +35,7 @@ pytestmark = [
 ]
 
 FAR_FROM_THE_CORPUS = "Translate Old Norse runes to Klingon war poetry in trochaic metre."
-FEW_STEPS = {"max_steps": 30, "eval_every": 15}
+FEW_STEPS = {"max_steps": 30, "tokens_per_batch": 256, "eval_every": 15}
 
 
 @pytest.fixture(scope="session")
