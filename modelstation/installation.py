@@ -8,7 +8,8 @@ import secrets
 from pathlib import Path
 
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.db import connection
 from django_q.models import Schedule
 
 from accounts.models import Organization, User
@@ -21,6 +22,8 @@ from modelstation.core.queue import QUEUES
 from modelstation.lm.catalog import BASES
 from modelstation.lm.loading import ensure_offline_weights
 
+MIN_POSTGRES = 150_000
+MIN_PGVECTOR = (0, 8)
 DEMO_EMAIL = "demo@modelstation.local"
 DEMO_ORG = "Demo"
 DEMO_TOKEN_FILE = "demo-token.txt"
@@ -28,8 +31,23 @@ DEMO_PASSWORD_FILE = "demo-password.txt"
 
 
 def prepare_schema() -> None:
+    check_database()
     call_command("migrate", verbosity=0)
     call_command("createcachetable", verbosity=0)
+
+
+def check_database() -> None:
+    """A database of one's own may be too old, or without pgvector; say so before migrating it."""
+    with connection.cursor() as cursor:
+        server = cursor.connection.info.server_version
+        cursor.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")
+        row = cursor.fetchone()
+    vector = tuple(int(part) for part in row[0].split(".")) if row else ()
+    if server < MIN_POSTGRES or vector < MIN_PGVECTOR:
+        raise CommandError(
+            "The database must be PostgreSQL 15 or newer with pgvector 0.8 or newer: install them "
+            "there, or unset DATABASE_URL to use the embedded one."
+        )
 
 
 def prepare_weights() -> None:

@@ -55,6 +55,11 @@ class Overview:
     prompt_form: SystemPromptForm = field(compare=False)
 
     @property
+    def queues(self) -> set[str]:
+        """Where the model's unfinished work waits or runs."""
+        return {stage.job.queue for stage in self.stages if stage.job and stage.job.is_live}
+
+    @property
     def latest_events(self) -> list[JobEvent]:
         return self.events[:EVENTS_WHILE_LIVE]
 

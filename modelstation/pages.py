@@ -62,8 +62,10 @@ def model_stages(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
 
 def _model_context(request: HttpRequest, org: str, model_id: uuid.UUID) -> dict[str, Any]:
     model = model_for(org_for(request, org), model_id)
+    overview = overview_of(model)
     return {
         "model": model,
-        "overview": overview_of(model),
+        "overview": overview,
+        "problems": system.problems(overview.queues) if model.is_live_work else [],
         "api_url": request.build_absolute_uri("/v1"),
     }

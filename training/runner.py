@@ -153,7 +153,8 @@ def _write_spec(job: Job, spec: dict[str, Any]) -> str:
 
 
 def _work_folder(job: Job) -> Path:
-    folder = Path(settings.VAR_DIR) / "runs" / f"{job.id}-{job.attempt}"
+    """Beside the model's artifacts, so that deleting the model deletes it too."""
+    folder = Path(settings.ARTIFACTS_DIR) / str(job.subject_id) / "jobs" / f"{job.id}-{job.attempt}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

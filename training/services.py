@@ -52,7 +52,7 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
     model_services.finish_evaluation(
         version=run.version,
         scores={key: result[key] for key in ("metric", "n_test", "base", "tuned", "verdict")},
-        passed=run.verdict != EvaluationRun.Verdict.FAIL,
+        passed=run.verdict == EvaluationRun.Verdict.PASS,
         reason=reason_of(result),
     )
 

@@ -11,7 +11,7 @@ from models_app.models import CustomModel, ModelVersion
 from models_app.serving import client
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
-from modelstation.core.models import Job
+from modelstation.core.models import Job, QueueHealth
 from modelstation.testing import REQUIREMENT, make_base, make_model, make_org
 
 PROMPT = "Answer with the label only."
@@ -292,3 +292,14 @@ def test_the_playground_talks_only_to_versions_of_its_own_model(as_bob, version,
         url("playground_answer", other.id), {"prompt": "hi", "version": str(version.id)}
     )
     assert "version" in answer.context["form"].errors
+
+
+def test_a_waiting_model_says_when_no_worker_is_running(org, as_bob):
+    model = make_model(org)
+    jobs.submit(kind="distil", org=org, subject_id=model.id)
+    page = as_bob.get(url("model", model.id)).content.decode()
+    assert "No worker is running for the “distil” queue" in page
+
+    QueueHealth.seen("distil")
+    page = as_bob.get(url("model", model.id)).content.decode()
+    assert "No worker is running" not in page

@@ -3,6 +3,7 @@ disk.
 """
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,9 +13,8 @@ from django.utils import timezone
 from modelstation.core.models import QueueHealth
 from modelstation.core.queue import QUEUES
 
-WORKER_SILENT_AFTER = timedelta(
-    seconds=150
-)  # canaries run every minute, and a worker may be between two of them
+# Canaries run every minute, and a worker may be between two of them.
+WORKER_SILENT_AFTER = timedelta(seconds=150)
 FREE_DISK_BYTES = 2 << 30
 
 
@@ -24,11 +24,12 @@ class Problem:
     message: str
 
 
-def problems() -> list[Problem]:
-    return [*_silent_queues(), *_full_disk()]
+def problems(queues: Iterable[str] = QUEUES) -> list[Problem]:
+    """What keeps work on these queues from being done."""
+    return [*_silent(queues), *_full_disk()]
 
 
-def _silent_queues() -> list[Problem]:
+def _silent(queues: Iterable[str]) -> list[Problem]:
     alive_since = timezone.now() - WORKER_SILENT_AFTER
     alive = set(QueueHealth.objects.filter(seen_at__gt=alive_since).values_list("queue", flat=True))
     return [
@@ -38,7 +39,7 @@ def _silent_queues() -> list[Problem]:
             f"Start one with “make up”, "
             f"or with Q_CLUSTER_NAME={queue} python manage.py qcluster.",
         )
-        for queue in QUEUES
+        for queue in queues
         if queue not in alive
     ]
 
