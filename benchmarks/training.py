@@ -14,6 +14,7 @@ import gzip
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -116,13 +117,17 @@ def run_ours(asked: argparse.Namespace) -> dict:
     from training.recipes import lora_sft
     from training.recipes.config import TrainingConfig
 
-    config = TrainingConfig(learning_rate=LEARNING_RATE, epochs=1.0, eval_every=0)
+    # The peer's schedule: no warm-up, linear decay to nothing.
+    config = TrainingConfig(
+        learning_rate=LEARNING_RATE, epochs=1.0, eval_every=0, warmup_ratio=0.0, final_lr_ratio=0.0
+    )
     prepared = lora_sft.prepare(asked.dataset, asked.base, config)
     if asked.arm == OURS:
         by_length = sorted(range(len(prepared.train)), key=lambda i: len(prepared.train[i].inputs))
         batches = [
             by_length[i : i + ROWS_PER_STEP] for i in range(0, len(by_length), ROWS_PER_STEP)
         ]
+        random.Random(0).shuffle(batches)
         prepared = replace(prepared, steps=batches)
     model = lora_sft.setup_model(asked.base, prepared.config)
     cpu_before = time.process_time()

@@ -50,7 +50,6 @@ class Kind:
 
 KINDS = {
     "distil": Kind("distillation.tasks.run_distillation", "distil"),
-    "import": Kind("distillation.tasks.run_import", "distil"),
     "train": Kind("training.tasks.run_training", "gpu"),
     "evaluate": Kind("training.tasks.run_evaluation", "gpu"),
 }

@@ -1,0 +1,67 @@
+import stat
+
+import pytest
+from django.core.management import CommandError
+from django_q.models import Schedule
+
+from accounts.models import ApiToken, Organization, User
+from models_app.models import CustomModel
+from modelstation import installation, testing
+from modelstation.core import health
+from modelstation.core.models import QueueHealth
+from modelstation.core.queue import QUEUES
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def var(settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    return tmp_path
+
+
+def test_the_demo_is_made_once_however_often_it_is_asked_for():
+    assert installation.prepare_demo() == installation.prepare_demo()
+    assert User.objects.get().is_superuser
+    assert Organization.objects.count() == ApiToken.objects.count() == 1
+
+
+def test_the_demos_secrets_work_and_only_their_owner_reads_them(var, client):
+    installation.prepare_demo()
+    password = (var / installation.DEMO_PASSWORD_FILE).read_text()
+    assert User.objects.get().check_password(password)
+    token = (var / installation.DEMO_TOKEN_FILE).read_text()
+    me = client.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
+    assert me.status_code == 200
+    for name in (installation.DEMO_PASSWORD_FILE, installation.DEMO_TOKEN_FILE):
+        assert stat.S_IMODE((var / name).stat().st_mode) == 0o600
+
+
+def test_the_demos_model_is_made_once_with_its_work_enqueued():
+    testing.make_base(installation.DEMO.base)
+    org = installation.prepare_demo()
+    assert installation.demo_model(org) == installation.demo_model(org)
+    assert CustomModel.objects.get().status == "pending"
+
+
+def test_every_queue_has_its_canary_and_nothing_is_scheduled_twice():
+    installation.prepare_schedules()
+    installation.prepare_schedules()
+    canaries = Schedule.objects.filter(func="modelstation.core.tasks.canary")
+    assert sorted(canaries.values_list("cluster", flat=True)) == sorted(QUEUES)
+    assert Schedule.objects.count() == len(QUEUES) + 1
+
+
+def test_a_database_that_is_too_old_is_refused_with_what_to_do(monkeypatch):
+    installation.check_database()
+    monkeypatch.setattr(installation, "MIN_PGVECTOR", (99, 0))
+    with pytest.raises(CommandError, match=r"pgvector 0\.8 or newer.*unset DATABASE_URL"):
+        installation.check_database()
+
+
+def test_a_silent_queue_and_a_full_disk_are_problems(monkeypatch):
+    QueueHealth.seen("distil")
+    assert [problem.code for problem in health.problems(["distil"])] == []
+    assert [problem.code for problem in health.problems(["gpu"])] == ["no_worker_gpu"]
+    monkeypatch.setattr(health, "FREE_DISK_BYTES", 1 << 60)
+    assert [problem.code for problem in health.problems(["distil"])] == ["disk_full"]
