@@ -22,7 +22,9 @@ from rich.console import Console
 
 from accounts.models import Organization
 from distillation.importing.errors import RowError
-from distillation.importing.rows import ReadOptions, read_examples
+from distillation.importing.rows import ExampleRow, ReadOptions, read_examples
+from distillation.pipeline.form import MANY_SYSTEM_TURNS
+from distillation.pipeline.text import input_text
 from models_app.drafts import DEFAULT_BASE, METRICS, ModelDraft
 from models_app.models import CustomModel
 from models_app.services import create_model
@@ -113,18 +115,30 @@ def _text_or_file(value: str) -> str:
 
 
 def _pairs(path: Path | None) -> list[dict[str, str]]:
-    """Inputs and outputs of a file; system turns are left out, the model has a prompt of its
-    own.
+    """Inputs and outputs of a file. System turns that only word the task are left out: the model
+    has a prompt of its own. Those that differ from row to row join the input, as in its dataset.
     """
     if path is None:
         return []
-    pairs = []
-    for row in read_examples(path, ReadOptions(license="own")):
-        if isinstance(row, RowError):
-            raise UserFacingError(str(row), code=row.code)
-        turns = [message["content"] for message in row.messages[:-1] if message["role"] != "system"]
-        pairs.append({"input": "\n\n".join(turns), "output": row.messages[-1]["content"]})
-    return pairs
+    rows = [_row(row) for row in read_examples(path, ReadOptions(license="own"))]
+    telling = len({_system(row) for row in rows}) > MANY_SYSTEM_TURNS
+    return [{"input": _input(row, telling), "output": row.messages[-1]["content"]} for row in rows]
+
+
+def _input(row: ExampleRow, telling: bool) -> str:
+    text = input_text(row.messages)
+    return f"{_system(row)}\n\n{text}" if telling and _system(row) else text
+
+
+def _row(row: ExampleRow | RowError) -> ExampleRow:
+    if isinstance(row, RowError):
+        raise UserFacingError(str(row), code=row.code)
+    return row
+
+
+def _system(row: ExampleRow) -> str:
+    first = row.messages[0]
+    return first["content"].strip() if first["role"] == "system" else ""
 
 
 def _organization(slug: str) -> Organization:

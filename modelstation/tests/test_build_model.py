@@ -1,0 +1,51 @@
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from modelstation.core.errors import UserFacingError
+from modelstation.management.commands.build_model import _pairs
+
+
+def chat(system, text, answer):
+    turns = [("system", system), ("user", text), ("assistant", answer)]
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
+def write(path, rows):
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def test_pairs_and_chats_are_read_alike(tmp_path):
+    pairs = write(tmp_path / "pairs.jsonl", [{"input": "hi", "output": "greeting"}])
+    chats = write(tmp_path / "chats.jsonl", [chat("Label the message.", "hi", "greeting")])
+    assert _pairs(pairs) == _pairs(chats) == [{"input": "hi", "output": "greeting"}]
+
+
+def test_system_turns_that_differ_from_row_to_row_join_the_input(tmp_path):
+    rows = [chat(f"Write section {n}.", "the talk", "the note") for n in range(20)]
+    assert _pairs(write(tmp_path / "rows.jsonl", rows))[3]["input"] == "Write section 3.\n\nthe talk"
+
+
+def test_a_bad_row_is_refused_with_its_line(tmp_path):
+    path = write(tmp_path / "rows.jsonl", [{"input": "a", "output": "b"}, {"input": "a"}])
+    with pytest.raises(UserFacingError, match=r"rows\.jsonl, line 2"):
+        _pairs(path)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"requirement": "@/nowhere/at/all.txt"}, "cannot be read"),
+        ({"requirement": "short"}, "too short to work from"),
+        ({"base": "unknown-7b"}, "not on this installation"),
+        ({"rows": 3}, "Rows must be between"),
+        ({"org": "nobody"}, "no organisation"),
+    ],
+)
+def test_what_cannot_be_built_is_said_in_a_sentence(org, options, message):
+    given = {"requirement": "Label each message with one of our intents.", "org": org.slug}
+    with pytest.raises(CommandError, match=message):
+        call_command("build_model", **given | options)
