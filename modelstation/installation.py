@@ -26,8 +26,6 @@ MIN_POSTGRES = 150_000
 MIN_PGVECTOR = (0, 8)
 DEMO_EMAIL = "demo@modelstation.local"
 DEMO_ORG = "Demo"
-DEMO_TOKEN_FILE = "demo-token.txt"
-DEMO_PASSWORD_FILE = "demo-password.txt"
 
 
 def prepare_schema() -> None:
@@ -99,27 +97,32 @@ def prepare_starter_corpus() -> None:
 
 def prepare_demo() -> Organization:
     """The demo user, who is an operator too, and their organisation. Secrets are made here, never
-    shipped.
+    shipped; one whose file was lost is made anew.
     """
     user = User.objects.filter(email=DEMO_EMAIL).first()
-    if user is None:
-        password = secret_in(DEMO_PASSWORD_FILE, secrets.token_urlsafe(9))
-        user = User.objects.create_superuser(DEMO_EMAIL, password)
+    user = user or User.objects.create_superuser(DEMO_EMAIL)
     org = Organization.objects.filter(memberships__user=user).first()
-    if org is None:
-        org = create_organization(actor=user, name=DEMO_ORG)
-        _, secret = create_token(actor=user, org=org, name="demo")
-        secret_in(DEMO_TOKEN_FILE, secret)
+    org = org or create_organization(actor=user, name=DEMO_ORG)
+    password_file, token_file = demo_secret_files()
+    if not password_file.exists():
+        password = secrets.token_urlsafe(9)
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        _keep_secret(password_file, password)
+    if not token_file.exists():
+        _keep_secret(token_file, create_token(actor=user, org=org, name="demo")[1])
     return org
 
 
-def secret_in(name: str, new: str) -> str:
-    """The secret kept in a file that only its owner reads; `new` is written when there is none."""
-    path = Path(settings.VAR_DIR) / name
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(new)
-    return path.read_text()
+def demo_secret_files() -> tuple[Path, Path]:
+    """Password and API token of the demo, in files that only their owner reads."""
+    return settings.VAR_DIR / "demo-password.txt", settings.VAR_DIR / "demo-token.txt"
+
+
+def _keep_secret(path: Path, secret: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(secret)
 
 
 def demo_model(org: Organization) -> CustomModel:

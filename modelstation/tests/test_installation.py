@@ -15,9 +15,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def var(settings, tmp_path):
-    settings.VAR_DIR = tmp_path
-    return tmp_path
+def _empty_var(settings, tmp_path):
+    settings.VAR_DIR = tmp_path / "var"
 
 
 def test_the_demo_is_made_once_however_often_it_is_asked_for():
@@ -26,15 +25,25 @@ def test_the_demo_is_made_once_however_often_it_is_asked_for():
     assert Organization.objects.count() == ApiToken.objects.count() == 1
 
 
-def test_the_demos_secrets_work_and_only_their_owner_reads_them(var, client):
+def test_the_demos_secrets_work_and_only_their_owner_reads_them(client):
     installation.prepare_demo()
-    password = (var / installation.DEMO_PASSWORD_FILE).read_text()
+    files = installation.demo_secret_files()
+    password, token = (path.read_text() for path in files)
     assert User.objects.get().check_password(password)
-    token = (var / installation.DEMO_TOKEN_FILE).read_text()
     me = client.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
     assert me.status_code == 200
-    for name in (installation.DEMO_PASSWORD_FILE, installation.DEMO_TOKEN_FILE):
-        assert stat.S_IMODE((var / name).stat().st_mode) == 0o600
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_secrets_whose_files_were_lost_are_made_anew():
+    installation.prepare_demo()
+    password_file, token_file = installation.demo_secret_files()
+    old = password_file.read_text()
+    password_file.unlink()
+    token_file.unlink()
+    installation.prepare_demo()
+    assert User.objects.get().check_password(password_file.read_text())
+    assert not User.objects.get().check_password(old)
 
 
 def test_the_demos_model_is_made_once_with_its_work_enqueued():

@@ -83,8 +83,7 @@ def _refuse_taken(name: str, port: str) -> None:
 
 
 def _welcome(environment: dict[str, str]) -> Panel:
-    password = (settings.VAR_DIR / installation.DEMO_PASSWORD_FILE).read_text()
-    token = (settings.VAR_DIR / installation.DEMO_TOKEN_FILE).read_text()
+    password, token = (path.read_text() for path in installation.demo_secret_files())
     lines = [
         f"Web        http://{environment['HOST']}:{environment['PORT']}/",
         f"Log in     {installation.DEMO_EMAIL}  {password}",
