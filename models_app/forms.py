@@ -176,7 +176,8 @@ class SystemPromptForm(forms.Form):
     system_prompt = forms.CharField(
         max_length=4_000,
         widget=_area(3),
-        help_text="Stands in every training row, in the evaluation, and in calls that bring none.",
+        help_text="Stands in every training row, in the evaluation, and in calls that bring none. "
+        "A change takes effect with the next build.",
     )
 
 

@@ -81,9 +81,7 @@ def live_jobs(model: CustomModel) -> Any:
 
 
 def edit_system_prompt(*, actor: User, model: CustomModel, system_prompt: str) -> None:
-    """The next dataset, training and serving use it; versions keep the prompt they were trained
-    with.
-    """
+    """The next build uses it; a version is served with the prompt that it was trained with."""
     with transaction.atomic():
         model.system_prompt = system_prompt.strip()
         model.save(update_fields=["system_prompt", "updated_at"])

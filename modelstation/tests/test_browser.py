@@ -1,0 +1,84 @@
+"""The pages in a real browser: nothing scrolls sideways on a phone, nothing is refused by the CSP,
+the keyboard gets in first.
+"""
+
+import os
+import shutil
+
+import pytest
+
+from modelstation import testing
+from modelstation.core import jobs
+from modelstation.core.models import Job
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
+PAGES = ("", "models/", "models/new/", "sources/", "tokens/", "members/")
+WIDTHS = (360, 1280)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    # Playwright keeps an event loop in this thread; Django would refuse to query beside it.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def page(browser, live_server, org):
+    """Alice, logged in through the page. What the console says is kept in `page.complaints`."""
+    page = browser.new_page(base_url=live_server.url)
+    page.complaints = []
+    page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
+    page.goto("/accounts/login/")
+    page.fill("input[name=login]", "alice@example.org")
+    page.fill("input[name=password]", testing.PASSWORD)
+    page.click("main button[type=submit]")
+    page.wait_for_url(f"**/o/{org.slug}/")
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_scrolls_sideways_or_complains(page, org, width):
+    model = testing.make_model(org, name="A model with quite a long name, as people give them")
+    page.set_viewport_size({"width": width, "height": 800})
+    for path in (*PAGES, f"models/{model.id}/", f"models/{model.id}/playground/"):
+        page.goto(f"/o/{org.slug}/{path}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    assert page.complaints == []
+
+
+def test_the_first_stop_of_the_keyboard_skips_to_the_content(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent").strip() == "Skip to content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_a_model_is_made_in_the_browser_and_its_progress_shows_within_three_seconds(page, org):
+    testing.make_base()
+    page.goto(f"/o/{org.slug}/models/new/")
+    page.fill("input[name=name]", "Router")
+    page.fill("textarea[name=requirement]", testing.REQUIREMENT)
+    page.click("main button[type=submit]")
+    page.wait_for_url("**/models/*/")
+    assert page.locator("text=Waiting for a free worker").count() == 1
+
+    jobs.claim(str(Job.objects.get().id))
+    Job.objects.update(stage="route", progress={"step": 3, "total_steps": 6})
+    page.locator("text=3 of 6").wait_for(timeout=3000)
+    assert page.complaints == []
