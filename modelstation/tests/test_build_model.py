@@ -25,7 +25,8 @@ def test_pairs_and_chats_are_read_alike(tmp_path):
 
 def test_system_turns_that_differ_from_row_to_row_join_the_input(tmp_path):
     rows = [chat(f"Write section {n}.", "the talk", "the note") for n in range(20)]
-    assert _pairs(write(tmp_path / "rows.jsonl", rows))[3]["input"] == "Write section 3.\n\nthe talk"
+    pairs = _pairs(write(tmp_path / "rows.jsonl", rows))
+    assert pairs[3]["input"] == "Write section 3.\n\nthe talk"
 
 
 def test_a_bad_row_is_refused_with_its_line(tmp_path):
