@@ -19,6 +19,7 @@ from models_app.drafts import ModelDraft
 from models_app.models import CustomModel, FoundationModel
 from models_app.services import create_model
 from modelstation.core.queue import QUEUES
+from modelstation.core.secret_files import kept_secret
 from modelstation.lm.catalog import BASES
 from modelstation.lm.loading import ensure_offline_weights
 
@@ -108,21 +109,15 @@ def prepare_demo() -> Organization:
         password = secrets.token_urlsafe(9)
         user.set_password(password)
         user.save(update_fields=["password"])
-        _keep_secret(password_file, password)
+        kept_secret(password_file, password)
     if not token_file.exists():
-        _keep_secret(token_file, create_token(actor=user, org=org, name="demo")[1])
+        kept_secret(token_file, create_token(actor=user, org=org, name="demo")[1])
     return org
 
 
 def demo_secret_files() -> tuple[Path, Path]:
     """Password and API token of the demo, in files that only their owner reads."""
     return settings.VAR_DIR / "demo-password.txt", settings.VAR_DIR / "demo-token.txt"
-
-
-def _keep_secret(path: Path, secret: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(secret)
 
 
 def demo_model(org: Organization) -> CustomModel:

@@ -1,10 +1,12 @@
 """All settings, in sections. Every difference between machines is an environment variable."""
 
 from pathlib import Path
+from typing import Any
 
 import environ
 
 from modelstation.core.database import database_url
+from modelstation.core.secret_files import kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -20,8 +22,14 @@ ARTIFACTS_DIR = VAR_DIR / "artifacts"
 # --- Safety ---------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
 DEVELOPMENT = env.bool("MODELSTATION_DEVELOPMENT", default=True)
-DEVELOPMENT_KEY = "development-only-key-never-used-in-production"  # noqa: S105
-SECRET_KEY = env.str("SECRET_KEY", default=DEVELOPMENT_KEY if DEVELOPMENT else environ.Env.NOTSET)
+
+
+def own_key(name: str) -> Any:
+    """In development each installation makes its keys; in production there is no default."""
+    return kept_secret(VAR_DIR / name) if DEVELOPMENT else environ.Env.NOTSET
+
+
+SECRET_KEY = env.str("SECRET_KEY", default=own_key("secret-key"))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=not DEVELOPMENT)
@@ -207,9 +215,7 @@ LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
 
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")
-MODEL_SERVER_KEY = env.str(
-    "MODEL_SERVER_KEY", default=SECRET_KEY if DEVELOPMENT else environ.Env.NOTSET
-)
+MODEL_SERVER_KEY = env.str("MODEL_SERVER_KEY", default=own_key("model-server-key"))
 
 # --- Files, language, logs ------------------------------------------------------------------------
 STATIC_URL = "/static/"

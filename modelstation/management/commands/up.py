@@ -5,7 +5,6 @@ Ctrl-C stops everything that was started here, the embedded database too.
 """
 
 import os
-import secrets
 import socket
 import subprocess
 import sys
@@ -51,7 +50,7 @@ class Command(BaseCommand):
 
 
 def _environment() -> dict[str, str]:
-    """What the processes of the Procfile share. The model server's key lives as long as they do."""
+    """What the processes of the Procfile share."""
     ports = {
         "PORT": os.environ.get("PORT", "8000"),
         "MODEL_SERVER_PORT": os.environ.get("MODEL_SERVER_PORT", "8711"),
@@ -63,7 +62,7 @@ def _environment() -> dict[str, str]:
         **ports,
         "HOST": os.environ.get("HOST", "127.0.0.1"),
         "MODEL_SERVER_URL": f"http://127.0.0.1:{ports['MODEL_SERVER_PORT']}",
-        "MODEL_SERVER_KEY": os.environ.get("MODEL_SERVER_KEY") or secrets.token_urlsafe(32),
+        "MODEL_SERVER_KEY": settings.MODEL_SERVER_KEY,
         "MODELSTATION_VAR": str(settings.VAR_DIR),
         "MODELSTATION_MODELS_DIR": str(settings.MODELS_DIR),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
