@@ -1,6 +1,8 @@
 """Operators look at data here: sources, imports, distillation runs and their datasets."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from distillation.models import DatasetVersion, DistillationRun, ImportRun, SourceDataset
 from modelstation.core.job_actions import JobActions, ReadOnly
@@ -43,7 +45,7 @@ class ImportRunAdmin(ReadOnly, JobActions):
 class DistillationRunAdmin(ReadOnly, JobActions):
     list_display = ["model", "org", "job_state", "error", "rows", "created_at"]
     list_filter = ["job__state", "job__error_code", "created_at"]
-    list_select_related = ["org", "job", "model", "dataset_version"]
+    list_select_related = ["org", "job", "model"]
     search_fields = ["id", "job__id", "model__name", "model__slug", "org__name", "job__error_text"]
     date_hierarchy = "created_at"
 
@@ -53,8 +55,11 @@ class DistillationRunAdmin(ReadOnly, JobActions):
 
     @admin.display(description="Rows")
     def rows(self, run: DistillationRun) -> str:
-        version = getattr(run, "dataset_version", None)
-        return f"{version.row_count:,}" if version else "–"
+        counts = [version.row_count for version in run.dataset_versions.all()]
+        return f"{counts[-1]:,}" if counts else "–"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DistillationRun]:
+        return super().get_queryset(request).prefetch_related("dataset_versions")
 
 
 @admin.register(DatasetVersion)

@@ -197,16 +197,23 @@ COLUMNS = {
     "license": "varchar",
     "messages": "jsonb",
     "tokens": "int4",
+    "language": "varchar",
+    "flags": "varchar[]",
+    "import_run_id": "uuid",
     "embedding": "halfvec",
 }
+SEARCHED_CHARACTERS = 4_000  # of a row's input; more would bloat the index and find nothing new
 TABLE = CorpusExample._meta.db_table
 NAMES = ", ".join(COLUMNS)
-STAGE = f"CREATE TEMPORARY TABLE incoming AS SELECT {NAMES} FROM {TABLE} WITH NO DATA"
-COPY = f"COPY incoming ({NAMES}) FROM STDIN (FORMAT BINARY)"
+STAGE = f"""
+    CREATE TEMPORARY TABLE incoming AS SELECT {NAMES}, '' AS input FROM {TABLE} WITH NO DATA
+"""
+COPY = f"COPY incoming ({NAMES}, input) FROM STDIN (FORMAT BINARY)"
 # Another import may have brought the same row since `unseen` looked.
 MERGE = f"""
     WITH added AS (
-        INSERT INTO {TABLE} ({NAMES}) SELECT {NAMES} FROM incoming
+        INSERT INTO {TABLE} ({NAMES}, search)
+        SELECT {NAMES}, to_tsvector('english', input) FROM incoming
         ON CONFLICT (source_id, content_hash) DO NOTHING RETURNING source_id
     ) SELECT source_id, count(*) FROM added GROUP BY source_id
 """
@@ -222,9 +229,9 @@ def copy_rows(
         cursor.execute(STAGE)
         know_halfvec(cursor)
         with cursor.copy(COPY) as copy:
-            copy.set_types(list(COLUMNS.values()))
+            copy.set_types([*COLUMNS.values(), "text"])
             for example, vector, count in zip(examples, vectors, tokens, strict=True):
-                copy.write_row(values_of(source_of(work, example), example, vector, count))
+                copy.write_row(values_of(work, example, vector, count))
         cursor.execute(MERGE)
         added = dict(cursor.fetchall())
         cursor.execute("DROP TABLE incoming")
@@ -241,19 +248,21 @@ def know_halfvec(cursor: Any) -> None:
     register_halfvec_info(cursor.cursor, info)
 
 
-def values_of(
-    source: SourceDataset, example: ExampleRow, vector: Vectors, tokens: int
-) -> tuple[Any, ...]:
-    """In the order of COLUMNS."""
+def values_of(work: Import, example: ExampleRow, vector: Vectors, tokens: int) -> tuple[Any, ...]:
+    """In the order of COLUMNS, then the text that is searched."""
     return (
-        source.id,
+        source_of(work, example).id,
         example.content_hash,
         example.external_id,
         example.task,
         example.license,
         Jsonb(example.messages),
         tokens,
+        "",
+        sorted(example.flags),
+        work.run.id,
         HalfVector(vector),
+        embedding_text(example.messages)[:SEARCHED_CHARACTERS],
     )
 
 

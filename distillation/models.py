@@ -2,11 +2,14 @@
 them.
 """
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import Q
 from pgvector.django import HalfVectorField
 
-from accounts.models import Organization
+from accounts.models import Organization, User
 from models_app.models import CustomModel
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, new_id
@@ -67,7 +70,14 @@ class CorpusExample(models.Model):
     license = models.CharField(max_length=80)
     messages = models.JSONField()
     tokens = models.PositiveIntegerField()
+    language = models.CharField(max_length=8, blank=True)  # ISO 639-1; empty: could not be told
+    flags = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    # The import that brought it, so that a cancelled one can take its rows back.
+    import_run = models.ForeignKey(
+        "ImportRun", on_delete=models.SET_NULL, null=True, blank=True, related_name="examples"
+    )
     embedding = HalfVectorField(dimensions=EMBEDDING_DIMENSIONS)
+    search = SearchVectorField(null=True)  # of its input, for lexical retrieval
 
     class Meta:
         constraints = [
@@ -75,6 +85,7 @@ class CorpusExample(models.Model):
                 fields=["source", "content_hash"], name="one_content_per_source"
             ),
         ]
+        indexes = [GinIndex(fields=["search"], name="corpus_search", fastupdate=False)]
 
     def __str__(self) -> str:
         return f"{self.source_id}/{self.external_id or self.content_hash[:12]}"
@@ -83,12 +94,17 @@ class CorpusExample(models.Model):
 class ImportRun(models.Model):
     """One file into one or more sources: where it stands, so that it can go on, and what it
     refused.
+
+    An upload begins as `uploaded`: its preview is shown, and nothing is stored until somebody
+    confirms how its columns are read.
     """
 
     class State(models.TextChoices):
+        UPLOADED = "uploaded"
         RUNNING = "running"
         DONE = "done"
         FAILED = "failed"
+        CANCELLED = "cancelled"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     org = models.ForeignKey(
@@ -99,15 +115,24 @@ class ImportRun(models.Model):
     )
     origin = models.CharField(max_length=300)
     file_sha256 = models.CharField(max_length=64, blank=True)
+    upload = models.CharField(max_length=300, blank=True)  # under settings.UPLOADS_DIR
+    upload_bytes = models.PositiveBigIntegerField(default=0)
+    options = models.JSONField(default=dict, blank=True)  # how it is read: ReadOptions
     state = models.CharField(max_length=10, choices=State.choices, default=State.RUNNING)
+    rows_total = models.PositiveIntegerField(default=0)  # counted by the first look; 0: not yet
     rows_read = models.PositiveIntegerField(default=0)
     rows_added = models.PositiveIntegerField(default=0)
     rows_duplicate = models.PositiveIntegerField(default=0)
     rows_rejected = models.PositiveIntegerField(default=0)
+    rows_flagged = models.PositiveIntegerField(default=0)
+    flags = models.JSONField(default=dict, blank=True)  # {flag: rows}
     errors = models.JSONField(
         default=list
     )  # the first hundred: {"line", "field", "code", "message", "hint"}
     error_text = models.TextField(blank=True)
+    created_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -125,6 +150,9 @@ class DistillationRun(OrgOwned):
     )
     config = models.JSONField(default=dict)
     intent = models.JSONField(default=dict)  # what was understood of the requirement
+    # How the labels of the sources become the user's: [{"source", "label", "rows", "mapped_to",
+    # "how", "similarity"}]; `mapped_to` is empty where nothing fits.
+    label_map = models.JSONField(default=list)
     funnel = models.JSONField(
         default=list
     )  # [{"filter", "refused", "examples"}], from corpus to dataset
@@ -137,26 +165,38 @@ class DistillationRun(OrgOwned):
 
 
 class DatasetVersion(OrgOwned):
-    """Frozen: never edited once written. Its digest is a hash over the canonical content of its
-    rows.
+    """A draft is curated by people; once frozen it is never edited. The digest of a frozen one is
+    a hash over the canonical content of its rows. To change a frozen one, a draft is made of it.
     """
+
+    class State(models.TextChoices):
+        DRAFT = "draft"
+        FROZEN = "frozen"
 
     model = models.ForeignKey(
         CustomModel, on_delete=models.CASCADE, related_name="dataset_versions"
     )
-    run = models.OneToOneField(
-        DistillationRun, on_delete=models.CASCADE, related_name="dataset_version"
+    run = models.ForeignKey(
+        DistillationRun, on_delete=models.CASCADE, related_name="dataset_versions"
+    )
+    parent = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    state = models.CharField(max_length=10, choices=State.choices, default=State.FROZEN)
+    frozen_at = models.DateTimeField(null=True, blank=True)
+    frozen_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     number = models.PositiveIntegerField()
-    digest = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64, blank=True)  # empty while a draft
     system_prompt = models.TextField()
     row_count = models.PositiveIntegerField()
     split_counts = models.JSONField(default=dict)  # {"train", "valid", "test"}
     source_counts = models.JSONField(default=dict)  # {source name: rows}
     license_counts = models.JSONField(default=dict)
-    folder = models.CharField(
-        max_length=300
-    )  # train/valid/test.jsonl, dataset.parquet, under settings.ARTIFACTS_DIR
+    # train/valid/test.jsonl, dataset.parquet, README.md, under settings.ARTIFACTS_DIR; empty while
+    # a draft.
+    folder = models.CharField(max_length=300, blank=True)
 
     class Meta:
         ordering = ["-number"]
@@ -174,17 +214,35 @@ class DatasetRow(models.Model):
         VALID = "valid"
         TEST = "test"
 
+    class Decision(models.TextChoices):
+        KEPT = "kept"
+        REFUSED = "refused"
+
     version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="rows")
     position = models.PositiveIntegerField()
     split = models.CharField(max_length=5, choices=Split.choices)
     messages = models.JSONField()  # the model's one form: system prompt, input, answer
+    # What people did with it while the version was a draft. A refused row is in no file and no
+    # digest, but stays to be seen.
+    decision = models.CharField(max_length=8, choices=Decision.choices, default=Decision.KEPT)
+    decided_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    original_messages = models.JSONField(null=True, blank=True)  # as selected, when it was edited
+    source = models.ForeignKey(
+        SourceDataset, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
     source_name = models.CharField(max_length=80)
     task = models.CharField(max_length=200, blank=True)
     license = models.CharField(max_length=80)
-    content_hash = models.CharField(max_length=64)
+    content_hash = models.CharField(max_length=64)  # of `messages`
+    corpus_hash = models.CharField(max_length=64, blank=True)  # of the corpus row it was made from
+    twin_group = models.CharField(max_length=64, blank=True)  # twins never straddle splits
     score = models.FloatField()
+    scores = models.JSONField(default=dict)  # what `score` is made of
     reason = models.CharField(max_length=300)
     query = models.CharField(max_length=300, blank=True)
+    step = models.CharField(max_length=40, blank=True)  # that last touched it
     # The corpus row it was made from; a source may be deleted later, the dataset stays.
     example = models.ForeignKey(
         CorpusExample, on_delete=models.SET_NULL, null=True, related_name="+"

@@ -11,11 +11,15 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Max
+from django.utils import timezone
 
+from accounts.models import Organization
 from distillation.index import CorpusCatalog
 from distillation.models import CorpusExample, DatasetRow, DatasetVersion, DistillationRun
 from distillation.pipeline import export
 from distillation.pipeline.dataset_generator import DatasetGenerator
+from distillation.pipeline.intent import edits_from
+from distillation.pipeline.licenses import LicensePolicy
 from distillation.pipeline.types import (
     Example,
     FunnelStep,
@@ -69,7 +73,11 @@ def distil(job: Job, lease: Lease) -> Publish:
 
 def selection_config(model: CustomModel) -> SelectionConfig:
     """Test rows that the user brings come on top of the rows asked for; a test split does not."""
-    return SelectionConfig(rows=model.rows)
+    return SelectionConfig(rows=model.rows, license_policy=license_policy_of(model.org))
+
+
+def license_policy_of(org: Organization) -> LicensePolicy:
+    return LicensePolicy()
 
 
 def requirement_of(model: CustomModel) -> Requirement:
@@ -88,8 +96,9 @@ def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Select
 
     generator = DatasetGenerator(CorpusCatalog(model.org), load_embedder())
     held_out = [Example(row["input"], row["output"]) for row in model.test_rows]
+    edits = edits_from(model.intent_edits)
     try:
-        return generator.generate(requirement_of(model), config, held_out, _teller(lease))
+        return generator.generate(requirement_of(model), config, held_out, _teller(lease), edits)
     except NotEnoughData as error:
         raise UserFacingError(str(error), code="not_enough_data") from error
 
@@ -106,13 +115,15 @@ def _publish(run: DistillationRun, selection: Selection, folder: str) -> None:
     """In the transaction that ends the job: the frozen version, and the job to train on it."""
     run.intent = _intent_facts(selection)
     run.funnel = [funnel_entry(step) for step in selection.funnel]
-    run.save(update_fields=["intent", "funnel"])
+    run.label_map = [asdict(mapping) for mapping in selection.label_map]
+    run.save(update_fields=["intent", "funnel", "label_map"])
     facts = export.dataset_facts(selection)
     version = DatasetVersion.objects.create(
         org=run.org,
         model=run.model,
         run=run,
         number=_next_number(run.model),
+        frozen_at=timezone.now(),
         digest=selection.digest,
         system_prompt=selection.intent.system_prompt,
         row_count=len(selection.rows),
@@ -138,6 +149,8 @@ def _intent_facts(selection: Selection) -> dict[str, Any]:
         "labels": list(intent.labels),
         "labels_closed": intent.labels_closed,
         "json_keys": list(intent.json_keys),
+        "json_schema": intent.json_schema,
+        "language": intent.language,
         "answer_min_chars": intent.answer_min_chars,
         "answer_max_chars": intent.answer_max_chars,
         "system_prompt": intent.system_prompt,
@@ -183,13 +196,18 @@ def _dataset_row(
         position=position,
         split=row.split,
         messages=list(row.messages),
+        source_id=row.candidate.source_id if example_id in present else None,
         source_name=row.candidate.source,
         task=row.candidate.task,
         license=row.candidate.license,
         content_hash=row.content_hash,
+        corpus_hash=row.candidate.content_hash,
+        twin_group=row.twin_group,
         score=row.score,
+        scores=row.scores,
         reason=row.reason[:300],
         query=row.query[:300],
+        step=row.step,
         example_id=example_id if example_id in present else None,
     )
 

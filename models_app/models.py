@@ -30,11 +30,16 @@ class CustomModel(OrgOwned):
     class Status(models.TextChoices):
         PENDING = "pending"
         DISTILLING = "distilling"
+        REVIEW = "review"
         TRAINING = "training"
         EVALUATING = "evaluating"
         READY = "ready"
         FAILED = "failed"
         CANCELLED = "cancelled"
+
+    class Curation(models.TextChoices):
+        AUTO = "auto"  # a dataset is frozen and trained on as soon as it is selected
+        REVIEW = "review"  # it waits, as a draft, for a person to freeze it
 
     LIVE_STATUSES = (Status.PENDING, Status.DISTILLING, Status.TRAINING, Status.EVALUATING)
 
@@ -54,6 +59,9 @@ class CustomModel(OrgOwned):
     )  # empty until compiled from the requirement, then editable
     base = models.ForeignKey(FoundationModel, on_delete=models.PROTECT, related_name="+")
     rows = models.PositiveIntegerField(default=1000)  # asked for in the dataset
+    # Corrections of what was understood: see distillation.pipeline.types.IntentEdits.
+    intent_edits = models.JSONField(default=dict, blank=True)
+    curation = models.CharField(max_length=10, choices=Curation.choices, default=Curation.AUTO)
     training_config = models.JSONField(default=dict, blank=True)  # asked; empty: automatic
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.PENDING)
     status_reason = models.TextField(blank=True)

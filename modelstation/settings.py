@@ -18,6 +18,7 @@ MODELS_DIR = Path(
     env.str("MODELSTATION_MODELS_DIR", default=str(BASE_DIR / "var" / "models"))
 ).resolve()
 ARTIFACTS_DIR = VAR_DIR / "artifacts"
+UPLOADS_DIR = VAR_DIR / "uploads"
 
 # --- Safety ---------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)

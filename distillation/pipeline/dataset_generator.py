@@ -15,7 +15,7 @@ import numpy as np
 
 from distillation.pipeline import dedup, export, form
 from distillation.pipeline.filters import LeakageIndex, describe, hard_filters
-from distillation.pipeline.intent import json_object, understand
+from distillation.pipeline.intent import NO_EDITS, json_object, understand
 from distillation.pipeline.labels import learn_labels, merge_labels
 from distillation.pipeline.retrieval import (
     MIN_SOURCE_SCORE,
@@ -35,6 +35,7 @@ from distillation.pipeline.types import (
     Catalog,
     Example,
     FunnelStep,
+    IntentEdits,
     IntentSpec,
     NotEnoughData,
     OnProgress,
@@ -84,11 +85,12 @@ class DatasetGenerator:
         config: SelectionConfig,
         held_out: Sequence[Example] = (),
         on_progress: OnProgress = ignore_progress,
+        edits: IntentEdits = NO_EDITS,
     ) -> Selection:
         """Raises NotEnoughData when the corpus does not serve the requirement."""
         tell = _Teller(on_progress)
         tell("understand")
-        intent = understand(requirement)
+        intent = understand(requirement, edits)
         tell("route")
         found = self._route(intent, config)
         tell("retrieve")
@@ -289,8 +291,13 @@ def finish_rows(
             candidate=row.candidate,
             messages=messages[i],
             score=row.score,
+            scores={
+                "relevance": round(row.relevance, 4),
+                "source": round(found.chosen[row.candidate.group].score, 4),
+            },
             query=intent.queries[row.query].text,
             reason=_reason(row, intent, found),
+            step="select",
             split=splits[i],
             twin_group=hashes[groups[i]],
             content_hash=hashes[i],

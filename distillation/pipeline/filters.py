@@ -14,10 +14,9 @@ import numpy as np
 
 from distillation.pipeline.intent import json_object
 from distillation.pipeline.labels import is_label, label_key
+from distillation.pipeline.licenses import LicensePolicy
 from distillation.pipeline.text import clip, input_key, input_text, shingles
 from distillation.pipeline.types import (
-    ANY_LICENSE,
-    PERMISSIVE,
     Candidate,
     Example,
     FunnelStep,
@@ -34,12 +33,6 @@ CONTAINED_SHARE = 0.5
 MIN_CONTAINED_WORDS = 5  # shorter held-out texts are met by chance
 EXAMPLES_PER_STEP = 10
 CHARS_PER_TOKEN = 4
-
-_PERMISSIVE_NAMES = re.compile(
-    r"\b(mit|bsd|apache|isc|cc0|public domain|unlicense|cc-by-\d|cc-by\b|wordnet|pddl|odc-by)",
-    re.IGNORECASE,
-)
-_NOT_PERMISSIVE = re.compile(r"-(nc|nd|sa)\b|\bgpl|non-?commercial|unknown", re.IGNORECASE)
 
 
 def fits_shape(answer: str, intent: IntentSpec) -> bool:
@@ -65,18 +58,6 @@ def _fits_labels(answer: str, intent: IntentSpec) -> bool:
 def _fits_keys(answer: str, intent: IntentSpec) -> bool:
     value = json_object(answer)
     return value is not None and (not intent.json_keys or set(value) <= set(intent.json_keys))
-
-
-def allowed_license(license_name: str, policy: str | tuple[str, ...]) -> bool:
-    """`any`, `permissive` (no share-alike, non-commercial or unknown terms), or names allowed."""
-    if isinstance(policy, tuple):
-        return license_name.casefold() in {name.casefold() for name in policy}
-    if policy == ANY_LICENSE:
-        return True
-    if policy == PERMISSIVE:
-        named = _PERMISSIVE_NAMES.search(license_name) is not None
-        return named and _NOT_PERMISSIVE.search(license_name) is None
-    raise ValueError(f"unknown licence policy {policy!r}: use 'any', 'permissive' or a list")
 
 
 def row_tokens(candidate: Candidate) -> int:
@@ -176,7 +157,7 @@ def hard_filters(
     candidates: Sequence[Candidate],
     intent: IntentSpec,
     *,
-    license_policy: str | tuple[str, ...],
+    license_policy: LicensePolicy,
     max_row_tokens: int,
     leakage: LeakageIndex,
 ) -> tuple[tuple[Candidate, ...], tuple[FunnelStep, ...]]:
@@ -184,7 +165,7 @@ def hard_filters(
     rows = tuple(candidates)
     steps: list[FunnelStep] = []
     checks: dict[str, Callable[[Sequence[Candidate]], list[bool]]] = {
-        "licence": lambda cs: [not allowed_license(c.license, license_policy) for c in cs],
+        "licence": lambda cs: [not license_policy.allows(c.license) for c in cs],
         "empty": lambda cs: [not (input_text(c.messages) and c.answer) for c in cs],
         "length": lambda cs: [row_tokens(c) > max_row_tokens for c in cs],
         "shape": lambda cs: [not fits_shape(c.answer, intent) for c in cs],

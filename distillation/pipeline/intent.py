@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from distillation.pipeline.labels import is_label, label_key, listed_labels
-from distillation.pipeline.types import Example, IntentSpec, Query, Requirement
+from distillation.pipeline.types import (
+    Example,
+    IntentEdits,
+    IntentSpec,
+    LabelRule,
+    Query,
+    Requirement,
+)
 
+NO_EDITS = IntentEdits()
 SYSTEM_PROMPT_TOKENS = 45
 TOKENS_PER_WORD = 1.35  # English prose under a byte-level BPE of about 50k pieces
 
@@ -37,8 +47,37 @@ _SAYS_WHAT_TO_DO = re.compile(
 )
 
 
-def understand(requirement: Requirement) -> IntentSpec:
-    kind = task_kind(requirement)
+def edits_from(data: Mapping[str, Any]) -> IntentEdits:
+    """What a form or the API sends. Raises ValueError naming the field."""
+    known = {field.name for field in fields(IntentEdits)}
+    if unknown := sorted(set(data) - known):
+        raise ValueError(f"{unknown[0]} is not a field of the understanding")
+    given: dict[str, Any] = dict(data)
+    if given.get("labels") is not None:
+        given["labels"] = tuple(dict.fromkeys(label.strip() for label in given["labels"]))
+    given["label_map"] = tuple(LabelRule(**rule) for rule in given.get("label_map") or ())
+    return IntentEdits(**given)
+
+
+def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
+    """The understanding with a person's corrections, which always win."""
+    changed: dict[str, Any] = {
+        name: value
+        for name in ("json_schema", "answer_min_chars", "answer_max_chars", "language")
+        if (value := getattr(edits, name)) is not None
+    }
+    if edits.labels is not None:
+        changed |= {"labels": edits.labels, "labels_closed": True}
+    return replace(intent, label_rules=edits.label_map, **changed)
+
+
+def understand(requirement: Requirement, edits: IntentEdits = NO_EDITS) -> IntentSpec:
+    """What is wanted, as far as the words and examples say it; `edits` win over that."""
+    kind = edits.task_kind or task_kind(requirement)
+    return apply_edits(_understand_as(kind, requirement), edits)
+
+
+def _understand_as(kind: str, requirement: Requirement) -> IntentSpec:
     labels, closed = _labels(requirement) if kind == "classify" else ((), False)
     low, high = answer_band(kind, [e.output for e in requirement.examples])
     return IntentSpec(

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from distillation.pipeline.licenses import LicensePolicy
 
 Message = dict[str, str]
 Vectors = npt.NDArray[np.float32]
 OnProgress = Callable[[str, int, int], None]
 
-PERMISSIVE = "permissive"
-ANY_LICENSE = "any"
+TASK_KINDS = ("classify", "extract_json", "sql", "number", "generate")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,51 @@ class Requirement:
     policy: str = ""
     examples: tuple[Example, ...] = ()
     system_prompt: str = ""
+
+
+@dataclass(frozen=True)
+class IntentEdits:
+    """What a person corrected of what was understood. None: left as understood."""
+
+    task_kind: str | None = None
+    labels: tuple[str, ...] | None = None  # the whole set: no other label is allowed then
+    json_schema: dict[str, Any] | None = None
+    answer_min_chars: int | None = None
+    answer_max_chars: int | None = None
+    language: str | None = None  # ISO 639-1; "" for any
+    label_map: tuple[LabelRule, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.task_kind is not None and self.task_kind not in TASK_KINDS:
+            raise ValueError(f"task_kind must be one of {', '.join(TASK_KINDS)}")
+        low, high = self.answer_min_chars, self.answer_max_chars
+        if low is not None and low < 1:
+            raise ValueError("answer_min_chars must be at least 1")
+        if high is not None and high < (low or 1):
+            raise ValueError("answer_max_chars must not be less than answer_min_chars")
+        if self.labels is not None and len(self.labels) < 2:
+            raise ValueError("labels needs at least two labels")
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """A person's word on one label of one source. Empty `mapped_to`: leave such rows out."""
+
+    source: str
+    label: str
+    mapped_to: str
+
+
+@dataclass(frozen=True)
+class LabelMapping:
+    """How one label of a source becomes one of the user's, proposed or decided by hand."""
+
+    source: str
+    label: str
+    rows: int  # candidates that carry it
+    mapped_to: str  # empty: nothing fits, such rows are refused
+    how: str  # "same" | "name" | "meaning" | "hand" | ""
+    similarity: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +103,9 @@ class IntentSpec:
     labels: tuple[str, ...] = ()
     labels_closed: bool = False  # True: no label beyond `labels` is allowed
     json_keys: tuple[str, ...] = ()
+    json_schema: dict[str, Any] | None = None  # answers must validate against it
+    language: str = ""  # ISO 639-1 of the inputs; empty: any
+    label_rules: tuple[LabelRule, ...] = ()
     answer_pattern: str = ""
     answer_min_chars: int = 1
     answer_max_chars: int = 4000
@@ -134,8 +183,10 @@ class SelectedRow:
     candidate: Candidate
     messages: tuple[Message, ...]  # system, user, assistant: the model's one form
     score: float
+    scores: dict[str, float]  # what `score` is made of
     query: str
     reason: str
+    step: str  # that put it in: "select" or "replay"
     split: str  # "train" | "valid" | "test"
     twin_group: str  # rows of one group never straddle splits
     content_hash: str  # of `messages`
@@ -157,7 +208,7 @@ class SelectionConfig:
     seed: int = 0
     selector: str = "round_robin"
     minimum_rows: int = 50
-    license_policy: str | tuple[str, ...] = ANY_LICENSE
+    license_policy: LicensePolicy = LicensePolicy()
     max_row_tokens: int = 1024
     candidates_per_query: int = 200
     candidates_per_row: int = 8
@@ -184,6 +235,7 @@ class Selection:
     routes: tuple[RoutedGroup, ...]
     funnel: tuple[FunnelStep, ...]
     digest: str
+    label_map: tuple[LabelMapping, ...] = ()
 
     @property
     def sources(self) -> dict[str, int]:

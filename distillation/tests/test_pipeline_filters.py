@@ -5,10 +5,10 @@ import pytest
 
 from distillation.pipeline.filters import (
     LeakageIndex,
-    allowed_license,
     fits_shape,
     hard_filters,
 )
+from distillation.pipeline.licenses import LicensePolicy
 from distillation.pipeline.types import Example, IntentSpec
 from distillation.tests.pipeline_rows import WordsEmbedder, candidate
 from modelstation.testing import shared_data
@@ -41,35 +41,6 @@ def leakage(*inputs):
 )
 def test_an_answer_must_have_the_form_that_is_asked_for(spec, answer, fits):
     assert fits_shape(answer, spec) is fits
-
-
-@pytest.mark.parametrize(
-    ("name", "permissive"),
-    [
-        ("MIT", True),
-        ("CC-BY-4.0", True),
-        ("CC0-1.0", True),
-        ("BSD-3-Clause", True),
-        ("CC-BY-SA-4.0", False),
-        ("CC-BY-NC-4.0", False),
-        ("GPL-3.0", False),
-        ("unknown", False),
-        ("", False),
-    ],
-)
-def test_the_permissive_policy_knows_licences(name, permissive):
-    assert allowed_license(name, "permissive") is permissive
-    assert allowed_license(name, "any")
-
-
-def test_a_list_of_licences_allows_those_alone():
-    assert allowed_license("mit", ("MIT",))
-    assert not allowed_license("Apache-2.0", ("MIT",))
-
-
-def test_an_unknown_policy_is_refused():
-    with pytest.raises(ValueError, match="unknown licence policy"):
-        allowed_license("MIT", "free")
 
 
 HELD_OUT = "Why was I charged an extra fee when I paid by card in the shop yesterday?"
@@ -125,7 +96,7 @@ def test_each_refused_row_is_counted_under_the_first_filter_that_refuses_it():
     kept, steps = hard_filters(
         rows,
         intent("classify"),
-        license_policy="permissive",
+        license_policy=LicensePolicy("permissive"),
         max_row_tokens=1024,
         leakage=leakage(HELD_OUT),
     )

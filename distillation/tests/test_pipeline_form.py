@@ -49,6 +49,8 @@ def selected(text, split):
         messages=messages,
         score=0.5,
         query="q",
+        scores={},
+        step="select",
         reason="why",
         split=split,
         twin_group="g",

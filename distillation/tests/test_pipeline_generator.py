@@ -3,6 +3,7 @@
 import pytest
 
 from distillation.pipeline.dataset_generator import STAGES, DatasetGenerator
+from distillation.pipeline.licenses import LicensePolicy
 from distillation.pipeline.testing import MemoryCatalog
 from distillation.pipeline.types import Example, NotEnoughData, Requirement, SelectionConfig
 from distillation.tests.pipeline_rows import WordsEmbedder, candidate
@@ -125,7 +126,9 @@ def test_a_forbidden_licence_never_enters():
         candidate(f"lost card in {place} at home", "lost_card", license="CC-BY-SA-4.0")
         for place in PLACES
     ]
-    selection = generate([*corpus(), *share_alike], rows=200, license_policy="permissive")
+    selection = generate(
+        [*corpus(), *share_alike], rows=200, license_policy=LicensePolicy("permissive")
+    )
     assert {row.candidate.license for row in selection.rows} == {"CC-BY-4.0"}
 
 

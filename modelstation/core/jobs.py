@@ -46,16 +46,20 @@ CRASH_LOOP = (
 class Kind:
     task: str
     queue: str
+    # Told, in the ending transaction, of a job that ended without success. Strings, like all
+    # tasks: core imports no app.
+    settle: str = "models_app.services.settle_ended_job"
 
 
 KINDS = {
+    "import": Kind(
+        "distillation.tasks.run_import", "distil", "distillation.imports.settle_ended_import"
+    ),
     "distil": Kind("distillation.tasks.run_distillation", "distil"),
     "train": Kind("training.tasks.run_training", "gpu"),
     "evaluate": Kind("training.tasks.run_evaluation", "gpu"),
+    "push": Kind("distillation.tasks.run_push", "default", "distillation.pushes.settle_ended_push"),
 }
-# Told, in the ending transaction, of every job that ended without success. A string, like all
-# tasks: core imports no app.
-SETTLE = "models_app.services.settle_ended_job"
 
 Publish = Callable[[], None]
 Work = Callable[[Job, Lease], Publish]
@@ -202,7 +206,7 @@ def _end(job: Job, state: Job.State, *, code: str, text: str, detail: str = "") 
         job.refresh_from_db()
         kind = JobEvent.Kind.ERROR if state == Job.State.FAILED else JobEvent.Kind.STATE
         _tell(job, kind, text, operator_detail=detail)
-        import_string(SETTLE)(job)
+        import_string(KINDS[job.kind].settle)(job)
     return True
 
 
