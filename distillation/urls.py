@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from distillation import views
+from distillation.views import datasets, sources
 
 urlpatterns = [
-    path("sources/", views.sources, name="sources"),
-    path("sources/<uuid:source_id>/", views.source, name="source"),
-    path("datasets/<uuid:dataset_id>/", views.dataset, name="dataset"),
-    path("datasets/<uuid:dataset_id>/rows.jsonl", views.dataset_jsonl, name="dataset_jsonl"),
-    path("datasets/<uuid:dataset_id>/rows.parquet", views.dataset_parquet, name="dataset_parquet"),
+    path("sources/", sources.sources, name="sources"),
+    path("sources/<uuid:source_id>/", sources.source, name="source"),
+    path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
+    path("datasets/<uuid:dataset_id>/rows.jsonl", datasets.dataset_jsonl, name="dataset_jsonl"),
+    path(
+        "datasets/<uuid:dataset_id>/rows.parquet", datasets.dataset_parquet, name="dataset_parquet"
+    ),
 ]

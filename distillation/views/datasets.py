@@ -1,31 +1,26 @@
-"""Pages of data: sources and their rows, and what was chosen from them for a model."""
+"""Pages of datasets: what was chosen for a model, and its files."""
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Page, Paginator
-from django.db.models import Count, Q, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
 from accounts.access import org_for
-from accounts.models import Organization
-from distillation.access import dataset_for, source_for
+from distillation.access import dataset_for
 from distillation.forms import RowFilterForm
-from distillation.models import DatasetRow, DatasetVersion, ImportRun, SourceDataset
+from distillation.models import DatasetRow, DatasetVersion
+from distillation.views.rows import breakdown, counts_by_task, page_of
 from modelstation.core.errors import UserFacingError
 
-ROWS_PER_PAGE = 50
 SPLITS = DatasetRow.Split.values
-LATEST_IMPORTS = 10
-BARS = 12  # of a breakdown; the rest is counted in one line
 TASK_KINDS = {
     "classify": "label each input",
     "extract_json": "extract facts as JSON",
@@ -37,35 +32,6 @@ TASK_KINDS = {
 
 @login_required
 @require_GET
-def sources(request: HttpRequest, org: str) -> HttpResponse:
-    organization = org_for(request, org)
-    context = {
-        "sources": SourceDataset.objects.visible_to(organization),
-        "imports": _imports_of(organization)[:LATEST_IMPORTS],
-    }
-    return render(request, "distillation/sources.html", context)
-
-
-@login_required
-@require_GET
-def source(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse:
-    """Rows of one source, a page at a time; `?task=` keeps to one of its tasks."""
-    found = source_for(org_for(request, org), source_id)
-    tasks = _counts_by_task(found.examples.all())
-    rows = found.examples.defer("embedding").order_by("id")
-    if task := request.GET.get("task"):
-        rows = rows.filter(task=task)
-    context = {
-        "source": found,
-        "tasks": _breakdown("Tasks", tasks),
-        "task": task,
-        "page": _page(request, rows),
-    }
-    return render(request, "distillation/source.html", context)
-
-
-@login_required
-@require_GET
 def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
     version = dataset_for(org_for(request, org), dataset_id)
     form = RowFilterForm(request.GET, version=version)
@@ -73,10 +39,10 @@ def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespon
         "version": version,
         "splits": _splits(version),
         "breakdowns": _breakdowns(version),
-        "tasks": _breakdown("Tasks", _counts_by_task(version.rows.all())),
+        "tasks": breakdown("Tasks", counts_by_task(version.rows.all())),
         "task_kind": TASK_KINDS.get(version.run.intent.get("task_kind", ""), ""),
         "form": form,
-        "page": _page(request, form.filtered(version.rows.all())),
+        "page": page_of(request, form.filtered(version.rows.all())),
         "is_filtered": any(form.cleaned_data.values()),
     }
     return render(request, "distillation/dataset.html", context)
@@ -114,37 +80,12 @@ def dataset_parquet(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> Fi
 # --- helpers --------------------------------------------------------------------------------------
 
 
-def _imports_of(org: Organization) -> QuerySet[ImportRun]:
-    return ImportRun.objects.filter(Q(org=None) | Q(org=org))
-
-
-def _page(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
-    return Paginator(rows, ROWS_PER_PAGE).get_page(request.GET.get("page"))
-
-
 def _breakdowns(version: DatasetVersion) -> list[dict[str, Any]]:
     return [
-        _breakdown("Splits", _splits(version)),
-        _breakdown("Sources", version.source_counts),
-        _breakdown("Licences", version.license_counts),
+        breakdown("Splits", _splits(version)),
+        breakdown("Sources", version.source_counts),
+        breakdown("Licences", version.license_counts),
     ]
-
-
-def _counts_by_task(rows: QuerySet[Any]) -> dict[str, int]:
-    counted = rows.order_by("task").values("task").annotate(rows=Count("id"))
-    return {group["task"]: group["rows"] for group in counted}
-
-
-def _breakdown(title: str, counts: Mapping[str, int]) -> dict[str, Any]:
-    """The largest groups as bars, and how many groups and rows are left over."""
-    ranked = sorted(counts.items(), key=lambda group: -group[1])
-    return {
-        "title": title,
-        "largest": ranked[0][1] if ranked else 0,
-        "bars": ranked[:BARS],
-        "more_groups": len(ranked[BARS:]),
-        "more_rows": sum(rows for _, rows in ranked[BARS:]),
-    }
 
 
 def _splits(version: DatasetVersion) -> dict[str, int]:

@@ -1,0 +1,50 @@
+"""Pages of sources: which there are, and their rows."""
+
+import uuid
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from accounts.access import org_for
+from accounts.models import Organization
+from distillation.access import source_for
+from distillation.models import ImportRun, SourceDataset
+from distillation.views.rows import breakdown, counts_by_task, page_of
+
+LATEST_IMPORTS = 10
+
+
+@login_required
+@require_GET
+def sources(request: HttpRequest, org: str) -> HttpResponse:
+    organization = org_for(request, org)
+    context = {
+        "sources": SourceDataset.objects.visible_to(organization),
+        "imports": imports_of(organization)[:LATEST_IMPORTS],
+    }
+    return render(request, "distillation/sources.html", context)
+
+
+@login_required
+@require_GET
+def source(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse:
+    """Rows of one source, a page at a time; `?task=` keeps to one of its tasks."""
+    found = source_for(org_for(request, org), source_id)
+    tasks = counts_by_task(found.examples.all())
+    rows = found.examples.defer("embedding").order_by("id")
+    if task := request.GET.get("task"):
+        rows = rows.filter(task=task)
+    context = {
+        "source": found,
+        "tasks": breakdown("Tasks", tasks),
+        "task": task,
+        "page": page_of(request, rows),
+    }
+    return render(request, "distillation/source.html", context)
+
+
+def imports_of(org: Organization) -> QuerySet[ImportRun]:
+    return ImportRun.objects.filter(Q(org=None) | Q(org=org))
