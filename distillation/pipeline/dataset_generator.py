@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distillation.pipeline import dedup, export, form
-from distillation.pipeline.filters import LeakageIndex, describe, hard_filters
+from distillation.pipeline.filters import describe, hard_filters
 from distillation.pipeline.intent import NO_EDITS, json_object, understand
 from distillation.pipeline.labels import learn_labels, merge_labels
+from distillation.pipeline.leakage import LeakageIndex
 from distillation.pipeline.retrieval import (
     MIN_SOURCE_SCORE,
     ROW_QUANTILE,

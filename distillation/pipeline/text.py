@@ -18,9 +18,10 @@ _WORD = re.compile(r"\w+")
 
 def normalise(text: str) -> str:
     """NFKC, no format characters (zero width, direction marks), casefolded, spaces collapsed."""
-    plain = unicodedata.normalize("NFKC", text)
-    visible = "".join(c for c in plain if unicodedata.category(c) != "Cf")
-    return " ".join(visible.casefold().split())
+    if not text.isascii():  # ASCII has none of either; most text is ASCII
+        plain = unicodedata.normalize("NFKC", text)
+        text = "".join(c for c in plain if unicodedata.category(c) != "Cf")
+    return " ".join(text.casefold().split())
 
 
 def words(text: str) -> list[str]:

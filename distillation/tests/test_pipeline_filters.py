@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from distillation.pipeline.filters import (
-    LeakageIndex,
     fits_shape,
     hard_filters,
 )
+from distillation.pipeline.leakage import LeakageIndex
 from distillation.pipeline.licenses import LicensePolicy
 from distillation.pipeline.types import Example, IntentSpec
 from distillation.tests.pipeline_rows import WordsEmbedder, candidate
