@@ -28,9 +28,11 @@ from distillation.pipeline.types import Candidate, SourceGroup, Vectors
 MAX_TASKS = 100
 LOOKED_AT_PER_SOURCE = 400  # to spread a background sample over the tasks of a source
 MIN_PER_TASK = 4
+MAX_WORDS = 12  # of a text that is searched for by its words
+SEARCHED_CHARACTERS = 4_000
 
 _TABLE = CorpusExample._meta.db_table
-_COLUMNS = "id, source_id, task, license, content_hash, messages, tokens, embedding"
+_COLUMNS = "id, source_id, task, license, content_hash, messages, tokens, language, embedding"
 _NEAREST = f"""
     SELECT {_COLUMNS} FROM {_TABLE} WHERE source_id = ANY(%s::uuid[])
     ORDER BY embedding <=> %s LIMIT %s
@@ -40,6 +42,32 @@ _IN_GROUPS = f"""
     WHERE source_id = ANY(%s::uuid[])
        OR (source_id, task) IN (SELECT * FROM unnest(%s::uuid[], %s::text[]))
     ORDER BY content_hash LIMIT %s
+"""
+# Okapi BM25 (k1 1.2, b 0.75) with each word counted once per row: rows are short, and a tsvector
+# keeps no quick count. Only the rarest words of a text are looked up; the others are in so many
+# rows that they cost most and say least.
+_LEXICAL = f"""
+    WITH words AS (
+        SELECT word, array_to_tsvector(ARRAY[word])::text::tsquery AS wanted
+        FROM unnest(tsvector_to_array(to_tsvector('english', %s))) AS word
+        LEFT JOIN LATERAL (
+            SELECT most_common_elems::text::text[] AS common, most_common_elem_freqs AS shares
+            FROM pg_stats WHERE tablename = '{_TABLE}' AND attname = 'search'
+        ) AS known ON true
+        ORDER BY coalesce(shares[array_position(common, word)], 0), word
+        LIMIT %s
+    ), hits AS (
+        SELECT id, word, length(search) AS size FROM words
+        JOIN {_TABLE} ON search @@ wanted AND source_id = ANY(%s::uuid[])
+    ), rarity AS (
+        SELECT word, ln(1 + (
+            (SELECT greatest(reltuples, 1) FROM pg_class WHERE relname = '{_TABLE}') / count(*)
+        )) AS weight FROM hits GROUP BY word
+    )
+    SELECT id FROM hits JOIN rarity USING (word), (SELECT avg(size) AS usual FROM hits) AS sizes
+    GROUP BY id
+    ORDER BY sum(weight * 2.2 / (1 + 1.2 * (0.25 + 0.75 * size / usual))) DESC, id
+    LIMIT %s
 """
 _FIRST_OF_SOURCES = f"""
     SELECT id, source_id, task FROM unnest(%s::uuid[]) AS wanted, LATERAL (
@@ -80,6 +108,20 @@ class CorpusCatalog:
                 found.append([self._candidate(row) for row in cursor])
         return found
 
+    def lexical(
+        self, texts: Sequence[str], *, limit: int, source_ids: Sequence[str] | None = None
+    ) -> list[list[Candidate]]:
+        allowed = [i for i in self._names if source_ids is None or str(i) in source_ids]
+        with _binary_cursor() as cursor:
+            found = [self._lexical_ids(cursor, text, allowed, limit) for text in texts]
+            cursor.execute(_BY_ID, [sorted({row_id for ids in found for row_id in ids})])
+            rows = {int(row[0]): self._candidate(row) for row in cursor}
+        return [[rows[row_id] for row_id in ids] for ids in found]
+
+    def _lexical_ids(self, cursor: Any, text: str, allowed: list[UUID], limit: int) -> list[int]:
+        cursor.execute(_LEXICAL, [text[:SEARCHED_CHARACTERS], MAX_WORDS, allowed, limit])
+        return [row_id for (row_id,) in cursor]
+
     def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> Sequence[Candidate]:
         visible = [(UUID(s), task) for s, task in groups if UUID(s) in self._names]
         whole = [source_id for source_id, _ in visible if source_id in self._undivided]
@@ -111,7 +153,8 @@ class CorpusCatalog:
         return [("", sum(n for _, n in tasks))] if source_id in self._undivided else tasks
 
     def _candidate(self, row: tuple[Any, ...]) -> Candidate:
-        row_id, source_id, task, license_name, content_hash, messages, tokens, embedding = row
+        row_id, source_id, task, license_name, content_hash, messages, tokens, *rest = row
+        language, embedding = rest
         return Candidate(
             id=str(row_id),
             source_id=str(source_id),
@@ -122,6 +165,7 @@ class CorpusCatalog:
             messages=tuple(messages),
             embedding=_unit(embedding),
             tokens=tokens,
+            language=language,
         )
 
 

@@ -8,27 +8,18 @@ Nothing here asks an outside model: rows are found, judged, filtered and ordered
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import replace
 
 from distillation.pipeline import dedup, export, form
-from distillation.pipeline.filters import describe, hard_filters
+from distillation.pipeline.filters import EXAMPLES_PER_STEP, describe, hard_filters
+from distillation.pipeline.finding import Finder, Found, score_rows
 from distillation.pipeline.intent import NO_EDITS, json_object, understand
+from distillation.pipeline.label_map import MappedLabels, labels_of_sources, propose_label_map
 from distillation.pipeline.labels import learn_labels, merge_labels
 from distillation.pipeline.leakage import LeakageIndex
-from distillation.pipeline.retrieval import (
-    MIN_SOURCE_SCORE,
-    ROW_QUANTILE,
-    SOURCE_QUANTILE,
-    Evidence,
-    describe_groups,
-    null_threshold,
-    relevance,
-    route,
-)
-from distillation.pipeline.selection import order_rows
+from distillation.pipeline.selection import SELECTORS, order_rows, seeded_key, within_budget
 from distillation.pipeline.splits import assign_splits
 from distillation.pipeline.text import clip, hash_messages
 from distillation.pipeline.types import (
@@ -38,6 +29,7 @@ from distillation.pipeline.types import (
     FunnelStep,
     IntentEdits,
     IntentSpec,
+    LabelMapping,
     NotEnoughData,
     OnProgress,
     Requirement,
@@ -46,13 +38,11 @@ from distillation.pipeline.types import (
     SelectedRow,
     Selection,
     SelectionConfig,
-    SourceGroup,
     TextEmbedder,
-    Vectors,
 )
 
 STAGES = ("understand", "route", "retrieve", "filter", "select", "split")
-BACKGROUND_PER_SOURCE = 48
+REPLAY = "replay"
 LEND_KEYS_OVERLAP = 0.5  # a source that shares half of the user's JSON keys may add its own
 
 
@@ -60,25 +50,11 @@ def ignore_progress(stage: str, done: int, total: int) -> None:
     """For callers that do not watch."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """The routed groups and what is needed to score their rows."""
-
-    routes: tuple[RoutedGroup, ...]
-    query_vectors: Vectors
-    background: Vectors
-    row_null: float
-    groups: Sequence[SourceGroup]
-
-    @property
-    def chosen(self) -> dict[tuple[str, str], RoutedGroup]:
-        return {routed.group.key: routed for routed in self.routes if routed.chosen}
-
-
 class DatasetGenerator:
     def __init__(self, catalog: Catalog, embedder: TextEmbedder) -> None:
         self.catalog = catalog
         self.embedder = embedder
+        self.finder = Finder(catalog, embedder)
 
     def generate(
         self,
@@ -93,98 +69,74 @@ class DatasetGenerator:
         tell("understand")
         intent = understand(requirement, edits)
         tell("route")
-        found = self._route(intent, config)
+        found = self.finder.find(intent, config)
+        served = SELECTORS[config.selector].pool == "served"
+        if served and not found.chosen:
+            _require(0, config, found)
         tell("retrieve")
-        candidates = self._candidates(found, config)
+        met = self.finder.candidates(found, intent, config)
+        candidates = [row for row, _ in met.values()]
         intent = learn_form(intent, candidates, found.routes)
+        label_map = self._label_map(intent, candidates) if served else ()
         tell("filter")
-        rows, filtered = self._filter(candidates, intent, config, held_out)
-        scored = score_rows(rows, intent, found)
+        leakage = LeakageIndex(held_out, self.embedder.embed([row.input for row in held_out]))
+        labels = MappedLabels(label_map) if label_map else None
+        rows, filtered = hard_filters(
+            candidates, intent, config, leakage=leakage, labels=labels, shaped=served
+        )
+        fused = {key: rank for key, (_, rank) in met.items()}
+        scored, below = score_rows(rows, intent, found, fused, labels)
         tell("select")
         chosen, deduplicated = choose_rows(scored, intent, config)
         _require(len(chosen), config, found)
+        replayed = self._replay(found, intent, config, leakage)
+        chosen = [*chosen[: config.rows - len(replayed)], *replayed]
         tell("split")
         selected = finish_rows(chosen, intent, config, found, held_out=bool(held_out))
         test_rows = form.held_out_messages(intent.system_prompt, held_out)
-        first = FunnelStep("not retrieved", _corpus_rows(found) - len(candidates), len(candidates))
         return Selection(
             rows=selected,
             held_out=test_rows,
             intent=intent,
             config=config,
             routes=found.routes,
-            funnel=(first, *filtered, *deduplicated),
+            funnel=(
+                *_before_the_filters(found, len(candidates), served),
+                *filtered,
+                _step("below the threshold", len(scored), [describe(row) for row in below]),
+                *deduplicated,
+            ),
             digest=export.dataset_digest(selected, test_rows),
+            label_map=label_map,
         )
 
-    def _route(self, intent: IntentSpec, config: SelectionConfig) -> _Found:
-        """Which groups of rows serve the requirement. Raises NotEnoughData when none does."""
-        groups = self.catalog.source_groups()
-        sample = self.catalog.background(BACKGROUND_PER_SOURCE)
-        if not sample:
-            raise NotEnoughData(0, config.minimum_rows, "Seed a source, or upload your own rows.")
-        background = np.stack([row.embedding for row in sample])
-        query_vectors = self.embedder.embed([query.text for query in intent.queries])
-        hits = self.catalog.nearest(query_vectors, limit=config.candidates_per_query)
-        rows = _unique([*sample, *(row for found in hits for row in found)])
-        vectors = np.stack([row.embedding for row in rows])
-        row_null, source_null = (
-            null_threshold(background, [r.source for r in sample], len(query_vectors), quantile)
-            for quantile in (ROW_QUANTILE, SOURCE_QUANTILE)
-        )
-        evidence = Evidence(
-            groups=groups,
-            rows=rows,
-            row_relevance=relevance(vectors, query_vectors, background).max(axis=1),
-            description_match=self._description_match(intent, groups, sample),
-            # At 0 a pair is as close as each is to its own neighbours: a corpus of few and very
-            # different sources must not make less than that look like a match.
-            null=max(0.0, source_null),
-        )
-        found = _Found(route(intent, evidence), query_vectors, background, row_null, groups)
-        if not found.chosen:
-            _require(0, config, found)
-        return found
+    def _label_map(
+        self, intent: IntentSpec, candidates: Sequence[Candidate]
+    ) -> tuple[LabelMapping, ...]:
+        if intent.task_kind != "classify":
+            return ()
+        counts = labels_of_sources(candidates)
+        return propose_label_map(counts, intent.labels, intent.label_rules, self.embedder.embed)
 
-    def _description_match(
-        self, intent: IntentSpec, groups: Sequence[SourceGroup], sample: Sequence[Candidate]
-    ) -> dict[tuple[str, str], float]:
-        """For each group the best cosine of one of its descriptions with one of the task's."""
-        described = describe_groups(groups, sample)
-        texts = sorted({text for found in described.values() for text in found})
-        cosines = self.embedder.embed(texts) @ self.embedder.embed(intent.task_texts).T
-        best = dict(zip(texts, cosines.max(axis=1), strict=True))
-        return {key: float(max(best[text] for text in found)) for key, found in described.items()}
+    def _replay(
+        self, found: Found, intent: IntentSpec, config: SelectionConfig, leakage: LeakageIndex
+    ) -> list[ScoredRow]:
+        """A few rows of other work, the same number of each source: a model aimed at one narrow
+        target unlearns the rest (Ivison et al. 2025).
 
-    def _candidates(self, found: _Found, config: SelectionConfig) -> list[Candidate]:
-        """Rows of the chosen groups: the nearest to each query, and a wide sample of the rest.
-
-        Four examples name four of seventy-seven labels: nearness alone would never meet the others.
+        Only where answers are free text: other work has no answer among the user's labels or keys.
         """
-        keys = sorted(found.chosen)
-        source_ids = sorted({source_id for source_id, _ in keys})
-        near = self.catalog.nearest(
-            found.query_vectors, limit=config.candidates_per_query, source_ids=source_ids
-        )
-        wide = self.catalog.rows(keys, limit=config.rows * config.candidates_per_row)
-        rows = _unique([*(row for rows in near for row in rows), *wide])
-        return [row for row in rows if row.group in found.chosen]
-
-    def _filter(
-        self,
-        candidates: Sequence[Candidate],
-        intent: IntentSpec,
-        config: SelectionConfig,
-        held_out: Sequence[Example],
-    ) -> tuple[tuple[Candidate, ...], tuple[FunnelStep, ...]]:
-        vectors = self.embedder.embed([row.input for row in held_out])
-        return hard_filters(
-            candidates,
-            intent,
-            license_policy=config.license_policy,
-            max_row_tokens=config.max_row_tokens,
-            leakage=LeakageIndex(held_out, vectors),
-        )
+        count = int(config.replay_share * config.rows)
+        if intent.task_kind != "generate" or not found.chosen or not count:
+            return []
+        others = [row for row in found.sample if row.group not in found.chosen]
+        unshaped = replace(intent, answer_min_chars=1)
+        rows, _ = hard_filters(others, unshaped, config, leakage=leakage)
+        order = sorted(rows, key=lambda row: seeded_key(config.seed, row.content_hash))
+        return [
+            ScoredRow(row, form.model_input(row, set()), row.answer, 0.0, 0.0, 0, step=REPLAY)
+            for row in _one_of_each_source_in_turn(order)[:count]
+        ]
 
 
 class _Teller:
@@ -212,41 +164,6 @@ def learn_form(
     return intent
 
 
-def score_rows(
-    candidates: Sequence[Candidate], intent: IntentSpec, found: _Found
-) -> list[ScoredRow]:
-    """Relevance to the closest query, plus how well the row's source serves the requirement.
-
-    A source known by its topic alone may be mixed: of it, rows at chance level are left out.
-    """
-    if not candidates:
-        return []
-    vectors = np.stack([row.embedding for row in candidates])
-    matches = relevance(vectors, found.query_vectors, found.background)
-    telling = form.telling_sources(candidates)
-    scored = []
-    for row, values in zip(candidates, matches, strict=True):
-        routed = found.chosen[row.group]
-        best = int(values.argmax())
-        if values[best] < found.row_null and _by_topic_alone(routed):
-            continue
-        scored.append(
-            ScoredRow(
-                candidate=row,
-                input=form.model_input(row, telling),
-                answer=form.model_answer(row, intent),
-                score=float(values[best]) + routed.score,
-                relevance=float(values[best]),
-                query=best,
-            )
-        )
-    return scored
-
-
-def _by_topic_alone(routed: RoutedGroup) -> bool:
-    return max(routed.description_match, routed.form_match) < MIN_SOURCE_SCORE
-
-
 def choose_rows(
     scored: Sequence[ScoredRow], intent: IntentSpec, config: SelectionConfig
 ) -> tuple[list[ScoredRow], tuple[FunnelStep, ...]]:
@@ -258,27 +175,58 @@ def choose_rows(
         ("contradiction", dedup.contradictions),
     ):
         verdicts = check(ordered)
-        steps.append(_step(name, ordered, verdicts))
+        out = [row for row, no in zip(ordered, verdicts, strict=True) if no]
         ordered = [row for row, no in zip(ordered, verdicts, strict=True) if not no]
+        steps.append(_step(name, len(ordered), _described(out)))
     kept, refused = dedup.near_duplicates(ordered, config.rows)
-    near = [index in set(refused) for index in range(len(ordered))]
-    steps.append(_step("near duplicate", ordered, near))
-    beyond = len(ordered) - len(kept) - len(refused)
-    steps.append(FunnelStep("beyond the rows asked for", beyond, len(kept)))
-    return [ordered[index] for index in kept], tuple(steps)
+    left = len(ordered) - len(refused)
+    steps.append(_step("near duplicate", left, _described([ordered[i] for i in refused])))
+    chosen = within_budget([ordered[index] for index in kept], config.answer_tokens)
+    met = {id(row) for row in chosen} | {id(ordered[index]) for index in refused}
+    beyond = [row for row in ordered if id(row) not in met]
+    steps.append(_step("beyond the rows asked for", len(chosen), _described(beyond)))
+    return chosen, tuple(steps)
 
 
-def _step(name: str, rows: Sequence[ScoredRow], refused: Sequence[bool]) -> FunnelStep:
-    out = [row for row, no in zip(rows, refused, strict=True) if no]
-    examples = tuple(describe(row.candidate) for row in out[:10])
-    return FunnelStep(name, len(out), len(rows) - len(out), examples)
+def _step(name: str, kept: int, refused: Sequence[str]) -> FunnelStep:
+    return FunnelStep(name, len(refused), kept, tuple(refused[:EXAMPLES_PER_STEP]))
+
+
+def _described(rows: Sequence[ScoredRow]) -> list[str]:
+    return [describe(row.candidate) for row in rows]
+
+
+def _before_the_filters(found: Found, candidates: int, served: bool) -> tuple[FunnelStep, ...]:
+    """From the corpus to the rows that were looked at."""
+    if not served:
+        unseen = found.corpus_rows - candidates
+        return (FunnelStep("not looked at", unseen, candidates),)
+    others = [f"{r.group.source} {r.group.task}".strip() for r in found.routes if not r.chosen]
+    return (
+        FunnelStep(
+            "the source does not serve the requirement",
+            found.corpus_rows - found.served_rows,
+            found.served_rows,
+            tuple(others[:EXAMPLES_PER_STEP]),
+        ),
+        FunnelStep("not near enough", found.served_rows - candidates, candidates),
+    )
+
+
+def _one_of_each_source_in_turn(rows: Sequence[Candidate]) -> list[Candidate]:
+    turn: Counter[str] = Counter()
+    ranked = []
+    for place, row in enumerate(rows):
+        ranked.append((turn[row.source_id], place, row))
+        turn[row.source_id] += 1
+    return [row for _, _, row in sorted(ranked, key=lambda item: item[:2])]
 
 
 def finish_rows(
     rows: Sequence[ScoredRow],
     intent: IntentSpec,
     config: SelectionConfig,
-    found: _Found,
+    found: Found,
     *,
     held_out: bool,
 ) -> tuple[SelectedRow, ...]:
@@ -292,14 +240,11 @@ def finish_rows(
             candidate=row.candidate,
             messages=messages[i],
             score=row.score,
-            scores={
-                "relevance": round(row.relevance, 4),
-                "source": round(found.chosen[row.candidate.group].score, 4),
-            },
+            scores=_scores(row, found),
             query=intent.queries[row.query].text,
             reason=_reason(row, intent, found),
-            step="select",
-            split=splits[i],
+            step=row.step,
+            split="train" if row.step == REPLAY else splits[i],
             twin_group=hashes[groups[i]],
             content_hash=hashes[i],
         )
@@ -307,14 +252,25 @@ def finish_rows(
     )
 
 
-def _reason(row: ScoredRow, intent: IntentSpec, found: _Found) -> str:
-    routed = found.chosen[row.candidate.group]
+def _scores(row: ScoredRow, found: Found) -> dict[str, float]:
+    """What the score is made of."""
+    routed = found.chosen.get(row.candidate.group)
+    parts = {"relevance": row.relevance, "fused_rank": row.fused}
+    if routed:
+        parts["source"] = routed.score
+    return {name: round(value, 4) for name, value in parts.items()}
+
+
+def _reason(row: ScoredRow, intent: IntentSpec, found: Found) -> str:
+    routed = found.chosen.get(row.candidate.group)
+    if routed is None:
+        return "other work, so that the model does not unlearn it" if found.routes else ""
     query = intent.queries[row.query]
     source = f"{row.candidate.source} serves the task ({routed.score:.2f})"
     return f"{source}; closest to the {query.origin} “{clip(query.text, 80)}” ({row.relevance:.2f})"
 
 
-def _require(rows: int, config: SelectionConfig, found: _Found) -> None:
+def _require(rows: int, config: SelectionConfig, found: Found) -> None:
     needed = min(config.minimum_rows, config.rows)
     if rows >= needed:
         return
@@ -325,11 +281,3 @@ def _require(rows: int, config: SelectionConfig, found: _Found) -> None:
         f"The closest source is {closest}. Add example pairs that show inputs and answers, "
         "upload rows of your own, or ask for a source of this kind to be seeded.",
     )
-
-
-def _unique(rows: Sequence[Candidate]) -> list[Candidate]:
-    return list({row.id: row for row in rows}.values())
-
-
-def _corpus_rows(found: _Found) -> int:
-    return sum(group.rows for group in found.groups)

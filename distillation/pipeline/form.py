@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from distillation.pipeline.labels import label_key
 from distillation.pipeline.text import input_text
-from distillation.pipeline.types import Candidate, Example, IntentSpec, Message
+from distillation.pipeline.types import Candidate, Example, Message
 
 MANY_SYSTEM_TURNS = 12
 
@@ -31,13 +30,6 @@ def model_input(candidate: Candidate, telling: set[str]) -> str:
     if candidate.source_id in telling and candidate.system:
         return f"{candidate.system}\n\n{text}"
     return text
-
-
-def model_answer(candidate: Candidate, intent: IntentSpec) -> str:
-    if intent.task_kind != "classify":
-        return candidate.answer
-    spelling = {label_key(label): label for label in intent.labels}
-    return spelling.get(label_key(candidate.answer), candidate.answer)
 
 
 def model_messages(system_prompt: str, text: str, answer: str) -> tuple[Message, ...]:

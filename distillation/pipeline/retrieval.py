@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from distillation.pipeline.filters import fits_shape
+from distillation.pipeline.filters import Shape
 from distillation.pipeline.intent import json_object
+from distillation.pipeline.label_map import MappedLabels
 from distillation.pipeline.labels import label_key
 from distillation.pipeline.types import (
     Candidate,
@@ -28,6 +29,7 @@ from distillation.pipeline.types import (
     Vectors,
 )
 
+FUSION_OFFSET = 60
 NEIGHBOURS = 10  # for hubness: a row's mean cosine to its nearest rows of the background
 BEST_ROWS = 10  # a source is as relevant as the mean of its best rows
 ROW_QUANTILE = 0.99  # of pairs by chance
@@ -82,6 +84,20 @@ def null_threshold(
     return float(np.quantile(by_chance, 1 - (1 - quantile) / max(1, queries)))
 
 
+def fuse(rankings: Sequence[Sequence[Candidate]]) -> list[tuple[Candidate, float]]:
+    """Rows of several rankings with the sum of 1 / (60 + rank), best first (reciprocal rank fusion,
+    Cormack et al. 2009): no score of one search has to mean anything to the other.
+    """
+    scores: dict[str, float] = defaultdict(float)
+    rows: dict[str, Candidate] = {}
+    for ranking in rankings:
+        for rank, row in enumerate(ranking, start=1):
+            rows[row.id] = row
+            scores[row.id] += 1 / (FUSION_OFFSET + rank)
+    best = sorted(rows, key=lambda key: (-scores[key], rows[key].content_hash))
+    return [(rows[key], scores[key]) for key in best]
+
+
 def describe_groups(
     groups: Sequence[SourceGroup], sample: Sequence[Candidate]
 ) -> dict[GroupKey, tuple[str, ...]]:
@@ -126,13 +142,14 @@ class Evidence:
     row_relevance: Vectors  # (rows,) best over the queries
     description_match: Mapping[GroupKey, float]
     null: float
+    labels: MappedLabels | None = None  # where the user's set is closed, so that others map to it
 
 
 def route(intent: IntentSpec, evidence: Evidence) -> tuple[RoutedGroup, ...]:
     """Every group with its score, best first; `chosen` marks those that serve the requirement."""
     topic = topic_matches(evidence)
-    form = form_matches(intent, evidence.rows)
-    fitting = fitting_groups(intent, evidence.groups, evidence.rows)
+    form = form_matches(intent, evidence.rows, evidence.labels)
+    fitting = fitting_groups(intent, evidence.groups, evidence.rows, evidence.labels)
     scored = [
         _scored(
             group,
@@ -204,18 +221,21 @@ def topic_matches(evidence: Evidence) -> dict[str, float]:
     return means
 
 
-def form_matches(intent: IntentSpec, rows: Sequence[Candidate]) -> dict[str, float]:
+def form_matches(
+    intent: IntentSpec, rows: Sequence[Candidate], labels: MappedLabels | None = None
+) -> dict[str, float]:
     """Per source, 0 to 1: how much more its answers fit than those of the corpus at large."""
     answers: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        answers[row.source_id].append(row.answer)
+        answers[row.source_id].append((labels.answer(row) if labels else None) or row.answer)
     if intent.labels:
         return {s: _label_share(intent, found) for s, found in answers.items()}
     if intent.json_keys:
         return {s: _key_overlap(intent, found) for s, found in answers.items()}
     if intent.task_kind == "generate":
         return {}  # free text has no form that could speak for a source
-    shares = {s: _fitting_share(intent, found) for s, found in answers.items()}
+    shape = Shape(intent)
+    shares = {s: sum(map(shape.fits, found)) / len(found) for s, found in answers.items()}
     usual = sum(shares.values()) / max(1, len(shares))
     return {source_id: max(0.0, share - usual) for source_id, share in shares.items()}
 
@@ -231,10 +251,6 @@ def _key_overlap(intent: IntentSpec, answers: Sequence[str]) -> float:
     return len(wanted & found) / len(wanted | found)
 
 
-def _fitting_share(intent: IntentSpec, answers: Sequence[str]) -> float:
-    return sum(fits_shape(answer, intent) for answer in answers) / len(answers)
-
-
 def open_form(intent: IntentSpec) -> IntentSpec:
     """The same intent before labels and keys are known to the last one."""
     if intent.labels_closed:
@@ -243,14 +259,17 @@ def open_form(intent: IntentSpec) -> IntentSpec:
 
 
 def fitting_groups(
-    intent: IntentSpec, groups: Sequence[SourceGroup], rows: Sequence[Candidate]
+    intent: IntentSpec,
+    groups: Sequence[SourceGroup],
+    rows: Sequence[Candidate],
+    labels: MappedLabels | None = None,
 ) -> set[GroupKey]:
     """Groups of which some answers have the wanted form; one that was not met is as its source."""
-    wanted = open_form(intent)
+    wanted = Shape(open_form(intent))
     of_group: dict[GroupKey, list[bool]] = defaultdict(list)
     of_source: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
-        fits = fits_shape(row.answer, wanted)
+        fits = wanted.fits((labels.answer(row) if labels else None) or row.answer)
         of_group[row.group].append(fits)
         of_source[row.source_id].append(fits)
     seen = {g.key: of_group.get(g.key) or of_source.get(g.source_id) or [False] for g in groups}

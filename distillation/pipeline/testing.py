@@ -6,10 +6,11 @@ Try it: pytest distillation/tests/test_pipeline_generator.py
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from distillation.pipeline.text import input_text, words
 from distillation.pipeline.types import Candidate, SourceGroup, Vectors
 
 
@@ -41,6 +42,26 @@ class MemoryCatalog:
         best = np.argsort(-cosines, axis=1, kind="stable")[:, :limit]
         return [[self._rows[seen[i]] for i in row] for row in best]
 
+    def lexical(
+        self, texts: Sequence[str], *, limit: int, source_ids: Sequence[str] | None = None
+    ) -> list[list[Candidate]]:
+        """Words weighted by how few rows hold them, as the database weights them."""
+        seen = [r for r in self._rows if not source_ids or r.source_id in source_ids]
+        spoken = [set(words(input_text(row.messages))) for row in seen]
+        held = Counter(word for found in spoken for word in found)
+        return [
+            _most_shared(seen, spoken, {w: 1 / held[w] for w in words(text) if w in held})[:limit]
+            for text in texts
+        ]
+
     def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> list[Candidate]:
         wanted = set(groups)
         return [row for row in self._rows if row.group in wanted][:limit]
+
+
+def _most_shared(
+    rows: Sequence[Candidate], spoken: Sequence[set[str]], weights: Mapping[str, float]
+) -> list[Candidate]:
+    scores = [sum(weights[word] for word in found if word in weights) for found in spoken]
+    best = sorted(range(len(rows)), key=lambda i: (-scores[i], rows[i].content_hash))
+    return [rows[i] for i in best if scores[i] > 0]

@@ -139,6 +139,7 @@ class Candidate:
     messages: tuple[Message, ...]
     embedding: Vectors
     tokens: int = 0
+    language: str = ""  # ISO 639-1; empty: could not be told
 
     @property
     def group(self) -> tuple[str, str]:
@@ -176,6 +177,8 @@ class ScoredRow:
     score: float
     relevance: float
     query: int  # index of the query that it is closest to
+    fused: float = 0.0  # its best reciprocal rank over the dense and the lexical search
+    step: str = "select"  # that put it in
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,9 +213,11 @@ class SelectionConfig:
     minimum_rows: int = 50
     license_policy: LicensePolicy = LicensePolicy()
     max_row_tokens: int = 1024
-    candidates_per_query: int = 200
+    answer_tokens: int | None = None  # stop there, if that comes before `rows`
     candidates_per_row: int = 8
+    diversity_lambda: float = 0.7  # 1: the best rows, however alike; 0: the most different ones
     source_share: float = 0.7
+    replay_share: float = 0.05  # of other work, so that a writer does not unlearn the rest
     valid_share: float = 0.1
     test_share: float = 0.1
     minimum_test_rows: int = 50
@@ -222,8 +227,15 @@ class SelectionConfig:
             raise ValueError("rows must be at least 1")
         if self.minimum_rows < 1:
             raise ValueError("minimum_rows must be at least 1")
+        if not 0 <= self.diversity_lambda <= 1:
+            raise ValueError("diversity_lambda must lie between 0 and 1")
+        if not 0 <= self.replay_share < 0.5:
+            raise ValueError("replay_share must be less than a half")
         if not 0 <= self.valid_share + self.test_share < 1:
             raise ValueError("valid_share and test_share must leave rows for training")
+
+    def candidates_per_query(self, queries: int) -> int:
+        return min(2000, max(200, self.candidates_per_row * self.rows // max(1, queries)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +268,12 @@ class Catalog(Protocol):
         self, vectors: Vectors, *, limit: int, source_ids: Sequence[str] | None = None
     ) -> list[list[Candidate]]:
         """For each vector the `limit` rows of highest cosine, best first."""
+        ...
+
+    def lexical(
+        self, texts: Sequence[str], *, limit: int, source_ids: Sequence[str] | None = None
+    ) -> list[list[Candidate]]:
+        """For each text the `limit` rows that share the rarest of its words, best first."""
         ...
 
     def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> Sequence[Candidate]:

@@ -1,4 +1,8 @@
 import pytest
+from django.contrib.postgres.search import SearchVector
+from django.db.models import TextField
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Cast
 
 from distillation.index import MAX_TASKS, CorpusCatalog
 from distillation.models import CorpusExample, SourceDataset
@@ -23,7 +27,14 @@ def add_source(name, texts, *, org=None, task="", state=SourceDataset.State.READ
         )
         for i, text in enumerate(texts)
     )
+    make_searchable(source)
     return source
+
+
+def make_searchable(source):
+    """As importing does it, by the words of the row's input."""
+    text = Cast(KeyTextTransform("content", KeyTransform("0", "messages")), TextField())
+    source.examples.update(search=SearchVector(text, config="english"))
 
 
 def inputs(candidates):
@@ -45,6 +56,28 @@ def test_the_search_can_be_kept_to_some_sources():
         EMBED(["red cat"]), limit=5, source_ids=[str(cars.id)]
     )
     assert inputs(found[0]) == ["red car"]
+
+
+def test_rows_are_found_by_their_rarest_words():
+    add_source("pets", ["a cat and a dog", "a dog and a bone", "a dog, a marmoset", "dogs"])
+    found = CorpusCatalog(make_org()).lexical(["the marmoset bit a dog", "", "zebra"], limit=2)
+    assert inputs(found[0])[0] == "a dog, a marmoset"
+    assert [len(rows) for rows in found] == [2, 0, 0]
+
+
+@pytest.mark.parametrize("text", ["it's 'quoted'", r"C:\dir\file.txt", "a & b | !c", "\u2603"])
+def test_any_text_can_be_searched_for(text):
+    add_source("pets", ["red cat", text])
+    CorpusCatalog(make_org()).lexical([text], limit=2)
+
+
+def test_the_search_by_words_keeps_to_what_an_organisation_may_see():
+    acme, rival = make_org("Acme"), make_org("Rival")
+    add_source("public", ["red cat"])
+    secret = add_source("secret", ["red fox"], org=rival)
+    catalog = CorpusCatalog(acme)
+    assert inputs(catalog.lexical(["red"], limit=9)[0]) == ["red cat"]
+    assert catalog.lexical(["red"], limit=9, source_ids=[str(secret.id)]) == [[]]
 
 
 def test_another_organisations_rows_and_unfinished_sources_are_not_there():

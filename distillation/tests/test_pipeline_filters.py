@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,9 +8,10 @@ from distillation.pipeline.filters import (
     fits_shape,
     hard_filters,
 )
+from distillation.pipeline.label_map import MappedLabels
 from distillation.pipeline.leakage import LeakageIndex
 from distillation.pipeline.licenses import LicensePolicy
-from distillation.pipeline.types import Example, IntentSpec
+from distillation.pipeline.types import Example, IntentSpec, LabelMapping, SelectionConfig
 from distillation.tests.pipeline_rows import WordsEmbedder, candidate
 from modelstation.testing import shared_data
 
@@ -89,22 +91,42 @@ def test_each_refused_row_is_counted_under_the_first_filter_that_refuses_it():
         candidate("a good question here", "yes"),
         candidate("another licence", "yes", license="CC-BY-SA-4.0"),
         candidate("too long", "yes", tokens=2000),
+        replace(candidate("Eine gute Frage", "yes"), language="de"),
         candidate("no label", "A sentence."),
         candidate("  ", "yes"),
         candidate(HELD_OUT, "yes"),
     ]
     kept, steps = hard_filters(
         rows,
-        intent("classify"),
-        license_policy=LicensePolicy("permissive"),
-        max_row_tokens=1024,
+        intent("classify", language="en"),
+        SelectionConfig(license_policy=LicensePolicy("permissive")),
         leakage=leakage(HELD_OUT),
     )
     assert [row.messages[0]["content"] for row in kept] == ["a good question here"]
     assert {step.name: step.refused for step in steps} == dict.fromkeys(
-        ("licence", "empty", "length", "shape", "leakage"), 1
+        ("licence", "empty", "length", "language", "shape", "leakage"), 1
     )
-    assert steps[3].examples == ("bank: no label → A sentence.",)
+    assert steps[4].examples == ("bank: no label → A sentence.",)
+    assert steps[5].examples[0].endswith("→ yes (same text)")
+
+
+def test_rows_whose_answer_breaks_the_schema_are_counted_as_such():
+    schema = {"properties": {"size": {"type": "integer"}}, "required": ["size"]}
+    rows = [candidate("two boxes", '{"size": 2}'), candidate("two", '{"size": "two"}')]
+    wanted = intent("extract_json", json_schema=schema)
+    kept, steps = hard_filters(rows, wanted, SelectionConfig(), leakage=leakage())
+    assert [row.answer for row in kept] == ['{"size": 2}']
+    assert {step.name: step.refused for step in steps if step.refused} == {"schema": 1}
+
+
+def test_rows_whose_label_has_no_place_in_the_users_set_are_counted_as_such():
+    rows = [candidate("a lovely film", "pos"), candidate("a film", "unsure")]
+    labels = MappedLabels([LabelMapping("bank", "pos", 1, "positive", "name")])
+    kept, steps = hard_filters(
+        rows, intent("classify"), SelectionConfig(), leakage=leakage(), labels=labels
+    )
+    assert [row.answer for row in kept] == ["pos"]
+    assert {step.name: step.refused for step in steps if step.refused} == {"label": 1}
 
 
 def user_text(row):

@@ -6,7 +6,6 @@ from distillation.pipeline.export import dataset_digest, dataset_facts, write_da
 from distillation.pipeline.form import (
     MANY_SYSTEM_TURNS,
     held_out_messages,
-    model_answer,
     model_input,
     telling_sources,
 )
@@ -32,10 +31,6 @@ def test_system_turns_that_only_reword_the_task_are_dropped():
 def test_system_turns_that_carry_information_join_the_input():
     rows = [candidate(f"q{i}", "a", system=f"Section {i}") for i in range(MANY_SYSTEM_TURNS + 1)]
     assert model_input(rows[3], telling_sources(rows)) == "Section 3\n\nq3"
-
-
-def test_an_answer_is_written_in_the_users_spelling():
-    assert model_answer(candidate("q", "card_arrival"), INTENT) == "Card Arrival"
 
 
 def selected(text, split):

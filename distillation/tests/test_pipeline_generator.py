@@ -1,5 +1,7 @@
 """The whole pipeline on a small corpus of three sources, with vectors that count words."""
 
+from collections import Counter
+
 import pytest
 
 from distillation.pipeline.dataset_generator import STAGES, DatasetGenerator
@@ -90,7 +92,10 @@ def test_the_funnel_accounts_for_every_row_of_the_corpus():
     selection = generate([*corpus(), *repeats], rows=100)
     refused = {step.name: step.refused for step in selection.funnel}
     assert sum(refused.values()) + len(selection.rows) == 330
-    assert (refused["not retrieved"], refused["exact duplicate"]) == (120, 10)
+    assert (refused["the source does not serve the requirement"], refused["exact duplicate"]) == (
+        120,
+        10,
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,3 +141,52 @@ def test_each_stage_is_told_in_order():
     told = []
     generate(corpus(), tell=lambda *event: told.append(event), rows=100)
     assert told == [(stage, i, len(STAGES)) for i, stage in enumerate(STAGES)]
+
+
+JOKER = Requirement(
+    "jokes about ducks please", examples=(Example("joke about ducks", "A."),)
+)
+
+
+def test_a_writers_dataset_holds_a_few_rows_of_other_work_for_training():
+    rows = generate(corpus(), JOKER, rows=60, minimum_rows=20, replay_share=0.1).rows
+    replayed = [row for row in rows if row.step == "replay"]
+    assert Counter(row.candidate.source for row in replayed) == {"bank": 3, "moods": 3}
+    assert all(row.messages[0]["content"] == rows[0].messages[0]["content"] for row in replayed)
+    assert all(row.split == "train" and "other work" in row.reason for row in replayed)
+
+
+def test_labels_are_never_mixed_with_other_work():
+    rows = generate(corpus(), rows=100, replay_share=0.1).rows
+    assert {row.step for row in rows} == {"select"}
+
+
+def test_another_sources_labels_are_mapped_to_the_users_closed_set():
+    wanted = Requirement(
+        "Label the mood of a film review: film was something.",
+        objective="mood",
+        policy="Answer with one of: good_mood, bad_mood.",
+    )
+    selection = generate(corpus(), wanted, rows=40, minimum_rows=20)
+    assert {row.messages[-1]["content"] for row in selection.rows} == {"good_mood", "bad_mood"}
+    assert {(m.label, m.mapped_to, m.how) for m in selection.label_map} == {
+        ("good", "good_mood", "name"),
+        ("bad", "bad_mood", "name"),
+    }
+
+
+@pytest.mark.parametrize("selector", ["random", "balanced_random", "bm25", "embedding"])
+def test_peers_of_the_selector_run_on_the_same_corpus_and_leak_nothing(selector):
+    held_out = [Example("Lost card in ROME on day 0!", "lost_card")]
+    selection = generate(corpus(), held_out=held_out, rows=60, selector=selector)
+    assert len(selection.rows) == 60
+    assert "lost card in rome on day 0" not in [
+        row.messages[1]["content"] for row in selection.rows
+    ]
+    refused = sum(step.refused for step in selection.funnel)
+    assert refused + len(selection.rows) == 320
+
+
+def test_a_balanced_peer_takes_the_same_number_of_each_source():
+    rows = generate(corpus(), rows=60, selector="balanced_random").rows
+    assert set(Counter(row.candidate.source for row in rows).values()) == {20}

@@ -6,6 +6,7 @@ from distillation.pipeline.retrieval import (
     density,
     describe_groups,
     form_matches,
+    fuse,
     null_threshold,
     relevance,
     route,
@@ -46,6 +47,14 @@ def test_relevance_takes_from_the_cosine_what_both_ends_have_with_everything():
     found = relevance(vectors([1, 0], [0, 1]), vectors([0.8, 0.6]), background)
     # 2·0.8 − 0.6 − 0.96 and 2·0.6 − 0.8 − 0.96: the hub [0, 1] loses more.
     assert found[:, 0] == pytest.approx([0.04, -0.56], abs=1e-6)
+
+
+def test_rankings_are_fused_by_the_reciprocals_of_their_ranks():
+    a, b, c = (candidate(text, "x") for text in "abc")
+    fused = fuse([[a, b], [b, c]])
+    assert fused[0] == (b, pytest.approx(1 / 62 + 1 / 61))
+    assert fused[1] == (a, pytest.approx(1 / 61))
+    assert fused[2] == (c, pytest.approx(1 / 62))
 
 
 def test_chance_is_measured_between_sources_only():

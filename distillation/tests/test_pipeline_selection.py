@@ -1,6 +1,6 @@
 import pytest
 
-from distillation.pipeline.selection import SELECTORS, order_rows
+from distillation.pipeline.selection import SELECTORS, order_rows, within_budget
 from distillation.pipeline.splits import assign_splits, split_sizes
 from distillation.pipeline.types import IntentSpec, SelectionConfig
 from distillation.tests.pipeline_rows import scored
@@ -56,9 +56,35 @@ def test_ties_are_broken_by_content_so_that_any_machine_agrees():
 def test_random_order_depends_on_the_seed_alone():
     rows = [scored(f"t{i}", "a") for i in range(20)]
     orders = [
-        SELECTORS["random"](rows, intent("classify"), SelectionConfig(seed=s)) for s in (1, 1, 2)
+        SELECTORS["random"].order(rows, intent("classify"), SelectionConfig(seed=s))
+        for s in (1, 1, 2)
     ]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_balanced_order_takes_one_of_each_source_in_turn():
+    rows = [scored(f"a{i}", "x", source="a") for i in range(5)] + [scored("b", "x", source="b")]
+    order = SELECTORS["balanced_random"].order(rows, intent("classify"), SelectionConfig())
+    assert [rows[index].candidate.source for index in order] == ["a", "b", "a", "a", "a", "a"]
+
+
+def test_the_next_row_is_the_one_that_adds_most():
+    rows = [
+        scored("best", "a", score=1.0, vector=(1.0, 0.0)),
+        scored("twin", "a", score=0.9, vector=(1.0, 0.0)),
+        scored("other", "a", score=0.7, vector=(0.0, 1.0)),
+    ]
+    # After "best": twin 0.7·0.9 - 0.3·1 = 0.33, other 0.7·0.7 - 0 = 0.49.
+    config = SelectionConfig(diversity_lambda=0.7)
+    assert inputs(order_rows(rows, intent("classify"), config)) == ["best", "other", "twin"]
+    alike = SelectionConfig(diversity_lambda=1.0)
+    assert inputs(order_rows(rows, intent("classify"), alike)) == ["best", "twin", "other"]
+
+
+def test_a_budget_of_answer_tokens_ends_the_dataset():
+    rows = [scored(f"q{i}", "four") for i in range(5)]
+    assert within_budget(rows, 3) == rows[:3]
+    assert within_budget(rows, None) == rows
 
 
 def test_a_source_beyond_its_share_waits_until_the_others_are_used_up():
