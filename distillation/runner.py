@@ -13,13 +13,12 @@ from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 
-from accounts.models import Organization
 from distillation.index import CorpusCatalog
+from distillation.licensing import license_policy_of
 from distillation.models import CorpusExample, DatasetRow, DatasetVersion, DistillationRun
 from distillation.pipeline import export
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.intent import edits_from
-from distillation.pipeline.licenses import LicensePolicy
 from distillation.pipeline.types import (
     Example,
     FunnelStep,
@@ -74,10 +73,6 @@ def distil(job: Job, lease: Lease) -> Publish:
 def selection_config(model: CustomModel) -> SelectionConfig:
     """Test rows that the user brings come on top of the rows asked for; a test split does not."""
     return SelectionConfig(rows=model.rows, license_policy=license_policy_of(model.org))
-
-
-def license_policy_of(org: Organization) -> LicensePolicy:
-    return LicensePolicy()
 
 
 def requirement_of(model: CustomModel) -> Requirement:

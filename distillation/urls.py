@@ -2,9 +2,14 @@
 
 from django.urls import path
 
-from distillation.views import datasets, sources
+from distillation.views import datasets, organization, sources
 
 urlpatterns = [
+    path("settings/", organization.org_settings, name="org_settings"),
+    path("settings/licenses/", organization.license_policy, name="license_policy"),
+    path("settings/licenses/preview/", organization.license_preview, name="license_preview"),
+    path("settings/hub-token/", organization.hub_token, name="hub_token"),
+    path("settings/hub-token/clear/", organization.hub_token_clear, name="hub_token_clear"),
     path("sources/", sources.sources, name="sources"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),

@@ -10,12 +10,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from distillation.pipeline.licenses import ANY, LicensePolicy
 from distillation.pipeline.types import Candidate, SourceGroup, Vectors
+
+ANY_LICENSE = LicensePolicy(ANY, allow_unknown=True)
 
 
 class MemoryCatalog:
-    def __init__(self, rows: Sequence[Candidate]) -> None:
-        self._rows = sorted(rows, key=lambda row: row.content_hash)
+    def __init__(self, rows: Sequence[Candidate], policy: LicensePolicy = ANY_LICENSE) -> None:
+        allowed = [row for row in rows if policy.allows(row.license)]
+        self.refused_by_license = len(rows) - len(allowed)
+        self._rows = sorted(allowed, key=lambda row: row.content_hash)
         self._vectors = np.stack([row.embedding for row in self._rows])
 
     def source_groups(self) -> list[SourceGroup]:
