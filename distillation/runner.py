@@ -15,7 +15,13 @@ from django.utils import timezone
 
 from distillation.index import CorpusCatalog
 from distillation.licensing import license_policy_of
-from distillation.models import CorpusExample, DatasetRow, DatasetVersion, DistillationRun
+from distillation.models import (
+    CorpusExample,
+    DatasetRow,
+    DatasetVersion,
+    DistillationRun,
+    SourceDataset,
+)
 from distillation.pipeline import export
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.intent import edits_from
@@ -41,6 +47,10 @@ from modelstation.core.models import Job
 
 ROWS_PER_INSERT = 1000
 SHOWN_ROUTES = 20
+HOLD_SOURCES = f"""
+    SELECT id FROM {SourceDataset._meta.db_table} WHERE id = ANY(%s::uuid[])
+    ORDER BY id FOR KEY SHARE
+"""
 STAGE_NAMES = {
     "understand": "Understanding the requirement",
     "route": "Finding the sources that serve it",
@@ -177,7 +187,11 @@ def funnel_entry(step: FunnelStep) -> dict[str, Any]:
 
 
 def _still_present(selection: Selection) -> set[int]:
-    """A source may have been deleted since its rows were read: the dataset stays, unlinked."""
+    """A source may have been deleted since its rows were read: the dataset stays, unlinked.
+
+    Those that are there are held until the transaction ends, so that none goes meanwhile."""
+    sources = sorted({row.candidate.source_id for row in selection.rows})
+    list(SourceDataset.objects.raw(HOLD_SOURCES, [sources]))
     ids = [int(row.candidate.id) for row in selection.rows]
     return set(CorpusExample.objects.filter(id__in=ids).values_list("id", flat=True))
 

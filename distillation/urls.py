@@ -12,6 +12,7 @@ urlpatterns = [
     path("settings/hub-token/clear/", organization.hub_token_clear, name="hub_token_clear"),
     path("sources/", sources.sources, name="sources"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),
+    path("sources/<uuid:source_id>/delete/", sources.source_delete, name="source_delete"),
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
     path("datasets/<uuid:dataset_id>/rows.jsonl", datasets.dataset_jsonl, name="dataset_jsonl"),
     path(
