@@ -7,12 +7,14 @@ worker that lost its lease publishes nothing.
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 
+from distillation.cards import RunFacts, facts_of_selection
 from distillation.index import CorpusCatalog
 from distillation.licensing import license_policy_of
 from distillation.models import (
@@ -23,6 +25,7 @@ from distillation.models import (
     SourceDataset,
 )
 from distillation.pipeline import export
+from distillation.pipeline.card import write_card
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.intent import edits_from
 from distillation.pipeline.types import (
@@ -70,9 +73,15 @@ def distil(job: Job, lease: Lease) -> Publish:
     model_services.begin_stage(model.id, CustomModel.Status.DISTILLING)
     selection = _select(model, config, lease)
     folder = f"{model.id}/datasets/{job.id}-{job.attempt}"
+    card = facts_of_selection(model, _next_number(model), selection, _run_facts(selection))
+
+    def fill(target: Path) -> None:
+        export.write_dataset(target, selection)
+        write_card(target, card)
+
     write_artifact(
         settings.ARTIFACTS_DIR / folder,
-        lambda target: export.write_dataset(target, selection),
+        fill,
         kind="dataset",
         facts=export.dataset_facts(selection),
     )
@@ -118,9 +127,8 @@ def _teller(lease: Lease) -> OnProgress:
 
 def _publish(run: DistillationRun, selection: Selection, folder: str) -> None:
     """In the transaction that ends the job: the frozen version, and the job to train on it."""
-    run.intent = _intent_facts(selection)
-    run.funnel = [funnel_entry(step) for step in selection.funnel]
-    run.label_map = [asdict(mapping) for mapping in selection.label_map]
+    told = _run_facts(selection)
+    run.intent, run.funnel, run.label_map = told.intent, told.funnel, told.label_map
     run.save(update_fields=["intent", "funnel", "label_map"])
     facts = export.dataset_facts(selection)
     version = DatasetVersion.objects.create(
@@ -145,6 +153,14 @@ def _publish(run: DistillationRun, selection: Selection, folder: str) -> None:
             system_prompt=selection.intent.system_prompt
         )
     jobs.submit(kind="train", org=run.org, subject_id=run.model_id)
+
+
+def _run_facts(selection: Selection) -> RunFacts:
+    return RunFacts(
+        intent=_intent_facts(selection),
+        funnel=[funnel_entry(step) for step in selection.funnel],
+        label_map=[asdict(mapping) for mapping in selection.label_map],
+    )
 
 
 def _intent_facts(selection: Selection) -> dict[str, Any]:

@@ -15,6 +15,7 @@ urlpatterns = [
     path("sources/<uuid:source_id>/delete/", sources.source_delete, name="source_delete"),
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
     path("datasets/<uuid:dataset_id>/rows.jsonl", datasets.dataset_jsonl, name="dataset_jsonl"),
+    path("datasets/<uuid:dataset_id>/README.md", datasets.dataset_card, name="dataset_card"),
     path(
         "datasets/<uuid:dataset_id>/rows.parquet", datasets.dataset_parquet, name="dataset_parquet"
     ),

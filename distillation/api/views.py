@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import FileResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -20,12 +20,13 @@ from accounts.api.authentication import request_membership, request_org
 from accounts.models import Role
 from distillation.access import dataset_for, own_source_for, source_for
 from distillation.api import serializers
+from distillation.cards import card_text
 from distillation.deletion import delete_source, use_of
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
 from modelstation.core.api import NewestFirstPagination, error_body, id_of
 
 CHUNK_BYTES = 64 * 1024
-FORMATS = ("jsonl", "parquet")
+FORMATS = ("jsonl", "parquet", "card")
 MODEL = OpenApiParameter("model", OpenApiTypes.UUID, description="Only those of this model.")
 SPLIT = OpenApiParameter(
     "split", OpenApiTypes.STR, enum=DatasetRow.Split.values, description="Only this split."
@@ -125,10 +126,12 @@ class DatasetExportView(APIView):
         responses={
             (200, "application/jsonl"): OpenApiTypes.BINARY,
             (200, "application/vnd.apache.parquet"): OpenApiTypes.BINARY,
+            (200, "text/markdown"): OpenApiTypes.STR,
         },
     )
     def get(self, request: Request, dataset_id: uuid.UUID) -> HttpResponseBase:
-        """The frozen files: `jsonl` in OpenAI's chat form, or `parquet` with a split column."""
+        """The frozen files: `jsonl` in OpenAI's chat form, or `parquet` with a split column, or the
+        `card` with sources, licences and funnel."""
         dataset = dataset_for(request_org(request), dataset_id)
         folder = settings.ARTIFACTS_DIR / dataset.folder
         name = f"{dataset.model.slug}-dataset-{dataset.number}"
@@ -137,6 +140,8 @@ class DatasetExportView(APIView):
                 return _jsonl(folder, _split_of(request), name)
             case "parquet":
                 return _parquet(folder, name)
+            case "card":
+                return HttpResponse(card_text(dataset), content_type="text/markdown")
         raise exceptions.ValidationError({"format": f"One of {', '.join(FORMATS)}."})
 
 

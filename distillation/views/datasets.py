@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.access import org_for
 from distillation.access import dataset_for
+from distillation.cards import card_text
 from distillation.forms import RowFilterForm
 from distillation.models import DatasetRow, DatasetVersion
 from distillation.views.rows import breakdown, counts_by_task, page_of
@@ -75,6 +76,17 @@ def dataset_parquet(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> Fi
         filename=_download_name(version, "", "parquet"),
         content_type="application/vnd.apache.parquet",
     )
+
+
+@login_required
+@require_GET
+def dataset_card(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
+    """README.md as the hub reads it: requirement, sources, licences, funnel, digest."""
+    version = dataset_for(org_for(request, org), dataset_id)
+    response = HttpResponse(card_text(version), content_type="text/markdown; charset=utf-8")
+    name = _download_name(version, "card", "md")
+    response["Content-Disposition"] = content_disposition_header(True, name)
+    return response
 
 
 # --- helpers --------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ PAGES = {
     "dataset": ("get", PAGE),
     "dataset_jsonl": ("get", PAGE),
     "dataset_parquet": ("get", PAGE),
+    "dataset_card": ("get", PAGE),
     "run": ("get", PAGE),
     "run_live": ("get", PAGE),
     "run_cancel": ("post", DEED),
