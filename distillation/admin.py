@@ -8,7 +8,13 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from distillation.deletion import SourceUse, delete_source, use_of
-from distillation.models import DatasetVersion, DistillationRun, ImportRun, SourceDataset
+from distillation.models import (
+    DatasetPush,
+    DatasetVersion,
+    DistillationRun,
+    ImportRun,
+    SourceDataset,
+)
 from modelstation.core.job_actions import JobActions, ReadOnly
 
 
@@ -99,6 +105,15 @@ class DatasetVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="Digest")
     def short_digest(self, version: DatasetVersion) -> str:
         return version.digest[:12]
+
+
+@admin.register(DatasetPush)
+class DatasetPushAdmin(ReadOnly, JobActions):
+    list_display = ["repo_id", "org", "dataset", "is_private", "job_state", "commit", "created_at"]
+    list_filter = ["is_private", "job__state", "created_at"]
+    list_select_related = ["org", "job", "dataset__model"]
+    search_fields = ["id", "repo_id", "org__name", "commit", "job__error_text"]
+    date_hierarchy = "created_at"
 
 
 def _used_by(use: SourceUse) -> list[str]:

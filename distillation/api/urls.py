@@ -1,6 +1,6 @@
 from django.urls import path
 
-from distillation.api import organization, views
+from distillation.api import organization, pushes, views
 
 urlpatterns = [
     path("organization", organization.OrganizationView.as_view(), name="api_organization"),
@@ -10,6 +10,11 @@ urlpatterns = [
     path("datasets/<uuid:dataset_id>", views.DatasetView.as_view(), name="api_dataset"),
     path(
         "datasets/<uuid:dataset_id>/rows", views.DatasetRowsView.as_view(), name="api_dataset_rows"
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/pushes",
+        pushes.DatasetPushesView.as_view(),
+        name="api_dataset_pushes",
     ),
     path(
         "datasets/<uuid:dataset_id>/export",

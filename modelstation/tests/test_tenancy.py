@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
-from accounts.models import Invitation
+from accounts.models import Invitation, Organization
 from accounts.services import create_token
 from distillation.models import (
     CorpusExample,
@@ -83,6 +83,8 @@ PAGES = {
     "dataset_jsonl": ("get", PAGE),
     "dataset_parquet": ("get", PAGE),
     "dataset_card": ("get", PAGE),
+    "dataset_pushes": ("get", PAGE),
+    "dataset_push": ("post", ADMIN_DEED, {"repo_id": "acme/bank"}),
     "run": ("get", PAGE),
     "run_live": ("get", PAGE),
     "run_cancel": ("post", DEED),
@@ -105,6 +107,7 @@ API = {
     "api_dataset": ("get", OBJECT),
     "api_dataset_rows": ("get", OBJECT),
     "api_dataset_export": ("get", OBJECT),
+    "api_dataset_pushes": ("post", (401, 404, 403, 201), {"repo_id": "acme/bank"}),
     "api_runs": ("get", LIST),
     "api_run": ("get", OBJECT),
     "api_run_cancel": ("post", OBJECT),
@@ -157,6 +160,7 @@ def test_every_url_is_in_the_matrix():
 def world(org, alice, bob, charlie, artifacts_dir, settings):
     """One of each thing, all of it Acme's. Maps the names of URL arguments to values."""
     settings.MODEL_SERVER_URL = "http://127.0.0.1:9"  # nobody listens there
+    Organization.objects.filter(pk=org.pk).update(hub_token="hf_" + "x" * 30)
     model = testing.make_model(org, status="ready")
     job = Job.objects.create(org=org, kind="train", queue="gpu", subject_id=model.id)
     distillation_job = Job.objects.create(
