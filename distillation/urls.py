@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from distillation.views import datasets, organization, pushes, sources
+from distillation.views import datasets, lineage, organization, pushes, sources
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("sources/<uuid:source_id>/delete/", sources.source_delete, name="source_delete"),
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
     path("datasets/<uuid:dataset_id>/rows.jsonl", datasets.dataset_jsonl, name="dataset_jsonl"),
+    path("datasets/<uuid:dataset_id>/lineage/", lineage.dataset_lineage, name="dataset_lineage"),
     path("datasets/<uuid:dataset_id>/pushes/", pushes.pushes, name="dataset_pushes"),
     path("datasets/<uuid:dataset_id>/push/", pushes.push, name="dataset_push"),
     path("datasets/<uuid:dataset_id>/README.md", datasets.dataset_card, name="dataset_card"),

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from distillation.api import organization, pushes, views
+from distillation.api import lineage, organization, pushes, views
 
 urlpatterns = [
     path("organization", organization.OrganizationView.as_view(), name="api_organization"),
@@ -10,6 +10,16 @@ urlpatterns = [
     path("datasets/<uuid:dataset_id>", views.DatasetView.as_view(), name="api_dataset"),
     path(
         "datasets/<uuid:dataset_id>/rows", views.DatasetRowsView.as_view(), name="api_dataset_rows"
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/lineage",
+        lineage.DatasetLineageView.as_view(),
+        name="api_dataset_lineage",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/lineage/rows",
+        lineage.DatasetLineageRowsView.as_view(),
+        name="api_dataset_lineage_rows",
     ),
     path(
         "datasets/<uuid:dataset_id>/pushes",
