@@ -96,7 +96,8 @@ def _page(
 ) -> HttpResponse:
     org = membership.org
     form = policy_form or LicensePolicyForm(initial=_stored(org))
-    policy = form.policy(LicensePolicy) if form.is_valid() else license_policy_of(org)
+    asked = form.is_bound and "kind" in form.cleaned_data
+    policy = form.policy(LicensePolicy) if asked else license_policy_of(org)
     context = {
         "form": form,
         "token_form": token_form or HubTokenForm(),
