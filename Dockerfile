@@ -16,7 +16,7 @@ COPY static static
 
 ENV PYTHONUNBUFFERED=1 MODELSTATION_VAR=/data MODELSTATION_MODELS_DIR=/data/models MODELSTATION_DEVELOPMENT=false
 # Static files need no secret and no database: the values stand for this one command only.
-RUN SECRET_KEY=build MODEL_SERVER_KEY=build DATABASE_URL=postgresql://build:build@localhost/build \
+RUN SECRET_KEY=build MODEL_SERVER_KEY=build FIELD_ENCRYPTION_KEYS=build-build-build-build-build-build DATABASE_URL=postgresql://build:build@localhost/build \
     python manage.py collectstatic --noinput
 RUN useradd --create-home modelstation && mkdir /data && chown modelstation /data
 USER modelstation

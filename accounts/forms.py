@@ -1,15 +1,17 @@
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from allauth.account.forms import SignupForm as BaseSignupForm
 from django import forms
 from django.db import transaction
 from django.http import HttpRequest
 
-from accounts.models import Role, User
+from accounts.models import Organization, Role, User
 from accounts.services import create_organization
 from accounts.tokens import expiry_in
 
+Policy = TypeVar("Policy")
 EXPIRY_CHOICES = {"": "Never", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
 
 
@@ -55,6 +57,43 @@ class InvitationForm(forms.Form):
 
 class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=Role.choices)
+
+
+class NamesField(forms.Field):
+    """Ticked boxes of one name: as many texts as were ticked."""
+
+    widget = forms.MultipleHiddenInput
+
+    def to_python(self, value: Any) -> list[str]:
+        return [str(name)[:80] for name in value or []]
+
+
+class LicensePolicyForm(forms.Form):
+    """Its names are the boxes beside the licences of the corpus."""
+
+    kind = forms.ChoiceField(
+        label="Rows may come into a dataset with",
+        choices=Organization.LicensePolicy.choices,
+        widget=forms.RadioSelect,
+    )
+    allow_unknown = forms.BooleanField(
+        label="Also let in rows whose licence nobody stated", required=False
+    )
+    names = NamesField(required=False)
+
+    def policy(self, make: Callable[[str, tuple[str, ...], bool], Policy]) -> Policy:
+        """What was asked for, as the pipeline's own value."""
+        asked = self.cleaned_data
+        return make(asked["kind"], tuple(asked["names"]), asked["allow_unknown"])
+
+
+class HubTokenForm(forms.Form):
+    token = forms.CharField(
+        label="Access token",
+        max_length=400,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text="With the right to write to the namespace that you push to.",
+    )
 
 
 def name_from(email: str) -> str:

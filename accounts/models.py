@@ -3,9 +3,11 @@
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
+from modelstation.core.encrypted import EncryptedField
 from modelstation.core.tenancy import OrgOwned, new_id
 
 
@@ -38,11 +40,25 @@ class User(AbstractUser):
 
 
 class Organization(models.Model):
+    class LicensePolicy(models.TextChoices):
+        ANY = "any", "Any stated licence"
+        PERMISSIVE = "permissive", "Permissive licences only"
+        NAMED = "named", "Only the licences I name"
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=120)
     slug = models.SlugField(max_length=60, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
     members = models.ManyToManyField(User, through="Membership", related_name="organizations")
+    # Which rows may come into its datasets; what the kinds mean: distillation.pipeline.licenses.
+    license_policy = models.CharField(
+        max_length=10, choices=LicensePolicy.choices, default=LicensePolicy.ANY
+    )
+    license_names = ArrayField(models.CharField(max_length=80), default=list, blank=True)
+    allow_unknown_license = models.BooleanField(default=False)
+    # With which its datasets are pushed to the hub. The hint is all that is ever shown of it.
+    hub_token = EncryptedField(blank=True, default="")
+    hub_token_hint = models.CharField(max_length=20, blank=True)
 
     class Meta:
         ordering = ["name"]

@@ -4,8 +4,10 @@ Whoever manages somebody must hold a role that covers both the role they have an
 so that an admin can neither make nor unmake an owner. An organisation always keeps an owner.
 """
 
+import re
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
@@ -21,6 +23,7 @@ from modelstation.core.tenancy import OrgQuerySet
 INVITATION_LASTS = timedelta(days=7)
 SLUG_CHARS = 50
 SLUG_TRIES = 5
+HUB_TOKEN = re.compile(r"[\x21-\x7e]{20,400}")
 
 
 def create_organization(*, actor: User, name: str) -> Organization:
@@ -30,6 +33,51 @@ def create_organization(*, actor: User, name: str) -> Organization:
         Membership.objects.create(org=org, user=actor, role=Role.OWNER)
         record(org=org, actor=actor, action="organization.create", target=org)
     return org
+
+
+def change_license_policy(
+    *, actor: User, org: Organization, kind: str, names: list[str], allow_unknown: bool
+) -> None:
+    """Holds for datasets from now on; those that were made stay as they are."""
+    with transaction.atomic():
+        org = _locked_org(org)
+        before = _policy_of(org)
+        org.license_policy, org.allow_unknown_license = kind, allow_unknown
+        org.license_names = sorted({name.strip() for name in names if name.strip()})
+        if kind == Organization.LicensePolicy.NAMED and not (org.license_names or allow_unknown):
+            raise UserFacingError(
+                "This policy names no licence, so it would let no row in.",
+                code="no_license_named",
+                param="names",
+                hint="Choose at least one licence, or another policy.",
+            )
+        if _policy_of(org) == before:
+            return
+        org.save(update_fields=["license_policy", "license_names", "allow_unknown_license"])
+        record(
+            org=org,
+            actor=actor,
+            action="organization.license_policy",
+            target=org,
+            before=before,
+            after=_policy_of(org),
+        )
+
+
+def set_hub_token(*, actor: User, org: Organization, token: str) -> None:
+    """Kept encrypted, and never shown again."""
+    hint = _hint_of(token)
+    with transaction.atomic():
+        _update_hub_token(org, token, hint)
+        record(org=org, actor=actor, action="hub_token.set", target=org, hint=hint)
+
+
+def clear_hub_token(*, actor: User, org: Organization) -> None:
+    """Harmless when done twice. Pushes that wait for a worker will fail, and say why."""
+    with transaction.atomic():
+        if _locked_org(org).hub_token_hint:
+            _update_hub_token(org, "", "")
+            record(org=org, actor=actor, action="hub_token.clear", target=org)
 
 
 def create_token(
@@ -169,6 +217,34 @@ def _insert_organization(name: str) -> Organization:
 
 def _revoke(some: OrgQuerySet) -> int:
     return some.filter(revoked_at=None).update(revoked_at=timezone.now())
+
+
+def _hint_of(token: str) -> str:
+    """Enough to recognise a hub token by. Refuses what can be none, without repeating it."""
+    if not HUB_TOKEN.fullmatch(token):
+        raise UserFacingError(
+            "This is no token of the hub.",
+            code="not_a_token",
+            param="token",
+            hint="Copy it whole, without spaces or quotes; it usually begins with hf_.",
+        )
+    return f"{'hf_' if token.startswith('hf_') else ''}…{token[-4:]}"
+
+
+def _locked_org(org: Organization) -> Organization:
+    return Organization.objects.select_for_update().get(pk=org.pk)
+
+
+def _policy_of(org: Organization) -> dict[str, Any]:
+    return {
+        "kind": str(org.license_policy),
+        "names": org.license_names,
+        "allow_unknown": org.allow_unknown_license,
+    }
+
+
+def _update_hub_token(org: Organization, token: str, hint: str) -> None:
+    Organization.objects.filter(pk=org.pk).update(hub_token=token, hub_token_hint=hint)
 
 
 def _locked(membership: Membership) -> Membership:

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.core.exceptions import PermissionDenied
 from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
@@ -17,3 +18,11 @@ def dataset_for(org: Organization, dataset_id: uuid.UUID | str) -> DatasetVersio
 
 def source_for(org: Organization, source_id: uuid.UUID | str) -> SourceDataset:
     return get_object_or_404(SourceDataset.objects.visible_to(org), id=source_id)
+
+
+def own_source_for(org: Organization, source_id: uuid.UUID | str) -> SourceDataset:
+    """One that the organisation may change: its own. A public one is the operator's."""
+    source = source_for(org, source_id)
+    if source.org_id is None:
+        raise PermissionDenied("A public source belongs to the operator of this installation.")
+    return source

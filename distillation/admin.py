@@ -1,10 +1,20 @@
 """Operators look at data here: sources, imports, distillation runs and their datasets."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from distillation.models import DatasetVersion, DistillationRun, ImportRun, SourceDataset
+from accounts.models import User
+from distillation.deletion import SourceUse, delete_source, use_of
+from distillation.models import (
+    DatasetPush,
+    DatasetVersion,
+    DistillationRun,
+    ImportRun,
+    SourceDataset,
+)
 from modelstation.core.job_actions import JobActions, ReadOnly
 
 
@@ -16,6 +26,26 @@ class SourceDatasetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ["name", "origin", "license", "org__name", "org__slug"]
     raw_id_fields = ["org"]
     readonly_fields = ["id", "state", "row_count", "created_at"]
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """What Django's confirmation lists: the sources, and who used them; never their rows."""
+        uses = [(source, use_of(source)) for source in objs]
+        listed = [
+            [f"{source}: {source.row_count:,} rows. {use.summary}", _used_by(use)]
+            for source, use in uses
+        ]
+        counts = {"sources": len(uses), "rows": sum(source.row_count for source, _ in uses)}
+        return [line for lines in listed for line in lines if line], counts, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: SourceDataset) -> None:
+        assert isinstance(request.user, User)
+        delete_source(actor=request.user, source=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[SourceDataset]) -> None:
+        for source in queryset:
+            self.delete_model(request, source)
 
     @admin.display(description="Owner", ordering="org__name")
     def owner(self, source: SourceDataset) -> str:
@@ -75,3 +105,18 @@ class DatasetVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="Digest")
     def short_digest(self, version: DatasetVersion) -> str:
         return version.digest[:12]
+
+
+@admin.register(DatasetPush)
+class DatasetPushAdmin(ReadOnly, JobActions):
+    list_display = ["repo_id", "org", "dataset", "is_private", "job_state", "commit", "created_at"]
+    list_filter = ["is_private", "job__state", "created_at"]
+    list_select_related = ["org", "job", "dataset__model"]
+    search_fields = ["id", "repo_id", "org__name", "commit", "job__error_text"]
+    date_hierarchy = "created_at"
+
+
+def _used_by(use: SourceUse) -> list[str]:
+    """Nested under its source in Django's confirmation."""
+    datasets = [f"{dataset} of {dataset.org}: {rows:,} rows stay" for dataset, rows in use.datasets]
+    return datasets + [f"{version}, trained on one of them" for version in use.versions]

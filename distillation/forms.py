@@ -18,6 +18,37 @@ class SpokenText(Func):
     output_field = TextField()
 
 
+class ConfirmNameForm(forms.Form):
+    """Typing the name of a thing is the consent to its end."""
+
+    typed = forms.CharField(label="Type the name of the source to confirm", max_length=80)
+
+    def __init__(self, data: Any, *, name: str) -> None:
+        super().__init__(data)
+        self.name = name
+        self.fields["typed"].widget.attrs.update(autocomplete="off", placeholder=name)
+
+    def clean_typed(self) -> str:
+        typed: str = self.cleaned_data["typed"]
+        if typed != self.name:
+            raise forms.ValidationError(f"That is not its name. Type “{self.name}”.")
+        return typed
+
+
+class PushForm(forms.Form):
+    repo_id = forms.CharField(
+        label="Repository",
+        max_length=200,
+        help_text="namespace/name; it is made if it is not there yet.",
+        widget=forms.TextInput(
+            attrs={"placeholder": "acme/support-tickets", "spellcheck": "false"}
+        ),
+    )
+    is_private = forms.BooleanField(
+        label="Private: only members of the namespace see it", required=False, initial=True
+    )
+
+
 class RowFilterForm(forms.Form):
     """Rows of one dataset by split, by source, and by words. Nothing asked for: all of them."""
 

@@ -21,7 +21,10 @@ from pgvector.psycopg.halfvec import register_halfvec_info
 from psycopg.types import TypeInfo
 
 from accounts.models import Organization
+from distillation.licensing import license_policy_of
 from distillation.models import CorpusExample, SourceDataset
+from distillation.pipeline.licenses import LicensePolicy
+from distillation.pipeline.text import clip, input_text
 from distillation.pipeline.types import Candidate, SourceGroup, Vectors
 
 # A source with more tasks than this names rows by them, not kinds of work: it is one group.
@@ -34,13 +37,14 @@ SEARCHED_CHARACTERS = 4_000
 _TABLE = CorpusExample._meta.db_table
 _COLUMNS = "id, source_id, task, license, content_hash, messages, tokens, language, embedding"
 _NEAREST = f"""
-    SELECT {_COLUMNS} FROM {_TABLE} WHERE source_id = ANY(%s::uuid[])
+    SELECT {_COLUMNS} FROM {_TABLE}
+    WHERE source_id = ANY(%s::uuid[]) AND license = ANY(%s::text[])
     ORDER BY embedding <=> %s LIMIT %s
 """
 _IN_GROUPS = f"""
     SELECT {_COLUMNS} FROM {_TABLE}
-    WHERE source_id = ANY(%s::uuid[])
-       OR (source_id, task) IN (SELECT * FROM unnest(%s::uuid[], %s::text[]))
+    WHERE license = ANY(%s::text[]) AND (source_id = ANY(%s::uuid[])
+       OR (source_id, task) IN (SELECT * FROM unnest(%s::uuid[], %s::text[])))
     ORDER BY content_hash LIMIT %s
 """
 # Okapi BM25 (k1 1.2, b 0.75) with each word counted once per row: rows are short, and a tsvector
@@ -57,31 +61,38 @@ _LEXICAL = f"""
         ORDER BY coalesce(shares[array_position(common, word)], 0), word
         LIMIT %s
     ), hits AS (
-        SELECT id, word, length(search) AS size FROM words
-        JOIN {_TABLE} ON search @@ wanted AND source_id = ANY(%s::uuid[])
+        SELECT id, content_hash, word, length(search) AS size FROM words
+        JOIN {_TABLE} ON search @@ wanted
+            AND source_id = ANY(%s::uuid[]) AND license = ANY(%s::text[])
     ), rarity AS (
         SELECT word, ln(1 + (
             (SELECT greatest(reltuples, 1) FROM pg_class WHERE relname = '{_TABLE}') / count(*)
         )) AS weight FROM hits GROUP BY word
     )
     SELECT id FROM hits JOIN rarity USING (word), (SELECT avg(size) AS usual FROM hits) AS sizes
-    GROUP BY id
-    ORDER BY sum(weight * 2.2 / (1 + 1.2 * (0.25 + 0.75 * size / usual))) DESC, id
+    GROUP BY id, content_hash
+    ORDER BY sum(weight * 2.2 / (1 + 1.2 * (0.25 + 0.75 * size / usual))) DESC, content_hash
     LIMIT %s
 """
 _FIRST_OF_SOURCES = f"""
     SELECT id, source_id, task FROM unnest(%s::uuid[]) AS wanted, LATERAL (
         SELECT id, source_id, task FROM {_TABLE}
-        WHERE source_id = wanted ORDER BY content_hash LIMIT %s
+        WHERE source_id = wanted AND license = ANY(%s::text[]) ORDER BY content_hash LIMIT %s
     ) AS first
 """
 _BY_ID = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE id = ANY(%s::bigint[]) ORDER BY content_hash"
 
 
 class CorpusCatalog:
-    """Implements the pipeline's `Catalog` for the rows that one organisation may use."""
+    """Implements the pipeline's `Catalog` for the rows that one organisation may use.
 
-    def __init__(self, org: Organization) -> None:
+    Its licence policy is part of every query: a row of another licence is never even looked at.
+    """
+
+    def __init__(self, org: Organization, policy: LicensePolicy | None = None) -> None:
+        self._policy = policy or license_policy_of(org)
+        self._licenses: list[str] = []  # those of the visible rows that the policy lets in
+        self.refused_by_license = 0  # visible rows that it keeps out
         sources = SourceDataset.objects.visible_to(org).ready()
         self._names: dict[UUID, str] = dict(sources.values_list("id", "name"))
         self._undivided: set[UUID] = set()
@@ -92,7 +103,9 @@ class CorpusCatalog:
 
     def background(self, per_source: int) -> Sequence[Candidate]:
         with _binary_cursor() as cursor:
-            cursor.execute(_FIRST_OF_SOURCES, [list(self._names), LOOKED_AT_PER_SOURCE])
+            cursor.execute(
+                _FIRST_OF_SOURCES, [list(self._names), self._licenses, LOOKED_AT_PER_SOURCE]
+            )
             chosen = _spread_over_tasks(cursor.fetchall(), per_source)
             cursor.execute(_BY_ID, [chosen])
             return [self._candidate(row) for row in cursor]
@@ -104,7 +117,7 @@ class CorpusCatalog:
         found = []
         with _binary_cursor() as cursor:
             for vector in vectors:
-                cursor.execute(_NEAREST, [allowed, HalfVector(vector), limit])
+                cursor.execute(_NEAREST, [allowed, self._licenses, HalfVector(vector), limit])
                 found.append([self._candidate(row) for row in cursor])
         return found
 
@@ -119,29 +132,48 @@ class CorpusCatalog:
         return [[rows[row_id] for row_id in ids] for ids in found]
 
     def _lexical_ids(self, cursor: Any, text: str, allowed: list[UUID], limit: int) -> list[int]:
-        cursor.execute(_LEXICAL, [text[:SEARCHED_CHARACTERS], MAX_WORDS, allowed, limit])
+        cursor.execute(
+            _LEXICAL, [text[:SEARCHED_CHARACTERS], MAX_WORDS, allowed, self._licenses, limit]
+        )
         return [row_id for (row_id,) in cursor]
 
     def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> Sequence[Candidate]:
         visible = [(UUID(s), task) for s, task in groups if UUID(s) in self._names]
         whole = [source_id for source_id, _ in visible if source_id in self._undivided]
         divided = [pair for pair in visible if pair[0] not in self._undivided]
+        divided_ids, tasks = [s for s, _ in divided], [task for _, task in divided]
         with _binary_cursor() as cursor:
-            cursor.execute(
-                _IN_GROUPS, [whole, [s for s, _ in divided], [task for _, task in divided], limit]
-            )
+            cursor.execute(_IN_GROUPS, [self._licenses, whole, divided_ids, tasks, limit])
             return [self._candidate(row) for row in cursor]
+
+    def license_examples(self, limit: int = 10) -> list[str]:
+        """A few of the rows that the licence policy keeps out, for the person who asks why."""
+        if not self.refused_by_license:
+            return []
+        refused = CorpusExample.objects.filter(source__in=list(self._names))
+        rows = refused.exclude(license__in=self._licenses).order_by("source_id", "content_hash")
+        found = rows.values_list("source_id", "license", "messages")[:limit]
+        return [
+            f"{self._names[s]} ({name or 'not stated'}): {clip(input_text(messages), 120)}"
+            for s, name, messages in found
+        ]
 
     def _read_groups(self) -> list[SourceGroup]:
         counted = (
             CorpusExample.objects.filter(source__in=list(self._names))
-            .values_list("source_id", "task")
+            .values_list("source_id", "task", "license")
             .annotate(rows=Count("id"))
             .order_by("source_id", "task")
         )
-        of_source: dict[UUID, list[tuple[str, int]]] = defaultdict(list)
-        for source_id, task, rows in counted:
-            of_source[source_id].append((task, rows))
+        self._licenses = self._policy.allowed(name for _, _, name, _ in counted)
+        allowed = frozenset(self._licenses)
+        counts: dict[UUID, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for source_id, task, license_name, rows in counted:
+            if license_name in allowed:
+                counts[source_id][task] += rows
+            else:
+                self.refused_by_license += rows
+        of_source = {source_id: list(tasks.items()) for source_id, tasks in counts.items()}
         self._undivided = {s for s, tasks in of_source.items() if len(tasks) > MAX_TASKS}
         return [
             SourceGroup(str(source_id), self._names[source_id], task, rows)

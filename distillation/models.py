@@ -266,3 +266,31 @@ class DatasetRow(models.Model):
     @property
     def answer(self) -> str:
         return str(self.messages[-1]["content"])
+
+
+class DatasetPush(OrgOwned):
+    """One push of a frozen dataset to the hub. Its state is its job's."""
+
+    dataset = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="pushes")
+    job = models.OneToOneField(
+        Job, on_delete=models.SET_NULL, null=True, related_name="dataset_push"
+    )
+    repo_id = models.CharField(max_length=200)
+    is_private = models.BooleanField(default=True)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    # What came of it; empty until it succeeded.
+    url = models.URLField(max_length=400, blank=True)
+    commit = models.CharField(max_length=64, blank=True)
+    digest = models.CharField(max_length=64, blank=True)
+    is_new_commit = models.BooleanField(default=False)  # False: the hub held this digest already
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name_plural = "dataset pushes"
+
+    def __str__(self) -> str:
+        return f"{self.dataset_id} to {self.repo_id}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.job is not None and self.job.is_live

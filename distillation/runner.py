@@ -7,19 +7,27 @@ worker that lost its lease publishes nothing.
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 
-from accounts.models import Organization
+from distillation.cards import RunFacts, facts_of_selection
 from distillation.index import CorpusCatalog
-from distillation.models import CorpusExample, DatasetRow, DatasetVersion, DistillationRun
+from distillation.licensing import license_policy_of
+from distillation.models import (
+    CorpusExample,
+    DatasetRow,
+    DatasetVersion,
+    DistillationRun,
+    SourceDataset,
+)
 from distillation.pipeline import export
+from distillation.pipeline.card import write_card
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.intent import edits_from
-from distillation.pipeline.licenses import LicensePolicy
 from distillation.pipeline.types import (
     Example,
     FunnelStep,
@@ -42,6 +50,10 @@ from modelstation.core.models import Job
 
 ROWS_PER_INSERT = 1000
 SHOWN_ROUTES = 20
+HOLD_SOURCES = f"""
+    SELECT id FROM {SourceDataset._meta.db_table} WHERE id = ANY(%s::uuid[])
+    ORDER BY id FOR KEY SHARE
+"""
 STAGE_NAMES = {
     "understand": "Understanding the requirement",
     "route": "Finding the sources that serve it",
@@ -61,9 +73,15 @@ def distil(job: Job, lease: Lease) -> Publish:
     model_services.begin_stage(model.id, CustomModel.Status.DISTILLING)
     selection = _select(model, config, lease)
     folder = f"{model.id}/datasets/{job.id}-{job.attempt}"
+    card = facts_of_selection(model, _next_number(model), selection, _run_facts(selection))
+
+    def fill(target: Path) -> None:
+        export.write_dataset(target, selection)
+        write_card(target, card)
+
     write_artifact(
         settings.ARTIFACTS_DIR / folder,
-        lambda target: export.write_dataset(target, selection),
+        fill,
         kind="dataset",
         facts=export.dataset_facts(selection),
     )
@@ -74,10 +92,6 @@ def distil(job: Job, lease: Lease) -> Publish:
 def selection_config(model: CustomModel) -> SelectionConfig:
     """Test rows that the user brings come on top of the rows asked for; a test split does not."""
     return SelectionConfig(rows=model.rows, license_policy=license_policy_of(model.org))
-
-
-def license_policy_of(org: Organization) -> LicensePolicy:
-    return LicensePolicy()
 
 
 def requirement_of(model: CustomModel) -> Requirement:
@@ -113,9 +127,8 @@ def _teller(lease: Lease) -> OnProgress:
 
 def _publish(run: DistillationRun, selection: Selection, folder: str) -> None:
     """In the transaction that ends the job: the frozen version, and the job to train on it."""
-    run.intent = _intent_facts(selection)
-    run.funnel = [funnel_entry(step) for step in selection.funnel]
-    run.label_map = [asdict(mapping) for mapping in selection.label_map]
+    told = _run_facts(selection)
+    run.intent, run.funnel, run.label_map = told.intent, told.funnel, told.label_map
     run.save(update_fields=["intent", "funnel", "label_map"])
     facts = export.dataset_facts(selection)
     version = DatasetVersion.objects.create(
@@ -140,6 +153,14 @@ def _publish(run: DistillationRun, selection: Selection, folder: str) -> None:
             system_prompt=selection.intent.system_prompt
         )
     jobs.submit(kind="train", org=run.org, subject_id=run.model_id)
+
+
+def _run_facts(selection: Selection) -> RunFacts:
+    return RunFacts(
+        intent=_intent_facts(selection),
+        funnel=[funnel_entry(step) for step in selection.funnel],
+        label_map=[asdict(mapping) for mapping in selection.label_map],
+    )
 
 
 def _intent_facts(selection: Selection) -> dict[str, Any]:
@@ -182,7 +203,11 @@ def funnel_entry(step: FunnelStep) -> dict[str, Any]:
 
 
 def _still_present(selection: Selection) -> set[int]:
-    """A source may have been deleted since its rows were read: the dataset stays, unlinked."""
+    """A source may have been deleted since its rows were read: the dataset stays, unlinked.
+
+    Those that are there are held until the transaction ends, so that none goes meanwhile."""
+    sources = sorted({row.candidate.source_id for row in selection.rows})
+    list(SourceDataset.objects.raw(HOLD_SOURCES, [sources]))
     ids = [int(row.candidate.id) for row in selection.rows]
     return set(CorpusExample.objects.filter(id__in=ids).values_list("id", flat=True))
 

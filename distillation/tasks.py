@@ -1,8 +1,12 @@
-"""Tasks of the distil queue: one id in, the rest is in the job."""
+"""Tasks of data: one id in, the rest is in the job."""
 
-from distillation import runner
+from distillation import pushes, runner
 from modelstation.core import jobs
 
 
 def run_distillation(job_id: str) -> None:
     jobs.run_job(job_id, runner.distil)
+
+
+def run_push(job_id: str) -> None:
+    jobs.run_job(job_id, pushes.push_dataset)

@@ -2,13 +2,23 @@
 
 from django.urls import path
 
-from distillation.views import datasets, sources
+from distillation.views import datasets, lineage, organization, pushes, sources
 
 urlpatterns = [
+    path("settings/", organization.org_settings, name="org_settings"),
+    path("settings/licenses/", organization.license_policy, name="license_policy"),
+    path("settings/licenses/preview/", organization.license_preview, name="license_preview"),
+    path("settings/hub-token/", organization.hub_token, name="hub_token"),
+    path("settings/hub-token/clear/", organization.hub_token_clear, name="hub_token_clear"),
     path("sources/", sources.sources, name="sources"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),
+    path("sources/<uuid:source_id>/delete/", sources.source_delete, name="source_delete"),
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
     path("datasets/<uuid:dataset_id>/rows.jsonl", datasets.dataset_jsonl, name="dataset_jsonl"),
+    path("datasets/<uuid:dataset_id>/lineage/", lineage.dataset_lineage, name="dataset_lineage"),
+    path("datasets/<uuid:dataset_id>/pushes/", pushes.pushes, name="dataset_pushes"),
+    path("datasets/<uuid:dataset_id>/push/", pushes.push, name="dataset_push"),
+    path("datasets/<uuid:dataset_id>/README.md", datasets.dataset_card, name="dataset_card"),
     path(
         "datasets/<uuid:dataset_id>/rows.parquet", datasets.dataset_parquet, name="dataset_parquet"
     ),

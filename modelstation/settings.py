@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from modelstation.core.database import database_url
 from modelstation.core.secret_files import kept_secret
@@ -31,6 +32,18 @@ def own_key(name: str) -> Any:
 
 
 SECRET_KEY = env.str("SECRET_KEY", default=own_key("secret-key"))
+# The first encrypts stored secrets, all decrypt them. Apart from SECRET_KEY, which may change.
+FIELD_ENCRYPTION_KEYS = env.list(
+    "FIELD_ENCRYPTION_KEYS",
+    default=[own_key("field-encryption-key")] if DEVELOPMENT else environ.Env.NOTSET,
+)
+if not FIELD_ENCRYPTION_KEYS or any(
+    len(key) < 32 or key == SECRET_KEY for key in FIELD_ENCRYPTION_KEYS
+):
+    raise ImproperlyConfigured(
+        "FIELD_ENCRYPTION_KEYS needs one or more keys of at least 32 random characters, separated "
+        "by commas; none of them may be SECRET_KEY."
+    )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=not DEVELOPMENT)
@@ -217,6 +230,9 @@ LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")
 MODEL_SERVER_KEY = env.str("MODEL_SERVER_KEY", default=own_key("model-server-key"))
+
+# --- The hub that datasets are pushed to, with each organisation's own token ----------------------
+HF_ENDPOINT = env.str("HF_ENDPOINT", default="https://huggingface.co").rstrip("/")
 
 # --- Files, language, logs ------------------------------------------------------------------------
 STATIC_URL = "/static/"

@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from training import views
+from training import lineage_views, views
 
 urlpatterns = [
+    path("models/<uuid:model_id>/lineage/", lineage_views.model_lineage, name="model_lineage"),
     path("runs/<uuid:run_id>/", views.run, name="run"),
     path("runs/<uuid:run_id>/live/", views.run_live, name="run_live"),
     path("runs/<uuid:run_id>/cancel/", views.run_cancel, name="run_cancel"),

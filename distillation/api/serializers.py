@@ -1,5 +1,7 @@
 """Shapes of sources, datasets and their rows."""
 
+from typing import Any
+
 from rest_framework import serializers
 
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
@@ -24,6 +26,38 @@ class SourceSerializer(serializers.ModelSerializer[SourceDataset]):
 
     def get_is_public(self, source: SourceDataset) -> bool:
         return source.org_id is None
+
+
+class UsingDatasetSerializer(serializers.Serializer[Any]):
+    """A dataset that holds rows of a source."""
+
+    id = serializers.UUIDField()
+    model = serializers.UUIDField()
+    name = serializers.CharField()
+    rows = serializers.IntegerField()
+
+    def to_representation(self, instance: tuple[DatasetVersion, int]) -> dict[str, Any]:
+        dataset, rows = instance
+        facts = {"id": dataset.id, "model": dataset.model_id, "name": str(dataset), "rows": rows}
+        return super().to_representation(facts)
+
+
+class UsingVersionSerializer(serializers.Serializer[Any]):
+    """A model version that was trained on such a dataset."""
+
+    id = serializers.UUIDField()
+    model = serializers.UUIDField(source="model_id")
+    name = serializers.CharField(source="__str__")
+
+
+class SourceUseSerializer(serializers.Serializer[Any]):
+    datasets = UsingDatasetSerializer(many=True)
+    versions = UsingVersionSerializer(many=True)
+
+
+class SourceInUseSerializer(serializers.Serializer[Any]):
+    error = serializers.DictField(child=serializers.CharField())
+    used_by = SourceUseSerializer()
 
 
 class DatasetSummarySerializer(serializers.ModelSerializer[DatasetVersion]):

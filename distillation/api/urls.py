@@ -1,14 +1,30 @@
 from django.urls import path
 
-from distillation.api import views
+from distillation.api import lineage, organization, pushes, views
 
 urlpatterns = [
+    path("organization", organization.OrganizationView.as_view(), name="api_organization"),
     path("sources", views.SourcesView.as_view(), name="api_sources"),
     path("sources/<uuid:source_id>", views.SourceView.as_view(), name="api_source"),
     path("datasets", views.DatasetsView.as_view(), name="api_datasets"),
     path("datasets/<uuid:dataset_id>", views.DatasetView.as_view(), name="api_dataset"),
     path(
         "datasets/<uuid:dataset_id>/rows", views.DatasetRowsView.as_view(), name="api_dataset_rows"
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/lineage",
+        lineage.DatasetLineageView.as_view(),
+        name="api_dataset_lineage",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/lineage/rows",
+        lineage.DatasetLineageRowsView.as_view(),
+        name="api_dataset_lineage_rows",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/pushes",
+        pushes.DatasetPushesView.as_view(),
+        name="api_dataset_pushes",
     ),
     path(
         "datasets/<uuid:dataset_id>/export",

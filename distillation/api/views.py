@@ -7,27 +7,32 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import FileResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import exceptions, generics
+from rest_framework import exceptions, generics, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.authentication import request_org
-from distillation.access import dataset_for, source_for
+from accounts.api.authentication import request_membership, request_org
+from accounts.models import Role
+from distillation.access import dataset_for, own_source_for, source_for
 from distillation.api import serializers
+from distillation.cards import card_text
+from distillation.deletion import delete_source, use_of
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
-from modelstation.core.api import NewestFirstPagination, id_of
+from modelstation.core.api import NewestFirstPagination, error_body, id_of
 
 CHUNK_BYTES = 64 * 1024
-FORMATS = ("jsonl", "parquet")
+FORMATS = ("jsonl", "parquet", "card")
 MODEL = OpenApiParameter("model", OpenApiTypes.UUID, description="Only those of this model.")
 SPLIT = OpenApiParameter(
     "split", OpenApiTypes.STR, enum=DatasetRow.Split.values, description="Only this split."
 )
+CONFIRM = OpenApiParameter("confirm", OpenApiTypes.BOOL, description="Needed to delete.")
+CONFIRM_HINT = "Send it again with ?confirm=true. The datasets keep their rows."
 FORMAT = OpenApiParameter("format", OpenApiTypes.STR, enum=FORMATS)
 
 
@@ -50,6 +55,25 @@ class SourceView(APIView):
     def get(self, request: Request, source_id: uuid.UUID) -> Response:
         source = source_for(request_org(request), source_id)
         return Response(serializers.SourceSerializer(source).data)
+
+    @extend_schema(
+        parameters=[CONFIRM], responses={204: None, 409: serializers.SourceInUseSerializer}
+    )
+    def delete(self, request: Request, source_id: uuid.UUID) -> Response:
+        """Delete an own source with its rows. Datasets made with it stay.
+
+        Without `confirm=true` nothing happens: the answer names those datasets and versions."""
+        caller = request_membership(request, role=Role.ADMIN)
+        source = own_source_for(caller.org, source_id)
+        if request.query_params.get("confirm") != "true":
+            use = use_of(source)
+            body = error_body(
+                "confirmation_needed", use.summary, param="confirm", hint=CONFIRM_HINT
+            )
+            used_by = serializers.SourceUseSerializer(use).data
+            return Response(body | {"used_by": used_by}, status=status.HTTP_409_CONFLICT)
+        delete_source(actor=caller.user, source=source)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 @extend_schema(parameters=[MODEL])
@@ -102,10 +126,12 @@ class DatasetExportView(APIView):
         responses={
             (200, "application/jsonl"): OpenApiTypes.BINARY,
             (200, "application/vnd.apache.parquet"): OpenApiTypes.BINARY,
+            (200, "text/markdown"): OpenApiTypes.STR,
         },
     )
     def get(self, request: Request, dataset_id: uuid.UUID) -> HttpResponseBase:
-        """The frozen files: `jsonl` in OpenAI's chat form, or `parquet` with a split column."""
+        """The frozen files: `jsonl` in OpenAI's chat form, or `parquet` with a split column, or the
+        `card` with sources, licences and funnel."""
         dataset = dataset_for(request_org(request), dataset_id)
         folder = settings.ARTIFACTS_DIR / dataset.folder
         name = f"{dataset.model.slug}-dataset-{dataset.number}"
@@ -114,6 +140,8 @@ class DatasetExportView(APIView):
                 return _jsonl(folder, _split_of(request), name)
             case "parquet":
                 return _parquet(folder, name)
+            case "card":
+                return HttpResponse(card_text(dataset), content_type="text/markdown")
         raise exceptions.ValidationError({"format": f"One of {', '.join(FORMATS)}."})
 
 

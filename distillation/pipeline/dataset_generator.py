@@ -101,6 +101,7 @@ class DatasetGenerator:
             config=config,
             routes=found.routes,
             funnel=(
+                self._kept_out_by_license(found),
                 *_before_the_filters(found, len(candidates), served),
                 *filtered,
                 _step("below the threshold", len(scored), [describe(row) for row in below]),
@@ -108,6 +109,12 @@ class DatasetGenerator:
             ),
             digest=export.dataset_digest(selected, test_rows),
             label_map=label_map,
+        )
+
+    def _kept_out_by_license(self, found: Found) -> FunnelStep:
+        examples = tuple(self.catalog.license_examples())
+        return FunnelStep(
+            "licence policy", self.catalog.refused_by_license, found.corpus_rows, examples
         )
 
     def _label_map(

@@ -10,14 +10,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from distillation.pipeline.licenses import ANY, LicensePolicy
 from distillation.pipeline.text import input_text, words
 from distillation.pipeline.types import Candidate, SourceGroup, Vectors
 
+ANY_LICENSE = LicensePolicy(ANY, allow_unknown=True)
+
 
 class MemoryCatalog:
-    def __init__(self, rows: Sequence[Candidate]) -> None:
-        self._rows = sorted(rows, key=lambda row: row.content_hash)
+    def __init__(self, rows: Sequence[Candidate], policy: LicensePolicy = ANY_LICENSE) -> None:
+        allowed = [row for row in rows if policy.allows(row.license)]
+        self.refused_by_license = len(rows) - len(allowed)
+        self._refused = [row for row in rows if not policy.allows(row.license)]
+        self._rows = sorted(allowed, key=lambda row: row.content_hash)
         self._vectors = np.stack([row.embedding for row in self._rows])
+
+    def license_examples(self) -> list[str]:
+        return [f"{row.source}: {row.license}" for row in self._refused[:10]]
 
     def source_groups(self) -> list[SourceGroup]:
         counts = Counter((row.source_id, row.source, row.task) for row in self._rows)

@@ -258,6 +258,12 @@ class Selection:
 class Catalog(Protocol):
     """The corpus as the pipeline sees it: only the rows this organisation may use."""
 
+    refused_by_license: int  # rows that it would see under another licence policy
+
+    def license_examples(self) -> Sequence[str]:
+        """A few of them, for the person who asks."""
+        ...
+
     def source_groups(self) -> Sequence[SourceGroup]: ...
 
     def background(self, per_source: int) -> Sequence[Candidate]:

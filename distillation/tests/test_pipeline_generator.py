@@ -143,9 +143,7 @@ def test_each_stage_is_told_in_order():
     assert told == [(stage, i, len(STAGES)) for i, stage in enumerate(STAGES)]
 
 
-JOKER = Requirement(
-    "jokes about ducks please", examples=(Example("joke about ducks", "A."),)
-)
+JOKER = Requirement("jokes about ducks please", examples=(Example("joke about ducks", "A."),))
 
 
 def test_a_writers_dataset_holds_a_few_rows_of_other_work_for_training():

@@ -13,10 +13,12 @@ from django.shortcuts import render
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
-from accounts.access import org_for
+from accounts.access import enter, org_for
 from distillation.access import dataset_for
+from distillation.cards import card_text
 from distillation.forms import RowFilterForm
 from distillation.models import DatasetRow, DatasetVersion
+from distillation.views.pushes import push_context
 from distillation.views.rows import breakdown, counts_by_task, page_of
 from modelstation.core.errors import UserFacingError
 
@@ -33,7 +35,8 @@ TASK_KINDS = {
 @login_required
 @require_GET
 def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
-    version = dataset_for(org_for(request, org), dataset_id)
+    membership = enter(request, org)
+    version = dataset_for(membership.org, dataset_id)
     form = RowFilterForm(request.GET, version=version)
     context = {
         "version": version,
@@ -44,6 +47,7 @@ def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespon
         "form": form,
         "page": page_of(request, form.filtered(version.rows.all())),
         "is_filtered": any(form.cleaned_data.values()),
+        **push_context(version, membership),
     }
     return render(request, "distillation/dataset.html", context)
 
@@ -75,6 +79,17 @@ def dataset_parquet(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> Fi
         filename=_download_name(version, "", "parquet"),
         content_type="application/vnd.apache.parquet",
     )
+
+
+@login_required
+@require_GET
+def dataset_card(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
+    """README.md as the hub reads it: requirement, sources, licences, funnel, digest."""
+    version = dataset_for(org_for(request, org), dataset_id)
+    response = HttpResponse(card_text(version), content_type="text/markdown; charset=utf-8")
+    name = _download_name(version, "card", "md")
+    response["Content-Disposition"] = content_disposition_header(True, name)
+    return response
 
 
 # --- helpers --------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ PR_SET_PDEATHSIG = 1
 LIBC = (
     ctypes.CDLL(None) if sys.platform == "linux" else None
 )  # loaded here: nothing is allocated after the fork
-SECRETS = ("DATABASE_URL", "SECRET_KEY", "MODEL_SERVER_KEY", "EMAIL_URL", "FIELD_KEYS")
+SECRETS = ("DATABASE_URL", "SECRET_KEY", "MODEL_SERVER_KEY", "EMAIL_URL", "FIELD_ENCRYPTION_KEYS")
 OUT_OF_MEMORY = "The process was killed while it worked, most likely for want of memory."
 OnEvent = Callable[[dict[str, Any]], None]
 

@@ -42,15 +42,29 @@ def test_processes_that_hold_models_never_import_django(module):
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("missing", ["SECRET_KEY", "MODEL_SERVER_KEY"])
+@pytest.mark.parametrize("missing", ["SECRET_KEY", "MODEL_SERVER_KEY", "FIELD_ENCRYPTION_KEYS"])
 def test_production_refuses_to_start_without_its_keys(missing):
-    keys = {"SECRET_KEY": "a", "MODEL_SERVER_KEY": "b", "MODELSTATION_DEVELOPMENT": "false"}
+    keys = {"SECRET_KEY": "a", "MODEL_SERVER_KEY": "b", "FIELD_ENCRYPTION_KEYS": "c" * 32}
+    keys["MODELSTATION_DEVELOPMENT"] = "false"
     del keys[missing]
     done = run_python(
         f"import os; os.environ.pop('{missing}', None); import modelstation.settings", **keys
     )
     assert done.returncode != 0
     assert missing in done.stderr
+
+
+@pytest.mark.parametrize("keys", ["", "short", "s" * 40])
+def test_production_refuses_to_start_with_weak_field_keys(keys):
+    environment = {"SECRET_KEY": "s" * 40, "MODEL_SERVER_KEY": "b"}
+    done = run_python(
+        "import modelstation.settings",
+        **environment,
+        FIELD_ENCRYPTION_KEYS=keys,
+        MODELSTATION_DEVELOPMENT="false",
+    )
+    assert done.returncode != 0
+    assert "at least 32 random characters" in done.stderr
 
 
 def test_migrations_are_complete():

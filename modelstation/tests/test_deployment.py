@@ -96,7 +96,7 @@ def test_variables_of_the_example_are_read_by_the_code_or_by_compose():
 
 def test_production_refuses_to_start_without_its_secrets():
     text = (REPOSITORY / "compose.prod.yaml").read_text()
-    for secret in ("SECRET_KEY", "MODEL_SERVER_KEY", "POSTGRES_PASSWORD"):
+    for secret in ("SECRET_KEY", "FIELD_ENCRYPTION_KEYS", "MODEL_SERVER_KEY", "POSTGRES_PASSWORD"):
         assert f"${{{secret}:?" in text
 
 

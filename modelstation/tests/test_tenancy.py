@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
-from accounts.models import Invitation
+from accounts.models import Invitation, Organization
 from accounts.services import create_token
 from distillation.models import (
     CorpusExample,
@@ -71,11 +71,22 @@ PAGES = {
     "playground_answer": ("post", PAGE, {"prompt": "hello"}),
     "version_publish": ("post", DEED),
     "version_download": ("get", PAGE),
+    "org_settings": ("get", PAGE),
+    "license_policy": ("post", ADMIN_DEED, {"kind": "permissive"}),
+    "license_preview": ("get", PAGE),
+    "hub_token": ("post", ADMIN_DEED, {"token": "hf_" + "x" * 30}),
+    "hub_token_clear": ("post", ADMIN_DEED),
     "sources": ("get", PAGE),
     "source": ("get", PAGE),
+    "source_delete": ("get", (302, 404, 403, 200)),
     "dataset": ("get", PAGE),
     "dataset_jsonl": ("get", PAGE),
     "dataset_parquet": ("get", PAGE),
+    "dataset_card": ("get", PAGE),
+    "dataset_lineage": ("get", PAGE),
+    "model_lineage": ("get", PAGE),
+    "dataset_pushes": ("get", PAGE),
+    "dataset_push": ("post", ADMIN_DEED, {"repo_id": "acme/bank"}),
     "run": ("get", PAGE),
     "run_live": ("get", PAGE),
     "run_cancel": ("post", DEED),
@@ -91,12 +102,18 @@ API = {
     "api_version": ("get", OBJECT),
     "api_version_publish": ("post", OBJECT),
     "api_bases": ("get", LIST),
+    "api_organization": ("patch", ADMIN_LIST, {"license_policy": {"kind": "permissive"}}),
     "api_sources": ("get", LIST),
-    "api_source": ("get", OBJECT),
+    "api_source": ("delete", (401, 404, 403, 409)),
     "api_datasets": ("get", LIST),
     "api_dataset": ("get", OBJECT),
     "api_dataset_rows": ("get", OBJECT),
     "api_dataset_export": ("get", OBJECT),
+    "api_dataset_lineage": ("get", OBJECT),
+    "api_dataset_lineage_rows": ("get", OBJECT),
+    "api_model_lineage": ("get", OBJECT),
+    "api_version_lineage": ("get", OBJECT),
+    "api_dataset_pushes": ("post", (401, 404, 403, 201), {"repo_id": "acme/bank"}),
     "api_runs": ("get", LIST),
     "api_run": ("get", OBJECT),
     "api_run_cancel": ("post", OBJECT),
@@ -149,6 +166,7 @@ def test_every_url_is_in_the_matrix():
 def world(org, alice, bob, charlie, artifacts_dir, settings):
     """One of each thing, all of it Acme's. Maps the names of URL arguments to values."""
     settings.MODEL_SERVER_URL = "http://127.0.0.1:9"  # nobody listens there
+    Organization.objects.filter(pk=org.pk).update(hub_token="hf_" + "x" * 30)
     model = testing.make_model(org, status="ready")
     job = Job.objects.create(org=org, kind="train", queue="gpu", subject_id=model.id)
     distillation_job = Job.objects.create(

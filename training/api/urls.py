@@ -1,8 +1,18 @@
 from django.urls import path
 
-from training.api import views
+from training.api import lineage, views
 
 urlpatterns = [
+    path(
+        "models/<uuid:model_id>/lineage",
+        lineage.ModelLineageView.as_view(),
+        name="api_model_lineage",
+    ),
+    path(
+        "versions/<uuid:version_id>/lineage",
+        lineage.VersionLineageView.as_view(),
+        name="api_version_lineage",
+    ),
     path("runs", views.RunsView.as_view(), name="api_runs"),
     path("runs/<uuid:run_id>", views.RunView.as_view(), name="api_run"),
     path("runs/<uuid:run_id>/cancel", views.RunCancelView.as_view(), name="api_run_cancel"),

@@ -19,8 +19,8 @@ register = template.Library()
 
 TONES = {
     "busy": "distilling training evaluating running loading",
-    "good": "ready succeeded pass done live active owner",
-    "bad": "failed fail revoked",
+    "good": "ready succeeded pass done live active owner verified",
+    "bad": "failed fail revoked differs",
     "warn": "inconclusive draft expired open",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split()}

@@ -74,10 +74,10 @@ def test_a_child_that_ends_without_a_result_is_a_failure_of_ours(run):
 
 def test_a_child_sees_no_secret(run, monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "hidden")
+    monkeypatch.setenv("FIELD_ENCRYPTION_KEYS", "hidden")
     monkeypatch.setenv("DATABASE_URL", os.environ.get("DATABASE_URL", "postgresql://hidden"))
-    done = run(
-        "emit(event='result', seen=[k for k in ('SECRET_KEY', 'DATABASE_URL') if k in os.environ])"
-    )
+    names = ("SECRET_KEY", "DATABASE_URL", "FIELD_ENCRYPTION_KEYS")
+    done = run(f"emit(event='result', seen=[k for k in {names} if k in os.environ])")
     assert done.result["seen"] == []
 
 
