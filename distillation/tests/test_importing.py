@@ -159,7 +159,8 @@ def test_broken_bytes_cost_one_row_and_odd_characters_are_repaired_and_flagged(w
         b'{"messages":[{"role":"user","content":"a\\u0000b \\u001b[31m"},{"role":' + answer,
         b'{"messages":[{"role":"user","content":"half \\ud83d"},{"role":' + answer,
     ]
-    broken, control, lone = rows_of(write("odd.jsonl", b"\xef\xbb\xbf" + b"".join(lines)))
+    path = write("odd.jsonl", b"\xef\xbb\xbf" + b"".join(lines))
+    broken, control, lone = rows_of(path, license="MIT")
     assert (broken.code, broken.line) == ("broken_utf8", 1)
     assert control.messages[0]["content"] == "ab [31m"
     assert control.flags == {"control_characters_removed"}
@@ -169,7 +170,7 @@ def test_broken_bytes_cost_one_row_and_odd_characters_are_repaired_and_flagged(w
 
 def test_a_conversation_that_ends_with_a_question_loses_that_turn(write):
     turns = [*CHAT["messages"], {"role": "user", "content": "anyone?"}]
-    [example] = rows_of(write("r.jsonl", [{"messages": turns}]))
+    [example] = rows_of(write("r.jsonl", [{"messages": turns}]), license="MIT")
     assert example.messages == WANTED
     assert example.flags == {"unanswered_last_turn_dropped"}
 
