@@ -5,6 +5,11 @@ from distillation.api import views
 urlpatterns = [
     path("sources", views.SourcesView.as_view(), name="api_sources"),
     path("sources/<uuid:source_id>", views.SourceView.as_view(), name="api_source"),
+    path(
+        "sources/<uuid:source_id>/quality",
+        views.SourceQualityView.as_view(),
+        name="api_source_quality",
+    ),
     path("datasets", views.DatasetsView.as_view(), name="api_datasets"),
     path("datasets/<uuid:dataset_id>", views.DatasetView.as_view(), name="api_dataset"),
     path(

@@ -20,6 +20,7 @@ from accounts.api.authentication import request_org
 from distillation.access import dataset_for, source_for
 from distillation.api import serializers
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
+from distillation.quality import source_quality
 from modelstation.core.api import NewestFirstPagination, id_of
 
 CHUNK_BYTES = 64 * 1024
@@ -50,6 +51,14 @@ class SourceView(APIView):
     def get(self, request: Request, source_id: uuid.UUID) -> Response:
         source = source_for(request_org(request), source_id)
         return Response(serializers.SourceSerializer(source).data)
+
+
+class SourceQualityView(APIView):
+    @extend_schema(responses=serializers.SourceQualitySerializer)
+    def get(self, request: Request, source_id: uuid.UUID) -> Response:
+        """What is doubtful in its rows: flags over all, the rest over the first 2,000 by hash."""
+        source = source_for(request_org(request), source_id)
+        return Response(serializers.SourceQualitySerializer(source_quality(source)).data)
 
 
 @extend_schema(parameters=[MODEL])

@@ -12,6 +12,7 @@ from accounts.access import org_for
 from accounts.models import Organization
 from distillation.access import source_for
 from distillation.models import ImportRun, SourceDataset
+from distillation.quality import flag_counts, flag_text, with_flag
 from distillation.views.rows import breakdown, counts_by_task, page_of
 
 LATEST_IMPORTS = 10
@@ -31,14 +32,18 @@ def sources(request: HttpRequest, org: str) -> HttpResponse:
 @login_required
 @require_GET
 def source(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse:
-    """Rows of one source, a page at a time; `?task=` keeps to one of its tasks."""
+    """Rows of one source, a page at a time; `?task=` and `?flag=` keep to one of them."""
     found = source_for(org_for(request, org), source_id)
     tasks = counts_by_task(found.examples.all())
     rows = found.examples.defer("embedding").order_by("id")
     if task := request.GET.get("task"):
         rows = rows.filter(task=task)
+    if flag := request.GET.get("flag"):
+        rows = with_flag(rows, flag)
     context = {
         "source": found,
+        "flags": flag_counts(found),
+        "flag": {"name": flag, "text": flag_text(flag)} if flag else None,
         "tasks": breakdown("Tasks", tasks),
         "task": task,
         "page": page_of(request, rows),
