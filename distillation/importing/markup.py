@@ -51,12 +51,15 @@ MAIL_QUOTE = re.compile(
     r"^(?:-{2,} ?Original Message ?-{2,}|On [^\n]{5,120} wrote:(?=\n>)).*",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
+SIGNS = ("<", "&", "](", "-- ", "--O", "--o", "wrote:")  # no markup without one of them
 CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
 ABOUT_MARKUP = re.compile(r"\b(?:x?html5?|xml|svg|css|jsx|markup|markdown)\b", re.IGNORECASE)
 
 
 def contains_markup(text: str) -> bool:
-    return any(_has_markup(part) for part in CODE.split(text)[::2])
+    return any(sign in text for sign in SIGNS) and any(
+        _has_markup(part) for part in CODE.split(text)[::2]
+    )
 
 
 def is_about_markup(messages: Sequence[Message]) -> bool:

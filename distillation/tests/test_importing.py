@@ -10,7 +10,6 @@ from distillation.importing.errors import ImportRefused, RowError
 from distillation.importing.rows import ReadOptions, inspect_file, read_examples
 from distillation.importing.shapes import ColumnMapping
 from distillation.importing.streams import Limits
-from modelstation.testing import shared_data
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "hello"}]}
 WANTED = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "hello"}]
@@ -240,30 +239,3 @@ def test_parquet_rows_are_read_without_their_binary_columns(tmp_path):
     good, *bad = rows_of(path)
     assert good.messages == WANTED
     assert [(error.line, error.field) for error in bad] == [(2, "prompt"), (3, "completion")]
-
-
-@pytest.mark.parametrize(
-    ("name", "accepted", "rejected"),
-    [
-        ("01_near_duplicates.jsonl", 200, 0),
-        ("03_empty_rows.jsonl", 13, 14),
-        ("04_html_rows.jsonl", 42, 0),
-        ("07_huge_rows.jsonl.gz", 10, 4),
-        ("10_bom_crlf_no_final_newline.jsonl", 10, 0),
-        ("11_broken_json.jsonl", 5, 12),
-        ("12_invalid_utf8_and_nul.jsonl", 6, 2),
-        ("13_alpaca_array.json", 21, 2),
-        ("14_sharegpt_conversations.jsonl", 17, 0),
-        ("15_prompt_completion.parquet", 30, 3),
-        ("19_pii_conflicts_dup_ids.jsonl", 19, 0),
-    ],
-)
-def test_the_dirty_files_are_taken_as_their_expectations_say(name, accepted, rejected):
-    look = inspect_file(shared_data() / "dirty" / name, ReadOptions())
-    assert (look.accepted, look.rejected) == (accepted, rejected)
-
-
-@pytest.mark.parametrize("name", ["17_not_really_a.parquet", "20b_expands_to_100mb.jsonl.gz"])
-def test_the_dirty_files_that_lie_are_refused(name):
-    with pytest.raises(ImportRefused):
-        inspect_file(shared_data() / "dirty" / name, ReadOptions())

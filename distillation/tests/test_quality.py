@@ -136,7 +136,7 @@ def test_an_empty_source_has_a_quality_page(as_bob, org):
 
 def test_queries_do_not_grow_with_the_rows(as_bob, org, django_assert_max_num_queries):
     source = make_source(org)
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         page_of(as_bob, org, source)
 
 
