@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from django.db.models import Count, F, Func, QuerySet
+from django.db.models import Count, F, Func
 
 from distillation.models import CorpusExample, SourceDataset
 from distillation.pipeline.quality import QualityReport, QualityRow, quality_report
@@ -31,15 +31,22 @@ FLAG_TEXTS = {
     "license_unknown": "no licence stated: kept out of datasets unless the organisation allows it",
     "non_commercial_license": "the licence forbids commercial use",
 }
-PERSONAL_DATA, REMOVED = "personal_data:", "personal_data_removed:"
+WITH_KIND = {
+    "personal_data": "personal data",
+    "personal_data_removed": "personal data was removed on import",
+}
+KINDS = {
+    "card": "payment card",
+    "iban": "IBAN",
+    "key": "secret key",
+    "ssn": "social security number",
+}
 
 
 def flag_text(flag: str) -> str:
-    if flag.startswith(PERSONAL_DATA):
-        return f"personal data: {flag.removeprefix(PERSONAL_DATA).replace('_', ' ')}"
-    if flag.startswith(REMOVED):
-        kind = flag.removeprefix(REMOVED).replace("_", " ")
-        return f"personal data was removed on import: {kind}"
+    name, _, kind = flag.partition(":")
+    if kind and name in WITH_KIND:
+        return f"{WITH_KIND[name]}: {KINDS.get(kind, kind.replace('_', ' '))}"
     return FLAG_TEXTS.get(flag, flag.replace("_", " "))
 
 
@@ -52,11 +59,6 @@ def flag_counts(source: SourceDataset) -> list[dict[str, Any]]:
         .order_by("-rows", "flag")
     )
     return [{**found, "text": flag_text(found["flag"])} for found in counted]
-
-
-def with_flag(rows: QuerySet[CorpusExample], flag: str) -> QuerySet[CorpusExample]:
-    """No row has a flag with a NUL in it, and Postgres would not be asked."""
-    return rows.none() if "\x00" in flag else rows.filter(flags__contains=[flag])
 
 
 def source_quality(source: SourceDataset) -> dict[str, Any]:
@@ -120,7 +122,8 @@ def shown_conflicts(report: QualityReport, rows: Shown) -> Iterable[dict[str, An
 
 
 def shown_problems(report: QualityReport, rows: Shown) -> Iterable[dict[str, Any]]:
-    for problem in report.label_problems:
+    surest_first = sorted(report.label_problems, key=lambda problem: not problem.meant)
+    for problem in surest_first:
         yield {"row": rows[problem.row], "reason": problem.reason, "meant": problem.meant}
 
 

@@ -201,8 +201,9 @@ def disagreements(
     label that no other row has counts as near as is usual: nothing is known against it.
     """
     meant = {problem.row: problem.meant for problem in problems if problem.meant}
-    labels = np.array([label_key(meant.get(i, row.answer)) for i, row in enumerate(rows)])
-    own, other, nearest = neighbourhoods(np.stack([row.embedding for row in rows]), labels)
+    labels = [label_key(meant.get(index, row.answer)) for index, row in enumerate(rows)]
+    numbers = np.unique(labels, return_inverse=True)[1]  # quicker to compare than words
+    own, other, nearest = neighbourhoods(np.stack([row.embedding for row in rows]), numbers)
     usual = np.nanmedian(own) if np.isfinite(own).any() else 1.0
     scores = other - np.where(np.isnan(own), usual, own)
     ranked = [int(row) for row in np.argsort(-scores, kind="stable") if scores[row] > 0]
@@ -218,7 +219,7 @@ def answer_of(rows: Sequence[QualityRow], meant: dict[int, str], index: int) -> 
 
 
 def neighbourhoods(
-    vectors: Vectors, labels: npt.NDArray[np.str_]
+    vectors: Vectors, labels: npt.NDArray[np.intp]
 ) -> tuple[Vectors, Vectors, npt.NDArray[np.int64]]:
     """Per row: mean cosine to the nearest of its label and of others (nan: none), nearest other."""
     own = np.full(len(vectors), np.nan, dtype=np.float32)

@@ -121,6 +121,7 @@ def test_the_rows_of_a_source_can_be_kept_to_one_flag(as_bob, org):
     assert "my card is late by 1 days" not in page
     assert "No row of this source has" in page_of(as_bob, org, source, "source", "?flag=none")
     assert "No row of this source has" in page_of(as_bob, org, source, "source", "?flag=%00")
+    assert "No row of this source has" in page_of(as_bob, org, source, "source", "?task=%00")
 
 
 def test_a_large_source_is_judged_by_its_first_rows_by_hash(as_bob, org, monkeypatch):

@@ -11,8 +11,8 @@ from django.views.decorators.http import require_GET
 from accounts.access import org_for
 from accounts.models import Organization
 from distillation.access import source_for
-from distillation.models import ImportRun, SourceDataset
-from distillation.quality import flag_counts, flag_text, with_flag
+from distillation.models import CorpusExample, ImportRun, SourceDataset
+from distillation.quality import flag_counts, flag_text
 from distillation.views.rows import breakdown, counts_by_task, page_of
 
 LATEST_IMPORTS = 10
@@ -34,21 +34,25 @@ def sources(request: HttpRequest, org: str) -> HttpResponse:
 def source(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse:
     """Rows of one source, a page at a time; `?task=` and `?flag=` keep to one of them."""
     found = source_for(org_for(request, org), source_id)
-    tasks = counts_by_task(found.examples.all())
-    rows = found.examples.defer("embedding").order_by("id")
-    if task := request.GET.get("task"):
-        rows = rows.filter(task=task)
-    if flag := request.GET.get("flag"):
-        rows = with_flag(rows, flag)
+    task, flag = request.GET.get("task", ""), request.GET.get("flag", "")
+    rows = narrowed(found.examples.defer("embedding").order_by("id"), task, flag)
     context = {
         "source": found,
         "flags": flag_counts(found),
         "flag": {"name": flag, "text": flag_text(flag)} if flag else None,
-        "tasks": breakdown("Tasks", tasks),
+        "tasks": breakdown("Tasks", counts_by_task(found.examples.all())),
         "task": task,
         "page": page_of(request, rows),
     }
     return render(request, "distillation/source.html", context)
+
+
+def narrowed(rows: QuerySet[CorpusExample], task: str, flag: str) -> QuerySet[CorpusExample]:
+    """No row has a NUL in its task or flag, and Postgres would refuse the question."""
+    if "\x00" in task + flag:
+        return rows.none()
+    rows = rows.filter(task=task) if task else rows
+    return rows.filter(flags__contains=[flag]) if flag else rows
 
 
 def imports_of(org: Organization) -> QuerySet[ImportRun]:
