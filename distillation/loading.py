@@ -258,7 +258,7 @@ def values_of(work: Import, example: ExampleRow, vector: Vectors, tokens: int) -
         example.license,
         Jsonb(example.messages),
         tokens,
-        "",
+        example.language,
         sorted(example.flags),
         work.run.id,
         HalfVector(vector),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from distillation.views import datasets, lineage, organization, pushes, sources
+from distillation.views import datasets, lineage, organization, pushes, quality, sources
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("sources/", sources.sources, name="sources"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),
     path("sources/<uuid:source_id>/delete/", sources.source_delete, name="source_delete"),
+    path("sources/<uuid:source_id>/quality/", quality.quality, name="source_quality"),
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
     path("datasets/<uuid:dataset_id>/rows.jsonl", datasets.dataset_jsonl, name="dataset_jsonl"),
     path("datasets/<uuid:dataset_id>/lineage/", lineage.dataset_lineage, name="dataset_lineage"),

@@ -60,6 +60,63 @@ class SourceInUseSerializer(serializers.Serializer[Any]):
     used_by = SourceUseSerializer()
 
 
+class FlagSerializer(serializers.Serializer[dict[str, Any]]):
+    flag = serializers.CharField()
+    text = serializers.CharField()
+    rows = serializers.IntegerField()
+
+
+class QualityRowSerializer(serializers.Serializer[dict[str, Any]]):
+    id = serializers.IntegerField()
+    external_id = serializers.CharField()
+    input = serializers.CharField()
+    answer = serializers.CharField()
+
+
+class DuplicateGroupSerializer(serializers.Serializer[dict[str, Any]]):
+    size = serializers.IntegerField()
+    representative = QualityRowSerializer()
+    repeats = QualityRowSerializer(many=True)
+
+
+class ConflictAnswerSerializer(serializers.Serializer[dict[str, Any]]):
+    answer = serializers.CharField()
+    rows = serializers.IntegerField()
+    example = QualityRowSerializer()
+
+
+class ConflictSerializer(serializers.Serializer[dict[str, Any]]):
+    input = serializers.CharField()
+    answers = ConflictAnswerSerializer(many=True)
+
+
+class LabelProblemSerializer(serializers.Serializer[dict[str, Any]]):
+    row = QualityRowSerializer()
+    reason = serializers.CharField()
+    meant = serializers.CharField()
+
+
+class DisagreementSerializer(serializers.Serializer[dict[str, Any]]):
+    row = QualityRowSerializer()
+    score = serializers.FloatField()
+    suggested = serializers.CharField()
+    neighbour = QualityRowSerializer()
+
+
+class SourceQualitySerializer(serializers.Serializer[dict[str, Any]]):
+    """The first fifty of each finding, and how many there are."""
+
+    rows = serializers.IntegerField()
+    sampled = serializers.IntegerField()
+    flags = FlagSerializer(many=True)
+    labels = serializers.IntegerField(help_text="0 where the answers are no labels.")
+    counts = serializers.DictField(child=serializers.IntegerField())
+    duplicates = DuplicateGroupSerializer(many=True)
+    conflicts = ConflictSerializer(many=True)
+    label_problems = LabelProblemSerializer(many=True)
+    disagreements = DisagreementSerializer(many=True)
+
+
 class DatasetSummarySerializer(serializers.ModelSerializer[DatasetVersion]):
     class Meta:
         model = DatasetVersion

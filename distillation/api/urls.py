@@ -6,6 +6,11 @@ urlpatterns = [
     path("organization", organization.OrganizationView.as_view(), name="api_organization"),
     path("sources", views.SourcesView.as_view(), name="api_sources"),
     path("sources/<uuid:source_id>", views.SourceView.as_view(), name="api_source"),
+    path(
+        "sources/<uuid:source_id>/quality",
+        views.SourceQualityView.as_view(),
+        name="api_source_quality",
+    ),
     path("datasets", views.DatasetsView.as_view(), name="api_datasets"),
     path("datasets/<uuid:dataset_id>", views.DatasetView.as_view(), name="api_dataset"),
     path(

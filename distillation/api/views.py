@@ -23,6 +23,7 @@ from distillation.api import serializers
 from distillation.cards import card_text
 from distillation.deletion import delete_source, use_of
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
+from distillation.quality import source_quality
 from modelstation.core.api import NewestFirstPagination, error_body, id_of
 
 CHUNK_BYTES = 64 * 1024
@@ -74,6 +75,14 @@ class SourceView(APIView):
             return Response(body | {"used_by": used_by}, status=status.HTTP_409_CONFLICT)
         delete_source(actor=caller.user, source=source)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class SourceQualityView(APIView):
+    @extend_schema(responses=serializers.SourceQualitySerializer)
+    def get(self, request: Request, source_id: uuid.UUID) -> Response:
+        """What is doubtful in its rows: flags over all, the rest over the first 2,000 by hash."""
+        source = source_for(request_org(request), source_id)
+        return Response(serializers.SourceQualitySerializer(source_quality(source)).data)
 
 
 @extend_schema(parameters=[MODEL])

@@ -6,30 +6,37 @@ for row in read_examples(Path("tickets.csv"), ReadOptions(license="CC0-1.0")): .
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from distillation.importing.errors import BadRow, ImportRefused, RowError
+from distillation.importing.flags import flags_of, tidied
+from distillation.importing.ids import SeenIds
 from distillation.importing.json_rows import RawRow
+from distillation.importing.language import language_of
 from distillation.importing.readers import read_rows
 from distillation.importing.shapes import (
     KNOWN_SHAPES,
     ColumnMapping,
     guess_mapping,
+    refuse_blank_turns,
     to_conversation,
 )
 from distillation.importing.streams import Limits
 from distillation.importing.text import Message, clean
-from distillation.pipeline.text import hash_messages
+from distillation.pipeline.licenses import UNKNOWN
+from distillation.pipeline.text import hash_messages, input_text
 
-UNKNOWN_LICENSE = "unknown"
 KEPT_ERRORS = 100
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the caller knows about a file. `source` and `license` win over what its rows say."""
+    """What the caller knows about a file. `source` and `license` win over what its rows say.
+
+    Rows are stored as they are unless `clean_markup` or `redact` asks for it.
+    """
 
     source: str = ""
     license: str = ""
@@ -37,6 +44,8 @@ class ReadOptions:
     task_column: str = "task"
     columns: ColumnMapping | None = None
     limits: Limits = field(default_factory=Limits)
+    clean_markup: bool = False  # HTML to the text that a reader would have seen
+    redact: bool = False  # personal data to its kind in brackets
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,11 @@ class ExampleRow:
     external_id: str
     content_hash: str
     flags: frozenset[str]
+
+    @property
+    def language(self) -> str:
+        """ISO 639-1 of its input, told when asked: most readings of a file do not ask."""
+        return language_of(input_text(self.messages))
 
 
 @dataclass
@@ -74,6 +88,7 @@ def to_examples(
     """The first row whose shape is known sets the shape of the file."""
     mapping: ColumnMapping | str | None = options.columns
     unknown: RawRow | None = None
+    ids = SeenIds()
     for row in rows:
         if isinstance(row, RowError):
             yield row
@@ -84,7 +99,7 @@ def to_examples(
             yield unknown_shape(row).at(file, row.line)
             continue
         try:
-            yield to_example(row, mapping, file, options)
+            yield with_own_id(to_example(row, mapping, file, options), ids)
         except BadRow as error:
             yield error.at(file, row.line)
     if mapping is None and unknown is not None:
@@ -95,17 +110,33 @@ def to_example(
     row: RawRow, mapping: ColumnMapping | str, file: str, options: ReadOptions
 ) -> ExampleRow:
     conversation = to_conversation(row.data, mapping)
-    digest = hash_messages(conversation.messages)
+    messages, done = tidied(
+        conversation.messages,
+        clean_markup=options.clean_markup,
+        redact_personal_data=options.redact,
+    )
+    refuse_blank_turns(messages)
+    license_name = options.license or fact(row.data, "license", 80) or UNKNOWN
+    digest = hash_messages(messages)
     return ExampleRow(
         line=row.line,
-        messages=conversation.messages,
+        messages=messages,
         source=options.source or fact(row.data, "source", 80) or file.split(".")[0],
         task=fact(row.data, options.task_column, 200) or options.task,
-        license=options.license or fact(row.data, "license", 80) or UNKNOWN_LICENSE,
+        license=license_name,
         external_id=fact(row.data, "id", 200) or digest[:16],
         content_hash=digest,
-        flags=conversation.flags,
+        flags=conversation.flags | done | flags_of(messages, license_name),
     )
+
+
+def with_own_id(row: ExampleRow, ids: SeenIds) -> ExampleRow:
+    """An id that the file gave before gets the row's hash, so that it names one text."""
+    is_made_of_its_text = row.external_id == row.content_hash[:16]
+    if is_made_of_its_text or ids.add(row.external_id):
+        return row
+    own = f"{row.external_id[:180]}#{row.content_hash[:12]}"
+    return replace(row, external_id=own, flags=row.flags | {"repeated_id"})
 
 
 def fact(data: Mapping[str, Any], column: str, longest: int) -> str:

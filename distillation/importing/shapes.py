@@ -203,6 +203,12 @@ def refuse_blank(text: str, role: str, field: str) -> None:
     raise BadRow("empty", field, f"{what} is empty.", "Fill it in or remove the row.")
 
 
+def refuse_blank_turns(messages: list[Message]) -> None:
+    """Cleaning may have left nothing of a turn."""
+    for index, message in enumerate(messages):
+        refuse_blank(message["content"], message["role"], f"messages[{index}].content")
+
+
 ORDER_RULES: tuple[tuple[Callable[[list[str]], bool], str, str], ...] = (
     (lambda roles: "assistant" not in roles, "no_answer", "there is no answer."),
     (lambda roles: "user" not in roles, "no_question", "there is no question."),

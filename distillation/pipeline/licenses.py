@@ -24,10 +24,15 @@ _PERMISSIVE_NAMES = re.compile(
     re.IGNORECASE,
 )
 _NOT_PERMISSIVE = re.compile(r"-(nc|nd|sa)\b|\bgpl|non-?commercial", re.IGNORECASE)
+_NON_COMMERCIAL = re.compile(r"[\s_-]nc\b|\bnon[\s_-]?commercial", re.IGNORECASE)
 
 
 def is_unknown(license_name: str) -> bool:
     return license_name.strip().casefold() in ("", UNKNOWN, "other", "none")
+
+
+def is_non_commercial(license_name: str) -> bool:
+    return _NON_COMMERCIAL.search(license_name) is not None
 
 
 @dataclass(frozen=True)

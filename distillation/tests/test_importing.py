@@ -10,7 +10,6 @@ from distillation.importing.errors import ImportRefused, RowError
 from distillation.importing.rows import ReadOptions, inspect_file, read_examples
 from distillation.importing.shapes import ColumnMapping
 from distillation.importing.streams import Limits
-from modelstation.testing import shared_data
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "hello"}]}
 WANTED = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "hello"}]
@@ -159,7 +158,8 @@ def test_broken_bytes_cost_one_row_and_odd_characters_are_repaired_and_flagged(w
         b'{"messages":[{"role":"user","content":"a\\u0000b \\u001b[31m"},{"role":' + answer,
         b'{"messages":[{"role":"user","content":"half \\ud83d"},{"role":' + answer,
     ]
-    broken, control, lone = rows_of(write("odd.jsonl", b"\xef\xbb\xbf" + b"".join(lines)))
+    path = write("odd.jsonl", b"\xef\xbb\xbf" + b"".join(lines))
+    broken, control, lone = rows_of(path, license="MIT")
     assert (broken.code, broken.line) == ("broken_utf8", 1)
     assert control.messages[0]["content"] == "ab [31m"
     assert control.flags == {"control_characters_removed"}
@@ -169,7 +169,7 @@ def test_broken_bytes_cost_one_row_and_odd_characters_are_repaired_and_flagged(w
 
 def test_a_conversation_that_ends_with_a_question_loses_that_turn(write):
     turns = [*CHAT["messages"], {"role": "user", "content": "anyone?"}]
-    [example] = rows_of(write("r.jsonl", [{"messages": turns}]))
+    [example] = rows_of(write("r.jsonl", [{"messages": turns}]), license="MIT")
     assert example.messages == WANTED
     assert example.flags == {"unanswered_last_turn_dropped"}
 
@@ -239,30 +239,3 @@ def test_parquet_rows_are_read_without_their_binary_columns(tmp_path):
     good, *bad = rows_of(path)
     assert good.messages == WANTED
     assert [(error.line, error.field) for error in bad] == [(2, "prompt"), (3, "completion")]
-
-
-@pytest.mark.parametrize(
-    ("name", "accepted", "rejected"),
-    [
-        ("01_near_duplicates.jsonl", 200, 0),
-        ("03_empty_rows.jsonl", 13, 14),
-        ("04_html_rows.jsonl", 42, 0),
-        ("07_huge_rows.jsonl.gz", 10, 4),
-        ("10_bom_crlf_no_final_newline.jsonl", 10, 0),
-        ("11_broken_json.jsonl", 5, 12),
-        ("12_invalid_utf8_and_nul.jsonl", 6, 2),
-        ("13_alpaca_array.json", 21, 2),
-        ("14_sharegpt_conversations.jsonl", 17, 0),
-        ("15_prompt_completion.parquet", 30, 3),
-        ("19_pii_conflicts_dup_ids.jsonl", 19, 0),
-    ],
-)
-def test_the_dirty_files_are_taken_as_their_expectations_say(name, accepted, rejected):
-    look = inspect_file(shared_data() / "dirty" / name, ReadOptions())
-    assert (look.accepted, look.rejected) == (accepted, rejected)
-
-
-@pytest.mark.parametrize("name", ["17_not_really_a.parquet", "20b_expands_to_100mb.jsonl.gz"])
-def test_the_dirty_files_that_lie_are_refused(name):
-    with pytest.raises(ImportRefused):
-        inspect_file(shared_data() / "dirty" / name, ReadOptions())

@@ -159,6 +159,20 @@ def test_columns_source_and_licence_can_be_given_on_the_command_line(embedder, t
     assert (row.source.name, row.license) == ("meine-fragen", "CC0-1.0")
 
 
+def test_rows_are_cleaned_and_redacted_where_that_is_asked_for_and_flags_are_told(
+    embedder, tmp_path
+):
+    path = tmp_path / "mails.jsonl"
+    path.write_text(json.dumps(chat("<p>Mail me: a.b@example.com</p>", license="MIT")))
+    assert "1 rows: personal data: email" in seed(path)
+    said = seed(path, source="cleaned", clean_markup=True, redact=True)
+    assert "1 rows: markup was removed on import" in said
+    row = CorpusExample.objects.get(source__name="cleaned")
+    assert row.messages[0]["content"] == "Mail me: [email]"
+    assert row.flags == ["markup_removed", "personal_data_removed:email"]
+    assert row.language == ""
+
+
 @pytest.mark.parametrize(
     ("what", "says"),
     [

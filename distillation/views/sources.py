@@ -14,7 +14,8 @@ from accounts.models import Organization, Role
 from distillation.access import own_source_for, source_for
 from distillation.deletion import delete_source, use_of
 from distillation.forms import ConfirmNameForm
-from distillation.models import ImportRun, SourceDataset
+from distillation.models import CorpusExample, ImportRun, SourceDataset
+from distillation.quality import flag_counts, flag_text
 from distillation.views.rows import breakdown, counts_by_task, page_of
 
 LATEST_IMPORTS = 10
@@ -34,17 +35,17 @@ def sources(request: HttpRequest, org: str) -> HttpResponse:
 @login_required
 @require_GET
 def source(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse:
-    """Rows of one source, a page at a time; `?task=` keeps to one of its tasks."""
+    """Rows of one source, a page at a time; `?task=` and `?flag=` keep to one of them."""
     membership = enter(request, org)
     found = source_for(membership.org, source_id)
-    tasks = counts_by_task(found.examples.all())
-    rows = found.examples.defer("embedding").order_by("id")
-    if task := request.GET.get("task"):
-        rows = rows.filter(task=task)
+    task, flag = request.GET.get("task", ""), request.GET.get("flag", "")
+    rows = narrowed(found.examples.defer("embedding").order_by("id"), task, flag)
     context = {
         "source": found,
         "may_delete": found.org_id is not None and manages(membership),
-        "tasks": breakdown("Tasks", tasks),
+        "flags": flag_counts(found),
+        "flag": {"name": flag, "text": flag_text(flag)} if flag else None,
+        "tasks": breakdown("Tasks", counts_by_task(found.examples.all())),
         "task": task,
         "page": page_of(request, rows),
     }
@@ -64,6 +65,14 @@ def source_delete(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpR
         return redirect("sources", org=org)
     context = {"source": found, "use": use_of(found), "form": form}
     return render(request, "distillation/source_delete.html", context)
+
+
+def narrowed(rows: QuerySet[CorpusExample], task: str, flag: str) -> QuerySet[CorpusExample]:
+    """No row has a NUL in its task or flag, and Postgres would refuse the question."""
+    if "\x00" in task + flag:
+        return rows.none()
+    rows = rows.filter(task=task) if task else rows
+    return rows.filter(flags__contains=[flag]) if flag else rows
 
 
 def imports_of(org: Organization) -> QuerySet[ImportRun]:

@@ -28,6 +28,7 @@ from distillation.importing.rows import Inspection, ReadOptions
 from distillation.importing.shapes import ColumnMapping
 from distillation.loading import Origin, file_origin, load
 from distillation.models import ImportRun
+from distillation.quality import flag_text
 from distillation.sources import named_origin, source_names
 
 SHOWN_ERRORS = 10
@@ -55,6 +56,8 @@ class Command(BaseCommand):
         parser.add_argument("--license", default="", help="the rows' licence, whatever they say")
         parser.add_argument("--limit", type=int, help="load the first N usable rows of each")
         parser.add_argument("--columns", default="", help="user=…,assistant=…[,system=…,context=…]")
+        parser.add_argument("--clean-markup", action="store_true", help="HTML to text")
+        parser.add_argument("--redact", action="store_true", help="personal data to its kind")
 
     def handle(self, *, what: list[str], limit: int | None, **options: Any) -> None:
         self.console = Console(file=getattr(self.stdout, "_out", None))
@@ -62,6 +65,8 @@ class Command(BaseCommand):
             source=options["source"],
             license=options["license"],
             columns=parse_columns(options["columns"]),
+            clean_markup=options["clean_markup"],
+            redact=options["redact"],
         )
         try:
             origins = origins_of(source_names() if options["all"] else what, read)
@@ -102,7 +107,7 @@ class Command(BaseCommand):
             f"({seconds:.1f} s, {run.rows_added / max(seconds, 1e-9):,.0f} rows/s)"
         )
         for flag, count in look.flags.items():
-            self.stdout.write(f"  {count:,} rows: {flag.replace('_', ' ')}")
+            self.stdout.write(f"  {count:,} rows: {flag_text(flag)}")
         for error in look.errors[:SHOWN_ERRORS]:
             self.stdout.write(f"  left out: {error}")
         if look.rejected > SHOWN_ERRORS:
