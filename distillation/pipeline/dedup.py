@@ -1,4 +1,4 @@
-"""One row of each kind: exact repeats by normal form, near ones by cosine; and groups of twins.
+"""One row of each kind: exact repeats by normal form, near ones by likeness; and groups of twins.
 
 Try it: pytest distillation/tests/test_pipeline_dedup.py
 """
@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from distillation.pipeline.near_duplicates import near_duplicate_groups
 from distillation.pipeline.text import input_key, normalise
-from distillation.pipeline.types import ScoredRow, Vectors
+from distillation.pipeline.types import ScoredRow
 
-NEAR_COSINE = 0.95
 TWIN_ANSWER_WORDS = 6  # two rows with one answer of this length come from one original
-BLOCK = 512
+MIN_WINDOW = 64
 
 
 def exact_duplicates(rows: Sequence[ScoredRow]) -> list[bool]:
@@ -40,54 +40,46 @@ def contradictions(rows: Sequence[ScoredRow]) -> list[bool]:
 def near_duplicates(rows: Sequence[ScoredRow], limit: int) -> tuple[list[int], list[int]]:
     """Walk the rows in order and keep the first `limit` that repeat no kept one.
 
-    A row repeats another when the cosine of their inputs is at least 0.95 and the answers are the
-    same: with another answer it teaches a difference. Returns the kept and the refused indices.
+    A row repeats another when their inputs are near duplicates and the answers are the same: with
+    another answer it teaches a difference. Returns the kept and the refused indices.
     """
+    window = limit + limit // 4 + MIN_WINDOW
+    while True:
+        kept, refused = _walk(rows[:window], limit)
+        if len(kept) == limit or window >= len(rows):
+            return kept, refused
+        window *= 2
+
+
+def _walk(rows: Sequence[ScoredRow], limit: int) -> tuple[list[int], list[int]]:
     kept: list[int] = []
     refused: list[int] = []
-    vectors = np.empty((min(limit, len(rows)), _dimensions(rows)), dtype=np.float32)
-    for index, row in enumerate(rows):
+    seen: set[tuple[int, str]] = set()
+    for index, group in enumerate(_groups(rows)):
         if len(kept) == limit:
             break
-        close = np.flatnonzero(vectors[: len(kept)] @ row.candidate.embedding >= NEAR_COSINE)
-        if any(_same_answer(row, rows[kept[position]]) for position in close):
-            refused.append(index)
-            continue
-        vectors[len(kept)] = row.candidate.embedding
-        kept.append(index)
+        key = (group, normalise(rows[index].answer))
+        (refused if key in seen else kept).append(index)
+        seen.add(key)
     return kept, refused
 
 
-def _dimensions(rows: Sequence[ScoredRow]) -> int:
-    return len(rows[0].candidate.embedding) if rows else 0
-
-
-def _same_answer(one: ScoredRow, other: ScoredRow) -> bool:
-    return normalise(one.answer) == normalise(other.answer)
+def _groups(rows: Sequence[ScoredRow]) -> list[int]:
+    if not rows:
+        return []
+    vectors = np.stack([row.candidate.embedding for row in rows])
+    return near_duplicate_groups([row.input for row in rows], vectors)
 
 
 def twin_groups(rows: Sequence[ScoredRow], *, by_answer: bool) -> list[int]:
     """A group number per row: near inputs, and (where answers are free text) equal long answers."""
-    parents = list(range(len(rows)))
-    for one, other in _near_pairs([row.candidate.embedding for row in rows]):
-        _join(parents, one, other)
+    parents = _groups(rows)
     if by_answer:
         first: dict[str, int] = {}
         for index, row in enumerate(rows):
             if len(row.answer.split()) >= TWIN_ANSWER_WORDS:
                 _join(parents, first.setdefault(normalise(row.answer), index), index)
     return [_root(parents, index) for index in range(len(rows))]
-
-
-def _near_pairs(embeddings: Sequence[Vectors]) -> list[tuple[int, int]]:
-    if not embeddings:
-        return []
-    vectors = np.stack(embeddings)
-    pairs: list[tuple[int, int]] = []
-    for start in range(0, len(vectors), BLOCK):
-        close = vectors[start : start + BLOCK] @ vectors.T >= NEAR_COSINE
-        pairs += [(start + int(i), int(j)) for i, j in np.argwhere(close) if start + i < j]
-    return pairs
 
 
 def _root(parents: list[int], index: int) -> int:

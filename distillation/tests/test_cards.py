@@ -21,7 +21,7 @@ def test_a_dataset_is_frozen_with_its_card(version):
     assert version.digest in text
     assert "| bank | MIT | 100 | bank.example/rows | r7 |" in text
     assert "1 test rows were brought by the customer" in text
-    assert "not retrieved" in text
+    assert "not near enough" in text
 
 
 def test_the_rows_tell_the_same_card_as_the_selection_did(version):

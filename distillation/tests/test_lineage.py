@@ -171,7 +171,7 @@ def test_page_and_api_tell_the_same(version, as_alice, api_for, alice):
     assert body["verdict"] == "verified"
     assert body["dataset"]["digest"] == version.digest
     assert body["requirement"]["requirement"] == version.model.requirement
-    assert body["distillation"]["funnel"][0]["filter"] == "not retrieved"
+    assert body["distillation"]["funnel"][0]["filter"] == "licence policy"
     assert body["distillation"]["config"]["rows"] == 100
     [source] = body["sources"]
     assert (source["name"], source["license"], source["rows"]) == ("bank", "MIT", 100)
