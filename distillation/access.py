@@ -1,11 +1,11 @@
-"""The doors to datasets and sources, shared by pages and API."""
+"""The doors to datasets, sources and imports, shared by pages and API."""
 
 import uuid
 
 from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
-from distillation.models import DatasetVersion, SourceDataset
+from distillation.models import DatasetVersion, ImportRun, SourceDataset
 
 
 def dataset_for(org: Organization, dataset_id: uuid.UUID | str) -> DatasetVersion:
@@ -17,3 +17,8 @@ def dataset_for(org: Organization, dataset_id: uuid.UUID | str) -> DatasetVersio
 
 def source_for(org: Organization, source_id: uuid.UUID | str) -> SourceDataset:
     return get_object_or_404(SourceDataset.objects.visible_to(org), id=source_id)
+
+
+def import_for(org: Organization, import_id: uuid.UUID | str) -> ImportRun:
+    """An upload of the organisation's own: what the operator seeds has no page."""
+    return get_object_or_404(ImportRun.objects.select_related("org", "job"), org=org, id=import_id)

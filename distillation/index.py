@@ -21,7 +21,7 @@ from pgvector.psycopg.halfvec import register_halfvec_info
 from psycopg.types import TypeInfo
 
 from accounts.models import Organization
-from distillation.models import CorpusExample, SourceDataset
+from distillation.models import CorpusExample, ImportRun, SourceDataset
 from distillation.pipeline.types import Candidate, SourceGroup, Vectors
 
 # A source with more tasks than this names rows by them, not kinds of work: it is one group.
@@ -30,21 +30,23 @@ LOOKED_AT_PER_SOURCE = 400  # to spread a background sample over the tasks of a 
 MIN_PER_TASK = 4
 
 _TABLE = CorpusExample._meta.db_table
+# Rows of an import that has not ended may be taken back yet: nothing is chosen from them.
+_FINISHED = "(import_run_id IS NULL OR import_run_id <> ALL(%s::uuid[]))"
 _COLUMNS = "id, source_id, task, license, content_hash, messages, tokens, embedding"
 _NEAREST = f"""
-    SELECT {_COLUMNS} FROM {_TABLE} WHERE source_id = ANY(%s::uuid[])
+    SELECT {_COLUMNS} FROM {_TABLE} WHERE source_id = ANY(%s::uuid[]) AND {_FINISHED}
     ORDER BY embedding <=> %s LIMIT %s
 """
 _IN_GROUPS = f"""
     SELECT {_COLUMNS} FROM {_TABLE}
-    WHERE source_id = ANY(%s::uuid[])
-       OR (source_id, task) IN (SELECT * FROM unnest(%s::uuid[], %s::text[]))
+    WHERE (source_id = ANY(%s::uuid[])
+       OR (source_id, task) IN (SELECT * FROM unnest(%s::uuid[], %s::text[]))) AND {_FINISHED}
     ORDER BY content_hash LIMIT %s
 """
 _FIRST_OF_SOURCES = f"""
     SELECT id, source_id, task FROM unnest(%s::uuid[]) AS wanted, LATERAL (
         SELECT id, source_id, task FROM {_TABLE}
-        WHERE source_id = wanted ORDER BY content_hash LIMIT %s
+        WHERE source_id = wanted AND {_FINISHED} ORDER BY content_hash LIMIT %s
     ) AS first
 """
 _BY_ID = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE id = ANY(%s::bigint[]) ORDER BY content_hash"
@@ -56,6 +58,8 @@ class CorpusCatalog:
     def __init__(self, org: Organization) -> None:
         sources = SourceDataset.objects.visible_to(org).ready()
         self._names: dict[UUID, str] = dict(sources.values_list("id", "name"))
+        unfinished = ImportRun.objects.filter(state=ImportRun.State.RUNNING)
+        self._unfinished = list(unfinished.filter(org=org).values_list("id", flat=True))
         self._undivided: set[UUID] = set()
         self._groups = self._read_groups()
 
@@ -64,7 +68,8 @@ class CorpusCatalog:
 
     def background(self, per_source: int) -> Sequence[Candidate]:
         with _binary_cursor() as cursor:
-            cursor.execute(_FIRST_OF_SOURCES, [list(self._names), LOOKED_AT_PER_SOURCE])
+            asked = [list(self._names), self._unfinished, LOOKED_AT_PER_SOURCE]
+            cursor.execute(_FIRST_OF_SOURCES, asked)
             chosen = _spread_over_tasks(cursor.fetchall(), per_source)
             cursor.execute(_BY_ID, [chosen])
             return [self._candidate(row) for row in cursor]
@@ -76,7 +81,7 @@ class CorpusCatalog:
         found = []
         with _binary_cursor() as cursor:
             for vector in vectors:
-                cursor.execute(_NEAREST, [allowed, HalfVector(vector), limit])
+                cursor.execute(_NEAREST, [allowed, self._unfinished, HalfVector(vector), limit])
                 found.append([self._candidate(row) for row in cursor])
         return found
 
@@ -84,15 +89,15 @@ class CorpusCatalog:
         visible = [(UUID(s), task) for s, task in groups if UUID(s) in self._names]
         whole = [source_id for source_id, _ in visible if source_id in self._undivided]
         divided = [pair for pair in visible if pair[0] not in self._undivided]
+        sources, tasks = [s for s, _ in divided], [task for _, task in divided]
         with _binary_cursor() as cursor:
-            cursor.execute(
-                _IN_GROUPS, [whole, [s for s, _ in divided], [task for _, task in divided], limit]
-            )
+            cursor.execute(_IN_GROUPS, [whole, sources, tasks, self._unfinished, limit])
             return [self._candidate(row) for row in cursor]
 
     def _read_groups(self) -> list[SourceGroup]:
         counted = (
             CorpusExample.objects.filter(source__in=list(self._names))
+            .exclude(import_run__in=self._unfinished)
             .values_list("source_id", "task")
             .annotate(rows=Count("id"))
             .order_by("source_id", "task")

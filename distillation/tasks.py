@@ -1,8 +1,12 @@
 """Tasks of the distil queue: one id in, the rest is in the job."""
 
-from distillation import runner
+from distillation import import_runner, runner
 from modelstation.core import jobs
 
 
 def run_distillation(job_id: str) -> None:
     jobs.run_job(job_id, runner.distil)
+
+
+def run_import(job_id: str) -> None:
+    jobs.run_job(job_id, import_runner.load_upload)

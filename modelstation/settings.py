@@ -19,6 +19,7 @@ MODELS_DIR = Path(
 ).resolve()
 ARTIFACTS_DIR = VAR_DIR / "artifacts"
 UPLOADS_DIR = VAR_DIR / "uploads"
+UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=2 << 30)
 
 # --- Safety ---------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)

@@ -100,6 +100,7 @@ def undecodable(file: str, line: Line, encoding: str) -> RowError:
         "broken_text",
         f"the line is not {encoding} text.",
         "Save the file as UTF-8.",
+        line.data.decode(encoding, "replace"),
     )
 
 
@@ -113,6 +114,7 @@ def csv_row(file: str, line: int, header: list[str], cells: list[str]) -> RawRow
         "wrong_columns",
         f"{len(cells)} columns, the header has {len(header)}.",
         "Put a text that holds the delimiter or a line break in double quotes.",
+        cells,
     )
 
 
