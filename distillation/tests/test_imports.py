@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from django.db import transaction
 
 from distillation import imports, loading, tasks, uploads
 from distillation.imports import ImportDraft
@@ -39,6 +40,12 @@ def embedder(monkeypatch):
     fake = FakeEmbedder()
     monkeypatch.setattr("modelstation.lm.embedding.load_embedder", lambda: fake)
     return fake
+
+
+@pytest.fixture(autouse=True)
+def _commits_at_once(monkeypatch):
+    """A test's own transaction never commits."""
+    monkeypatch.setattr(transaction, "on_commit", lambda deed: deed())
 
 
 def received(name, content):
