@@ -203,6 +203,22 @@ def refuse_taken(run: ImportRun, draft: ImportDraft) -> None:
         )
 
 
+def problem_of(run: ImportRun, draft: ImportDraft, preview: Preview) -> UserFacingError | None:
+    """Why it could not be confirmed as it stands."""
+    try:
+        refuse_unusable(preview, draft)
+        refuse_taken(run, draft)
+    except UserFacingError as error:
+        return error
+    return None
+
+
+def earlier(run: ImportRun) -> ImportRun | None:
+    """The same file, loaded before."""
+    same = ImportRun.objects.filter(org=run.org, file_sha256=run.file_sha256, state=State.DONE)
+    return same.exclude(id=run.id).first()
+
+
 def draft_name(options: dict[str, object]) -> str:
     return slugify(str(options.get("source", "")))[:80].strip("-")
 

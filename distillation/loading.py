@@ -295,7 +295,7 @@ def note_position(run: ImportRun, read: int, added: int, usable: Sequence[Exampl
     run.rows_duplicate += len(usable) - added
     run.rows_rejected += read - len(usable)
     run.rows_flagged += sum(bool(row.flags) for row in usable)
-    run.flags = Counter(run.flags) + Counter(flag for row in usable for flag in row.flags)
+    run.flags = dict(Counter(run.flags) + Counter(flag for row in usable for flag in row.flags))
     run.save()
 
 

@@ -2,26 +2,32 @@
 nowhere. An import has one folder, UPLOADS_DIR/<org>/<import>, for its file and its rejected rows.
 """
 
+import csv
 import errno
 import hashlib
+import json
 import re
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
-from django.http import HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from django.http.multipartparser import exhaust
+from django.utils.http import content_disposition_header
 
 from distillation.models import ImportRun
 from modelstation.core.errors import UserFacingError
 
 NAME_CHARACTERS = 80
 ABANDONED_AFTER_SECONDS = 24 * 3600
+REJECTED_COLUMNS = ("line", "field", "code", "message", "hint", "row")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ReceivedFile(TemporaryUploadedFile):
@@ -129,3 +135,45 @@ def remove_abandoned() -> None:
     for path in (settings.UPLOADS_DIR / "incoming").glob("*"):
         if time.time() - path.stat().st_mtime > ABANDONED_AFTER_SECONDS:
             path.unlink(missing_ok=True)
+
+
+def rejected_as_jsonl(run: ImportRun) -> Iterator[str]:
+    path = rejected_path(run)
+    if path.is_file():
+        with path.open(encoding="utf-8") as lines:
+            yield from lines
+
+
+def rejected_as_csv(run: ImportRun) -> Iterator[str]:
+    table = csv.writer(Echo())
+    yield table.writerow(REJECTED_COLUMNS)
+    for line in rejected_as_jsonl(run):
+        facts = json.loads(line)
+        yield table.writerow([_cell(facts[column]) for column in REJECTED_COLUMNS])
+
+
+class Echo:
+    """A file for csv.writer that keeps nothing: `writerow` gives back what is written."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def _cell(value: Any) -> Any:
+    """Text as it stands, but nothing that a spreadsheet would take for a formula and run."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+REJECTED_FORMATS = {
+    "jsonl": (rejected_as_jsonl, "application/jsonl"),
+    "csv": (rejected_as_csv, "text/csv; charset=utf-8"),
+}
+
+
+def rejected_download(run: ImportRun, form: str) -> StreamingHttpResponse:
+    lines, content_type = REJECTED_FORMATS[form]
+    response = StreamingHttpResponse(lines(run), content_type=content_type)
+    name = f"{Path(run.upload).name.split('.')[0]}-rejected.{form}"
+    response["Content-Disposition"] = content_disposition_header(True, name)
+    return response

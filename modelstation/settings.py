@@ -188,6 +188,7 @@ SPECTACULAR_SETTINGS = {
         "VersionStateEnum": "models_app.models.ModelVersion.State",
         "ChatRoleEnum": "models_app.api.openai_requests.ROLES",
         "SourceStateEnum": "distillation.models.SourceDataset.State",
+        "ImportStateEnum": "distillation.models.ImportRun.State",
     },
 }
 

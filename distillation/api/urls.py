@@ -1,10 +1,27 @@
 from django.urls import path
 
-from distillation.api import views
+from distillation.api import imports, views
 
 urlpatterns = [
     path("sources", views.SourcesView.as_view(), name="api_sources"),
     path("sources/<uuid:source_id>", views.SourceView.as_view(), name="api_source"),
+    path("imports", imports.ImportsView.as_view(), name="api_imports"),
+    path("imports/<uuid:import_id>", imports.ImportView.as_view(), name="api_import"),
+    path(
+        "imports/<uuid:import_id>/confirm",
+        imports.ImportConfirmView.as_view(),
+        name="api_import_confirm",
+    ),
+    path(
+        "imports/<uuid:import_id>/cancel",
+        imports.ImportCancelView.as_view(),
+        name="api_import_cancel",
+    ),
+    path(
+        "imports/<uuid:import_id>/rejected",
+        imports.ImportRejectedView.as_view(),
+        name="api_import_rejected",
+    ),
     path("datasets", views.DatasetsView.as_view(), name="api_datasets"),
     path("datasets/<uuid:dataset_id>", views.DatasetView.as_view(), name="api_dataset"),
     path(

@@ -3,7 +3,6 @@
 preview_file(Path("tickets.csv"), ReadOptions()).rows[0].messages
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +45,7 @@ class Preview:
     errors: list[RowError] = field(default_factory=list)
     read: int = 0
     accepted: int = 0
-    flags: Counter[str] = field(default_factory=Counter)
+    flags: dict[str, int] = field(default_factory=dict)
     is_whole: bool = False  # the counts are of the whole file, not of its beginning
     refusal: ImportRefused | None = None
 
@@ -118,5 +117,6 @@ def _count(row: ExampleRow | RowError, preview: Preview) -> None:
         preview.errors += [row] if len(preview.errors) < SHOWN_ERRORS else []
         return
     preview.accepted += 1
-    preview.flags.update(row.flags)
+    for flag in row.flags:
+        preview.flags[flag] = preview.flags.get(flag, 0) + 1
     preview.rows += [row] if len(preview.rows) < SHOWN_ROWS else []
