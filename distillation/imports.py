@@ -139,22 +139,33 @@ def preview_of(run: ImportRun, draft: ImportDraft) -> Preview:
 
 def confirm_import(*, actor: User, run: ImportRun, draft: ImportDraft) -> ImportRun:
     """Load it: the job is enqueued in the same transaction."""
-    assert run.org is not None
+    refuse_confirmed(run)
     refuse_unusable(preview_of(run, draft), draft)
     with transaction.atomic():
-        # Two imports of one organisation must not make the same source.
-        Organization.objects.select_for_update().get(id=run.org.id)
-        run = ImportRun.objects.select_related("org").get(id=run.id)
-        if run.state != State.UPLOADED:
-            raise UserFacingError(
-                "This import was confirmed or discarded already.", code="import_confirmed"
-            )
+        org, run = _locked(run)
+        refuse_confirmed(run)
         refuse_taken(run, draft)
         run.options, run.state = asdict(draft), State.RUNNING
-        run.job = jobs.submit(kind="import", org=run.org, subject_id=run.id)
+        run.job = jobs.submit(kind="import", org=org, subject_id=run.id)
         run.save(update_fields=["options", "state", "job"])
-        record(org=run.org, actor=actor, action="import.confirm", target=run.origin)
+        record(org=org, actor=actor, action="import.confirm", target=run.origin)
     return run
+
+
+def _locked(run: ImportRun) -> tuple[Organization, ImportRun]:
+    """One deed of an organisation at a time: two imports must not make the same source, and none
+    is confirmed and discarded at once.
+    """
+    assert run.org_id is not None
+    org = Organization.objects.select_for_update().get(id=run.org_id)
+    return org, ImportRun.objects.select_related("job").get(id=run.id)
+
+
+def refuse_confirmed(run: ImportRun) -> None:
+    if run.state != State.UPLOADED:
+        raise UserFacingError(
+            "This import was confirmed or discarded already.", code="import_confirmed"
+        )
 
 
 def refuse_unusable(preview: Preview, draft: ImportDraft) -> None:
@@ -229,18 +240,13 @@ def has_source(org: Organization | None, name: str) -> bool:
 
 def cancel_import(*, actor: User, run: ImportRun) -> bool:
     """Discard a file that waits, or stop its loading. False when it has ended already."""
-    assert run.org is not None
     with transaction.atomic():
-        run = (
-            ImportRun.objects.select_for_update(of=("self",))
-            .select_related("org", "job")
-            .get(id=run.id)
-        )
+        org, run = _locked(run)
         if run.state == State.UPLOADED:
             _discard(run)
         elif run.job is None or not jobs.request_cancel(run.job):
             return False
-        record(org=run.org, actor=actor, action="import.cancel", target=run.origin)
+        record(org=org, actor=actor, action="import.cancel", target=run.origin)
     return True
 
 

@@ -17,7 +17,7 @@ from modelstation.core.api import StrictSerializer
 class ImportDraftSerializer(StrictSerializer):
     """How a file is read. Without `user` and `assistant` the columns are found by their names."""
 
-    source = serializers.CharField(
+    source = serializers.CharField(  # type: ignore[assignment]
         max_length=80, required=False, help_text="Its name; else the name of the file."
     )
     license = serializers.CharField(
@@ -30,7 +30,9 @@ class ImportDraftSerializer(StrictSerializer):
     user = serializers.CharField(max_length=200, required=False, allow_blank=True)
     assistant = serializers.CharField(max_length=200, required=False, allow_blank=True)
     system = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    context = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    context = serializers.CharField(  # type: ignore[assignment]
+        max_length=200, required=False, allow_blank=True
+    )
     task_column = serializers.CharField(max_length=200, required=False, allow_blank=True)
 
 
@@ -42,7 +44,7 @@ class UploadSerializer(ImportDraftSerializer):
 
 class RowErrorSerializer(serializers.Serializer[dict[str, Any]]):
     line = serializers.IntegerField()
-    field = serializers.CharField()  # type: ignore[assignment]
+    field = serializers.CharField()
     code = serializers.CharField()
     message = serializers.CharField()
     hint = serializers.CharField()
@@ -89,7 +91,7 @@ class ImportProgressSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class ImportSummarySerializer(serializers.ModelSerializer[ImportRun]):
-    source = serializers.SerializerMethodField()
+    source = serializers.SerializerMethodField()  # type: ignore[assignment]
 
     class Meta:
         model = ImportRun

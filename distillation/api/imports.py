@@ -56,9 +56,9 @@ class ImportsView(generics.ListAPIView[ImportRun]):
         org = request_org(request)
         asked = serializers.UploadSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        said = dict(asked.validated_data)
+        said: dict[str, Any] = dict(asked.validated_data)
         file = said.pop("file")
-        draft = ImportDraft(**({"source": name_from_file(file.name)} | said))
+        draft = ImportDraft(**{"source": name_from_file(file.name), **said})
         upload = partial(
             imports.upload, actor=request_user(request), org=org, file=file, draft=draft
         )

@@ -1,6 +1,6 @@
 """What can be wrong with a file (it is refused whole) and with one row (it is left out)."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from modelstation.core.errors import UserFacingError
@@ -30,7 +30,7 @@ class RowError:
     code: str
     message: str
     hint: str
-    row: Any = field(default=None, compare=False, repr=False)
+    row: Any = None
 
     def __str__(self) -> str:
         where = f"{self.file}, line {self.line}" + (f", field {self.field}" if self.field else "")

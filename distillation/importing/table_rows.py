@@ -13,6 +13,7 @@ from distillation.importing.streams import ExpandingStream, Limits, Line, head_o
 
 PARQUET_MAGIC = b"PAR1"
 PARQUET_BATCH = 256
+BUFFER_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 18
 DELIMITERS = ",;\t|"
 
@@ -155,7 +156,9 @@ def open_parquet(path: Path, limits: Limits) -> Any:
             hint="Give it the ending of what it holds, for example .csv.",
         )
     try:
-        table = parquet.ParquetFile(path)
+        # Read through small buffers: else the columns of a whole row group, which may be the whole
+        # file, are held at once.
+        table = parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES)
     except (pyarrow.ArrowException, OSError) as error:
         raise broken_parquet(path) from error
     refuse_parquet_bomb(path, table.metadata, limits)
