@@ -1,13 +1,13 @@
 """What a page may be asked for: which rows of a dataset or source, and how a file is read."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from django import forms
 from django.db.models import Func, QuerySet, TextField
 
+from distillation.importing.preview import Preview
 from distillation.importing.readers import READERS
 from distillation.importing.shapes import ColumnMapping
 from distillation.imports import ImportDraft, name_from_file
@@ -130,12 +130,14 @@ class ConfirmForm(ImportForm):
         label="Add the rows to my source of this name, if there is one", required=False
     )
 
-    def __init__(self, *args: Any, columns: Iterable[str], **options: Any) -> None:
+    def __init__(self, *args: Any, preview: Preview, **options: Any) -> None:
         super().__init__(*args, **options)
-        names = [(column, column) for column in columns]
-        automatic, none = [("", "Find it by its name")], [("", "None")]
-        self._offer("user", "Question", automatic + names)
-        self._offer("assistant", "Answer", automatic + names)
+        names = [(column, column) for column in preview.columns]
+        automatic = [("", "Find it by its name" if preview.mapping else "Choose…")]
+        none = [("", "None")]
+        for name, label in (("user", "Question"), ("assistant", "Answer")):
+            self._offer(name, label, automatic + names)
+            self.fields[name].required = preview.mapping is None
         self._offer("system", "System prompt", none + names)
         self._offer("context", "Context, put below the question", none + names)
         self._offer("task_column", "Task", none + names)

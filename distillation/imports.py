@@ -157,7 +157,7 @@ def _locked(run: ImportRun) -> tuple[Organization, ImportRun]:
     is confirmed and discarded at once.
     """
     assert run.org_id is not None
-    org = Organization.objects.select_for_update().get(id=run.org_id)
+    org = Organization.objects.select_for_update(no_key=True).get(id=run.org_id)
     return org, ImportRun.objects.select_related("job").get(id=run.id)
 
 
@@ -259,11 +259,12 @@ def _discard(run: ImportRun) -> None:
 def settle_ended_import(job: Job) -> None:
     """Called in the transaction that ends a job without success: nothing of the import stays."""
     run = ImportRun.objects.select_related("org").filter(id=job.subject_id).first()
-    if run is None or run.state == State.DONE:
+    if run is None or run.state != State.RUNNING:
         return
     take_back(run)
     run.state = State.CANCELLED if job.state == Job.State.CANCELLED else State.FAILED
-    run.error_text, run.finished_at = job.error_text, timezone.now()
+    run.error_text = job.error_text if run.state == State.FAILED else ""
+    run.finished_at = timezone.now()
     run.rows_added = run.rows_duplicate = run.rows_flagged = 0
     run.flags = {}
     run.save()

@@ -12,7 +12,7 @@ from distillation.models import CorpusExample, ImportRun, SourceDataset
 from distillation.tests.test_imports import FakeEmbedder, lines, pairs
 from distillation.tests.test_pages import CountQueries, text_of
 from modelstation.core.models import Job, QueueHealth
-from modelstation.testing import make_model, shared_data
+from modelstation.testing import shared_data
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("uploads_dir")]
 
@@ -23,6 +23,8 @@ QUESTIONS = "Frage;Antwort\nWo ist das Büro – bitte?;hier\nWas kostet das?;5 
 @pytest.fixture(autouse=True)
 def _embedder(monkeypatch):
     monkeypatch.setattr("modelstation.lm.embedding.load_embedder", FakeEmbedder)
+    # The heartbeat has a connection of its own, which never sees a job of this transaction.
+    monkeypatch.setattr("modelstation.core.lease.HEARTBEAT_SECONDS", 3600)
 
 
 def url(name, org, run=None, **query):
@@ -127,7 +129,7 @@ def test_a_file_of_a_known_shape_is_previewed_confirmed_and_loaded(as_bob, org, 
     page = text_of(as_bob.get(url("import", org, run)))
     for told in ("JSON lines", "prompt → completion", "question 2", "3 usable, 1 not"):
         assert told in page
-    assert "this field is missing" in page
+    assert "This field is missing" in page
     assert not Job.objects.exists()
 
     response = as_bob.post(url("import_confirm", org, run), chosen(source="Our tickets"))
@@ -182,7 +184,7 @@ def test_without_columns_it_cannot_be_confirmed_and_the_page_says_why(as_bob, or
     page = text_of(as_bob.post(url("import_confirm", org, run), chosen()))
     assert "not clear which columns hold question and answer" in page
     page = text_of(as_bob.post(url("import_confirm", org, run), chosen(user="Frage")))
-    assert "Question and answer each need a column" in page
+    assert "This field is required" in page
     assert not Job.objects.exists()
 
 
@@ -228,7 +230,6 @@ def test_while_it_loads_the_page_shows_how_far_it_is(as_bob, org, uploaded):
         page = text_of(as_bob.get(url(name, org, run)))
         assert "Row 500 of 2,000, 120 rows/s, about 12 s left" in page
         assert 'hx-trigger="every 2s"' in page
-    make_model(org)
     for page in (reverse("dashboard", args=[org.slug]), url("sources", org)):
         assert url("import", org, run) in text_of(as_bob.get(page))
     as_bob.post(url("import_cancel", org, run))

@@ -44,8 +44,9 @@ def embedder(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _commits_at_once(monkeypatch):
-    """A test's own transaction never commits."""
+    """A test's own transaction never commits, and the heartbeat's connection sees none of it."""
     monkeypatch.setattr(transaction, "on_commit", lambda deed: deed())
+    monkeypatch.setattr("modelstation.core.lease.HEARTBEAT_SECONDS", 3600)
 
 
 def received(name, content):

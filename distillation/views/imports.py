@@ -56,7 +56,7 @@ def import_page(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpRes
         return render(request, "distillation/import.html", _state(run))
     draft = draft_of(run)
     preview = imports.preview_of(run, draft)
-    form = ConfirmForm(initial=told_of(draft, preview.mapping), columns=preview.columns)
+    form = ConfirmForm(initial=told_of(draft, preview.mapping), preview=preview)
     return render(request, "distillation/import_preview.html", _look(run, form, draft, preview))
 
 
@@ -121,10 +121,12 @@ def import_rejected(request: HttpRequest, org: str, import_id: uuid.UUID) -> Str
 
 def _asked(request: HttpRequest, run: ImportRun) -> tuple[ConfirmForm, dict[str, Any]]:
     """The form as it was sent, and the preview that it asks for; of a wrong one, as it stood."""
-    columns = imports.preview_of(run, draft_of(run)).columns
-    form = ConfirmForm(request.POST, columns=columns)
-    draft = form.draft if form.is_valid() else draft_of(run)
-    return form, _look(run, form, draft, imports.preview_of(run, draft))
+    draft = draft_of(run)
+    preview = imports.preview_of(run, draft)
+    form = ConfirmForm(request.POST, preview=preview)
+    if form.is_valid():
+        draft, preview = form.draft, imports.preview_of(run, form.draft)
+    return form, _look(run, form, draft, preview)
 
 
 def _look(
