@@ -6,7 +6,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from distillation import tasks, uploads
 from distillation.models import CorpusExample, ImportRun, SourceDataset
-from distillation.tests.test_imports import FakeEmbedder, lines, pairs
+from distillation.tests.import_files import lines, pairs
+from distillation.tests.test_seed import FakeEmbedder
 from modelstation.core.models import Job
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("uploads_dir")]

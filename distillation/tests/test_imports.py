@@ -1,38 +1,28 @@
 """An organisation's own rows: uploaded, looked at, confirmed, loaded by a job; or taken back."""
 
 import json
+import os
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
+from accounts.models import AuditEntry
 from distillation import imports, loading, tasks, uploads
+from distillation.importing.errors import RowError
 from distillation.imports import ImportDraft
 from distillation.index import CorpusCatalog
-from distillation.models import CorpusExample, SourceDataset
+from distillation.models import CorpusExample, ImportRun, SourceDataset
+from distillation.tests.import_files import lines, pairs
+from distillation.tests.test_seed import FakeEmbedder
 from modelstation import testing
 from modelstation.core import jobs
+from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("uploads_dir")]
-
-
-class FakeEmbedder:
-    """Unit vectors at no cost; counts what it was asked to embed."""
-
-    def __init__(self):
-        self.embedded = 0
-
-    def embed(self, texts, *, on_batch=None):
-        self.embedded += len(texts)
-        if on_batch:
-            on_batch(len(texts))
-        vectors = np.zeros((len(texts), 384), dtype=np.float32)
-        vectors[:, 0] = 1
-        return vectors
-
-    def count_tokens(self, texts):
-        return [len(text.split()) for text in texts]
 
 
 @pytest.fixture(autouse=True)
@@ -55,14 +45,6 @@ def received(name, content):
     file.sha256.update(content)
     file.size = len(content)
     return file
-
-
-def lines(rows):
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-
-def pairs(count, start=0):
-    return [{"prompt": f"question {n}", "completion": "label"} for n in range(start, start + count)]
 
 
 @pytest.fixture
@@ -282,3 +264,65 @@ def test_the_same_file_twice_adds_nothing_and_embeds_nothing(load, embedder):
     assert (again.state, again.rows_added, again.rows_duplicate) == ("done", 0, 5)
     assert embedder.embedded == 5
     assert SourceDataset.objects.get().row_count == 5
+
+
+def test_an_ended_import_whose_job_is_queued_again_harms_no_other(load, upload, confirm, alice):
+    ended = confirm(upload(pairs(5)))
+    imports.cancel_import(actor=alice, run=ended)
+    loading_now = confirm(upload(pairs(5, start=9)))
+    SourceDataset.objects.create(org=ended.org, name="tickets", license="MIT")
+    again = jobs.requeue(Job.objects.get(id=ended.job_id))
+    tasks.run_import(str(again.id))
+    again.refresh_from_db()
+    assert (again.state, again.error_code) == ("failed", "import_ended")
+    ended.refresh_from_db()
+    assert ended.state == "cancelled"
+    assert SourceDataset.objects.filter(name="tickets").exists()
+    assert uploads.path_of(loading_now).exists()
+
+
+def test_uploads_that_nobody_confirmed_go_after_a_week(upload, org, uploads_dir):
+    forgotten = upload(pairs(1))
+    ImportRun.objects.update(created_at=timezone.now() - timedelta(days=8))
+    abandoned = uploads_dir / "incoming" / "of-a-dead-process"
+    abandoned.write_bytes(b"half a file")
+    os.utime(abandoned, (0, 0))
+    fresh = upload(pairs(2))
+    forgotten.refresh_from_db()
+    assert forgotten.state == "cancelled"
+    assert not uploads.folder_of(forgotten).exists()
+    assert not abandoned.exists()
+    assert uploads.path_of(fresh).exists()
+
+
+def test_deeds_are_recorded_with_who_did_them(upload, confirm, alice, org):
+    run = confirm(upload(pairs(1)))
+    imports.cancel_import(actor=alice, run=run)
+    entries = AuditEntry.objects.filter(org=org, actor=alice).order_by("id")
+    actions = ["import.upload", "import.confirm", "import.cancel"]
+    assert [entry.action for entry in entries] == actions
+    assert {entry.target for entry in entries} == {"tickets.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("said", "param"),
+    [
+        ({"source": "§§"}, "source"),
+        ({"source": "x", "user": "a"}, "assistant"),
+        ({"source": "x", "assistant": "a"}, "user"),
+        ({"source": "x", "context": "a"}, "user"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_field(said, param):
+    with pytest.raises(UserFacingError) as error:
+        ImportDraft(**said)
+    assert error.value.param == param
+
+
+def test_long_rows_make_small_chunks():
+    rows = [loading_row("x" * 3_000_000) for _ in range(5)] + [loading_row("y") for _ in range(9)]
+    assert [len(chunk) for chunk in loading.chunks(iter(rows))] == [3, 11]
+
+
+def loading_row(text):
+    return RowError("f", 1, "", "code", "message", "hint", row=text)
