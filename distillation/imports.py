@@ -75,7 +75,7 @@ class ImportDraft:
 
 
 def draft_of(run: ImportRun) -> ImportDraft:
-    return ImportDraft(**run.options)
+    return ImportDraft(**{"source": name_from_file(run.origin), **run.options})
 
 
 def read_options(draft: ImportDraft) -> ReadOptions:

@@ -78,7 +78,7 @@ class Import:
     embedder: Callable[[], Embedder]
     on_rows: OnRows
     fence: Callable[[], None] = lambda: None
-    sources: dict[str, SourceDataset] = field(default_factory=dict)
+    sources: dict[str, SourceDataset] = field(default_factory=dict)  # by the name in its rows
 
 
 def load(
@@ -180,19 +180,18 @@ def whole_text(example: ExampleRow) -> str:
 
 def source_of(work: Import, example: ExampleRow) -> SourceDataset:
     """The row's source, made when it is the first; its licence says `mixed` if rows differ."""
-    name = slugify(example.source)[:80] or "unnamed"
-    source = work.sources.get(name)
+    source = work.sources.get(example.source)
     if source is None:
         source, _ = SourceDataset.objects.get_or_create(
             org=work.run.org,
-            name=name,
+            name=slugify(example.source)[:80] or "unnamed",
             defaults={
                 "license": example.license,
                 "origin": work.origin.name[:300],
                 "revision": (work.origin.revision or work.run.file_sha256)[:64],
             },
         )
-        work.sources[name] = source
+        work.sources[example.source] = source
     if source.license not in (example.license, MIXED_LICENSES):
         source.license = MIXED_LICENSES
         source.save(update_fields=["license"])

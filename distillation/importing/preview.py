@@ -4,7 +4,7 @@ preview_file(Path("tickets.csv"), ReadOptions()).rows[0].messages
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from distillation.importing.errors import ImportRefused, RowError
@@ -12,13 +12,14 @@ from distillation.importing.json_rows import RawRow, Rows
 from distillation.importing.readers import ending_of, read_rows, refuse_unreadable
 from distillation.importing.rows import ExampleRow, ReadOptions, characters_of, to_examples
 from distillation.importing.shapes import ColumnMapping, guess_mapping
-from distillation.importing.streams import GZIP_MAGIC, head_of
+from distillation.importing.streams import GZIP_MAGIC, Limits, head_of
 from distillation.importing.table_rows import csv_dialect
 
 SHOWN_ROWS = 10
 SHOWN_ERRORS = 20
 LOOKED_AT_ROWS = 1_000
 LOOKED_AT_CHARACTERS = 4_000_000
+LOOKED_AT_BYTES = 256 << 20
 MAX_COLUMNS = 100
 FORMATS = {
     ".jsonl": "JSON lines",
@@ -66,7 +67,7 @@ def preview_file(path: Path, options: ReadOptions) -> Preview:
     preview = Preview(mapping=options.columns)
     try:
         _describe(path, options, preview)
-        raw = _watched(read_rows(path, options.limits), preview)
+        raw = _watched(read_rows(path, _limits(options, preview)), preview)
         for row in _beginning(to_examples(raw, path.name, options), preview):
             _count(row, preview)
     except ImportRefused as refusal:
@@ -87,6 +88,13 @@ def _describe(path: Path, options: ReadOptions, preview: Preview) -> None:
         preview.delimiter = DELIMITER_NAMES[delimiter]
     elif preview.format != "Parquet":
         preview.encoding = "utf-8"
+
+
+def _limits(options: ReadOptions, preview: Preview) -> Limits:
+    """Somebody waits for the answer: they shall not wait for gigabytes in one line."""
+    if preview.format == "Parquet":
+        return options.limits  # which says at its end how large it is, and is not read to there
+    return replace(options.limits, expanded_bytes=LOOKED_AT_BYTES)
 
 
 def _watched(rows: Rows, preview: Preview) -> Rows:
