@@ -95,6 +95,12 @@ def artifacts_dir(settings, tmp_path):
 
 
 @pytest.fixture
+def uploads_dir(settings, tmp_path):
+    settings.UPLOADS_DIR = tmp_path / "uploads"
+    return settings.UPLOADS_DIR
+
+
+@pytest.fixture
 def alice(db):
     return testing.make_user("alice@example.org")
 

@@ -1,4 +1,4 @@
-"""The doors to datasets and sources, shared by pages and API."""
+"""The doors to datasets, sources and imports, shared by pages and API."""
 
 import uuid
 
@@ -6,7 +6,7 @@ from django.core.exceptions import PermissionDenied
 from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
-from distillation.models import DatasetVersion, SourceDataset
+from distillation.models import DatasetVersion, ImportRun, SourceDataset
 
 
 def dataset_for(org: Organization, dataset_id: uuid.UUID | str) -> DatasetVersion:
@@ -26,3 +26,8 @@ def own_source_for(org: Organization, source_id: uuid.UUID | str) -> SourceDatas
     if source.org_id is None:
         raise PermissionDenied("A public source belongs to the operator of this installation.")
     return source
+
+
+def import_for(org: Organization, import_id: uuid.UUID | str) -> ImportRun:
+    """An upload of the organisation's own: what the operator seeds has no page."""
+    return get_object_or_404(ImportRun.objects.select_related("org", "job"), org=org, id=import_id)

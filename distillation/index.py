@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -22,10 +23,11 @@ from psycopg.types import TypeInfo
 
 from accounts.models import Organization
 from distillation.licensing import license_policy_of
-from distillation.models import CorpusExample, SourceDataset
+from distillation.models import CorpusExample, ImportRun, SourceDataset
 from distillation.pipeline.licenses import LicensePolicy
 from distillation.pipeline.text import clip, input_text
 from distillation.pipeline.types import Candidate, SourceGroup, Vectors
+from distillation.scope import VISIBLE, Scope
 
 # A source with more tasks than this names rows by them, not kinds of work: it is one group.
 MAX_TASKS = 100
@@ -38,12 +40,11 @@ _TABLE = CorpusExample._meta.db_table
 _COLUMNS = "id, source_id, task, license, content_hash, messages, tokens, language, embedding"
 _NEAREST = f"""
     SELECT {_COLUMNS} FROM {_TABLE}
-    WHERE source_id = ANY(%s::uuid[]) AND license = ANY(%s::text[])
-    ORDER BY embedding <=> %s LIMIT %s
+    WHERE {VISIBLE} ORDER BY embedding <=> %s LIMIT %s
 """
 _IN_GROUPS = f"""
     SELECT {_COLUMNS} FROM {_TABLE}
-    WHERE license = ANY(%s::text[]) AND (source_id = ANY(%s::uuid[])
+    WHERE {VISIBLE} AND (source_id = ANY(%s::uuid[])
        OR (source_id, task) IN (SELECT * FROM unnest(%s::uuid[], %s::text[])))
     ORDER BY content_hash LIMIT %s
 """
@@ -62,8 +63,7 @@ _LEXICAL = f"""
         LIMIT %s
     ), hits AS (
         SELECT id, content_hash, word, length(search) AS size FROM words
-        JOIN {_TABLE} ON search @@ wanted
-            AND source_id = ANY(%s::uuid[]) AND license = ANY(%s::text[])
+        JOIN {_TABLE} ON search @@ wanted AND {VISIBLE}
     ), rarity AS (
         SELECT word, ln(1 + (
             (SELECT greatest(reltuples, 1) FROM pg_class WHERE relname = '{_TABLE}') / count(*)
@@ -77,7 +77,7 @@ _LEXICAL = f"""
 _FIRST_OF_SOURCES = f"""
     SELECT id, source_id, task FROM unnest(%s::uuid[]) AS wanted, LATERAL (
         SELECT id, source_id, task FROM {_TABLE}
-        WHERE source_id = wanted AND license = ANY(%s::text[]) ORDER BY content_hash LIMIT %s
+        WHERE source_id = wanted AND {VISIBLE} ORDER BY content_hash LIMIT %s
     ) AS first
 """
 _BY_ID = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE id = ANY(%s::bigint[]) ORDER BY content_hash"
@@ -91,10 +91,13 @@ class CorpusCatalog:
 
     def __init__(self, org: Organization, policy: LicensePolicy | None = None) -> None:
         self._policy = policy or license_policy_of(org)
-        self._licenses: list[str] = []  # those of the visible rows that the policy lets in
         self.refused_by_license = 0  # visible rows that it keeps out
         sources = SourceDataset.objects.visible_to(org).ready()
         self._names: dict[UUID, str] = dict(sources.values_list("id", "name"))
+        unfinished = ImportRun.objects.filter(state=ImportRun.State.RUNNING, org=org)
+        self._scope = Scope(
+            tuple(self._names), unfinished=tuple(unfinished.values_list("id", flat=True))
+        )
         self._undivided: set[UUID] = set()
         self._groups = self._read_groups()
 
@@ -103,9 +106,8 @@ class CorpusCatalog:
 
     def background(self, per_source: int) -> Sequence[Candidate]:
         with _binary_cursor() as cursor:
-            cursor.execute(
-                _FIRST_OF_SOURCES, [list(self._names), self._licenses, LOOKED_AT_PER_SOURCE]
-            )
+            asked = [list(self._names), *self._scope.values, LOOKED_AT_PER_SOURCE]
+            cursor.execute(_FIRST_OF_SOURCES, asked)
             chosen = _spread_over_tasks(cursor.fetchall(), per_source)
             cursor.execute(_BY_ID, [chosen])
             return [self._candidate(row) for row in cursor]
@@ -113,29 +115,23 @@ class CorpusCatalog:
     def nearest(
         self, vectors: Vectors, *, limit: int, source_ids: Sequence[str] | None = None
     ) -> list[list[Candidate]]:
-        allowed = [i for i in self._names if source_ids is None or str(i) in source_ids]
+        scope = self._scope.within(source_ids)
         found = []
         with _binary_cursor() as cursor:
             for vector in vectors:
-                cursor.execute(_NEAREST, [allowed, self._licenses, HalfVector(vector), limit])
+                cursor.execute(_NEAREST, [*scope.values, HalfVector(vector), limit])
                 found.append([self._candidate(row) for row in cursor])
         return found
 
     def lexical(
         self, texts: Sequence[str], *, limit: int, source_ids: Sequence[str] | None = None
     ) -> list[list[Candidate]]:
-        allowed = [i for i in self._names if source_ids is None or str(i) in source_ids]
+        scope = self._scope.within(source_ids)
         with _binary_cursor() as cursor:
-            found = [self._lexical_ids(cursor, text, allowed, limit) for text in texts]
+            found = [_lexical_ids(cursor, text, scope, limit) for text in texts]
             cursor.execute(_BY_ID, [sorted({row_id for ids in found for row_id in ids})])
             rows = {int(row[0]): self._candidate(row) for row in cursor}
         return [[rows[row_id] for row_id in ids] for ids in found]
-
-    def _lexical_ids(self, cursor: Any, text: str, allowed: list[UUID], limit: int) -> list[int]:
-        cursor.execute(
-            _LEXICAL, [text[:SEARCHED_CHARACTERS], MAX_WORDS, allowed, self._licenses, limit]
-        )
-        return [row_id for (row_id,) in cursor]
 
     def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> Sequence[Candidate]:
         visible = [(UUID(s), task) for s, task in groups if UUID(s) in self._names]
@@ -143,7 +139,7 @@ class CorpusCatalog:
         divided = [pair for pair in visible if pair[0] not in self._undivided]
         divided_ids, tasks = [s for s, _ in divided], [task for _, task in divided]
         with _binary_cursor() as cursor:
-            cursor.execute(_IN_GROUPS, [self._licenses, whole, divided_ids, tasks, limit])
+            cursor.execute(_IN_GROUPS, [*self._scope.values, whole, divided_ids, tasks, limit])
             return [self._candidate(row) for row in cursor]
 
     def license_examples(self, limit: int = 10) -> list[str]:
@@ -151,7 +147,9 @@ class CorpusCatalog:
         if not self.refused_by_license:
             return []
         refused = CorpusExample.objects.filter(source__in=list(self._names))
-        rows = refused.exclude(license__in=self._licenses).order_by("source_id", "content_hash")
+        rows = refused.exclude(license__in=self._scope.licenses).order_by(
+            "source_id", "content_hash"
+        )
         found = rows.values_list("source_id", "license", "messages")[:limit]
         return [
             f"{self._names[s]} ({name or 'not stated'}): {clip(input_text(messages), 120)}"
@@ -161,12 +159,13 @@ class CorpusCatalog:
     def _read_groups(self) -> list[SourceGroup]:
         counted = (
             CorpusExample.objects.filter(source__in=list(self._names))
+            .exclude(import_run__in=self._scope.unfinished)
             .values_list("source_id", "task", "license")
             .annotate(rows=Count("id"))
             .order_by("source_id", "task")
         )
-        self._licenses = self._policy.allowed(name for _, _, name, _ in counted)
-        allowed = frozenset(self._licenses)
+        allowed = self._policy.allowed(name for _, _, name, _ in counted)
+        self._scope = replace(self._scope, licenses=tuple(allowed))
         counts: dict[UUID, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for source_id, task, license_name, rows in counted:
             if license_name in allowed:
@@ -199,6 +198,12 @@ class CorpusCatalog:
             tokens=tokens,
             language=language,
         )
+
+
+def _lexical_ids(cursor: Any, text: str, scope: Scope, limit: int) -> list[int]:
+    asked = [text[:SEARCHED_CHARACTERS], MAX_WORDS, *scope.values, limit]
+    cursor.execute(_LEXICAL, asked)
+    return [row_id for (row_id,) in cursor]
 
 
 def _unit(embedding: HalfVector) -> Vectors:

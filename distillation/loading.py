@@ -1,11 +1,13 @@
 """Rows into the corpus: looked at whole, then embedded and copied in chunks, each one committed.
 
-A file that must be refused is refused by the first look, before anything is stored. A source made
-by an import stays `loading`, and so out of every selection, until the import is done; rows for a
-source that is ready already are seen as their chunk commits. An import that was interrupted goes on
-behind the last chunk; one that is repeated finds every row by its hash and embeds nothing.
+A file that must be refused is refused by the first look, before anything is stored. Until an import
+is done its rows are in no selection: a source that it makes stays `loading`, and of a source that
+is ready already the catalogue leaves out the rows of unfinished imports. An import that was
+interrupted goes on behind the last chunk; one that is repeated finds every row by its hash and
+embeds nothing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,10 +26,10 @@ from psycopg.types.json import Jsonb
 from accounts.models import Organization
 from distillation.importing.errors import RowError
 from distillation.importing.rows import (
-    KEPT_ERRORS,
     ExampleRow,
     Inspection,
     ReadOptions,
+    characters_of,
     inspect_file,
     inspect_rows,
     read_examples,
@@ -37,9 +39,11 @@ from distillation.pipeline.text import embedding_text
 from modelstation.lm.embedding import Embedder, Vectors, load_embedder
 
 CHUNK_ROWS = 2_000
+CHUNK_CHARACTERS = 8_000_000  # or earlier, so that a chunk of long rows fits into memory too
 MIXED_LICENSES = "mixed"
 
 Rows = Iterable[ExampleRow | RowError]
+Row = ExampleRow | RowError
 OnRows = Callable[[int], None]
 
 
@@ -65,13 +69,16 @@ def rows_origin(name: str, rows: Callable[[], Rows], revision: str = "") -> Orig
 
 @dataclass
 class Import:
-    """One import under way."""
+    """One import under way. `fence` is called last in each chunk's transaction, and raises where
+    this process may write no more.
+    """
 
     run: ImportRun
     origin: Origin
     embedder: Callable[[], Embedder]
     on_rows: OnRows
-    sources: dict[str, SourceDataset] = field(default_factory=dict)
+    fence: Callable[[], None] = lambda: None
+    sources: dict[str, SourceDataset] = field(default_factory=dict)  # by the name in its rows
 
 
 def load(
@@ -92,12 +99,18 @@ def load(
     """
     look = look or origin.inspect()
     run = run or unfinished(origin, look, org)
+    run.errors = [error.as_dict() for error in look.errors]
     work = Import(run, origin, embedder, on_rows)
-    rows = up_to(origin.rows(), limit)
-    pass_over(work, islice(rows, run.rows_read))
+    load_rows(work, limit)
+    return finish(work)
+
+
+def load_rows(work: Import, limit: int | None = None) -> None:
+    """All but the last step: the rows are stored, and not shown yet."""
+    rows = up_to(work.origin.rows(), limit)
+    pass_over(work, islice(rows, work.run.rows_read))
     for chunk in chunks(rows):
         load_chunk(work, chunk)
-    return finish(work)
 
 
 def unfinished(origin: Origin, look: Inspection, org: Organization | None) -> ImportRun:
@@ -115,7 +128,7 @@ def pass_over(work: Import, rows: Rows) -> None:
         work.on_rows(1)
 
 
-def up_to(rows: Rows, limit: int | None) -> Iterator[ExampleRow | RowError]:
+def up_to(rows: Rows, limit: int | None) -> Iterator[Row]:
     """Rows until `limit` usable ones have passed."""
     left = limit if limit is not None else -1
     for row in rows:
@@ -125,14 +138,22 @@ def up_to(rows: Rows, limit: int | None) -> Iterator[ExampleRow | RowError]:
         yield row
 
 
-def chunks(rows: Iterator[ExampleRow | RowError]) -> Iterator[list[ExampleRow | RowError]]:
-    while chunk := list(islice(rows, CHUNK_ROWS)):
+def chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while chunk := list(a_chunk(rows)):
         yield chunk
 
 
-def load_chunk(work: Import, chunk: list[ExampleRow | RowError]) -> None:
+def a_chunk(rows: Iterator[Row]) -> Iterator[Row]:
+    characters = 0
+    for row in islice(rows, CHUNK_ROWS):
+        yield row
+        characters += characters_of(row)
+        if characters >= CHUNK_CHARACTERS:
+            return
+
+
+def load_chunk(work: Import, chunk: list[Row]) -> None:
     examples = [row for row in chunk if isinstance(row, ExampleRow)]
-    errors = [row for row in chunk if isinstance(row, RowError)]
     for example in examples:
         source_of(work, example)
     fresh = unseen(work, examples)
@@ -140,7 +161,8 @@ def load_chunk(work: Import, chunk: list[ExampleRow | RowError]) -> None:
     vectors, tokens = embed(work, fresh)
     with transaction.atomic():
         added = copy_rows(work, fresh, vectors, tokens)
-        note_position(work.run, len(chunk), added, len(examples), errors)
+        note_position(work.run, len(chunk), added, examples)
+        work.fence()
 
 
 def embed(work: Import, fresh: Sequence[ExampleRow]) -> tuple[Sequence[Vectors], Sequence[int]]:
@@ -158,19 +180,18 @@ def whole_text(example: ExampleRow) -> str:
 
 def source_of(work: Import, example: ExampleRow) -> SourceDataset:
     """The row's source, made when it is the first; its licence says `mixed` if rows differ."""
-    name = slugify(example.source)[:80] or "unnamed"
-    source = work.sources.get(name)
+    source = work.sources.get(example.source)
     if source is None:
         source, _ = SourceDataset.objects.get_or_create(
             org=work.run.org,
-            name=name,
+            name=slugify(example.source)[:80] or "unnamed",
             defaults={
                 "license": example.license,
                 "origin": work.origin.name[:300],
                 "revision": (work.origin.revision or work.run.file_sha256)[:64],
             },
         )
-        work.sources[name] = source
+        work.sources[example.source] = source
     if source.license not in (example.license, MIXED_LICENSES):
         source.license = MIXED_LICENSES
         source.save(update_fields=["license"])
@@ -266,15 +287,14 @@ def values_of(work: Import, example: ExampleRow, vector: Vectors, tokens: int) -
     )
 
 
-def note_position(
-    run: ImportRun, read: int, added: int, usable: int, errors: Sequence[RowError]
-) -> None:
+def note_position(run: ImportRun, read: int, added: int, usable: Sequence[ExampleRow]) -> None:
     """Committed with the chunk's rows: what stands here is in the corpus, and nothing else is."""
     run.rows_read += read
     run.rows_added += added
-    run.rows_duplicate += usable - added
-    run.rows_rejected += len(errors)
-    run.errors = (run.errors + [error.as_dict() for error in errors])[:KEPT_ERRORS]
+    run.rows_duplicate += len(usable) - added
+    run.rows_rejected += read - len(usable)
+    run.rows_flagged += sum(bool(row.flags) for row in usable)
+    run.flags = dict(Counter(run.flags) + Counter(flag for row in usable for flag in row.flags))
     run.save()
 
 

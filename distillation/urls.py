@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from distillation.views import datasets, lineage, organization, pushes, quality, sources
+from distillation.views import datasets, imports, lineage, organization, pushes, quality, sources
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -11,9 +11,16 @@ urlpatterns = [
     path("settings/hub-token/", organization.hub_token, name="hub_token"),
     path("settings/hub-token/clear/", organization.hub_token_clear, name="hub_token_clear"),
     path("sources/", sources.sources, name="sources"),
+    path("sources/new/", imports.source_new, name="source_new"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),
     path("sources/<uuid:source_id>/delete/", sources.source_delete, name="source_delete"),
     path("sources/<uuid:source_id>/quality/", quality.quality, name="source_quality"),
+    path("imports/<uuid:import_id>/", imports.import_page, name="import"),
+    path("imports/<uuid:import_id>/live/", imports.import_live, name="import_live"),
+    path("imports/<uuid:import_id>/preview/", imports.import_preview, name="import_preview"),
+    path("imports/<uuid:import_id>/confirm/", imports.import_confirm, name="import_confirm"),
+    path("imports/<uuid:import_id>/cancel/", imports.import_cancel, name="import_cancel"),
+    path("imports/<uuid:import_id>/rejected/", imports.import_rejected, name="import_rejected"),
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
     path("datasets/<uuid:dataset_id>/rows.jsonl", datasets.dataset_jsonl, name="dataset_jsonl"),
     path("datasets/<uuid:dataset_id>/lineage/", lineage.dataset_lineage, name="dataset_lineage"),

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organization
-from distillation.models import DatasetVersion, SourceDataset
+from distillation.models import DatasetVersion, ImportRun, SourceDataset
 from models_app.forms import SystemPromptForm
 from models_app.models import CustomModel, ModelVersion, UsageRecord
 from modelstation.core.charts import Interval, interval_bars
@@ -190,11 +190,17 @@ def dashboard_facts(org: Organization) -> dict[str, Any]:
 
 def _live_work(org: Organization) -> list[Work]:
     jobs = list(Job.objects.for_org(org).filter(state__in=Job.LIVE_STATES).order_by("created_at"))
-    models = CustomModel.objects.for_org(org).in_bulk([job.subject_id for job in jobs])
-    return [_work(org, job, models.get(job.subject_id)) for job in jobs]
+    subjects = [job.subject_id for job in jobs]
+    models = CustomModel.objects.for_org(org).in_bulk(subjects)
+    imports = ImportRun.objects.filter(org=org).in_bulk(subjects)
+    return [
+        _work(org, job, models.get(job.subject_id), imports.get(job.subject_id)) for job in jobs
+    ]
 
 
-def _work(org: Organization, job: Job, model: CustomModel | None) -> Work:
-    if model is None:
-        return Work(job, "Import of a source", reverse("sources", args=[org.slug]))
-    return Work(job, model.name, reverse("model", args=[org.slug, model.id]))
+def _work(org: Organization, job: Job, model: CustomModel | None, run: ImportRun | None) -> Work:
+    if model is not None:
+        return Work(job, model.name, reverse("model", args=[org.slug, model.id]))
+    if run is not None:
+        return Work(job, f"Import of {run.origin}", reverse("import", args=[org.slug, run.id]))
+    return Work(job, "Import of a source", reverse("sources", args=[org.slug]))

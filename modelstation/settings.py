@@ -20,6 +20,7 @@ MODELS_DIR = Path(
 ).resolve()
 ARTIFACTS_DIR = VAR_DIR / "artifacts"
 UPLOADS_DIR = VAR_DIR / "uploads"
+UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=2 << 30)
 
 # --- Safety ---------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
@@ -200,6 +201,7 @@ SPECTACULAR_SETTINGS = {
         "VersionStateEnum": "models_app.models.ModelVersion.State",
         "ChatRoleEnum": "models_app.api.openai_requests.ROLES",
         "SourceStateEnum": "distillation.models.SourceDataset.State",
+        "ImportStateEnum": "distillation.models.ImportRun.State",
     },
 }
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from distillation.api import lineage, organization, pushes, views
+from distillation.api import imports, lineage, organization, pushes, views
 
 urlpatterns = [
     path("organization", organization.OrganizationView.as_view(), name="api_organization"),
@@ -10,6 +10,23 @@ urlpatterns = [
         "sources/<uuid:source_id>/quality",
         views.SourceQualityView.as_view(),
         name="api_source_quality",
+    ),
+    path("imports", imports.ImportsView.as_view(), name="api_imports"),
+    path("imports/<uuid:import_id>", imports.ImportView.as_view(), name="api_import"),
+    path(
+        "imports/<uuid:import_id>/confirm",
+        imports.ImportConfirmView.as_view(),
+        name="api_import_confirm",
+    ),
+    path(
+        "imports/<uuid:import_id>/cancel",
+        imports.ImportCancelView.as_view(),
+        name="api_import_cancel",
+    ),
+    path(
+        "imports/<uuid:import_id>/rejected",
+        imports.ImportRejectedView.as_view(),
+        name="api_import_rejected",
     ),
     path("datasets", views.DatasetsView.as_view(), name="api_datasets"),
     path("datasets/<uuid:dataset_id>", views.DatasetView.as_view(), name="api_dataset"),

@@ -1,6 +1,7 @@
 """What can be wrong with a file (it is refused whole) and with one row (it is left out)."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from modelstation.core.errors import UserFacingError
 
@@ -18,7 +19,10 @@ class ImportRefused(UserFacingError):
 
 @dataclass(frozen=True)
 class RowError:
-    """One row that was left out. `line` counts from 1; in Parquet and JSON arrays see `readers`."""
+    """One row that was left out. `line` counts from 1; in Parquet and JSON arrays see `readers`.
+
+    `row` is what stood there, as far as it could be read: text, or the fields.
+    """
 
     file: str
     line: int
@@ -26,13 +30,17 @@ class RowError:
     code: str
     message: str
     hint: str
+    row: Any = None
 
     def __str__(self) -> str:
         where = f"{self.file}, line {self.line}" + (f", field {self.field}" if self.field else "")
         return f"{where}: {self.message} {self.hint}"
 
     def as_dict(self) -> dict[str, str | int]:
-        return asdict(self)
+        """Without the row: it may be of any size."""
+        facts = asdict(replace(self, row=None))
+        del facts["row"]
+        return facts
 
 
 class BadRow(ValueError):
@@ -42,5 +50,5 @@ class BadRow(ValueError):
         super().__init__(message)
         self.code, self.field, self.message, self.hint = code, field, message, hint
 
-    def at(self, file: str, line: int) -> RowError:
-        return RowError(file, line, self.field, self.code, self.message, self.hint)
+    def at(self, file: str, line: int, row: Any = None) -> RowError:
+        return RowError(file, line, self.field, self.code, self.message, self.hint, row)

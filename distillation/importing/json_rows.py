@@ -42,11 +42,15 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any] | TwiceGiven:
 DECODER = json.JSONDecoder(object_pairs_hook=unique_keys, parse_constant=lambda _: None)
 
 
-def row_or_error(file: str, line: int, parse: Callable[[], dict[str, Any]]) -> RawRow | RowError:
+def row_or_error(
+    file: str, line: int, parse: Callable[[], dict[str, Any]], row: Any
+) -> RawRow | RowError:
     try:
         return RawRow(line, parse())
     except BadRow as error:
-        return error.at(file, line)
+        return error.at(
+            file, line, row.decode("utf-8", "replace") if isinstance(row, bytes) else row
+        )
 
 
 def an_object(value: Any) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def read_jsonl(path: Path, limits: Limits) -> Rows:
             if isinstance(item, RowError):
                 yield item
             elif data := item.data.removeprefix(UTF8_MARK).strip():
-                yield row_or_error(path.name, item.number, lambda data=data: parse_line(data))  # type: ignore[misc]
+                yield row_or_error(path.name, item.number, lambda data=data: parse_line(data), data)  # type: ignore[misc]
 
 
 def parse_line(data: bytes) -> dict[str, Any]:
@@ -103,7 +107,7 @@ def read_json_array(path: Path, limits: Limits) -> Rows:
         while window.peek() != "]":
             line = window.line
             value = window.element()
-            yield row_or_error(path.name, line, lambda value=value: an_object(value))  # type: ignore[misc]
+            yield row_or_error(path.name, line, lambda value=value: an_object(value), value)  # type: ignore[misc]
             if window.peek() != "]":
                 window.expect(",")
 

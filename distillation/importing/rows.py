@@ -33,13 +33,15 @@ KEPT_ERRORS = 100
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the caller knows about a file. `source` and `license` win over what its rows say.
+    """What the caller knows about a file. `source` and `license` win over what its rows say;
+    `default_license` and `task` are for rows that say nothing.
 
     Rows are stored as they are unless `clean_markup` or `redact` asks for it.
     """
 
     source: str = ""
     license: str = ""
+    default_license: str = UNKNOWN
     task: str = ""
     task_column: str = "task"
     columns: ColumnMapping | None = None
@@ -96,12 +98,12 @@ def to_examples(
         mapping = mapping or guess_mapping(row.data)
         if mapping is None:
             unknown = unknown or row
-            yield unknown_shape(row).at(file, row.line)
+            yield unknown_shape(row).at(file, row.line, row.data)
             continue
         try:
             yield with_own_id(to_example(row, mapping, file, options), ids)
         except BadRow as error:
-            yield error.at(file, row.line)
+            yield error.at(file, row.line, row.data)
     if mapping is None and unknown is not None:
         raise unknown_columns(unknown, file)
 
@@ -116,7 +118,7 @@ def to_example(
         redact_personal_data=options.redact,
     )
     refuse_blank_turns(messages)
-    license_name = options.license or fact(row.data, "license", 80) or UNKNOWN
+    license_name = options.license or fact(row.data, "license", 80) or options.default_license
     digest = hash_messages(messages)
     return ExampleRow(
         line=row.line,
@@ -145,6 +147,13 @@ def fact(data: Mapping[str, Any], column: str, longest: int) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return clean(str(value))[0][:longest]
+
+
+def characters_of(row: ExampleRow | RowError) -> int:
+    """About how much of the memory it takes: rows are counted out by it where they are held."""
+    if isinstance(row, ExampleRow):
+        return sum(len(message["content"]) for message in row.messages)
+    return len(str(row.row))
 
 
 def unknown_shape(row: RawRow) -> BadRow:
@@ -177,7 +186,14 @@ def inspect_file(path: Path, options: ReadOptions) -> Inspection:
 
 
 def inspect_rows(rows: Iterable[ExampleRow | RowError], name: str) -> Inspection:
-    """`sha256` is of the accepted contents in their order."""
+    """Raises ImportRefused when no row is of use. `sha256` is of the accepted contents in order."""
+    look = tally(rows)
+    if not look.accepted:
+        raise nothing_usable(name, look)
+    return look
+
+
+def tally(rows: Iterable[ExampleRow | RowError]) -> Inspection:
     look, digest = Inspection(), hashlib.sha256()
     for row in rows:
         look.read += 1
@@ -188,8 +204,6 @@ def inspect_rows(rows: Iterable[ExampleRow | RowError], name: str) -> Inspection
             look.accepted += 1
             look.flags.update(row.flags)
             digest.update(row.content_hash.encode())
-    if not look.accepted:
-        raise nothing_usable(name, look)
     look.sha256 = digest.hexdigest()
     return look
 

@@ -13,6 +13,7 @@ from distillation.importing.streams import ExpandingStream, Limits, Line, head_o
 
 PARQUET_MAGIC = b"PAR1"
 PARQUET_BATCH = 256
+BUFFER_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 18
 DELIMITERS = ",;\t|"
 
@@ -100,6 +101,7 @@ def undecodable(file: str, line: Line, encoding: str) -> RowError:
         "broken_text",
         f"the line is not {encoding} text.",
         "Save the file as UTF-8.",
+        line.data.decode(encoding, "replace"),
     )
 
 
@@ -113,6 +115,7 @@ def csv_row(file: str, line: int, header: list[str], cells: list[str]) -> RawRow
         "wrong_columns",
         f"{len(cells)} columns, the header has {len(header)}.",
         "Put a text that holds the delimiter or a line break in double quotes.",
+        cells,
     )
 
 
@@ -153,7 +156,9 @@ def open_parquet(path: Path, limits: Limits) -> Any:
             hint="Give it the ending of what it holds, for example .csv.",
         )
     try:
-        table = parquet.ParquetFile(path)
+        # Read through small buffers: else the columns of a whole row group, which may be the whole
+        # file, are held at once.
+        table = parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES)
     except (pyarrow.ArrowException, OSError) as error:
         raise broken_parquet(path) from error
     refuse_parquet_bomb(path, table.metadata, limits)

@@ -20,6 +20,7 @@ def test_the_schema_is_valid_and_describes_every_address_of_the_api(schema):
         "/api/v1/models",
         "/api/v1/models/{model_id}/events",
         "/api/v1/datasets/{dataset_id}/export",
+        "/api/v1/imports/{import_id}/confirm",
         "/api/v1/runs/{run_id}",
         "/api/v1/evaluations/{evaluation_id}/rows",
         "/v1/chat/completions",

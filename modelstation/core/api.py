@@ -26,6 +26,12 @@ STATUS_OF_CODE = {
     "not_building": status.HTTP_409_CONFLICT,
     "not_publishable": status.HTTP_409_CONFLICT,
     "still_running": status.HTTP_409_CONFLICT,
+    "import_confirmed": status.HTTP_409_CONFLICT,
+    "import_ended": status.HTTP_409_CONFLICT,
+    "source_exists": status.HTTP_409_CONFLICT,
+    "source_busy": status.HTTP_409_CONFLICT,
+    "upload_too_large": status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
+    "disk_full": status.HTTP_507_INSUFFICIENT_STORAGE,
     "idempotency_key_reused": status.HTTP_422_UNPROCESSABLE_ENTITY,
     "model_not_found": status.HTTP_404_NOT_FOUND,
     # What the model server says of itself (models_app.serving).

@@ -34,9 +34,7 @@ RESEND_HINT_AFTER = timedelta(minutes=2)
 INTERNAL_ERROR = (
     "Something went wrong on our side. The operator can see the details; try again, or ask them."
 )
-DISK_FULL = (
-    "No disk space is left. Nothing half-written was kept; free some space, then build again."
-)
+DISK_FULL = "No disk space is left. Nothing half-written was kept; free some space, then try again."
 CRASH_LOOP = (
     f"The worker died {MAX_CRASHES} times while doing this, most likely for want of memory."
 )

@@ -18,6 +18,7 @@ from distillation.models import (
     DatasetRow,
     DatasetVersion,
     DistillationRun,
+    ImportRun,
     SourceDataset,
 )
 from models_app.models import ModelVersion
@@ -47,6 +48,7 @@ DRAFT = {
     "base": "smollm2-135m-instruct",
     "rows": "100",
 }
+IMPORT = {"source": "tickets", "license": "own data"}
 CHAT = {"model": "bank-intents", "messages": [{"role": "user", "content": "hello"}]}
 
 # name: (method, what each caller gets[, data])
@@ -80,6 +82,13 @@ PAGES = {
     "source": ("get", PAGE),
     "source_delete": ("get", (302, 404, 403, 200)),
     "source_quality": ("get", PAGE),
+    "source_new": ("get", PAGE),
+    "import": ("get", PAGE),
+    "import_live": ("get", PAGE),
+    "import_preview": ("post", PAGE, IMPORT),
+    "import_confirm": ("post", DEED, IMPORT),
+    "import_cancel": ("post", DEED),
+    "import_rejected": ("get", PAGE),
     "dataset": ("get", PAGE),
     "dataset_jsonl": ("get", PAGE),
     "dataset_parquet": ("get", PAGE),
@@ -107,6 +116,11 @@ API = {
     "api_sources": ("get", LIST),
     "api_source": ("delete", (401, 404, 403, 409)),
     "api_source_quality": ("get", OBJECT),
+    "api_imports": ("get", LIST),
+    "api_import": ("get", OBJECT),
+    "api_import_confirm": ("post", OBJECT, {}),
+    "api_import_cancel": ("post", OBJECT),
+    "api_import_rejected": ("get", OBJECT),
     "api_datasets": ("get", LIST),
     "api_dataset": ("get", OBJECT),
     "api_dataset_rows": ("get", OBJECT),
@@ -165,7 +179,7 @@ def test_every_url_is_in_the_matrix():
 
 
 @pytest.fixture
-def world(org, alice, bob, charlie, artifacts_dir, settings):
+def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
     """One of each thing, all of it Acme's. Maps the names of URL arguments to values."""
     settings.MODEL_SERVER_URL = "http://127.0.0.1:9"  # nobody listens there
     Organization.objects.filter(pk=org.pk).update(hub_token="hf_" + "x" * 30)
@@ -199,6 +213,7 @@ def world(org, alice, bob, charlie, artifacts_dir, settings):
         "model_id": model.id,
         "dataset_id": dataset.id,
         "source_id": source.id,
+        "import_id": make_import(org, uploads_dir).id,
         "version_id": version.id,
         "artifact": "adapter",
         "run_id": training.id,
@@ -253,6 +268,16 @@ def make_dataset(org, model, run, source, artifacts_dir):
 
     write_artifact(artifacts_dir / "dataset", fill, kind="dataset", facts={})
     return dataset
+
+
+def make_import(org, uploads_dir):
+    """An upload that waits to be confirmed."""
+    run = ImportRun.objects.create(
+        org=org, origin="t.csv", upload="t/t.csv", state="uploaded", options={"source": "tickets"}
+    )
+    (uploads_dir / "t").mkdir(parents=True)
+    (uploads_dir / run.upload).write_text("text,label\nhi,greeting\n")
+    return run
 
 
 def make_version(org, model, artifacts_dir):
@@ -364,6 +389,7 @@ def test_a_strangers_lists_show_nothing_of_others(name, users, world):
         "model_id",
         "dataset_id",
         "source_id",
+        "import_id",
         "run_id",
         "evaluation_id",
         "token_id",

@@ -21,7 +21,7 @@ TONES = {
     "busy": "distilling training evaluating running loading",
     "good": "ready succeeded pass done live active owner verified",
     "bad": "failed fail revoked differs",
-    "warn": "inconclusive draft expired open",
+    "warn": "inconclusive draft expired open uploaded",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split()}
 
