@@ -151,4 +151,4 @@ def test_form_is_the_share_of_labels_or_the_overlap_of_keys():
         intent("extract_json", json_keys=("a", "b")), [candidate("1", '{"b": 1, "c": 2}')]
     )
     assert labels == {"bank": 0.5}
-    assert keys == {"bank": pytest.approx(1 / 3)}
+    assert keys == {"bank": pytest.approx((1 / 2 + 1 / 3) / 2)}
