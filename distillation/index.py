@@ -1,8 +1,4 @@
-"""The corpus as the pipeline sees it: public sources and the organisation's own, through pgvector.
-
-Search is exact. Selecting asks a few queries that each want hundreds of rows, which a scan answers
-in tens of milliseconds; an approximate index was measured to miss whole clusters of such rows.
-"""
+"""The corpus as the pipeline sees it: public sources and the organisation's own, in pgvector."""
 
 from __future__ import annotations
 
@@ -22,6 +18,7 @@ from psycopg.types import TypeInfo
 
 from accounts.models import Organization
 from distillation.models import CorpusExample, SourceDataset
+from distillation.nearest import nearest_ids
 from distillation.pipeline.types import Candidate, SourceGroup, Vectors
 
 # A source with more tasks than this names rows by them, not kinds of work: it is one group.
@@ -31,10 +28,6 @@ MIN_PER_TASK = 4
 
 _TABLE = CorpusExample._meta.db_table
 _COLUMNS = "id, source_id, task, license, content_hash, messages, tokens, embedding"
-_NEAREST = f"""
-    SELECT {_COLUMNS} FROM {_TABLE} WHERE source_id = ANY(%s::uuid[])
-    ORDER BY embedding <=> %s LIMIT %s
-"""
 _IN_GROUPS = f"""
     SELECT {_COLUMNS} FROM {_TABLE}
     WHERE source_id = ANY(%s::uuid[])
@@ -73,12 +66,13 @@ class CorpusCatalog:
         self, vectors: Vectors, *, limit: int, source_ids: Sequence[str] | None = None
     ) -> list[list[Candidate]]:
         allowed = [i for i in self._names if source_ids is None or str(i) in source_ids]
-        found = []
+        rows = sum(group.rows for group in self._groups if UUID(group.source_id) in allowed)
         with _binary_cursor() as cursor:
-            for vector in vectors:
-                cursor.execute(_NEAREST, [allowed, HalfVector(vector), limit])
-                found.append([self._candidate(row) for row in cursor])
-        return found
+            found = nearest_ids(cursor, vectors, allowed, limit=limit, rows=rows)
+            # Most rows are near to several vectors: each is read once.
+            cursor.execute(_BY_ID, [list({row_id for ids in found for row_id in ids})])
+            by_id = {row[0]: self._candidate(row) for row in cursor}
+        return [[by_id[row_id] for row_id in ids if row_id in by_id] for ids in found]
 
     def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> Sequence[Candidate]:
         visible = [(UUID(s), task) for s, task in groups if UUID(s) in self._names]

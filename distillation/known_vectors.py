@@ -7,6 +7,7 @@ organisation holds changes nothing about an import, not even its pace.
 import hashlib
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from django.db import connection
 from pgvector import HalfVector
 
@@ -51,7 +52,9 @@ def vectors_of(
 
 def known_vectors(hashes: Sequence[bytes], org: Organization | None) -> dict[bytes, Vectors]:
     with connection.cursor() as cursor:
-        cursor.execute(KNOWN, [list(set(hashes)), org and org.id])
-        return {
-            bytes(key): HalfVector.from_text(vector).to_numpy() for key, vector in cursor.fetchall()
-        }
+        cursor.execute(KNOWN, [list(set(hashes)), org.id if org else None])
+        found = cursor.fetchall()
+    return {
+        bytes(key): HalfVector.from_text(vector).to_numpy().astype(np.float32)
+        for key, vector in found
+    }
