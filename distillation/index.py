@@ -1,8 +1,4 @@
-"""The corpus as the pipeline sees it: public sources and the organisation's own, through pgvector.
-
-Search is exact. Selecting asks a few queries that each want hundreds of rows, which a scan answers
-in tens of milliseconds; an approximate index was measured to miss whole clusters of such rows.
-"""
+"""The corpus as the pipeline sees it: public sources and the organisation's own, in pgvector."""
 
 from __future__ import annotations
 
@@ -24,6 +20,7 @@ from psycopg.types import TypeInfo
 from accounts.models import Organization
 from distillation.licensing import license_policy_of
 from distillation.models import CorpusExample, ImportRun, SourceDataset
+from distillation.nearest import nearest_ids
 from distillation.pipeline.licenses import LicensePolicy
 from distillation.pipeline.text import clip, input_text
 from distillation.pipeline.types import Candidate, SourceGroup, Vectors
@@ -38,12 +35,8 @@ SEARCHED_CHARACTERS = 4_000
 
 _TABLE = CorpusExample._meta.db_table
 _COLUMNS = "id, source_id, task, license, content_hash, messages, tokens, language, embedding"
-_NEAREST = f"""
-    SELECT {_COLUMNS} FROM {_TABLE}
-    WHERE {VISIBLE} ORDER BY embedding <=> %s LIMIT %s
-"""
 _IN_GROUPS = f"""
-    SELECT {_COLUMNS} FROM {_TABLE}
+    SELECT id FROM {_TABLE}
     WHERE {VISIBLE} AND (source_id = ANY(%s::uuid[])
        OR (source_id, task) IN (SELECT * FROM unnest(%s::uuid[], %s::text[])))
     ORDER BY content_hash LIMIT %s
@@ -80,7 +73,7 @@ _FIRST_OF_SOURCES = f"""
         WHERE source_id = wanted AND {VISIBLE} ORDER BY content_hash LIMIT %s
     ) AS first
 """
-_BY_ID = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE id = ANY(%s::bigint[]) ORDER BY content_hash"
+_BY_ID = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE id = ANY(%s::bigint[])"
 
 
 class CorpusCatalog:
@@ -99,48 +92,55 @@ class CorpusCatalog:
             tuple(self._names), unfinished=tuple(unfinished.values_list("id", flat=True))
         )
         self._undivided: set[UUID] = set()
+        self._read: dict[int, Candidate] = {}
         self._groups = self._read_groups()
 
     def source_groups(self) -> Sequence[SourceGroup]:
         return self._groups
 
     def background(self, per_source: int) -> Sequence[Candidate]:
-        with _binary_cursor() as cursor:
+        with binary_cursor() as cursor:
             asked = [list(self._names), *self._scope.values, LOOKED_AT_PER_SOURCE]
             cursor.execute(_FIRST_OF_SOURCES, asked)
             chosen = _spread_over_tasks(cursor.fetchall(), per_source)
-            cursor.execute(_BY_ID, [chosen])
-            return [self._candidate(row) for row in cursor]
+            [found] = self._candidates(cursor, [chosen])
+            return sorted(found, key=lambda row: row.content_hash)
 
     def nearest(
         self, vectors: Vectors, *, limit: int, source_ids: Sequence[str] | None = None
     ) -> list[list[Candidate]]:
         scope = self._scope.within(source_ids)
-        found = []
-        with _binary_cursor() as cursor:
-            for vector in vectors:
-                cursor.execute(_NEAREST, [*scope.values, HalfVector(vector), limit])
-                found.append([self._candidate(row) for row in cursor])
-        return found
+        rows = sum(group.rows for group in self._groups if UUID(group.source_id) in scope.sources)
+        with binary_cursor() as cursor:
+            found = nearest_ids(cursor, vectors, scope, limit=limit, rows=rows)
+            return self._candidates(cursor, found)
 
     def lexical(
         self, texts: Sequence[str], *, limit: int, source_ids: Sequence[str] | None = None
     ) -> list[list[Candidate]]:
         scope = self._scope.within(source_ids)
-        with _binary_cursor() as cursor:
+        with binary_cursor() as cursor:
             found = [_lexical_ids(cursor, text, scope, limit) for text in texts]
-            cursor.execute(_BY_ID, [sorted({row_id for ids in found for row_id in ids})])
-            rows = {int(row[0]): self._candidate(row) for row in cursor}
-        return [[rows[row_id] for row_id in ids] for ids in found]
+            return self._candidates(cursor, found)
 
     def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> Sequence[Candidate]:
         visible = [(UUID(s), task) for s, task in groups if UUID(s) in self._names]
         whole = [source_id for source_id, _ in visible if source_id in self._undivided]
         divided = [pair for pair in visible if pair[0] not in self._undivided]
         divided_ids, tasks = [s for s, _ in divided], [task for _, task in divided]
-        with _binary_cursor() as cursor:
+        with binary_cursor() as cursor:
             cursor.execute(_IN_GROUPS, [*self._scope.values, whole, divided_ids, tasks, limit])
-            return [self._candidate(row) for row in cursor]
+            [found] = self._candidates(cursor, [[row_id for (row_id,) in cursor]])
+            return found
+
+    def _candidates(self, cursor: Any, found: Sequence[Sequence[int]]) -> list[list[Candidate]]:
+        """The rows of each list of ids. Several searches meet the same rows: each is read once. One
+        that was deleted since its id was found is left out.
+        """
+        unread = {row_id for ids in found for row_id in ids} - self._read.keys()
+        cursor.execute(_BY_ID, [list(unread)])
+        self._read.update((row[0], self._candidate(row)) for row in cursor)
+        return [[self._read[row_id] for row_id in ids if row_id in self._read] for ids in found]
 
     def license_examples(self, limit: int = 10) -> list[str]:
         """A few of the rows that the licence policy keeps out, for the person who asks why."""
@@ -227,7 +227,7 @@ def _spread_over_tasks(rows: list[tuple[int, UUID, str]], per_source: int) -> li
 
 
 @contextmanager
-def _binary_cursor() -> Iterator[Any]:
+def binary_cursor() -> Iterator[Any]:
     """Vectors come and go in binary: as text, decoding them takes longer than finding them.
 
     Django's own cursors bind on the client and know text alone.

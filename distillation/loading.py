@@ -34,6 +34,7 @@ from distillation.importing.rows import (
     inspect_rows,
     read_examples,
 )
+from distillation.known_vectors import text_hash, vectors_of
 from distillation.models import CorpusExample, ImportRun, SourceDataset
 from distillation.pipeline.text import embedding_text
 from modelstation.lm.embedding import Embedder, Vectors, load_embedder
@@ -171,7 +172,7 @@ def embed(work: Import, fresh: Sequence[ExampleRow]) -> tuple[Sequence[Vectors],
     embedder = work.embedder()
     texts = [embedding_text(example.messages) for example in fresh]
     tokens = embedder.count_tokens([whole_text(example) for example in fresh])
-    return list(embedder.embed(texts, on_batch=work.on_rows)), tokens
+    return vectors_of(texts, embedder, org=work.run.org, on_rows=work.on_rows), tokens
 
 
 def whole_text(example: ExampleRow) -> str:
@@ -222,6 +223,7 @@ COLUMNS = {
     "flags": "varchar[]",
     "import_run_id": "uuid",
     "embedding": "halfvec",
+    "text_hash": "bytea",
 }
 SEARCHED_CHARACTERS = 4_000  # of a row's input; more would bloat the index and find nothing new
 TABLE = CorpusExample._meta.db_table
@@ -271,6 +273,7 @@ def know_halfvec(cursor: Any) -> None:
 
 def values_of(work: Import, example: ExampleRow, vector: Vectors, tokens: int) -> tuple[Any, ...]:
     """In the order of COLUMNS, then the text that is searched."""
+    text = embedding_text(example.messages)
     return (
         source_of(work, example).id,
         example.content_hash,
@@ -283,7 +286,8 @@ def values_of(work: Import, example: ExampleRow, vector: Vectors, tokens: int) -
         sorted(example.flags),
         work.run.id,
         HalfVector(vector),
-        embedding_text(example.messages)[:SEARCHED_CHARACTERS],
+        text_hash(text),
+        text[:SEARCHED_CHARACTERS],
     )
 
 

@@ -77,6 +77,9 @@ class CorpusExample(models.Model):
         "ImportRun", on_delete=models.SET_NULL, null=True, blank=True, related_name="examples"
     )
     embedding = HalfVectorField(dimensions=EMBEDDING_DIMENSIONS)
+    # sha256 of the text that `embedding` stands for, so that the same text is embedded once. Rows
+    # from before this column have none, and are not looked up.
+    text_hash = models.BinaryField(max_length=32, null=True)
     search = SearchVectorField(null=True)  # of its input, for lexical retrieval
 
     class Meta:
@@ -85,7 +88,10 @@ class CorpusExample(models.Model):
                 fields=["source", "content_hash"], name="one_content_per_source"
             ),
         ]
-        indexes = [GinIndex(fields=["search"], name="corpus_search", fastupdate=False)]
+        indexes = [
+            GinIndex(fields=["search"], name="corpus_search", fastupdate=False),
+            models.Index(fields=["text_hash"], name="corpus_text_hash"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.source_id}/{self.external_id or self.content_hash[:12]}"

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from modelstation.lm.embedding import batches_by_length, load_embedder
+from modelstation.lm.embedding import (
+    batches_by_length,
+    load_embedder,
+    padded_means,
+    weights_folder,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -31,11 +36,30 @@ def test_a_question_is_nearer_to_its_paraphrase_than_to_another_question(embedde
 def test_the_vectors_are_those_of_sentence_transformers(embedder):
     from sentence_transformers import SentenceTransformer
 
-    from modelstation.lm.embedding import weights_folder
-
     texts = ["What is my balance?", "SELECT name FROM staff", "Ünïcode, 漢字 and 🙂", "x " * 900]
     plain = SentenceTransformer(str(weights_folder()), device="cpu").encode(texts)
     assert (np.sum(embedder.embed(texts) * plain, axis=1) > 0.998).all()
+
+
+def test_a_text_has_nearly_the_same_vector_alone_and_in_any_batch(embedder):
+    texts = [f"ticket {n}: " + "my screen is black " * (n % 7) for n in range(60)]
+    together, turned = embedder.embed(texts), embedder.embed(texts[::-1])[::-1]
+    alone = np.vstack([embedder.embed([text]) for text in texts])
+    assert (np.sum(together * turned, axis=1) > 0.9999).all()
+    assert (np.sum(together * alone, axis=1) > 0.9995).all()
+
+
+def test_packed_texts_give_what_the_padded_model_gives():
+    import torch
+    from transformers import AutoModel
+
+    from modelstation.lm.packed_bert import PackedBert
+
+    model = AutoModel.from_pretrained(weights_folder(), dtype=torch.float32).eval()
+    token_ids = [list(range(2000, 2000 + length)) for length in (3, 3, 5, 5, 5, 40, 256)]
+    with torch.inference_mode():
+        packed, padded = PackedBert(model)(token_ids), padded_means(model)(token_ids)
+    np.testing.assert_allclose(packed.numpy(), padded.numpy(), atol=1e-5)
 
 
 def test_tokens_are_counted_over_the_whole_text(embedder):
