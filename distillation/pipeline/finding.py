@@ -115,7 +115,7 @@ class Finder:
             found.background,
             found.query_vectors,
             found.row_null,
-            route(intent, evidence),
+            route(intent, evidence, config.rows),
         )
 
     def _closed_labels(self, intent: IntentSpec, rows: Sequence[Candidate]) -> MappedLabels | None:

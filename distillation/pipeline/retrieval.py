@@ -145,8 +145,12 @@ class Evidence:
     labels: MappedLabels | None = None  # where the user's set is closed, so that others map to it
 
 
-def route(intent: IntentSpec, evidence: Evidence) -> tuple[RoutedGroup, ...]:
-    """Every group with its score, best first; `chosen` marks those that serve the requirement."""
+def route(intent: IntentSpec, evidence: Evidence, rows: int = 0) -> tuple[RoutedGroup, ...]:
+    """Every group with its score, best first; `chosen` marks those that serve the requirement.
+
+    `rows` are those asked for: where the closest tasks of a source hold fewer, its others that
+    match well enough help out.
+    """
     topic = topic_matches(evidence)
     form = form_matches(intent, evidence.rows, evidence.labels)
     fitting = fitting_groups(intent, evidence.groups, evidence.rows, evidence.labels)
@@ -160,7 +164,10 @@ def route(intent: IntentSpec, evidence: Evidence) -> tuple[RoutedGroup, ...]:
         for group in evidence.groups
     ]
     able = [r for r in scored if r.group.key in fitting and _serves(r, intent)]
-    return _choose(sorted(scored, key=lambda r: (-r.score, r.group.key)), able, intent)
+    ranked = sorted(scored, key=lambda r: (-r.score, r.group.key))
+    chosen = _closest(able, intent)
+    chosen |= _helpers([r for r in ranked if r in able], chosen, rows)
+    return tuple(replace(r, chosen=r.group.key in chosen) for r in ranked)
 
 
 def _scored(group: SourceGroup, *, description: float, topic: float, form: float) -> RoutedGroup:
@@ -180,29 +187,38 @@ def _serves(routed: RoutedGroup, intent: IntentSpec) -> bool:
     return score >= MIN_SOURCE_SCORE
 
 
-def _choose(
-    scored: Sequence[RoutedGroup], able: Sequence[RoutedGroup], intent: IntentSpec
-) -> tuple[RoutedGroup, ...]:
+def _closest(able: Sequence[RoutedGroup], intent: IntentSpec) -> set[GroupKey]:
     """The best source and those close to it; of each, the tasks close to its best task."""
     best_of_source: dict[str, float] = {}
     for routed in able:
         source_id = routed.group.source_id
         best_of_source[source_id] = max(routed.score, best_of_source.get(source_id, routed.score))
-    if not best_of_source:
-        return tuple(scored)
-    best = max(best_of_source.values())
+    best = max(best_of_source.values(), default=0.0)
     # Labels or keys of two sources mix into one set only when the user's own tell what belongs.
     form_known = intent.labels or intent.json_keys or intent.task_kind not in _FORMS_TO_LEARN
     margin = OTHER_SOURCE_MARGIN if form_known else 0.0
     sibling_margin = SIBLING_MARGIN.get(intent.task_kind, OTHER_SIBLING_MARGIN)
     sources = {s for s, score in best_of_source.items() if score >= best - margin}
-    chosen = {
+    return {
         r.group.key
         for r in able
         if r.group.source_id in sources
         and r.score >= best_of_source[r.group.source_id] - sibling_margin
     }
-    return tuple(replace(r, chosen=r.group.key in chosen) for r in scored)
+
+
+def _helpers(able: Sequence[RoutedGroup], chosen: set[GroupKey], rows: int) -> set[GroupKey]:
+    """Other tasks of the chosen sources, best first, until there are as many rows as asked for."""
+    sources = {source_id for source_id, _ in chosen}
+    held = sum(r.group.rows for r in able if r.group.key in chosen)
+    added: set[GroupKey] = set()
+    for routed in able:
+        if held >= rows:
+            break
+        if routed.group.source_id in sources and routed.group.key not in chosen:
+            added.add(routed.group.key)
+            held += routed.group.rows
+    return added
 
 
 _FORMS_TO_LEARN = {"classify", "extract_json"}

@@ -9,6 +9,7 @@ from distillation import nearest
 from distillation.index import CorpusCatalog
 from distillation.models import CorpusExample, SourceDataset
 from distillation.nearest import BY_INDEX, CREATE_INDEX, INDEX
+from distillation.scope import Scope
 from modelstation.testing import make_org
 
 CLUSTERS = 40
@@ -129,7 +130,8 @@ def test_the_settings_leave_the_planner_no_other_way_than_the_index():
             cursor.execute(setting)
         vector = str(clustered(1)[0].tolist())
         query = BY_INDEX.replace("<=> %s", "<=> %s::halfvec")
-        cursor.execute(f"EXPLAIN {query}", [vector, [source.id], vector, 9])
+        scope = Scope((source.id,), ("MIT",))
+        cursor.execute(f"EXPLAIN {query}", [vector, *scope.values, vector, 9])
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert f"Index Scan using {INDEX}" in plan
 

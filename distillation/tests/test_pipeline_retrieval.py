@@ -145,6 +145,15 @@ def test_free_text_of_a_less_alike_task_is_other_work():
     assert siblings("generate", "Text.") == {"one", "two"}
 
 
+def test_other_tasks_of_the_source_help_out_where_the_closest_hold_too_few_rows():
+    rows = [candidate(f"q{i}", "Text.", task=f"t{i}") for i in range(3)]
+    scores = {("bank", "t0"): 0.9, ("bank", "t1"): 0.6, ("bank", "t2"): 0.5}
+    groups = [SourceGroup("bank", "bank", task, rows=10) for _, task in scores]
+    evidence = Evidence(groups, rows, np.full(3, -1.0, dtype=np.float32), scores, 0.0)
+    found = [{t for _, t in chosen(route(intent(), evidence, rows=n))} for n in (10, 11, 30)]
+    assert found == [{"t0"}, {"t0", "t1"}, {"t0", "t1", "t2"}]
+
+
 def test_form_is_the_share_of_labels_or_the_overlap_of_keys():
     labels = form_matches(intent("classify", labels=("a", "b")), [candidate("1", "A")])
     keys = form_matches(
