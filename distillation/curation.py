@@ -26,7 +26,7 @@ from distillation.row_filter import RowFilter, same_input
 from models_app import services as model_services
 from modelstation.core.errors import UserFacingError
 
-ROWS_AT_ONCE = 2000
+CHANGES_AT_ONCE = 2000
 EDITED, RESTORED = "edited by hand", "restored by hand"
 NAMED_LABELS = 20
 MAX_ANSWER_CHARS = 20_000
@@ -117,8 +117,10 @@ def freeze(*, actor: User, version: DatasetVersion) -> DatasetVersion:
         _refuse_too_few(version)
         kept = version.rows.kept()
         version.folder = f"{version.model_id}/datasets/{version.id}"
-        freezing.seal(version, kept.only("split", "content_hash").iterator(ROWS_AT_ONCE), by=actor)
-        freezing.write_files(version, kept.iterator(ROWS_AT_ONCE))
+        freezing.seal(
+            version, kept.only("split", "content_hash").iterator(freezing.ROWS_AT_ONCE), by=actor
+        )
+        freezing.write_files(version, kept.iterator(freezing.ROWS_AT_ONCE))
         version.save(update_fields=[*freezing.COUNT_FIELDS, *freezing.SEAL_FIELDS])
         _record(actor, version, "freeze", rows=version.row_count, digest=version.digest)
     return version
@@ -283,15 +285,16 @@ def _change_answers(
 ) -> int:
     """Rows whose answer stays the same are left alone. Returns how many changed."""
     changes: list[tuple[int, str, str]] = []
-    for row in rows.only("id", "messages").order_by("position").iterator(ROWS_AT_ONCE):
+    for row in rows.only("id", "messages").order_by("position").iterator(CHANGES_AT_ONCE):
         said = change(row.answer)
         if said != row.answer:
             messages = [*row.messages[:-1], row.messages[-1] | {"content": said}]
             changes.append((row.id, said, hash_messages(messages)))
     with connection.cursor() as cursor:
-        for start in range(0, len(changes), ROWS_AT_ONCE):
+        for start in range(0, len(changes), CHANGES_AT_ONCE):
             columns = [
-                list(column) for column in zip(*changes[start : start + ROWS_AT_ONCE], strict=True)
+                list(column)
+                for column in zip(*changes[start : start + CHANGES_AT_ONCE], strict=True)
             ]
             cursor.execute(UPDATE_ANSWERS, [EDITED, actor.pk, *columns])
     _refuse_repeats(version)
@@ -361,8 +364,8 @@ def _refuse_second_draft(parent: DatasetVersion) -> None:
 
 def _copy_rows(parent: DatasetVersion, draft: DatasetVersion) -> None:
     """Inside the database, whatever their number."""
-    same = [f.column for f in DatasetRow._meta.concrete_fields if f.name not in ("id", "version")]
-    columns = ", ".join(same)
+    copied = [f for f in DatasetRow._meta.concrete_fields if f.name not in ("id", "version")]
+    columns = ", ".join(str(field.column) for field in copied)
     table = DatasetRow._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(

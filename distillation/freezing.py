@@ -6,7 +6,8 @@ A dataset that is frozen at once and one that a person curated first both pass t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count
@@ -18,7 +19,9 @@ from distillation.pipeline import export
 from distillation.pipeline.form import held_out_messages
 from distillation.pipeline.types import Example
 from modelstation.core.artifacts import write_artifact
+from modelstation.core.errors import UserFacingError
 
+ROWS_AT_ONCE = 2000
 # Rows by split, source and licence.
 Groups = Mapping[tuple[str, str, str], int]
 
@@ -81,7 +84,7 @@ def write_files(version: DatasetVersion, rows: Iterable[DatasetRow]) -> None:
     )
 
 
-def manifest_facts(version: DatasetVersion) -> dict[str, object]:
+def manifest_facts(version: DatasetVersion) -> dict[str, Any]:
     funnel = version.run.funnel
     return {
         "digest": version.digest,
@@ -92,3 +95,20 @@ def manifest_facts(version: DatasetVersion) -> dict[str, object]:
         "system_prompt": version.system_prompt,
         "funnel": [{"filter": step["filter"], "refused": step["refused"]} for step in funnel],
     }
+
+
+def draft_records(version: DatasetVersion, splits: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """What the files would hold if the draft were frozen now, streamed."""
+    for split in splits:
+        kept = version.rows.kept().filter(split=split)
+        yield from map(export.row_record, kept.iterator(ROWS_AT_ONCE))
+        if split == "test":
+            yield from map(export.held_out_record, held_out_of(version))
+
+
+def no_file(name: str) -> UserFacingError:
+    return UserFacingError(
+        f"A draft has no file {name} yet.",
+        code="dataset_draft",
+        hint="Freeze it first; its rows can be had as JSONL now.",
+    )

@@ -2,7 +2,7 @@
 them.
 """
 
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -211,7 +211,7 @@ class DatasetVersion(OrgOwned):
     # a draft.
     folder = models.CharField(max_length=300, blank=True)
 
-    objects = DatasetVersionQuerySet.as_manager()
+    objects: ClassVar[Any] = DatasetVersionQuerySet.as_manager()
 
     class Meta:
         ordering = ["-number"]
@@ -231,7 +231,7 @@ class DatasetRowQuerySet(models.QuerySet["DatasetRow"]):
     def kept(self) -> "DatasetRowQuerySet":
         return self.filter(decision=DatasetRow.Decision.KEPT)
 
-    def spoken(self) -> "DatasetRowQuerySet":
+    def spoken(self) -> Any:
         """With `said_answer` and `said_input` for the database to filter, sort and count by."""
         return self.annotate(
             said_answer=KeyTextTransform("content", KeyTransform("-1", "messages")),

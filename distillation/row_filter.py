@@ -33,11 +33,15 @@ class SpokenText(Func):
     output_field = TextField()
 
 
+# In normal form: letter case, spaces and ASCII punctuation away. Whatever "letter" means depends on
+# the database's locale, so the characters are named.
+PLAIN = (
+    r"""btrim(regexp_replace(lower(normalize({}, NFKC)), '[[:space:]!-/:-@[-^`{{-~]+', ' ', 'g'))"""
+)
+
+
 class _Plain(Func):
-    template = (
-        "btrim(regexp_replace(lower(normalize(%(expressions)s, NFKC)), "
-        "'[[:space:]!-/:-@[-^`{-~]+', ' ', 'g'))"
-    )
+    template = PLAIN.format("%(expressions)s")
     output_field = TextField()
 
 
@@ -60,7 +64,7 @@ class RowFilter:
     license: str = ""
     edited: bool | None = None
 
-    def applied(self, rows: QuerySet[DatasetRow]) -> QuerySet[DatasetRow]:
+    def applied(self, rows: Any) -> QuerySet[DatasetRow]:
         asked = {
             "split": self.split,
             "source_name": self.source,
@@ -69,7 +73,7 @@ class RowFilter:
         }
         rows = rows.filter(Q(**{column: value for column, value in asked.items() if value}))
         if self.answer:
-            rows = rows.spoken().filter(said_answer=self.answer)  # type: ignore[attr-defined]
+            rows = rows.spoken().filter(said_answer=self.answer)
         if self.edited is not None:
             rows = rows.filter(original_messages__isnull=not self.edited)
         return self._with_words(rows)
@@ -92,9 +96,10 @@ def row_filter(asked: Mapping[str, Any]) -> RowFilter:
     return RowFilter(**known | {"edited": asked.get("edited")})
 
 
-def sorted_rows(rows: QuerySet[DatasetRow], sort: str) -> QuerySet[DatasetRow]:
+def sorted_rows(rows: Any, sort: str) -> QuerySet[DatasetRow]:
     order = SORTS[sort or "position"]
-    spoken: QuerySet[DatasetRow] = rows.spoken()  # type: ignore[attr-defined]
+    spoken = rows.spoken()
     if "answer_length" in order:
         spoken = spoken.annotate(answer_length=Length("said_answer"))
-    return spoken.order_by(order, "position")
+    found: QuerySet[DatasetRow] = spoken.order_by(order, "position")
+    return found

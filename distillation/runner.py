@@ -185,7 +185,7 @@ def funnel_entry(step: FunnelStep) -> dict[str, Any]:
 
 def _unlink_deleted(rows: list[DatasetRow]) -> None:
     """A source may have been deleted since its rows were read: the dataset stays, unlinked."""
-    ids = [row.example_id for row in rows]
+    ids = [row.example_id for row in rows if row.example_id]
     present = set(CorpusExample.objects.filter(id__in=ids).values_list("id", flat=True))
     for row in rows:
         if row.example_id not in present:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from distillation.api import views
+from distillation.api import curation, views
 
 urlpatterns = [
     path("sources", views.SourcesView.as_view(), name="api_sources"),
@@ -9,6 +9,41 @@ urlpatterns = [
     path("datasets/<uuid:dataset_id>", views.DatasetView.as_view(), name="api_dataset"),
     path(
         "datasets/<uuid:dataset_id>/rows", views.DatasetRowsView.as_view(), name="api_dataset_rows"
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/rows/decide",
+        curation.RowsDecideView.as_view(),
+        name="api_dataset_rows_decide",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/rows/answer",
+        curation.RowsAnswerView.as_view(),
+        name="api_dataset_rows_answer",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/rows/<int:row_id>",
+        curation.DatasetRowView.as_view(),
+        name="api_dataset_row",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/rows/<int:row_id>/restore",
+        curation.DatasetRowRestoreView.as_view(),
+        name="api_dataset_row_restore",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/freeze",
+        curation.DatasetFreezeView.as_view(),
+        name="api_dataset_freeze",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/draft",
+        curation.DatasetDraftView.as_view(),
+        name="api_dataset_draft",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/compare/<uuid:other_id>",
+        curation.DatasetCompareView.as_view(),
+        name="api_dataset_compare",
     ),
     path(
         "datasets/<uuid:dataset_id>/export",

@@ -20,6 +20,9 @@ INTERNAL_ERROR = "Something went wrong on our side. The operator can see the det
 # A UserFacingError is a 400 unless its code stands here.
 STATUS_OF_CODE = {
     "already_building": status.HTTP_409_CONFLICT,
+    "dataset_draft": status.HTTP_409_CONFLICT,
+    "dataset_frozen": status.HTTP_409_CONFLICT,
+    "draft_exists": status.HTTP_409_CONFLICT,
     "not_building": status.HTTP_409_CONFLICT,
     "not_publishable": status.HTTP_409_CONFLICT,
     "still_running": status.HTTP_409_CONFLICT,

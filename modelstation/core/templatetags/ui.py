@@ -19,9 +19,9 @@ register = template.Library()
 
 TONES = {
     "busy": "distilling training evaluating running loading",
-    "good": "ready succeeded pass done live active owner",
-    "bad": "failed fail revoked",
-    "warn": "inconclusive draft expired open",
+    "good": "ready succeeded pass done live active owner frozen",
+    "bad": "failed fail revoked refused",
+    "warn": "inconclusive draft expired open review",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split()}
 
