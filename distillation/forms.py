@@ -1,18 +1,23 @@
-"""What a page may be asked for: which rows of a dataset or source, and how a file is read."""
+"""What a page may be asked for: which rows of a dataset or source, how a file is read, and what is
+done to rows.
+"""
 
-import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from django import forms
-from django.db.models import Func, QuerySet, TextField
+from django.db.models import QuerySet
 
+from distillation.curation import MAX_ANSWER_CHARS, answer_shape
+from distillation.distributions import Facets
 from distillation.importing.preview import Preview
 from distillation.importing.readers import READERS
 from distillation.importing.shapes import ColumnMapping
 from distillation.imports import ImportDraft, name_from_file
 from distillation.models import DatasetRow, DatasetVersion
 from distillation.pipeline.licenses import OWN_DATA, UNKNOWN
+from distillation.row_filter import RowFilter, row_filter, sorted_rows
 from modelstation.core.errors import UserFacingError
 
 LICENSES = [
@@ -20,14 +25,16 @@ LICENSES = [
     "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", "ODC-By-1.0", "ODbL-1.0", "PDDL-1.0", "GPL-3.0-only",
 ]  # fmt: skip
 
-
-class SpokenText(Func):
-    """What user and assistant say in a row; the system prompt is the same in all of them."""
-
-    template = (
-        """jsonb_path_query_array(%(expressions)s, '$[*] ? (@.role != "system").content')::text"""
-    )
-    output_field = TextField()
+SORT_NAMES = {
+    "": "In their order",
+    "-score": "Best score first",
+    "score": "Lowest score first",
+    "-length": "Longest answer first",
+    "length": "Shortest answer first",
+    "source": "By source",
+    "answer": "By answer",
+}
+LABELS_OFFERED = 300
 
 
 class ConfirmNameForm(forms.Form):
@@ -62,38 +69,76 @@ class PushForm(forms.Form):
 
 
 class RowFilterForm(forms.Form):
-    """Rows of one dataset by split, by source, and by words. Nothing asked for: all of them."""
+    """Rows of one dataset by words and by what is told of them. Nothing asked for: all of them."""
 
     q = forms.CharField(required=False, label="Search", max_length=200)
     split = forms.ChoiceField(required=False, label="Split")
     source = forms.ChoiceField(required=False, label="Source")
+    answer = forms.ChoiceField(required=False, label="Answer")
+    license = forms.ChoiceField(required=False, label="Licence")
+    decision = forms.ChoiceField(required=False, label="Decision")
+    edited = forms.TypedChoiceField(
+        required=False, label="Edited", coerce=lambda value: value == "yes", empty_value=None
+    )
+    sort = forms.ChoiceField(required=False, label="Sort", choices=list(SORT_NAMES.items()))
 
-    def __init__(self, data: Any, *, version: DatasetVersion) -> None:
+    def __init__(self, data: Any, *, facets: Facets, labels: Mapping[str, int]) -> None:
         super().__init__(data)
-        splits = {split: version.split_counts.get(split, 0) for split in DatasetRow.Split.values}
-        self._offer("split", "All splits", splits)
-        self._offer("source", "All sources", version.source_counts)
+        splits = facets.by("split")
+        ordered = {split: splits.get(split, 0) for split in DatasetRow.Split.values}
+        self._offer("split", "All splits", ordered)
+        self._offer("source", "All sources", facets.by("source_name"))
+        self._offer("license", "All licences", facets.by("license"))
+        decided = {name: facets.by("decision").get(name, 0) for name in DatasetRow.Decision.values}
+        self._offer("decision", "Kept and refused", decided)
+        edited = {"yes": facets.edited, "no": facets.total - facets.edited}
+        self._offer("edited", "Edited or not", edited)
+        self._offer_answers(labels)
         words = {"type": "search", "placeholder": "Search input and answer"}
         self.fields["q"].widget.attrs.update(words)
 
-    def _offer(self, name: str, everything: str, counts: dict[str, int]) -> None:
+    def _offer_answers(self, labels: Mapping[str, int]) -> None:
+        if not labels:
+            del self.fields["answer"]
+            return
+        asked = self.data.get("answer", "")  # which the last deed may have taken from all rows
+        offered = dict(list(labels.items())[:LABELS_OFFERED])
+        self._offer(
+            "answer", "All answers", offered | ({asked: labels.get(asked, 0)} if asked else {})
+        )
+
+    def _offer(self, name: str, everything: str, counts: Mapping[str, int]) -> None:
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", everything), *((key, f"{key} ({counts[key]:,})") for key in counts)]
+        known = {key: f"{key} ({counts[key]:,})" for key in counts if key}
+        field.choices = [("", everything), *known.items()]
 
-    def filtered(self, rows: QuerySet[DatasetRow]) -> QuerySet[DatasetRow]:
+    @property
+    def row_filter(self) -> RowFilter:
         """Values that this dataset does not have are shown as errors, and filter nothing."""
         self.is_valid()
-        if split := self.cleaned_data.get("split"):
-            rows = rows.filter(split=split)
-        if source := self.cleaned_data.get("source"):
-            rows = rows.filter(source_name=source)
-        if words := self.cleaned_data.get("q"):
-            written = json.dumps(words, ensure_ascii=False)[
-                1:-1
-            ]  # as quotes and newlines stand in JSON
-            rows = rows.alias(text=SpokenText("messages")).filter(text__icontains=written)
-        return rows
+        return row_filter(self.cleaned_data)
+
+    def shown(self, rows: QuerySet[DatasetRow]) -> QuerySet[DatasetRow]:
+        return sorted_rows(self.row_filter.applied(rows), self.cleaned_data.get("sort", ""))
+
+
+class RowForm(forms.Form):
+    """One row by hand. What fits is decided by the deed; its errors find their fields."""
+
+    input = forms.CharField(widget=forms.Textarea(attrs={"rows": 6}), max_length=MAX_ANSWER_CHARS)
+    answer = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), max_length=MAX_ANSWER_CHARS)
+
+    def __init__(self, data: Any = None, *, row: DatasetRow) -> None:
+        super().__init__(data, initial={"input": row.input, "answer": row.answer})
+        if labels := closed_labels(row.version):
+            known = dict.fromkeys([*labels, row.answer])
+            self.fields["answer"] = forms.ChoiceField(choices=[(name, name) for name in known])
+
+
+def closed_labels(version: DatasetVersion) -> tuple[str, ...]:
+    shape = answer_shape(version)
+    return shape.labels if shape is not None else ()
 
 
 class ImportForm(forms.Form):

@@ -2,17 +2,20 @@
 them.
 """
 
+from typing import Any, ClassVar, Self
+
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
 from models_app.models import CustomModel
 from modelstation.core.models import Job
-from modelstation.core.tenancy import OrgOwned, new_id
+from modelstation.core.tenancy import OrgOwned, OrgQuerySet, new_id
 
 EMBEDDING_DIMENSIONS = 384
 
@@ -170,6 +173,16 @@ class DistillationRun(OrgOwned):
         return f"distillation of {self.model}"
 
 
+class DatasetVersionQuerySet(OrgQuerySet):
+    def frozen(self) -> Self:
+        """The one that was frozen last comes first: that is what training takes."""
+        frozen = self.filter(state=DatasetVersion.State.FROZEN)
+        return frozen.order_by(F("frozen_at").desc(nulls_last=True), "-number")
+
+    def drafts(self) -> Self:
+        return self.filter(state=DatasetVersion.State.DRAFT)
+
+
 class DatasetVersion(OrgOwned):
     """A draft is curated by people; once frozen it is never edited. The digest of a frozen one is
     a hash over the canonical content of its rows. To change a frozen one, a draft is made of it.
@@ -204,6 +217,8 @@ class DatasetVersion(OrgOwned):
     # a draft.
     folder = models.CharField(max_length=300, blank=True)
 
+    objects: ClassVar[Any] = DatasetVersionQuerySet.as_manager()
+
     class Meta:
         ordering = ["-number"]
         constraints = [
@@ -212,6 +227,22 @@ class DatasetVersion(OrgOwned):
 
     def __str__(self) -> str:
         return f"{self.model} dataset {self.number}"
+
+    @property
+    def is_draft(self) -> bool:
+        return self.state == self.State.DRAFT
+
+
+class DatasetRowQuerySet(models.QuerySet["DatasetRow"]):
+    def kept(self) -> "DatasetRowQuerySet":
+        return self.filter(decision=DatasetRow.Decision.KEPT)
+
+    def spoken(self) -> Any:
+        """With `said_answer` and `said_input` for the database to filter, sort and count by."""
+        return self.annotate(
+            said_answer=KeyTextTransform("content", KeyTransform("-1", "messages")),
+            said_input=KeyTextTransform("content", KeyTransform("-2", "messages")),
+        )
 
 
 class DatasetRow(models.Model):
@@ -254,6 +285,8 @@ class DatasetRow(models.Model):
         CorpusExample, on_delete=models.SET_NULL, null=True, related_name="+"
     )
 
+    objects = DatasetRowQuerySet.as_manager()
+
     class Meta:
         ordering = ["position"]
         constraints = [
@@ -272,6 +305,14 @@ class DatasetRow(models.Model):
     @property
     def answer(self) -> str:
         return str(self.messages[-1]["content"])
+
+    @property
+    def is_kept(self) -> bool:
+        return self.decision == self.Decision.KEPT
+
+    @property
+    def is_edited(self) -> bool:
+        return self.original_messages is not None
 
 
 class DatasetPush(OrgOwned):

@@ -1,4 +1,5 @@
-"""The bridge between rows and the pipeline: a model's requirement in, a frozen dataset version out.
+"""The bridge between rows and the pipeline: a model's requirement in, a dataset version out: frozen
+at once, or a draft that waits for a person, as the model's `curation` says.
 
 Files are written under the job's attempt and rows in the transaction that ends the job, so that a
 worker that lost its lease publishes nothing.
@@ -7,14 +8,10 @@ worker that lost its lease publishes nothing.
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-from django.db.models import Max
-from django.utils import timezone
-
-from distillation.cards import RunFacts, facts_of_selection
+from distillation import curation, freezing
+from distillation.cards import counts_of, facts_of_version
 from distillation.index import CorpusCatalog
 from distillation.licensing import license_policy_of
 from distillation.models import (
@@ -24,8 +21,6 @@ from distillation.models import (
     DistillationRun,
     SourceDataset,
 )
-from distillation.pipeline import export
-from distillation.pipeline.card import write_card
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.intent import edits_from
 from distillation.pipeline.types import (
@@ -42,7 +37,6 @@ from distillation.pipeline.types import (
 from models_app import services as model_services
 from models_app.models import CustomModel
 from modelstation.core import jobs
-from modelstation.core.artifacts import write_artifact
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import Publish
 from modelstation.core.lease import Lease
@@ -72,21 +66,17 @@ def distil(job: Job, lease: Lease) -> Publish:
     )
     model_services.begin_stage(model.id, CustomModel.Status.DISTILLING)
     selection = _select(model, config, lease)
-    folder = f"{model.id}/datasets/{job.id}-{job.attempt}"
-    card = facts_of_selection(model, _next_number(model), selection, _run_facts(selection))
-
-    def fill(target: Path) -> None:
-        export.write_dataset(target, selection)
-        write_card(target, card)
-
-    write_artifact(
-        settings.ARTIFACTS_DIR / folder,
-        fill,
-        kind="dataset",
-        facts=export.dataset_facts(selection),
-    )
+    _tell_of_selection(run, selection)
+    version = _version(run, model, selection)
+    rows = [_dataset_row(version, i, row) for i, row in enumerate(selection.rows)]
+    freezing.count(version, freezing.groups_of(rows))
+    if not version.is_draft:
+        version.number = curation.next_number(model.id)  # for its card; settled when published
+        version.folder = f"{model.id}/datasets/{job.id}-{job.attempt}"
+        freezing.seal(version, rows)
+        freezing.write_files(version, rows, facts_of_version(version, counts_of(rows)))
     lease.check()
-    return lambda: _publish(run, selection, folder)
+    return lambda: _publish(version, rows)
 
 
 def selection_config(model: CustomModel) -> SelectionConfig:
@@ -125,42 +115,40 @@ def _teller(lease: Lease) -> OnProgress:
     return tell
 
 
-def _publish(run: DistillationRun, selection: Selection, folder: str) -> None:
-    """In the transaction that ends the job: the frozen version, and the job to train on it."""
-    told = _run_facts(selection)
-    run.intent, run.funnel, run.label_map = told.intent, told.funnel, told.label_map
-    run.save(update_fields=["intent", "funnel", "label_map"])
-    facts = export.dataset_facts(selection)
-    version = DatasetVersion.objects.create(
+def _tell_of_selection(run: DistillationRun, selection: Selection) -> None:
+    run.intent = _intent_facts(selection)
+    run.funnel = [funnel_entry(step) for step in selection.funnel]
+    run.label_map = [asdict(mapping) for mapping in selection.label_map]
+
+
+def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> DatasetVersion:
+    """A draft that is not saved yet. It becomes a frozen one at once where nobody reviews it."""
+    is_reviewed = model.curation == CustomModel.Curation.REVIEW
+    return DatasetVersion(
         org=run.org,
-        model=run.model,
+        model=model,
         run=run,
-        number=_next_number(run.model),
-        frozen_at=timezone.now(),
-        digest=selection.digest,
+        state=DatasetVersion.State.DRAFT if is_reviewed else DatasetVersion.State.FROZEN,
         system_prompt=selection.intent.system_prompt,
-        row_count=len(selection.rows),
-        split_counts=facts["splits"],
-        source_counts=selection.sources,
-        license_counts=facts["licenses"],
-        folder=folder,
     )
-    present = _still_present(selection)
-    rows = [_dataset_row(version, i, row, present) for i, row in enumerate(selection.rows)]
+
+
+def _publish(version: DatasetVersion, rows: list[DatasetRow]) -> None:
+    """In the transaction that ends the job: the version, and the job to train on it, or the word
+    that it waits for review.
+    """
+    run, model = version.run, version.model
+    run.save(update_fields=["intent", "funnel", "label_map"])
+    version.number = curation.next_number(model.id)
+    version.save()
+    _unlink_deleted(rows)
     DatasetRow.objects.bulk_create(rows, batch_size=ROWS_PER_INSERT)
-    if not run.model.system_prompt:
-        CustomModel.objects.filter(id=run.model_id).update(
-            system_prompt=selection.intent.system_prompt
-        )
-    jobs.submit(kind="train", org=run.org, subject_id=run.model_id)
-
-
-def _run_facts(selection: Selection) -> RunFacts:
-    return RunFacts(
-        intent=_intent_facts(selection),
-        funnel=[funnel_entry(step) for step in selection.funnel],
-        label_map=[asdict(mapping) for mapping in selection.label_map],
-    )
+    if not model.system_prompt:
+        CustomModel.objects.filter(id=model.id).update(system_prompt=version.system_prompt)
+    if version.is_draft:
+        model_services.begin_stage(model.id, CustomModel.Status.REVIEW)
+    else:
+        jobs.submit(kind="train", org=run.org, subject_id=model.id)
 
 
 def _intent_facts(selection: Selection) -> dict[str, Any]:
@@ -202,26 +190,27 @@ def funnel_entry(step: FunnelStep) -> dict[str, Any]:
     }
 
 
-def _still_present(selection: Selection) -> set[int]:
+def _unlink_deleted(rows: list[DatasetRow]) -> None:
     """A source may have been deleted since its rows were read: the dataset stays, unlinked.
 
-    Those that are there are held until the transaction ends, so that none goes meanwhile."""
-    sources = sorted({row.candidate.source_id for row in selection.rows})
+    Those that are there are held until the transaction ends, so that none goes meanwhile.
+    """
+    sources = sorted({str(row.source_id) for row in rows})
     list(SourceDataset.objects.raw(HOLD_SOURCES, [sources]))
-    ids = [int(row.candidate.id) for row in selection.rows]
-    return set(CorpusExample.objects.filter(id__in=ids).values_list("id", flat=True))
+    ids = [row.example_id for row in rows if row.example_id]
+    present = set(CorpusExample.objects.filter(id__in=ids).values_list("id", flat=True))
+    for row in rows:
+        if row.example_id not in present:
+            row.example_id = row.source_id = None
 
 
-def _dataset_row(
-    version: DatasetVersion, position: int, row: SelectedRow, present: set[int]
-) -> DatasetRow:
-    example_id = int(row.candidate.id)
+def _dataset_row(version: DatasetVersion, position: int, row: SelectedRow) -> DatasetRow:
     return DatasetRow(
         version=version,
         position=position,
         split=row.split,
         messages=list(row.messages),
-        source_id=row.candidate.source_id if example_id in present else None,
+        source_id=row.candidate.source_id,
         source_name=row.candidate.source,
         task=row.candidate.task,
         license=row.candidate.license,
@@ -233,10 +222,5 @@ def _dataset_row(
         reason=row.reason[:300],
         query=row.query[:300],
         step=row.step,
-        example_id=example_id if example_id in present else None,
+        example_id=int(row.candidate.id),
     )
-
-
-def _next_number(model: CustomModel) -> int:
-    newest: int | None = model.dataset_versions.aggregate(newest=Max("number"))["newest"]
-    return (newest or 0) + 1

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from distillation.views import datasets, imports, lineage, organization, pushes, quality, sources
+from distillation.views import (
+    compare,
+    curation,
+    datasets,
+    imports,
+    lineage,
+    organization,
+    pushes,
+    quality,
+    sources,
+)
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -22,6 +32,16 @@ urlpatterns = [
     path("imports/<uuid:import_id>/cancel/", imports.import_cancel, name="import_cancel"),
     path("imports/<uuid:import_id>/rejected/", imports.import_rejected, name="import_rejected"),
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
+    path("datasets/<uuid:dataset_id>/rows/", curation.dataset_rows, name="dataset_rows"),
+    path("datasets/<uuid:dataset_id>/rows/<int:row_id>/", curation.dataset_row, name="dataset_row"),
+    path("datasets/<uuid:dataset_id>/freeze/", curation.dataset_freeze, name="dataset_freeze"),
+    path("datasets/<uuid:dataset_id>/draft/", curation.dataset_draft, name="dataset_draft"),
+    path("datasets/<uuid:dataset_id>/discard/", curation.dataset_discard, name="dataset_discard"),
+    path(
+        "datasets/<uuid:dataset_id>/compare/<uuid:other_id>/",
+        compare.dataset_compare,
+        name="dataset_compare",
+    ),
     path("datasets/<uuid:dataset_id>/rows.jsonl", datasets.dataset_jsonl, name="dataset_jsonl"),
     path("datasets/<uuid:dataset_id>/lineage/", lineage.dataset_lineage, name="dataset_lineage"),
     path("datasets/<uuid:dataset_id>/pushes/", pushes.pushes, name="dataset_pushes"),

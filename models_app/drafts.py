@@ -22,6 +22,7 @@ MAX_ROWS = 100_000
 # A string, like all tasks: training stands above this room. Raises ValueError naming the field.
 CHECK_TRAINING_CONFIG = "training.recipes.config.config_from"
 DEFAULT_BASE = "smollm2-135m-instruct"
+CURATIONS = ("auto", "review")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class ModelDraft:
     base: str = DEFAULT_BASE
     rows: int = 1000
     training_config: dict[str, Any] = field(default_factory=dict)
+    curation: str = "auto"
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -55,6 +57,7 @@ class ModelDraft:
             )
         if not 20 <= self.rows <= MAX_ROWS:
             raise UserFacingError(f"Rows must be between 20 and {MAX_ROWS:,}.", param="rows")
+        check_curation(self.curation)
         _check_pairs(self.examples, "examples", MAX_EXAMPLES)
         _check_pairs(self.test_rows, "test_rows", MAX_TEST_ROWS)
         try:
@@ -66,9 +69,16 @@ class ModelDraft:
         """Column values of CustomModel, except those that need a look-up."""
         names = (
             "requirement objective policy examples test_rows success_criteria metric system_prompt"
-            " rows training_config"
+            " rows training_config curation"
         )
         return {name: getattr(self, name) for name in names.split()}
+
+
+def check_curation(curation: str) -> None:
+    if curation not in CURATIONS:
+        raise UserFacingError(
+            f"Unknown curation “{curation}”.", param="curation", hint=f"{' or '.join(CURATIONS)}."
+        )
 
 
 def _check_pairs(pairs: list[dict[str, str]], param: str, most: int) -> None:

@@ -65,6 +65,28 @@ def _area(rows: int, placeholder: str = "") -> forms.Textarea:
     return forms.Textarea(attrs={"rows": rows, "placeholder": placeholder})
 
 
+class CurationField(forms.ChoiceField):
+    """Nothing chosen, as by a program that posts the form: the first way."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label="Before training",
+            required=False,
+            choices=[
+                ("auto", "Train on the dataset as selected"),
+                ("review", "Wait until somebody has reviewed and frozen it"),
+            ],
+            help_text="A dataset under review can be searched; its rows can be left out or edited.",
+        )
+
+    def clean(self, value: Any) -> Any:
+        return super().clean(value) or "auto"
+
+
+class CurationForm(forms.Form):
+    curation = CurationField()
+
+
 class ModelDraftForm(forms.Form):
     name = forms.CharField(
         max_length=80, help_text="Your programs call the model by this name, in lower case."
@@ -103,6 +125,7 @@ class ModelDraftForm(forms.Form):
     rows = forms.IntegerField(
         label="Rows to select", initial=1000, help_text="How large the dataset may become."
     )
+    curation = CurationField()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -10,7 +10,7 @@ from django.utils.text import slugify
 
 from accounts.audit import record
 from accounts.models import Organization, User
-from models_app.drafts import ModelDraft
+from models_app.drafts import ModelDraft, check_curation
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
@@ -86,6 +86,42 @@ def edit_system_prompt(*, actor: User, model: CustomModel, system_prompt: str) -
         model.system_prompt = system_prompt.strip()
         model.save(update_fields=["system_prompt", "updated_at"])
         record(org=model.org, actor=actor, action="model.edit_system_prompt", target=model)
+
+
+def set_curation(*, actor: User, model: CustomModel, curation: str) -> None:
+    """The next selection goes by it; a dataset that waits for review goes on waiting."""
+    check_curation(curation)
+    with transaction.atomic():
+        model.curation = curation
+        model.save(update_fields=["curation", "updated_at"])
+        record(
+            org=model.org,
+            actor=actor,
+            action="model.set_curation",
+            target=model,
+            curation=curation,
+        )
+
+
+def start_training(*, model_id: uuid.UUID) -> None:
+    """On the dataset that a person freezes; called in the transaction of that deed."""
+    model = CustomModel.objects.select_for_update().get(id=model_id)
+    if model.is_live_work:
+        raise UserFacingError(
+            "This model is being built already.",
+            code="already_building",
+            hint="Cancel that build or let it end, then freeze the dataset.",
+        )
+    _set_status(model, Status.TRAINING)
+    jobs.submit(kind="train", org=model.org, subject_id=model.id)
+
+
+def end_review(*, model_id: uuid.UUID) -> None:
+    """Nothing waits for review any more, and nothing was frozen."""
+    model = CustomModel.objects.select_for_update().get(id=model_id)
+    if model.status == Status.REVIEW:
+        status = Status.READY if model.live_version_id else Status.CANCELLED
+        _set_status(model, status, "The dataset under review was discarded.")
 
 
 def publish_version(*, actor: User | None, version: ModelVersion) -> None:

@@ -9,6 +9,7 @@ urlpatterns = [
     path("models/<uuid:model_id>/cancel/", views.model_cancel, name="model_cancel"),
     path("models/<uuid:model_id>/rebuild/", views.model_rebuild, name="model_rebuild"),
     path("models/<uuid:model_id>/prompt/", views.model_prompt, name="model_prompt"),
+    path("models/<uuid:model_id>/curation/", views.model_curation, name="model_curation"),
     path("models/<uuid:model_id>/playground/", views.playground, name="playground"),
     path(
         "models/<uuid:model_id>/playground/answer/",

@@ -99,6 +99,16 @@ def model_prompt(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
 
 
 @login_required
+@require_POST
+def model_curation(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    curation = request.POST.get("curation", "")
+    services.set_curation(actor=_user(request), model=model, curation=curation)
+    messages.success(request, "Saved. The next selection goes by it.")
+    return redirect("model", org, model.id)
+
+
+@login_required
 @require_GET
 def playground(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
     model = model_for(org_for(request, org), model_id)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from distillation.models import DatasetVersion, ImportRun, SourceDataset
-from models_app.forms import SystemPromptForm
+from models_app.forms import CurationForm, SystemPromptForm
 from models_app.models import CustomModel, ModelVersion, UsageRecord
 from modelstation.core.charts import Interval, interval_bars
 from modelstation.core.models import Job, JobEvent
@@ -49,10 +49,12 @@ class Overview:
     model: CustomModel
     stages: list[Stage]
     events: list[JobEvent]  # newest first
-    dataset: DatasetVersion | None
+    dataset: DatasetVersion | None  # the frozen one that was trained on last
+    draft: DatasetVersion | None  # the newest that waits for a review
     evaluation: EvaluationRun | None
     versions: list[ModelVersion]
     prompt_form: SystemPromptForm = field(compare=False)
+    curation_form: CurationForm = field(compare=False)
 
     @property
     def queues(self) -> set[str]:
@@ -72,7 +74,7 @@ class Overview:
     @property
     def fingerprint(self) -> str:
         """Changes when anything but the stages' progress has changed."""
-        newest = (self.dataset, self.evaluation, *self.versions[:1])
+        newest = (self.dataset, self.draft, self.evaluation, *self.versions[:1])
         return f"{self.model.status}.{'.'.join(str(row.id) if row else '' for row in newest)}"
 
     @property
@@ -98,16 +100,18 @@ def overview_of(model: CustomModel) -> Overview:
         .select_related("job")
         .order_by("-id")[:EVENTS_SHOWN]
     )
-    dataset = model.dataset_versions.first()
+    dataset = model.dataset_versions.frozen().first()
     evaluation = model.evaluation_runs.exclude(verdict="").prefetch_related("scores").first()
     return Overview(
         model=model,
         stages=_stages(model, build, events),
         events=events,
         dataset=dataset,
+        draft=model.dataset_versions.drafts().first(),
         evaluation=evaluation,
         versions=list(model.versions.select_related("base", "training_run")),
         prompt_form=SystemPromptForm(initial={"system_prompt": model.system_prompt}),
+        curation_form=CurationForm(initial={"curation": model.curation}),
     )
 
 

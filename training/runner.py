@@ -103,10 +103,13 @@ def metric_of(model: CustomModel, dataset: DatasetVersion) -> str:
 
 
 def _newest_dataset(model: CustomModel) -> DatasetVersion:
-    dataset: DatasetVersion | None = model.dataset_versions.select_related("run").first()
+    """The one that was frozen last; a draft is never trained on."""
+    dataset: DatasetVersion | None = model.dataset_versions.frozen().select_related("run").first()
     if dataset is None:
         raise UserFacingError(
-            "This model has no dataset yet.", code="no_dataset", hint="Build it again."
+            "This model has no frozen dataset yet.",
+            code="no_dataset",
+            hint="Freeze its draft, or build it again.",
         )
     return dataset
 

@@ -4,7 +4,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from distillation.curation import MAX_ANSWER_CHARS, Chosen
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
+from distillation.row_filter import SORTS, RowFilter, row_filter
+from modelstation.core.api import StrictSerializer
 
 
 class SourceSerializer(serializers.ModelSerializer[SourceDataset]):
@@ -120,11 +123,16 @@ class SourceQualitySerializer(serializers.Serializer[dict[str, Any]]):
 class DatasetSummarySerializer(serializers.ModelSerializer[DatasetVersion]):
     class Meta:
         model = DatasetVersion
-        fields = ["id", "model", "number", "digest", "row_count", "split_counts", "created_at"]
+        fields = [
+            "id", "model", "number", "state", "parent", "digest", "row_count", "split_counts",
+            "created_at", "frozen_at",
+        ]  # fmt: skip
 
 
 class DatasetSerializer(serializers.ModelSerializer[DatasetVersion]):
-    """A frozen dataset: what came in, from where, under which licences, and what was refused."""
+    """What came in, from where, under which licences, and what was refused. The counts are of the
+    rows that are kept; a draft has no digest and no files yet.
+    """
 
     split_counts = serializers.DictField(child=serializers.IntegerField())
     source_counts = serializers.DictField(child=serializers.IntegerField())
@@ -135,8 +143,9 @@ class DatasetSerializer(serializers.ModelSerializer[DatasetVersion]):
     class Meta:
         model = DatasetVersion
         fields = [
-            "id", "model", "number", "digest", "system_prompt", "row_count", "split_counts",
-            "source_counts", "license_counts", "intent", "funnel", "created_at",
+            "id", "model", "number", "state", "parent", "digest", "system_prompt", "row_count",
+            "split_counts", "source_counts", "license_counts", "intent", "funnel", "created_at",
+            "frozen_at",
         ]  # fmt: skip
 
 
@@ -147,10 +156,111 @@ class MessageSerializer(serializers.Serializer[dict[str, str]]):
 
 class DatasetRowSerializer(serializers.ModelSerializer[DatasetRow]):
     messages = MessageSerializer(many=True)
+    original_messages = MessageSerializer(many=True, allow_null=True)
+    scores = serializers.DictField()
 
     class Meta:
         model = DatasetRow
         fields = [
-            "position", "split", "messages", "source_name", "task", "license", "content_hash",
-            "score", "reason", "query",
+            "id", "position", "split", "decision", "messages", "original_messages", "source_name",
+            "task", "license", "content_hash", "corpus_hash", "score", "scores", "reason", "query",
+            "step",
         ]  # fmt: skip
+
+
+class RowFilterSerializer(StrictSerializer):
+    """Which rows are meant. Empty: all of them."""
+
+    q = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    split = serializers.ChoiceField(DatasetRow.Split.choices, required=False, allow_blank=True)
+    source = serializers.CharField(required=False, allow_blank=True)  # type: ignore[assignment]
+    decision = serializers.ChoiceField(
+        DatasetRow.Decision.choices, required=False, allow_blank=True
+    )
+    answer = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
+    license = serializers.CharField(required=False, allow_blank=True)
+    edited = serializers.BooleanField(required=False, allow_null=True)
+
+
+class RowQuerySerializer(RowFilterSerializer):
+    sort = serializers.ChoiceField(list(SORTS), required=False, allow_blank=True)
+
+
+class ChosenSerializer(StrictSerializer):
+    """Rows by their ids, or all that match a filter."""
+
+    ids = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1),
+        required=False,
+        allow_empty=False,
+    )
+    filter = RowFilterSerializer(required=False)
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        if ("ids" in given) == ("filter" in given):
+            raise serializers.ValidationError({"ids": "Give either ids or a filter."})
+        return given
+
+    @property
+    def chosen(self) -> Chosen:
+        given = self.validated_data
+        chosen: list[int] | RowFilter = (
+            given["ids"] if "ids" in given else row_filter(given["filter"])
+        )
+        return chosen
+
+
+class DecideSerializer(ChosenSerializer):
+    decision = serializers.ChoiceField(DatasetRow.Decision.choices)
+
+
+class AnswersSerializer(ChosenSerializer):
+    """One `answer` for all of them, or `replacement` wherever `find` stands in their answers."""
+
+    answer = serializers.CharField(required=False, max_length=MAX_ANSWER_CHARS)
+    find = serializers.CharField(required=False, trim_whitespace=False, max_length=1000)
+    replacement = serializers.CharField(
+        required=False, trim_whitespace=False, allow_blank=True, max_length=1000
+    )
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        if ("answer" in given) == ("find" in given) or ("find" in given) != (
+            "replacement" in given
+        ):
+            raise serializers.ValidationError(
+                {"answer": "Give either an answer, or find and replacement."}
+            )
+        return super().validate(given)
+
+
+class RowEditSerializer(StrictSerializer):
+    input = serializers.CharField(required=False, max_length=MAX_ANSWER_CHARS)
+    answer = serializers.CharField(required=False, max_length=MAX_ANSWER_CHARS)
+
+
+class ChangedSerializer(serializers.Serializer[dict[str, Any]]):
+    changed = serializers.IntegerField()
+    dataset = DatasetSerializer()
+
+
+class ComparedVersionSerializer(serializers.Serializer[dict[str, Any]]):
+    id = serializers.UUIDField()
+    distributions = serializers.DictField(
+        child=serializers.DictField(child=serializers.IntegerField())
+    )
+
+
+class PairOfRowsSerializer(serializers.Serializer[Any]):
+    """One row as it stands in each version; null where a version does not have it."""
+
+    first = DatasetRowSerializer(allow_null=True)
+    second = DatasetRowSerializer(allow_null=True)
+    changes = serializers.ListField(child=serializers.CharField())
+
+
+class ComparisonSerializer(serializers.Serializer[dict[str, Any]]):
+    first = ComparedVersionSerializer()
+    second = ComparedVersionSerializer()
+    counts = serializers.DictField(child=serializers.IntegerField())
+    kind = serializers.CharField()
+    rows = PairOfRowsSerializer(many=True)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from distillation.api import imports, lineage, organization, pushes, views
+from distillation.api import curation, imports, lineage, organization, pushes, views
 
 urlpatterns = [
     path("organization", organization.OrganizationView.as_view(), name="api_organization"),
@@ -47,6 +47,41 @@ urlpatterns = [
         "datasets/<uuid:dataset_id>/pushes",
         pushes.DatasetPushesView.as_view(),
         name="api_dataset_pushes",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/rows/decide",
+        curation.RowsDecideView.as_view(),
+        name="api_dataset_rows_decide",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/rows/answer",
+        curation.RowsAnswerView.as_view(),
+        name="api_dataset_rows_answer",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/rows/<int:row_id>",
+        curation.DatasetRowView.as_view(),
+        name="api_dataset_row",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/rows/<int:row_id>/restore",
+        curation.DatasetRowRestoreView.as_view(),
+        name="api_dataset_row_restore",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/freeze",
+        curation.DatasetFreezeView.as_view(),
+        name="api_dataset_freeze",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/draft",
+        curation.DatasetDraftView.as_view(),
+        name="api_dataset_draft",
+    ),
+    path(
+        "datasets/<uuid:dataset_id>/compare/<uuid:other_id>",
+        curation.DatasetCompareView.as_view(),
+        name="api_dataset_compare",
     ),
     path(
         "datasets/<uuid:dataset_id>/export",

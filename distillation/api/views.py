@@ -1,5 +1,6 @@
 """/api/v1/sources and /api/v1/datasets."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +17,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.authentication import request_membership, request_org
+from accounts.api.authentication import request_membership, request_org, request_user
 from accounts.models import Role
+from distillation import curation, freezing
 from distillation.access import dataset_for, own_source_for, source_for
 from distillation.api import serializers
 from distillation.cards import card_text
 from distillation.deletion import delete_source, use_of
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
 from distillation.quality import source_quality
+from distillation.row_filter import row_filter, sorted_rows
 from modelstation.core.api import NewestFirstPagination, error_body, id_of
 
 CHUNK_BYTES = 64 * 1024
@@ -104,12 +107,23 @@ class DatasetView(APIView):
         dataset = dataset_for(request_org(request), dataset_id)
         return Response(serializers.DatasetSerializer(dataset).data)
 
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, dataset_id: uuid.UUID) -> Response:
+        """Discard a draft. A frozen dataset goes with its model only."""
+        dataset = dataset_for(request_org(request), dataset_id)
+        curation.discard_draft(actor=request_user(request), version=dataset)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
 
 class RowsPagination(NewestFirstPagination):
     ordering = "position"
+    offset_cutoff = 2**31  # a whole dataset may share one source or one answer
+
+    def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
+        return tuple(queryset.query.order_by)
 
 
-@extend_schema(parameters=[SPLIT])
+@extend_schema(parameters=[serializers.RowQuerySerializer])
 class DatasetRowsView(generics.ListAPIView[DatasetRow]):
     """The rows with their source, licence, score and the reason why each was chosen."""
 
@@ -117,11 +131,13 @@ class DatasetRowsView(generics.ListAPIView[DatasetRow]):
     pagination_class = RowsPagination
 
     def get_queryset(self) -> QuerySet[DatasetRow]:
-        rows: QuerySet[DatasetRow] = dataset_for(
-            request_org(self.request), self.kwargs["dataset_id"]
-        ).rows.all()
-        split = _split_of(self.request)
-        return rows.filter(split=split) if split else rows
+        dataset = dataset_for(request_org(self.request), self.kwargs["dataset_id"])
+        params, known = self.request.query_params, serializers.RowQuerySerializer().fields.keys()
+        given = {name: params[name] for name in params if name in known}
+        asked = serializers.RowQuerySerializer(data=given)
+        asked.is_valid(raise_exception=True)
+        rows = row_filter(asked.validated_data).applied(dataset.rows.all())
+        return sorted_rows(rows, asked.validated_data.get("sort", ""))
 
 
 class DatasetExportView(APIView):
@@ -140,15 +156,16 @@ class DatasetExportView(APIView):
     )
     def get(self, request: Request, dataset_id: uuid.UUID) -> HttpResponseBase:
         """The frozen files: `jsonl` in OpenAI's chat form, or `parquet` with a split column, or the
-        `card` with sources, licences and funnel."""
+        `card` with sources, licences and funnel. Of a draft, the rows that are kept so far, as
+        `jsonl` only.
+        """
         dataset = dataset_for(request_org(request), dataset_id)
-        folder = settings.ARTIFACTS_DIR / dataset.folder
         name = f"{dataset.model.slug}-dataset-{dataset.number}"
         match request.query_params.get("format", "jsonl"):
             case "jsonl":
-                return _jsonl(folder, _split_of(request), name)
+                return _jsonl(dataset, _split_of(request), name)
             case "parquet":
-                return _parquet(folder, name)
+                return _parquet(dataset, name)
             case "card":
                 return HttpResponse(card_text(dataset), content_type="text/markdown")
         raise exceptions.ValidationError({"format": f"One of {', '.join(FORMATS)}."})
@@ -161,17 +178,29 @@ def _split_of(request: Request) -> str:
     return split
 
 
-def _jsonl(folder: Path, split: str, name: str) -> HttpResponseBase:
+def _jsonl(dataset: DatasetVersion, split: str, name: str) -> HttpResponseBase:
     splits = [split] if split else DatasetRow.Split.values
-    paths = _existing([folder / f"{each}.jsonl" for each in splits])
-    response = StreamingHttpResponse(_chunks(paths), content_type="application/jsonl")
+    lines = _draft_lines(dataset, splits) if dataset.is_draft else _file_lines(dataset, splits)
+    response = StreamingHttpResponse(lines, content_type="application/jsonl")
     suffix = f"-{split}" if split else ""
     response["Content-Disposition"] = f'attachment; filename="{name}{suffix}.jsonl"'
     return response
 
 
-def _parquet(folder: Path, name: str) -> HttpResponseBase:
-    [path] = _existing([folder / "dataset.parquet"])
+def _draft_lines(dataset: DatasetVersion, splits: list[str]) -> Iterator[bytes]:
+    for record in freezing.draft_records(dataset, splits):
+        yield json.dumps(record, ensure_ascii=False).encode() + b"\n"
+
+
+def _file_lines(dataset: DatasetVersion, splits: list[str]) -> Iterator[bytes]:
+    folder = settings.ARTIFACTS_DIR / dataset.folder
+    return _chunks(_existing([folder / f"{split}.jsonl" for split in splits]))
+
+
+def _parquet(dataset: DatasetVersion, name: str) -> HttpResponseBase:
+    if dataset.is_draft:
+        raise freezing.no_file("dataset.parquet")
+    [path] = _existing([settings.ARTIFACTS_DIR / dataset.folder / "dataset.parquet"])
     content_type = "application/vnd.apache.parquet"
     return FileResponse(
         path.open("rb"), as_attachment=True, filename=f"{name}.parquet", content_type=content_type

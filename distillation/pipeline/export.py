@@ -1,39 +1,66 @@
-"""A selection as files: JSONL for each split in OpenAI's chat form, one Parquet file of everything.
+"""A dataset as files: JSONL for each split in OpenAI's chat form, one Parquet file of everything.
 
-Try it: pytest distillation/tests/test_pipeline_export.py
+Written from rows as they stand in the database, so that a dataset that is frozen at once and one
+that people curated first come out alike.
+
+Try it: pytest distillation/tests/test_pipeline_form.py
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from distillation.pipeline.text import hash_messages
-from distillation.pipeline.types import Message, SelectedRow, Selection
+from distillation.pipeline.types import Message
 
 SPLITS = ("train", "valid", "test")
 HELD_OUT = "held out by the user"
+RECORDS_AT_ONCE = 5000
+
+HeldOut = Sequence[tuple[Message, ...]]
 
 
-def dataset_digest(
-    rows: Sequence[SelectedRow], held_out: Sequence[tuple[Message, ...]] = ()
-) -> str:
+class Dealt(Protocol):
+    @property
+    def split(self) -> str: ...
+    @property
+    def content_hash(self) -> str: ...
+
+
+class DatasetRecord(Dealt, Protocol):
+    @property
+    def messages(self) -> Any: ...
+    @property
+    def source_name(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def license(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def reason(self) -> str: ...
+
+
+def dataset_digest(rows: Iterable[Dealt], held_out: HeldOut = ()) -> str:
     """sha256 over the sorted lines "split content_hash": same content, same digest, any machine."""
     lines = [f"{row.split} {row.content_hash}" for row in rows]
     lines += [f"test {hash_messages(messages)}" for messages in held_out]
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def row_record(row: SelectedRow) -> dict[str, Any]:
+def row_record(row: DatasetRecord) -> dict[str, Any]:
     return {
         "messages": list(row.messages),
-        "source": row.candidate.source,
-        "task": row.candidate.task,
-        "license": row.candidate.license,
+        "source": row.source_name,
+        "task": row.task,
+        "license": row.license,
         "score": round(row.score, 4),
         "reason": row.reason,
         "content_hash": row.content_hash,
@@ -52,45 +79,44 @@ def held_out_record(messages: tuple[Message, ...]) -> dict[str, Any]:
     }
 
 
-def records_by_split(selection: Selection) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in SPLITS}
-    for row in selection.rows:
-        found[row.split].append(row_record(row))
-    found["test"] += [held_out_record(messages) for messages in selection.held_out]
-    return found
-
-
-def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def write_parquet(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+def write_dataset(folder: Path, rows: Iterable[DatasetRecord], held_out: HeldOut = ()) -> None:
+    """train.jsonl, valid.jsonl, test.jsonl and dataset.parquet (with a `split` column), in one
+    pass: a hundred thousand rows are never in memory together.
+    """
     import pyarrow
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(records)), path)
+    records = _records(rows, held_out)
+    schema = _schema()
+    with ExitStack() as stack:
+        table = stack.enter_context(
+            pyarrow.parquet.ParquetWriter(folder / "dataset.parquet", schema)
+        )
+        lines = {
+            name: stack.enter_context((folder / f"{name}.jsonl").open("w", encoding="utf-8"))
+            for name in SPLITS
+        }
+        while chunk := list(islice(records, RECORDS_AT_ONCE)):
+            for split, record in chunk:
+                lines[split].write(json.dumps(record, ensure_ascii=False) + "\n")
+            columns = [{"split": split, **record} for split, record in chunk]
+            table.write_table(pyarrow.Table.from_pylist(columns, schema=schema))
 
 
-def write_dataset(folder: Path, selection: Selection) -> None:
-    """train.jsonl, valid.jsonl, test.jsonl and dataset.parquet (with a `split` column)."""
-    found = records_by_split(selection)
-    for name, records in found.items():
-        write_jsonl(folder / f"{name}.jsonl", records)
-    everything = [{"split": name, **record} for name in SPLITS for record in found[name]]
-    write_parquet(folder / "dataset.parquet", everything)
+def _records(
+    rows: Iterable[DatasetRecord], held_out: HeldOut
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for row in rows:
+        yield row.split, row_record(row)
+    for messages in held_out:
+        yield "test", held_out_record(messages)
 
 
-def dataset_facts(selection: Selection) -> dict[str, Any]:
-    """What the manifest says of the dataset."""
-    found = records_by_split(selection)
-    return {
-        "digest": selection.digest,
-        "rows": len(selection.rows),
-        "splits": {name: len(records) for name, records in found.items()},
-        "sources": selection.sources,
-        "licenses": dict(Counter(row.candidate.license for row in selection.rows).most_common()),
-        "system_prompt": selection.intent.system_prompt,
-        "funnel": [{"filter": s.name, "refused": s.refused} for s in selection.funnel],
-    }
+def _schema() -> Any:
+    import pyarrow
+
+    text = pyarrow.string()
+    turn = pyarrow.struct([("role", text), ("content", text)])
+    columns = {"split": text, "messages": pyarrow.list_(turn), "source": text, "task": text}
+    columns |= {"license": text, "score": pyarrow.float64(), "reason": text, "content_hash": text}
+    return pyarrow.schema(list(columns.items()))

@@ -1,23 +1,19 @@
 import json
+from dataclasses import dataclass
 
 import pyarrow.parquet
 
-from distillation.pipeline.export import dataset_digest, dataset_facts, write_dataset
+from distillation.pipeline import export
+from distillation.pipeline.export import dataset_digest, write_dataset
 from distillation.pipeline.form import (
     MANY_SYSTEM_TURNS,
     held_out_messages,
     model_input,
+    model_messages,
     telling_sources,
 )
 from distillation.pipeline.text import hash_messages
-from distillation.pipeline.types import (
-    Example,
-    FunnelStep,
-    IntentSpec,
-    SelectedRow,
-    Selection,
-    SelectionConfig,
-)
+from distillation.pipeline.types import Example, IntentSpec
 from distillation.tests.pipeline_rows import candidate
 
 INTENT = IntentSpec("classify", "Name it.", (), (), labels=("Card Arrival",))
@@ -33,41 +29,27 @@ def test_system_turns_that_carry_information_join_the_input():
     assert model_input(rows[3], telling_sources(rows)) == "Section 3\n\nq3"
 
 
-def selected(text, split):
-    messages = (
-        {"role": "system", "content": "Name it."},
-        {"role": "user", "content": text},
-        {"role": "assistant", "content": "Card Arrival"},
-    )
-    return SelectedRow(
-        candidate=candidate(text, "card_arrival"),
-        messages=messages,
-        score=0.5,
-        query="q",
-        scores={},
-        step="select",
-        reason="why",
-        split=split,
-        twin_group="g",
-        content_hash=hash_messages(messages),
-    )
+@dataclass(frozen=True)
+class Row:
+    """What a dataset's row is to the files."""
+
+    messages: list
+    split: str
+    content_hash: str
+    source_name: str = "bank"
+    task: str = "intent"
+    license: str = "CC-BY-4.0"
+    score: float = 0.5
+    reason: str = "why"
 
 
-def selection(rows, held_out=()):
-    return Selection(
-        rows=tuple(rows),
-        held_out=held_out,
-        intent=INTENT,
-        config=SelectionConfig(),
-        routes=(),
-        funnel=(FunnelStep("shape", 3, 2),),
-        digest=dataset_digest(rows, held_out),
-    )
+def row(text, split):
+    messages = list(model_messages("Name it.", text, "Card Arrival"))
+    return Row(messages, split, hash_messages(messages))
 
 
 def test_files_hold_every_split_in_the_chat_form(tmp_path):
-    rows = [selected("one", "train"), selected("two", "valid"), selected("three", "test")]
-    write_dataset(tmp_path, selection(rows))
+    write_dataset(tmp_path, [row("one", "train"), row("two", "valid"), row("three", "test")])
     line = json.loads((tmp_path / "train.jsonl").read_text())
     assert [m["role"] for m in line["messages"]] == ["system", "user", "assistant"]
     assert (line["source"], line["license"], line["reason"]) == ("bank", "CC-BY-4.0", "why")
@@ -79,24 +61,25 @@ def test_files_hold_every_split_in_the_chat_form(tmp_path):
     ]
 
 
+def test_rows_are_written_in_one_pass_and_an_empty_dataset_is_files_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "RECORDS_AT_ONCE", 2)
+    write_dataset(tmp_path, (row(f"row {number}", "train") for number in range(5)))
+    assert len((tmp_path / "train.jsonl").read_text().splitlines()) == 5
+    assert pyarrow.parquet.read_table(tmp_path / "dataset.parquet").num_rows == 5
+    write_dataset(tmp_path, [])
+    assert pyarrow.parquet.read_table(tmp_path / "dataset.parquet").num_rows == 0
+    assert (tmp_path / "valid.jsonl").read_text() == ""
+
+
 def test_the_users_held_out_rows_are_the_test_split(tmp_path):
     held_out = held_out_messages("Name it.", [Example("mine", "x")])
-    dataset = selection([selected("one", "train")], held_out)
-    write_dataset(tmp_path, dataset)
+    write_dataset(tmp_path, [row("one", "train")], held_out)
     messages = json.loads((tmp_path / "test.jsonl").read_text())["messages"]
     assert [m["content"] for m in messages] == ["Name it.", "mine", "x"]
-    assert dataset_facts(dataset)["splits"] == {"train": 1, "valid": 0, "test": 1}
 
 
 def test_the_digest_is_of_the_content_whatever_the_order():
-    one, two = selected("one", "train"), selected("two", "train")
+    one, two = row("one", "train"), row("two", "train")
     assert dataset_digest([one, two]) == dataset_digest([two, one])
-    assert dataset_digest([one, two]) != dataset_digest([one, selected("two", "test")])
+    assert dataset_digest([one, two]) != dataset_digest([one, row("two", "test")])
     assert dataset_digest([one]) != dataset_digest([one, two])
-
-
-def test_facts_count_sources_licences_and_refusals():
-    facts = dataset_facts(selection([selected("one", "train")]))
-    assert facts["sources"] == {"bank": 1}
-    assert facts["licenses"] == {"CC-BY-4.0": 1}
-    assert facts["funnel"] == [{"filter": "shape", "refused": 3}]

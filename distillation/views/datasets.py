@@ -2,27 +2,32 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
 from accounts.access import enter, org_for
+from distillation import freezing
 from distillation.access import dataset_for
 from distillation.cards import card_text
-from distillation.forms import RowFilterForm
+from distillation.curation import rows_needed
+from distillation.distributions import Counts, Facets, answers_of, facets_of, lengths_of
+from distillation.forms import RowFilterForm, closed_labels
 from distillation.models import DatasetRow, DatasetVersion
 from distillation.views.pushes import push_context
-from distillation.views.rows import breakdown, counts_by_task, page_of
+from distillation.views.rows import breakdown, page_of
 from modelstation.core.errors import UserFacingError
 
 SPLITS = DatasetRow.Split.values
+SIBLINGS_SHOWN = 20
 TASK_KINDS = {
     "classify": "label each input",
     "extract_json": "extract facts as JSON",
@@ -37,16 +42,22 @@ TASK_KINDS = {
 def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
     membership = enter(request, org)
     version = dataset_for(membership.org, dataset_id)
-    form = RowFilterForm(request.GET, version=version)
+    facets = facets_of(version)
+    answers = answers_of(version)
+    form = filter_form(request, version, facets, answers)
     context = {
         "version": version,
         "splits": _splits(version),
-        "breakdowns": _breakdowns(version),
-        "tasks": breakdown("Tasks", counts_by_task(version.rows.all())),
+        "breakdowns": _breakdowns(version, facets, answers),
+        "lengths": length_breakdowns(version),
         "task_kind": TASK_KINDS.get(version.run.intent.get("task_kind", ""), ""),
         "form": form,
-        "page": page_of(request, form.filtered(version.rows.all())),
-        "is_filtered": any(form.cleaned_data.values()),
+        "page": page_of(request, form.shown(version.rows.all())),
+        "is_filtered": any(value not in ("", None) for value in form.cleaned_data.values()),
+        "facets": facets,
+        "labels": closed_labels(version),
+        "rows_missing": max(0, rows_needed(version) - version.row_count),
+        "siblings": siblings_of(version),
         **push_context(version, membership),
     }
     return render(request, "distillation/dataset.html", context)
@@ -61,8 +72,11 @@ def dataset_jsonl(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> Stre
     if split and split not in SPLITS:
         raise Http404(f"A dataset has no split “{split}”.")
     wanted = [split] if split else list(_splits(version))
-    files = [_file(version, f"{name}.jsonl") for name in wanted]
-    response = StreamingHttpResponse(_chat_lines(files), content_type="application/jsonl")
+    if version.is_draft:
+        records = freezing.draft_records(version, wanted)
+    else:
+        records = _records([_file(version, f"{name}.jsonl") for name in wanted])
+    response = StreamingHttpResponse(_chat_lines(records), content_type="application/jsonl")
     name = _download_name(version, split, "jsonl")
     response["Content-Disposition"] = content_disposition_header(True, name)
     return response
@@ -95,12 +109,39 @@ def dataset_card(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpR
 # --- helpers --------------------------------------------------------------------------------------
 
 
-def _breakdowns(version: DatasetVersion) -> list[dict[str, Any]]:
-    return [
+def filter_form(
+    request: HttpRequest, version: DatasetVersion, facets: Facets, answers: Counts
+) -> RowFilterForm:
+    are_labels = version.run.intent.get("task_kind") == "classify"
+    return RowFilterForm(request.GET, facets=facets, labels=answers if are_labels else {})
+
+
+def _breakdowns(version: DatasetVersion, facets: Facets, answers: Counts) -> list[dict[str, Any]]:
+    """Of the rows that are kept. The test split counts the user's held-out rows too."""
+    found = [
         breakdown("Splits", _splits(version)),
-        breakdown("Sources", version.source_counts),
-        breakdown("Licences", version.license_counts),
+        breakdown("Sources", facets.by("source_name", kept=True)),
+        breakdown("Licences", facets.by("license", kept=True)),
+        breakdown("Tasks", facets.by("task", kept=True)),
     ]
+    return [*found, breakdown(answers_title(version), answers)] if answers else found
+
+
+def answers_title(version: DatasetVersion) -> str:
+    return "Labels" if version.run.intent.get("task_kind") == "classify" else "Keys of the answers"
+
+
+def length_breakdowns(version: DatasetVersion) -> list[dict[str, Any]]:
+    titles = {"input": "Characters of the input", "answer": "Characters of the answer"}
+    lengths = lengths_of(version)
+    return [breakdown(titles[name], lengths[name], ranked=False) for name in titles]
+
+
+def siblings_of(version: DatasetVersion) -> QuerySet[DatasetVersion]:
+    """The model's other versions, to compare with."""
+    others = DatasetVersion.objects.filter(model=version.model_id).exclude(id=version.id)
+    siblings: QuerySet[DatasetVersion] = others.only("id", "number", "state")[:SIBLINGS_SHOWN]
+    return siblings
 
 
 def _splits(version: DatasetVersion) -> dict[str, int]:
@@ -110,6 +151,8 @@ def _splits(version: DatasetVersion) -> dict[str, int]:
 
 
 def _file(version: DatasetVersion, name: str) -> Path:
+    if version.is_draft:
+        raise freezing.no_file(name)
     path = settings.ARTIFACTS_DIR / version.folder / name
     if not path.is_file():
         raise UserFacingError(
@@ -120,12 +163,15 @@ def _file(version: DatasetVersion, name: str) -> Path:
     return Path(path)
 
 
-def _chat_lines(files: Sequence[Path]) -> Iterator[str]:
+def _records(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
     for path in files:
         with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                messages = {"messages": json.loads(line)["messages"]}
-                yield json.dumps(messages, ensure_ascii=False) + "\n"
+            yield from map(json.loads, lines)
+
+
+def _chat_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for record in records:
+        yield json.dumps({"messages": record["messages"]}, ensure_ascii=False) + "\n"
 
 
 def _download_name(version: DatasetVersion, split: str, suffix: str) -> str:

@@ -11,7 +11,7 @@ ROWS_PER_PAGE = 50
 BARS = 12  # of a breakdown; the rest is counted in one line
 
 
-def page_of(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
+def page_of(request: HttpRequest, rows: QuerySet[Any] | range) -> Page[Any]:
     return Paginator(rows, ROWS_PER_PAGE).get_page(request.GET.get("page"))
 
 
@@ -20,13 +20,17 @@ def counts_by_task(rows: QuerySet[Any]) -> dict[str, int]:
     return {group["task"]: group["rows"] for group in counted}
 
 
-def breakdown(title: str, counts: Mapping[str, int]) -> dict[str, Any]:
-    """The largest groups as bars, and how many groups and rows are left over."""
-    ranked = sorted(counts.items(), key=lambda group: -group[1])
+def breakdown(title: str, counts: Mapping[str, int], *, ranked: bool = True) -> dict[str, Any]:
+    """The largest groups as bars, and how many groups and rows are left over. Those that have an
+    order of their own keep it.
+    """
+    bars = list(counts.items())
+    if ranked:
+        bars.sort(key=lambda group: -group[1])
     return {
         "title": title,
-        "largest": ranked[0][1] if ranked else 0,
-        "bars": ranked[:BARS],
-        "more_groups": len(ranked[BARS:]),
-        "more_rows": sum(rows for _, rows in ranked[BARS:]),
+        "largest": max(counts.values(), default=0),
+        "bars": bars[:BARS],
+        "more_groups": len(bars[BARS:]),
+        "more_rows": sum(rows for _, rows in bars[BARS:]),
     }

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from models_app.drafts import CURATIONS
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from modelstation.core.api import StrictSerializer
 from modelstation.core.models import Job, JobEvent
@@ -34,10 +36,19 @@ class ModelDraftSerializer(StrictSerializer):
     base = serializers.CharField(required=False)
     rows = serializers.IntegerField(required=False)
     training_config = serializers.DictField(required=False)
+    curation = serializers.ChoiceField(CURATIONS, required=False)
 
 
-class SystemPromptSerializer(StrictSerializer):
-    system_prompt = serializers.CharField(max_length=20_000)
+class ModelEditSerializer(StrictSerializer):
+    """What may change once a model is made; what is left out stays."""
+
+    system_prompt = serializers.CharField(max_length=20_000, required=False)
+    curation = serializers.ChoiceField(CURATIONS, required=False)
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        if not given:
+            raise serializers.ValidationError(f"Give {' or '.join(self.fields)}.")
+        return given
 
 
 class VersionSummarySerializer(serializers.ModelSerializer[ModelVersion]):
@@ -91,6 +102,14 @@ class ModelLinksSerializer(serializers.Serializer[dict[str, str]]):
     evaluations = serializers.URLField()
 
 
+class WaitingDraftSerializer(serializers.Serializer[dict[str, Any]]):
+    """A dataset that nothing is trained on until somebody freezes it."""
+
+    id = serializers.UUIDField()
+    number = serializers.IntegerField()
+    url = serializers.URLField()
+
+
 class ModelSerializer(serializers.ModelSerializer[CustomModel]):
     """One model. `job` is the newest one; `scores` are the live version's, else the newest's."""
 
@@ -102,6 +121,7 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
     stage = serializers.SerializerMethodField()
     progress = ProgressSerializer(source="job.progress", allow_null=True)
     scores = serializers.DictField()
+    waiting_for_review = serializers.SerializerMethodField()
     links = serializers.SerializerMethodField()
 
     class Meta:
@@ -110,8 +130,17 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
             "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores",
             "live_version", "job", "requirement", "objective", "policy", "examples",
             "test_row_count", "success_criteria", "metric", "system_prompt", "base", "rows",
-            "training_config", "created_at", "updated_at", "links",
+            "training_config", "curation", "waiting_for_review", "created_at", "updated_at",
+            "links",
         ]  # fmt: skip
+
+    @extend_schema_field(WaitingDraftSerializer(allow_null=True))
+    def get_waiting_for_review(self, model: CustomModel) -> dict[str, Any] | None:
+        draft = model.dataset_versions.drafts().only("id", "number").first()
+        if draft is None:
+            return None
+        url = reverse("api_dataset", args=[draft.id], request=self.context["request"])
+        return {"id": draft.id, "number": draft.number, "url": url}
 
     def get_stage(self, model: CustomModel) -> str:
         return stage_of(model.job) if model.job else ""  # type: ignore[attr-defined]

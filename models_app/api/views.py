@@ -76,17 +76,19 @@ class ModelView(APIView):
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
         return Response(_shown(model_for(request_org(request), model_id), request))
 
-    @extend_schema(
-        request=serializers.SystemPromptSerializer, responses=serializers.ModelSerializer
-    )
+    @extend_schema(request=serializers.ModelEditSerializer, responses=serializers.ModelSerializer)
     def patch(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Edit the system prompt. The next build uses it; versions keep their own."""
+        """Edit the system prompt or the curation. The next build goes by them."""
         model = model_for(request_org(request), model_id)
-        asked = serializers.SystemPromptSerializer(data=request.data)
+        asked = serializers.ModelEditSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        services.edit_system_prompt(
-            actor=request_user(request), model=model, **asked.validated_data
-        )
+        actor, given = request_user(request), asked.validated_data
+        if "system_prompt" in given:
+            services.edit_system_prompt(
+                actor=actor, model=model, system_prompt=given["system_prompt"]
+            )
+        if "curation" in given:
+            services.set_curation(actor=actor, model=model, curation=given["curation"])
         return Response(_shown(model, request))
 
     @extend_schema(responses={204: None})

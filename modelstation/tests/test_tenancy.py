@@ -21,6 +21,7 @@ from distillation.models import (
     ImportRun,
     SourceDataset,
 )
+from distillation.tests.drafts import make_draft
 from models_app.models import ModelVersion
 from modelstation import testing
 from modelstation.core.artifacts import write_artifact
@@ -69,6 +70,7 @@ PAGES = {
     "model_cancel": ("post", DEED),
     "model_rebuild": ("post", DEED),
     "model_prompt": ("post", DEED, PROMPT),
+    "model_curation": ("post", DEED, {"curation": "review"}),
     "playground": ("get", PAGE),
     "playground_answer": ("post", PAGE, {"prompt": "hello"}),
     "version_publish": ("post", DEED),
@@ -90,6 +92,12 @@ PAGES = {
     "import_cancel": ("post", DEED),
     "import_rejected": ("get", PAGE),
     "dataset": ("get", PAGE),
+    "dataset_rows": ("post", DEED, {"do": "refuse", "all": "yes"}),
+    "dataset_row": ("get", PAGE),
+    "dataset_freeze": ("post", DEED),
+    "dataset_draft": ("post", DEED),
+    "dataset_discard": ("post", DEED),
+    "dataset_compare": ("get", PAGE),
     "dataset_jsonl": ("get", PAGE),
     "dataset_parquet": ("get", PAGE),
     "dataset_card": ("get", PAGE),
@@ -124,6 +132,13 @@ API = {
     "api_datasets": ("get", LIST),
     "api_dataset": ("get", OBJECT),
     "api_dataset_rows": ("get", OBJECT),
+    "api_dataset_rows_decide": ("post", OBJECT, {"filter": {}, "decision": "refused"}),
+    "api_dataset_rows_answer": ("post", OBJECT, {"filter": {}, "answer": "top_up"}),
+    "api_dataset_row": ("get", OBJECT),
+    "api_dataset_row_restore": ("post", OBJECT),
+    "api_dataset_freeze": ("post", OBJECT),
+    "api_dataset_draft": ("post", (401, 404, 201, 201)),
+    "api_dataset_compare": ("get", OBJECT),
     "api_dataset_export": ("get", OBJECT),
     "api_dataset_lineage": ("get", OBJECT),
     "api_dataset_lineage_rows": ("get", OBJECT),
@@ -193,6 +208,7 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
         org=org, name="own", license="MIT", state="ready", row_count=1
     )
     dataset = make_dataset(org, model, run, source, artifacts_dir)
+    draft = make_draft(org, model=model)
     version = make_version(org, model, artifacts_dir)
     model.live_version = version
     model.save()
@@ -212,6 +228,9 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
         "org": org.slug,
         "model_id": model.id,
         "dataset_id": dataset.id,
+        "other_id": draft.id,
+        "row_id": draft.rows.first().id,
+        "draft_id": draft.id,
         "source_id": source.id,
         "import_id": make_import(org, uploads_dir).id,
         "version_id": version.id,
@@ -322,8 +341,17 @@ def make_invitation(org, alice):
     )
 
 
+# Deeds on a draft; the world's `dataset_id` is a frozen one.
+ON_A_DRAFT = {
+    "dataset_rows", "dataset_row", "dataset_freeze", "dataset_discard", "api_dataset_rows_decide",
+    "api_dataset_rows_answer", "api_dataset_row", "api_dataset_row_restore", "api_dataset_freeze",
+}  # fmt: skip
+
+
 def arguments_of(name, world):
     pattern = dict(our_urls())[name]
+    if name in ON_A_DRAFT:
+        world = world | {"dataset_id": world["draft_id"]}
     kwargs = {
         key: world[key] for key in pattern.pattern.converters if key in world and key != "org"
     }

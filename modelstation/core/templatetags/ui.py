@@ -19,9 +19,9 @@ register = template.Library()
 
 TONES = {
     "busy": "distilling training evaluating running loading",
-    "good": "ready succeeded pass done live active owner verified",
-    "bad": "failed fail revoked differs",
-    "warn": "inconclusive draft expired open uploaded",
+    "good": "ready succeeded pass done live active owner verified frozen",
+    "bad": "failed fail revoked differs refused",
+    "warn": "inconclusive draft expired open uploaded review",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split()}
 

@@ -1,0 +1,105 @@
+"""Which rows of a dataset are meant: the same words on the page, in the API and in bulk deeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F, Func, Q, QuerySet, TextField, Value
+from django.db.models.functions import Coalesce, Length, NullIf
+
+from distillation.models import DatasetRow
+
+# What rows may be sorted by. Each ends in the position, so that equal ones keep their order.
+SORTS = {
+    "position": "position",
+    "-score": "-score",
+    "score": "score",
+    "-length": "-answer_length",
+    "length": "answer_length",
+    "source": "source_name",
+    "answer": "said_answer",
+}
+
+
+class SpokenText(Func):
+    """What user and assistant say in a row; the system prompt is the same in all of them."""
+
+    template = (
+        """jsonb_path_query_array(%(expressions)s, '$[*] ? (@.role != "system").content')::text"""
+    )
+    output_field = TextField()
+
+
+# In normal form: letter case, spaces and ASCII punctuation away. Whatever "letter" means depends on
+# the database's locale, so the characters are named.
+PLAIN = (
+    r"""btrim(regexp_replace(lower(normalize({}, NFKC)), '[[:space:]!-/:-@[-^`{{-~]+', ' ', 'g'))"""
+)
+
+
+class _Plain(Func):
+    template = PLAIN.format("%(expressions)s")
+    output_field = TextField()
+
+
+def same_input(expression: F | Value) -> Coalesce:
+    """Equal for inputs that differ only in case, spaces or punctuation: what the pipeline's
+    `input_key` is, as far as the database can tell. Never equal where that one differs.
+    """
+    return Coalesce(NullIf(_Plain(expression), Value("", TextField())), expression)
+
+
+@dataclass(frozen=True)
+class RowFilter:
+    """Empty fields leave all rows in."""
+
+    q: str = ""
+    split: str = ""
+    source: str = ""
+    decision: str = ""
+    answer: str = ""
+    license: str = ""
+    edited: bool | None = None
+
+    def applied(self, rows: Any) -> QuerySet[DatasetRow]:
+        asked = {
+            "split": self.split,
+            "source_name": self.source,
+            "decision": self.decision,
+            "license": self.license,
+        }
+        rows = rows.filter(Q(**{column: value for column, value in asked.items() if value}))
+        if self.answer:
+            rows = rows.spoken().filter(said_answer=self.answer)
+        if self.edited is not None:
+            rows = rows.filter(original_messages__isnull=not self.edited)
+        return self._with_words(rows)
+
+    def _with_words(self, rows: QuerySet[DatasetRow]) -> QuerySet[DatasetRow]:
+        if not self.q:
+            return rows
+        # As quotes and newlines stand in JSON.
+        written = json.dumps(self.q, ensure_ascii=False)[1:-1]
+        return rows.alias(text=SpokenText("messages")).filter(text__icontains=written)
+
+    def told(self) -> dict[str, Any]:
+        """What was asked for, for the audit."""
+        return {name: value for name, value in vars(self).items() if value not in ("", None)}
+
+
+def row_filter(asked: Mapping[str, Any]) -> RowFilter:
+    """Of validated fields; those of other names are left alone."""
+    known = {name: asked[name] for name in RowFilter.__dataclass_fields__ if asked.get(name)}
+    return RowFilter(**known | {"edited": asked.get("edited")})
+
+
+def sorted_rows(rows: Any, sort: str) -> QuerySet[DatasetRow]:
+    order = SORTS[sort or "position"]
+    spoken = rows.spoken()
+    if "answer_length" in order:
+        spoken = spoken.annotate(answer_length=Length("said_answer"))
+    found: QuerySet[DatasetRow] = spoken.order_by(order, "position")
+    return found
