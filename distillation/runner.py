@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from distillation.index import CorpusCatalog
+from distillation.intents import facts_of, requirement_of
 from distillation.models import CorpusExample, DatasetRow, DatasetVersion, DistillationRun
 from distillation.pipeline import export
 from distillation.pipeline.dataset_generator import DatasetGenerator
@@ -25,7 +26,6 @@ from distillation.pipeline.types import (
     FunnelStep,
     NotEnoughData,
     OnProgress,
-    Requirement,
     RoutedGroup,
     SelectedRow,
     Selection,
@@ -78,16 +78,6 @@ def selection_config(model: CustomModel) -> SelectionConfig:
 
 def license_policy_of(org: Organization) -> LicensePolicy:
     return LicensePolicy()
-
-
-def requirement_of(model: CustomModel) -> Requirement:
-    return Requirement(
-        text=model.requirement,
-        objective=model.objective,
-        policy=model.policy,
-        examples=tuple(Example(e["input"], e["output"]) for e in model.examples),
-        system_prompt=model.system_prompt,
-    )
 
 
 def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Selection:
@@ -143,20 +133,8 @@ def _publish(run: DistillationRun, selection: Selection, folder: str) -> None:
 
 
 def _intent_facts(selection: Selection) -> dict[str, Any]:
-    intent = selection.intent
-    return {
-        "task_kind": intent.task_kind,
-        "labels": list(intent.labels),
-        "labels_closed": intent.labels_closed,
-        "json_keys": list(intent.json_keys),
-        "json_schema": intent.json_schema,
-        "language": intent.language,
-        "answer_min_chars": intent.answer_min_chars,
-        "answer_max_chars": intent.answer_max_chars,
-        "system_prompt": intent.system_prompt,
-        "queries": [asdict(query) for query in intent.queries],
-        "sources": [route_entry(routed) for routed in selection.routes[:SHOWN_ROUTES]],
-    }
+    routes = [route_entry(routed) for routed in selection.routes[:SHOWN_ROUTES]]
+    return facts_of(selection.intent) | {"sources": routes}
 
 
 def route_entry(routed: RoutedGroup) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from distillation.views import datasets, sources
+from distillation.views import datasets, intents, sources
 
 urlpatterns = [
+    path("models/new/understood/", intents.model_understood, name="model_understood"),
+    path("models/<uuid:model_id>/intent/", intents.model_intent, name="model_intent"),
     path("sources/", sources.sources, name="sources"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),

@@ -10,7 +10,7 @@ from django.utils.text import slugify
 
 from accounts.audit import record
 from accounts.models import Organization, User
-from models_app.drafts import ModelDraft
+from models_app.drafts import ModelDraft, check_intent_edits
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
@@ -86,6 +86,34 @@ def edit_system_prompt(*, actor: User, model: CustomModel, system_prompt: str) -
         model.system_prompt = system_prompt.strip()
         model.save(update_fields=["system_prompt", "updated_at"])
         record(org=model.org, actor=actor, action="model.edit_system_prompt", target=model)
+
+
+def correct_intent(
+    *,
+    actor: User,
+    model: CustomModel,
+    intent_edits: dict[str, Any],
+    system_prompt: str = "",
+    build: bool = False,
+) -> None:
+    """Keep what a person put right in what was understood. The next build uses it; `build` begins
+    that at once.
+    """
+    check_intent_edits(intent_edits)
+    with transaction.atomic():
+        model.intent_edits = intent_edits
+        model.save(update_fields=["intent_edits", "updated_at"])
+        record(
+            org=model.org,
+            actor=actor,
+            action="model.correct_intent",
+            target=model,
+            fields=sorted(intent_edits),
+        )
+        if system_prompt and system_prompt != model.system_prompt:
+            edit_system_prompt(actor=actor, model=model, system_prompt=system_prompt)
+        if build:
+            rebuild(actor=actor, model=model)
 
 
 def publish_version(*, actor: User | None, version: ModelVersion) -> None:

@@ -9,7 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organization
+from distillation.intents import understood
 from distillation.models import DatasetVersion, SourceDataset
+from distillation.pipeline.explain import Line, explain
 from models_app.forms import SystemPromptForm
 from models_app.models import CustomModel, ModelVersion, UsageRecord
 from modelstation.core.charts import Interval, interval_bars
@@ -53,6 +55,11 @@ class Overview:
     evaluation: EvaluationRun | None
     versions: list[ModelVersion]
     prompt_form: SystemPromptForm = field(compare=False)
+
+    @property
+    def understood(self) -> list[Line]:
+        """Read by the page alone: the fragment that is polled has no need of it."""
+        return explain(understood(self.model))
 
     @property
     def queues(self) -> set[str]:

@@ -9,11 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from distillation.pipeline.labels import is_label, label_key, listed_labels
+from distillation.pipeline.json_schema import check_schema, learn_schema
+from distillation.pipeline.labels import MAX_LABEL_CHARS, is_label, label_key
+from distillation.pipeline.languages import (
+    NAMES,
+    language_of,
+    language_of_all,
+    named_language,
+)
+from distillation.pipeline.listing import counted_labels, label_lists, listed_labels
 from distillation.pipeline.types import (
+    TASK_KINDS,
     Example,
     IntentEdits,
     IntentSpec,
@@ -48,15 +58,76 @@ _SAYS_WHAT_TO_DO = re.compile(
 
 
 def edits_from(data: Mapping[str, Any]) -> IntentEdits:
-    """What a form or the API sends. Raises ValueError naming the field."""
-    known = {field.name for field in fields(IntentEdits)}
-    if unknown := sorted(set(data) - known):
+    """What a form or the API sends; null: as understood. Raises ValueError naming the field."""
+    if not isinstance(data, Mapping):
+        raise ValueError("intent_edits must be an object")
+    if unknown := sorted(set(data) - set(_READ)):
         raise ValueError(f"{unknown[0]} is not a field of the understanding")
-    given: dict[str, Any] = dict(data)
-    if given.get("labels") is not None:
-        given["labels"] = tuple(dict.fromkeys(label.strip() for label in given["labels"]))
-    given["label_map"] = tuple(LabelRule(**rule) for rule in given.get("label_map") or ())
+    _check_storable(data)
+    given = {name: _READ[name](value) for name, value in data.items() if value is not None}
     return IntentEdits(**given)
+
+
+def _check_storable(data: Mapping[str, Any]) -> None:
+    """What Postgres could not keep: NUL, half a surrogate pair, NaN."""
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError("intent_edits must be JSON in valid Unicode") from error
+    if "\\u0000" in text:
+        raise ValueError("intent_edits must not hold NUL characters")
+
+
+def _read_kind(value: Any) -> str:
+    if value not in TASK_KINDS:
+        raise ValueError(f"task_kind must be one of {', '.join(TASK_KINDS)}")
+    return str(value)
+
+
+def _read_labels(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ValueError("labels must be a list of texts")
+    labels = list(dict.fromkeys(" ".join(name.split()) for name in value if name.strip()))
+    if wrong := next((name for name in labels if len(name) > MAX_LABEL_CHARS), ""):
+        raise ValueError(f"labels has one of more than {MAX_LABEL_CHARS} characters: {wrong[:80]}…")
+    return tuple(labels)
+
+
+def _read_count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1")
+    return value
+
+
+def _read_language(value: Any) -> str:
+    if value and value not in NAMES:
+        raise ValueError("language must be a two-letter code such as en, or empty for any")
+    return str(value)
+
+
+def _read_label_map(value: Any) -> tuple[LabelRule, ...]:
+    fields = {"source", "label", "mapped_to"}
+    whole = isinstance(value, list | tuple) and all(
+        isinstance(rule, Mapping)
+        and set(rule) == fields
+        and all(isinstance(text, str) for text in rule.values())
+        for rule in value
+    )
+    if not whole:
+        raise ValueError("label_map must be a list of objects with source, label and mapped_to")
+    return tuple(LabelRule(**rule) for rule in value)
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "task_kind": _read_kind,
+    "labels": _read_labels,
+    "json_schema": check_schema,
+    "answer_min_chars": partial(_read_count, "answer_min_chars"),
+    "answer_max_chars": partial(_read_count, "answer_max_chars"),
+    "language": _read_language,
+    "label_map": _read_label_map,
+}
 
 
 def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
@@ -66,6 +137,10 @@ def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
         for name in ("json_schema", "answer_min_chars", "answer_max_chars", "language")
         if (value := getattr(edits, name)) is not None
     }
+    if edits.answer_max_chars is None and edits.answer_min_chars is not None:
+        changed["answer_max_chars"] = max(edits.answer_min_chars, intent.answer_max_chars)
+    if edits.answer_min_chars is None and edits.answer_max_chars is not None:
+        changed["answer_min_chars"] = min(edits.answer_max_chars, intent.answer_min_chars)
     if edits.labels is not None:
         changed |= {"labels": edits.labels, "labels_closed": True}
     return replace(intent, label_rules=edits.label_map, **changed)
@@ -87,7 +162,10 @@ def _understand_as(kind: str, requirement: Requirement) -> IntentSpec:
         task_texts=task_texts(requirement),
         labels=labels,
         labels_closed=closed,
+        label_count=counted_labels(_all_words(requirement)) if kind == "classify" else 0,
         json_keys=_json_keys(requirement.examples) if kind == "extract_json" else (),
+        json_schema=_json_schema(requirement) if kind == "extract_json" else None,
+        language=input_language(requirement),
         answer_pattern=_answer_pattern(kind, requirement),
         answer_min_chars=low,
         answer_max_chars=high,
@@ -141,15 +219,34 @@ def json_object(text: str) -> dict[str, object] | None:
 def _labels(requirement: Requirement) -> tuple[tuple[str, ...], bool]:
     """The allowed labels, and whether the user listed them all."""
     shown = tuple(dict.fromkeys(example.output.strip() for example in requirement.examples))
+    keys = {label_key(name) for name in shown}
+    count = counted_labels(_all_words(requirement))
     for text in (requirement.policy, requirement.objective, requirement.text):
-        listed = listed_labels(text)
-        if listed and {label_key(name) for name in shown} <= {label_key(n) for n in listed}:
-            return listed, True
+        for listed in label_lists(text):
+            if keys <= {label_key(name) for name in listed} and count in (0, len(listed)):
+                return listed, True
     return shown, False
 
 
 def _json_keys(examples: Sequence[Example]) -> tuple[str, ...]:
     return tuple(sorted({key for e in examples for key in (json_object(e.output) or {})}))
+
+
+def _json_schema(requirement: Requirement) -> dict[str, Any] | None:
+    answers = [json_object(example.output) for example in requirement.examples]
+    shown = [answer for answer in answers if answer is not None]
+    return learn_schema(shown, _all_words(requirement))
+
+
+def input_language(requirement: Requirement) -> str:
+    """Of the examples' inputs, else as the words name it, else that of a requirement written in
+    another language than English: who writes English may mean inputs in any.
+    """
+    if requirement.examples:
+        return language_of_all([example.input for example in requirement.examples])
+    words = _all_words(requirement)
+    written_in = language_of(words)
+    return named_language(words) or ("" if written_in == "en" else written_in)
 
 
 def _answer_pattern(kind: str, requirement: Requirement) -> str:

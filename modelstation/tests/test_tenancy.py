@@ -63,6 +63,8 @@ PAGES = {
     "member_remove": ("post", ADMIN_DEED),
     "models": ("get", PAGE),
     "model_new": ("post", DEED, DRAFT),
+    "model_understood": ("post", PAGE, DRAFT),
+    "model_intent": ("get", PAGE),
     "model_delete": ("post", DEED),
     "model_cancel": ("post", DEED),
     "model_rebuild": ("post", DEED),

@@ -1,0 +1,188 @@
+"""The labels that a requirement lists, in the many ways in which people list them.
+
+A list that is only a sample ("such as", "for example") is none, and neither is one that is not the
+answer ("mails in German, French or Italian"): a wrong closed list would refuse every good row.
+Try it: pytest distillation/tests/test_pipeline_listing.py
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from distillation.pipeline.labels import is_label, label_key
+
+_NOUNS = (
+    r"(?:labels?|categor(?:y|ies)|class(?:es)?|topics?|intents?|tags?|queues?|teams?|departments?|"
+    r"groups?|types?|kinds?|options?|values|choices?|buckets?|genres?|priorit(?:y|ies)|levels?|"
+    r"stages?|severit(?:y|ies)|sentiments?|emotions?|tones?|status(?:es)?|reasons?|codes?|moods?|"
+    r"outcomes?|verdicts?|ratings?|areas?|desks?|folders?|sections?|subjects?|themes?|domains?|"
+    r"stances?|risks?|urgenc(?:y|ies)|results?|answers?)"
+)
+_PART = r"[^,.;:\n()|]{1,48}"
+_OR_LIST = rf"{_PART}(?:,\s*{_PART})*,?\s+(?:or|and)\s+{_PART}"
+_COMMA_LIST = rf"{_PART}(?:,\s*{_PART})+"
+_QUOTE = r"[\"'“”‘’`«»]"
+_TRIGGERS = (
+    r"(?:as|either|is|be|whether|into|between|among|say|says|answers?|reply|return|output|"
+    r"(?:answer\w*|reply|respond|label\w*|tag\w*|mark\w*|say|return\w*)(?: \w+){0,3}? with|"
+    r"(?:route[ds]?|routing|assign\w*|sent|send|forward\w*|belongs?|goes|go|map\w*)"
+    r"(?: \w+){0,4}? to)"
+)
+
+# The strongest signs first; `list` is what is taken apart.
+_INLINE = (
+    rf"\bone of\b[^:.;\n]{{0,60}}:\s*(?P<list>[^.\n]+)",
+    rf"\b{_NOUNS}\b[^:.;\n]{{0,40}}:\s*(?P<list>[^.\n]+)",
+    rf"(?P<list>{_QUOTE}[\w][^\"“”`«»\n]{{0,40}}?{_QUOTE}"
+    rf"(?:(?:\s*[,|/]\s*(?:or |and )?|\s+or\s+|\s+and\s+){_QUOTE}\w[^\"“”`«»\n]{{0,40}}?{_QUOTE})+)",
+    rf"\b{_NOUNS}\b\s*\((?P<list>[^()\n]+)\)",
+    rf"\b{_NOUNS} (?:are|is|can be|may be|must be|being|namely|–|—)\s+(?:only\s+|either\s+)?"
+    rf"(?P<list>{_OR_LIST})",
+    rf"\bone of (?:(?:the|these|our|those|exactly)\s+)*(?:\w+\s+{_NOUNS}\s+|{_NOUNS}\s+)?"
+    rf"(?P<list>{_COMMA_LIST})",
+    rf"\b{_TRIGGERS}:?\s+(?P<list>{_OR_LIST})",
+    rf"\b{_TRIGGERS}:?\s+(?P<list>[A-Za-z]{{2,}}(?:\s?[/|]\s?[A-Za-z]{{2,}})+)",
+    rf"\((?P<list>[\w -]{{2,30}}(?:\s*[,/|]\s*(?:or )?[\w -]{{2,30}})+)\)",
+    rf":\s*(?P<list>{_OR_LIST})",
+)
+_PATTERNS = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _INLINE)
+
+_SAMPLE = re.compile(
+    r"\bsuch as\b|\be\.?g\b|\bfor (?:example|instance)\b|\blike\b|\bincluding\b|\bincludes?\b"
+    r"|\betc\b|\band so on\b|…|\.\.\.|\bamong others\b",
+    re.IGNORECASE,
+)
+_REFUSAL = re.compile(r"\b(?:never|not|no|don't|do not|avoid|without|if|when)\b[^.;:\n]*$", re.I)
+_GOES_ON = re.compile(
+    r"\s+(?:for|in|from|based|depending|so|that|when|if|nothing|only|with|to|on|per|by|about|as|of|"
+    r"and nothing|after|before|according|using)\b.*",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(r"^(?:(?:and|or|either|exactly|the|a|an|only|just|one of)\s+)+", re.IGNORECASE)
+_NOT_A_NAME = re.compile(
+    r"^(?:in|of|to|for|from|with|on|at|by|one|two|three|it|you|we|they|this|that|these|those|more|"
+    r"less|if|when|what|which|who|how|fewer|each|every|all|any|anything|nothing)\b"
+    r"|\b(?:must|should|answer|return|write|never|always|please|we|you|they|it)\b",
+    re.IGNORECASE,
+)
+_BULLET = re.compile(r"^\s*(?:[-*•–·]|\d{1,3}[.)])\s+(?P<item>.+?)\s*$")
+_INTRODUCES = re.compile(
+    rf"(?:\b{_NOUNS}\b|\bone of\b|\bfollowing\b|\bthese\b)[^\n]*:\s*$", re.IGNORECASE
+)
+_REMARK = re.compile(r"\s*(?::\s|\s[–—-]\s|\s=\s|\s→\s|\s->\s|\().*$")
+
+_NUMBERS = {
+    word: number
+    for number, word in enumerate(
+        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+        " sixteen seventeen eighteen nineteen twenty".split(),
+        2,
+    )
+}
+_NUMBER = rf"(?P<number>\d{{1,4}}|{'|'.join(_NUMBERS)})"
+_COUNTED = (
+    re.compile(
+        rf"\b(?:one of|into(?: one of)?|our|the|these|between|among|has|have|with|of|are|use|using)\s+"
+        rf"(?:(?:our|the|these|those|its|exactly|about|following)\s+)*{_NUMBER}\s+"
+        rf"(?:[\w-]+\s+){{0,3}}?{_NOUNS}\b",
+        re.IGNORECASE,
+    ),
+    re.compile(rf"\b{_NUMBER}[- ](?:way|class)\b", re.IGNORECASE),
+)
+
+
+def listed_labels(text: str) -> tuple[str, ...]:
+    """The first list of labels in a text; empty when it has none."""
+    return next(label_lists(text), ())
+
+
+def label_lists(text: str) -> Iterator[tuple[str, ...]]:
+    """Every list that could be one of labels, the likeliest first."""
+    yield from _line_lists(text)
+    for pattern in _PATTERNS:
+        for match in pattern.finditer(text):
+            if _is_the_whole_list(text, match) and (names := _names(match["list"])):
+                yield names
+
+
+def counted_labels(text: str) -> int:
+    """How many labels a requirement speaks of ("one of our 77 topics"); 0 when it does not say."""
+    for pattern in _COUNTED:
+        if match := pattern.search(text):
+            number = match["number"].lower()
+            count = _NUMBERS.get(number) or int(number) if number in _NUMBERS or number.isdigit() else 0
+            return count if count > 1 else 0
+    return 0
+
+
+def _is_the_whole_list(text: str, match: re.Match[str]) -> bool:
+    sentence_start = max(text.rfind(mark, 0, match.start()) for mark in ".\n;") + 1
+    if _SAMPLE.search(match.group()) or _REFUSAL.search(text[sentence_start : match.start("list")]):
+        return False
+    return not re.match(r"\s*(?:,?\s*etc\b|…|\.\.\.)", text[match.end() :], re.IGNORECASE)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The parts of an inline list, when every one of them can be a label."""
+    bare = re.sub(r"\([^)]*\)", "", text)
+    quoted = re.findall(rf"{_QUOTE}([\w][^\"“”`«»\n]*?){_QUOTE}(?=\W|$)", bare)
+    parts = quoted if len(quoted) >= 2 else _parts(bare)
+    names = [_LEAD.sub("", part.strip(" \t\"'“”‘’`«»*")) for part in parts]
+    names = _evened([name for name in names if name])
+    names = list({label_key(name): name for name in reversed(names)}.values())[::-1]
+    if not 2 <= len(names) or not all(_is_name(name) for name in names):
+        return ()
+    return tuple(names)
+
+
+def _parts(text: str) -> list[str]:
+    """Split at the strongest mark there is; "and" belongs to a label but in the last place."""
+    for mark in (r";|\|", ",", r"/"):
+        parts = [part.strip() for part in re.split(mark, text) if part.strip()]
+        if len(parts) > 1:
+            break
+    last = [re.sub(r"^(?:or|and)\s+", "", parts[-1], flags=re.IGNORECASE)]
+    if last[0] == parts[-1]:
+        last = re.split(r"\s+(?:or|and)\s+", parts[-1], flags=re.IGNORECASE)
+    return [*parts[:-1], *last]
+
+
+def _evened(names: list[str]) -> list[str]:
+    """The last name without the rest of its sentence: "positive or neutral for each review"."""
+    if len(names) < 2:
+        return names
+    *others, last = names
+    longest = max(len(name.split()) for name in others)
+    if len(last.split()) > longest:
+        last = " ".join(_GOES_ON.sub("", last).split()[:longest])
+    return [*others, last]
+
+
+def _is_name(name: str) -> bool:
+    return is_label(name) and _NOT_A_NAME.search(name) is None
+
+
+def _line_lists(text: str) -> Iterator[tuple[str, ...]]:
+    """One label a line, with or without bullets, after a line that announces them."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if not _INTRODUCES.search(line) or _SAMPLE.search(line):
+            continue
+        names = []
+        for item in _block_after(lines, number):
+            bullet = _BULLET.match(item)
+            names.append(_REMARK.sub("", bullet["item"] if bullet else item).strip(" \t\"'“”`*,;."))
+        if len(names) >= 2 and all(_is_name(name) for name in names):
+            yield tuple(dict.fromkeys(names))
+
+
+def _block_after(lines: list[str], number: int) -> list[str]:
+    rest = lines[number + 1 :]
+    while rest and not rest[0].strip():
+        rest = rest[1:]
+    end = next((n for n, line in enumerate(rest) if not line.strip()), len(rest))
+    block = rest[:end]
+    if block and _BULLET.match(block[0]):
+        block = block[: next((n for n, line in enumerate(block) if not _BULLET.match(line)), end)]
+    return block
