@@ -3,12 +3,14 @@ valid; its errors find their fields.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
+from django.forms.boundfield import BoundField
 
 from distillation.intents import as_shown, corrections
+from distillation.label_map import LabelLine
 from distillation.pipeline.explain import Line, explain
 from distillation.pipeline.intent import edits_from, understand
 from distillation.pipeline.languages import NAMES
@@ -129,3 +131,33 @@ class IntentForm(forms.Form):
         prompt = str(self.cleaned_data.get("system_prompt", "")).replace("\r\n", "\n")
         is_compiled = prompt == self.intent.system_prompt
         return {"intent_edits": edits, "system_prompt": "" if is_compiled else prompt}
+
+
+class LabelMapForm(forms.Form):
+    """One choice for each line of a page of the table, by the name of its field."""
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        lines: Mapping[str, LabelLine],
+        labels: Sequence[str],
+    ) -> None:
+        super().__init__(data)
+        self.lines = lines
+        for name, line in lines.items():
+            offered = dict.fromkeys([*labels, *filter(None, [line.mapped_to])])
+            self.fields[name] = forms.ChoiceField(
+                label=f"“{line.label}” of {line.source} becomes",
+                required=False,
+                choices=[("", "– left out –"), *((label, label) for label in offered)],
+                initial=line.mapped_to,
+            )
+
+    @property
+    def rows(self) -> list[tuple[LabelLine, BoundField]]:
+        return [(line, self[name]) for name, line in self.lines.items()]
+
+    @property
+    def chosen(self) -> dict[tuple[str, str], str]:
+        return {line.key: self.cleaned_data[name] for name, line in self.lines.items()}

@@ -10,6 +10,7 @@ from django.db.models import Q
 from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
+from distillation.label_map import LabelTable, label_table
 from models_app.models import CustomModel
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, new_id
@@ -162,6 +163,11 @@ class DistillationRun(OrgOwned):
 
     def __str__(self) -> str:
         return f"distillation of {self.model}"
+
+    @property
+    def label_table(self) -> LabelTable:
+        """As it was in this run."""
+        return label_table(self.label_map, self.intent.get("labels", []))
 
 
 class DatasetVersion(OrgOwned):

@@ -7,6 +7,7 @@ from distillation.views import datasets, intents, sources
 urlpatterns = [
     path("models/new/understood/", intents.model_understood, name="model_understood"),
     path("models/<uuid:model_id>/intent/", intents.model_intent, name="model_intent"),
+    path("models/<uuid:model_id>/labels/", intents.model_labels, name="model_labels"),
     path("sources/", sources.sources, name="sources"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),

@@ -92,25 +92,27 @@ def correct_intent(
     *,
     actor: User,
     model: CustomModel,
-    intent_edits: dict[str, Any],
+    changes: dict[str, Any],
     system_prompt: str = "",
     build: bool = False,
 ) -> None:
-    """Keep what a person put right in what was understood. The next build uses it; `build` begins
-    that at once.
+    """Put right what was understood: the fields in `changes`, None for “as understood”; others
+    stay. The next build uses it; `build` begins that at once.
     """
-    check_intent_edits(intent_edits)
     with transaction.atomic():
-        model.intent_edits = intent_edits
+        before = CustomModel.objects.select_for_update().get(id=model.id).intent_edits
+        edits = {name: value for name, value in (before | changes).items() if value is not None}
+        check_intent_edits(edits)
+        model.intent_edits = edits
         model.save(update_fields=["intent_edits", "updated_at"])
         record(
             org=model.org,
             actor=actor,
             action="model.correct_intent",
             target=model,
-            fields=sorted(intent_edits),
+            fields=sorted(name for name in changes if before.get(name) != edits.get(name)),
         )
-        if system_prompt and system_prompt != model.system_prompt:
+        if system_prompt:
             edit_system_prompt(actor=actor, model=model, system_prompt=system_prompt)
         if build:
             rebuild(actor=actor, model=model)

@@ -1,8 +1,9 @@
 from django.urls import path
 
-from distillation.api import views
+from distillation.api import intents, views
 
 urlpatterns = [
+    path("intents", intents.IntentsView.as_view(), name="api_intents"),
     path("sources", views.SourcesView.as_view(), name="api_sources"),
     path("sources/<uuid:source_id>", views.SourceView.as_view(), name="api_source"),
     path("datasets", views.DatasetsView.as_view(), name="api_datasets"),

@@ -101,9 +101,9 @@ def _read_count(name: str, value: Any) -> int:
 
 
 def _read_language(value: Any) -> str:
-    if value and value not in NAMES:
+    if not isinstance(value, str) or (value and value not in NAMES):
         raise ValueError("language must be a two-letter code such as en, or empty for any")
-    return str(value)
+    return value
 
 
 def _read_label_map(value: Any) -> tuple[LabelRule, ...]:

@@ -7,19 +7,24 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import org_for
 from accounts.models import User
-from distillation.intent_forms import IntentForm
-from distillation.intents import requirement_of
+from distillation.access import labelled_run_for
+from distillation.intent_forms import IntentForm, LabelMapForm
+from distillation.intents import FIELDS, requirement_of
+from distillation.label_map import LabelLine, LabelTable, label_table, rules_with
 from distillation.pipeline.intent import edits_from
 from models_app import services
 from models_app.access import model_for
 from models_app.forms import ModelDraftForm
 
+LINES_PER_PAGE = 50
+LEFT_OUT = "left_out"
 SAVED = "The corrections are saved. The next build uses them."
 
 
@@ -61,17 +66,52 @@ def model_intent(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
         corrected={"intent_edits": model.intent_edits},
     )
     if request.method == "POST" and form.is_valid():
-        by_hand = {"label_map": rules} if (rules := model.intent_edits.get("label_map")) else {}
         services.correct_intent(
             actor=_user(request),
             model=model,
-            intent_edits=form.corrected["intent_edits"] | by_hand,
+            changes=dict.fromkeys(FIELDS) | form.corrected["intent_edits"],
             system_prompt=form.corrected["system_prompt"],
             build="build" in request.POST,
         )
         messages.success(request, SAVED)
         return redirect("model", org, model.id)
     return render(request, "distillation/model_intent.html", {"model": model, "form": form})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def model_labels(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    """How the labels of the sources become the model's, a page at a time, to be decided by hand."""
+    model = model_for(org_for(request, org), model_id)
+    run = labelled_run_for(model)
+    rules = model.intent_edits.get("label_map", [])
+    table = label_table(run.label_map, run.intent.get("labels", []), rules)
+    page, show = _page_of_lines(request, table)
+    if request.method == "POST" and request.POST.get("run") != str(run.id):
+        messages.warning(request, "Distilled again meanwhile: here is the newest table.")
+        return redirect("model_labels", org, model.id)
+    form = LabelMapForm(request.POST or None, lines=dict(page.object_list), labels=table.labels)
+    if request.method == "POST" and form.is_valid():
+        changes = {"label_map": rules_with(rules, table, form.chosen) or None}
+        build = "build" in request.POST
+        services.correct_intent(actor=_user(request), model=model, changes=changes, build=build)
+        messages.success(request, SAVED)
+        return redirect("model", org, model.id) if build else redirect(request.get_full_path())
+    context = {"model": model, "run": run, "table": table, "page": page, "show": show, "form": form}
+    return render(request, "distillation/model_labels.html", context)
+
+
+def _page_of_lines(
+    request: HttpRequest, table: LabelTable
+) -> tuple[Page[tuple[str, LabelLine]], str]:
+    """Lines by the name of their field: those asked for, or those that were sent."""
+    named = [(f"line_{number}", line) for number, line in enumerate(table.lines)]
+    show = request.GET.get("show", "")
+    if request.method == "POST":
+        named = [item for item in named if item[0] in request.POST]
+    elif show == LEFT_OUT:
+        named = [item for item in named if not item[1].mapped_to]
+    return Paginator(named, LINES_PER_PAGE).get_page(request.GET.get("page")), show
 
 
 def _first_step(

@@ -10,6 +10,12 @@ from modelstation.core.api import StrictSerializer
 from modelstation.core.models import Job, JobEvent
 
 WAITING = "waiting"
+INTENT_EDITS_HELP = (
+    "What a person puts right in what was understood: `task_kind`, `labels` (all of them), "
+    "`json_schema` (draft 2020-12), `answer_min_chars`, `answer_max_chars`, `language` (ISO 639-1, "
+    "empty for any), `label_map` (a list of `source`, `label`, `mapped_to`; an empty `mapped_to` "
+    "leaves such rows out). A field that is null or not there is as understood."
+)
 
 
 class PairSerializer(StrictSerializer):
@@ -34,10 +40,12 @@ class ModelDraftSerializer(StrictSerializer):
     base = serializers.CharField(required=False)
     rows = serializers.IntegerField(required=False)
     training_config = serializers.DictField(required=False)
+    intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
 
-class SystemPromptSerializer(StrictSerializer):
-    system_prompt = serializers.CharField(max_length=20_000)
+class ModelChangesSerializer(StrictSerializer):
+    system_prompt = serializers.CharField(required=False, max_length=20_000)
+    intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
 
 class VersionSummarySerializer(serializers.ModelSerializer[ModelVersion]):
@@ -102,6 +110,7 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
     stage = serializers.SerializerMethodField()
     progress = ProgressSerializer(source="job.progress", allow_null=True)
     scores = serializers.DictField()
+    intent_edits = serializers.DictField(help_text=INTENT_EDITS_HELP)
     links = serializers.SerializerMethodField()
 
     class Meta:
@@ -110,7 +119,7 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
             "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores",
             "live_version", "job", "requirement", "objective", "policy", "examples",
             "test_row_count", "success_criteria", "metric", "system_prompt", "base", "rows",
-            "training_config", "created_at", "updated_at", "links",
+            "training_config", "intent_edits", "created_at", "updated_at", "links",
         ]  # fmt: skip
 
     def get_stage(self, model: CustomModel) -> str:

@@ -77,16 +77,22 @@ class ModelView(APIView):
         return Response(_shown(model_for(request_org(request), model_id), request))
 
     @extend_schema(
-        request=serializers.SystemPromptSerializer, responses=serializers.ModelSerializer
+        request=serializers.ModelChangesSerializer, responses=serializers.ModelSerializer
     )
     def patch(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Edit the system prompt. The next build uses it; versions keep their own."""
+        """Edit the system prompt, or put right what was understood: the fields given are set, null
+        takes a correction back. The next build uses it; versions keep their own.
+        """
         model = model_for(request_org(request), model_id)
-        asked = serializers.SystemPromptSerializer(data=request.data)
+        asked = serializers.ModelChangesSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        services.edit_system_prompt(
-            actor=request_user(request), model=model, **asked.validated_data
-        )
+        user, prompt = request_user(request), asked.validated_data.get("system_prompt", "")
+        if changes := asked.validated_data.get("intent_edits"):
+            services.correct_intent(
+                actor=user, model=model, changes=changes, system_prompt=prompt
+            )
+        elif prompt:
+            services.edit_system_prompt(actor=user, model=model, system_prompt=prompt)
         return Response(_shown(model, request))
 
     @extend_schema(responses={204: None})
