@@ -14,14 +14,21 @@ from functools import partial
 from typing import Any
 
 from distillation.pipeline.json_schema import check_schema, learn_schema
-from distillation.pipeline.labels import MAX_LABEL_CHARS, is_label, label_key
+from distillation.pipeline.labels import MAX_LABEL_CHARS, label_key
 from distillation.pipeline.languages import (
     NAMES,
     language_of,
     language_of_all,
     named_language,
 )
-from distillation.pipeline.listing import counted_labels, label_lists, listed_labels
+from distillation.pipeline.listing import counted_labels, label_lists
+from distillation.pipeline.task_kind import (
+    PLAIN_NUMBER_PATTERN,
+    SQL_PATTERN,
+    WORKED_NUMBER_PATTERN,
+    task_kind,
+)
+from distillation.pipeline.task_kind import json_object as json_object  # others know it from here
 from distillation.pipeline.types import (
     TASK_KINDS,
     Example,
@@ -36,19 +43,6 @@ NO_EDITS = IntentEdits()
 SYSTEM_PROMPT_TOKENS = 45
 TOKENS_PER_WORD = 1.35  # English prose under a byte-level BPE of about 50k pieces
 
-SQL_PATTERN = r"(?is)^\s*(select|with|insert|update|delete)\b.*"
-WORKED_NUMBER_PATTERN = r"(?s).*####\s*-?[\d.,]*\d\s*$"
-PLAIN_NUMBER_PATTERN = r"^\s*-?[\d.,]*\d\s*$"
-
-# Words that name a kind of task, in the order of how little else they can mean.
-_WORDS_OF_KIND = {
-    "sql": r"sql|\bselect statement",
-    "extract_json": r"\bjson\b|\bextract\b",
-    "number": r"####|\bfinal number\b|\bcalculate\b|\barithmetic\b|\bword problem",
-    "classify": r"\bclassif|\bcategor|\blabel|\brout(e|ed|ing)\b|\bintent\b|\bsentiment\b"
-    r"|\bemotion\b|\bone of\b|\bwhether\b|\byes, no\b|\binto (a|one|its) (queue|class|group)",
-}
-_IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _SAYS_WHAT_TO_DO = re.compile(
     r"\b(must|should|return|answer|extract|classif\w*|translate|write|tell|give|show|summar\w*|"
@@ -170,50 +164,6 @@ def _understand_as(kind: str, requirement: Requirement) -> IntentSpec:
         answer_min_chars=low,
         answer_max_chars=high,
     )
-
-
-def task_kind(requirement: Requirement) -> str:
-    answers = [example.output.strip() for example in requirement.examples]
-    if answers:
-        return _kind_of_answers(answers, requirement)
-    words = _all_words(requirement)
-    for kind, pattern in _WORDS_OF_KIND.items():
-        if re.search(pattern, words, re.IGNORECASE):
-            return kind
-    return "generate"
-
-
-def _kind_of_answers(answers: Sequence[str], requirement: Requirement) -> str:
-    checks: dict[str, Callable[[str], bool]] = {
-        "extract_json": lambda a: json_object(a) is not None,
-        "sql": lambda a: re.match(SQL_PATTERN, a) is not None,
-        "number": lambda a: bool(re.match(f"{WORKED_NUMBER_PATTERN}|{PLAIN_NUMBER_PATTERN}", a)),
-    }
-    for kind, fits in checks.items():
-        if all(fits(answer) for answer in answers):
-            return kind
-    return "classify" if _look_like_labels(answers, requirement) else "generate"
-
-
-def _look_like_labels(answers: Sequence[str], requirement: Requirement) -> bool:
-    """Short answers are labels when the words or their spelling say so, or when they repeat."""
-    if not all(is_label(answer) for answer in answers):
-        return False
-    said = re.search(_WORDS_OF_KIND["classify"], _all_words(requirement), re.IGNORECASE)
-    named = all(_IDENTIFIER.fullmatch(answer) for answer in answers)
-    repeats = len({label_key(answer) for answer in answers}) <= len(answers) / 2
-    listed = {label_key(name) for name in listed_labels(_all_words(requirement))}
-    return bool(said) or named or repeats or {label_key(a) for a in answers} <= listed
-
-
-def json_object(text: str) -> dict[str, object] | None:
-    if not text.lstrip().startswith("{"):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _labels(requirement: Requirement) -> tuple[tuple[str, ...], bool]:

@@ -108,18 +108,27 @@ _KEYS_LIST = re.compile(
     r"(?P<list>[^.:;\n]+(?:,|\band\b|\bor\b)[^.:;\n]+)",
     re.IGNORECASE,
 )
+_OBJECT_LIST = re.compile(
+    r"\bjson(?: objects?)?(?::| with| of| containing| holding| having)\s+(?P<list>[^.:;\n]+)",
+    re.IGNORECASE,
+)
 _FACTS_LIST = re.compile(
     r"\b(?:extract|find|read|pull(?: out)?|get|capture|return|identify|collect|recogni[sz]e|"
-    r"mention\w*(?: in \w+)?|give|list)\b[^:.;\n]*?(?::|\bthe\b|\bits\b|\btheir\b)\s*"
+    r"mention\w*(?: in \w+)?|give|list)\b(?:[^:.;\n]*?(?::|\bthe\b|\bits\b|\btheir\b))?\s*"
     r"(?P<list>[^.:;\n]+(?:,|\band\b)[^.:;\n]+)",
     re.IGNORECASE,
 )
+_ONE_KEY = re.compile(r"\b(?:under|with) (?:the|a|one|a single) key [`\"“']?(\w+)", re.IGNORECASE)
 _TEMPLATE_KEY = re.compile(r"[\"“']([A-Za-z][\w -]{0,40})[\"”']\s*:")
 _QUOTED = re.compile(r"[`\"“']([A-Za-z][\w-]{0,40})[`\"”']")
 _BETWEEN = re.compile(r"\s*,\s*(?:and\s+|or\s+)?|\s+(?:and|or)\s+|\s*/\s*", re.IGNORECASE)
 # A key's words end where the sentence goes on.
 _GOES_ON = re.compile(
     r"\s+(?:from|of each|in|as|with|that|which|when|if|into|for|to|on|are|is|out|and nothing)\b.*",
+    re.IGNORECASE,
+)
+_NEXT_ORDER = re.compile(
+    r",?\s+(?:and|then|and then)\s+(?:return|give|answer|output|put|write|list|do|leave|nothing)\b.*",
     re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"^(?:the|a|an|its|their|any|all|every|each|both|keys?|fields?)\s+", re.I)
@@ -138,10 +147,12 @@ def keys_in_words(text: str) -> tuple[tuple[str, ...], bool]:
     """
     if "{" in text and (found := _TEMPLATE_KEY.findall(text)):
         return tuple(dict.fromkeys(found)), True
-    for pattern in (_KEYS_LIST, _FACTS_LIST):
+    if one := _ONE_KEY.search(text):
+        return (one[1],), True
+    for pattern in (_KEYS_LIST, _OBJECT_LIST, _FACTS_LIST):
         for match in pattern.finditer(re.sub(r"\([^)]*\)", "", text)):
             if len(keys := _keys_of_list(match["list"])) >= 2:
-                return keys, pattern is _KEYS_LIST
+                return keys, pattern is not _FACTS_LIST
     return (), False
 
 
@@ -149,7 +160,8 @@ def _keys_of_list(text: str) -> tuple[str, ...]:
     quoted = _QUOTED.findall(text)
     if len(quoted) >= 2:
         return tuple(dict.fromkeys(quoted))
-    names = [_ARTICLE.sub("", _GOES_ON.sub("", part.strip())) for part in _BETWEEN.split(text)]
+    parts = [part.strip() for part in _BETWEEN.split(_NEXT_ORDER.sub("", text))]
+    names = [_ARTICLE.sub("", _GOES_ON.sub("", part)) for part in parts]
     names = [name.strip(" \"'`") for name in names]
     short = [name for name in names if name and len(name.split()) <= MAX_KEY_WORDS]
     return tuple(dict.fromkeys(short))[:MAX_KEYS] if len(short) == len(names) else ()
@@ -175,9 +187,7 @@ def _pattern(words: Sequence[str]) -> str:
 
 
 def _plain(pattern: str) -> str:
-    return (
-        pattern.strip("^$").replace("[-_ ]?", " ").replace("(?:y|ies)", "y").removesuffix("s?")
-    )
+    return pattern.strip("^$").replace("[-_ ]?", " ").replace("(?:y|ies)", "y").removesuffix("s?")
 
 
 def learn_schema(answers: Sequence[Mapping[str, Any]], words: str) -> Schema | None:
@@ -208,14 +218,10 @@ def _not_shown(named: Sequence[str], shown: Mapping[str, Any]) -> list[str]:
     return [key for key in named if _words_of(key) not in known]
 
 
-def _by_spelling(
-    keys: Sequence[str], are_spelled: bool, shape: Schema
-) -> tuple[Schema, Schema]:
+def _by_spelling(keys: Sequence[str], are_spelled: bool, shape: Schema) -> tuple[Schema, Schema]:
     """As properties, and as patterns for those that are known by their words alone."""
     spelled = {
-        key: shape
-        for key in keys
-        if _SPELLED.fullmatch(key) or (are_spelled and " " not in key)
+        key: shape for key in keys if _SPELLED.fullmatch(key) or (are_spelled and " " not in key)
     }
     patterns = {_pattern(_words_of(key)): shape for key in keys if key not in spelled}
     return spelled, patterns

@@ -139,7 +139,9 @@ def test_errors_of_the_first_page_are_shown_there(as_bob, org):
     assert "too short" in str(response.context["form"].errors["requirement"])
 
 
-@pytest.mark.parametrize("junk", ["{", "[]", '{"intent_edits": {"labels": 7}}', '{"intent_edits": 3}'])
+@pytest.mark.parametrize(
+    "junk", ["{", "[]", '{"intent_edits": {"labels": 7}}', '{"intent_edits": 3}']
+)
 def test_corrections_that_were_tampered_with_count_as_none(as_bob, org, junk):
     page = as_bob.post(url("model_understood"), draft(corrections=junk))
     assert json.loads(page.context["corrections"])["intent_edits"] == {}
