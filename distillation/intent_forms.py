@@ -62,7 +62,7 @@ class IntentForm(forms.Form):
         required=False,
         max_length=50_000,
         widget=forms.Textarea(attrs=JSON_AREA),
-        help_text="Of the answers, where they are JSON. Rows whose answer does not fit are refused.",
+        help_text="Of the answers, where they are JSON. Rows that do not fit it are refused.",
     )
     answer_min_chars = forms.IntegerField(
         label="Shortest answer", required=False, min_value=1, help_text="In characters."

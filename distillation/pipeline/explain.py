@@ -46,7 +46,10 @@ def _labelling(intent: IntentSpec) -> str:
         return f"It labels each input with one of {known} labels: {_some(intent.labels)}."
     total = f"one of {intent.label_count} labels" if intent.label_count else "one label"
     if not known:
-        return f"It labels each input with {total}. None is known yet: they are learned from the sources."
+        return (
+            f"It labels each input with {total}. None is known yet: they are learned from the"
+            " sources."
+        )
     are = "is" if known == 1 else "are"
     return (
         f"It labels each input with {total}; {known} {are} known from your examples"

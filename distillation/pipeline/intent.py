@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from distillation.pipeline.answer_band import answer_band
 from distillation.pipeline.json_schema import check_schema, learn_schema
 from distillation.pipeline.labels import MAX_LABEL_CHARS, label_key
 from distillation.pipeline.languages import (
@@ -31,7 +32,6 @@ from distillation.pipeline.task_kind import (
 from distillation.pipeline.task_kind import json_object as json_object  # others know it from here
 from distillation.pipeline.types import (
     TASK_KINDS,
-    Example,
     IntentEdits,
     IntentSpec,
     LabelRule,
@@ -41,6 +41,7 @@ from distillation.pipeline.types import (
 
 NO_EDITS = IntentEdits()
 SYSTEM_PROMPT_TOKENS = 45
+READ_CHARS = 8000  # of each text: labels and keys that stand later are not looked for
 TOKENS_PER_WORD = 1.35  # English prose under a byte-level BPE of about 50k pieces
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -142,28 +143,43 @@ def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
 
 def understand(requirement: Requirement, edits: IntentEdits = NO_EDITS) -> IntentSpec:
     """What is wanted, as far as the words and examples say it; `edits` win over that."""
-    kind = edits.task_kind or task_kind(requirement)
-    return apply_edits(_understand_as(kind, requirement), edits)
-
-
-def _understand_as(kind: str, requirement: Requirement) -> IntentSpec:
-    labels, closed = _labels(requirement) if kind == "classify" else ((), False)
-    low, high = answer_band(kind, [e.output for e in requirement.examples])
-    return IntentSpec(
+    read = replace(
+        requirement,
+        text=_readable(requirement.text),
+        objective=_readable(requirement.objective),
+        policy=_readable(requirement.policy),
+    )
+    kind = edits.task_kind or task_kind(read)
+    intent = IntentSpec(
         task_kind=kind,
         system_prompt=compile_system_prompt(requirement),
         queries=queries(requirement),
         task_texts=task_texts(requirement),
-        labels=labels,
-        labels_closed=closed,
-        label_count=counted_labels(_all_words(requirement)) if kind == "classify" else 0,
-        json_keys=_json_keys(requirement.examples) if kind == "extract_json" else (),
-        json_schema=_json_schema(requirement) if kind == "extract_json" else None,
-        language=input_language(requirement),
-        answer_pattern=_answer_pattern(kind, requirement),
-        answer_min_chars=low,
-        answer_max_chars=high,
+        language=input_language(read),
+        answer_pattern=_answer_pattern(kind, read),
     )
+    return apply_edits(_with_answers(intent, read), edits)
+
+
+def _readable(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[^\S\n]+", " ", text[:READ_CHARS]))
+
+
+def _with_answers(intent: IntentSpec, requirement: Requirement) -> IntentSpec:
+    """The form of the answers, as the kind of task has it."""
+    words = _all_words(requirement)
+    answers = [example.output for example in requirement.examples]
+    low, high = answer_band(intent.task_kind, answers, words)
+    shaped = replace(intent, answer_min_chars=low, answer_max_chars=high)
+    if intent.task_kind == "classify":
+        labels, closed = _labels(requirement)
+        count = counted_labels(words)
+        return replace(shaped, labels=labels, labels_closed=closed, label_count=count)
+    if intent.task_kind == "extract_json":
+        objects = [value for answer in answers if (value := json_object(answer)) is not None]
+        keys = tuple(sorted({key for value in objects for key in value}))
+        return replace(shaped, json_keys=keys, json_schema=learn_schema(objects, words))
+    return shaped
 
 
 def _labels(requirement: Requirement) -> tuple[tuple[str, ...], bool]:
@@ -176,16 +192,6 @@ def _labels(requirement: Requirement) -> tuple[tuple[str, ...], bool]:
             if keys <= {label_key(name) for name in listed} and count in (0, len(listed)):
                 return listed, True
     return shown, False
-
-
-def _json_keys(examples: Sequence[Example]) -> tuple[str, ...]:
-    return tuple(sorted({key for e in examples for key in (json_object(e.output) or {})}))
-
-
-def _json_schema(requirement: Requirement) -> dict[str, Any] | None:
-    answers = [json_object(example.output) for example in requirement.examples]
-    shown = [answer for answer in answers if answer is not None]
-    return learn_schema(shown, _all_words(requirement))
 
 
 def input_language(requirement: Requirement) -> str:
@@ -206,16 +212,6 @@ def _answer_pattern(kind: str, requirement: Requirement) -> str:
         return ""
     shown = [example.output for example in requirement.examples] or [_all_words(requirement)]
     return WORKED_NUMBER_PATTERN if any("####" in text for text in shown) else PLAIN_NUMBER_PATTERN
-
-
-def answer_band(kind: str, answers: Sequence[str]) -> tuple[int, int]:
-    """Shortest and longest answer in characters: wide around the examples, since they are few."""
-    if kind == "classify":
-        return 1, 80
-    if not answers:
-        return 1, 4000
-    lengths = [len(answer.strip()) for answer in answers]
-    return max(1, min(lengths) // 4), max(4 * max(lengths), 120)
 
 
 def queries(requirement: Requirement) -> tuple[Query, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 Schema = dict[str, Any]
@@ -114,7 +115,7 @@ _OBJECT_LIST = re.compile(
 )
 _FACTS_LIST = re.compile(
     r"\b(?:extract|find|read|pull(?: out)?|get|capture|return|identify|collect|recogni[sz]e|"
-    r"mention\w*(?: in \w+)?|give|list)\b(?:[^:.;\n]*?(?::|\bthe\b|\bits\b|\btheir\b))?\s*"
+    r"mention\w*(?: in \w+)?|give|list)\b(?:[^:.;\n]{0,120}?(?::|\bthe\b|\bits\b|\btheir\b))?\s*"
     r"(?P<list>[^.:;\n]+(?:,|\band\b)[^.:;\n]+)",
     re.IGNORECASE,
 )
@@ -128,13 +129,15 @@ _GOES_ON = re.compile(
     re.IGNORECASE,
 )
 _NEXT_ORDER = re.compile(
-    r",?\s+(?:and|then|and then)\s+(?:return|give|answer|output|put|write|list|do|leave|nothing)\b.*",
+    r",?\s+(?:and|then|and then)\s+"
+    r"(?:return|give|answer|output|put|write|list|do|leave|nothing)\b.*",
     re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"^(?:the|a|an|its|their|any|all|every|each|both|keys?|fields?)\s+", re.I)
 _SPELLED = re.compile(r"[A-Za-z][a-z0-9]*(?:[_-][A-Za-z0-9]+)+|[a-z]+(?:[A-Z][a-z0-9]+)+")
 MAX_KEY_WORDS = 3
 MAX_KEYS = 40
+MAX_LISTS = 20
 
 
 def refuses_other_keys(text: str) -> bool:
@@ -150,7 +153,7 @@ def keys_in_words(text: str) -> tuple[tuple[str, ...], bool]:
     if one := _ONE_KEY.search(text):
         return (one[1],), True
     for pattern in (_KEYS_LIST, _OBJECT_LIST, _FACTS_LIST):
-        for match in pattern.finditer(re.sub(r"\([^)]*\)", "", text)):
+        for match in islice(pattern.finditer(re.sub(r"\([^)]*\)", "", text)), MAX_LISTS):
             if len(keys := _keys_of_list(match["list"])) >= 2:
                 return keys, pattern is not _FACTS_LIST
     return (), False
@@ -193,13 +196,13 @@ def _plain(pattern: str) -> str:
 def learn_schema(answers: Sequence[Mapping[str, Any]], words: str) -> Schema | None:
     """The schema of the examples' answers, with the keys that the words name beside them."""
     named, are_spelled = keys_in_words(words)
-    schema = schema_of_values(list(answers)) if answers else {"type": "object"}
+    schema: Schema = schema_of_values(list(answers)) if answers else {"type": "object"}
     shown = dict(schema.get("properties", {}))
     missing = _not_shown(named, shown)
     if not shown and not missing:
         return None
     properties, patterns = _by_spelling(missing, are_spelled, _common(list(shown.values())))
-    schema |= {"properties": shown | properties}
+    schema["properties"] = shown | properties
     if patterns:
         schema["patternProperties"] = patterns
     if refuses_other_keys(words):

@@ -28,15 +28,13 @@ qu Quechua, ro Romanian, ru Russian, sr Serbian, si Sinhala, sk Slovak, sl Slove
 es Spanish, sw Swahili, sv Swedish, tl Tagalog, ta Tamil, tt Tatar, te Telugu, th Thai,
 tr Turkish, uk Ukrainian, ur Urdu, uz Uzbek, vi Vietnamese, cy Welsh, xh Xhosa, yo Yoruba, zu Zulu
 """
-NAMES: dict[str, str] = dict(
-    (pair.split(" ", 1)[0], pair.split(" ", 1)[1]) for pair in " ".join(_NAMES.split()).split(", ")
-)
+NAMES = {pair[:2]: pair[3:] for pair in " ".join(_NAMES.split()).split(", ")}
 _CODES = {name: code for code, name in NAMES.items()} | {"Mandarin": "zh", "Farsi": "fa"}
 _NAME = "|".join(sorted(_CODES, key=len, reverse=True))
 _PAIR = re.compile(rf"\b({_NAME})\b\s*(?:text\w*\s+)?(?:to|into|→|->)\s*\b(?:{_NAME})\b")
 # What comes out is in another language than what comes in: these name the answer's.
 _OF_THE_ANSWER = re.compile(
-    rf"(?:\b(?:into|to|answer\w*|repl(?:y|ies)|respond|return\w*|write|written answers?)\s+"
+    rf"(?i:\b(?:into|to|answer\w*|repl(?:y|ies)|respond|return\w*|write|written answers?)\s+"
     rf"(?:\w+\s+){{0,3}}?(?:in\s+)?)(?:\w+\s+)?({_NAME})\b"
 )
 

@@ -7,10 +7,13 @@ Try it: pytest distillation/tests/test_pipeline_listing.py
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
 from distillation.pipeline.labels import is_label, label_key
+
+MAX_LISTS = 20  # of one form are looked at: people list labels once
 
 _NOUNS = (
     r"(?:labels?|categor(?:y|ies)|class(?:es)?|topics?|intents?|tags?|queues?|teams?|departments?|"
@@ -20,24 +23,26 @@ _NOUNS = (
     r"stances?|risks?|difficult(?:y|ies)|skills?|acts?|urgenc(?:y|ies)|results?|answers?|kategorien?|klassen?|catégories?|"
     r"categorías?|categorie|etiquetas?|étiquettes?)"
 )
-_PART = r"[^,.;:?!\n()|]{1,48}"
+# It begins with no space: else each space between parts could be read in two ways.
+_PART = r"(?=\S)[^,.;:?!\n()|]{1,48}"
 _AND = r"(?:or|and|ou|et|oder|und|o|y|e)"
-_OR_LIST = rf"{_PART}(?:,\s*{_PART})*,?\s+{_AND}\s+[^,.;:?!\n()|]{{1,200}}"
-_COMMA_LIST = rf"{_PART}(?:,\s*{_PART})+"
+_OR_LIST = rf"{_PART}(?:,\s*{_PART}){{0,30}},?\s+{_AND}\s+[^,.;:?!\n()|]{{1,200}}"
+_COMMA_LIST = rf"{_PART}(?:,\s*{_PART}){{1,300}}"
 _QUOTE = r"[\"'“”‘’`«»]"
 _TRIGGERS = (
-    r"(?:as|namely|either|is|be|whether|into|between|among|say|says|answers?|reply|return|output|letters?|"
-    r"(?:answer\w*|reply|respond|label\w*|tag\w*|mark\w*|say|return\w*)(?: \w+){0,3}? with|"
+    r"(?:(?:answer\w*|reply|respond|label\w*|tag\w*|mark\w*|say|return\w*)(?: \w+){0,3}? with|"
     r"(?:route[ds]?|routing|assign\w*|sent|send|forward\w*|belongs?|goes|go|map\w*)"
-    r"(?: \w+){0,4}? to)"
+    r"(?: \w+){0,4}? to|as|namely|either|is|be|whether|into|between|among|say|says|answers?|reply|"
+    r"return|output|letters?)"
 )
 
 # `list` is what is taken apart. Announced: the words around say that labels follow.
 _ANNOUNCED = (
-    rf"\bone of\b[^:.;\n]{{0,60}}:\s*(?P<list>[^.?!\n]+)",
+    r"\bone of\b[^:.;\n]{0,60}:\s*(?P<list>[^.?!\n]+)",
     rf"\b{_NOUNS}\b[^:.;\n]{{0,40}}:\s*(?P<list>(?!\s*(?:is|are|do|does|can)\b)[^.?!\n]+)",
     rf"(?P<list>{_QUOTE}[\w][^\"“”`«»\n]{{0,40}}?{_QUOTE}"
-    rf"(?:(?:\s*[,|/]\s*(?:or |and )?|\s+or\s+|\s+and\s+){_QUOTE}\w[^\"“”`«»\n]{{0,40}}?{_QUOTE})+)",
+    rf"(?:(?:\s*[,|/]\s*(?:or |and )?|\s+or\s+|\s+and\s+)"
+    rf"{_QUOTE}\w[^\"“”`«»\n]{{0,40}}?{_QUOTE})+)",
     rf"\b{_NOUNS}\b\s*\((?P<list>[^()\n]+)\)",
     rf"\b{_NOUNS} (?:are|can be|may be|must be|being|namely|–|—)\s+(?:only\s+|either\s+)?"
     rf"(?P<list>{_OR_LIST})",
@@ -45,14 +50,14 @@ _ANNOUNCED = (
     rf"(?P<list>{_COMMA_LIST})",
     r"\bone of (?P<list>[\w-]{2,30}(?:\s*[/|]\s*[\w-]{2,30})+)",
     rf"(?:^|[.!?:]\s+|\b(?:and|then|,)\s+)(?:answer|reply|output|say|return)\s+"
-    rf"(?P<list>{_PART}(?:,\s*{_PART})*,?\s+or\s+{_PART})",
-    r"\((?P<list>[\w -]{2,30}(?:\s*[/|]\s*[\w -]{2,30})+)\)",
+    rf"(?P<list>{_PART}(?:,\s*{_PART}){{0,30}},?\s+or\s+{_PART})",
+    r"\((?P<list>\w[\w -]{1,30}(?:[/|]\s*\w[\w -]{1,30})+)\)",
 )
 _IN_PASSING = (
     r"\b(?P<list>[\w-]+(?:, [\w-]+)*,? or [\w-]+)\?",
     rf"\b{_TRIGGERS}:?\s+(?P<list>{_OR_LIST})(?=[.,;:!\n()|]|$)",
     rf"\b{_TRIGGERS}:?\s+(?P<list>[A-Za-z]{{2,}}(?:\s?[/|]\s?[A-Za-z]{{2,}})+)",
-    r"\((?P<list>[\w -]{1,30}(?:\s*,\s*(?:or )?[\w -]{1,30})+)\)",
+    r"\((?P<list>\w[\w -]{0,30}(?:,\s*\w[\w -]{0,30})+)\)",
     rf":\s*(?P<list>(?!\s*(?:is|are|do|does|can)\b){_OR_LIST})(?=[.,;:!\n()|]|$)",
 )
 
@@ -80,7 +85,8 @@ _GOES_ON = re.compile(
 )
 _LEAD = re.compile(
     r"^(?:(?:label|tag|mark|assign|classify|answer|sort|route|choose|use|pick)\b.*?"
-    r"\b(?:with|as|to|into|from|of)\s+)?(?:.*\b(?:is|are|be)\s+)?(?:(?:and|or|either|exactly|the|a|an|only|just|one of)\s+)*",
+    r"\b(?:with|as|to|into|from|of)\s+)?(?:.*\b(?:is|are|be)\s+)?"
+    r"(?:(?:and|or|either|exactly|the|a|an|only|just|one of)\s+)*",
     re.IGNORECASE,
 )
 _NOT_A_NAME = re.compile(
@@ -96,21 +102,17 @@ _INTRODUCES = re.compile(
 )
 _REMARK = re.compile(r"\s*(?::\s|\s[–—-]\s|\s=\s|\s→\s|\s->\s|\().*$")
 
-_NUMBERS = {
-    word: number
-    for number, word in enumerate(
-        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
-        " sixteen seventeen eighteen nineteen twenty".split(),
-        2,
-    )
-}
-_NUMBER = rf"(?P<number>\d{{1,4}}|{'|'.join(_NUMBERS)})"
+_NUMBER_WORDS = (
+    "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|"
+    "seventeen|eighteen|nineteen|twenty"
+)
+_NUMBERS = {word: number for number, word in enumerate(_NUMBER_WORDS.split("|"), 2)}
+_NUMBER = rf"(?P<number>\d{{1,4}}|{_NUMBER_WORDS})"
 _COUNTED = (
     re.compile(rf"\bone of (?:(?:our|the|these|those|its|about)\s+)*{_NUMBER}\s+[a-z]", re.I),
     re.compile(
-        rf"\b(?:one of|into(?: one of)?|our|the|these|between|among|has|have|with|of|are|use|using)\s+"
-        rf"(?:(?:our|the|these|those|its|exactly|about|following)\s+)*{_NUMBER}\s+"
-        rf"(?:[\w-]+\s+){{0,3}}?{_NOUNS}\b",
+        rf"(?<!never )(?<!than )(?<!not )\b{_NUMBER}\s+(?:(?!and\b|or\b)[\w-]+\s+){{0,2}}?"
+        rf"{_NOUNS}(?<=s)\b",
         re.IGNORECASE,
     ),
     re.compile(rf"\b{_NUMBER}[- ](?:way|class)\b", re.IGNORECASE),
@@ -135,16 +137,17 @@ def announced_labels(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def _inline_lists(text: str, patterns: Sequence[re.Pattern[str]]) -> Iterator[tuple[str, ...]]:
-    for pattern in patterns:
-        for match in _overlapping(pattern, text):
-            if _is_the_whole_list(text, match) and (
+    plain = re.sub(r"\s*\([^()]*\)", "", text)  # remarks on single labels stand in brackets
+    for pattern, read in itertools.product(patterns, dict.fromkeys([text, plain])):
+        for match in itertools.islice(_overlapping(pattern, read), MAX_LISTS):
+            if _is_the_whole_list(read, match) and (
                 names := _names(match["list"], to_the_end=":" in match.group())
             ):
                 yield names
 
 
 def _overlapping(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
-    """Also the matches inside of others: "whether it is a or b" is read at "whether" and at "is"."""
+    """Also matches inside of others: "whether it is a or b" is read at "whether" and at "is"."""
     match = pattern.search(text)
     while match:
         yield match
@@ -180,7 +183,7 @@ def _names(text: str, to_the_end: bool) -> tuple[str, ...]:
     names = [_LEAD.sub("", part.strip(" \t\"'“”‘’`«»*")) for part in parts]
     names = _evened([name for name in names if name], to_the_end)
     names = list({label_key(name): name for name in reversed(names)}.values())[::-1]
-    if not 2 <= len(names) or not all(_is_name(name) for name in names):
+    if len(names) < 2 or not all(_is_name(name) for name in names):
         return ()
     return tuple(names)
 
@@ -189,8 +192,10 @@ def _parts(text: str) -> list[str]:
     """Split at the strongest mark there is; "and" belongs to a label but in the last place."""
     for mark in (r";|\|", ",", r"/"):
         parts = [part.strip() for part in re.split(mark, text) if part.strip()]
-        if len(parts) > 1:
+        if len(parts) != 1:
             break
+    if not parts:
+        return []
     last = [re.sub(rf"^{_AND}\s+", "", parts[-1], flags=re.IGNORECASE)]
     if last[0] == parts[-1]:
         last = re.split(rf"\s+{_AND}\s+", parts[-1], flags=re.IGNORECASE)

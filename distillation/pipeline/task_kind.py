@@ -20,7 +20,8 @@ PLAIN_NUMBER_PATTERN = r"^\s*-?[\d.,]*\d\s*$"
 _IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+")
 _JSON_TEMPLATE = re.compile(r"\{\s*[\"“'][\w -]+[\"”']\s*:")
 _JSON_ANSWER = re.compile(
-    r"(?<!from )(?<!given )(?<!the )\bjson\b(?! (?:input|record|file|document|payload|data)s? (?:is|are|in|of))",
+    r"(?<!from )(?<!given )(?<!the )\bjson\b"
+    r"(?! (?:input|record|file|document|payload|data)s? (?:is|are|in|of))",
     re.IGNORECASE,
 )
 _NUMBER_ANSWER = re.compile(
@@ -51,15 +52,17 @@ _CUES = {
         r"solve\w* (?:\w+ ){0,3}(?:equation|sum)|only (?:the|a) number)"
     ),
     "classify": (
-        r"\bclass(?:if|ez|er\b)|\bcategori[sz]|\bmultiple[- ]choice|\bkategor|\bklassifi|\bcatégor|\bclasific|\bcategor[ií]a|"
-        rf"{_ORDER}(?:label|tag|route|triage|sort|assign|flag|mark|rate|grade|score|bucket|screen|match|map)\w*\b|"
+        r"\bclass(?:if|ez|er\b)|\bcategori[sz]|\bwith the letters?\b|\bkategor|\bklassifi|"
+        r"\bcatégor|\bclasific|\bcategor[ií]a|"
+        rf"{_ORDER}(?:label|tag|route|triage|sort|assign|flag|mark|rate|grade|score|bucket|screen|"
+        r"match|map)\w*\b|"
         r"\brout(?:ed|ing)\b|\blabel+(?:s|ed|ing)\b(?= (?:each|every|it|them|the|with|a))|"
         r"\bintents?\b|\bsentiment|\bemotions?\b|\bstance\b|\b(?:exactly )?one of\b|\bwhether\b|"
         r"\b(?:tell|say|decide|check|determine|judge|predict|see)\b(?: \w+){0,3}? if\b|"
         r"\byes\s*(?:/|,|or)\s*no\b|\btrue\s*(?:/|,|or)\s*false\b|"
         r"\binto (?:a|one|its|the right|the correct|the proper) (?:\w+ )?"
         rf"(?:group|folder|box|{_LABEL_WORD})\b|"
-        r"\b(?:which|what|right|correct|proper|its|their|the) (?:\w+ )?"
+        r"\b(?:which|what|right|correct|proper) (?:\w+ )?"
         rf"{_LABEL_WORD} (?:it|they|each|of|for|a|an|every|is|only)\b|"
         r"(?:^|[.:,;\n]\s*)(?:is|are|does|do)\b[^.?\n]{3,80}\bor\b[^.?\n]{2,40}\?|"
         rf"{_ORDER}(?:set|give|add|attach)\w* (?:\w+ ){{0,2}}{_LABEL_WORD}\b|"
@@ -69,10 +72,12 @@ _CUES = {
     "extract_json": r"\bextract|\bnamed entit|\bpull(?:s|ed)? (?:\w+ )?(?:facts|fields|names) out",
     "generate": (
         rf"{_ORDER}(?:translat|rewrit|rephras|paraphras|summari[sz]|shorten|simplif|explain|"
-        r"describ|draft|compos|writ|(?:reply|respond)(?! (?:with|only|yes|no|true|in one word|[\"“'`]))|generat|"
+        r"describ|draft|compos|writ|(?:reply|respond)"
+        r"(?! (?:with|only|yes|no|true|in one word|[\"“'`]))|generat|"
         r"convert|turn|make|giv(?!en)|suggest|propos|"
         r"continu|complet|correct|fix|creat|produc|expand|improv|answer (?:the|their|a|an|each|"
-        r"every|questions?|customers?|it|in|his|her|them)\b(?![^.\n]* with [^.\n]*\bor\b)|tell (?:a|an|stories))\w*\b"
+        r"every|questions?|customers?|it|in|his|her|them)\b"
+        r"(?![^.\n]* with [^.\n]*\bor\b)|tell (?:a|an|stories))\w*\b"
         r"|\btranslat(?:or|ion)|\bsummar(?:y|ies)\b"
     ),
 }

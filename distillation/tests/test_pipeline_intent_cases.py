@@ -17,9 +17,7 @@ CASES = {case["name"]: case for case in map(json.loads, LINES)}
 
 def requirement_of(case):
     examples = tuple(Example(*pair) for pair in case.get("examples", ()))
-    return Requirement(
-        case["text"], case.get("objective", ""), case.get("policy", ""), examples
-    )
+    return Requirement(case["text"], case.get("objective", ""), case.get("policy", ""), examples)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -55,3 +53,20 @@ def test_the_customers_of_the_real_tasks_are_understood(with_examples):
         "shell_command": ("generate", 0),
         "pubmedqa": ("classify", 3),
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a," * 9000,
+        "is a, " * 3000,
+        '"a" or ' * 2500,
+        "labels: " * 2500,
+        " " * 20000,
+        ", ; | / " * 900,
+    ],
+)
+def test_no_text_is_so_odd_that_reading_it_does_not_end(text):
+    examples = (Example("x", "aa"),)
+    assert understand(Requirement(f"Label it. {text}", text, text, examples)).task_kind
+    assert understand(Requirement(f"JSON. {text}", text, text)).task_kind == "extract_json"

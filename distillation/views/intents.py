@@ -125,7 +125,7 @@ def _corrections(request: HttpRequest) -> dict[str, Any]:
     """What the page carries from step to step. One that was tampered with counts as none."""
     try:
         carried = json.loads(request.POST.get("corrections") or "{}")
-        corrected = {
+        corrected: dict[str, Any] = {
             "intent_edits": dict(carried.get("intent_edits") or {}),
             "system_prompt": str(carried.get("system_prompt") or ""),
         }

@@ -88,9 +88,7 @@ class ModelView(APIView):
         asked.is_valid(raise_exception=True)
         user, prompt = request_user(request), asked.validated_data.get("system_prompt", "")
         if changes := asked.validated_data.get("intent_edits"):
-            services.correct_intent(
-                actor=user, model=model, changes=changes, system_prompt=prompt
-            )
+            services.correct_intent(actor=user, model=model, changes=changes, system_prompt=prompt)
         elif prompt:
             services.edit_system_prompt(actor=user, model=model, system_prompt=prompt)
         return Response(_shown(model, request))
