@@ -185,6 +185,9 @@ def _names(text: str, to_the_end: bool) -> tuple[str, ...]:
     names = list({label_key(name): name for name in reversed(names)}.values())[::-1]
     if len(names) < 2 or not all(_is_name(name) for name in names):
         return ()
+    words = sorted(len(name.split()) for name in names)
+    if words[-1] > 3 and words[len(words) // 2] == 1:
+        return ()  # labels are alike: what is much longer is the rest of a sentence
     return tuple(names)
 
 
@@ -196,6 +199,9 @@ def _parts(text: str) -> list[str]:
             break
     if not parts:
         return []
+    # "a, b or c, taken from the text": the list ends at its "or".
+    ends = [n for n, part in enumerate(parts, 1) if re.search(r"(?:^|\s)or\s", part, re.IGNORECASE)]
+    parts = parts[: ends[0]] if ends else parts
     last = [re.sub(rf"^{_AND}\s+", "", parts[-1], flags=re.IGNORECASE)]
     if last[0] == parts[-1]:
         last = re.split(rf"\s+{_AND}\s+", parts[-1], flags=re.IGNORECASE)

@@ -32,16 +32,15 @@ def test_a_requirement_is_understood(name):
     assert all(sentence[0].isupper() and sentence[-1] == "." for _, sentence in explain(intent))
 
 
-@pytest.mark.parametrize("with_examples", [True, False])
-def test_the_customers_of_the_real_tasks_are_understood(with_examples):
+@pytest.mark.parametrize("given", ["examples", "objective and policy", "requirement"])
+def test_the_customers_of_the_real_tasks_are_understood(given):
     tasks = json.loads((shared_data() / "eval/intents.json").read_text())["tasks"]
     kinds = {}
     for task in tasks:
-        examples = [Example(e["input"], e["output"]) for e in task["examples"]]
-        shown = tuple(examples) if with_examples else ()
-        intent = understand(
-            Requirement(task["requirement"], task["objective"], task["policy"], shown)
-        )
+        said = (task["objective"], task["policy"]) if given != "requirement" else ("", "")
+        pairs = task["examples"] if given == "examples" else []
+        examples = tuple(Example(pair["input"], pair["output"]) for pair in pairs)
+        intent = understand(Requirement(task["requirement"], *said, examples))
         kinds[task["name"]] = (intent.task_kind, len(intent.labels) if intent.labels_closed else 0)
     assert kinds == {
         "banking77_intent": ("classify", 0),

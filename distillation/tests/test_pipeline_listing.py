@@ -21,6 +21,7 @@ from distillation.pipeline.listing import counted_labels, listed_labels
         ("Route it to sales, support or legal affairs.", ("sales", "support", "legal")),
         ("Topics: food and drink, travel, health.", ("food and drink", "travel", "health")),
         ("Answer with yes or no.", ("yes", "no")),
+        ("a first answer: yes, no or maybe, taken from the abstract", ("yes", "no", "maybe")),
         ("Is the text formal or informal?", ("formal", "informal")),
         ("as billing (money matters), shipping or other", ("billing", "shipping", "other")),
     ],
@@ -44,6 +45,7 @@ def test_labels_are_listed_in_many_ways(text, labels):
         "If the order is late, lost or damaged, we call.",
         "Rules for the categories:\n- Answer with the label only\n- Never explain yourself",
         "Answer in one or two sentences.",
+        "the answer: short, taken from the text of the user, polite",
         "The text is as long as it must be, and it should not be cut or shortened by us.",
     ],
 )
