@@ -3,10 +3,18 @@
 import uuid
 
 from django.core.exceptions import PermissionDenied
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
-from distillation.models import DatasetRow, DatasetVersion, ImportRun, SourceDataset
+from distillation.models import (
+    DatasetRow,
+    DatasetVersion,
+    DistillationRun,
+    ImportRun,
+    SourceDataset,
+)
+from models_app.models import CustomModel
 
 
 def dataset_for(org: Organization, dataset_id: uuid.UUID | str) -> DatasetVersion:
@@ -34,6 +42,14 @@ def row_for(version: DatasetVersion, row_id: int) -> DatasetRow:
         version=version,
         id=row_id,
     )
+
+
+def labelled_run_for(model: CustomModel) -> DistillationRun:
+    """The newest run of a model that mapped labels."""
+    found: DistillationRun | None = model.distillation_runs.exclude(label_map=[]).first()
+    if found is None:
+        raise Http404("No labels were mapped for this model.")
+    return found
 
 
 def source_for(org: Organization, source_id: uuid.UUID | str) -> SourceDataset:

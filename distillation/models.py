@@ -13,6 +13,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
+from distillation.label_map import LabelTable, label_table
 from models_app.models import CustomModel
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, OrgQuerySet, new_id
@@ -171,6 +172,11 @@ class DistillationRun(OrgOwned):
 
     def __str__(self) -> str:
         return f"distillation of {self.model}"
+
+    @property
+    def label_table(self) -> LabelTable:
+        """As it was in this run."""
+        return label_table(self.label_map, self.intent.get("labels", []))
 
 
 class DatasetVersionQuerySet(OrgQuerySet):

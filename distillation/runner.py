@@ -13,6 +13,7 @@ from typing import Any
 from distillation import curation, freezing
 from distillation.cards import counts_of, facts_of_version
 from distillation.index import CorpusCatalog
+from distillation.intents import facts_of, requirement_of
 from distillation.licensing import license_policy_of
 from distillation.models import (
     CorpusExample,
@@ -28,7 +29,6 @@ from distillation.pipeline.types import (
     FunnelStep,
     NotEnoughData,
     OnProgress,
-    Requirement,
     RoutedGroup,
     SelectedRow,
     Selection,
@@ -82,16 +82,6 @@ def distil(job: Job, lease: Lease) -> Publish:
 def selection_config(model: CustomModel) -> SelectionConfig:
     """Test rows that the user brings come on top of the rows asked for; a test split does not."""
     return SelectionConfig(rows=model.rows, license_policy=license_policy_of(model.org))
-
-
-def requirement_of(model: CustomModel) -> Requirement:
-    return Requirement(
-        text=model.requirement,
-        objective=model.objective,
-        policy=model.policy,
-        examples=tuple(Example(e["input"], e["output"]) for e in model.examples),
-        system_prompt=model.system_prompt,
-    )
 
 
 def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Selection:
@@ -152,20 +142,8 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow]) -> None:
 
 
 def _intent_facts(selection: Selection) -> dict[str, Any]:
-    intent = selection.intent
-    return {
-        "task_kind": intent.task_kind,
-        "labels": list(intent.labels),
-        "labels_closed": intent.labels_closed,
-        "json_keys": list(intent.json_keys),
-        "json_schema": intent.json_schema,
-        "language": intent.language,
-        "answer_min_chars": intent.answer_min_chars,
-        "answer_max_chars": intent.answer_max_chars,
-        "system_prompt": intent.system_prompt,
-        "queries": [asdict(query) for query in intent.queries],
-        "sources": [route_entry(routed) for routed in selection.routes[:SHOWN_ROUTES]],
-    }
+    routes = [route_entry(routed) for routed in selection.routes[:SHOWN_ROUTES]]
+    return facts_of(selection.intent) | {"sources": routes}
 
 
 def route_entry(routed: RoutedGroup) -> dict[str, Any]:

@@ -21,6 +21,7 @@ MIN_REQUIREMENT_CHARS = 20
 MAX_ROWS = 100_000
 # A string, like all tasks: training stands above this room. Raises ValueError naming the field.
 CHECK_TRAINING_CONFIG = "training.recipes.config.config_from"
+CHECK_INTENT_EDITS = "distillation.pipeline.intent.edits_from"  # likewise
 DEFAULT_BASE = "smollm2-135m-instruct"
 CURATIONS = ("auto", "review")
 
@@ -40,6 +41,7 @@ class ModelDraft:
     rows: int = 1000
     training_config: dict[str, Any] = field(default_factory=dict)
     curation: str = "auto"
+    intent_edits: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -64,12 +66,13 @@ class ModelDraft:
             import_string(CHECK_TRAINING_CONFIG)(self.training_config)
         except ValueError as error:
             raise UserFacingError(str(error), param="training_config") from error
+        check_intent_edits(self.intent_edits)
 
     def fields(self) -> dict[str, Any]:
         """Column values of CustomModel, except those that need a look-up."""
         names = (
             "requirement objective policy examples test_rows success_criteria metric system_prompt"
-            " rows training_config curation"
+            " rows training_config curation intent_edits"
         )
         return {name: getattr(self, name) for name in names.split()}
 
@@ -79,6 +82,13 @@ def check_curation(curation: str) -> None:
         raise UserFacingError(
             f"Unknown curation “{curation}”.", param="curation", hint=f"{' or '.join(CURATIONS)}."
         )
+
+
+def check_intent_edits(intent_edits: dict[str, Any]) -> None:
+    try:
+        import_string(CHECK_INTENT_EDITS)(intent_edits)
+    except ValueError as error:
+        raise UserFacingError(f"{error}.", param="intent_edits") from error
 
 
 def _check_pairs(pairs: list[dict[str, str]], param: str, most: int) -> None:

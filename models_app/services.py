@@ -10,7 +10,7 @@ from django.utils.text import slugify
 
 from accounts.audit import record
 from accounts.models import Organization, User
-from models_app.drafts import ModelDraft, check_curation
+from models_app.drafts import ModelDraft, check_curation, check_intent_edits
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
@@ -122,6 +122,36 @@ def end_review(*, model_id: uuid.UUID) -> None:
     if model.status == Status.REVIEW:
         status = Status.READY if model.live_version_id else Status.CANCELLED
         _set_status(model, status, "The dataset under review was discarded.")
+
+
+def correct_intent(
+    *,
+    actor: User,
+    model: CustomModel,
+    changes: dict[str, Any],
+    system_prompt: str = "",
+    build: bool = False,
+) -> None:
+    """Put right what was understood: the fields in `changes`, None for “as understood”; others
+    stay. The next build uses it; `build` begins that at once.
+    """
+    with transaction.atomic():
+        before = CustomModel.objects.select_for_update().get(id=model.id).intent_edits
+        edits = {name: value for name, value in (before | changes).items() if value is not None}
+        check_intent_edits(edits)
+        model.intent_edits = edits
+        model.save(update_fields=["intent_edits", "updated_at"])
+        record(
+            org=model.org,
+            actor=actor,
+            action="model.correct_intent",
+            target=model,
+            fields=sorted(name for name in changes if before.get(name) != edits.get(name)),
+        )
+        if system_prompt:
+            edit_system_prompt(actor=actor, model=model, system_prompt=system_prompt)
+        if build:
+            rebuild(actor=actor, model=model)
 
 
 def publish_version(*, actor: User | None, version: ModelVersion) -> None:

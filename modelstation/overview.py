@@ -9,7 +9,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organization
+from distillation.intents import understood
+from distillation.label_map import LabelTable, label_table
 from distillation.models import DatasetVersion, ImportRun, SourceDataset
+from distillation.pipeline.explain import Line, explain
 from models_app.forms import CurationForm, SystemPromptForm
 from models_app.models import CustomModel, ModelVersion, UsageRecord
 from modelstation.core.charts import Interval, interval_bars
@@ -55,6 +58,19 @@ class Overview:
     versions: list[ModelVersion]
     prompt_form: SystemPromptForm = field(compare=False)
     curation_form: CurationForm = field(compare=False)
+
+    @property
+    def understood(self) -> list[Line]:
+        """Read by the page alone: the fragment that is polled has no need of it."""
+        return explain(understood(self.model))
+
+    @property
+    def label_table(self) -> LabelTable | None:
+        """Of the newest dataset, with what was decided since."""
+        if self.dataset is None:
+            return None
+        run, rules = self.dataset.run, self.model.intent_edits.get("label_map", [])
+        return label_table(run.label_map, run.intent.get("labels", []), rules)
 
     @property
     def queues(self) -> set[str]:

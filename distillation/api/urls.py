@@ -1,9 +1,10 @@
 from django.urls import path
 
-from distillation.api import curation, imports, lineage, organization, pushes, views
+from distillation.api import curation, imports, intents, lineage, organization, pushes, views
 
 urlpatterns = [
     path("organization", organization.OrganizationView.as_view(), name="api_organization"),
+    path("intents", intents.IntentsView.as_view(), name="api_intents"),
     path("sources", views.SourcesView.as_view(), name="api_sources"),
     path("sources/<uuid:source_id>", views.SourceView.as_view(), name="api_source"),
     path(

@@ -9,12 +9,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from distillation.pipeline.labels import is_label, label_key, listed_labels
+from distillation.pipeline.answer_band import answer_band
+from distillation.pipeline.json_schema import check_schema, learn_schema
+from distillation.pipeline.labels import MAX_LABEL_CHARS, label_key
+from distillation.pipeline.languages import (
+    NAMES,
+    language_of,
+    language_of_all,
+    named_language,
+)
+from distillation.pipeline.listing import counted_labels, label_lists
+from distillation.pipeline.task_kind import (
+    PLAIN_NUMBER_PATTERN,
+    SQL_PATTERN,
+    WORKED_NUMBER_PATTERN,
+    task_kind,
+)
+from distillation.pipeline.task_kind import json_object as json_object  # others know it from here
 from distillation.pipeline.types import (
-    Example,
+    TASK_KINDS,
     IntentEdits,
     IntentSpec,
     LabelRule,
@@ -24,21 +41,9 @@ from distillation.pipeline.types import (
 
 NO_EDITS = IntentEdits()
 SYSTEM_PROMPT_TOKENS = 45
+READ_CHARS = 8000  # of each text: labels and keys that stand later are not looked for
 TOKENS_PER_WORD = 1.35  # English prose under a byte-level BPE of about 50k pieces
 
-SQL_PATTERN = r"(?is)^\s*(select|with|insert|update|delete)\b.*"
-WORKED_NUMBER_PATTERN = r"(?s).*####\s*-?[\d.,]*\d\s*$"
-PLAIN_NUMBER_PATTERN = r"^\s*-?[\d.,]*\d\s*$"
-
-# Words that name a kind of task, in the order of how little else they can mean.
-_WORDS_OF_KIND = {
-    "sql": r"sql|\bselect statement",
-    "extract_json": r"\bjson\b|\bextract\b",
-    "number": r"####|\bfinal number\b|\bcalculate\b|\barithmetic\b|\bword problem",
-    "classify": r"\bclassif|\bcategor|\blabel|\brout(e|ed|ing)\b|\bintent\b|\bsentiment\b"
-    r"|\bemotion\b|\bone of\b|\bwhether\b|\byes, no\b|\binto (a|one|its) (queue|class|group)",
-}
-_IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _SAYS_WHAT_TO_DO = re.compile(
     r"\b(must|should|return|answer|extract|classif\w*|translate|write|tell|give|show|summar\w*|"
@@ -48,15 +53,76 @@ _SAYS_WHAT_TO_DO = re.compile(
 
 
 def edits_from(data: Mapping[str, Any]) -> IntentEdits:
-    """What a form or the API sends. Raises ValueError naming the field."""
-    known = {field.name for field in fields(IntentEdits)}
-    if unknown := sorted(set(data) - known):
+    """What a form or the API sends; null: as understood. Raises ValueError naming the field."""
+    if not isinstance(data, Mapping):
+        raise ValueError("intent_edits must be an object")
+    if unknown := sorted(set(data) - set(_READ)):
         raise ValueError(f"{unknown[0]} is not a field of the understanding")
-    given: dict[str, Any] = dict(data)
-    if given.get("labels") is not None:
-        given["labels"] = tuple(dict.fromkeys(label.strip() for label in given["labels"]))
-    given["label_map"] = tuple(LabelRule(**rule) for rule in given.get("label_map") or ())
+    _check_storable(data)
+    given = {name: _READ[name](value) for name, value in data.items() if value is not None}
     return IntentEdits(**given)
+
+
+def _check_storable(data: Mapping[str, Any]) -> None:
+    """What Postgres could not keep: NUL, half a surrogate pair, NaN."""
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError("intent_edits must be JSON in valid Unicode") from error
+    if "\\u0000" in text:
+        raise ValueError("intent_edits must not hold NUL characters")
+
+
+def _read_kind(value: Any) -> str:
+    if value not in TASK_KINDS:
+        raise ValueError(f"task_kind must be one of {', '.join(TASK_KINDS)}")
+    return str(value)
+
+
+def _read_labels(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ValueError("labels must be a list of texts")
+    labels = list(dict.fromkeys(" ".join(name.split()) for name in value if name.strip()))
+    if wrong := next((name for name in labels if len(name) > MAX_LABEL_CHARS), ""):
+        raise ValueError(f"labels has one of more than {MAX_LABEL_CHARS} characters: {wrong[:80]}…")
+    return tuple(labels)
+
+
+def _read_count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1")
+    return value
+
+
+def _read_language(value: Any) -> str:
+    if not isinstance(value, str) or (value and value not in NAMES):
+        raise ValueError("language must be a two-letter code such as en, or empty for any")
+    return value
+
+
+def _read_label_map(value: Any) -> tuple[LabelRule, ...]:
+    fields = {"source", "label", "mapped_to"}
+    whole = isinstance(value, list | tuple) and all(
+        isinstance(rule, Mapping)
+        and set(rule) == fields
+        and all(isinstance(text, str) for text in rule.values())
+        for rule in value
+    )
+    if not whole:
+        raise ValueError("label_map must be a list of objects with source, label and mapped_to")
+    return tuple(LabelRule(**rule) for rule in value)
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "task_kind": _read_kind,
+    "labels": _read_labels,
+    "json_schema": check_schema,
+    "answer_min_chars": partial(_read_count, "answer_min_chars"),
+    "answer_max_chars": partial(_read_count, "answer_max_chars"),
+    "language": _read_language,
+    "label_map": _read_label_map,
+}
 
 
 def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
@@ -66,6 +132,10 @@ def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
         for name in ("json_schema", "answer_min_chars", "answer_max_chars", "language")
         if (value := getattr(edits, name)) is not None
     }
+    if edits.answer_max_chars is None and edits.answer_min_chars is not None:
+        changed["answer_max_chars"] = max(edits.answer_min_chars, intent.answer_max_chars)
+    if edits.answer_min_chars is None and edits.answer_max_chars is not None:
+        changed["answer_min_chars"] = min(edits.answer_max_chars, intent.answer_min_chars)
     if edits.labels is not None:
         changed |= {"labels": edits.labels, "labels_closed": True}
     return replace(intent, label_rules=edits.label_map, **changed)
@@ -73,83 +143,66 @@ def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
 
 def understand(requirement: Requirement, edits: IntentEdits = NO_EDITS) -> IntentSpec:
     """What is wanted, as far as the words and examples say it; `edits` win over that."""
-    kind = edits.task_kind or task_kind(requirement)
-    return apply_edits(_understand_as(kind, requirement), edits)
-
-
-def _understand_as(kind: str, requirement: Requirement) -> IntentSpec:
-    labels, closed = _labels(requirement) if kind == "classify" else ((), False)
-    low, high = answer_band(kind, [e.output for e in requirement.examples])
-    return IntentSpec(
+    read = replace(
+        requirement,
+        text=_readable(requirement.text),
+        objective=_readable(requirement.objective),
+        policy=_readable(requirement.policy),
+    )
+    kind = edits.task_kind or task_kind(read)
+    intent = IntentSpec(
         task_kind=kind,
         system_prompt=compile_system_prompt(requirement),
         queries=queries(requirement),
         task_texts=task_texts(requirement),
-        labels=labels,
-        labels_closed=closed,
-        json_keys=_json_keys(requirement.examples) if kind == "extract_json" else (),
-        answer_pattern=_answer_pattern(kind, requirement),
-        answer_min_chars=low,
-        answer_max_chars=high,
+        language=input_language(read),
+        answer_pattern=_answer_pattern(kind, read),
     )
+    return apply_edits(_with_answers(intent, read), edits)
 
 
-def task_kind(requirement: Requirement) -> str:
-    answers = [example.output.strip() for example in requirement.examples]
-    if answers:
-        return _kind_of_answers(answers, requirement)
+def _readable(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[^\S\n]+", " ", text[:READ_CHARS]))
+
+
+def _with_answers(intent: IntentSpec, requirement: Requirement) -> IntentSpec:
+    """The form of the answers, as the kind of task has it."""
     words = _all_words(requirement)
-    for kind, pattern in _WORDS_OF_KIND.items():
-        if re.search(pattern, words, re.IGNORECASE):
-            return kind
-    return "generate"
-
-
-def _kind_of_answers(answers: Sequence[str], requirement: Requirement) -> str:
-    checks: dict[str, Callable[[str], bool]] = {
-        "extract_json": lambda a: json_object(a) is not None,
-        "sql": lambda a: re.match(SQL_PATTERN, a) is not None,
-        "number": lambda a: bool(re.match(f"{WORKED_NUMBER_PATTERN}|{PLAIN_NUMBER_PATTERN}", a)),
-    }
-    for kind, fits in checks.items():
-        if all(fits(answer) for answer in answers):
-            return kind
-    return "classify" if _look_like_labels(answers, requirement) else "generate"
-
-
-def _look_like_labels(answers: Sequence[str], requirement: Requirement) -> bool:
-    """Short answers are labels when the words or their spelling say so, or when they repeat."""
-    if not all(is_label(answer) for answer in answers):
-        return False
-    said = re.search(_WORDS_OF_KIND["classify"], _all_words(requirement), re.IGNORECASE)
-    named = all(_IDENTIFIER.fullmatch(answer) for answer in answers)
-    repeats = len({label_key(answer) for answer in answers}) <= len(answers) / 2
-    listed = {label_key(name) for name in listed_labels(_all_words(requirement))}
-    return bool(said) or named or repeats or {label_key(a) for a in answers} <= listed
-
-
-def json_object(text: str) -> dict[str, object] | None:
-    if not text.lstrip().startswith("{"):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    answers = [example.output for example in requirement.examples]
+    low, high = answer_band(intent.task_kind, answers, words)
+    shaped = replace(intent, answer_min_chars=low, answer_max_chars=high)
+    if intent.task_kind == "classify":
+        labels, closed = _labels(requirement)
+        count = counted_labels(words)
+        return replace(shaped, labels=labels, labels_closed=closed, label_count=count)
+    if intent.task_kind == "extract_json":
+        objects = [value for answer in answers if (value := json_object(answer)) is not None]
+        keys = tuple(sorted({key for value in objects for key in value}))
+        return replace(shaped, json_keys=keys, json_schema=learn_schema(objects, words))
+    return shaped
 
 
 def _labels(requirement: Requirement) -> tuple[tuple[str, ...], bool]:
     """The allowed labels, and whether the user listed them all."""
     shown = tuple(dict.fromkeys(example.output.strip() for example in requirement.examples))
+    keys = {label_key(name) for name in shown}
+    count = counted_labels(_all_words(requirement))
     for text in (requirement.policy, requirement.objective, requirement.text):
-        listed = listed_labels(text)
-        if listed and {label_key(name) for name in shown} <= {label_key(n) for n in listed}:
-            return listed, True
+        for listed in label_lists(text):
+            if keys <= {label_key(name) for name in listed} and count in (0, len(listed)):
+                return listed, True
     return shown, False
 
 
-def _json_keys(examples: Sequence[Example]) -> tuple[str, ...]:
-    return tuple(sorted({key for e in examples for key in (json_object(e.output) or {})}))
+def input_language(requirement: Requirement) -> str:
+    """Of the examples' inputs, else as the words name it, else that of a requirement written in
+    another language than English: who writes English may mean inputs in any.
+    """
+    if requirement.examples:
+        return language_of_all([example.input for example in requirement.examples])
+    words = _all_words(requirement)
+    written_in = language_of(words)
+    return named_language(words) or ("" if written_in == "en" else written_in)
 
 
 def _answer_pattern(kind: str, requirement: Requirement) -> str:
@@ -159,16 +212,6 @@ def _answer_pattern(kind: str, requirement: Requirement) -> str:
         return ""
     shown = [example.output for example in requirement.examples] or [_all_words(requirement)]
     return WORKED_NUMBER_PATTERN if any("####" in text for text in shown) else PLAIN_NUMBER_PATTERN
-
-
-def answer_band(kind: str, answers: Sequence[str]) -> tuple[int, int]:
-    """Shortest and longest answer in characters: wide around the examples, since they are few."""
-    if kind == "classify":
-        return 1, 80
-    if not answers:
-        return 1, 4000
-    lengths = [len(answer.strip()) for answer in answers]
-    return max(1, min(lengths) // 4), max(4 * max(lengths), 120)
 
 
 def queries(requirement: Requirement) -> tuple[Query, ...]:

@@ -16,13 +16,6 @@ MAX_LABEL_WORDS = 5
 # A label of the source is taken over when it was given to this many rows: fewer is likely noise.
 MIN_LABEL_ROWS = 2
 
-_ONE_OF = re.compile(r"\bone of\b[^:.\n]{0,40}:\s*([^.\n;]+)", re.IGNORECASE)
-_WORD_LIST = re.compile(
-    r"\b(?:is|as|be|either|with|whether|answers?:?|labels?:?) ([\w-]+(?:, [\w-]+)+,? or [\w-]+)\b",
-    re.IGNORECASE,
-)
-_SEPARATOR = re.compile(r"\s*,\s*(?:or\s+|and\s+)?|\s+or\s+|\s+and\s+", re.IGNORECASE)
-
 
 def label_key(text: str) -> str:
     """Spellings that differ in case or in '_', '-' and space name one label."""
@@ -33,16 +26,6 @@ def is_label(text: str) -> bool:
     answer = text.strip()
     short = 0 < len(answer) <= MAX_LABEL_CHARS and len(answer.split()) <= MAX_LABEL_WORDS
     return short and "\n" not in answer and answer[-1] not in ".?!" and answer[0] not in "{[<"
-
-
-def listed_labels(text: str) -> tuple[str, ...]:
-    """Labels that a sentence lists: "one of: a, b, c", else "is a, b or c" (not "a or b")."""
-    for pattern in (_ONE_OF, _WORD_LIST):
-        for match in pattern.finditer(text):
-            names = [name.strip(" '\"`") for name in _SEPARATOR.split(match.group(1))]
-            if len(names) >= 2 and all(is_label(name) for name in names):
-                return tuple(names)
-    return ()
 
 
 def learn_labels(answers: Iterable[str]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 import pytest
 
 from distillation.pipeline.intent import compile_system_prompt, task_kind, understand
-from distillation.pipeline.labels import label_key, learn_labels, listed_labels
+from distillation.pipeline.labels import label_key, learn_labels
+from distillation.pipeline.listing import listed_labels
 from distillation.pipeline.types import Example, Requirement
 
 

@@ -12,6 +12,12 @@ from modelstation.core.api import StrictSerializer
 from modelstation.core.models import Job, JobEvent
 
 WAITING = "waiting"
+INTENT_EDITS_HELP = (
+    "What a person puts right in what was understood: `task_kind`, `labels` (all of them), "
+    "`json_schema` (draft 2020-12), `answer_min_chars`, `answer_max_chars`, `language` (ISO 639-1, "
+    "empty for any), `label_map` (a list of `source`, `label`, `mapped_to`; an empty `mapped_to` "
+    "leaves such rows out). A field that is null or not there is as understood."
+)
 
 
 class PairSerializer(StrictSerializer):
@@ -37,13 +43,15 @@ class ModelDraftSerializer(StrictSerializer):
     rows = serializers.IntegerField(required=False)
     training_config = serializers.DictField(required=False)
     curation = serializers.ChoiceField(CURATIONS, required=False)
+    intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
 
-class ModelEditSerializer(StrictSerializer):
+class ModelChangesSerializer(StrictSerializer):
     """What may change once a model is made; what is left out stays."""
 
-    system_prompt = serializers.CharField(max_length=20_000, required=False)
+    system_prompt = serializers.CharField(required=False, max_length=20_000)
     curation = serializers.ChoiceField(CURATIONS, required=False)
+    intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         if not given:
@@ -122,6 +130,7 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
     progress = ProgressSerializer(source="job.progress", allow_null=True)
     scores = serializers.DictField()
     waiting_for_review = serializers.SerializerMethodField()
+    intent_edits = serializers.DictField(help_text=INTENT_EDITS_HELP)
     links = serializers.SerializerMethodField()
 
     class Meta:
@@ -130,8 +139,8 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
             "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores",
             "live_version", "job", "requirement", "objective", "policy", "examples",
             "test_row_count", "success_criteria", "metric", "system_prompt", "base", "rows",
-            "training_config", "curation", "waiting_for_review", "created_at", "updated_at",
-            "links",
+            "training_config", "intent_edits", "curation", "waiting_for_review", "created_at",
+            "updated_at", "links",
         ]  # fmt: skip
 
     @extend_schema_field(WaitingDraftSerializer(allow_null=True))

@@ -76,19 +76,24 @@ class ModelView(APIView):
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
         return Response(_shown(model_for(request_org(request), model_id), request))
 
-    @extend_schema(request=serializers.ModelEditSerializer, responses=serializers.ModelSerializer)
+    @extend_schema(
+        request=serializers.ModelChangesSerializer, responses=serializers.ModelSerializer
+    )
     def patch(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Edit the system prompt or the curation. The next build goes by them."""
+        """Edit the system prompt, the curation, or put right what was understood: the fields given
+        are set, null takes a correction back. The next build goes by them; versions keep their own.
+        """
         model = model_for(request_org(request), model_id)
-        asked = serializers.ModelEditSerializer(data=request.data)
+        asked = serializers.ModelChangesSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        actor, given = request_user(request), asked.validated_data
-        if "system_prompt" in given:
-            services.edit_system_prompt(
-                actor=actor, model=model, system_prompt=given["system_prompt"]
-            )
+        user, given = request_user(request), asked.validated_data
+        prompt = given.get("system_prompt", "")
+        if changes := given.get("intent_edits"):
+            services.correct_intent(actor=user, model=model, changes=changes, system_prompt=prompt)
+        elif prompt:
+            services.edit_system_prompt(actor=user, model=model, system_prompt=prompt)
         if "curation" in given:
-            services.set_curation(actor=actor, model=model, curation=given["curation"])
+            services.set_curation(actor=user, model=model, curation=given["curation"])
         return Response(_shown(model, request))
 
     @extend_schema(responses={204: None})

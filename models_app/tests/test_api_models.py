@@ -114,6 +114,7 @@ def test_a_model_is_made_pending_with_its_work_enqueued(api, alice, org):
         "base": "smollm2-135m-instruct",
         "rows": 200,
         "training_config": {"epochs": 1},
+        "intent_edits": {"labels": ["lost_card", "card_arrival"]},
     }
 
     response = api.post(URL, whole, format="json")
@@ -361,12 +362,55 @@ def test_events_tell_the_story_from_a_given_point_on(api, org, model):
 # --- Deeds ----------------------------------------------------------------------------------------
 
 
-def test_only_the_system_prompt_can_be_edited(api, model):
+def test_only_the_prompt_and_what_was_understood_can_be_edited(api, model):
     edited = api.patch(f"{URL}/{model.id}", {"system_prompt": "Be brief."}, format="json")
     refused = api.patch(f"{URL}/{model.id}", {"status": "ready"}, format="json")
 
     assert edited.json()["system_prompt"] == "Be brief."
     assert error_of(refused, 400)["param"] == "status"
+
+
+def test_what_was_understood_is_put_right_field_by_field(api, model):
+    address = f"{URL}/{model.id}"
+    first = {"intent_edits": {"labels": ["a", "b"], "language": "de"}, "system_prompt": "Label it."}
+    assert api.patch(address, first, format="json").json()["intent_edits"] == first["intent_edits"]
+    rule = {"source": "clinc150", "label": "card", "mapped_to": "a"}
+    then = {"intent_edits": {"language": None, "label_map": [rule]}}
+    body = api.patch(address, then, format="json").json()
+    assert body["intent_edits"] == {"labels": ["a", "b"], "label_map": [rule]}
+    assert body["system_prompt"] == "Label it."
+    assert api.get(address).json()["intent_edits"] == body["intent_edits"]
+
+
+@pytest.mark.parametrize(
+    ("edits", "named"),
+    [
+        ({"beauty": 1}, "beauty"),
+        ({"task_kind": "poetry"}, "task_kind"),
+        ({"task_kind": ["sql"]}, "task_kind"),
+        ({"labels": "ab"}, "labels"),
+        ({"labels": ["a"]}, "labels"),
+        ({"labels": ["a", 1]}, "labels"),
+        ({"json_schema": {"type": "objekt"}}, "json_schema"),
+        ({"json_schema": {"properties": {"a": {"$ref": "http://10.0.0.1"}}}}, "json_schema"),
+        ({"answer_min_chars": True}, "answer_min_chars"),
+        ({"answer_max_chars": "9"}, "answer_max_chars"),
+        ({"answer_min_chars": 9, "answer_max_chars": 3}, "answer_max_chars"),
+        ({"language": "klingon"}, "language"),
+        ({"language": ["de"]}, "language"),
+        ({"label_map": {"a": "b"}}, "label_map"),
+        ({"label_map": [{"source": "s", "label": "l"}]}, "label_map"),
+    ],
+)
+def test_a_correction_that_makes_no_sense_is_refused_and_changes_nothing(api, model, edits, named):
+    make_base()
+    for response in (
+        api.patch(f"{URL}/{model.id}", {"intent_edits": edits}, format="json"),
+        api.post(URL, ASKED | {"intent_edits": edits}, format="json"),
+    ):
+        error = error_of(response, 400)
+        assert (error["param"], named in error["message"]) == ("intent_edits", True), error
+    assert CustomModel.objects.get().intent_edits == {}
 
 
 def test_a_deleted_model_is_gone(api, model):

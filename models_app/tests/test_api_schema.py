@@ -18,6 +18,7 @@ def schema():
 def test_the_schema_is_valid_and_describes_every_address_of_the_api(schema):
     assert {
         "/api/v1/models",
+        "/api/v1/intents",
         "/api/v1/models/{model_id}/events",
         "/api/v1/datasets/{dataset_id}/export",
         "/api/v1/imports/{import_id}/confirm",

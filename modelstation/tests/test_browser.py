@@ -74,8 +74,9 @@ def test_a_model_is_made_in_the_browser_and_its_progress_shows_within_three_seco
     page.goto(f"/o/{org.slug}/models/new/")
     page.fill("input[name=name]", "Router")
     page.fill("textarea[name=requirement]", testing.REQUIREMENT)
-    page.click("main button[type=submit]")
-    page.wait_for_url("**/models/*/")
+    page.click("text=Continue")
+    page.click("text=Create and start")
+    page.wait_for_url("**/models/*-*/")
     assert page.locator("text=Waiting for a free worker").count() == 1
 
     jobs.claim(str(Job.objects.get().id))

@@ -1,9 +1,13 @@
 import json
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from models_app.models import CustomModel
+from modelstation import testing
 from modelstation.core.errors import UserFacingError
+from modelstation.management.commands import build_model
 from modelstation.management.commands.build_model import _pairs
 
 
@@ -44,9 +48,39 @@ def test_a_bad_row_is_refused_with_its_line(tmp_path):
         ({"base": "unknown-7b"}, "not on this installation"),
         ({"rows": 3}, "Rows must be between"),
         ({"org": "nobody"}, "no organisation"),
+        ({"intent_edits": Path("/nowhere/edits.json")}, "corrections cannot be read"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_a_sentence(org, options, message):
     given = {"requirement": "Label each message with one of our intents.", "org": org.slug}
     with pytest.raises(CommandError, match=message):
         call_command("build_model", **given | options)
+
+
+@pytest.mark.django_db
+def test_what_is_understood_is_told_first_with_the_corrections_of_a_file(
+    org, tmp_path, monkeypatch, capsys
+):
+    testing.make_base()
+    monkeypatch.setattr(build_model, "_build", lambda model, console: model)
+    edits = tmp_path / "edits.json"
+    edits.write_text('{"labels": ["spam", "ham"], "language": "de"}')
+    with pytest.raises(SystemExit):
+        call_command(
+            "build_model", requirement=testing.REQUIREMENT, org=org.slug, intent_edits=edits
+        )
+    told = " ".join(capsys.readouterr().out.split())
+    assert "one of 2 labels: spam, ham." in told
+    assert "Inputs are in German." in told
+    assert CustomModel.objects.get().intent_edits == json.loads(edits.read_text())
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", ["[1]", '{"labels": ["one"]}', "{"])
+def test_corrections_that_make_no_sense_are_refused(org, tmp_path, text):
+    edits = tmp_path / "edits.json"
+    edits.write_text(text)
+    with pytest.raises(CommandError, match="orrections|intent_edits|labels"):
+        call_command(
+            "build_model", requirement=testing.REQUIREMENT, org=org.slug, intent_edits=edits
+        )

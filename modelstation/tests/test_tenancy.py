@@ -66,6 +66,9 @@ PAGES = {
     "member_remove": ("post", ADMIN_DEED),
     "models": ("get", PAGE),
     "model_new": ("post", DEED, DRAFT),
+    "model_understood": ("post", PAGE, DRAFT),
+    "model_intent": ("get", PAGE),
+    "model_labels": ("get", PAGE),
     "model_delete": ("post", DEED),
     "model_cancel": ("post", DEED),
     "model_rebuild": ("post", DEED),
@@ -121,6 +124,7 @@ API = {
     "api_version_publish": ("post", OBJECT),
     "api_bases": ("get", LIST),
     "api_organization": ("patch", ADMIN_LIST, {"license_policy": {"kind": "permissive"}}),
+    "api_intents": ("post", LIST, {"requirement": testing.REQUIREMENT}),
     "api_sources": ("get", LIST),
     "api_source": ("delete", (401, 404, 403, 409)),
     "api_source_quality": ("get", OBJECT),
@@ -203,7 +207,14 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
     distillation_job = Job.objects.create(
         org=org, kind="distil", queue="distil", subject_id=model.id
     )
-    run = DistillationRun.objects.create(org=org, job=distillation_job, model=model)
+    line = {"source": "own", "label": "hello", "rows": 1, "mapped_to": "greeting", "how": "meaning"}
+    run = DistillationRun.objects.create(
+        org=org,
+        job=distillation_job,
+        model=model,
+        intent={"labels": ["greeting"]},
+        label_map=[line | {"similarity": 0.8}],
+    )
     source = SourceDataset.objects.create(
         org=org, name="own", license="MIT", state="ready", row_count=1
     )

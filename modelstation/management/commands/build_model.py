@@ -23,6 +23,8 @@ from rich.console import Console
 from accounts.models import Organization
 from distillation.importing.errors import RowError
 from distillation.importing.rows import ExampleRow, ReadOptions, read_examples
+from distillation.intents import understood
+from distillation.pipeline.explain import explain
 from distillation.pipeline.form import MANY_SYSTEM_TURNS
 from distillation.pipeline.text import input_text
 from models_app.drafts import DEFAULT_BASE, METRICS, ModelDraft
@@ -61,6 +63,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--system-prompt", default="", help="default: compiled from the requirement"
         )
+        parser.add_argument(
+            "--intent-edits",
+            type=Path,
+            help="JSON file that puts right what is understood: see POST /api/v1/intents",
+        )
         parser.add_argument("--base", default=DEFAULT_BASE, help="name of the base model")
         parser.add_argument("--rows", type=int, default=1000, help="rows in the dataset")
         parser.add_argument(
@@ -81,6 +88,8 @@ class Command(BaseCommand):
             )
         except UserFacingError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
+        for what, sentence in explain(understood(model)):
+            console.print(f"{what:>9}  {sentence}", highlight=False, markup=False)
         model = _build(model, console)
         report = _report(model)
         print(json.dumps(report, ensure_ascii=False))
@@ -102,7 +111,18 @@ def _draft(options: dict[str, Any]) -> ModelDraft:
         system_prompt=options["system_prompt"],
         base=options["base"],
         rows=options["rows"],
+        intent_edits=_intent_edits(options["intent_edits"]),
     )
+
+
+def _intent_edits(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        edits: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CommandError(f"The corrections cannot be read from {path}: {error}") from error
+    return edits
 
 
 def _text_or_file(value: str) -> str:
