@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
+from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
 
 METRICS = (
@@ -22,7 +23,6 @@ MAX_ROWS = 100_000
 # A string, like all tasks: training stands above this room. Raises ValueError naming the field.
 CHECK_TRAINING_CONFIG = "training.recipes.config.config_from"
 DEFAULT_BASE = "smollm2-135m-instruct"
-CURATIONS = ("auto", "review")
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,10 @@ class ModelDraft:
 
 
 def check_curation(curation: str) -> None:
-    if curation not in CURATIONS:
+    known = CustomModel.Curation.values
+    if curation not in known:
         raise UserFacingError(
-            f"Unknown curation “{curation}”.", param="curation", hint=f"{' or '.join(CURATIONS)}."
+            f"Unknown curation “{curation}”.", param="curation", hint=f"{' or '.join(known)}."
         )
 
 

@@ -186,6 +186,7 @@ SPECTACULAR_SETTINGS = {
         "JobStateEnum": "modelstation.core.models.Job.State",
         "VersionStateEnum": "models_app.models.ModelVersion.State",
         "ChatRoleEnum": "models_app.api.openai_requests.ROLES",
+        "DatasetStateEnum": "distillation.models.DatasetVersion.State",
         "SourceStateEnum": "distillation.models.SourceDataset.State",
     },
 }

@@ -6,7 +6,6 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from models_app.drafts import CURATIONS
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from modelstation.core.api import StrictSerializer
 from modelstation.core.models import Job, JobEvent
@@ -36,14 +35,14 @@ class ModelDraftSerializer(StrictSerializer):
     base = serializers.CharField(required=False)
     rows = serializers.IntegerField(required=False)
     training_config = serializers.DictField(required=False)
-    curation = serializers.ChoiceField(CURATIONS, required=False)
+    curation = serializers.ChoiceField(CustomModel.Curation.choices, required=False)
 
 
 class ModelEditSerializer(StrictSerializer):
     """What may change once a model is made; what is left out stays."""
 
     system_prompt = serializers.CharField(max_length=20_000, required=False)
-    curation = serializers.ChoiceField(CURATIONS, required=False)
+    curation = serializers.ChoiceField(CustomModel.Curation.choices, required=False)
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         if not given:
