@@ -33,7 +33,6 @@ BASE = "base"
 ORACLE = "oracle"
 OURS, BALANCED, EMBEDDING = "round_robin", "balanced_random", "embedding"
 ARMS = (BASE, BALANCED, EMBEDDING, OURS, ORACLE)
-HELD_OUT_ROWS = 64
 MAX_SEQ_LEN = 768
 
 
@@ -162,7 +161,7 @@ def measure(task, k, arm, asked):
     held_out = held_out_of(task)
     prompt = understand(requirement).system_prompt
     rows = [] if arm == BASE else rows_of(arm, task, requirement, k, held_out, prompt)
-    sample = Random(0).sample(held_out, min(HELD_OUT_ROWS, len(held_out)))
+    sample = Random(0).sample(held_out, min(asked.held_out, len(held_out)))
     started = time.perf_counter()
     nll, trained = nll_after_training(rows, held_out_messages(prompt, sample), asked)
     return {
@@ -296,6 +295,7 @@ def main():
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
     parser.add_argument("--rows", nargs="*", type=int, default=[300])
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--held-out", type=int, default=64, help="rows measured in each cell")
     parser.add_argument("--tokens-per-batch", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--base", type=Path, help="folder of the student; SmolLM2-135M without")

@@ -94,10 +94,12 @@ class DistillationRunAdmin(ReadOnly, JobActions):
 
 @admin.register(DatasetVersion)
 class DatasetVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    """A dataset is frozen: every field is for reading."""
+    """A dataset is frozen, or curated by its organisation: every field is for reading."""
 
-    list_display = ["__str__", "org", "row_count", "split_counts", "short_digest", "created_at"]
-    list_filter = ["created_at"]
+    list_display = [
+        "__str__", "org", "state", "row_count", "split_counts", "short_digest", "created_at",
+    ]  # fmt: skip
+    list_filter = ["state", "created_at"]
     list_select_related = ["org", "model"]
     search_fields = ["id", "model__name", "model__slug", "org__name", "digest"]
     date_hierarchy = "created_at"

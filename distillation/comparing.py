@@ -6,7 +6,7 @@ input in normal form. Equal keys are matched one to one, in their order. All in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,53 +17,46 @@ from distillation.row_filter import PLAIN
 
 KINDS = ("only_first", "only_second", "changed", "same")
 
-_KEPT = f"""
-    SELECT id, position, split, corpus_hash,
-        messages #>> '{{-2,content}}' AS input, messages #>> '{{-1,content}}' AS answer
-    FROM {DatasetRow._meta.db_table} WHERE version_id = %s AND decision = 'kept'
-"""
-
-
-def _numbered(table: str, key: str, where: str) -> str:
-    """Rows with their key, and a number among those of the same key."""
-    return f"""
-        SELECT id, key, row_number() OVER (PARTITION BY key ORDER BY position) AS nth
-        FROM (SELECT id, position, {key} AS key FROM {table} WHERE {where}) keyed
-    """
-
-
-def _matched(key: str, where: Mapping[str, str]) -> str:
-    first, second = (_numbered(table, key, where[table]) for table in ("first", "second"))
-    return f"""
-        SELECT one.id AS first_id, two.id AS second_id
-        FROM ({first}) one JOIN ({second}) two USING (key, nth)
-    """
-
-
-_OF_CORPUS = dict.fromkeys(("first", "second"), "corpus_hash <> ''")
-_LEFT_OVER = {
-    table: f"NOT EXISTS (SELECT 1 FROM by_corpus WHERE {table}_id = {table}.id)"
-    for table in ("first", "second")
-}
+# Windows and groups only: joins of what no statistics are known of went over all pairs of rows.
 _INPUT_KEY = f"coalesce(nullif({PLAIN.format('input')}, ''), input)"
 _COMPARED = f"""
-    WITH first AS MATERIALIZED ({_KEPT}), second AS MATERIALIZED ({_KEPT}),
-    by_corpus AS MATERIALIZED ({_matched("corpus_hash", _OF_CORPUS)}),
-    matched AS MATERIALIZED (
-        SELECT * FROM by_corpus UNION ALL {_matched(_INPUT_KEY, _LEFT_OVER)}
+    WITH said AS (
+        SELECT id, position, split, corpus_hash, version_id = %s AS is_first,
+            messages #>> '{{-2,content}}' AS input, messages #>> '{{-1,content}}' AS answer
+        FROM {DatasetRow._meta.db_table} WHERE version_id IN (%s, %s) AND decision = 'kept'
+    ),
+    numbered AS (
+        SELECT *, row_number() OVER (PARTITION BY corpus_hash, is_first ORDER BY position) AS nth
+        FROM said
+    ),
+    paired AS (
+        SELECT *, corpus_hash <> '' AND count(*) OVER (PARTITION BY corpus_hash, nth) = 2
+            AS by_corpus
+        FROM numbered
+    ),
+    keyed AS (
+        SELECT id, position, is_first, by_corpus, md5(row(input, answer, split)::text) AS content,
+            CASE WHEN by_corpus THEN corpus_hash ELSE {_INPUT_KEY} END AS key,
+            CASE WHEN by_corpus THEN nth END AS nth
+        FROM paired
+    ),
+    placed AS (
+        SELECT *, coalesce(
+            nth, row_number() OVER (PARTITION BY by_corpus, key, is_first ORDER BY position)
+        ) AS place
+        FROM keyed
     ),
     compared AS (
-        SELECT first.id AS first_id, second.id AS second_id, first.position,
-            CASE WHEN (first.input, first.answer, first.split)
-                = (second.input, second.answer, second.split)
-            THEN 'same' ELSE 'changed' END AS kind
-        FROM matched JOIN first ON first.id = first_id JOIN second ON second.id = second_id
-        UNION ALL
-        SELECT id, NULL, position, 'only_first' FROM first
-        WHERE NOT EXISTS (SELECT 1 FROM matched WHERE first_id = first.id)
-        UNION ALL
-        SELECT NULL, id, position, 'only_second' FROM second
-        WHERE NOT EXISTS (SELECT 1 FROM matched WHERE second_id = second.id)
+        SELECT max(id) FILTER (WHERE is_first) AS first_id,
+            max(id) FILTER (WHERE NOT is_first) AS second_id,
+            coalesce(min(position) FILTER (WHERE is_first), min(position)) AS position,
+            CASE
+                WHEN bool_and(is_first) THEN 'only_first'
+                WHEN NOT bool_or(is_first) THEN 'only_second'
+                WHEN min(content) = max(content) THEN 'same'
+                ELSE 'changed'
+            END AS kind
+        FROM placed GROUP BY by_corpus, key, place
     )
 """
 _COUNTS = f"{_COMPARED} SELECT kind, count(*) FROM compared GROUP BY kind"
@@ -92,7 +85,7 @@ class Pair:
 def counts_of(first: DatasetVersion, second: DatasetVersion) -> dict[str, int]:
     """Pairs by KINDS."""
     with connection.cursor() as cursor:
-        cursor.execute(_COUNTS, [first.id, second.id])
+        cursor.execute(_COUNTS, [first.id, first.id, second.id])
         counts: dict[str, int] = dict(cursor.fetchall())
     return {kind: counts.get(kind, 0) for kind in KINDS}
 
@@ -104,7 +97,7 @@ def pairs_of(
     if not places:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(_PAGE, [first.id, second.id, kind, len(places), places[0]])
+        cursor.execute(_PAGE, [first.id, first.id, second.id, kind, len(places), places[0]])
         ids: list[tuple[int | None, int | None]] = cursor.fetchall()
     rows: dict[Any, DatasetRow] = DatasetRow.objects.in_bulk(
         [row for pair in ids for row in pair if row is not None]

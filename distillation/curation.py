@@ -118,9 +118,8 @@ def freeze(*, actor: User, version: DatasetVersion) -> DatasetVersion:
         _refuse_too_few(version)
         kept = version.rows.kept()
         version.folder = f"{version.model_id}/datasets/{version.id}"
-        freezing.seal(
-            version, kept.only("split", "content_hash").iterator(freezing.ROWS_AT_ONCE), by=actor
-        )
+        told = kept.values_list("split", "content_hash", named=True)
+        freezing.seal(version, told.iterator(freezing.ROWS_AT_ONCE), by=actor)
         rows = kept.iterator(freezing.ROWS_AT_ONCE)
         freezing.write_files(version, rows, facts_of_version(version))
         version.save(update_fields=[*freezing.COUNT_FIELDS, *freezing.SEAL_FIELDS])
@@ -287,11 +286,13 @@ def _change_answers(
 ) -> int:
     """Rows whose answer stays the same are left alone. Returns how many changed."""
     changes: list[tuple[int, str, str]] = []
-    for row in rows.only("id", "messages").order_by("position").iterator(CHANGES_AT_ONCE):
-        said = change(row.answer)
-        if said != row.answer:
-            messages = [*row.messages[:-1], row.messages[-1] | {"content": said}]
-            changes.append((row.id, said, hash_messages(messages)))
+    found = rows.order_by("position").values_list("id", "messages")
+    for row_id, messages in found.iterator(CHANGES_AT_ONCE):
+        *turns, answer = messages
+        said = change(answer["content"])
+        if said != answer["content"]:
+            new = [*turns, answer | {"content": said}]
+            changes.append((row_id, said, hash_messages(new)))
     with connection.cursor() as cursor:
         for start in range(0, len(changes), CHANGES_AT_ONCE):
             columns = [

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
+from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
 
 METRICS = (
@@ -23,7 +24,6 @@ MAX_ROWS = 100_000
 CHECK_TRAINING_CONFIG = "training.recipes.config.config_from"
 CHECK_INTENT_EDITS = "distillation.pipeline.intent.edits_from"  # likewise
 DEFAULT_BASE = "smollm2-135m-instruct"
-CURATIONS = ("auto", "review")
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,10 @@ class ModelDraft:
 
 
 def check_curation(curation: str) -> None:
-    if curation not in CURATIONS:
+    known = CustomModel.Curation.values
+    if curation not in known:
         raise UserFacingError(
-            f"Unknown curation “{curation}”.", param="curation", hint=f"{' or '.join(CURATIONS)}."
+            f"Unknown curation “{curation}”.", param="curation", hint=f"{' or '.join(known)}."
         )
 
 

@@ -200,6 +200,7 @@ SPECTACULAR_SETTINGS = {
         "JobStateEnum": "modelstation.core.models.Job.State",
         "VersionStateEnum": "models_app.models.ModelVersion.State",
         "ChatRoleEnum": "models_app.api.openai_requests.ROLES",
+        "DatasetStateEnum": "distillation.models.DatasetVersion.State",
         "SourceStateEnum": "distillation.models.SourceDataset.State",
         "ImportStateEnum": "distillation.models.ImportRun.State",
     },

@@ -14,6 +14,7 @@ from distillation.pipeline.text import hash_messages
 from distillation.pipeline.types import Example
 from distillation.row_filter import RowFilter
 from distillation.tests.drafts import PROMPT, make_draft
+from distillation.tests.test_pages import CountQueries
 from modelstation.core.artifacts import verify
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
@@ -368,3 +369,26 @@ def test_what_is_decided_beside_a_freeze_is_either_in_it_or_refused(alice, bob, 
     kept = list(draft.rows.kept())
     assert draft.row_count == len(kept) == (11 if outcomes == ["done", "done"] else 12)
     assert draft.digest == dataset_digest(kept)
+
+
+# --- Many rows ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deed", ["decide_rows", "relabel", "freeze", "draft_of"])
+def test_a_deed_asks_as_much_for_many_rows_as_for_few(alice, org, artifacts_dir, deed):
+    def queries_for(name, rows):
+        version = make_draft(org, rows, name=name)
+        if deed == "draft_of":
+            freeze(alice, version)
+        arguments = {"actor": alice, "version": version} | OF_DEED.get(deed, {})
+        with CountQueries() as queries:
+            getattr(curation, deed)(**arguments)
+        return len(queries)
+
+    assert queries_for("Few", 12) == queries_for("Many", 120)
+
+
+OF_DEED = {
+    "decide_rows": {"chosen": RowFilter(source="banking"), "decision": "refused"},
+    "relabel": {"chosen": EVERY_ROW, "answer": "top_up"},
+}

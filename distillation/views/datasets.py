@@ -48,8 +48,8 @@ def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespon
     context = {
         "version": version,
         "splits": _splits(version),
-        "breakdowns": _breakdowns(version, facets, answers),
-        "lengths": length_breakdowns(version),
+        "breakdowns": _breakdowns(version, facets),
+        "answer_breakdowns": _answer_breakdowns(version, answers),
         "task_kind": TASK_KINDS.get(version.run.intent.get("task_kind", ""), ""),
         "form": form,
         "page": page_of(request, form.shown(version.rows.all())),
@@ -116,25 +116,25 @@ def filter_form(
     return RowFilterForm(request.GET, facets=facets, labels=answers if are_labels else {})
 
 
-def _breakdowns(version: DatasetVersion, facets: Facets, answers: Counts) -> list[dict[str, Any]]:
+def _breakdowns(version: DatasetVersion, facets: Facets) -> list[dict[str, Any]]:
     """Of the rows that are kept. The test split counts the user's held-out rows too."""
-    found = [
+    return [
         breakdown("Splits", _splits(version)),
         breakdown("Sources", facets.by("source_name", kept=True)),
         breakdown("Licences", facets.by("license", kept=True)),
         breakdown("Tasks", facets.by("task", kept=True)),
     ]
-    return [*found, breakdown(answers_title(version), answers)] if answers else found
 
 
-def answers_title(version: DatasetVersion) -> str:
-    return "Labels" if version.run.intent.get("task_kind") == "classify" else "Keys of the answers"
-
-
-def length_breakdowns(version: DatasetVersion) -> list[dict[str, Any]]:
-    titles = {"input": "Characters of the input", "answer": "Characters of the answer"}
+def _answer_breakdowns(version: DatasetVersion, answers: Counts) -> list[dict[str, Any]]:
+    are_labels = version.run.intent.get("task_kind") == "classify"
     lengths = lengths_of(version)
-    return [breakdown(titles[name], lengths[name], ranked=False) for name in titles]
+    found = [
+        breakdown("Characters of the input", lengths["input"], ranked=False),
+        breakdown("Characters of the answer", lengths["answer"], ranked=False),
+    ]
+    title = "Labels" if are_labels else "Keys of the answers"
+    return [breakdown(title, answers), *found] if answers else found
 
 
 def siblings_of(version: DatasetVersion) -> QuerySet[DatasetVersion]:

@@ -6,7 +6,6 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from models_app.drafts import CURATIONS
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from modelstation.core.api import StrictSerializer
 from modelstation.core.models import Job, JobEvent
@@ -42,7 +41,7 @@ class ModelDraftSerializer(StrictSerializer):
     base = serializers.CharField(required=False)
     rows = serializers.IntegerField(required=False)
     training_config = serializers.DictField(required=False)
-    curation = serializers.ChoiceField(CURATIONS, required=False)
+    curation = serializers.ChoiceField(CustomModel.Curation.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
 
@@ -50,7 +49,7 @@ class ModelChangesSerializer(StrictSerializer):
     """What may change once a model is made; what is left out stays."""
 
     system_prompt = serializers.CharField(required=False, max_length=20_000)
-    curation = serializers.ChoiceField(CURATIONS, required=False)
+    curation = serializers.ChoiceField(CustomModel.Curation.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:

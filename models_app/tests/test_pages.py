@@ -303,3 +303,11 @@ def test_a_waiting_model_says_when_no_worker_is_running(org, as_bob):
     QueueHealth.seen("distil")
     page = as_bob.get(url("model", model.id)).content.decode()
     assert "No worker is running" not in page
+
+
+@pytest.mark.parametrize(("chosen", "kept"), [({}, "auto"), ({"curation": "review"}, "review")])
+def test_a_new_model_says_whether_its_dataset_waits_for_a_review(as_alice, org, chosen, kept):
+    make_base()
+    asked = {"name": "Router", "requirement": REQUIREMENT, "base": "smollm2-135m-instruct"}
+    as_alice.post(reverse("model_new", args=[org.slug]), asked | {"rows": 100} | chosen)
+    assert CustomModel.objects.get(name="Router").curation == kept

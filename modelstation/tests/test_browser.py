@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from distillation.tests.drafts import make_draft
 from modelstation import testing
 from modelstation.core import jobs
 from modelstation.core.models import Job
@@ -54,8 +55,17 @@ def page(browser, live_server, org):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_page_scrolls_sideways_or_complains(page, org, width):
     model = testing.make_model(org, name="A model with quite a long name, as people give them")
+    draft = make_draft(org, name="A model whose dataset waits for its review")
+    second = make_draft(org, model=draft.model)
+    paths = (
+        f"models/{model.id}/",
+        f"models/{model.id}/playground/",
+        f"datasets/{draft.id}/",
+        f"datasets/{draft.id}/rows/{draft.rows.first().id}/",
+        f"datasets/{draft.id}/compare/{second.id}/",
+    )
     page.set_viewport_size({"width": width, "height": 800})
-    for path in (*PAGES, f"models/{model.id}/", f"models/{model.id}/playground/"):
+    for path in (*PAGES, *paths):
         page.goto(f"/o/{org.slug}/{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     assert page.complaints == []
