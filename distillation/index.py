@@ -56,7 +56,7 @@ class CorpusCatalog:
         return self._groups
 
     def background(self, per_source: int) -> Sequence[Candidate]:
-        with _binary_cursor() as cursor:
+        with binary_cursor() as cursor:
             cursor.execute(_FIRST_OF_SOURCES, [list(self._names), LOOKED_AT_PER_SOURCE])
             chosen = _spread_over_tasks(cursor.fetchall(), per_source)
             cursor.execute(_BY_ID, [chosen])
@@ -67,7 +67,7 @@ class CorpusCatalog:
     ) -> list[list[Candidate]]:
         allowed = [i for i in self._names if source_ids is None or str(i) in source_ids]
         rows = sum(group.rows for group in self._groups if UUID(group.source_id) in allowed)
-        with _binary_cursor() as cursor:
+        with binary_cursor() as cursor:
             found = nearest_ids(cursor, vectors, allowed, limit=limit, rows=rows)
             # Most rows are near to several vectors: each is read once.
             cursor.execute(_BY_ID, [list({row_id for ids in found for row_id in ids})])
@@ -78,7 +78,7 @@ class CorpusCatalog:
         visible = [(UUID(s), task) for s, task in groups if UUID(s) in self._names]
         whole = [source_id for source_id, _ in visible if source_id in self._undivided]
         divided = [pair for pair in visible if pair[0] not in self._undivided]
-        with _binary_cursor() as cursor:
+        with binary_cursor() as cursor:
             cursor.execute(
                 _IN_GROUPS, [whole, [s for s, _ in divided], [task for _, task in divided], limit]
             )
@@ -140,7 +140,7 @@ def _spread_over_tasks(rows: list[tuple[int, UUID, str]], per_source: int) -> li
 
 
 @contextmanager
-def _binary_cursor() -> Iterator[Any]:
+def binary_cursor() -> Iterator[Any]:
     """Vectors come and go in binary: as text, decoding them takes longer than finding them.
 
     Django's own cursors bind on the client and know text alone.
