@@ -10,10 +10,11 @@ index_corpus` is used, with an iterative scan: rows that the filter hides are re
 from typing import Any
 
 import numpy as np
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import Sum
 from pgvector import HalfVector
 
-from distillation.models import CorpusExample
+from distillation.models import CorpusExample, SourceDataset
 from distillation.pipeline.types import Vectors
 from distillation.scope import VISIBLE, Scope
 
@@ -37,6 +38,7 @@ INDEX_SETTINGS = """
     SET LOCAL hnsw.scan_mem_multiplier = 32;
     SET LOCAL hnsw.ef_search = {breadth}
 """
+OVERFETCH = 2  # of which the best are kept: of 1,000 rows it misses a ninth, without a fifth
 MIN_BREADTH, MAX_BREADTH = 200, 1_000  # pgvector allows no more
 CREATE_INDEX = f"""
     CREATE INDEX {{how}} {INDEX} ON {TABLE} USING hnsw (embedding halfvec_cosine_ops)
@@ -62,6 +64,15 @@ def index_is_ready(cursor: Any) -> bool:
     return bool(cursor.fetchone() == (True,))
 
 
+def index_is_wanted() -> bool:
+    """Whether the corpus has outgrown exact search and nobody has built the index."""
+    rows = SourceDataset.objects.aggregate(rows=Sum("row_count"))["rows"] or 0
+    if rows <= EXACT_SEARCH_ROWS:
+        return False
+    with connection.cursor() as cursor:
+        return not index_is_ready(cursor)
+
+
 def by_scan(cursor: Any, vectors: Vectors, scope: Scope, limit: int) -> list[list[int]]:
     found: list[list[int]] = []
     for start in range(0, len(vectors), VECTORS_PER_SCAN):
@@ -82,7 +93,7 @@ def by_index(cursor: Any, vectors: Vectors, scope: Scope, limit: int) -> list[li
         for setting in INDEX_SETTINGS.format(breadth=breadth).split(";"):
             cursor.execute(setting)
         for vector in map(HalfVector, vectors):
-            cursor.execute(BY_INDEX, [vector, *scope.values, vector, limit])
+            cursor.execute(BY_INDEX, [vector, *scope.values, vector, limit * OVERFETCH])
             rows = np.array(cursor.fetchall(), dtype=[("id", "i8"), ("distance", "f8")])
             found.append(_best(rows["id"], rows["distance"], limit))
     return found

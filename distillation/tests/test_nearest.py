@@ -136,6 +136,16 @@ def test_the_settings_leave_the_planner_no_other_way_than_the_index():
     assert f"Index Scan using {INDEX}" in plan
 
 
+@pytest.mark.django_db
+def test_a_corpus_that_outgrew_exact_search_wants_the_index_until_it_is_there(low_limit):
+    source, _ = add_rows("seen", clustered(120))
+    assert not nearest.index_is_wanted()
+    SourceDataset.objects.filter(id=source.id).update(row_count=120)
+    assert nearest.index_is_wanted()
+    build_index()
+    assert not nearest.index_is_wanted()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_index_corpus_builds_once_and_replaces_what_was_interrupted(capsys):
     _, ids = add_rows("seen", clustered(200))

@@ -1,5 +1,6 @@
 import contextlib
 import io
+import json
 import os
 
 import pytest
@@ -164,8 +165,8 @@ def test_the_recipe_of_the_card_gives_the_digest_of_the_files(tmp_path):
         ("test", [{"role": "user", "content": "line\nbreak   here"}]),
     ]
     for split in export.SPLITS:
-        records = [{"messages": messages} for name, messages in rows if name == split]
-        export.write_jsonl(tmp_path / f"{split}.jsonl", records)
+        lines = [json.dumps({"messages": messages}) for name, messages in rows if name == split]
+        (tmp_path / f"{split}.jsonl").write_text("".join(f"{line}\n" for line in lines))
     write_card(tmp_path, FACTS)
     recipe = (tmp_path / "README.md").read_text().split("```python\n")[1].split("```")[0]
     printed = io.StringIO()

@@ -28,6 +28,7 @@ from distillation.importing.rows import Inspection, ReadOptions
 from distillation.importing.shapes import ColumnMapping
 from distillation.loading import Origin, file_origin, load
 from distillation.models import ImportRun
+from distillation.nearest import EXACT_SEARCH_ROWS, index_is_wanted
 from distillation.quality import flag_text
 from distillation.sources import named_origin, source_names
 
@@ -73,6 +74,7 @@ class Command(BaseCommand):
             # All are looked at before any is loaded: a refusal comes at once, not after an hour.
             for work in [Work(origin, origin.inspect()) for origin in origins]:
                 self.load_one(work, limit)
+            self.suggest_index()
         except ImportRefused as refusal:
             raise CommandError(str(refusal)) from refusal
         except KeyboardInterrupt as interrupt:
@@ -112,6 +114,14 @@ class Command(BaseCommand):
             self.stdout.write(f"  left out: {error}")
         if look.rejected > SHOWN_ERRORS:
             self.stdout.write(f"  … and {look.rejected - SHOWN_ERRORS:,} more left out")
+
+    def suggest_index(self) -> None:
+        if not index_is_wanted():
+            return
+        self.stdout.write(
+            f"The corpus has more than {EXACT_SEARCH_ROWS:,} rows. Selection finds them quicker "
+            "with an index: python manage.py index_corpus"
+        )
 
 
 def origins_of(what: list[str], options: ReadOptions) -> list[Origin]:
