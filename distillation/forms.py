@@ -205,6 +205,17 @@ class ConfirmForm(ImportForm):
     append = forms.BooleanField(
         label="Add the rows to my source of this name, if there is one", required=False
     )
+    clean_markup = forms.BooleanField(
+        label="Clean the markup",
+        required=False,
+        help_text="Tags and entities become plain text. Code that is the content stays.",
+    )
+    redact = forms.BooleanField(
+        label="Redact personal data",
+        required=False,
+        help_text="E-mail addresses, phone, card and account numbers and keys become their kind in "
+        "brackets.",
+    )
 
     def __init__(self, *args: Any, preview: Preview, **options: Any) -> None:
         super().__init__(*args, **options)

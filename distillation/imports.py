@@ -47,6 +47,8 @@ class ImportDraft:
     system: str = ""
     context: str = ""
     task_column: str = "task"
+    clean_markup: bool = False  # store text where rows hold HTML
+    redact: bool = False  # store [email], [phone] … where rows hold personal data
 
     def __post_init__(self) -> None:
         if not self.source_name:
@@ -85,6 +87,8 @@ def read_options(draft: ImportDraft) -> ReadOptions:
         task=draft.task,
         task_column=draft.task_column,
         columns=draft.columns,
+        clean_markup=draft.clean_markup,
+        redact=draft.redact,
     )
 
 

@@ -34,6 +34,12 @@ class ImportDraftSerializer(StrictSerializer):
         max_length=200, required=False, allow_blank=True
     )
     task_column = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    clean_markup = serializers.BooleanField(
+        required=False, help_text="Store plain text where rows hold tags and entities."
+    )
+    redact = serializers.BooleanField(
+        required=False, help_text="Store `[email]`, `[phone]` … in place of personal data."
+    )
 
 
 class UploadSerializer(ImportDraftSerializer):

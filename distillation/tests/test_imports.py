@@ -331,3 +331,16 @@ def test_long_rows_make_small_chunks():
 
 def loading_row(text):
     return RowError("f", 1, "", "code", "message", "hint", row=text)
+
+
+def test_personal_data_and_markup_are_changed_only_where_that_is_asked_for(load, org):
+    rows = [
+        {"prompt": f"<b>Write</b> to ann{i}@example.org please", "completion": "done"}
+        for i in (1, 2)
+    ]
+    as_is, tidy = load(rows[:1]), load(rows[1:], source="tidy", clean_markup=True, redact=True)
+    stored = {e.source.name: e.messages[0]["content"] for e in CorpusExample.objects.all()}
+    assert stored["tickets"] == "<b>Write</b> to ann1@example.org please"
+    assert stored["tidy"] == "Write to [email] please"
+    assert as_is.flags == {"contains_markup": 1, "personal_data:email": 1}
+    assert as_is.rows_flagged == tidy.rows_flagged == 1

@@ -19,6 +19,7 @@ from distillation.forms import LICENSES, ConfirmForm, UploadForm, told_of
 from distillation.importing.preview import Preview
 from distillation.imports import ImportDraft, draft_of
 from distillation.models import ImportRun, SourceDataset
+from distillation.quality import flag_text
 from modelstation.core.errors import UserFacingError
 from modelstation.core.health import problems
 from modelstation.core.models import Job
@@ -151,6 +152,7 @@ def _state(run: ImportRun) -> dict[str, Any]:
         "source_name": name,
         "source": SourceDataset.objects.filter(org=run.org, name=name).first(),
         "problems": problems(["distil"]) if waits else [],
+        "flags": {flag_text(flag): rows for flag, rows in run.flags.items()},
     }
 
 
