@@ -7,6 +7,8 @@ worker that lost its lease publishes nothing.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -142,20 +144,27 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow]) -> None:
 
 
 def _intent_facts(selection: Selection) -> dict[str, Any]:
-    routes = [route_entry(routed) for routed in selection.routes[:SHOWN_ROUTES]]
+    of_source: dict[str, list[RoutedGroup]] = defaultdict(list)
+    for routed in selection.routes:  # best first, and so are the sources
+        of_source[routed.group.source_id].append(routed)
+    routes = [route_entry(groups) for groups in list(of_source.values())[:SHOWN_ROUTES]]
     return facts_of(selection.intent) | {"sources": routes}
 
 
-def route_entry(routed: RoutedGroup) -> dict[str, Any]:
+def route_entry(groups: Sequence[RoutedGroup]) -> dict[str, Any]:
+    """One source: the scores of the best of its tasks, and how many of them serve."""
+    routed = groups[0]
     return {
         "source": routed.group.source,
-        "task": routed.group.task,
-        "rows": routed.group.rows,
+        "task": routed.group.task if len(groups) == 1 else "",
+        "tasks": len(groups),
+        "tasks_chosen": sum(group.chosen for group in groups),
+        "rows": sum(group.group.rows for group in groups),
         "score": round(routed.score, 3),
         "description_match": round(routed.description_match, 3),
         "topic_match": round(routed.topic_match, 3),
         "form_match": round(routed.form_match, 3),
-        "chosen": routed.chosen,
+        "chosen": any(group.chosen for group in groups),
     }
 
 
