@@ -97,18 +97,24 @@ def nearest(vectors: Vectors, query: int) -> set[int]:
 
 
 def main() -> None:
+    import torch
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_500)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="one is steadier beside other work")
     asked = parser.parse_args()
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
     corpus, texts = sample_texts(asked.rows, asked.seed)
     embedder = load_embedder()
     encoders = {"SentenceTransformer.encode": plain_encoder(), "ours": embedder.embed}
     peer, ours = in_turn(encoders, texts, asked.repeats).values()
     kept = recall(ours.vectors, peer.vectors, min(500, len(texts)))
     tokens = sum(embedder.count_tokens(texts)) / len(texts)
-    print(f"{len(texts)} rows of the {corpus}, {tokens:.0f} tokens a row, {os.cpu_count()} cores\n")
+    threads = torch.get_num_threads()
+    print(f"{len(texts)} rows of the {corpus}, {tokens:.0f} tokens a row, {threads} threads\n")
     print("| encoder | rows/s | ratio | rows per CPU second | ratio | recall@10 |")
     print("|---|---:|---:|---:|---:|---:|")
     for name, timed, share in (
