@@ -28,6 +28,7 @@ MAX_CHARACTERS = 8_192
 TOKENS_PER_BATCH = 4_096
 
 Vectors = npt.NDArray[np.float32]
+Means = Callable[[Sequence[Sequence[int]]], Any]  # token ids to (texts, 384) float32 tensor
 
 
 class Embedder:
@@ -38,16 +39,16 @@ class Embedder:
     def __init__(self, folder: Path) -> None:
         import torch
         from tokenizers import Tokenizer
-        from transformers import AutoModel
-        from transformers.utils import logging
 
-        from modelstation.lm.packed_bert import PackedBert
+        from modelstation.lm.packed_bert import load_packed_bert
 
-        logging.disable_progress_bar()  # 90 MB load in a blink; the bar would sit in every log
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if has_fast_bfloat16(self._device) else torch.float32
-        model = AutoModel.from_pretrained(folder, dtype=dtype).eval().to(self._device)
-        self._means = padded_means(model) if self._device == "cuda" else PackedBert(model)
+        self._means: Means = (
+            padded_means(padded_model(folder, dtype))
+            if self._device == "cuda"
+            else load_packed_bert(folder, dtype)
+        )
         self._counter = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._counter.no_padding()
         self._counter.no_truncation()
@@ -96,7 +97,7 @@ def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]
         yield batch
 
 
-def pad(token_ids: list[list[int]]) -> "tuple[torch.Tensor, torch.Tensor]":
+def pad(token_ids: Sequence[Sequence[int]]) -> "tuple[torch.Tensor, torch.Tensor]":
     """Ids and attention mask, both (rows, longest)."""
     import torch
 
@@ -108,10 +109,18 @@ def pad(token_ids: list[list[int]]) -> "tuple[torch.Tensor, torch.Tensor]":
     return ids, mask
 
 
-def padded_means(model: Any) -> "Callable[[list[list[int]]], torch.Tensor]":
+def padded_model(folder: Path, dtype: "torch.dtype") -> Any:
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # 90 MB load in a blink; the bar would sit in every log
+    return AutoModel.from_pretrained(folder, dtype=dtype).eval().to("cuda")
+
+
+def padded_means(model: Any) -> Means:
     """The mean over each text's tokens from a padded batch: one launch a layer suits a GPU."""
 
-    def means(token_ids: list[list[int]]) -> "torch.Tensor":
+    def means(token_ids: Sequence[Sequence[int]]) -> "torch.Tensor":
         ids, mask = (part.to(model.device) for part in pad(token_ids))
         # Attention without a mask takes a quicker kernel, and sorted rows are often equally long.
         padded = len(token_ids[0]) != len(token_ids[-1])

@@ -5,65 +5,88 @@ of equally long texts at once. A text's vector does not depend on the texts besi
 processor blocks a product. For a CPU: on a GPU the many small attention calls cost more than
 padding does.
 
+Read from the weights' file, without transformers: importing that takes longer than a hundred texts,
+and more memory than the model.
+
 Try it: pytest modelstation/lm/tests/test_embedding.py
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 Run = tuple[int, int]  # how many texts follow each other, and their length in tokens
+Weights = Mapping[str, Tensor]
+# Matrices are filled up to a multiple of this: for every new shape the library that multiplies
+# keeps a kernel of its own, and a gigabyte of them had gathered after some thousand batches.
+TOKENS_STEP = 512
+
+
+def load_packed_bert(folder: Path, dtype: torch.dtype) -> "PackedBert":
+    """From a folder with config.json and model.safetensors of a BertModel."""
+    from safetensors.torch import load_file
+
+    config = json.loads((folder / "config.json").read_text())
+    if config["model_type"] != "bert" or config["hidden_act"] != "gelu":
+        raise ValueError(f"{folder} holds no BERT encoder with GELU.")
+    weights = {name: w.to(dtype) for name, w in load_file(folder / "model.safetensors").items()}
+    return PackedBert(
+        weights,
+        layers=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        epsilon=config["layer_norm_eps"],
+    )
 
 
 class PackedBert:
     """The forward pass of a transformers BertModel, from that model's own weights."""
 
-    def __init__(self, model: Any) -> None:
-        self._embeddings = model.embeddings
-        self._layers = [_PackedLayer(layer) for layer in model.encoder.layer]
+    def __init__(self, weights: Weights, *, layers: int, heads: int, epsilon: float) -> None:
+        self._weights, self._heads, self._epsilon = weights, heads, epsilon
+        self._qkv = [self._joined(f"encoder.layer.{n}.attention.self") for n in range(layers)]
 
     def __call__(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
         """(texts, width) float32: the mean over each text's tokens. Equal lengths must adjoin."""
         runs = list(runs_of([len(ids) for ids in token_ids]))
         hidden = self._embed(token_ids)
-        for layer in self._layers:
-            hidden = layer(hidden, runs)
+        for number in range(len(self._qkv)):
+            hidden = self._layer(number, hidden, runs)
         return _means(hidden, runs)
 
+    def _joined(self, name: str) -> tuple[Tensor, Tensor]:
+        """Query, key and value as one product."""
+        parts = [f"{name}.{part}" for part in ("query", "key", "value")]
+        weight = torch.cat([self._weights[f"{part}.weight"] for part in parts])
+        return weight, torch.cat([self._weights[f"{part}.bias"] for part in parts])
+
     def _embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
-        tables = self._embeddings
+        """(tokens, width), filled up with token 0, which no text's mean looks at."""
         flat = torch.tensor([token for ids in token_ids for token in ids])
         positions = torch.cat([torch.arange(len(ids)) for ids in token_ids])
-        first_segment = tables.token_type_embeddings.weight[0]
-        summed = tables.word_embeddings(flat) + first_segment
-        hidden: Tensor = tables.LayerNorm(summed + tables.position_embeddings(positions))
-        return hidden
+        fill = (0, -len(flat) % TOKENS_STEP)
+        words, places, segments = (
+            self._weights[f"embeddings.{kind}_embeddings.weight"]
+            for kind in ("word", "position", "token_type")
+        )
+        summed = words[functional.pad(flat, fill)] + segments[0]
+        return self._norm("embeddings", summed + places[functional.pad(positions, fill)])
 
+    def _layer(self, number: int, hidden: Tensor, runs: Sequence[Run]) -> Tensor:
+        name = f"encoder.layer.{number}"
+        attended = self._attend(number, hidden, runs)
+        mixed = self._dense(f"{name}.attention.output", attended)
+        hidden = self._norm(f"{name}.attention.output", mixed + hidden)
+        inner = functional.gelu(self._dense(f"{name}.intermediate", hidden))
+        return self._norm(f"{name}.output", self._dense(f"{name}.output", inner) + hidden)
 
-class _PackedLayer:
-    def __init__(self, layer: Any) -> None:
-        attention = layer.attention.self
-        parts = attention.query, attention.key, attention.value
-        self._qkv_weight = torch.cat([part.weight for part in parts])
-        self._qkv_bias = torch.cat([part.bias for part in parts])
-        self._heads = attention.num_attention_heads
-        self._after_attention = layer.attention.output
-        self._up, self._down = layer.intermediate, layer.output
-
-    def __call__(self, hidden: Tensor, runs: Sequence[Run]) -> Tensor:
-        out = self._after_attention
-        hidden = out.LayerNorm(out.dense(self._attend(hidden, runs)) + hidden)
-        out = self._down
-        result: Tensor = out.LayerNorm(out.dense(self._up(hidden)) + hidden)
-        return result
-
-    def _attend(self, hidden: Tensor, runs: Sequence[Run]) -> Tensor:
-        qkv = functional.linear(hidden, self._qkv_weight, self._qkv_bias)
-        mixed = torch.empty_like(hidden)
+    def _attend(self, number: int, hidden: Tensor, runs: Sequence[Run]) -> Tensor:
+        qkv = functional.linear(hidden, *self._qkv[number])
+        mixed = torch.zeros_like(hidden)
         start = 0
         for texts, length in runs:
             end = start + texts * length
@@ -73,6 +96,14 @@ class _PackedLayer:
             mixed[start:end] = attended.transpose(1, 2).reshape(end - start, -1)
             start = end
         return mixed
+
+    def _dense(self, name: str, hidden: Tensor) -> Tensor:
+        weight, bias = (self._weights[f"{name}.dense.{part}"] for part in ("weight", "bias"))
+        return functional.linear(hidden, weight, bias)
+
+    def _norm(self, name: str, hidden: Tensor) -> Tensor:
+        weight, bias = (self._weights[f"{name}.LayerNorm.{part}"] for part in ("weight", "bias"))
+        return functional.layer_norm(hidden, weight.shape, weight, bias, self._epsilon)
 
 
 def runs_of(lengths: Sequence[int]) -> Iterator[Run]:

@@ -53,12 +53,13 @@ def test_packed_texts_give_what_the_padded_model_gives():
     import torch
     from transformers import AutoModel
 
-    from modelstation.lm.packed_bert import PackedBert
+    from modelstation.lm.packed_bert import load_packed_bert
 
+    own = load_packed_bert(weights_folder(), torch.float32)
     model = AutoModel.from_pretrained(weights_folder(), dtype=torch.float32).eval()
     token_ids = [list(range(2000, 2000 + length)) for length in (3, 3, 5, 5, 5, 40, 256)]
     with torch.inference_mode():
-        packed, padded = PackedBert(model)(token_ids), padded_means(model)(token_ids)
+        packed, padded = own(token_ids), padded_means(model)(token_ids)
     np.testing.assert_allclose(packed.numpy(), padded.numpy(), atol=1e-5)
 
 
