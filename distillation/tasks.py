@@ -1,16 +1,24 @@
-"""Tasks of data: one id in, the rest is in the job."""
+"""Tasks of data: one id in, the rest is in the job.
 
-from distillation import import_runner, pushes, runner
+Each imports what it runs when it runs: a worker that only imports never loads what selects.
+"""
+
 from modelstation.core import jobs
 
 
 def run_distillation(job_id: str) -> None:
+    from distillation import runner
+
     jobs.run_job(job_id, runner.distil)
 
 
-def run_push(job_id: str) -> None:
-    jobs.run_job(job_id, pushes.push_dataset)
-
-
 def run_import(job_id: str) -> None:
+    from distillation import import_runner
+
     jobs.run_job(job_id, import_runner.load_upload)
+
+
+def run_push(job_id: str) -> None:
+    from distillation import pushes
+
+    jobs.run_job(job_id, pushes.push_dataset)

@@ -40,8 +40,8 @@ _OF_THE_ANSWER = re.compile(
 
 
 @cache
-def _identifier() -> Any:
-    """Read once a process: the model takes a second and 30 MB."""
+def identifier() -> Any:
+    """Read once a process: the model takes a second and 75 MB."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
@@ -52,7 +52,7 @@ def language_of(text: str) -> str:
     prose = " ".join(_NOT_PROSE.sub(" ", text).split())
     if not prose:
         return ""
-    code, confidence = _identifier().classify(prose)
+    code, confidence = identifier().classify(prose)
     return code if confidence >= SURE and code in NAMES else ""
 
 
