@@ -22,7 +22,7 @@ from distillation.pipeline.languages import (
     language_of_all,
     named_language,
 )
-from distillation.pipeline.listing import counted_labels, label_lists
+from distillation.pipeline.listing import counted_labels, identifiers_shown, label_lists
 from distillation.pipeline.task_kind import (
     PLAIN_NUMBER_PATTERN,
     SQL_PATTERN,
@@ -174,7 +174,10 @@ def _with_answers(intent: IntentSpec, requirement: Requirement) -> IntentSpec:
     if intent.task_kind == "classify":
         labels, closed = _labels(requirement)
         count = counted_labels(words)
-        return replace(shaped, labels=labels, labels_closed=closed, label_count=count)
+        hints = () if labels else identifiers_shown(words)
+        return replace(
+            shaped, labels=labels, labels_closed=closed, label_hints=hints, label_count=count
+        )
     if intent.task_kind == "extract_json":
         objects = [value for answer in answers if (value := json_object(answer)) is not None]
         keys = tuple(sorted({key for value in objects for key in value}))

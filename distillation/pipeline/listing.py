@@ -250,3 +250,17 @@ def _block_after(lines: list[str], number: int) -> list[str]:
     if block and _BULLET.match(block[0]):
         block = block[: next((n for n, line in enumerate(block) if not _BULLET.match(line)), end)]
     return block
+
+
+# "topics, such as card_arrival or exchange_rate": names that nobody writes but for a label.
+_SHOWN = re.compile(
+    r"\b(?:such as|like|e\.?g\.?,?|for (?:example|instance),?)\s+"
+    r"((?:[a-z0-9]+(?:_[a-z0-9]+)+)(?:(?:\s*,\s*|\s+or\s+|\s+and\s+|\s*,\s*or\s+)"
+    r"[a-z0-9]+(?:_[a-z0-9]+)+){0,20})"
+)
+
+
+def identifiers_shown(text: str) -> tuple[str, ...]:
+    """Labels that a sentence gives as a sample, where they are spelled as identifiers."""
+    found = [name for match in _SHOWN.finditer(text) for name in re.findall(r"\w+_\w+", match[1])]
+    return tuple(dict.fromkeys(found))

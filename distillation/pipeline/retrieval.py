@@ -248,6 +248,8 @@ def form_matches(
         return {s: _label_share(intent, found) for s, found in answers.items()}
     if intent.json_keys:
         return {s: _key_overlap(intent, found) for s, found in answers.items()}
+    if hinted := {label_key(hint) for hint in intent.label_hints}:
+        return {s: _share_of(hinted, found) for s, found in answers.items()}
     if intent.task_kind == "generate":
         return {}  # free text has no form that could speak for a source
     shape = Shape(intent)
@@ -257,7 +259,10 @@ def form_matches(
 
 
 def _label_share(intent: IntentSpec, answers: Sequence[str]) -> float:
-    wanted = {label_key(label) for label in intent.labels}
+    return _share_of({label_key(label) for label in intent.labels}, answers)
+
+
+def _share_of(wanted: set[str], answers: Sequence[str]) -> float:
     return len(wanted & {label_key(answer) for answer in answers}) / len(wanted)
 
 

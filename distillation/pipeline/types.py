@@ -102,6 +102,7 @@ class IntentSpec:
     task_texts: tuple[str, ...]  # descriptions of the task, compared with descriptions of sources
     labels: tuple[str, ...] = ()
     labels_closed: bool = False  # True: no label beyond `labels` is allowed
+    label_hints: tuple[str, ...] = ()  # named in passing: a source that has them is likelier
     label_count: int = 0  # how many labels the words speak of; 0: they do not say
     json_keys: tuple[str, ...] = ()
     json_schema: dict[str, Any] | None = None  # answers must validate against it

@@ -107,3 +107,11 @@ def test_learned_labels_are_those_that_come_again_in_one_spelling():
     answers = ["Card Arrival", "card_arrival", "lost card", "lost card", "once", "A sentence."]
     assert learn_labels(answers) == ("Card Arrival", "lost card")
     assert label_key("Card-Arrival ") == "card_arrival"
+
+
+def test_identifiers_given_as_a_sample_hint_at_the_labels():
+    text = "Route each message to one of our 77 topics, such as card_arrival or exchange_rate."
+    spec = understand(Requirement(text))
+    assert (spec.labels, spec.label_hints) == ((), ("card_arrival", "exchange_rate"))
+    plain = understand(Requirement("Route each message to a topic, such as cards or rates."))
+    assert plain.label_hints == ()

@@ -145,6 +145,12 @@ def test_free_text_of_a_less_alike_task_is_other_work():
     assert siblings("generate", "Text.") == {"one", "two"}
 
 
+def test_a_source_that_has_the_labels_named_in_passing_is_likelier():
+    spec = intent("classify", label_hints=("lost_card", "top_up"))
+    rows = [candidate("1", "lost card"), candidate("2", "rate"), candidate("3", "a", source="b")]
+    assert form_matches(spec, rows) == {"bank": 0.5, "b": 0.0}
+
+
 def test_other_tasks_of_the_source_help_out_where_the_closest_hold_too_few_rows():
     rows = [candidate(f"q{i}", "Text.", task=f"t{i}") for i in range(3)]
     scores = {("bank", "t0"): 0.9, ("bank", "t1"): 0.6, ("bank", "t2"): 0.5}
