@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -130,7 +131,7 @@ class Finder:
         """For each group the best cosine of one of its descriptions with one of the task's."""
         described = describe_groups(found.groups, found.sample)
         texts = sorted({text for own in described.values() for text in own})
-        cosines = self.embedder.embed(texts) @ self.embedder.embed(intent.task_texts).T
+        cosines = remembered(self.embedder, texts) @ self.embedder.embed(intent.task_texts).T
         best = dict(zip(texts, cosines.max(axis=1), strict=True))
         return {key: float(max(best[text] for text in own)) for key, own in described.items()}
 
@@ -188,6 +189,21 @@ class Finder:
             for source_id in sources
             for row in self.catalog.rows([key for key in groups if key[0] == source_id], limit=each)
         ]
+
+
+# What sources say of themselves changes rarely; a worker embeds it once.
+_REMEMBERED: WeakKeyDictionary[TextEmbedder, dict[str, Vectors]] = WeakKeyDictionary()
+MOST_REMEMBERED = 20_000
+
+
+def remembered(embedder: TextEmbedder, texts: Sequence[str]) -> Vectors:
+    """(texts, dimensions), embedded now or by an earlier call of this process."""
+    known = _REMEMBERED.setdefault(embedder, {})
+    if len(known) > MOST_REMEMBERED:
+        known.clear()
+    unknown = [text for text in texts if text not in known]
+    known.update(zip(unknown, embedder.embed(unknown), strict=True))
+    return np.stack([known[text] for text in texts])
 
 
 def merged(rankings: Sequence[Sequence[Candidate]]) -> list[Candidate]:
