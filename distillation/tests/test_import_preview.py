@@ -30,7 +30,7 @@ def array(rows):
     ("name", "content", "told"),
     [
         ("a.jsonl", lines(pairs(1)), ("JSON lines", False, "utf-8", "")),
-        ("a.jsonl.gz", gzip.compress(lines(pairs(1))), ("JSON lines", True, "utf-8", "")),
+        ("a.jsonl.gz", gzip.compress(lines(pairs(1)), mtime=0), ("JSON lines", True, "utf-8", "")),
         ("a.json", array(pairs(1)), ("JSON array", False, "utf-8", "")),
         ("a.json", lines(pairs(1)), ("JSON lines", False, "utf-8", "")),
         ("a.csv", b"prompt,completion\na,b\n", ("CSV", False, "utf-8", "comma")),
@@ -97,7 +97,7 @@ def test_nobody_waits_for_a_line_without_an_end(look, monkeypatch):
     [
         ("a.parquet", b"text", "not_parquet"),
         ("a.jsonl", b"", "empty_file"),
-        ("a.jsonl.gz", gzip.compress(lines(pairs(99)))[:-30], "broken_gzip"),
+        ("a.jsonl.gz", gzip.compress(lines(pairs(99)), mtime=0)[:-30], "broken_gzip"),
         ("a.json", array(pairs(3))[:-5], "broken_json"),
     ],
 )
