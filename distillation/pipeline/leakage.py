@@ -5,10 +5,10 @@ inside a longer one; half of its runs of 13 words; a light paraphrase, seen by t
 letters that both share, rare runs counting more; and inputs whose vectors are nearly one.
 
 The paraphrase's threshold was set on eight public tasks with all their 3,183 held-out rows: at 0.55
-about 95 of 100 light paraphrases are found (cosine 0.95 alone finds 67) and 0.5 of 100 rows of the
+about 95 of 100 light paraphrases are found (cosine 0.95 alone finds 74) and 0.5 of 100 rows of the
 whole pool refused, most of them near twins of a held-out row that the pool had all along.
 
-    python benchmarks/leakage.py
+    python -m benchmarks.leakage
 """
 
 from __future__ import annotations
