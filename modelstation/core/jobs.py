@@ -217,7 +217,7 @@ def _set_ended(job: Job, state: Job.State, **fields: str) -> bool:
 
 
 def _tell(job: Job, kind: str, message: str, *, operator_detail: str = "") -> None:
-    JobEvent.objects.create(job=job, kind=kind, message=message, operator_detail=operator_detail)
+    JobEvent.tell(job.id, kind, message, operator_detail=operator_detail)
 
 
 def _send_hint(job: Job) -> None:

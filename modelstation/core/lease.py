@@ -56,7 +56,7 @@ class Lease:
         """A new stage begins: shown at once, and kept in the job's story."""
         self._written_at = 0.0
         self._write(stage=name, progress={})
-        JobEvent.objects.create(job=self.job, kind=JobEvent.Kind.STAGE, message=message)
+        JobEvent.tell(self.job.id, JobEvent.Kind.STAGE, message)
 
     def progress(self, *, step: int, total_steps: int, **detail: Any) -> None:
         """How far the stage is; written at most twice a second, and always at its last step."""
@@ -67,7 +67,7 @@ class Lease:
         self._write(progress={"step": step, "total_steps": total_steps, **detail})
 
     def log(self, message: str) -> None:
-        JobEvent.objects.create(job=self.job, kind=JobEvent.Kind.LOG, message=message)
+        JobEvent.tell(self.job.id, JobEvent.Kind.LOG, message)
 
     def beat(self) -> None:
         """Prolong the lease, and learn whether the user wants to cancel or somebody else took the

@@ -2,7 +2,11 @@
 mere hints.
 """
 
-from django.db import models
+import uuid
+from typing import Any
+
+from django.db import models, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from modelstation.core.tenancy import OrgOwned
@@ -12,11 +16,12 @@ class Job(OrgOwned):
     class State(models.TextChoices):
         QUEUED = "queued"
         RUNNING = "running"
+        PAUSED = "paused"  # by a person; only a person queues it again
         SUCCEEDED = "succeeded"
         FAILED = "failed"
         CANCELLED = "cancelled"
 
-    LIVE_STATES = (State.QUEUED, State.RUNNING)
+    LIVE_STATES = (State.QUEUED, State.RUNNING, State.PAUSED)
 
     kind = models.CharField(max_length=20)
     queue = models.CharField(max_length=20)
@@ -36,6 +41,11 @@ class Job(OrgOwned):
     lease_until = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    pause_requested_at = models.DateTimeField(null=True, blank=True)
+    not_before = models.DateTimeField(null=True, blank=True)  # backoff after a crash
+    # One job per key, organisation and kind, however often the same request is sent.
+    idempotency_key = models.CharField(max_length=255, blank=True)
+    event_count = models.PositiveIntegerField(default=0, editable=False)
     error_code = models.CharField(max_length=60, blank=True)
     error_text = models.TextField(blank=True)
     hinted_at = models.DateTimeField(null=True, blank=True)
@@ -50,6 +60,11 @@ class Job(OrgOwned):
                 name="running_has_a_lease",
                 condition=models.Q(state="running", lease_token__isnull=False)
                 | (~models.Q(state="running") & models.Q(lease_token__isnull=True)),
+            ),
+            models.UniqueConstraint(
+                name="one_job_per_idempotency_key",
+                fields=["org", "kind", "idempotency_key"],
+                condition=~models.Q(idempotency_key=""),
             ),
         ]
 
@@ -73,27 +88,56 @@ class Job(OrgOwned):
 
 
 class JobEvent(models.Model):
-    """Append-only story of a job: what the page, the API and the terminal tell."""
+    """Append-only story of a job: what the page, the API and the terminal tell.
+
+    `seq` counts from 1 without gaps within a job and is given under the job's row lock, so that a
+    reader who asks for what came after the last one it saw misses nothing."""
 
     class Kind(models.TextChoices):
         STATE = "state"
         STAGE = "stage"
         LOG = "log"
         ERROR = "error"
+        METRICS = "metrics"  # data: step, total_steps, loss, learning_rate …
+        CHECKPOINT = "checkpoint"  # data: step
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    seq = models.PositiveIntegerField()
     at = models.DateTimeField(auto_now_add=True)
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    message = models.TextField()
+    message = models.TextField(blank=True)
+    data = models.JSONField(default=dict)
     # For operators only: a traceback never reaches a tenant's page.
     operator_detail = models.TextField(blank=True)
 
     class Meta:
-        ordering = ["id"]
-        indexes = [models.Index(fields=["job", "id"])]
+        ordering = ["job", "seq"]
+        constraints = [models.UniqueConstraint(fields=["job", "seq"], name="one_event_per_seq")]
 
     def __str__(self) -> str:
         return self.message
+
+    @classmethod
+    def tell(
+        cls,
+        job_id: uuid.UUID,
+        kind: str,
+        message: str = "",
+        *,
+        data: dict[str, Any] | None = None,
+        operator_detail: str = "",
+    ) -> "JobEvent":
+        with transaction.atomic():
+            Job.objects.filter(id=job_id).update(event_count=F("event_count") + 1)
+            seq = Job.objects.values_list("event_count", flat=True).get(id=job_id)
+            return cls.objects.create(
+                job_id=job_id,
+                seq=seq,
+                kind=kind,
+                message=message,
+                data=data or {},
+                operator_detail=operator_detail,
+            )
 
 
 class QueueHealth(models.Model):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+METHODS = ("lora", "dora", "full")
 DTYPES = ("auto", "bfloat16", "float32")
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -29,24 +30,33 @@ LEARNING_RATES = ((135e6, 1.3e-3), (360e6, 8.9e-4), (600e6, 5.3e-4), (1.7e9, 3e-
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One LoRA run.
+    """One run.
 
     Lengths and batches are in tokens, ratios are shares of all steps or of the peak rate.
+    `tokens_per_batch` are those of one optimiser step, taken `micro_batch_tokens` at a time.
+    `patience` counts evaluations without a better one, `checkpoint_every` steps; `max_minutes` and
+    `max_tokens` end the run with the best adapter so far.
     """
 
     seed: int = 0
+    method: str = "lora"
     lora_rank: int = 16
     lora_alpha: int = 32
     learning_rate: float | None = None
     epochs: float | None = None
     max_steps: int | None = None
     tokens_per_batch: int | None = None
+    micro_batch_tokens: int | None = None
     max_seq_len: int = 1024
     warmup_ratio: float = 0.05
     final_lr_ratio: float = 0.1
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     eval_every: int | None = None
+    patience: int = 3
+    checkpoint_every: int | None = None
+    max_minutes: float | None = None
+    max_tokens: int | None = None
     dtype: str = "auto"
     device: str = "auto"
 
@@ -70,6 +80,21 @@ class TrainingConfig:
         _require(
             _in(self.eval_every, 0, 1_000_000), "eval_every must be between 0 (never) and 1000000."
         )
+        _require(
+            _in(self.micro_batch_tokens, 16, 1 << 20),
+            "micro_batch_tokens must be between 16 and 1048576.",
+        )
+        _require(0 <= self.patience <= 1000, "patience must be between 0 (never stop) and 1000.")
+        _require(
+            _in(self.checkpoint_every, 0, 1_000_000),
+            "checkpoint_every must be between 0 (never) and 1000000.",
+        )
+        _require(_in(self.max_minutes, 0.05, 43_200), "max_minutes must be between 0.05 and 43200.")
+        _require(
+            _in(self.max_tokens, 1_000, 10**12),
+            "max_tokens must be between 1000 and 1000000000000.",
+        )
+        _require(self.method in METHODS, f"method must be one of: {', '.join(METHODS)}.")
         _require(self.dtype in DTYPES, f"dtype must be one of: {', '.join(DTYPES)}.")
         _require(self.device in DEVICES, f"device must be one of: {', '.join(DEVICES)}.")
 

@@ -43,7 +43,7 @@ def run(model):
         org=model.org, model=model, run=distilled, number=1, row_count=10, folder="dataset"
     )
     job = make_job(model, "train", progress={"step": 2, "total_steps": 8, "eta_seconds": 90})
-    JobEvent.objects.create(job=job, kind="stage", message="Training")
+    JobEvent.tell(job.id, "stage", "Training")
     return TrainingRun.objects.create(
         org=model.org, job=job, model=model, dataset_version=dataset, asked_config={"seed": 7}
     )
@@ -184,7 +184,7 @@ def test_queries_do_not_grow_with_the_curve(as_bob, org, run, django_assert_num_
         as_bob.get(page)
     add_points(run, 600)
     for number in range(20):
-        JobEvent.objects.create(job=run.job, kind="log", message=f"line {number}")
+        JobEvent.tell(run.job.id, "log", f"line {number}")
     with django_assert_num_queries(len(few)):
         as_bob.get(page)
 
