@@ -11,7 +11,7 @@ from models_app.models import CustomModel, ModelVersion
 from models_app.serving import client
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
-from modelstation.core.models import Job, QueueHealth
+from modelstation.core.models import Job, JobEvent, QueueHealth
 from modelstation.testing import REQUIREMENT, make_base, make_model, make_org
 
 PROMPT = "Answer with the label only."
