@@ -224,6 +224,7 @@ _CLUSTER = {
 Q_CLUSTER = {
     "name": "default",
     "orm": "default",
+    "broker_class": env.str("QUEUE_BROKER", default="modelstation.core.broker.UnhurriedBroker"),
     "label": "Queue",
     **_CLUSTER,
     "ALT_CLUSTERS": {"distil": dict(_CLUSTER), "gpu": {**_CLUSTER, "recycle": 1}},

@@ -1,5 +1,6 @@
-"""What an attempt leaves on the disk. Work is written to `<artifacts>/<subject>/*/<job>-<attempt>`
-(checkpoints, which outlive attempts, are not), so that what a dead attempt left is known by name."""
+"""What an attempt leaves on the disk. Work is written to `<artifacts>/<subject>/*/<job>-<attempt>`,
+so that what a dead attempt left is known by its name. Checkpoints outlive attempts.
+"""
 
 import logging
 import shutil

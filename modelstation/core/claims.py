@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count, F, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now
+from django.db.models.lookups import LessThan
 
 from modelstation.core.models import Job, JobEvent, QueueHealth
 
@@ -55,9 +56,11 @@ def claimable(queue: str) -> QuerySet[Job]:
     """Queued, past its backoff, and of an organisation that has not its whole share running."""
     waiting = Job.objects.filter(queue=queue, state=State.QUEUED)
     due = waiting.filter(Q(not_before=None) | Q(not_before__lte=Now()))
-    return due.annotate(running=_running_of_org()).filter(
-        running__lt=settings.ORG_JOBS_AT_ONCE[queue]
+    due = due.annotate(running=_running_of_org())
+    below_share: QuerySet[Job] = due.filter(
+        LessThan(F("running"), settings.ORG_JOBS_AT_ONCE[queue])
     )
+    return below_share
 
 
 def fairest_first(queue: str) -> QuerySet[Job]:
@@ -67,7 +70,13 @@ def fairest_first(queue: str) -> QuerySet[Job]:
     return (
         claimable(queue)
         .annotate(served_at=Subquery(newest_start.values("started_at")[:1]))
-        .order_by("-priority", "running", F("served_at").asc(nulls_first=True), "created_at", "id")
+        .order_by(
+            "-priority",
+            F("running").asc(),
+            F("served_at").asc(nulls_first=True),
+            "created_at",
+            "id",
+        )
     )
 
 

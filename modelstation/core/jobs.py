@@ -1,5 +1,5 @@
-"""Jobs: submit, run, pause, cancel, end. The Job row is the truth; a queue message is only a hint to
-look at it.
+"""Jobs: submit, run, pause, cancel, end. The Job row is the truth; a queue message is only a hint
+to look at it.
 
     queued -> running -> succeeded | failed | cancelled      (final)
     running -> queued      a crash (after a backoff), or a worker that shuts down
@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
@@ -33,7 +34,7 @@ from modelstation.core.claims import claim_fairest
 from modelstation.core.errors import UserFacingError
 from modelstation.core.hints import send_hint, send_missing_hints
 from modelstation.core.interrupts import Cancelled, Crashed, Drained, Paused, RetrySmaller
-from modelstation.core.lease import DATABASE_IS_AWAY, Lease, LeaseLost, patiently
+from modelstation.core.lease import Lease, LeaseLost, patiently
 from modelstation.core.models import Job, JobEvent
 
 logger = logging.getLogger("modelstation.jobs")
@@ -124,43 +125,43 @@ def _run_held(job: Job, lease: Lease, work: Work) -> None:
     try:
         with lease:
             publish = work(job, lease)
-            patiently(lambda: _succeed(job, publish))
-    except LeaseLost:
-        logger.warning("job %s: the lease was lost, the work is discarded", job.id)
-    except Cancelled:
-        patiently(lambda: _end(job, State.CANCELLED, code="cancelled", text="Cancelled."))
-    except Paused:
-        patiently(lambda: _put_back(job, "The pause was withdrawn; waiting for a worker."))
-    except Drained:
-        patiently(lambda: _put_back(job, "The worker is shutting down; waiting for another."))
-    except RetrySmaller as error:
-        logger.warning("job %s: %s Trying again with %s", job.id, error.text, error.overrides)
-        patiently(
-            lambda: _put_back(
-                job,
-                f"{error.text} Trying once more with a smaller batch.",
-                data=error.overrides,
-                overrides=error.overrides,
-            )
-        )
-    except Crashed as error:
-        patiently(lambda: crashed(job, code=error.code, text=error.text))
-    except DATABASE_IS_AWAY:
-        logger.exception("job %s: the database was away for too long", job.id)
-        patiently(lambda: crashed(job, code="internal_error", text=INTERNAL_ERROR))
-    except UserFacingError as error:
-        text = " ".join(filter(None, [error.message, error.hint]))
-        patiently(lambda: _end(job, State.FAILED, code=error.code, text=text))
+            patiently(partial(_succeed, job, publish))
     except Exception as error:
-        logger.exception("job %s failed", job.id)
-        code, text = _what_to_say_of(error)
-        detail = traceback.format_exc()
-        patiently(lambda: _end(job, State.FAILED, code=code, text=text, detail=detail))
+        patiently(partial(_leave, job, error))
     except BaseException:  # Ctrl-C in a command that works off jobs itself
         _put_back(job, "The worker was interrupted; waiting for another.")
         raise
     finally:
         discard_attempt(job)
+
+
+def _leave(job: Job, error: Exception) -> None:
+    """What becomes of a job whose work did not return a result."""
+    match error:
+        case LeaseLost():
+            logger.warning("job %s: the lease was lost, the work is discarded", job.id)
+        case Cancelled():
+            _end(job, State.CANCELLED, code="cancelled", text="Cancelled.")
+        case Paused():
+            _put_back(job, "The pause was withdrawn; waiting for a worker.")
+        case Drained():
+            _put_back(job, "The worker is shutting down; waiting for another.")
+        case RetrySmaller(overrides=overrides, text=text):
+            told = f"{text} Trying once more with a smaller batch."
+            _put_back(job, told, data=overrides, overrides=overrides)
+        case Crashed(code=code, text=text):
+            crashed(job, code=code, text=text)
+        case OperationalError() | InterfaceError():
+            logger.error("job %s: the database was away for too long", job.id, exc_info=error)
+            crashed(job, code="internal_error", text=INTERNAL_ERROR)
+        case UserFacingError():
+            text = " ".join(filter(None, [error.message, error.hint]))
+            _end(job, State.FAILED, code=error.code, text=text)
+        case _:
+            logger.error("job %s failed", job.id, exc_info=error)
+            code, text = _what_to_say_of(error)
+            detail = "".join(traceback.format_exception(error))
+            _end(job, State.FAILED, code=code, text=text, detail=detail)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from modelstation.core.interrupts import LeaseLost
@@ -168,4 +169,4 @@ class QueueHealth(models.Model):
 
     @classmethod
     def seen(cls, queue: str) -> None:
-        cls.objects.update_or_create(queue=queue, defaults={"seen_at": timezone.now()})
+        cls.objects.update_or_create(queue=queue, defaults={"seen_at": Now()})

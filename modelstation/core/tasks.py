@@ -6,6 +6,7 @@ from modelstation.core import jobs, reaper
 from modelstation.core.models import QueueHealth
 
 CANARY = "modelstation.core.tasks.canary"
+REAP = "modelstation.core.tasks.reap"
 
 
 def wake(job_id: str) -> None:
