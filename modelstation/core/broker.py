@@ -26,7 +26,7 @@ RETURNING id, payload
 """
 
 
-class UnhurriedBroker(ORM):
+class UnhurriedBroker(ORM):  # type: ignore[misc]
     in_hand: int | None = None  # the message that was handed out last
     handed_out_at = 0.0
 

@@ -18,7 +18,7 @@ from django_q.cluster import Sentinel, get_mp_context
 from django_q.worker import worker
 
 from modelstation.core.reaper import reap
-from modelstation.core.supervisor import die_with_parent
+from modelstation.core.supervisor import die_with_parent, name_process
 
 logger = logging.getLogger("modelstation.workers")
 
@@ -82,6 +82,7 @@ class FailFastSentinel(Sentinel):  # type: ignore[misc]
 
 
 def _mortal(target: Callable[..., None], *args: Any) -> None:
+    name_process(f"q-{target.__name__}")
     die_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     target(*args)
@@ -96,6 +97,7 @@ def _wait_for(processes: Iterable[BaseProcess], seconds: float) -> None:
 def run_cluster() -> int:
     """Until a SIGTERM, or until something breaks; returns the exit code."""
     stop, started = Flag(), Flag()
+    name_process("q-sentinel")
     reap()
     sentinel = FailFastSentinel(stop, started, uuid.uuid4(), start=False)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

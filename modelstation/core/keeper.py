@@ -1,6 +1,6 @@
 """The keeper of one queue's workers: starts their cluster, starts it anew whenever it breaks, sends
-canaries and reaps. It runs no job, so nothing a job does can end it; the kernel tells the cluster to
-drain should the keeper itself be killed."""
+canaries and reaps. It runs no job, so nothing a job does can end it; the kernel tells the cluster
+to drain should the keeper itself be killed."""
 
 import logging
 import os
@@ -25,7 +25,6 @@ from modelstation.core.tasks import CANARY
 logger = logging.getLogger("modelstation.workers")
 
 LOOK_SECONDS = 0.5
-ROUND_SECONDS = 30.0
 HUNG_AFTER = timedelta(seconds=180)  # six canaries
 FIRST_BACKOFF, LAST_BACKOFF = 1.0, 30.0
 STABLE_SECONDS = 60.0  # a cluster that lived so long did not fail at its start
@@ -64,7 +63,7 @@ def _watch(cluster: subprocess.Popen[bytes], queue: str, stop: Flag) -> None:
     """Returns when the cluster has ended, hangs, or is to stop."""
     began = round_at = time.monotonic()
     while not stop.wait(LOOK_SECONDS) and cluster.poll() is None:
-        if time.monotonic() - round_at < ROUND_SECONDS:
+        if time.monotonic() - round_at < settings.REAP_SECONDS:
             continue
         round_at = time.monotonic()
         _despite_the_database(reap)
@@ -76,7 +75,7 @@ def _watch(cluster: subprocess.Popen[bytes], queue: str, stop: Flag) -> None:
 
 
 def _send_canary(queue: str) -> None:
-    if queue not in queues_alive_within(timedelta(seconds=ROUND_SECONDS / 2)):
+    if queue not in queues_alive_within(timedelta(seconds=settings.REAP_SECONDS / 2)):
         enqueue(CANARY, queue, queue=queue)
 
 

@@ -26,7 +26,7 @@ from modelstation.core.lease import Lease
 GRACE_SECONDS = 5.0
 POLL_SECONDS = 0.5
 CHECKPOINTED = 75  # EX_TEMPFAIL: the child's exit code after SIGUSR1
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 LIBC = (
     ctypes.CDLL(None) if sys.platform == "linux" else None
 )  # loaded here: nothing is allocated after the fork
@@ -78,6 +78,12 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
     """Linux: the kernel signals this process when its parent dies, even by SIGKILL."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, number)
+
+
+def name_process(name: str) -> None:
+    """Linux: what ps and top show."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_NAME, name.encode())
 
 
 def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -1,6 +1,7 @@
-"""`manage.py check_queue QUEUE`: exit code 0 when a worker of the queue was alive a short while ago.
+"""`manage.py check_queue QUEUE`: exit code 0 when a worker of the queue is alive.
 
-For liveness probes: alive means that it answered a canary or works on a job, not that it exists."""
+For liveness probes. Alive means that a while ago it answered a canary or worked on a job, not that
+it exists."""
 
 import sys
 from typing import Any
