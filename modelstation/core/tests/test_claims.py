@@ -187,6 +187,16 @@ def test_a_hint_that_a_dead_worker_took_along_is_sent_again(org):
     assert hints.send_missing_hints("gpu") == 1
 
 
+def test_a_queue_gets_no_more_hints_than_jobs_that_may_start(org, other, settings):
+    settings.ORG_JOBS_AT_ONCE = {"gpu": 2}
+    for _ in range(10):
+        queued(org)
+    queued(other)
+    claim_fairest("gpu")
+    OrmQ.objects.all().delete()
+    assert hints.send_missing_hints("gpu") == OrmQ.objects.count() == 2
+
+
 def test_no_hint_is_sent_for_a_job_that_may_not_run(org):
     job = queued(org)
     OrmQ.objects.all().delete()

@@ -40,7 +40,6 @@ def test_jobs_run_once_and_in_fair_turn_under_the_stock_cluster(house, org, stoc
     house.wait_for_end(*some)
     assert {(job.state, job.attempt) for job in some} == {(State.SUCCEEDED, 1)}
     house.assert_invariants()
-    house.stop()
 
 
 def test_a_job_of_a_killed_stock_worker_goes_on_with_another_cluster(house, org, stock):
