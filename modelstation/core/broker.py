@@ -19,8 +19,8 @@ from modelstation.core.models import Job
 # How long a message may be on its way from the pusher to a worker that claims its job.
 PICK_UP_SECONDS = 5.0
 TAKE_OLDEST = """
-UPDATE django_q_ormq SET lock = now() + %s * interval '1 second' WHERE id = (
-    SELECT id FROM django_q_ormq WHERE key = %s AND lock <= now()
+UPDATE django_q_ormq SET lock = clock_timestamp() + %s * interval '1 second' WHERE id = (
+    SELECT id FROM django_q_ormq WHERE key = %s AND lock <= clock_timestamp()
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, payload
 """

@@ -1,12 +1,16 @@
 """Postgres is stopped at once, without goodbye, and started again; a server of the test's own."""
 
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
@@ -43,9 +47,11 @@ class OwnPostgres:
 
 
 @pytest.fixture
-def postgres(house, tmp_path_factory):
+def postgres(house):
     """The tests' connection leads there, and so do those of the house's processes."""
-    own = OwnPostgres(tmp_path_factory.mktemp("own") / "postgres")
+    # Not in pytest's own folder: only its owner may enter that, and root's Postgres is another.
+    folder = Path(tempfile.mkdtemp(prefix="faults-", dir=settings.VAR_DIR))
+    own = OwnPostgres(folder / "postgres")
     usual = connection.settings_dict.copy()
     url = own.server.get_uri(database="faults")
     host = url.split("host=")[1]
@@ -58,6 +64,7 @@ def postgres(house, tmp_path_factory):
     connection.close()
     connection.settings_dict |= usual
     own.server.cleanup()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
