@@ -21,6 +21,7 @@ from modelstation.core.models import Job, JobEvent, QueueHealth
 
 HEARTBEAT_SECONDS: float = settings.HEARTBEAT_SECONDS
 LOOKS_PER_BEAT = 5  # for a wish to cancel or pause, and for a lease that was lost
+LOOKED_AT = ("lease_token", "cancel_requested_at", "pause_requested_at")
 PROGRESS_SECONDS = 0.5
 RECONNECT_SECONDS = 0.5
 DATABASE_IS_AWAY = (OperationalError, InterfaceError)
@@ -108,15 +109,14 @@ class Lease:
         self.look()
 
     def look(self) -> None:
-        """Learn whether the user wants to cancel or pause, or somebody else took the job."""
-        held = Job.objects.filter(id=self.job.id, lease_token=self.token)
-        wishes = held.values_list("cancel_requested_at", "pause_requested_at").first()
-        if wishes is None:
-            self.lost = True
-            raise LeaseLost
-        cancel, pause = wishes
-        self.cancelled = self.cancelled or cancel is not None
-        self.paused = pause is not None
+        """Learn whether the user wants to cancel or pause, or somebody else took the job. That a
+        job was deleted is learnt at the next beat."""
+        for job in Job.objects.filter(id=self.job.id).only(*LOOKED_AT):
+            if job.lease_token != self.token:
+                self.lost = True
+                raise LeaseLost
+            self.cancelled = self.cancelled or job.cancel_requested_at is not None
+            self.paused = job.pause_requested_at is not None
 
     def _write(self, **fields: Any) -> None:
         patiently(lambda: self._write_once(**fields))

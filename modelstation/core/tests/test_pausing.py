@@ -10,6 +10,7 @@ from django_q.models import OrmQ
 
 from modelstation.core import jobs, reaper
 from modelstation.core.interrupts import Crashed, RetrySmaller
+from modelstation.core.lease import Lease, LeaseLost
 from modelstation.core.models import Job
 
 pytestmark = pytest.mark.django_db
@@ -220,3 +221,26 @@ def test_a_late_heartbeat_keeps_a_job_from_the_reaper(job):
     assert not reaper._reap(stale)
     job.refresh_from_db()
     assert job.state == State.RUNNING
+
+
+def test_who_looks_learns_of_wishes_and_of_another_holder(job):
+    lease = Lease(jobs.claim(str(job.id)))
+    jobs.request_pause(job)
+    lease.look()
+    assert (lease.paused, lease.cancelled) == (True, False)
+    jobs.resume(job)
+    jobs.request_cancel(job)
+    lease.look()
+    assert (lease.paused, lease.cancelled) == (False, True)
+    Job.objects.update(lease_token=uuid.uuid4())
+    with pytest.raises(LeaseLost):
+        lease.look()
+    assert lease.lost
+
+
+def test_a_job_that_was_deleted_is_learnt_of_at_the_next_beat(job):
+    lease = Lease(jobs.claim(str(job.id)))
+    Job.objects.all().delete()
+    lease.look()
+    with pytest.raises(LeaseLost):
+        lease.beat()

@@ -38,7 +38,7 @@ class OwnPostgres:
         """Recovery may take longer than the library waits for it."""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            with suppress(subprocess.SubprocessError, psycopg.OperationalError):
+            with suppress(subprocess.SubprocessError, AssertionError, psycopg.OperationalError):
                 self.server.ensure_postgres_running()
                 psycopg.connect(self.server.get_uri(database="faults")).close()
                 return
