@@ -56,22 +56,13 @@ def _processes() -> int:
 
 
 def _launch(processes: int, spec_path: str) -> None:
-    """Become accelerate's launcher. It must not die of the signal that asks for a checkpoint: what
-    is ignored stays so over exec, and each child then listens for itself.
+    """Become torch's launcher. It must not die of the signal that asks for a checkpoint: what is
+    ignored stays so over exec, and each child then listens for itself.
     """
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
-    flags = ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1"]
-    flags += ["--dynamo_backend", "no", "--mixed_precision", "no", "--main_process_port", "0"]
-    if not _has_gpu():
-        flags[0] = "--cpu"
-    os.execv(sys.executable, [*launcher, *flags, "--module", "training.trainer", spec_path])
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return bool(torch.cuda.is_available())
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"]
+    flags = [f"--nproc-per-node={processes}", "--module", "training.trainer", spec_path]
+    os.execv(sys.executable, [*launcher, *flags])
 
 
 def run_training(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
