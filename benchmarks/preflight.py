@@ -65,9 +65,7 @@ CASES = (
     Case(BASE, 120, 30, 2, {"max_steps": 16, "tokens_per_batch": 1024, "method": "full"}),
     Case(BASE, 60, 120, 60, {"max_steps": 10, "tokens_per_batch": 2048, "method": "full"}),
     Case(BASE, 120, 60, 10, {"max_steps": 10, "tokens_per_batch": 4096}),
-    Case(
-        BASE, 120, 60, 10, {"max_steps": 8, "tokens_per_batch": 4096, "micro_batch_tokens": 1024}
-    ),
+    Case(BASE, 120, 60, 10, {"max_steps": 8, "tokens_per_batch": 4096, "micro_batch_tokens": 1024}),
     Case(BASE, 60, 60, 100, {"max_steps": 10, "tokens_per_batch": 1024, "dtype": "float32"}),
     Case(BASE, 300, 20, 2, {"max_steps": 40, "tokens_per_batch": 512, "eval_every": 10}),
 )

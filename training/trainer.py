@@ -52,7 +52,7 @@ def _processes() -> int:
         return int(asked)
     import torch
 
-    return max(1, torch.cuda.device_count())
+    return max(1, int(torch.cuda.device_count()))
 
 
 def _launch(processes: int, spec_path: str) -> None:

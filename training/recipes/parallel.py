@@ -45,7 +45,8 @@ class Processes:
     def mean(self, value: float) -> float:
         if self.state is None:
             return value
-        return float(self._sum(torch.tensor([value])).item()) / self.state.num_processes
+        total = float(self._sum(torch.tensor([value])).item())
+        return total / float(self.state.num_processes)
 
     def add_up(self, loss: float, parameters: Sequence[torch.nn.Parameter]) -> float:
         """Sums gradients in place, and the loss, over all processes."""
