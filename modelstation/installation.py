@@ -89,6 +89,12 @@ def prepare_schedules() -> None:
         "cluster": "default",
     }
     Schedule.objects.get_or_create(name="reaper", defaults=reaper)
+    measure = {
+        "func": "training.tasks.measure_machine",
+        "schedule_type": Schedule.DAILY,
+        "cluster": "gpu",
+    }
+    Schedule.objects.get_or_create(name="measure the machine", defaults=measure)
 
 
 def prepare_starter_corpus() -> None:
