@@ -5,6 +5,7 @@ preflight; what it says is shown before a start, checked at its door, and kept w
 import os
 import socket
 import statistics
+from collections.abc import Container
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from training.profiling import ensure_measured
 from training.recipes.config import TrainingConfig, config_from
 from training.recipes.explain import explain
 from training.recipes.measure import disk_free, memory
-from training.recipes.preflight import Estimate, Facts, Machine, preflight
+from training.recipes.preflight import Band, Estimate, Facts, Machine, preflight
 from training.recipes.shapes import BaseShape, guessed_shape, read_shape
 from training.recipes.token_facts import SAMPLE_ROWS, DataFacts, count_tokens, guess_tokens
 
@@ -50,10 +51,20 @@ class Plan:
     def resolved(self) -> dict[str, Any]:
         return asdict(self.estimate.config)
 
-    def refuse(self) -> None:
-        """UserFacingError of the first refusal, if there is one."""
-        if self.estimate.refusals:
-            first = self.estimate.refusals[0]
+    @property
+    def seconds(self) -> Band:
+        minutes = self.estimate.minutes
+        return Band(*(60 * each for each in (minutes.low, minutes.expected, minutes.high)))
+
+    @property
+    def room(self) -> int:
+        """Bytes of memory that are free where it would run; 0 when that is not known."""
+        return self.machine.memory_for(self.estimate.config)
+
+    def refuse(self, *, but: Container[str] = ()) -> None:
+        """UserFacingError of the first refusal, if there is one; those of the codes `but` pass."""
+        first = next((each for each in self.estimate.refusals if each.code not in but), None)
+        if first:
             raise UserFacingError(
                 first.message, code=first.code, hint=first.hint, param="training_config"
             )

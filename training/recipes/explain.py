@@ -81,7 +81,7 @@ def _device(config: TrainingConfig, machine: Machine) -> str:
 
 def _dtype(config: TrainingConfig, machine: Machine) -> str:
     if config.dtype == "bfloat16":
-        return "The machine multiplies in bfloat16, which is quicker; what is trained stays float32."
+        return "The machine multiplies in bfloat16, which is quicker; what learns stays float32."
     return "The machine has no quick bfloat16 arithmetic."
 
 

@@ -174,7 +174,7 @@ def _run_facts(kept: _Kept, facts: Facts, machine: Machine) -> RunFacts:
     return RunFacts(
         rows=kept.rows,
         tokens=kept.own_tokens,
-        longest_row=max(kept.lengths),
+        longest_row=max(kept.lengths) if facts.data.is_counted else 1,  # a guess refuses nothing
         parameters=facts.shape.parameters,
         context=facts.shape.context,
         has_cuda=bool(machine.gpu),

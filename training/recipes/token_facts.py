@@ -34,9 +34,7 @@ class DataFacts:
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
-        return cls(
-            **{**kept, "lengths": tuple(kept["lengths"]), "answers": tuple(kept["answers"])}
-        )
+        return cls(**{**kept, "lengths": tuple(kept["lengths"]), "answers": tuple(kept["answers"])})
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,8 +64,7 @@ def count_tokens(
 def guess_tokens(
     prompt: str, pairs: Iterable[dict[str, str]], *, rows: int, valid_rows: int
 ) -> DataFacts:
-    """From the lengths of a few examples, in characters; from a usual length where there is none.
-    """
+    """From the lengths of a few examples, in characters; from usual ones where there is none."""
     texts = [(len(pair["input"]), len(pair["output"])) for pair in pairs]
     texts = texts or [(GUESSED_INPUT_CHARS, GUESSED_ANSWER_CHARS)]
     prefix = _tokens(len(prompt)) + 2 * TURN_TOKENS
