@@ -24,29 +24,29 @@ class Calibration:
     """
 
     # seconds
-    load: float = 11.0
+    load: float = 3.9
     load_per_parameter: float = 8e-9
-    efficiency: float = 0.45  # of the GEMM rate, by micro-batches that are large enough
+    efficiency: float = 0.48  # of the GEMM rate, by micro-batches that are large enough
     gpu_efficiency: float = 0.30
     half_tokens: float = 60.0  # micro-batch at which half of that is reached
     per_micro_batch_layer: float = 1.5e-3
     per_step_trainable: float = 6e-9  # the optimiser and clipping, for each parameter it moves
     dora: float = 1.35  # times the products: the weights' norms are taken anew
-    export: float = 3.0
-    export_per_parameter: float = 35e-9  # merged weights, GGUF, hashes
+    export: float = 1.1
+    export_per_parameter: float = 43e-9  # merged weights, GGUF, hashes
     written_bytes: float = 300e6  # a second, onto a plain disk
     # bytes
-    process: float = 0.70e9  # Python, torch, transformers, peft
+    process: float = 0.66e9  # Python, torch, transformers, peft
     gpu_process: float = 0.6e9  # CUDA's context and kernels
     weights: float = 1.0  # times the base's, in the dtype of training
     per_trainable: float = 20.0  # weight, gradient, two moments, the best so far
     full_copy: float = 2.0  # more bytes a parameter in full tuning: what is multiplied
-    hidden: float = 22.0  # numbers kept a token and layer, times the width of the stream
-    intermediate: float = 8.0  # likewise, times the width of the feed-forward
-    logits: float = 14.0  # bytes for each answer token and word of the vocabulary
+    hidden: float = 22.5  # numbers kept a token and layer, times the width of the stream
+    intermediate: float = 8.2  # likewise, times the width of the feed-forward
+    logits: float = 12.0  # bytes for each answer token and word of the vocabulary
     workspace: float = 0.1e9
     # The base once more in float32, on top: what training held is freed, but not given back.
-    merge_per_parameter: float = 5.9
+    merge_per_parameter: float = 5.3
 
 
 CALIBRATION = Calibration()

@@ -95,14 +95,14 @@ def _rank(config: TrainingConfig, answers: int, each: int) -> str:
 
 
 def _learning_rate(config: TrainingConfig, estimate: Estimate) -> str:
-    size = estimate.run_facts.parameters if estimate.run_facts else 0
+    size = (estimate.run_facts.parameters if estimate.run_facts else 0) / 1e6
     short = f", times 1.5 for fewer than {FEW_STEPS} steps" if estimate.steps < FEW_STEPS else ""
     kind = (
         "a tenth of LoRA's rate for"
         if config.method == "full"
         else "what was found best with LoRA for"
     )
-    return f"It is {kind} a base of {size / 1e6:,.0f} million parameters{short}."
+    return f"It is {kind} a base of {size:,.{0 if size >= 10 else 1}f} million parameters{short}."
 
 
 def _epochs(config: TrainingConfig, estimate: Estimate) -> str:
