@@ -3,6 +3,7 @@
 import json
 import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.urls import reverse
@@ -142,9 +143,8 @@ def test_htmx_gets_the_plan_alone_with_the_settings_it_asked_about(as_bob, model
 
 def test_a_setting_out_of_bounds_is_said_at_its_field(as_bob, model, dataset, machine):
     response = page(as_bob, model, data={"lora_rank": "0", "max_steps": "50"})
-    assert "lora_rank must be between 1 and 256" in str(
-        response.context["form"].errors["lora_rank"]
-    )
+    (error,) = response.context["form"].errors["lora_rank"]
+    assert "lora_rank must be between 1 and 256" in error
     assert 'id="id_lora_rank"' in text(response)
 
 
@@ -325,7 +325,7 @@ def test_the_child_gets_what_was_resolved_and_the_run_keeps_both(
     specs = []
 
     def run_child(module, spec, **rest):
-        specs.append(json.loads(open(spec).read()))
+        specs.append(json.loads(Path(spec).read_text()))
         raise UserFacingError("That will do.")
 
     monkeypatch.setattr(runner, "run_child", run_child)

@@ -462,7 +462,8 @@ def test_the_machine_is_measured_in_a_process_of_its_own():
 def test_none_of_it_loads_torch():
     code = (
         "import sys, training.recipes.preflight, training.recipes.explain;"
-        "import training.recipes.measure, training.recipes.token_facts; print('torch' in sys.modules)"
+        "import training.recipes.measure, training.recipes.token_facts;"
+        "print('torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60

@@ -59,7 +59,9 @@ def dataset(tmp_path):
 
 
 def config(**values):
-    return TrainingConfig(dtype="float32", device="cpu", **{"max_steps": 6, **values})
+    return TrainingConfig(
+        dtype="float32", device="cpu", **{"max_steps": 6, "lora_rank": 16, **values}
+    )
 
 
 def run(dataset, base, **values):
