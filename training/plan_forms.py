@@ -10,7 +10,7 @@ from modelstation.core.errors import UserFacingError
 from training.planning import checked
 from training.recipes.config import DEVICES, DTYPES, METHODS, TrainingConfig
 
-Rows = dict[str, list[tuple[BoundField, Any, str]]]
+Rows = dict[str, list[tuple[BoundField, str, str]]]
 CHOICES = {"method": METHODS, "dtype": DTYPES, "device": DEVICES}
 METHOD_LABELS = {
     "lora": "LoRA",
@@ -63,8 +63,15 @@ def rows(form: PlanForm, resolved: dict[str, Any], reasons: dict[str, str]) -> R
     shown: Rows = {"first": [], "others": []}
     for field in sorted(form, key=lambda each: FIRST.index(each.name) if each.name in FIRST else 9):
         part = "first" if field.name in FIRST else "others"
-        shown[part].append((field, resolved.get(field.name), reasons.get(field.name, "")))
+        used, reason = resolved.get(field.name), reasons.get(field.name, "")
+        shown[part].append((field, _told(used), reason))
     return shown
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value is None else str(value)
 
 
 def _field(name: str, kind: str) -> forms.Field:
@@ -77,10 +84,9 @@ def _field(name: str, kind: str) -> forms.Field:
         return forms.ChoiceField(
             choices=[("", "Automatic"), *(pair for pair in named if pair[0] != "auto")], **common
         )
+    empty = "no limit" if name in ("max_minutes", "max_tokens") else "automatic"
     if "float" in kind:
         return forms.FloatField(
-            widget=forms.NumberInput(attrs={"step": "any", "placeholder": "automatic"}), **common
+            widget=forms.NumberInput(attrs={"step": "any", "placeholder": empty}), **common
         )
-    return forms.IntegerField(
-        widget=forms.NumberInput(attrs={"placeholder": "automatic"}), **common
-    )
+    return forms.IntegerField(widget=forms.NumberInput(attrs={"placeholder": empty}), **common)
