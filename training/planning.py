@@ -226,7 +226,7 @@ def _time_ratio(plan: dict[str, Any], facts: dict[str, Any]) -> float | None:
 
 
 def _memory_ratio(plan: dict[str, Any], facts: dict[str, Any]) -> float | None:
-    return _ratio(facts.get("peak_memory_bytes"), plan.get("memory_bytes", 0))
+    return _ratio(facts.get("peak_memory_bytes"), plan.get("training_bytes", 0))
 
 
 def _ratio(taken: Any, expected: float) -> float | None:
@@ -267,6 +267,7 @@ def _kept_with_run(plan: Plan) -> dict[str, Any]:
     """Seconds and bytes without their correction: the next correction is made from these."""
     estimate, machine = plan.estimate, plan.machine
     stages = estimate.seconds_by_stage or {}
+    parts = estimate.memory_by_part or {}  # the child tells its peak before it merges
     spent = sum(stages.get(stage, 0.0) for stage in ("train", "validate", "checkpoints"))
     return {
         "host": machine.host,
@@ -276,7 +277,7 @@ def _kept_with_run(plan: Plan) -> dict[str, Any]:
         "peak_memory": asdict(estimate.memory_bytes),
         "disk_bytes": estimate.disk_bytes,
         "training_seconds": spent / machine.time_ratio,
-        "memory_bytes": estimate.memory_bytes.expected / machine.memory_ratio,
+        "training_bytes": (sum(parts.values()) - parts.get("merging", 0)) / machine.memory_ratio,
         "reasons": plan.reasons,
         "notes": list(estimate.notes),
     }

@@ -47,6 +47,7 @@ class Calibration:
     workspace: float = 0.1e9
     # The base once more in float32, on top: what training held is freed, but not given back.
     merge_per_parameter: float = 5.3
+    full_merge: float = 2.0  # what was tuned is rounded where it stands
 
 
 CALIBRATION = Calibration()
@@ -54,28 +55,17 @@ CALIBRATION = Calibration()
 
 @dataclass(frozen=True)
 class Batches:
-    """One pass over the rows, cut as the recipe cuts it. `padded` counts tokens with their padding,
-    `attended` pairs of tokens that look at one another.
+    """One pass over the rows, cut as the recipe cuts it. `tokens` counts the shared prompt once a
+    micro-batch, `attended` the pairs of tokens that look at one another.
     """
 
     micro_batches: float
     steps: float
-    padded: float
+    tokens: float
     answers: float
     attended: float
-    largest: int  # padded tokens of the largest micro-batch, its prefix included
+    largest: int  # tokens of the largest micro-batch, its prompt included
     most_answers: float  # answer tokens in the micro-batch that has most
-
-    def times(self, factor: float) -> "Batches":
-        return Batches(
-            self.micro_batches * factor,
-            self.steps * factor,
-            self.padded * factor,
-            self.answers * factor,
-            self.attended * factor,
-            self.largest,
-            self.most_answers,
-        )
 
 
 def one_pass(
@@ -88,30 +78,25 @@ def one_pass(
     batch: int,
 ) -> Batches:
     """Of `rows` rows of which these are a sample; `lengths` are without the prefix."""
-    cuts = _cut(sorted(zip(lengths, answers, strict=True)), micro)
-    widths = [(len(cut), cut[-1][0], sum(answer for _, answer in cut)) for cut in cuts]
-    padded = [count * width + prefix for count, width, _ in widths]
-    attended = [count * width * (width / 2 + prefix) + prefix**2 / 2 for count, width, _ in widths]
-    scale = rows / max(1, len(lengths))
-    steps = len(_cut(sorted(zip(lengths, answers, strict=True)), batch)) * scale
-    per_batch = max(1.0, len(lengths) / max(1, len(cuts)))
+    pairs = sorted(zip(lengths, answers, strict=True))
+    steps = _cut(pairs, batch)
+    turns = [turn for step in steps for turn in _turns(step, micro)]
+    tokens = [sum(length for length, _ in turn) + prefix for turn in turns]
+    learnt = [sum(answer for _, answer in turn) for turn in turns]
+    scale = rows / max(1, len(pairs))
     return Batches(
-        micro_batches=len(cuts) * scale,
-        steps=max(1.0, min(steps, len(cuts) * scale)),
-        padded=sum(padded) * scale,
-        answers=sum(answer for _, _, answer in widths) * scale,
-        attended=sum(attended) * scale,
-        largest=_largest(padded, prefix, micro, rows > len(lengths)),
-        most_answers=max((answer for _, _, answer in widths), default=per_batch),
+        micro_batches=max(1.0, len(turns) * scale),
+        steps=max(1.0, len(steps) * scale),
+        tokens=sum(tokens) * scale,
+        answers=sum(learnt) * scale,
+        attended=sum(_attended(turn, prefix) for turn in turns) * scale,
+        largest=max([*tokens, micro + prefix if rows > len(pairs) else 0]),
+        most_answers=max(learnt, default=0),
     )
 
 
-def _largest(padded: list[int], prefix: int, micro: int, is_sample: bool) -> int:
-    """Of a sample, the fullest batch it could come to."""
-    return max(max(padded, default=0), micro + prefix if is_sample else 0)
-
-
 def _cut(rows: list[tuple[int, int]], budget: int) -> list[list[tuple[int, int]]]:
+    """Steps: runs of length-sorted rows, as the recipe bounds them."""
     cuts: list[list[tuple[int, int]]] = []
     for row in rows:
         count = len(cuts[-1]) + 1 if cuts else 0
@@ -119,6 +104,23 @@ def _cut(rows: list[tuple[int, int]], budget: int) -> list[list[tuple[int, int]]
             cuts.append([])
         cuts[-1].append(row)
     return cuts
+
+
+def _turns(step: list[tuple[int, int]], budget: int) -> list[list[tuple[int, int]]]:
+    """Micro-batches of one step, by the tokens that are really in them."""
+    turns: list[list[tuple[int, int]]] = []
+    held = 0
+    for row in step:
+        if not turns or held + row[0] > budget:
+            turns.append([])
+            held = 0
+        turns[-1].append(row)
+        held += row[0]
+    return turns
+
+
+def _attended(turn: list[tuple[int, int]], prefix: int) -> float:
+    return prefix**2 / 2 + sum(length * (length / 2 + prefix) for length, _ in turn)
 
 
 def trainable_parameters(config: TrainingConfig, shape: BaseShape) -> int:
@@ -134,7 +136,7 @@ def operations(config: TrainingConfig, shape: BaseShape, batches: Batches) -> fl
     is_full = config.method == "full"
     each = 6 if is_full else 4
     lora = 0 if is_full else 6 * trainable_parameters(config, shape)
-    products = (each * shape.trunk_parameters + lora) * batches.padded
+    products = (each * shape.trunk_parameters + lora) * batches.tokens
     head = each * shape.head_parameters * batches.answers
     attention = 3.5 * 4 * shape.layers * shape.attention * batches.attended
     return products + head + attention
@@ -145,7 +147,7 @@ def training_seconds(
 ) -> float:
     """Of all steps of the run, on a device whose best products reach `rate` operations a second."""
     is_gpu = config.device == "cuda"
-    mean = run.padded / max(1.0, run.micro_batches)
+    mean = run.tokens / max(1.0, run.micro_batches)
     share = by.gpu_efficiency if is_gpu else by.efficiency
     share *= mean / (mean + by.half_tokens * (8 if is_gpu else 1))
     seconds = operations(config, shape, run) / (rate * share)
@@ -179,7 +181,8 @@ def training_bytes(
         "workspace": by.workspace,
     }
     if config.device != "cuda":
-        parts["merging"] = shape.parameters * by.merge_per_parameter
+        each = by.full_merge if config.method == "full" else by.merge_per_parameter
+        parts["merging"] = shape.parameters * each
     if config.method == "full":
         parts["base"] = shape.parameters * by.full_copy
     return parts

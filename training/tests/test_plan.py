@@ -407,7 +407,7 @@ def test_runs_of_another_machine_or_that_failed_teach_nothing(model, dataset, ma
 
 def test_memory_is_corrected_by_the_peaks_of_runs(model, dataset, machine, monkeypatch):
     run = keep_run(model, dataset, machine, 1.0, monkeypatch)
-    run.facts["peak_memory_bytes"] = run.plan["memory_bytes"] * 1.2
+    run.facts["peak_memory_bytes"] = run.plan["training_bytes"] * 1.2
     run.save()
     assert planning.known_machine().memory_ratio == pytest.approx(1.2)
 
