@@ -14,7 +14,6 @@ earlier runs here. Leave the machine alone meanwhile: one other busy core makes 
 
 import argparse
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -31,9 +30,10 @@ sys.path.insert(0, str(REPOSITORY))
 SYSTEM = "Read the message and answer with the words that matter, and with nothing else."
 TINY, BASE = "tiny", "smollm2-135m-instruct"
 WORDS = (
-    "card account bank money transfer please help lost the my when where number order ticket laptop"
-    " invoice meeting report printer network password office travel booking refund delay answer"
-).split()
+    "card", "account", "bank", "money", "transfer", "please", "help", "lost", "the", "my", "when",
+    "where", "number", "order", "ticket", "laptop", "invoice", "meeting", "report", "printer",
+    "network", "password", "office", "travel", "booking", "refund", "delay", "answer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -260,6 +260,139 @@ def said(point: dict) -> str:
 def name_of(case: Case) -> str:
     asked = ", ".join(f"{key} {value}" for key, value in case.config.items())
     return f"{case.base}, {case.rows} rows of {case.words}+{case.answer} words, {asked}"
+
+
+# --- predicted beside actual ----------------------------------------------------------------------
+
+
+def estimate_of(point: dict, by=None):
+    """What the preflight would have said of this run on an unlimited machine."""
+    from training.recipes.config import config_from
+    from training.recipes.costs import CALIBRATION
+    from training.recipes.preflight import Facts, Machine, preflight
+    from training.recipes.shapes import BaseShape
+    from training.recipes.token_facts import DataFacts
+
+    machine = Machine(**{**point["machine"], "available_bytes": 0}, is_measured=True)
+    facts = Facts(DataFacts.from_json(point["data"]), BaseShape(**point["shape"]))
+    asked = config_from({"device": "cpu", **CASES[point["case"]].config})
+    return preflight(asked, facts, machine, by or CALIBRATION)
+
+
+def table(points: list[dict]) -> str:
+    lines = [
+        "| run | minutes | predicted | error | GB | predicted | error |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    times, sizes = [], []
+    for point in (point for point in points if point["exit"] == 0):
+        estimate = estimate_of(point)
+        minutes, size = point["seconds"] / 60, point["peak_bytes"]
+        times.append(estimate.minutes.expected / minutes - 1)
+        sizes.append(estimate.memory_bytes.expected / size - 1)
+        lines.append(
+            f"| {name_of(CASES[point['case']])} | {minutes:.2f} | {estimate.minutes.expected:.2f} "
+            f"| {times[-1]:+.0%} | {size / 1e9:.2f} | {estimate.memory_bytes.expected / 1e9:.2f} "
+            f"| {sizes[-1]:+.0%} |"
+        )
+    return "\n".join([*lines, "", summary(points, times, sizes)])
+
+
+def summary(points: list[dict], times: list[float], sizes: list[float]) -> str:
+    died = [point for point in points if point["exit"] != 0]
+    return (
+        f"{len(points)} runs, {len(died)} died; median error of time "
+        f"{statistics.median(map(abs, times)):.0%} (target 25 %), of memory "
+        f"{statistics.median(map(abs, sizes)):.0%} (target 15 %)\n"
+        + "\n".join(said(point) for point in died)
+    )
+
+
+# --- fitting the constants ------------------------------------------------------------------------
+
+# Of these, each is scaled or moved until the points are met best; the others are left alone.
+TIME_CONSTANTS = (
+    "efficiency", "half_tokens", "per_micro_batch_layer", "per_step_trainable", "dora",
+)  # fmt: skip
+MEMORY_CONSTANTS = (
+    "process", "weights", "per_trainable", "full_copy", "full_merge", "hidden", "intermediate", "logits",
+    "merge_per_parameter",
+)  # fmt: skip
+FIXED_COSTS = ("load", "load_per_parameter", "export", "export_per_parameter")
+
+
+def calibrated(points: list[dict]) -> str:
+    """Constants that make the relative errors small: those of loading and export, then those of
+    training, then those of memory, each from its own part of the measurements.
+    """
+    from training.recipes.costs import CALIBRATION
+
+    good = [point for point in points if point["exit"] == 0]
+    found = fit(CALIBRATION, FIXED_COSTS, lambda by: [*fixed_errors(good, by)])
+    found = fit(found, TIME_CONSTANTS, lambda by: [*training_errors(good, by)])
+    found = fit(found, MEMORY_CONSTANTS, lambda by: [*memory_errors(good, by)])
+    lines = [f"{name} = {value:.4g}" for name, value in asdict(found).items()]
+    return "\n".join([*lines, "", table_with(good, found)])
+
+
+def fit(start, names: tuple[str, ...], errors):
+    """Multiplies each named constant by what makes the errors smallest, held near where it was."""
+    import numpy as np
+    from scipy.optimize import least_squares
+
+    def moved(scales):
+        return replace(
+            start,
+            **{n: getattr(start, n) * float(np.exp(s)) for n, s in zip(names, scales, strict=True)},
+        )
+
+    def residuals(scales):
+        return [*errors(moved(scales)), *(0.03 * scale for scale in scales)]
+
+    return moved(least_squares(residuals, [0.0] * len(names), loss="soft_l1", f_scale=0.2).x)
+
+
+def fixed_errors(points: list[dict], by):
+    for point in points:
+        stages, expected = point["stages"], estimate_of(point, by).seconds_by_stage
+        first_step = train_seconds(point) / max(1, point["result"]["steps"])
+        yield relative(expected["load"], seconds_in(stages, "start", "load") - first_step)
+        yield relative(expected["export"], seconds_in(stages, "merge", "export"))
+
+
+def training_errors(points: list[dict], by):
+    for point in points:
+        expected = estimate_of(point, by).seconds_by_stage
+        parts = sum(expected[stage] for stage in ("train", "validate", "checkpoints"))
+        yield relative(parts, train_seconds(point))
+
+
+def memory_errors(points: list[dict], by):
+    for point in points:
+        yield relative(estimate_of(point, by).memory_bytes.expected, point["peak_bytes"])
+
+
+def train_seconds(point: dict) -> float:
+    """As the trainer says: the supervisor hears of a stage only when its first step is done."""
+    return point["result"]["seconds"]
+
+
+def seconds_in(stages: dict, *names: str) -> float:
+    return sum(stages.get(name, {}).get("seconds", 0.0) for name in names)
+
+
+def relative(expected: float, actual: float) -> float:
+    return expected / max(actual, 0.1) - 1
+
+
+def table_with(points: list[dict], by) -> str:
+    times = [
+        estimate_of(point, by).minutes.expected * 60 / point["seconds"] - 1 for point in points
+    ]
+    sizes = [
+        estimate_of(point, by).memory_bytes.expected / point["peak_bytes"] - 1 for point in points
+    ]
+    return "With these, on the same points: " + summary(points, times, sizes)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,14 @@ def prepare_schedules() -> None:
     for queue in QUEUES:
         _schedule(f"canary {queue}", tasks.CANARY, queue, args=f"'{queue}'")
     _schedule("reaper", tasks.REAP, "default")
+    Schedule.objects.get_or_create(
+        name="measure the machine",
+        defaults={
+            "func": "training.tasks.measure_machine",
+            "schedule_type": Schedule.DAILY,
+            "cluster": "gpu",
+        },
+    )
 
 
 def _schedule(name: str, func: str, queue: str, **more: str) -> None:

@@ -22,12 +22,28 @@ class TrainingRun(OrgOwned):
     facts = models.JSONField(
         default=dict
     )  # steps, tokens, losses, seconds, device: what the child reported at its end
+    # What was expected when it started, and why each setting was chosen: see training.planning.
+    plan = models.JSONField(default=dict)
 
     class Meta:
         ordering = ["-created_at"]
 
     def __str__(self) -> str:
         return f"training of {self.model}"
+
+
+class MachineProfile(models.Model):
+    """What a training worker's machine can do, as it measured it: the fields of a Machine."""
+
+    host = models.CharField(max_length=120, primary_key=True)
+    measured_at = models.DateTimeField()
+    facts = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-measured_at"]
+
+    def __str__(self) -> str:
+        return self.host
 
 
 class MetricPoint(models.Model):

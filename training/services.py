@@ -1,13 +1,50 @@
-"""Deeds that end a training or an evaluation. Called inside the transaction that ends their job."""
+"""Deeds of training: start one by its plan, and end a training or an evaluation inside the
+transaction that ends its job.
+"""
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Max
 
+from accounts.audit import record
+from accounts.models import User
 from models_app import services as model_services
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core import jobs
+from modelstation.core.errors import UserFacingError
+from modelstation.core.models import Job
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.planning import Plan, dataset_of, plan_for
+
+LATER = ("not_enough_data", "not_enough_disk")
+
+
+def save_plan(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Plan:
+    """The next build trains with it. Refused when it could not be run on any rows; how many there
+    will be, and how much of the disk is free, is seen then.
+    """
+    plan = plan_for(model, asked, dataset=dataset_of(model))
+    plan.refuse(but=LATER)
+    with transaction.atomic():
+        model.training_config = asked
+        model.save(update_fields=["training_config", "updated_at"])
+        record(org=model.org, actor=actor, action="model.plan_training", target=model, config=asked)
+    return plan
+
+
+def start_run(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Job:
+    """Train again on the dataset that was frozen last; nothing is queued that cannot be done."""
+    if dataset_of(model) is None:
+        raise UserFacingError(
+            "This model has no frozen dataset yet.",
+            code="no_dataset",
+            hint="Freeze its draft, or build it; the settings can be saved for then.",
+        )
+    with transaction.atomic():
+        save_plan(actor=actor, model=model, asked=asked).refuse()
+        record(org=model.org, actor=actor, action="model.start_training", target=model)
+        return model_services.start_training(model_id=model.id, is_checked=True)
 
 
 def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ without torch.
 """
 
 import json
-import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -39,6 +39,13 @@ def memory() -> tuple[int, int]:
         if (most := _number(Path(limit))) and most < total:
             return most, min(available, max(0, most - _number(Path(used))))
     return total, available
+
+
+def disk_free(folder: Path) -> int:
+    """Bytes left where `folder` is, or is to be made."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def measure() -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _shape(config: dict[str, Any], parameters: int) -> BaseShape:
 
 
 def _stored_parameters(path: Path) -> int:
-    """A safetensors file opens with the length of its header (8 bytes, little-endian), then JSON."""
+    """A safetensors file opens with its header's length (8 bytes, little-endian), then JSON."""
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(length))

@@ -64,7 +64,7 @@ def count_tokens(
 def guess_tokens(
     prompt: str, pairs: Iterable[dict[str, str]], *, rows: int, valid_rows: int
 ) -> DataFacts:
-    """From the lengths of a few examples, in characters; from a usual length where there is none."""
+    """From the lengths of a few examples, in characters; from usual ones where there is none."""
     texts = [(len(pair["input"]), len(pair["output"])) for pair in pairs]
     texts = texts or [(GUESSED_INPUT_CHARS, GUESSED_ANSWER_CHARS)]
     prefix = _tokens(len(prompt)) + 2 * TURN_TOKENS

@@ -59,7 +59,8 @@ def dataset(tmp_path):
 
 
 def config(**values):
-    return TrainingConfig(dtype="float32", device="cpu", **{"max_steps": 6, **values})
+    settled = {"dtype": "float32", "device": "cpu", "max_steps": 6, "lora_rank": 16}
+    return TrainingConfig(**settled | values)
 
 
 def run(dataset, base, **values):
