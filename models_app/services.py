@@ -116,6 +116,18 @@ def start_training(*, model_id: uuid.UUID) -> None:
     jobs.submit(kind="train", org=model.org, subject_id=model.id)
 
 
+def begin_training_again(*, actor: User, model_id: uuid.UUID) -> CustomModel:
+    """For a run that is queued again; called in the transaction of that deed."""
+    model: CustomModel = CustomModel.objects.select_for_update().get(id=model_id)
+    if model.is_live_work:
+        hint = "Cancel that build or let it end first."
+        raise UserFacingError(
+            "This model is being built already.", code="already_building", hint=hint
+        )
+    _set_status(model, Status.TRAINING)
+    return model
+
+
 def end_review(*, model_id: uuid.UUID) -> None:
     """Nothing waits for review any more, and nothing was frozen."""
     model = CustomModel.objects.select_for_update().get(id=model_id)

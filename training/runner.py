@@ -19,10 +19,10 @@ from models_app.serving_paths import base_paths, engine_paths
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import Publish
 from modelstation.core.lease import Lease
-from modelstation.core.models import Job
+from modelstation.core.models import Job, JobEvent
 from modelstation.core.supervisor import run_child
 from training import services
-from training.models import EvaluationRun, MetricPoint, TrainingRun
+from training.models import EvaluationRun, TrainingRun
 
 METRIC_OF_TASK = {
     "classify": "exact_match",
@@ -63,7 +63,7 @@ def train(job: Job, lease: Lease) -> Publish:
         "config": run.asked_config,
     }
     result = run_child(
-        "training.trainer", _write_spec(job, spec), lease=lease, on_event=_teller(lease, run)
+        "training.trainer", _write_spec(job, spec), lease=lease, on_event=_teller(lease)
     )
     return lambda: services.finish_training(run=run, folder=folder, result=result)
 
@@ -162,10 +162,8 @@ def _work_folder(job: Job) -> Path:
     return folder
 
 
-def _teller(lease: Lease, run: TrainingRun | None = None) -> Callable[[dict[str, Any]], None]:
-    """Turn the child's events into the job's stage and progress, and a training run's into its
-    curve.
-    """
+def _teller(lease: Lease) -> Callable[[dict[str, Any]], None]:
+    """Turn what the child says into the job's stage, progress and story."""
     stage = ""
 
     def tell(event: dict[str, Any]) -> None:
@@ -173,19 +171,21 @@ def _teller(lease: Lease, run: TrainingRun | None = None) -> Callable[[dict[str,
         if event["event"] == "log":
             lease.log(event["message"])
             return
+        if event["event"] == "checkpoint":
+            _tell_checkpoint(lease, event["step"])
+            return
         if event["stage"] != stage:
             stage = event["stage"]
             lease.stage(stage, STAGE_NAMES.get(stage, stage))
         detail = {key: value for key, value in event.items() if key not in ("event", "stage")}
         lease.progress(**detail)
-        if run is not None and ("loss" in event or "valid_loss" in event):
-            _record_point(run, event)
+        if event.get("loss") is not None or event.get("valid_loss") is not None:
+            JobEvent.tell(lease.job.id, JobEvent.Kind.METRICS, data=detail)
 
     return tell
 
 
-def _record_point(run: TrainingRun, event: dict[str, Any]) -> None:
-    names = ("loss", "valid_loss", "learning_rate", "tokens_per_second")
-    MetricPoint.objects.create(
-        run=run, step=event["step"], **{name: event.get(name) for name in names}
-    )
+def _tell_checkpoint(lease: Lease, step: int) -> None:
+    lease.check()
+    told = f"Checkpoint kept at step {step:,}."
+    JobEvent.tell(lease.job.id, JobEvent.Kind.CHECKPOINT, told, data={"step": step})

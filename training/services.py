@@ -1,13 +1,70 @@
-"""Deeds that end a training or an evaluation. Called inside the transaction that ends their job."""
+"""Deeds on training runs: pause, resume, cancel, queue again; and those that end a training or an
+evaluation, which are called inside the transaction that ends their job.
+"""
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Max
 
+from accounts.audit import record
+from accounts.models import User
 from models_app import services as model_services
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core import jobs
+from modelstation.core.errors import UserFacingError
+from modelstation.core.models import Job
+from modelstation.core.pausing import request_pause, resume
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
+
+
+def pause_run(*, actor: User, run: TrainingRun) -> None:
+    """Its training writes a checkpoint and stops; the worker is free for others."""
+    with transaction.atomic():
+        if not request_pause(run.job):
+            _refuse(run, "Only a run that waits or is at work can be paused", "not_pausable")
+        _record(actor, run, "run.pause")
+
+
+def resume_run(*, actor: User, run: TrainingRun) -> None:
+    """It goes on from its last checkpoint."""
+    with transaction.atomic():
+        if not resume(run.job):
+            _refuse(run, "Only a paused run can be resumed", "not_paused")
+        _record(actor, run, "run.resume")
+
+
+def cancel_run(*, actor: User, run: TrainingRun) -> None:
+    with transaction.atomic():
+        if not jobs.request_cancel(run.job):
+            _refuse(run, "Only a run that has not ended can be cancelled", "not_building")
+        _record(actor, run, "run.cancel")
+
+
+def requeue_run(*, actor: User, run: TrainingRun) -> TrainingRun:
+    """A new run with the same settings, on the dataset that was frozen last."""
+    if run.job.state not in (Job.State.FAILED, Job.State.CANCELLED):
+        _refuse(run, "Only a run that failed or was cancelled is queued again", "not_requeueable")
+    with transaction.atomic():
+        model = model_services.begin_training_again(actor=actor, model_id=run.model_id)
+        again: TrainingRun = TrainingRun.objects.create(
+            org=run.org,
+            job=jobs.requeue(run.job),
+            model=model,
+            dataset_version=model.dataset_versions.frozen().first() or run.dataset_version,
+            asked_config=run.asked_config,
+        )
+        _record(actor, run, "run.requeue", new_run=str(again.id))
+    return again
+
+
+def _refuse(run: TrainingRun, rule: str, code: str) -> None:
+    state = Job.objects.values_list("state", flat=True).get(id=run.job_id)
+    raise UserFacingError(f"{rule}; this one is {state}.", code=code)
+
+
+def _record(actor: User, run: TrainingRun, action: str, **data: str) -> None:
+    record(org=run.org, actor=actor, action=action, target=run, run=str(run.id), **data)
 
 
 def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) -> None:

@@ -110,7 +110,13 @@ PAGES = {
     "dataset_push": ("post", ADMIN_DEED, {"repo_id": "acme/bank"}),
     "run": ("get", PAGE),
     "run_live": ("get", PAGE),
+    "run_stream": ("get", PAGE),
+    "run_log": ("get", PAGE),
+    "run_log_text": ("get", PAGE),
+    "run_pause": ("post", DEED),
+    "run_resume": ("post", DEED),
     "run_cancel": ("post", DEED),
+    "run_requeue": ("post", DEED),
     "evaluation": ("get", PAGE),
 }
 API = {
@@ -119,6 +125,7 @@ API = {
     "api_model_cancel": ("post", (401, 404, 200, 200)),
     "api_model_rebuild": ("post", (401, 404, 200, 200)),
     "api_model_events": ("get", OBJECT),
+    "api_model_stream": ("get", OBJECT),
     "api_model_versions": ("get", OBJECT),
     "api_version": ("get", OBJECT),
     "api_version_publish": ("post", OBJECT),
@@ -151,7 +158,12 @@ API = {
     "api_dataset_pushes": ("post", (401, 404, 403, 201), {"repo_id": "acme/bank"}),
     "api_runs": ("get", LIST),
     "api_run": ("get", OBJECT),
+    "api_run_events": ("get", OBJECT),
+    "api_run_stream": ("get", OBJECT),
+    "api_run_pause": ("post", OBJECT),
+    "api_run_resume": ("post", (401, 404, 409, 409)),
     "api_run_cancel": ("post", OBJECT),
+    "api_run_requeue": ("post", (401, 404, 409, 409)),
     "api_evaluations": ("get", LIST),
     "api_evaluation": ("get", OBJECT),
     "api_evaluation_rows": ("get", OBJECT),
@@ -407,6 +419,7 @@ def call(client, name, entry, world):
 @pytest.mark.parametrize("name", PAGES)
 def test_pages(name, caller, users, world):
     response = call(page_client(caller, users), name, PAGES[name], world)
+    response.close()  # of a stream, whose slot others need
     assert response.status_code == PAGES[name][1][CALLERS.index(caller)]
     if caller == "anonymous":
         assert response.url.startswith("/accounts/login/")
@@ -416,6 +429,7 @@ def test_pages(name, caller, users, world):
 @pytest.mark.parametrize("name", API)
 def test_api(name, caller, users, world):
     response = call(api_client(caller, users), name, API[name], world)
+    response.close()
     assert response.status_code == API[name][1][CALLERS.index(caller)]
 
 
