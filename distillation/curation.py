@@ -113,7 +113,7 @@ def freeze(*, actor: User, version: DatasetVersion) -> DatasetVersion:
     """Write the kept rows as files and train on them. From then on nothing in it changes."""
     with transaction.atomic():
         version = _locked_draft(version)
-        model_services.start_training(model_id=version.model_id)
+        model_services.start_training(model_id=version.model_id, actor=actor)
         freezing.count(version, freezing.kept_groups(version))
         _refuse_too_few(version)
         kept = version.rows.kept()

@@ -82,13 +82,12 @@ def prepare_schedules() -> None:
                 "cluster": queue,
             },
         )
-    reaper = {
-        "func": "modelstation.core.tasks.reap",
-        "schedule_type": Schedule.MINUTES,
-        "minutes": 1,
-        "cluster": "default",
-    }
-    Schedule.objects.get_or_create(name="reaper", defaults=reaper)
+    each_minute = {"schedule_type": Schedule.MINUTES, "minutes": 1, "cluster": "default"}
+    for name, func in (
+        ("reaper", "modelstation.core.tasks.reap"),
+        ("mails", "models_app.tasks.send_waiting_mails"),
+    ):
+        Schedule.objects.get_or_create(name=name, defaults={"func": func, **each_minute})
 
 
 def prepare_starter_corpus() -> None:

@@ -51,11 +51,17 @@ def points_of(job_id: uuid.UUID, *, after_step: int = -1) -> list[Point]:
 
 
 def _thinned(job_id: uuid.UUID, name: str, after_step: int) -> list[dict[str, Any]]:
-    wanted = {"job": job_id, "name": name, "after": after_step, "stretches": MAX_POINTS // 2 - 1}
+    wanted: dict[str, str | int] = {
+        "job": str(job_id),
+        "name": name,
+        "after": after_step,
+        "stretches": MAX_POINTS // 2 - 1,
+    }
     with connection.cursor() as cursor:
         cursor.execute(THINNED, wanted)
         return [json.loads(data) for (data,) in cursor.fetchall()]
 
 
 def _point(data: dict[str, Any]) -> Point:
-    return Point(**{name: data.get(name) for name in Point.__dataclass_fields__})
+    known = {name: data.get(name) for name in Point.__dataclass_fields__ if name != "step"}
+    return Point(data["step"], **known)

@@ -10,6 +10,7 @@ from django.db.models import Max
 from accounts.audit import record
 from accounts.models import User
 from models_app import services as model_services
+from models_app.mails import tell_of_end
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
@@ -112,6 +113,7 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
         passed=run.verdict == EvaluationRun.Verdict.PASS,
         reason=reason_of(result),
     )
+    tell_of_end(model=run.model, job=run.job)
 
 
 def reason_of(result: dict[str, Any]) -> str:

@@ -198,7 +198,7 @@ class EventSerializer(serializers.ModelSerializer[JobEvent]):
     """
 
     job_kind = serializers.CharField(source="job.kind")
-    data = serializers.DictField()
+    data = serializers.DictField()  # type: ignore[assignment]
 
     class Meta:
         model = JobEvent

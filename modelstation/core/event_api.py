@@ -1,6 +1,6 @@
 """What the API's addresses of events share: their parameters, and an answer as a stream."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -30,6 +30,7 @@ class AnyAccept(BaseContentNegotiation):
     """Errors of a stream are JSON, though who asks for one accepts only text/event-stream."""
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: Any = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: Any = None
     ) -> tuple[BaseRenderer, str]:
-        return renderers[0], str(renderers[0].media_type)
+        first = next(iter(renderers))
+        return first, str(first.media_type)

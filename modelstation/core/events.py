@@ -47,9 +47,8 @@ class Story:
 
     @property
     def jobs(self) -> QuerySet[Job]:
-        if self.job_id:
-            return Job.objects.filter(id=self.job_id)
-        return Job.objects.filter(subject_id=self.subject_id)
+        of_these = {"id": self.job_id} if self.job_id else {"subject_id": self.subject_id}
+        return Job.objects.filter(**of_these)
 
     def events(self) -> QuerySet[JobEvent]:
         of_these = {"job": self.job_id} if self.job_id else {"job__subject_id": self.subject_id}

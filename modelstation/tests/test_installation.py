@@ -58,7 +58,7 @@ def test_every_queue_has_its_canary_and_nothing_is_scheduled_twice():
     installation.prepare_schedules()
     canaries = Schedule.objects.filter(func="modelstation.core.tasks.canary")
     assert sorted(canaries.values_list("cluster", flat=True)) == sorted(QUEUES)
-    assert Schedule.objects.count() == len(QUEUES) + 1
+    assert Schedule.objects.count() == len(QUEUES) + 2
 
 
 def test_a_database_that_is_too_old_is_refused_with_what_to_do(monkeypatch):

@@ -57,6 +57,7 @@ PAGES = {
     "dashboard": ("get", PAGE),
     "model": ("get", PAGE),
     "model_stages": ("get", PAGE),
+    "account": ("get", PAGE),
     "tokens": ("get", PAGE),
     "token_revoke": ("post", ADMIN_DEED),
     "members": ("get", PAGE),
