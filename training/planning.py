@@ -239,16 +239,23 @@ def _ratio(taken: Any, expected: float) -> float | None:
 # --- with the run ---------------------------------------------------------------------------------
 
 
-def plan_of_run(run: TrainingRun) -> Plan:
-    """In the worker, before the child starts: the same check with what is free right now. Kept with
-    the run, so that what was expected can be held against what it took.
+def config_of_attempt(run: TrainingRun) -> dict[str, Any]:
+    """In the worker, before the child starts: checked again with what is free right now. The first
+    attempt settles the config; a later one, which knows the machine better, must not change it.
     """
+    if not run.plan:
+        plan = plan_of_run(run)
+        run.plan = _kept_with_run(plan) | {"config": config_for_child(plan)}
+        run.save(update_fields=["plan"])
+    config: dict[str, Any] = run.plan["config"]
+    return config
+
+
+def plan_of_run(run: TrainingRun) -> Plan:
     profile = ensure_measured()
     machine = _of_profile(profile) if profile else _unmeasured()
     plan = plan_for(run.model, run.asked_config, dataset=run.dataset_version, machine=machine)
     plan.refuse()
-    run.plan = _kept_with_run(plan)
-    run.save(update_fields=["plan"])
     return plan
 
 

@@ -11,6 +11,7 @@ cancelled or fails publishes nothing: artifacts are made in a working folder and
 when all are whole. On a machine with several GPUs each gets a process of its own.
 """
 
+import ctypes
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from training.recipes.lora_sft import Outcome, Prepared
 
+PR_SET_PDEATHSIG = 1
 GGUF_NAME = "model-q8_0.gguf"
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -41,8 +43,10 @@ TOKENIZER_FILES = (
 
 def main(spec_path: str) -> None:
     processes = _processes()
-    if processes > 1 and "WORLD_SIZE" not in os.environ:
+    if processes > 1 and "RANK" not in os.environ:
         _launch(processes, spec_path)
+    if "RANK" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the launcher may be killed
     run_as_child(lambda channel: run_training(read_spec(spec_path), channel))
 
 

@@ -21,7 +21,7 @@ from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from training import planning, profiling, runner, services, tasks
 from training.models import MachineProfile, TrainingRun
-from training.planning import config_for_child, plan_for, plan_of_run
+from training.planning import config_for_child, config_of_attempt, plan_for, plan_of_run
 
 pytestmark = pytest.mark.django_db
 
@@ -366,7 +366,7 @@ def test_rows_of_a_frozen_dataset_are_counted_once(model, dataset, machine, monk
 def keep_run(model, dataset, machine, seconds, monkeypatch, **facts):
     monkeypatch.setattr(planning, "ensure_measured", lambda: machine)
     run = make_run(model, dataset)
-    plan_of_run(run)
+    config_of_attempt(run)
     expected = run.plan["training_seconds"]
     run.facts = {"seconds": expected * seconds, "steps": run.plan["steps"], **facts}
     run.save()
