@@ -19,8 +19,9 @@ from modelstation.core.models import Job
 
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "train", "evaluate")
-# A string, like all tasks: training stands above this room. Raises UserFacingError for a model that
-# could not be trained here.
+# Strings, like all tasks: training stands above this room. They raise UserFacingError for a model
+# that could not be trained here.
+CHECK_BEFORE_BUILDING = "training.planning.check_before_building"
 CHECK_BEFORE_TRAINING = "training.planning.check_before_training"
 
 
@@ -42,7 +43,7 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
             created_by=actor,
             **draft.fields(),
         )
-        import_string(CHECK_BEFORE_TRAINING)(model)
+        import_string(CHECK_BEFORE_BUILDING)(model)
         record(org=org, actor=actor, action="model.create", target=model)
         jobs.submit(kind="distil", org=org, subject_id=model.id)
     return model
@@ -73,9 +74,10 @@ def cancel_build(*, actor: User, model: CustomModel) -> bool:
 def rebuild(*, actor: User, model: CustomModel) -> None:
     """Go again from the requirement: a new dataset, a new version."""
     with transaction.atomic():
-        model = CustomModel.objects.select_for_update().get(id=model.id)
+        model = _locked(model.id)
         if model.is_live_work:
             raise UserFacingError("This model is being built already.", code="already_building")
+        import_string(CHECK_BEFORE_BUILDING)(model)
         _set_status(model, Status.PENDING)
         record(org=model.org, actor=actor, action="model.rebuild", target=model)
         jobs.submit(kind="distil", org=model.org, subject_id=model.id)
@@ -110,9 +112,7 @@ def set_curation(*, actor: User, model: CustomModel, curation: str) -> None:
 
 def start_training(*, model_id: uuid.UUID, is_checked: bool = False) -> Job:
     """On the dataset that a person freezes, or froze; called in the transaction of that deed."""
-    model = (
-        CustomModel.objects.select_for_update(of=("self",)).select_related("base").get(id=model_id)
-    )
+    model = _locked(model_id)
     if model.is_live_work:
         raise UserFacingError(
             "This model is being built already.",
@@ -206,6 +206,12 @@ def settle_ended_job(job: Job) -> None:
     if model is not None:
         status = Status.CANCELLED if job.state == Job.State.CANCELLED else Status.FAILED
         _set_status(model, status, job.error_text)
+
+
+def _locked(model_id: uuid.UUID) -> CustomModel:
+    models = CustomModel.objects.select_for_update(of=("self",)).select_related("base")
+    found: CustomModel = models.get(id=model_id)
+    return found
 
 
 def _set_status(model: CustomModel, status: CustomModel.Status, reason: str = "") -> None:

@@ -14,7 +14,7 @@ from distillation import curation
 from distillation.tests.drafts import make_draft
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
-from models_app.services import create_model
+from models_app.services import create_model, rebuild
 from modelstation import testing
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
@@ -282,6 +282,20 @@ def test_a_model_that_could_not_be_trained_here_is_not_made(org, alice, small_ma
     assert error.value.code == "does_not_fit"
     assert not CustomModel.objects.exists()
     assert not Job.objects.exists()
+
+
+def test_a_model_that_could_not_be_trained_here_is_not_built_again(alice, model, small_machine):
+    with pytest.raises(UserFacingError) as error:
+        rebuild(actor=alice, model=model)
+    assert error.value.code == "does_not_fit"
+    assert not Job.objects.exists()
+
+
+def test_a_dataset_that_was_too_small_hinders_no_new_build(org, alice, model, machine):
+    make_draft(org, rows=3, state="frozen", model=model)
+    assert plan_for(model, {}, dataset=planning.dataset_of(model)).estimate.refusals
+    rebuild(actor=alice, model=model)
+    assert Job.objects.filter(kind="distil", state="queued").exists()
 
 
 def test_a_draft_that_could_not_be_trained_on_is_not_frozen(org, alice, model, small_machine):
