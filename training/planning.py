@@ -239,17 +239,25 @@ def _ratio(taken: Any, expected: float) -> float | None:
 # --- with the run ---------------------------------------------------------------------------------
 
 
-def plan_of_run(run: TrainingRun) -> Plan:
-    """In the worker, before the child starts: the same check with what is free right now. Kept with
-    the run, so that what was expected can be held against what it took.
+def config_of_run(run: TrainingRun) -> dict[str, Any]:
+    """What the worker hands the child, settled at the first attempt with what is free right now:
+    the same check as at the other doors, for a training that no person started.
+
+    Later attempts go on from a checkpoint, so that nothing may change but how a step is cut.
     """
     profile = ensure_measured()
     machine = _of_profile(profile) if profile else _unmeasured()
     plan = plan_for(run.model, run.asked_config, dataset=run.dataset_version, machine=machine)
+    kept: dict[str, Any] = run.plan.get("config", {})
+    if "micro_batch_tokens" in kept:
+        return {**kept, "micro_batch_tokens": plan.resolved["micro_batch_tokens"]}
+    if kept:
+        return kept
     plan.refuse()
     run.plan = _kept_with_run(plan)
     run.save(update_fields=["plan"])
-    return plan
+    config: dict[str, Any] = run.plan["config"]
+    return config
 
 
 def config_for_child(plan: Plan) -> dict[str, Any]:
@@ -264,12 +272,13 @@ def config_for_child(plan: Plan) -> dict[str, Any]:
 
 
 def _kept_with_run(plan: Plan) -> dict[str, Any]:
-    """Seconds and bytes without their correction: the next correction is made from these."""
+    """Seconds and bytes are kept without their correction: the next one is made from these."""
     estimate, machine = plan.estimate, plan.machine
     stages = estimate.seconds_by_stage or {}
     parts = estimate.memory_by_part or {}  # the child tells its peak before it merges
     spent = sum(stages.get(stage, 0.0) for stage in ("train", "validate", "checkpoints"))
     return {
+        "config": config_for_child(plan),
         "host": machine.host,
         "steps": estimate.steps,
         "tokens": estimate.tokens,

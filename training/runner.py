@@ -54,14 +54,14 @@ def train(job: Job, lease: Lease) -> Publish:
         },
     )
     model_services.begin_stage(model.id, CustomModel.Status.TRAINING)
-    plan = planning.plan_of_run(run)
+    config = planning.config_of_run(run)
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
     spec = {
         "dataset": str(settings.ARTIFACTS_DIR / dataset.folder),
         "base_folder": str(settings.MODELS_DIR / model.base_id),
         "base_name": model.base_id,
         "out_dir": str(settings.ARTIFACTS_DIR / folder),
-        "config": planning.config_for_child(plan),
+        "config": config,
     }
     result = run_child(
         "training.trainer", _write_spec(job, spec), lease=lease, on_event=_teller(lease, run)
