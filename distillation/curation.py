@@ -115,7 +115,7 @@ def freeze(*, actor: User, version: DatasetVersion) -> DatasetVersion:
         version = _locked_draft(version)
         freezing.count(version, freezing.kept_groups(version))
         _refuse_too_few(version)
-        model_services.start_training(model_id=version.model_id)
+        model_services.start_training(model_id=version.model_id, actor=actor)
         kept = version.rows.kept()
         version.folder = f"{version.model_id}/datasets/{version.id}"
         told = kept.values_list("split", "content_hash", named=True)

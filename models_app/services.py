@@ -12,6 +12,7 @@ from django.utils.text import slugify
 from accounts.audit import record
 from accounts.models import Organization, User
 from models_app.drafts import ModelDraft, check_curation, check_intent_edits
+from models_app.mails import tell_of_end
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
@@ -41,6 +42,7 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
             slug=_free_slug(org, draft.name),
             base=base,
             created_by=actor,
+            built_by=actor,
             **draft.fields(),
         )
         import_string(CHECK_BEFORE_BUILDING)(model)
@@ -78,7 +80,7 @@ def rebuild(*, actor: User, model: CustomModel) -> None:
         if model.is_live_work:
             raise UserFacingError("This model is being built already.", code="already_building")
         import_string(CHECK_BEFORE_BUILDING)(model)
-        _set_status(model, Status.PENDING)
+        _set_status(model, Status.PENDING, built_by=actor)
         record(org=model.org, actor=actor, action="model.rebuild", target=model)
         jobs.submit(kind="distil", org=model.org, subject_id=model.id)
 
@@ -110,7 +112,9 @@ def set_curation(*, actor: User, model: CustomModel, curation: str) -> None:
         )
 
 
-def start_training(*, model_id: uuid.UUID, is_checked: bool = False) -> Job:
+def start_training(
+    *, model_id: uuid.UUID, actor: User | None = None, is_checked: bool = False
+) -> Job:
     """On the dataset that a person freezes, or froze; called in the transaction of that deed."""
     model = _locked(model_id)
     if model.is_live_work:
@@ -121,8 +125,20 @@ def start_training(*, model_id: uuid.UUID, is_checked: bool = False) -> Job:
         )
     if not is_checked:
         import_string(CHECK_BEFORE_TRAINING)(model)
-    _set_status(model, Status.TRAINING)
+    _set_status(model, Status.TRAINING, built_by=actor or model.built_by)
     return jobs.submit(kind="train", org=model.org, subject_id=model.id)
+
+
+def begin_training_again(*, actor: User, model_id: uuid.UUID) -> CustomModel:
+    """For a run that is queued again; called in the transaction of that deed."""
+    model: CustomModel = CustomModel.objects.select_for_update().get(id=model_id)
+    if model.is_live_work:
+        hint = "Cancel that build or let it end first."
+        raise UserFacingError(
+            "This model is being built already.", code="already_building", hint=hint
+        )
+    _set_status(model, Status.TRAINING, built_by=actor)
+    return model
 
 
 def end_review(*, model_id: uuid.UUID) -> None:
@@ -206,6 +222,8 @@ def settle_ended_job(job: Job) -> None:
     if model is not None:
         status = Status.CANCELLED if job.state == Job.State.CANCELLED else Status.FAILED
         _set_status(model, status, job.error_text)
+        if status == Status.FAILED:
+            tell_of_end(model=model, job=job)
 
 
 def _locked(model_id: uuid.UUID) -> CustomModel:
@@ -214,10 +232,14 @@ def _locked(model_id: uuid.UUID) -> CustomModel:
     return found
 
 
-def _set_status(model: CustomModel, status: CustomModel.Status, reason: str = "") -> None:
-    model.status = status
-    model.status_reason = reason
-    model.save(update_fields=["status", "status_reason", "updated_at"])
+def _set_status(
+    model: CustomModel, status: CustomModel.Status, reason: str = "", **fields: Any
+) -> None:
+    """With `fields` that change with it."""
+    changes = {"status": status, "status_reason": reason, **fields}
+    for name, value in changes.items():
+        setattr(model, name, value)
+    model.save(update_fields=[*changes, "updated_at"])
 
 
 def _free_slug(org: Organization, name: str) -> str:

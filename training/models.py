@@ -1,10 +1,10 @@
-"""CRAFT: training runs and their curves, evaluations and their scores."""
+"""CRAFT: training runs, whose curves are their jobs' events; evaluations and their scores."""
 
 from django.db import models
 
 from distillation.models import DatasetVersion
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.models import Job
+from modelstation.core.models import Job, JobEvent
 from modelstation.core.tenancy import OrgOwned
 
 
@@ -31,6 +31,12 @@ class TrainingRun(OrgOwned):
     def __str__(self) -> str:
         return f"training of {self.model}"
 
+    @property
+    def checkpoint_step(self) -> int | None:
+        """Where it goes on from, should it stop now; None before its first checkpoint."""
+        kept = self.job.events.filter(kind=JobEvent.Kind.CHECKPOINT).order_by("seq").last()
+        return int(kept.data["step"]) if kept else None
+
 
 class MachineProfile(models.Model):
     """What a training worker's machine can do, as it measured it: the fields of a Machine."""
@@ -44,24 +50,6 @@ class MachineProfile(models.Model):
 
     def __str__(self) -> str:
         return self.host
-
-
-class MetricPoint(models.Model):
-    """One point of a run's curves."""
-
-    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="points")
-    step = models.PositiveIntegerField()
-    loss = models.FloatField(null=True)
-    valid_loss = models.FloatField(null=True)
-    learning_rate = models.FloatField(null=True)
-    tokens_per_second = models.FloatField(null=True)
-
-    class Meta:
-        ordering = ["step", "id"]
-        indexes = [models.Index(fields=["run", "step"])]
-
-    def __str__(self) -> str:
-        return f"step {self.step}"
 
 
 class EvaluationRun(OrgOwned):

@@ -239,25 +239,24 @@ def _ratio(taken: Any, expected: float) -> float | None:
 # --- with the run ---------------------------------------------------------------------------------
 
 
-def config_of_run(run: TrainingRun) -> dict[str, Any]:
-    """What the worker hands the child, settled at the first attempt with what is free right now:
-    the same check as at the other doors, for a training that no person started.
-
-    Later attempts go on from a checkpoint, so that nothing may change but how a step is cut.
+def config_of_attempt(run: TrainingRun) -> dict[str, Any]:
+    """In the worker, before the child starts: checked again with what is free right now. The first
+    attempt settles the config; a later one, which knows the machine better, must not change it.
     """
+    if not run.plan:
+        plan = plan_of_run(run)
+        run.plan = _kept_with_run(plan) | {"config": config_for_child(plan)}
+        run.save(update_fields=["plan"])
+    config: dict[str, Any] = run.plan["config"]
+    return config
+
+
+def plan_of_run(run: TrainingRun) -> Plan:
     profile = ensure_measured()
     machine = _of_profile(profile) if profile else _unmeasured()
     plan = plan_for(run.model, run.asked_config, dataset=run.dataset_version, machine=machine)
-    kept: dict[str, Any] = run.plan.get("config", {})
-    if "micro_batch_tokens" in kept:
-        return {**kept, "micro_batch_tokens": plan.resolved["micro_batch_tokens"]}
-    if kept:
-        return kept
     plan.refuse()
-    run.plan = _kept_with_run(plan)
-    run.save(update_fields=["plan"])
-    config: dict[str, Any] = run.plan["config"]
-    return config
+    return plan
 
 
 def config_for_child(plan: Plan) -> dict[str, Any]:
@@ -278,7 +277,6 @@ def _kept_with_run(plan: Plan) -> dict[str, Any]:
     parts = estimate.memory_by_part or {}  # the child tells its peak before it merges
     spent = sum(stages.get(stage, 0.0) for stage in ("train", "validate", "checkpoints"))
     return {
-        "config": config_for_child(plan),
         "host": machine.host,
         "steps": estimate.steps,
         "tokens": estimate.tokens,

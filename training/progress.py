@@ -72,7 +72,9 @@ def run_as_child(work: Callable[[Channel], dict[str, Any]]) -> NoReturn:
 
     Anything else that prints, libraries in C included, is sent to standard error.
     """
-    channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    others = os.environ.get("RANK", "0") != "0"  # of several processes the first one speaks
+    pipe = os.open(os.devnull, os.O_WRONLY) if others else os.dup(1)
+    channel = Channel(os.fdopen(pipe, "w", encoding="utf-8"))
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGUSR1, lambda *_: setattr(channel, "stop_wished", True))

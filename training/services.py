@@ -1,5 +1,5 @@
-"""Deeds of training: start one by its plan, and end a training or an evaluation inside the
-transaction that ends its job.
+"""Deeds of training: start a run by its plan, pause it, resume it, cancel it, queue it again; and
+those that end a training or an evaluation, inside the transaction that ends their job.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from django.db.models import Max
 from accounts.audit import record
 from accounts.models import User
 from models_app import services as model_services
+from models_app.mails import tell_of_end
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
@@ -44,7 +45,56 @@ def start_run(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Job:
     with transaction.atomic():
         save_plan(actor=actor, model=model, asked=asked).refuse()
         record(org=model.org, actor=actor, action="model.start_training", target=model)
-        return model_services.start_training(model_id=model.id, is_checked=True)
+        return model_services.start_training(model_id=model.id, actor=actor, is_checked=True)
+
+
+def pause_run(*, actor: User, run: TrainingRun) -> None:
+    """Its training writes a checkpoint and stops; the worker is free for others."""
+    with transaction.atomic():
+        if not jobs.request_pause(run.job):
+            _refuse(run, "Only a run that waits or is at work can be paused", "not_pausable")
+        _record(actor, run, "run.pause")
+
+
+def resume_run(*, actor: User, run: TrainingRun) -> None:
+    """It goes on from its last checkpoint."""
+    with transaction.atomic():
+        if not jobs.resume(run.job):
+            _refuse(run, "Only a paused run can be resumed", "not_paused")
+        _record(actor, run, "run.resume")
+
+
+def cancel_run(*, actor: User, run: TrainingRun) -> None:
+    with transaction.atomic():
+        if not jobs.request_cancel(run.job):
+            _refuse(run, "Only a run that has not ended can be cancelled", "not_building")
+        _record(actor, run, "run.cancel")
+
+
+def requeue_run(*, actor: User, run: TrainingRun) -> TrainingRun:
+    """A new run with the same settings, on the dataset that was frozen last."""
+    if run.job.state not in (Job.State.FAILED, Job.State.CANCELLED):
+        _refuse(run, "Only a run that failed or was cancelled is queued again", "not_requeueable")
+    with transaction.atomic():
+        model = model_services.begin_training_again(actor=actor, model_id=run.model_id)
+        again: TrainingRun = TrainingRun.objects.create(
+            org=run.org,
+            job=jobs.requeue(run.job),
+            model=model,
+            dataset_version=model.dataset_versions.frozen().first() or run.dataset_version,
+            asked_config=run.asked_config,
+        )
+        _record(actor, run, "run.requeue", new_run=str(again.id))
+    return again
+
+
+def _refuse(run: TrainingRun, rule: str, code: str) -> None:
+    state = Job.objects.values_list("state", flat=True).get(id=run.job_id)
+    raise UserFacingError(f"{rule}; this one is {state}.", code=code)
+
+
+def _record(actor: User, run: TrainingRun, action: str, **data: str) -> None:
+    record(org=run.org, actor=actor, action=action, target=run, run=str(run.id), **data)
 
 
 def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) -> None:
@@ -92,6 +142,7 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
         passed=run.verdict == EvaluationRun.Verdict.PASS,
         reason=reason_of(result),
     )
+    tell_of_end(model=run.model, job=run.job)
 
 
 def reason_of(result: dict[str, Any]) -> str:

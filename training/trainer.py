@@ -11,6 +11,7 @@ cancelled or fails publishes nothing: artifacts are made in a working folder and
 when all are whole. On a machine with several GPUs each gets a process of its own.
 """
 
+import ctypes
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from training.recipes.lora_sft import Outcome, Prepared
 
+PR_SET_PDEATHSIG = 1
 GGUF_NAME = "model-q8_0.gguf"
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -41,8 +43,10 @@ TOKENIZER_FILES = (
 
 def main(spec_path: str) -> None:
     processes = _processes()
-    if processes > 1 and "WORLD_SIZE" not in os.environ:
+    if processes > 1 and "RANK" not in os.environ:
         _launch(processes, spec_path)
+    if "RANK" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the launcher may be killed
     run_as_child(lambda channel: run_training(read_spec(spec_path), channel))
 
 
@@ -52,26 +56,17 @@ def _processes() -> int:
         return int(asked)
     import torch
 
-    return max(1, torch.cuda.device_count())
+    return max(1, int(torch.cuda.device_count()))
 
 
 def _launch(processes: int, spec_path: str) -> None:
-    """Become accelerate's launcher. It must not die of the signal that asks for a checkpoint: what
-    is ignored stays so over exec, and each child then listens for itself.
+    """Become torch's launcher. It must not die of the signal that asks for a checkpoint: what is
+    ignored stays so over exec, and each child then listens for itself.
     """
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
-    flags = ["--multi_gpu", "--num_processes", str(processes), "--num_machines", "1"]
-    flags += ["--dynamo_backend", "no", "--mixed_precision", "no", "--main_process_port", "0"]
-    if not _has_gpu():
-        flags[0] = "--cpu"
-    os.execv(sys.executable, [*launcher, *flags, "--module", "training.trainer", spec_path])
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return bool(torch.cuda.is_available())
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"]
+    flags = [f"--nproc-per-node={processes}", "--module", "training.trainer", spec_path]
+    os.execv(sys.executable, [*launcher, *flags])
 
 
 def run_training(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:

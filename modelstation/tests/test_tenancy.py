@@ -57,6 +57,7 @@ PAGES = {
     "dashboard": ("get", PAGE),
     "model": ("get", PAGE),
     "model_stages": ("get", PAGE),
+    "account": ("get", PAGE),
     "tokens": ("get", PAGE),
     "token_revoke": ("post", ADMIN_DEED),
     "members": ("get", PAGE),
@@ -114,7 +115,13 @@ PAGES = {
     "training_plan_start": ("post", PAGE, {"max_steps": "40"}),
     "run": ("get", PAGE),
     "run_live": ("get", PAGE),
+    "run_stream": ("get", PAGE),
+    "run_log": ("get", PAGE),
+    "run_log_text": ("get", PAGE),
+    "run_pause": ("post", DEED),
+    "run_resume": ("post", DEED),
     "run_cancel": ("post", DEED),
+    "run_requeue": ("post", DEED),
     "evaluation": ("get", PAGE),
 }
 API = {
@@ -123,6 +130,7 @@ API = {
     "api_model_cancel": ("post", (401, 404, 200, 200)),
     "api_model_rebuild": ("post", (401, 404, 200, 200)),
     "api_model_events": ("get", OBJECT),
+    "api_model_stream": ("get", OBJECT),
     "api_model_versions": ("get", OBJECT),
     "api_version": ("get", OBJECT),
     "api_version_publish": ("post", OBJECT),
@@ -157,7 +165,12 @@ API = {
     "api_training_plan_start": ("post", (401, 404, 400, 400), {"config": {"max_steps": 40}}),
     "api_runs": ("get", LIST),
     "api_run": ("get", OBJECT),
+    "api_run_events": ("get", OBJECT),
+    "api_run_stream": ("get", OBJECT),
+    "api_run_pause": ("post", OBJECT),
+    "api_run_resume": ("post", (401, 404, 409, 409)),
     "api_run_cancel": ("post", OBJECT),
+    "api_run_requeue": ("post", (401, 404, 409, 409)),
     "api_evaluations": ("get", LIST),
     "api_evaluation": ("get", OBJECT),
     "api_evaluation_rows": ("get", OBJECT),
@@ -413,6 +426,7 @@ def call(client, name, entry, world):
 @pytest.mark.parametrize("name", PAGES)
 def test_pages(name, caller, users, world):
     response = call(page_client(caller, users), name, PAGES[name], world)
+    response.close()  # of a stream, whose slot others need
     assert response.status_code == PAGES[name][1][CALLERS.index(caller)]
     if caller == "anonymous":
         assert response.url.startswith("/accounts/login/")
@@ -422,6 +436,7 @@ def test_pages(name, caller, users, world):
 @pytest.mark.parametrize("name", API)
 def test_api(name, caller, users, world):
     response = call(api_client(caller, users), name, API[name], world)
+    response.close()
     assert response.status_code == API[name][1][CALLERS.index(caller)]
 
 

@@ -68,7 +68,7 @@ def _adapted(module: Any) -> Any:
     return forward
 
 
-class LoraLinear(Function):
+class LoraLinear(Function):  # type: ignore[misc]
     """y = x Wᵀ + bias + s (x Aᵀ) Bᵀ for x (T, in), W (out, in) frozen, A (R, in), B (out, R).
 
     The adapter's product is added inside the matrix product, in W's dtype; A and B may be float32.
@@ -97,7 +97,7 @@ class LoraLinear(Function):
         return dx, None, None, (back.T @ x).float(), (dy.T @ narrow).float() * ctx.scale, None
 
 
-class RmsNorm(Function):
+class RmsNorm(Function):  # type: ignore[misc]
     """y = w · x / sqrt(mean(x²) + eps) over the last dimension, the mean in float32."""
 
     @staticmethod
@@ -119,7 +119,7 @@ class RmsNorm(Function):
         return dx, dw, None
 
 
-class SwiGlu(Function):
+class SwiGlu(Function):  # type: ignore[misc]
     """silu(gate) · up."""
 
     @staticmethod
@@ -134,7 +134,7 @@ class SwiGlu(Function):
         return dgate, F.silu(gate).mul_(dy)
 
 
-class Attend(Function):
+class Attend(Function):  # type: ignore[misc]
     """Causal attention of q (N, G, S, D) on k, v (N, P + S, D), of which the first P are open to
     all: G query heads share a head of keys, and so one larger matrix product.
 
@@ -201,7 +201,7 @@ def attend_packed(
     # (T, heads, D); under autocast the rotary embedding has left q and k in float32
     lines = [x[0].transpose(0, 1).to(v.dtype) for x in (q, k, v)]
     if q.is_cuda:
-        return _attend_on_gpu(*lines, scaling, packing).unsqueeze(0), None
+        return _attend_on_gpu(lines, scaling, packing).unsqueeze(0), None
     out = [_attend_in(r.queries, r.keys, r.shared, lines, scaling) for r in packing.rectangles]
     return torch.cat(out).index_select(0, packing.order).view(1, *lines[0].shape), None
 
@@ -223,19 +223,20 @@ def _attend_in(
     return out.unflatten(0, (batch, kv_heads)).permute(0, 3, 1, 2, 4).flatten(2).flatten(0, 1)
 
 
-def _attend_on_gpu(q: Tensor, k: Tensor, v: Tensor, scale: float, packing: Packing) -> Tensor:
+def _attend_on_gpu(lines: list[Tensor], scale: float, packing: Packing) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
+    q, k, v = (line.contiguous() for line in lines)
     ends, longest = packing.bounds, packing.longest
     grouped = q.shape[1] != k.shape[1]
     out: Tensor = varlen_attn(
-        q.contiguous(), k.contiguous(), v.contiguous(), ends, ends, longest, longest,
+        q, k, v, ends, ends, longest, longest,
         scale=scale, window_size=(-1, 0), enable_gqa=grouped,
     )  # fmt: skip
     return out
 
 
-class AnswerLoss(Function):
+class AnswerLoss(Function):  # type: ignore[misc]
     """Mean cross-entropy of `targets` (A,) under logits h Wᵀ for h (A, H), W (V, H); float32.
 
     Logits live for one block of rows at a time, and the gradients are made in the same pass, as in

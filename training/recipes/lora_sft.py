@@ -9,7 +9,7 @@ rows share is read once per batch, the head runs at answer positions only, and t
 are fused (kernels.py). None of that changes the loss.
 
 A run may be interrupted at any step and goes on from its checkpoint with the very same losses.
-Under `accelerate launch` each process takes its share of a step's micro-batches.
+Where there are several GPUs each has a process, which takes its share of a step's micro-batches.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Several processes, one GPU each, that train one model: each takes its share of a step.
 
-    accelerate launch --num_processes 2 --module training.trainer SPEC.json
+    TRAINING_PROCESSES=2 python -m training.trainer SPEC.json
 
 The gradients of adapters are small, so they are added up in one message after the last micro-batch;
 no wrapper stands around the model, and one process runs the same code as many.
@@ -45,7 +45,8 @@ class Processes:
     def mean(self, value: float) -> float:
         if self.state is None:
             return value
-        return float(self._sum(torch.tensor([value])).item()) / self.state.num_processes
+        total = float(self._sum(torch.tensor([value])).item())
+        return total / float(self.state.num_processes)
 
     def add_up(self, loss: float, parameters: Sequence[torch.nn.Parameter]) -> float:
         """Sums gradients in place, and the loss, over all processes."""
