@@ -20,8 +20,9 @@ from modelstation.core.models import Job
 
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "train", "evaluate")
-# A string, like all tasks: training stands above this room. Raises UserFacingError for a model that
-# could not be trained here.
+# Strings, like all tasks: training stands above this room. They raise UserFacingError for a model
+# that could not be trained here.
+CHECK_BEFORE_BUILDING = "training.planning.check_before_building"
 CHECK_BEFORE_TRAINING = "training.planning.check_before_training"
 
 
@@ -44,7 +45,7 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
             built_by=actor,
             **draft.fields(),
         )
-        import_string(CHECK_BEFORE_TRAINING)(model)
+        import_string(CHECK_BEFORE_BUILDING)(model)
         record(org=org, actor=actor, action="model.create", target=model)
         jobs.submit(kind="distil", org=org, subject_id=model.id)
     return model
@@ -75,9 +76,10 @@ def cancel_build(*, actor: User, model: CustomModel) -> bool:
 def rebuild(*, actor: User, model: CustomModel) -> None:
     """Go again from the requirement: a new dataset, a new version."""
     with transaction.atomic():
-        model = CustomModel.objects.select_for_update().get(id=model.id)
+        model = _locked(model.id)
         if model.is_live_work:
             raise UserFacingError("This model is being built already.", code="already_building")
+        import_string(CHECK_BEFORE_BUILDING)(model)
         _set_status(model, Status.PENDING, built_by=actor)
         record(org=model.org, actor=actor, action="model.rebuild", target=model)
         jobs.submit(kind="distil", org=model.org, subject_id=model.id)
@@ -114,9 +116,7 @@ def start_training(
     *, model_id: uuid.UUID, actor: User | None = None, is_checked: bool = False
 ) -> Job:
     """On the dataset that a person freezes, or froze; called in the transaction of that deed."""
-    model = (
-        CustomModel.objects.select_for_update(of=("self",)).select_related("base").get(id=model_id)
-    )
+    model = _locked(model_id)
     if model.is_live_work:
         raise UserFacingError(
             "This model is being built already.",
@@ -224,6 +224,12 @@ def settle_ended_job(job: Job) -> None:
         _set_status(model, status, job.error_text)
         if status == Status.FAILED:
             tell_of_end(model=model, job=job)
+
+
+def _locked(model_id: uuid.UUID) -> CustomModel:
+    models = CustomModel.objects.select_for_update(of=("self",)).select_related("base")
+    found: CustomModel = models.get(id=model_id)
+    return found
 
 
 def _set_status(
