@@ -233,9 +233,9 @@ Q_CLUSTER = {
     "ALT_CLUSTERS": {"distil": dict(_CLUSTER), "gpu": {**_CLUSTER, "recycle": 1}},
 }
 LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
-# A stream of events holds one of a web process' threads (the Procfile starts it with 4).
-EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=2)
-EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=1)
+# A stream of events holds one of a web process' threads (the Procfile starts it with 8).
+EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=4)
+EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=2)
 
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")
