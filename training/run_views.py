@@ -34,6 +34,7 @@ from training.models import TrainingRun
 from training.recipes.config import TrainingConfig
 
 LINES_A_PAGE = 100
+MANY_EVENTS = 5000  # from then on the curves, which hardly change any more, are drawn less often
 FACTS = {
     "steps": "Steps",
     "train_tokens": "Tokens read",
@@ -62,6 +63,7 @@ def run(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
         "reasons": found.facts.get("reasons"),
         "facts": _facts(found),
         "log": _log(found),
+        "every": 2 if found.job.event_count < MANY_EVENTS else 10,
     }
     return render(request, "training/run.html", context)
 
