@@ -247,9 +247,9 @@ ORG_JOBS_AT_ONCE = {
     "gpu": 2,
     **env.dict("ORG_JOBS_AT_ONCE", cast={"value": int}, default={}),
 }
-# A stream of events holds one of a web process' threads (the Procfile starts it with 4).
-EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=2)
-EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=1)
+# A stream of events holds one of a web process' threads (the Procfile starts it with 8).
+EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=4)
+EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=2)
 
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")

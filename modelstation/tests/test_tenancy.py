@@ -426,7 +426,7 @@ def call(client, name, entry, world):
 @pytest.mark.parametrize("name", PAGES)
 def test_pages(name, caller, users, world):
     response = call(page_client(caller, users), name, PAGES[name], world)
-    response.close()  # of a stream, whose slot others need
+    testing.let_go(response)  # of a stream, whose slot others need
     assert response.status_code == PAGES[name][1][CALLERS.index(caller)]
     if caller == "anonymous":
         assert response.url.startswith("/accounts/login/")
@@ -436,7 +436,7 @@ def test_pages(name, caller, users, world):
 @pytest.mark.parametrize("name", API)
 def test_api(name, caller, users, world):
     response = call(api_client(caller, users), name, API[name], world)
-    response.close()
+    testing.let_go(response)
     assert response.status_code == API[name][1][CALLERS.index(caller)]
 
 
