@@ -57,7 +57,7 @@ def make_tiny_qwen(folder: Path, architecture: str, *, seed: int = 0) -> Path:
     tokenizer = _train_tokenizer(cut, pre_tokenizers.ByteLevel(False, use_regex=False))
     _save_tokenizer(tokenizer, folder)
     size = tokenizer.get_vocab_size() + 32
-    own = {"head_dim": 64} if architecture == "qwen3" else {}
+    own: dict[str, Any] = {"head_dim": 64} if architecture == "qwen3" else {}
     _save_model(architecture, folder, seed, vocab_size=size, **own, **_special_ids())
     return folder
 
@@ -79,13 +79,12 @@ def make_tiny_sentencepiece(folder: Path, *, seed: int = 0) -> Path:
         chat_template=ZEPHYR,
         model_max_length=2048,
     ).save_pretrained(folder)
-    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
     size = tokenizer.get_vocab_size()
-    _save_model("llama", folder, seed, vocab_size=size, tie_word_embeddings=False, **ids)
+    _save_model("llama", folder, seed, vocab_size=size, tie_word_embeddings=False, **_special_ids())
     return folder
 
 
-def _special_ids() -> dict[str, int]:
+def _special_ids() -> dict[str, Any]:
     return {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
 
 
