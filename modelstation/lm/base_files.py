@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modelstation.core.errors import UserFacingError
-from modelstation.lm.catalog import BASES, Base
+from modelstation.lm.catalog import Base
 from modelstation.lm.hub_download import NEEDED, WEIGHTS, is_wanted, refused
 
 GGUF_NAME = "model-q8_0.gguf"
@@ -208,7 +208,7 @@ def main(spec_path: str) -> int:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else prints is for the log
     try:
-        told = {"event": "result", **make_ready(Path(spec["folder"]), BASES[spec["name"]])}
+        told = {"event": "result", **make_ready(Path(spec["folder"]), Base(**spec["base"]))}
     except UserFacingError as error:
         message = f"{error.message} {error.hint}".strip()
         told = {"event": "error", "code": error.code, "message": message}

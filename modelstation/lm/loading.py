@@ -30,14 +30,19 @@ def base_folder(models_dir: Path, name: str) -> Path:
     if name not in BASES:
         raise ValueError(f"Unknown base model {name!r}. Choose one of: {', '.join(BASES)}.")
     folder = models_dir / name
-    if (folder / "model.safetensors").is_file():
+    if is_complete(folder):
         return folder
     how = (
         "Run `make setup` to put it in place."
         if BASES[name].offline
-        else f"Download {BASES[name].hub_id} at revision {BASES[name].revision} into that folder."
+        else f"Fetch it on the page of bases, or with manage.py fetch_base {name}."
     )
     raise ValueError(f"The base model {name} is not in {folder}. {how}")
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a base lies there that can be trained and served; folders appear by one rename."""
+    return (folder / "config.json").is_file() and (folder / GGUF_NAME).is_file()
 
 
 def ensure_offline_weights(models_dir: Path) -> None:
