@@ -1,10 +1,16 @@
 """What is known of the bases on this installation: rows that mirror the catalogue."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from django.conf import settings
 
-from models_app.models import FoundationModel
-from modelstation.lm.catalog import BASES
-from modelstation.lm.loading import is_complete
+from accounts.models import Organization
+from models_app.models import BaseFetch, FoundationModel
+from modelstation.core.models import Job
+from modelstation.lm.catalog import BASES, Base
+
+CONFIG, SERVED = "config.json", "model-q8_0.gguf"
 
 
 def mirror_catalogue() -> None:
@@ -22,6 +28,55 @@ def mirror_catalogue() -> None:
                 "download_bytes": base.download_bytes,
                 "served_bytes": base.gguf_bytes,
                 "suits": base.suits,
-                "is_installed": is_complete(settings.MODELS_DIR / base.name),
+                "is_installed": is_on_disk(base.name),
             },
         )
+
+
+def is_on_disk(name: str) -> bool:
+    """Trained from and served from here; a base's folder appears as a whole."""
+    folder = Path(settings.MODELS_DIR) / name
+    return (folder / CONFIG).is_file() and (folder / SERVED).is_file()
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A base as an organisation sees it: with its own last fetch, or with that somebody else's is
+    under way.
+    """
+
+    row: FoundationModel
+    entry: Base | None  # None: no longer in the catalogue
+    fetch: BaseFetch | None
+    is_coming: bool  # fetched by another organisation
+
+    @property
+    def job(self) -> Job | None:
+        return self.fetch.job if self.fetch else None
+
+    @property
+    def is_live(self) -> bool:
+        return self.is_coming or bool(self.job and self.job.is_live)
+
+    @property
+    def can_be_fetched(self) -> bool:
+        return bool(self.entry) and not self.row.is_installed and not self.is_live
+
+    @property
+    def failed(self) -> str:
+        """Why the last fetch came to nothing."""
+        job = self.job
+        is_over = job is not None and job.state == Job.State.FAILED and not self.row.is_installed
+        return job.error_text if job is not None and is_over else ""
+
+
+def offers_for(org: Organization) -> list[Offer]:
+    live = BaseFetch.objects.filter(job__state__in=Job.LIVE_STATES)
+    coming = dict(live.values_list("base_id", "org_id"))
+    own: dict[str, BaseFetch] = {}
+    for fetch in BaseFetch.objects.for_org(org).select_related("job").order_by("created_at"):
+        own[fetch.base_id] = fetch
+    return [
+        Offer(row, BASES.get(row.name), own.get(row.name), coming.get(row.name, org.pk) != org.pk)
+        for row in FoundationModel.objects.order_by("parameters", "name")
+    ]

@@ -28,7 +28,7 @@ from modelstation.core.lease import Lease
 from modelstation.core.models import Job
 from modelstation.core.supervisor import run_child
 from modelstation.lm.catalog import BASES, Base
-from modelstation.lm.hub_download import RemoteFile, download, list_files
+from modelstation.lm.hub_download import RemoteFile, download, is_wanted, list_files
 
 CHILD = "modelstation.lm.base_files"
 SPARE_BYTES = 200_000_000  # what the installation keeps for the rest
@@ -89,25 +89,43 @@ def settle_ended_fetch(job: Job) -> None:
             transaction.on_commit(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
+def take_from_hub(base: Base, report: Callable[[int, int], None]) -> None:
+    """The same without a job, for a terminal."""
+    from modelstation.lm.base_files import make_ready
+
+    folder = arriving_folder(base)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = list_files(base, settings.HF_ENDPOINT)
+    _must_have_room(files, folder, base)
+    download(files, folder, base, settings.HF_ENDPOINT, report)
+    install(base, folder, make_ready)
+    shutil.rmtree(folder, ignore_errors=True)
+    FoundationModel.objects.filter(name=base.name).update(is_installed=True)
+
+
 def take_from_folder(base: Base, source: Path) -> None:
     """For installations without a hub: the same checks on files that somebody carried here."""
     from modelstation.lm.base_files import make_ready
-    from modelstation.lm.hub_download import is_wanted
 
+    if not source.is_dir():
+        raise UserFacingError(f"{source} is not a folder.", code="no_folder")
     settings.MODELS_DIR.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".taking-", dir=settings.MODELS_DIR) as held:
-        for entry in os.scandir(source):
-            if not is_wanted(entry.name):
-                continue
-            if entry.is_symlink():
-                raise UserFacingError(
-                    f"{entry.path} is a link, and links are not followed.",
-                    code="base_refused",
-                    hint="Copy the folder with cp -rL first.",
-                )
-            shutil.copyfile(entry.path, Path(held) / entry.name, follow_symlinks=False)
+        for path in sorted(source.iterdir()):
+            if is_wanted(path.name):
+                _must_be_a_file(path)
+                shutil.copyfile(path, Path(held) / path.name, follow_symlinks=False)
         install(base, Path(held), make_ready)
     FoundationModel.objects.filter(name=base.name).update(is_installed=True)
+
+
+def _must_be_a_file(path: Path) -> None:
+    if path.is_symlink() or not path.is_file():
+        raise UserFacingError(
+            f"{path} is a link or no file, and links are not followed.",
+            code="base_refused",
+            hint="Copy the folder with cp -rL first.",
+        )
 
 
 def install(base: Base, folder: Path, make_ready: Callable[[Path, Base], Any]) -> None:

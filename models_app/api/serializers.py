@@ -1,4 +1,4 @@
-"""Shapes of models, versions and bases. What a draft may hold is decided in models_app.drafts."""
+"""Shapes of models and versions. What a draft may hold is decided in models_app.drafts."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from models_app.models import CustomModel, FoundationModel, ModelVersion
+from models_app.models import CustomModel, ModelVersion
 from modelstation.core.api import StrictSerializer
 from modelstation.core.models import Job, JobEvent
 
@@ -186,12 +186,6 @@ class EventSerializer(serializers.ModelSerializer[JobEvent]):
     class Meta:
         model = JobEvent
         fields = ["id", "job", "job_kind", "at", "kind", "message"]
-
-
-class BaseSerializer(serializers.ModelSerializer[FoundationModel]):
-    class Meta:
-        model = FoundationModel
-        fields = ["name", "hub_id", "revision", "license", "parameters", "context", "is_installed"]
 
 
 def stage_of(job: Job) -> str:
