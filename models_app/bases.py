@@ -8,9 +8,7 @@ from django.conf import settings
 from accounts.models import Organization
 from models_app.models import BaseFetch, FoundationModel
 from modelstation.core.models import Job
-from modelstation.lm.catalog import BASES, Base
-
-CONFIG, SERVED = "config.json", "model-q8_0.gguf"
+from modelstation.lm.catalog import BASES, Base, is_complete
 
 
 def mirror_catalogue() -> None:
@@ -34,9 +32,7 @@ def mirror_catalogue() -> None:
 
 
 def is_on_disk(name: str) -> bool:
-    """Trained from and served from here; a base's folder appears as a whole."""
-    folder = Path(settings.MODELS_DIR) / name
-    return (folder / CONFIG).is_file() and (folder / SERVED).is_file()
+    return is_complete(Path(settings.MODELS_DIR) / name)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,11 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_membership, request_org
 from accounts.models import Role
+from models_app.api.serializers import ModelDraftSerializer
+from models_app.drafts import ModelDraft
 from models_app.fetching import cancel_fetch, submit_fetch
 from models_app.models import BaseFetch, FoundationModel
+from models_app.recommending import recommended
 from modelstation.core.api import NewestFirstPagination
 
 
@@ -79,6 +82,36 @@ class BaseFetchView(APIView):
         fetch = _last(request, name)
         cancel_fetch(actor=caller.user, fetch=fetch)
         return Response(BaseFetchSerializer(_last(request, name)).data)
+
+
+class RecommendationSerializer(serializers.Serializer[dict[str, Any]]):
+    base = serializers.CharField()
+    reason = serializers.CharField()
+    is_installed = serializers.BooleanField()
+    installed = serializers.CharField(help_text="The best of those here; empty: there is none.")
+
+
+class RecommendationDraftSerializer(ModelDraftSerializer):
+    """The body of a new model. Only the requirement is needed."""
+
+    name = serializers.CharField(max_length=80, required=False, default="draft")
+
+
+class RecommendationView(APIView):
+    @extend_schema(request=RecommendationDraftSerializer, responses=RecommendationSerializer)
+    def post(self, request: Request) -> Response:
+        """Say which base suits this model, and why. Nothing is stored and nothing runs."""
+        request_org(request)  # the door: a token of some organisation is needed
+        asked = RecommendationDraftSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        advice = recommended(ModelDraft(**asked.validated_data))
+        told = {
+            "base": advice.base.name,
+            "reason": advice.reason,
+            "is_installed": advice.is_installed,
+            "installed": advice.installed.name if advice.installed else "",
+        }
+        return Response(RecommendationSerializer(told).data)
 
 
 def _last(request: Request, name: str) -> BaseFetch:

@@ -38,8 +38,15 @@ class ModelDraftSerializer(StrictSerializer):
     )
     metric = serializers.CharField(required=False, allow_blank=True)
     system_prompt = serializers.CharField(required=False, allow_blank=True)
-    base = serializers.CharField(required=False)
+    base = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        help_text="Empty: the recommended one of those that are installed.",
+    )
     rows = serializers.IntegerField(required=False)
+    max_size_mb = serializers.IntegerField(
+        required=False, min_value=1, allow_null=True, help_text="Of the served model."
+    )
     training_config = serializers.DictField(required=False)
     curation = serializers.ChoiceField(CustomModel.Curation.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)

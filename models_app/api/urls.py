@@ -22,5 +22,10 @@ urlpatterns = [
         name="api_version_publish",
     ),
     path("bases", bases.BasesView.as_view(), name="api_bases"),
+    path(
+        "bases/recommendation",
+        bases.RecommendationView.as_view(),
+        name="api_base_recommendation",
+    ),
     path("bases/<str:name>/fetch", bases.BaseFetchView.as_view(), name="api_base_fetch"),
 ]

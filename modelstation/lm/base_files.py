@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from modelstation.core.errors import UserFacingError
-from modelstation.lm.catalog import Base
+from modelstation.lm.catalog import GGUF_NAME, Base
 from modelstation.lm.hub_download import NEEDED, WEIGHTS, is_wanted, refused
 
-GGUF_NAME = "model-q8_0.gguf"
 INDEX = "model.safetensors.index.json"
 MAX_JSON_BYTES = 50_000_000
 MAX_TEMPLATE_CHARS = 50_000

@@ -6,8 +6,9 @@ that a run can be planned before anything is downloaded.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
-GENERAL, CODE = "general", "code"
+GGUF_NAME = "model-q8_0.gguf"  # what every installed base is served from
 CHATML_DEFAULT = "ChatML; brings a system prompt of its own where none is given"
 CHATML_THINKING = "ChatML with a thinking block, always left empty here"
 ZEPHYR = "Zephyr: turns headed in plain text, each closed by the end token"
@@ -33,7 +34,7 @@ class Base:
     download_bytes: int  # weights and tokenizer, about
     template: str
     suits: str
-    speciality: str = GENERAL
+    is_multilingual: bool = False  # else English
     offline: bool = False  # its weights come with an installed package
 
     @property
@@ -50,6 +51,11 @@ class Base:
     def gguf_bytes(self) -> int:
         """About the size when served as q8_0, which takes 34 bytes for 32 weights."""
         return self.parameters * 34 // 32
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a base lies there, to be trained and served; such a folder appears as a whole."""
+    return (folder / "config.json").is_file() and (folder / GGUF_NAME).is_file()
 
 
 BASES = {
@@ -124,6 +130,7 @@ BASES = {
             parameters=494_032_768,
             context=32_768,
             architecture="qwen2",
+            is_multilingual=True,
             hidden_size=896,
             layers=24,
             heads=14,
@@ -144,6 +151,7 @@ BASES = {
             parameters=1_543_714_304,
             context=32_768,
             architecture="qwen2",
+            is_multilingual=True,
             hidden_size=1536,
             layers=28,
             heads=12,
@@ -164,6 +172,7 @@ BASES = {
             parameters=494_032_768,
             context=32_768,
             architecture="qwen2",
+            is_multilingual=True,
             hidden_size=896,
             layers=24,
             heads=14,
@@ -175,7 +184,6 @@ BASES = {
             download_bytes=995_200_000,
             template=CHATML_DEFAULT,
             suits="Short code and SQL over few tables.",
-            speciality=CODE,
         ),
         Base(
             name="qwen2.5-coder-1.5b-instruct",
@@ -185,6 +193,7 @@ BASES = {
             parameters=1_543_714_304,
             context=32_768,
             architecture="qwen2",
+            is_multilingual=True,
             hidden_size=1536,
             layers=28,
             heads=12,
@@ -196,7 +205,6 @@ BASES = {
             download_bytes=3_094_500_000,
             template=CHATML_DEFAULT,
             suits="Code and SQL over a schema of some size.",
-            speciality=CODE,
         ),
         Base(
             name="qwen3-0.6b",
@@ -206,6 +214,7 @@ BASES = {
             parameters=596_049_920,
             context=40_960,
             architecture="qwen3",
+            is_multilingual=True,
             hidden_size=1024,
             layers=28,
             heads=16,
@@ -226,6 +235,7 @@ BASES = {
             parameters=1_720_574_976,
             context=40_960,
             architecture="qwen3",
+            is_multilingual=True,
             hidden_size=2048,
             layers=28,
             heads=16,

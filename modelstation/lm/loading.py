@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelstation.lm.catalog import BASES
+from modelstation.lm.catalog import BASES, GGUF_NAME, is_complete
 from modelstation.lm.gguf_export import export_gguf
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 OFFLINE_BASE = "smollm2-135m-instruct"
-GGUF_NAME = "model-q8_0.gguf"
 
 
 def base_folder(models_dir: Path, name: str) -> Path:
@@ -38,11 +37,6 @@ def base_folder(models_dir: Path, name: str) -> Path:
         else f"Fetch it on the page of bases, or with manage.py fetch_base {name}."
     )
     raise ValueError(f"The base model {name} is not in {folder}. {how}")
-
-
-def is_complete(folder: Path) -> bool:
-    """Whether a base lies there that can be trained and served; folders appear by one rename."""
-    return (folder / "config.json").is_file() and (folder / GGUF_NAME).is_file()
 
 
 def ensure_offline_weights(models_dir: Path) -> None:
