@@ -16,7 +16,7 @@ from accounts.models import Organization, User
 from accounts.services import create_organization, create_token
 from distillation.models import SourceDataset
 from models_app.bases import mirror_catalogue
-from models_app.drafts import ModelDraft
+from models_app.drafts import DEFAULT_BASE, ModelDraft
 from models_app.models import CustomModel
 from models_app.services import create_model
 from modelstation.core.queue import QUEUES
@@ -136,5 +136,6 @@ DEMO = ModelDraft(
         {"input": "the printer on the third floor only prints stripes", "output": "printer_fault"},
     ],
     success_criteria=["Exact match of at least 60% on held-out tickets"],
+    base=DEFAULT_BASE,
     rows=480,
 )
