@@ -122,6 +122,13 @@ def test_what_another_organisation_fetches_shows_without_its_name(
     assert "cancel" not in page.lower().split("<main")[1]
 
 
+def test_the_dashboard_names_a_live_fetch(catalogue, org, as_alice, alice):
+    submit_fetch(actor=alice, org=org, name=CODER)
+    page = as_alice.get(reverse("dashboard", args=[org.slug])).content.decode()
+    assert f"Fetch of {CODER}" in page
+    assert reverse("bases", args=[org.slug]) in page
+
+
 def test_a_failed_fetch_says_why_on_the_page(catalogue, org, as_alice, alice):
     fetch = submit_fetch(actor=alice, org=org, name=CODER)
     ended = {"state": "failed", "error_code": "hub_unreachable", "error_text": "No way out."}
