@@ -169,6 +169,10 @@ LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
+# What links in e-mails begin with.
+PUBLIC_URL = env.str(
+    "PUBLIC_URL", default=f"http://127.0.0.1:{env.str('PORT', default='8000')}"
+).rstrip("/")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="ModelStation <noreply@localhost>")
 
 # --- API ------------------------------------------------------------------------------------------
@@ -243,6 +247,9 @@ ORG_JOBS_AT_ONCE = {
     "gpu": 2,
     **env.dict("ORG_JOBS_AT_ONCE", cast={"value": int}, default={}),
 }
+# A stream of events holds one of a web process' threads (the Procfile starts it with 8).
+EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=4)
+EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=2)
 
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from models_app.api import views
+from models_app.api import bases, views
 
 urlpatterns = [
     path("models", views.ModelsView.as_view(), name="api_models"),
@@ -10,6 +10,11 @@ urlpatterns = [
         "models/<uuid:model_id>/rebuild", views.ModelRebuildView.as_view(), name="api_model_rebuild"
     ),
     path("models/<uuid:model_id>/events", views.ModelEventsView.as_view(), name="api_model_events"),
+    path(
+        "models/<uuid:model_id>/events/stream",
+        views.ModelStreamView.as_view(),
+        name="api_model_stream",
+    ),
     path(
         "models/<uuid:model_id>/versions",
         views.ModelVersionsView.as_view(),
@@ -21,5 +26,11 @@ urlpatterns = [
         views.VersionPublishView.as_view(),
         name="api_version_publish",
     ),
-    path("bases", views.BasesView.as_view(), name="api_bases"),
+    path("bases", bases.BasesView.as_view(), name="api_bases"),
+    path(
+        "bases/recommendation",
+        bases.RecommendationView.as_view(),
+        name="api_base_recommendation",
+    ),
+    path("bases/<str:name>/fetch", bases.BaseFetchView.as_view(), name="api_base_fetch"),
 ]

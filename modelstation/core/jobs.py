@@ -65,6 +65,7 @@ KINDS = {
     "distil": Kind("distillation.tasks.run_distillation", "distil"),
     "train": Kind("training.tasks.run_training", "gpu"),
     "evaluate": Kind("training.tasks.run_evaluation", "gpu"),
+    "fetch": Kind("models_app.tasks.run_fetch", "distil", "models_app.fetching.settle_ended_fetch"),
     "push": Kind("distillation.tasks.run_push", "default", "distillation.pushes.settle_ended_push"),
 }
 

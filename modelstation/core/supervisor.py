@@ -136,7 +136,7 @@ class _Watch:
         except (Paused, Drained):
             if not self.asked_at:
                 self.asked_at = time.monotonic()
-                self.child.send_signal(signal.SIGUSR1)
+                _signal_group(self.child, signal.SIGUSR1)  # one of several processes may train
             elif time.monotonic() - self.asked_at > settings.DRAIN_SECONDS:
                 raise
 

@@ -1,0 +1,22 @@
+"""Tasks of models: fetch a base, mail how a build ended. One id in, the rest is in its row."""
+
+from modelstation.core import jobs
+
+
+def run_fetch(job_id: str) -> None:
+    from models_app import fetching
+
+    jobs.run_job(job_id, fetching.fetch)
+
+
+def send_end_mail(mail_id: str) -> None:
+    from models_app import mails
+
+    mails.send(mail_id)
+
+
+def send_waiting_mails() -> int:
+    """Scheduled every minute: what failed before, and what a lost hint left behind."""
+    from models_app import mails
+
+    return mails.send_waiting()
