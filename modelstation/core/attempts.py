@@ -29,5 +29,7 @@ def discard_attempt(job: Job) -> None:
 
 def delete_folders(job: Job) -> None:
     root = Path(settings.ARTIFACTS_DIR) / str(job.subject_id)
-    for folder in root.glob(f"*/{job.id}-{job.attempt}"):
-        shutil.rmtree(folder, ignore_errors=True)
+    name = f"{job.id}-{job.attempt}"
+    for pattern in (name, f".{name}-*"):  # artifacts are written beside their place first
+        for folder in root.glob(f"*/{pattern}"):
+            shutil.rmtree(folder, ignore_errors=True)

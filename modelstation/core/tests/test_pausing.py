@@ -200,6 +200,7 @@ def test_what_a_dead_attempt_left_is_deleted_and_what_was_published_stays(job, a
     def write(job, lease):
         folder = artifacts_dir / str(job.subject_id) / "versions" / f"{job.id}-{job.attempt}"
         folder.mkdir(parents=True)
+        folder.with_name(f".{folder.name}-half-written").mkdir()
         (artifacts_dir / str(job.subject_id) / "checkpoints").mkdir(exist_ok=True)
         return folder
 
@@ -211,7 +212,8 @@ def test_what_a_dead_attempt_left_is_deleted_and_what_was_published_stays(job, a
     run(job, lambda job, lease: (write(job, lease), nothing)[1])
     assert job.state == State.SUCCEEDED
     root = artifacts_dir / str(job.subject_id)
-    assert [path.name for path in (root / "versions").iterdir()] == [f"{job.id}-2"]
+    left = {path.name for path in (root / "versions").iterdir()}
+    assert left == {f"{job.id}-2", f".{job.id}-2-half-written"}
     assert (root / "checkpoints").is_dir()
 
 

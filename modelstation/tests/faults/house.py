@@ -197,6 +197,7 @@ def assert_artifacts(job, ask):
     root = settings.ARTIFACTS_DIR / str(job.subject_id)
     assert json.loads((root / "ask.json").read_text())["org"] == str(job.org_id)
     versions = list((root / "versions").glob("*"))
+    assert job.is_live or not list(root.rglob(".*")), "a temporary folder was left"
     if job.state == Job.State.SUCCEEDED:
         folder = Path(job.progress["folder"])
         verify(folder)
