@@ -16,6 +16,7 @@ from distillation.pipeline.explain import Line, explain
 from models_app.forms import CurationForm, SystemPromptForm
 from models_app.models import CustomModel, ModelVersion, UsageRecord
 from modelstation.core.charts import Interval, interval_bars
+from modelstation.core.failures import Failure, failure_of
 from modelstation.core.models import Job, JobEvent
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
 
@@ -78,6 +79,12 @@ class Overview:
         return {stage.job.queue for stage in self.stages if stage.job and stage.job.is_live}
 
     @property
+    def failure(self) -> Failure | None:
+        """Why the build's last job failed; None for a model that only missed a criterion."""
+        failed = [failure_of(stage.job) for stage in self.stages if stage.job]
+        return next(filter(None, reversed(failed)), None)
+
+    @property
     def latest_events(self) -> list[JobEvent]:
         return self.events[:EVENTS_WHILE_LIVE]
 
@@ -113,6 +120,7 @@ def overview_of(model: CustomModel) -> Overview:
     build = _newest_build(model)
     events = list(
         JobEvent.objects.filter(job__in=build.values())
+        .exclude(kind=JobEvent.Kind.METRICS)
         .select_related("job")
         .order_by("-id")[:EVENTS_SHOWN]
     )
@@ -209,7 +217,8 @@ def dashboard_facts(org: Organization) -> dict[str, Any]:
 
 
 def _live_work(org: Organization) -> list[Work]:
-    jobs = list(Job.objects.for_org(org).filter(state__in=Job.LIVE_STATES).order_by("created_at"))
+    live = Job.objects.for_org(org).filter(state__in=Job.LIVE_STATES)
+    jobs = list(live.select_related("base_fetch").order_by("created_at"))
     subjects = [job.subject_id for job in jobs]
     models = CustomModel.objects.for_org(org).in_bulk(subjects)
     imports = ImportRun.objects.filter(org=org).in_bulk(subjects)
@@ -223,4 +232,8 @@ def _work(org: Organization, job: Job, model: CustomModel | None, run: ImportRun
         return Work(job, model.name, reverse("model", args=[org.slug, model.id]))
     if run is not None:
         return Work(job, f"Import of {run.origin}", reverse("import", args=[org.slug, run.id]))
+    if job.kind == "fetch":
+        fetch = getattr(job, "base_fetch", None)  # none yet, when it was queued again
+        name = f"Fetch of {fetch.base_id if fetch else 'a base'}"
+        return Work(job, name, reverse("bases", args=[org.slug]))
     return Work(job, "Import of a source", reverse("sources", args=[org.slug]))

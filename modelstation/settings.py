@@ -236,6 +236,7 @@ Q_CLUSTER = {
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=60)
 HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS", default=10)
 REAP_SECONDS = env.float("REAP_SECONDS", default=30)
+HUNG_SECONDS = env.float("HUNG_SECONDS", default=180)  # without an answer to a canary
 BACKOFF_SECONDS = env.float("BACKOFF_SECONDS", default=10)  # after a crash; twice as long each time
 NO_PROGRESS_SECONDS = env.float("NO_PROGRESS_SECONDS", default=1800)
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=60)  # for a checkpoint, when a worker is stopped
@@ -246,9 +247,9 @@ ORG_JOBS_AT_ONCE = {
     "gpu": 2,
     **env.dict("ORG_JOBS_AT_ONCE", cast={"value": int}, default={}),
 }
-# A stream of events holds one of a web process' threads (the Procfile starts it with 4).
-EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=2)
-EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=1)
+# A stream of events holds one of a web process' threads (the Procfile starts it with 8).
+EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=4)
+EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=2)
 
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")

@@ -13,10 +13,11 @@ from django.db import connection
 
 MAX_POINTS = 500
 
+# Only ids and numbers are sorted; what the chosen points hold besides is read at the end.
 THINNED = """
 WITH told AS (
-    SELECT DISTINCT ON (step) step, value, data FROM (
-        SELECT (data->>'step')::int AS step, (data->>%(name)s)::float AS value, data, seq
+    SELECT DISTINCT ON (step) step, value, id FROM (
+        SELECT (data->>'step')::int AS step, (data->>%(name)s)::float AS value, id, seq
         FROM core_jobevent WHERE job_id = %(job)s AND kind = 'metrics' AND data->>%(name)s <> ''
     ) AS points WHERE step > %(after)s ORDER BY step, seq DESC
 ), stretched AS (
@@ -27,8 +28,10 @@ WITH told AS (
     SELECT *, row_number() OVER (PARTITION BY stretch ORDER BY value, step) AS from_low,
         row_number() OVER (PARTITION BY stretch ORDER BY value DESC, step) AS from_high
     FROM stretched
+), chosen AS (
+    SELECT id, step FROM ranked WHERE from_low = 1 OR from_high = 1 OR step IN (first, last)
 )
-SELECT data FROM ranked WHERE from_low = 1 OR from_high = 1 OR step IN (first, last) ORDER BY step
+SELECT data FROM core_jobevent JOIN chosen USING (id) ORDER BY step
 """
 
 

@@ -17,7 +17,12 @@ from accounts.access import org_for
 from accounts.models import User
 from modelstation.core.charts import Series, line_chart, number
 from modelstation.core.errors import UserFacingError
-from modelstation.core.events import Story, stream_response, text_response
+from modelstation.core.events import (
+    PAGE_HEARTBEAT_SECONDS,
+    Story,
+    stream_response,
+    text_response,
+)
 from modelstation.core.failures import failure_of
 from modelstation.core.health import Problem, problems
 from modelstation.core.models import Job, JobEvent
@@ -29,6 +34,7 @@ from training.models import TrainingRun
 from training.recipes.config import TrainingConfig
 
 LINES_A_PAGE = 100
+MANY_EVENTS = 5000  # from then on the curves, which hardly change any more, are drawn less often
 FACTS = {
     "steps": "Steps",
     "train_tokens": "Tokens read",
@@ -57,6 +63,7 @@ def run(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
         "reasons": found.facts.get("reasons"),
         "facts": _facts(found),
         "log": _log(found),
+        "every": 2 if found.job.event_count < MANY_EVENTS else 10,
     }
     return render(request, "training/run.html", context)
 
@@ -82,7 +89,7 @@ def run_stream(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpRespons
     """The run's events for its page, which a browser can ask for with no more than an address."""
     owner = org_for(request, org)
     story = Story(job_id=training_run_for(owner, run_id).job_id)
-    return stream_response(request, story, owner=owner.id)
+    return stream_response(request, story, owner=owner.id, heartbeat=PAGE_HEARTBEAT_SECONDS)
 
 
 @login_required
@@ -247,8 +254,11 @@ def _log(run: TrainingRun, before: int | None = None) -> list[JobEvent]:
 
 
 def _config_rows(run: TrainingRun) -> list[tuple[str, Any, Any, str]]:
-    """(setting, asked, used, why): what was not asked for is chosen from data and machine."""
-    names = [field.name for field in fields(TrainingConfig)]
+    """(setting, asked, used, why): what was not asked for is chosen from data and machine. Before
+    that, only what was asked.
+    """
+    known = [field.name for field in fields(TrainingConfig)]
+    names = known if run.resolved_config else [name for name in known if name in run.asked_config]
     why = run.facts.get("reasons") or {}
     return [
         (name, run.asked_config.get(name), run.resolved_config.get(name), why.get(name, ""))

@@ -26,6 +26,7 @@ from modelstation.core.models import Job, JobEvent
 BATCH = 500
 POLL_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
+PAGE_HEARTBEAT_SECONDS = 3.0  # a page that was left or loaded again soon gives its slot back
 STREAM_SECONDS = 300.0
 RETRY_MILLISECONDS = 2000
 RETRY_AFTER_SECONDS = 10
@@ -118,8 +119,8 @@ class EventStream:
     gone: the next heartbeat finds that out.
     """
 
-    def __init__(self, story: Story, after: int, give_back: Callable[[], None]) -> None:
-        self._chunks = _chunks(story, after)
+    def __init__(self, chunks: Iterator[bytes], give_back: Callable[[], None]) -> None:
+        self._chunks = chunks
         self._give_back = give_back
 
     def __iter__(self) -> Self:
@@ -132,13 +133,16 @@ class EventStream:
         self._give_back()
 
 
-def stream_response(request: HttpRequest, story: Story, *, owner: Any) -> HttpResponseBase:
+def stream_response(
+    request: HttpRequest, story: Story, *, owner: Any, heartbeat: float | None = None
+) -> HttpResponseBase:
     """Server-sent events of a story: `id` is its cursor, `event` the kind, `data` the facts."""
     give_back = SLOTS.take(owner)
     if give_back is None:
         body = error_body("too_many_streams", TOO_MANY)
         return JsonResponse(body, status=429, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    stream = EventStream(story, _last_seen(request), give_back)
+    chunks = _chunks(story, _last_seen(request), heartbeat or HEARTBEAT_SECONDS)
+    stream = EventStream(chunks, give_back)
     response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-cache, no-transform"
     response["X-Accel-Buffering"] = "no"  # nginx would keep events back
@@ -156,10 +160,14 @@ def text_response(name: str, events: QuerySet[JobEvent]) -> HttpResponse:
 def _last_seen(request: HttpRequest) -> int:
     """A browser that comes back sends the header beside the address it began with."""
     given = (request.headers.get("Last-Event-ID", ""), request.GET.get("after", ""))
-    return max(int(text) if text.isascii() and text.isdigit() else 0 for text in given)
+    return max(_whole(text) for text in given)
 
 
-def _chunks(story: Story, after: int) -> Iterator[bytes]:
+def _whole(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def _chunks(story: Story, after: int, heartbeat: float) -> Iterator[bytes]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
     began = spoke = time.monotonic()
     while time.monotonic() - began < STREAM_SECONDS:
@@ -171,7 +179,7 @@ def _chunks(story: Story, after: int) -> Iterator[bytes]:
         elif is_over:
             yield _lines("end", {"state": story.newest_state()})
             return
-        elif time.monotonic() - spoke >= HEARTBEAT_SECONDS:
+        elif time.monotonic() - spoke >= heartbeat:
             spoke = time.monotonic()
             yield b": still here\n\n"
         if not events and not is_over:
