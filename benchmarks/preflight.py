@@ -317,8 +317,8 @@ TIME_CONSTANTS = (
     "efficiency", "half_tokens", "per_micro_batch_layer", "per_step_trainable", "dora",
 )  # fmt: skip
 MEMORY_CONSTANTS = (
-    "process", "weights", "per_trainable", "full_copy", "full_merge", "hidden", "intermediate",
-    "logits", "merge_per_parameter",
+    "process", "weights", "per_trainable", "best", "full_copy", "full_merge", "hidden",
+    "intermediate", "logits", "merge_per_parameter",
 )  # fmt: skip
 FIXED_COSTS = ("load", "load_per_parameter", "export", "export_per_parameter")
 

@@ -26,7 +26,7 @@ class Calibration:
     # seconds
     load: float = 3.9
     load_per_parameter: float = 8e-9
-    efficiency: float = 0.48  # of the GEMM rate, by micro-batches that are large enough
+    efficiency: float = 0.72  # of the GEMM rate, by micro-batches that are large enough
     gpu_efficiency: float = 0.30
     half_tokens: float = 60.0  # micro-batch at which half of that is reached
     per_micro_batch_layer: float = 1.5e-3
@@ -34,20 +34,21 @@ class Calibration:
     dora: float = 1.35  # times the products: the weights' norms are taken anew
     export: float = 1.1
     export_per_parameter: float = 43e-9  # merged weights, GGUF, hashes
-    written_bytes: float = 300e6  # a second, onto a plain disk
+    written_bytes: float = 450e6  # a second, onto a plain disk
     # bytes
     process: float = 0.66e9  # Python, torch, transformers, peft
     gpu_process: float = 0.6e9  # CUDA's context and kernels
     weights: float = 1.0  # times the base's, in the dtype of training
-    per_trainable: float = 20.0  # weight, gradient, two moments, the best so far
+    per_trainable: float = 16.0  # weight, gradient, two moments
+    best: float = 4.0  # the best weights so far, where the run is validated
     full_copy: float = 2.0  # more bytes a parameter in full tuning: what is multiplied
-    hidden: float = 22.5  # numbers kept a token and layer, times the width of the stream
-    intermediate: float = 8.2  # likewise, times the width of the feed-forward
+    hidden: float = 7.5  # numbers kept a token and layer, times the width of the stream
+    intermediate: float = 2.7  # likewise, times the width of the feed-forward
     logits: float = 12.0  # bytes for each answer token and word of the vocabulary
     workspace: float = 0.1e9
     # The base once more in float32, on top: what training held is freed, but not given back.
     merge_per_parameter: float = 5.3
-    full_merge: float = 2.0  # what was tuned is rounded where it stands
+    full_merge: float = 0.3  # what was tuned is rounded where it stands
 
 
 CALIBRATION = Calibration()
@@ -181,7 +182,7 @@ def training_bytes(
     parts = {
         "process": by.gpu_process if config.device == "cuda" else by.process,
         "base": shape.parameters * width * by.weights,
-        "states": trainable * by.per_trainable,
+        "states": trainable * (by.per_trainable + (by.best if config.eval_every else 0)),
         "activations": batches.largest * kept * width,
         "logits": batches.most_answers * shape.vocabulary * by.logits,
         "workspace": by.workspace,

@@ -30,6 +30,7 @@ CGROUPS = (
 # A training's products are about this large: (tokens, in, out).
 GEMM = (1024, 1024, 2048)
 GEMM_SECONDS = 0.4
+LEAST_PRODUCTS = 5
 
 
 def memory() -> tuple[int, int]:
@@ -91,13 +92,13 @@ def _gemm_rate(dtype: "torch.dtype", device: str) -> float:
     rows, inner, columns = (size * scale for size in GEMM)
     left = torch.randn(rows, inner, device=device).to(dtype)
     right = torch.randn(inner, columns, device=device).to(dtype)
-    best, until = float("inf"), time.perf_counter() + GEMM_SECONDS
     left @ right  # the first call chooses a kernel
-    while time.perf_counter() < until:
+    took: list[float] = []
+    while sum(took) < GEMM_SECONDS or len(took) < LEAST_PRODUCTS:
         started = time.perf_counter()
         (left @ right).sum().item()
-        best = min(best, time.perf_counter() - started)
-    return 2 * rows * inner * columns / best
+        took.append(time.perf_counter() - started)
+    return 2 * rows * inner * columns / min(took)
 
 
 def _of_machine() -> tuple[int, int]:
