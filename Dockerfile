@@ -22,4 +22,4 @@ RUN useradd --create-home modelstation && mkdir /data && chown modelstation /dat
 USER modelstation
 VOLUME /data
 EXPOSE 8000
-CMD ["gunicorn", "modelstation.wsgi", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "4", "--worker-class", "gthread"]
+CMD ["gunicorn", "modelstation.wsgi", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "8", "--worker-class", "gthread"]

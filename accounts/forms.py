@@ -59,6 +59,12 @@ class RoleForm(forms.Form):
     role = forms.ChoiceField(choices=Role.choices)
 
 
+class AccountForm(forms.Form):
+    mail_when_built = forms.BooleanField(
+        label="E-mail me when a build that I started has ended", required=False
+    )
+
+
 class NamesField(forms.Field):
     """Ticked boxes of one name: as many texts as were ticked."""
 

@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from modelstation.core.encrypted import EncryptedField
+from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, new_id
 
 
@@ -25,6 +26,7 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractUser):
     username = None  # type: ignore[assignment]
     email = models.EmailField(unique=True)
+    mail_when_built = models.BooleanField(default=True)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -157,3 +159,34 @@ class AuditEntry(OrgOwned):
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}"
+
+
+class EndMail(OrgOwned):
+    """An e-mail that tells a person how a job ended: made in the transaction that ends the job, and
+    sent by a worker, once.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        SENT = "sent"
+        UNWANTED = "unwanted"  # its reader has left, or wants no such e-mail
+        GIVEN_UP = "given_up"
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(
+                fields=["next_try_at"],
+                condition=models.Q(state="waiting"),
+                name="mails_that_wait",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} to {self.user}"

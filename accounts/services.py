@@ -80,6 +80,12 @@ def clear_hub_token(*, actor: User, org: Organization) -> None:
             record(org=org, actor=actor, action="hub_token.clear", target=org)
 
 
+def choose_mails(*, actor: User, org: Organization, mail_when_built: bool) -> None:
+    with transaction.atomic():
+        User.objects.filter(pk=actor.pk).update(mail_when_built=mail_when_built)
+        record(org=org, actor=actor, action="user.mails", target=actor, when_built=mail_when_built)
+
+
 def create_token(
     *, actor: User, org: Organization, name: str, expires_at: datetime | None = None
 ) -> tuple[ApiToken, str]:

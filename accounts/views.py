@@ -13,8 +13,24 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import access, services
 from accounts.access import enter
 from accounts.adapter import home_of
-from accounts.forms import InvitationForm, RoleForm, TokenForm
+from accounts.forms import AccountForm, InvitationForm, RoleForm, TokenForm
 from accounts.models import ApiToken, Invitation, Membership, Role, User
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def account(request: HttpRequest, org: str) -> HttpResponse:
+    """What concerns the user alone, whatever the organisation."""
+    membership = enter(request, org)
+    form = AccountForm(
+        request.POST if request.method == "POST" else None,
+        initial={"mail_when_built": membership.user.mail_when_built},
+    )
+    if form.is_valid():
+        services.choose_mails(actor=membership.user, org=membership.org, **form.cleaned_data)
+        messages.success(request, "Saved.")
+        return redirect("account", org=org)
+    return render(request, "accounts/account.html", {"form": form})
 
 
 @login_required

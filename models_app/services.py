@@ -6,11 +6,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.module_loading import import_string
 from django.utils.text import slugify
 
 from accounts.audit import record
 from accounts.models import Organization, User
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_curation, check_intent_edits
+from models_app.mails import tell_of_end
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.recommending import recommended
 from modelstation.core import jobs
@@ -19,6 +21,10 @@ from modelstation.core.models import Job
 
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "train", "evaluate")
+# Strings, like all tasks: training stands above this room. They raise UserFacingError for a model
+# that could not be trained here.
+CHECK_BEFORE_BUILDING = "training.planning.check_before_building"
+CHECK_BEFORE_TRAINING = "training.planning.check_before_training"
 
 
 def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) -> CustomModel:
@@ -31,8 +37,10 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
             slug=_free_slug(org, draft.name),
             base=base,
             created_by=actor,
+            built_by=actor,
             **draft.fields(),
         )
+        import_string(CHECK_BEFORE_BUILDING)(model)
         chosen = {"base": base.name, "reason": reason}
         record(org=org, actor=actor, action="model.create", target=model, **chosen)
         jobs.submit(kind="distil", org=org, subject_id=model.id)
@@ -93,10 +101,11 @@ def cancel_build(*, actor: User, model: CustomModel) -> bool:
 def rebuild(*, actor: User, model: CustomModel) -> None:
     """Go again from the requirement: a new dataset, a new version."""
     with transaction.atomic():
-        model = CustomModel.objects.select_for_update().get(id=model.id)
+        model = _locked(model.id)
         if model.is_live_work:
             raise UserFacingError("This model is being built already.", code="already_building")
-        _set_status(model, Status.PENDING)
+        import_string(CHECK_BEFORE_BUILDING)(model)
+        _set_status(model, Status.PENDING, built_by=actor)
         record(org=model.org, actor=actor, action="model.rebuild", target=model)
         jobs.submit(kind="distil", org=model.org, subject_id=model.id)
 
@@ -128,17 +137,33 @@ def set_curation(*, actor: User, model: CustomModel, curation: str) -> None:
         )
 
 
-def start_training(*, model_id: uuid.UUID) -> None:
-    """On the dataset that a person freezes; called in the transaction of that deed."""
-    model = CustomModel.objects.select_for_update().get(id=model_id)
+def start_training(
+    *, model_id: uuid.UUID, actor: User | None = None, is_checked: bool = False
+) -> Job:
+    """On the dataset that a person freezes, or froze; called in the transaction of that deed."""
+    model = _locked(model_id)
     if model.is_live_work:
         raise UserFacingError(
             "This model is being built already.",
             code="already_building",
             hint="Cancel that build or let it end, then freeze the dataset.",
         )
-    _set_status(model, Status.TRAINING)
-    jobs.submit(kind="train", org=model.org, subject_id=model.id)
+    if not is_checked:
+        import_string(CHECK_BEFORE_TRAINING)(model)
+    _set_status(model, Status.TRAINING, built_by=actor or model.built_by)
+    return jobs.submit(kind="train", org=model.org, subject_id=model.id)
+
+
+def begin_training_again(*, actor: User, model_id: uuid.UUID) -> CustomModel:
+    """For a run that is queued again; called in the transaction of that deed."""
+    model: CustomModel = CustomModel.objects.select_for_update().get(id=model_id)
+    if model.is_live_work:
+        hint = "Cancel that build or let it end first."
+        raise UserFacingError(
+            "This model is being built already.", code="already_building", hint=hint
+        )
+    _set_status(model, Status.TRAINING, built_by=actor)
+    return model
 
 
 def end_review(*, model_id: uuid.UUID) -> None:
@@ -222,12 +247,24 @@ def settle_ended_job(job: Job) -> None:
     if model is not None:
         status = Status.CANCELLED if job.state == Job.State.CANCELLED else Status.FAILED
         _set_status(model, status, job.error_text)
+        if status == Status.FAILED:
+            tell_of_end(model=model, job=job)
 
 
-def _set_status(model: CustomModel, status: CustomModel.Status, reason: str = "") -> None:
-    model.status = status
-    model.status_reason = reason
-    model.save(update_fields=["status", "status_reason", "updated_at"])
+def _locked(model_id: uuid.UUID) -> CustomModel:
+    models = CustomModel.objects.select_for_update(of=("self",)).select_related("base")
+    found: CustomModel = models.get(id=model_id)
+    return found
+
+
+def _set_status(
+    model: CustomModel, status: CustomModel.Status, reason: str = "", **fields: Any
+) -> None:
+    """With `fields` that change with it."""
+    changes = {"status": status, "status_reason": reason, **fields}
+    for name, value in changes.items():
+        setattr(model, name, value)
+    model.save(update_fields=[*changes, "updated_at"])
 
 
 def _free_slug(org: Organization, name: str) -> str:

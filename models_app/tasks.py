@@ -1,4 +1,4 @@
-"""Tasks of models: one id in, the rest is in the job."""
+"""Tasks of models: e-mail on the end of a build, and fetching a base."""
 
 from modelstation.core import jobs
 
@@ -7,3 +7,16 @@ def run_fetch(job_id: str) -> None:
     from models_app import fetching
 
     jobs.run_job(job_id, fetching.fetch)
+
+
+def send_end_mail(mail_id: str) -> None:
+    from models_app import mails
+
+    mails.send(mail_id)
+
+
+def send_waiting_mails() -> int:
+    """Scheduled every minute: what failed before, and what a lost hint left behind."""
+    from models_app import mails
+
+    return mails.send_waiting()

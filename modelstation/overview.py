@@ -16,6 +16,7 @@ from distillation.pipeline.explain import Line, explain
 from models_app.forms import CurationForm, SystemPromptForm
 from models_app.models import CustomModel, ModelVersion, UsageRecord
 from modelstation.core.charts import Interval, interval_bars
+from modelstation.core.failures import Failure, failure_of
 from modelstation.core.models import Job, JobEvent
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
 
@@ -78,6 +79,12 @@ class Overview:
         return {stage.job.queue for stage in self.stages if stage.job and stage.job.is_live}
 
     @property
+    def failure(self) -> Failure | None:
+        """Why the build's last job failed; None for a model that only missed a criterion."""
+        failed = [failure_of(stage.job) for stage in self.stages if stage.job]
+        return next(filter(None, reversed(failed)), None)
+
+    @property
     def latest_events(self) -> list[JobEvent]:
         return self.events[:EVENTS_WHILE_LIVE]
 
@@ -113,6 +120,7 @@ def overview_of(model: CustomModel) -> Overview:
     build = _newest_build(model)
     events = list(
         JobEvent.objects.filter(job__in=build.values())
+        .exclude(kind=JobEvent.Kind.METRICS)
         .select_related("job")
         .order_by("-id")[:EVENTS_SHOWN]
     )

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from django.http.response import HttpResponseBase
+
     from accounts.models import Membership, Organization, Role, User
     from models_app.models import CustomModel
 
@@ -67,6 +69,18 @@ def make_base(name: str = "smollm2-135m-instruct", **fields: Any) -> Any:
     }
     defaults = facts | {"context": 8192, "is_installed": True} | fields
     return FoundationModel.objects.update_or_create(name=name, defaults=defaults)[0]
+
+
+def let_go(response: "HttpResponseBase") -> None:
+    """Close a response that was not read, as a server does; the test keeps its connection."""
+    from django.core.signals import request_finished
+    from django.db import close_old_connections
+
+    request_finished.disconnect(close_old_connections)
+    try:
+        response.close()
+    finally:
+        request_finished.connect(close_old_connections)
 
 
 def shared_data() -> Path:

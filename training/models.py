@@ -1,10 +1,10 @@
-"""CRAFT: training runs and their curves, evaluations and their scores."""
+"""CRAFT: training runs, whose curves are their jobs' events; evaluations and their scores."""
 
 from django.db import models
 
 from distillation.models import DatasetVersion
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.models import Job
+from modelstation.core.models import Job, JobEvent
 from modelstation.core.tenancy import OrgOwned
 
 
@@ -22,6 +22,8 @@ class TrainingRun(OrgOwned):
     facts = models.JSONField(
         default=dict
     )  # steps, tokens, losses, seconds, device: what the child reported at its end
+    # What was expected when it started, and why each setting was chosen: see training.planning.
+    plan = models.JSONField(default=dict)
 
     class Meta:
         ordering = ["-created_at"]
@@ -29,23 +31,25 @@ class TrainingRun(OrgOwned):
     def __str__(self) -> str:
         return f"training of {self.model}"
 
+    @property
+    def checkpoint_step(self) -> int | None:
+        """Where it goes on from, should it stop now; None before its first checkpoint."""
+        kept = self.job.events.filter(kind=JobEvent.Kind.CHECKPOINT).order_by("seq").last()
+        return int(kept.data["step"]) if kept else None
 
-class MetricPoint(models.Model):
-    """One point of a run's curves."""
 
-    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="points")
-    step = models.PositiveIntegerField()
-    loss = models.FloatField(null=True)
-    valid_loss = models.FloatField(null=True)
-    learning_rate = models.FloatField(null=True)
-    tokens_per_second = models.FloatField(null=True)
+class MachineProfile(models.Model):
+    """What a training worker's machine can do, as it measured it: the fields of a Machine."""
+
+    host = models.CharField(max_length=120, primary_key=True)
+    measured_at = models.DateTimeField()
+    facts = models.JSONField(default=dict)
 
     class Meta:
-        ordering = ["step", "id"]
-        indexes = [models.Index(fields=["run", "step"])]
+        ordering = ["-measured_at"]
 
     def __str__(self) -> str:
-        return f"step {self.step}"
+        return self.host
 
 
 class EvaluationRun(OrgOwned):

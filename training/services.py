@@ -1,13 +1,100 @@
-"""Deeds that end a training or an evaluation. Called inside the transaction that ends their job."""
+"""Deeds of training: start a run by its plan, pause it, resume it, cancel it, queue it again; and
+those that end a training or an evaluation, inside the transaction that ends their job.
+"""
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Max
 
+from accounts.audit import record
+from accounts.models import User
 from models_app import services as model_services
+from models_app.mails import tell_of_end
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core import jobs
+from modelstation.core.errors import UserFacingError
+from modelstation.core.models import Job
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.planning import Plan, dataset_of, plan_for
+
+LATER = ("not_enough_data", "not_enough_disk")
+
+
+def save_plan(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Plan:
+    """The next build trains with it. Refused when it could not be run on any rows; how many there
+    will be, and how much of the disk is free, is seen then.
+    """
+    plan = plan_for(model, asked, dataset=dataset_of(model))
+    plan.refuse(but=LATER)
+    with transaction.atomic():
+        model.training_config = asked
+        model.save(update_fields=["training_config", "updated_at"])
+        record(org=model.org, actor=actor, action="model.plan_training", target=model, config=asked)
+    return plan
+
+
+def start_run(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Job:
+    """Train again on the dataset that was frozen last; nothing is queued that cannot be done."""
+    if dataset_of(model) is None:
+        raise UserFacingError(
+            "This model has no frozen dataset yet.",
+            code="no_dataset",
+            hint="Freeze its draft, or build it; the settings can be saved for then.",
+        )
+    with transaction.atomic():
+        save_plan(actor=actor, model=model, asked=asked).refuse()
+        record(org=model.org, actor=actor, action="model.start_training", target=model)
+        return model_services.start_training(model_id=model.id, actor=actor, is_checked=True)
+
+
+def pause_run(*, actor: User, run: TrainingRun) -> None:
+    """Its training writes a checkpoint and stops; the worker is free for others."""
+    with transaction.atomic():
+        if not jobs.request_pause(run.job):
+            _refuse(run, "Only a run that waits or is at work can be paused", "not_pausable")
+        _record(actor, run, "run.pause")
+
+
+def resume_run(*, actor: User, run: TrainingRun) -> None:
+    """It goes on from its last checkpoint."""
+    with transaction.atomic():
+        if not jobs.resume(run.job):
+            _refuse(run, "Only a paused run can be resumed", "not_paused")
+        _record(actor, run, "run.resume")
+
+
+def cancel_run(*, actor: User, run: TrainingRun) -> None:
+    with transaction.atomic():
+        if not jobs.request_cancel(run.job):
+            _refuse(run, "Only a run that has not ended can be cancelled", "not_building")
+        _record(actor, run, "run.cancel")
+
+
+def requeue_run(*, actor: User, run: TrainingRun) -> TrainingRun:
+    """A new run with the same settings, on the dataset that was frozen last."""
+    if run.job.state not in (Job.State.FAILED, Job.State.CANCELLED):
+        _refuse(run, "Only a run that failed or was cancelled is queued again", "not_requeueable")
+    with transaction.atomic():
+        model = model_services.begin_training_again(actor=actor, model_id=run.model_id)
+        again: TrainingRun = TrainingRun.objects.create(
+            org=run.org,
+            job=jobs.requeue(run.job),
+            model=model,
+            dataset_version=model.dataset_versions.frozen().first() or run.dataset_version,
+            asked_config=run.asked_config,
+        )
+        _record(actor, run, "run.requeue", new_run=str(again.id))
+    return again
+
+
+def _refuse(run: TrainingRun, rule: str, code: str) -> None:
+    state = Job.objects.values_list("state", flat=True).get(id=run.job_id)
+    raise UserFacingError(f"{rule}; this one is {state}.", code=code)
+
+
+def _record(actor: User, run: TrainingRun, action: str, **data: str) -> None:
+    record(org=run.org, actor=actor, action=action, target=run, run=str(run.id), **data)
 
 
 def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) -> None:
@@ -55,6 +142,7 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
         passed=run.verdict == EvaluationRun.Verdict.PASS,
         reason=reason_of(result),
     )
+    tell_of_end(model=run.model, job=run.job)
 
 
 def reason_of(result: dict[str, Any]) -> str:

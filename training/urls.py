@@ -2,12 +2,29 @@
 
 from django.urls import path
 
-from training import lineage_views, views
+from training import lineage_views, plan_views, run_views, views
 
 urlpatterns = [
     path("models/<uuid:model_id>/lineage/", lineage_views.model_lineage, name="model_lineage"),
-    path("runs/<uuid:run_id>/", views.run, name="run"),
-    path("runs/<uuid:run_id>/live/", views.run_live, name="run_live"),
-    path("runs/<uuid:run_id>/cancel/", views.run_cancel, name="run_cancel"),
+    path("models/<uuid:model_id>/training-plan/", plan_views.training_plan, name="training_plan"),
+    path(
+        "models/<uuid:model_id>/training-plan/save/",
+        plan_views.training_plan_save,
+        name="training_plan_save",
+    ),
+    path(
+        "models/<uuid:model_id>/training-plan/start/",
+        plan_views.training_plan_start,
+        name="training_plan_start",
+    ),
+    path("runs/<uuid:run_id>/", run_views.run, name="run"),
+    path("runs/<uuid:run_id>/live/", run_views.run_live, name="run_live"),
+    path("runs/<uuid:run_id>/stream/", run_views.run_stream, name="run_stream"),
+    path("runs/<uuid:run_id>/log/", run_views.run_log, name="run_log"),
+    path("runs/<uuid:run_id>/log.txt", run_views.run_log_text, name="run_log_text"),
+    path("runs/<uuid:run_id>/pause/", run_views.run_pause, name="run_pause"),
+    path("runs/<uuid:run_id>/resume/", run_views.run_resume, name="run_resume"),
+    path("runs/<uuid:run_id>/cancel/", run_views.run_cancel, name="run_cancel"),
+    path("runs/<uuid:run_id>/requeue/", run_views.run_requeue, name="run_requeue"),
     path("evaluations/<uuid:evaluation_id>/", views.evaluation, name="evaluation"),
 ]

@@ -8,9 +8,10 @@ from rest_framework.reverse import reverse
 
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.api import StrictSerializer
+from modelstation.core.failures import failure_of
 from modelstation.core.models import Job, JobEvent
 
-WAITING = "waiting"
+WAITING, PAUSED = "waiting", "paused"
 INTENT_EDITS_HELP = (
     "What a person puts right in what was understood: `task_kind`, `labels` (all of them), "
     "`json_schema` (draft 2020-12), `answer_min_chars`, `answer_max_chars`, `language` (ISO 639-1, "
@@ -88,20 +89,31 @@ class ProgressSerializer(serializers.Serializer[dict[str, Any]]):
     step = serializers.IntegerField(allow_null=True)
     total_steps = serializers.IntegerField(allow_null=True)
     loss = serializers.FloatField(allow_null=True)
+    learning_rate = serializers.FloatField(allow_null=True)
     tokens_per_second = serializers.FloatField(allow_null=True)
+    tokens = serializers.IntegerField(allow_null=True)
     eta_seconds = serializers.FloatField(allow_null=True)
+    memory_bytes = serializers.IntegerField(allow_null=True)
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):
+    """A job; of one that failed, `error_text` says why and `error_advice` what to try."""
+
     stage = serializers.SerializerMethodField()
     progress = ProgressSerializer()
+    error_advice = serializers.SerializerMethodField()
 
     class Meta:
         model = Job
         fields = [
             "id", "kind", "state", "stage", "progress", "attempt", "error_code", "error_text",
-            "created_at", "started_at", "finished_at",
+            "error_advice", "pause_requested_at", "cancel_requested_at", "created_at",
+            "started_at", "finished_at",
         ]  # fmt: skip
+
+    def get_error_advice(self, job: Job) -> str:
+        failure = failure_of(job)
+        return failure.advice if failure else ""
 
     def get_stage(self, job: Job) -> str:
         return stage_of(job)
@@ -188,13 +200,20 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
 
 
 class EventSerializer(serializers.ModelSerializer[JobEvent]):
+    """One line of a job's story: `seq` counts from 1 without gaps within the job; `data` of metrics
+    holds step, total_steps, loss, valid_loss, learning_rate, tokens_per_second and so on.
+    """
+
     job_kind = serializers.CharField(source="job.kind")
+    data = serializers.DictField()  # type: ignore[assignment]
 
     class Meta:
         model = JobEvent
-        fields = ["id", "job", "job_kind", "at", "kind", "message"]
+        fields = ["id", "job", "job_kind", "seq", "at", "kind", "message", "data"]
 
 
 def stage_of(job: Job) -> str:
-    """What the job is doing: its stage, or that it waits for a worker."""
+    """What the job is doing: its stage, or that it waits for a worker, or is paused."""
+    if job.state == Job.State.PAUSED:
+        return PAUSED
     return WAITING if job.state == Job.State.QUEUED else job.stage

@@ -11,6 +11,11 @@ urlpatterns = [
     ),
     path("models/<uuid:model_id>/events", views.ModelEventsView.as_view(), name="api_model_events"),
     path(
+        "models/<uuid:model_id>/events/stream",
+        views.ModelStreamView.as_view(),
+        name="api_model_stream",
+    ),
+    path(
         "models/<uuid:model_id>/versions",
         views.ModelVersionsView.as_view(),
         name="api_model_versions",

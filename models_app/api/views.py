@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, status
@@ -20,9 +21,18 @@ from models_app.idempotency import answer_once
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.api import number_of
 from modelstation.core.errors import UserFacingError
-from modelstation.core.models import Job, JobEvent
+from modelstation.core.event_api import (
+    EVENTS_A_PAGE,
+    LAST_EVENT_ID,
+    LIMIT,
+    MOST_EVENTS,
+    STREAM,
+    STREAM_HELP,
+    AnyAccept,
+)
+from modelstation.core.events import Story, stream_response
+from modelstation.core.models import Job
 
-EVENTS_A_PAGE = 500
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     OpenApiTypes.STR,
@@ -123,15 +133,23 @@ class ModelRebuildView(APIView):
 
 
 class ModelEventsView(APIView):
-    @extend_schema(parameters=[AFTER], responses=serializers.EventSerializer(many=True))
+    @extend_schema(parameters=[AFTER, LIMIT], responses=serializers.EventSerializer(many=True))
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
         """The story of the model's jobs, oldest first, 500 at a time: go on `after` the last id."""
         model = model_for(request_org(request), model_id)
-        events = JobEvent.objects.filter(
-            job__subject_id=model.id, id__gt=number_of(request, "after", 0)
-        )
-        page = events.select_related("job").defer("operator_detail").order_by("id")[:EVENTS_A_PAGE]
-        return Response(serializers.EventSerializer(page, many=True).data)
+        limit = number_of(request, "limit", EVENTS_A_PAGE, most=MOST_EVENTS)
+        events = Story(subject_id=model.id).after(number_of(request, "after", 0), limit)
+        return Response(serializers.EventSerializer(events, many=True).data)
+
+
+class ModelStreamView(APIView):
+    content_negotiation_class = AnyAccept
+
+    @extend_schema(parameters=[AFTER, LAST_EVENT_ID], responses=STREAM, description=STREAM_HELP)
+    def get(self, request: Request, model_id: uuid.UUID) -> HttpResponseBase:
+        org = request_org(request)
+        story = Story(subject_id=model_for(org, model_id).id)
+        return stream_response(request._request, story, owner=org.id)
 
 
 class ModelVersionsView(generics.ListAPIView[ModelVersion]):

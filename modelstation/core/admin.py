@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from modelstation.core.job_actions import JobActions, ReadOnly
 from modelstation.core.models import Job, JobEvent, QueueHealth
@@ -13,6 +14,10 @@ class JobEventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     model = JobEvent
     fields = EVENT_FIELDS
     readonly_fields = EVENT_FIELDS
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[JobEvent]:
+        """Without the points of its curves, of which a long run has tens of thousands."""
+        return super().get_queryset(request).exclude(kind=JobEvent.Kind.METRICS)
 
 
 @admin.register(Job)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-MAX_POINTS = 400  # more than a screen can show
+MAX_POINTS = 500  # more than a screen can show; curves come from the database with no more
 NO_MARKUP = SafeString("")
 
 FIGURE = """

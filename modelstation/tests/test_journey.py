@@ -27,6 +27,7 @@ from modelstation.core import jobs
 from modelstation.core.artifacts import verify
 from modelstation.core.models import Job
 from modelstation.installation import DEMO
+from training.curves import points_of
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -98,7 +99,7 @@ def test_from_sign_up_to_an_evaluated_model_by_pages(tiny):
     assert model.status in ("ready", "failed"), model.status_reason
     run, evaluation = model.training_runs.get(), model.evaluation_runs.get()
     assert evaluation.scores.count() == 3
-    assert run.points.exists()
+    assert points_of(run.job_id)
     for kind in ("adapter", "merged", "gguf"):
         verify(folder_of(model) / kind)
     for url in (

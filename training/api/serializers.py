@@ -5,7 +5,8 @@ from typing import Any
 from rest_framework import serializers
 
 from models_app.api.serializers import JobSerializer
-from training.models import EvaluationRun, EvaluationScore, MetricPoint, TrainingRun
+from training.curves import Point
+from training.models import EvaluationRun, EvaluationScore, TrainingRun
 
 
 class RunSummarySerializer(serializers.ModelSerializer[TrainingRun]):
@@ -16,26 +17,32 @@ class RunSummarySerializer(serializers.ModelSerializer[TrainingRun]):
         fields = ["id", "model", "dataset_version", "version", "job", "created_at"]
 
 
-class PointSerializer(serializers.ModelSerializer[MetricPoint]):
-    class Meta:
-        model = MetricPoint
-        fields = ["step", "loss", "valid_loss", "learning_rate", "tokens_per_second"]
+class PointSerializer(serializers.Serializer[Point]):
+    step = serializers.IntegerField()
+    loss = serializers.FloatField(allow_null=True)
+    valid_loss = serializers.FloatField(allow_null=True)
+    learning_rate = serializers.FloatField(allow_null=True)
+    tokens_per_second = serializers.FloatField(allow_null=True)
+    memory_bytes = serializers.FloatField(allow_null=True)
 
 
 class RunSerializer(serializers.ModelSerializer[TrainingRun]):
-    """One run; `points` are its curve, from `after_step` on."""
+    """One run; `points` are its curves, from `after_step` on: thinned to 500 for a long run, whose
+    every point is in its events. `checkpoint_step` is where it would go on from.
+    """
 
     job = JobSerializer()
     asked_config = serializers.DictField()
     resolved_config = serializers.DictField()
     facts = serializers.DictField()
+    checkpoint_step = serializers.IntegerField(allow_null=True)
     points = PointSerializer(many=True, source="points_shown")
 
     class Meta:
         model = TrainingRun
         fields = [
             "id", "model", "dataset_version", "version", "job", "asked_config", "resolved_config",
-            "facts", "points", "created_at",
+            "facts", "checkpoint_step", "points", "created_at",
         ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.api import lineage, views
+from training.api import lineage, plan, views
 
 urlpatterns = [
     path(
@@ -13,9 +13,24 @@ urlpatterns = [
         lineage.VersionLineageView.as_view(),
         name="api_version_lineage",
     ),
+    path(
+        "models/<uuid:model_id>/training-plan",
+        plan.TrainingPlanView.as_view(),
+        name="api_training_plan",
+    ),
+    path(
+        "models/<uuid:model_id>/training-plan/start",
+        plan.TrainingPlanStartView.as_view(),
+        name="api_training_plan_start",
+    ),
     path("runs", views.RunsView.as_view(), name="api_runs"),
     path("runs/<uuid:run_id>", views.RunView.as_view(), name="api_run"),
+    path("runs/<uuid:run_id>/events", views.RunEventsView.as_view(), name="api_run_events"),
+    path("runs/<uuid:run_id>/events/stream", views.RunStreamView.as_view(), name="api_run_stream"),
+    path("runs/<uuid:run_id>/pause", views.RunPauseView.as_view(), name="api_run_pause"),
+    path("runs/<uuid:run_id>/resume", views.RunResumeView.as_view(), name="api_run_resume"),
     path("runs/<uuid:run_id>/cancel", views.RunCancelView.as_view(), name="api_run_cancel"),
+    path("runs/<uuid:run_id>/requeue", views.RunRequeueView.as_view(), name="api_run_requeue"),
     path("evaluations", views.EvaluationsView.as_view(), name="api_evaluations"),
     path("evaluations/<uuid:evaluation_id>", views.EvaluationView.as_view(), name="api_evaluation"),
     path(

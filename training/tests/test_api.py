@@ -6,9 +6,9 @@ import pytest
 from distillation.models import DatasetVersion, DistillationRun
 from models_app.models import ModelVersion
 from modelstation.core import jobs
-from modelstation.core.models import Job
+from modelstation.core.models import Job, JobEvent
 from modelstation.testing import make_model
-from training.models import EvaluationRun, EvaluationScore, MetricPoint, TrainingRun
+from training.models import EvaluationRun, EvaluationScore, TrainingRun
 
 pytestmark = pytest.mark.django_db
 
@@ -81,9 +81,8 @@ def make_run(org, model):
         folder="d",
     )
     run = TrainingRun.objects.create(org=org, job=train, model=model, dataset_version=dataset)
-    MetricPoint.objects.bulk_create(
-        MetricPoint(run=run, step=step, loss=3.0 / step) for step in (1, 2, 3)
-    )
+    for step in (1, 2, 3):
+        JobEvent.tell(train.id, "metrics", data={"step": step, "loss": 3.0 / step})
     return run
 
 

@@ -35,6 +35,7 @@ from modelstation import installation
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
+from modelstation.journey import story_of
 from modelstation.terminal import JobDisplay
 
 WAIT_SECONDS = 1.0
@@ -188,7 +189,7 @@ def _organization(slug: str) -> Organization:
 
 def _build(model: CustomModel, console: Console) -> CustomModel:
     """Run the model's jobs here, one after another. One that a worker took first is waited for."""
-    with JobDisplay(model.id, console):
+    with JobDisplay(story_of(model), console):
         while model.is_live_work:
             job = Job.objects.filter(subject_id=model.id, state=Job.State.QUEUED).first()
             if job is None:

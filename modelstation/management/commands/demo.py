@@ -2,11 +2,14 @@
 progress.
 """
 
+import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from rich.console import Console
 
 from modelstation import installation, journey
+from modelstation.terminal import Lines
 
 
 class Command(BaseCommand):
@@ -15,10 +18,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         model = installation.demo_model(installation.prepare_demo())
+        lines = Lines(Console(file=sys.stdout))
         if model.is_live_work:
-            model = journey.follow(model.id, self._say)
-        self._say(journey.outcome_line(model))
-
-    def _say(self, line: str) -> None:
-        self.stdout.write(line)
+            for beat in journey.follow(journey.story_of(model)):
+                lines.show(beat)
+            model.refresh_from_db()
+        self.stdout.write(journey.outcome_line(model))
         self.stdout.flush()

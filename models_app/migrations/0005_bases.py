@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0002_license_policy'),
         ('core', '0002_events_in_order'),
-        ('models_app', '0003_selection'),
+        ('models_app', '0004_built_by'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

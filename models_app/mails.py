@@ -1,0 +1,135 @@
+"""E-mail on the end of a build: to who started it, once, from a worker.
+
+The row is made in the transaction that ends the job, so it is there if and only if the job ended.
+A try is claimed before it is made; one that fails is made again later, a few times."""
+
+import logging
+import uuid
+from datetime import timedelta
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.db.models import F
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import EndMail, Membership
+from models_app.models import CustomModel
+from modelstation.core.failures import failure_of
+from modelstation.core.models import Job
+from modelstation.core.queue import enqueue
+
+logger = logging.getLogger("modelstation.mails")
+
+TIMEOUT_SECONDS = 20
+# How long after each try the next one is made; there is none after the last.
+DELAYS = [timedelta(minutes=minutes) for minutes in (1, 10, 60, 360)]
+State = EndMail.State
+
+
+def tell_of_end(*, model: CustomModel, job: Job) -> None:
+    """Called in the transaction that ends the job."""
+    if model.built_by_id is None:
+        return
+    reader = {"org_id": model.org_id, "user_id": model.built_by_id}
+    mail, is_new = EndMail.objects.get_or_create(job=job, defaults=reader)
+    if is_new:
+        enqueue("models_app.tasks.send_end_mail", str(mail.id))
+
+
+def send_waiting() -> int:
+    """Those whose next try is due, and those whose hint was lost."""
+    due = EndMail.objects.filter(state=State.WAITING, next_try_at__lte=timezone.now())
+    return sum(send(mail_id) for mail_id in due.values_list("id", flat=True))
+
+
+def send(mail_id: uuid.UUID | str) -> bool:
+    """False when there was nothing to send, or it failed."""
+    mail = _claim(mail_id)
+    if mail is None:
+        return False
+    model = CustomModel.objects.filter(id=mail.job.subject_id).select_related("org").first()
+    if model is None or not _is_wanted(mail):
+        return _set(mail, State.UNWANTED)
+    try:
+        _message(mail, model).send()
+    except (SMTPException, OSError) as error:
+        return _note_failure(mail, error)
+    return _set(mail, State.SENT)
+
+
+def _claim(mail_id: uuid.UUID | str) -> EndMail | None:
+    """The mail, with its next try put off: whoever else comes now finds nothing to do."""
+    waiting = EndMail.objects.filter(id=mail_id, state=State.WAITING)
+    due = waiting.filter(next_try_at__lte=timezone.now(), attempts__lte=len(DELAYS))
+    next_try_at = timezone.now() + DELAYS[0]
+    if not due.update(attempts=F("attempts") + 1, next_try_at=next_try_at):
+        return None
+    found: EndMail = EndMail.objects.select_related("job", "user", "org").get(id=mail_id)
+    return found
+
+
+def _is_wanted(mail: EndMail) -> bool:
+    is_member = Membership.objects.filter(org=mail.org, user=mail.user).exists()
+    return is_member and mail.user.is_active and mail.user.mail_when_built
+
+
+def _set(mail: EndMail, state: EndMail.State) -> bool:
+    EndMail.objects.filter(id=mail.id).update(state=state)
+    return state == State.SENT
+
+
+def _note_failure(mail: EndMail, error: Exception) -> bool:
+    """It never concerns the job."""
+    if mail.attempts > len(DELAYS):
+        logger.error("the mail %s is given up after %s tries: %s", mail.id, mail.attempts, error)
+        return _set(mail, State.GIVEN_UP)
+    logger.warning("try %s of the mail %s failed: %s", mail.attempts, mail.id, error)
+    next_try_at = timezone.now() + DELAYS[mail.attempts - 1]
+    EndMail.objects.filter(id=mail.id).update(next_try_at=next_try_at)
+    return False
+
+
+# --- what it says ---------------------------------------------------------------------------------
+
+
+def _message(mail: EndMail, model: CustomModel) -> EmailMessage:
+    is_ready = mail.job.state == Job.State.SUCCEEDED and model.status == CustomModel.Status.READY
+    name = " ".join(model.name.split())
+    return EmailMessage(
+        subject=f"{name} is ready" if is_ready else f"{name} was not built",
+        body="\n\n".join(filter(None, [*_story(mail, model), *_links(mail, model)])) + "\n",
+        to=[mail.user.email],
+        connection=get_connection(timeout=TIMEOUT_SECONDS),
+    )
+
+
+def _story(mail: EndMail, model: CustomModel) -> list[str]:
+    if failure := failure_of(mail.job):
+        advice = f"What to try: {failure.advice}" if failure.advice else ""
+        return [f"The build of “{model.name}” failed: {failure.sentence}", advice]
+    if model.status == CustomModel.Status.READY:
+        return [f"“{model.name}” is built and is served now.", _scores(model), model.status_reason]
+    return [
+        f"“{model.name}” was trained, but it is not published: it misses its success criteria.",
+        model.status_reason,
+        _scores(model),
+    ]
+
+
+def _scores(model: CustomModel) -> str:
+    version = model.versions.first()
+    scores = version.scores if version else {}
+    if not scores:
+        return ""
+    return (
+        f"Its {scores['metric']} is {scores['tuned']['score']:.3f}, that of its base "
+        f"{scores['base']['score']:.3f}, on {scores['n_test']:,} held-out rows."
+    )
+
+
+def _links(mail: EndMail, model: CustomModel) -> list[str]:
+    page = settings.PUBLIC_URL + reverse("model", args=[model.org.slug, model.id])
+    account = settings.PUBLIC_URL + reverse("account", args=[model.org.slug])
+    return [page, f"--\nYou started this build in {model.org}. No such e-mails: {account}"]

@@ -1,0 +1,70 @@
+"""Watch a run, or a model's whole build, in the terminal.
+
+    manage.py watch 0191c2d4-…            a run, a job or a model by its id
+    manage.py watch acme/bank-intents     a model by its organisation and its name in addresses
+    manage.py watch --json RUN | jq …     one JSON object per event
+
+Ends with the work: exit code 0 when it succeeded, 1 when it failed, 2 when it was cancelled.
+Ctrl-C ends the watching, not the work.
+"""
+
+import os
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+
+from modelstation import journey
+from modelstation.core.errors import UserFacingError
+from modelstation.core.events import Story
+from modelstation.terminal import Display, JsonLines, display_for
+
+INTERRUPTED = 130
+
+
+class Command(BaseCommand):
+    help = __doc__
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("what", help="id of a run, job or model, or ORGANISATION/MODEL")
+        parser.add_argument("--once", action="store_true", help="show how it stands, and end")
+        parser.add_argument("--json", action="store_true", help="one JSON object per event")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            story = journey.find_story(options["what"])
+        except UserFacingError as error:
+            raise CommandError(f"{error.message} {error.hint}") from error
+        console = Console(file=sys.stdout)
+        display = JsonLines(console) if options["json"] else display_for(console)
+        try:
+            _watch(story, display, once=options["once"])
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
+            sys.exit(0)
+        if not options["json"]:
+            _say_how_it_stands(story, console)
+        sys.exit(journey.exit_code_of(story))
+
+
+def _watch(story: Story, display: Display, *, once: bool) -> None:
+    try:
+        for beat in journey.follow(story):
+            display.show(beat)
+            if once and not beat.events:
+                return
+    finally:
+        display.close()
+
+
+def _say_how_it_stands(story: Story, console: Console) -> None:
+    job = journey.job_at_work(story)
+    if job is not None and job.is_live and job.progress.get("total_steps"):
+        told = f"{job.kind} is {job.state}: {journey.progress_line(job)}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
+    elif job is not None:
+        console.print(journey.end_line(job), highlight=False, markup=False, soft_wrap=True)
