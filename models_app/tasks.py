@@ -1,4 +1,4 @@
-"""Tasks of models: e-mail on the end of a build, and fetching a base."""
+"""Tasks of models: fetch a base, mail how a build ended. One id in, the rest is in its row."""
 
 from modelstation.core import jobs
 
