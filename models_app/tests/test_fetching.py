@@ -42,6 +42,8 @@ def base(source, monkeypatch, settings, tmp_path):
 def hub(base, source, settings, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 14)
+    # A heartbeat has a connection of its own, which sees nothing of a test's open transaction.
+    monkeypatch.setattr("modelstation.core.lease.HEARTBEAT_SECONDS", 600)
     hub = FakeBaseHub()
     hub.add(REPO, REVISION, source)
     settings.HF_ENDPOINT = hub.url
@@ -323,14 +325,18 @@ def watched_cancel(monkeypatch):
     """An event that is set when the worker's lease has heard of the cancel."""
     from modelstation.core.lease import Lease
 
-    heard, beat = threading.Event(), Lease.beat
+    heard = threading.Event()
 
-    def watched(self):
-        beat(self)
-        if self.cancelled:
-            heard.set()
+    def watched(ask):
+        def asking(self):
+            ask(self)
+            if self.cancelled:
+                heard.set()
 
-    monkeypatch.setattr(Lease, "beat", watched)
+        return asking
+
+    for name in ("beat", "look"):
+        monkeypatch.setattr(Lease, name, watched(getattr(Lease, name)))
     return heard
 
 
