@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: up setup down test lint format lock clean
+.PHONY: up setup down test test-faults lint format lock clean
 
 up: $(VENV)/installed
 	@$(BIN)/python manage.py up
@@ -17,6 +17,10 @@ down: $(VENV)/installed
 test: $(VENV)/installed-dev lint
 	@$(BIN)/python manage.py setup --weights-only
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# Every fault that a release must survive, with real processes; make test runs a short form of it.
+test-faults: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "faults or not faults" modelstation/tests/faults
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -222,7 +222,7 @@ def nll_after_training(rows, held_out, asked):
     from modelstation.lm.chat import load_renderer
     from training.recipes import lora_sft
     from training.recipes.config import TrainingConfig
-    from training.recipes.data import common_prefix, encode
+    from training.recipes.data import encode
 
     torch.set_num_threads(asked.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -240,12 +240,7 @@ def nll_after_training(rows, held_out, asked):
     if rows:
         trained = lora_sft.train(model, prepared, lambda *_, **__: None).train_tokens
     test, _ = encode([list(m) for m in held_out], load_renderer(asked.base), 2 * MAX_SEQ_LEN)
-    lengths = [len(row.inputs) for row in test]
-    prefix = common_prefix(test)
-    plan = lora_sft.plan_batches(
-        lengths, tokens_per_batch=4 * MAX_SEQ_LEN, epochs=1, max_steps=None, seed=0
-    )
-    batches = [lora_sft.collate([test[i] for i in batch], prefix) for batch in plan]
+    batches = lora_sft.batches_of(test, prepared.config)
     return lora_sft.evaluate(model, batches, prepared.config), trained
 
 

@@ -113,9 +113,9 @@ def freeze(*, actor: User, version: DatasetVersion) -> DatasetVersion:
     """Write the kept rows as files and train on them. From then on nothing in it changes."""
     with transaction.atomic():
         version = _locked_draft(version)
-        model_services.start_training(model_id=version.model_id, actor=actor)
         freezing.count(version, freezing.kept_groups(version))
         _refuse_too_few(version)
+        model_services.start_training(model_id=version.model_id, actor=actor)
         kept = version.rows.kept()
         version.folder = f"{version.model_id}/datasets/{version.id}"
         told = kept.values_list("split", "content_hash", named=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.module_loading import import_string
 from django.utils.text import slugify
 
 from accounts.audit import record
@@ -19,6 +20,9 @@ from modelstation.core.models import Job
 
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "train", "evaluate")
+# A string, like all tasks: training stands above this room. Raises UserFacingError for a model that
+# could not be trained here.
+CHECK_BEFORE_TRAINING = "training.planning.check_before_training"
 
 
 def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) -> CustomModel:
@@ -40,6 +44,7 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
             built_by=actor,
             **draft.fields(),
         )
+        import_string(CHECK_BEFORE_TRAINING)(model)
         record(org=org, actor=actor, action="model.create", target=model)
         jobs.submit(kind="distil", org=org, subject_id=model.id)
     return model
@@ -105,17 +110,23 @@ def set_curation(*, actor: User, model: CustomModel, curation: str) -> None:
         )
 
 
-def start_training(*, model_id: uuid.UUID, actor: User | None = None) -> None:
-    """On the dataset that a person freezes; called in the transaction of that deed."""
-    model = CustomModel.objects.select_for_update().get(id=model_id)
+def start_training(
+    *, model_id: uuid.UUID, actor: User | None = None, is_checked: bool = False
+) -> Job:
+    """On the dataset that a person freezes, or froze; called in the transaction of that deed."""
+    model = (
+        CustomModel.objects.select_for_update(of=("self",)).select_related("base").get(id=model_id)
+    )
     if model.is_live_work:
         raise UserFacingError(
             "This model is being built already.",
             code="already_building",
             hint="Cancel that build or let it end, then freeze the dataset.",
         )
+    if not is_checked:
+        import_string(CHECK_BEFORE_TRAINING)(model)
     _set_status(model, Status.TRAINING, built_by=actor or model.built_by)
-    jobs.submit(kind="train", org=model.org, subject_id=model.id)
+    return jobs.submit(kind="train", org=model.org, subject_id=model.id)
 
 
 def begin_training_again(*, actor: User, model_id: uuid.UUID) -> CustomModel:

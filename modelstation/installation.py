@@ -5,11 +5,13 @@ Every step looks first and does nothing where nothing is missing, so that runnin
 quick and safe."""
 
 import secrets
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 from django_q.models import Schedule
 
 from accounts.models import Organization, User
@@ -18,6 +20,7 @@ from distillation.models import SourceDataset
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel, FoundationModel
 from models_app.services import create_model
+from modelstation.core import tasks
 from modelstation.core.queue import QUEUES
 from modelstation.core.secret_files import kept_secret
 from modelstation.lm.catalog import BASES
@@ -71,23 +74,38 @@ def prepare_bases() -> None:
 
 
 def prepare_schedules() -> None:
+    """A canary on each queue and the reaper, every half minute: a schedule knows whole minutes, so
+    each has two. Workers started with run_worker do the same by themselves."""
     for queue in QUEUES:
-        Schedule.objects.get_or_create(
-            name=f"canary {queue}",
-            defaults={
-                "func": "modelstation.core.tasks.canary",
-                "args": f"'{queue}'",
-                "schedule_type": Schedule.MINUTES,
-                "minutes": 1,
-                "cluster": queue,
-            },
-        )
-    each_minute = {"schedule_type": Schedule.MINUTES, "minutes": 1, "cluster": "default"}
-    for name, func in (
-        ("reaper", "modelstation.core.tasks.reap"),
-        ("mails", "models_app.tasks.send_waiting_mails"),
-    ):
-        Schedule.objects.get_or_create(name=name, defaults={"func": func, **each_minute})
+        _schedule(f"canary {queue}", tasks.CANARY, queue, args=f"'{queue}'")
+    _schedule("reaper", tasks.REAP, "default")
+    mails = {
+        "func": "models_app.tasks.send_waiting_mails",
+        "schedule_type": Schedule.MINUTES,
+        "minutes": 1,
+        "cluster": "default",
+    }
+    Schedule.objects.get_or_create(name="mails", defaults=mails)
+    Schedule.objects.get_or_create(
+        name="measure the machine",
+        defaults={
+            "func": "training.tasks.measure_machine",
+            "schedule_type": Schedule.DAILY,
+            "cluster": "gpu",
+        },
+    )
+
+
+def _schedule(name: str, func: str, queue: str, **more: str) -> None:
+    for suffix, delay in {"": 0, ", half a minute later": 30}.items():
+        fields = {
+            "func": func,
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 1,
+            "cluster": queue,
+            "next_run": timezone.now() + timedelta(seconds=delay),
+        }
+        Schedule.objects.get_or_create(name=name + suffix, defaults=fields | more)
 
 
 def prepare_starter_corpus() -> None:

@@ -228,11 +228,24 @@ _CLUSTER = {
 Q_CLUSTER = {
     "name": "default",
     "orm": "default",
+    "broker_class": env.str("QUEUE_BROKER", default="modelstation.core.broker.UnhurriedBroker"),
     "label": "Queue",
     **_CLUSTER,
     "ALT_CLUSTERS": {"distil": dict(_CLUSTER), "gpu": {**_CLUSTER, "recycle": 1}},
 }
-LEASE_SECONDS = env.int("LEASE_SECONDS", default=60)
+LEASE_SECONDS = env.float("LEASE_SECONDS", default=60)
+HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS", default=10)
+REAP_SECONDS = env.float("REAP_SECONDS", default=30)
+BACKOFF_SECONDS = env.float("BACKOFF_SECONDS", default=10)  # after a crash; twice as long each time
+NO_PROGRESS_SECONDS = env.float("NO_PROGRESS_SECONDS", default=1800)
+DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=60)  # for a checkpoint, when a worker is stopped
+# How many jobs of one organisation run at once on each queue, over all its workers.
+ORG_JOBS_AT_ONCE = {
+    "default": 4,
+    "distil": 2,
+    "gpu": 2,
+    **env.dict("ORG_JOBS_AT_ONCE", cast={"value": int}, default={}),
+}
 # A stream of events holds one of a web process' threads (the Procfile starts it with 8).
 EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=4)
 EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=2)

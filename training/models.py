@@ -22,6 +22,8 @@ class TrainingRun(OrgOwned):
     facts = models.JSONField(
         default=dict
     )  # steps, tokens, losses, seconds, device: what the child reported at its end
+    # What was expected when it started, and why each setting was chosen: see training.planning.
+    plan = models.JSONField(default=dict)
 
     class Meta:
         ordering = ["-created_at"]
@@ -34,6 +36,20 @@ class TrainingRun(OrgOwned):
         """Where it goes on from, should it stop now; None before its first checkpoint."""
         kept = self.job.events.filter(kind=JobEvent.Kind.CHECKPOINT).order_by("seq").last()
         return int(kept.data["step"]) if kept else None
+
+
+class MachineProfile(models.Model):
+    """What a training worker's machine can do, as it measured it: the fields of a Machine."""
+
+    host = models.CharField(max_length=120, primary_key=True)
+    measured_at = models.DateTimeField()
+    facts = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-measured_at"]
+
+    def __str__(self) -> str:
+        return self.host
 
 
 class EvaluationRun(OrgOwned):

@@ -4,6 +4,7 @@ was given.
 python -m pytest training/tests/test_trainer_child.py
 """
 
+import errno
 import json
 import math
 import os
@@ -16,6 +17,8 @@ from typing import Any, NoReturn, TextIO
 
 SECONDS_BETWEEN_LINES = 1.0
 TERMINATED = 128 + signal.SIGTERM
+STOPPED = 75  # EX_TEMPFAIL: the work is saved, and goes on when the child is started again
+DISK_FULL = "No disk space is left. Nothing half-written was kept; free some space, then try again."
 
 
 class ChildError(Exception):
@@ -27,6 +30,10 @@ class ChildError(Exception):
         self.message = message
 
 
+class Stopped(Exception):
+    """The supervisor wished the child to end for now, and the work is saved."""
+
+
 class Channel:
     """The supervisor's end of the pipe, and when something was last said about each stage."""
 
@@ -34,6 +41,7 @@ class Channel:
         self.stream = stream
         self.stage = ""
         self.said_at = -math.inf
+        self.stop_wished = False
 
     def emit(self, event: dict[str, Any]) -> None:
         self.stream.write(json.dumps(_without_nan(event)) + "\n")
@@ -60,17 +68,27 @@ class Channel:
 
 def run_as_child(work: Callable[[Channel], dict[str, Any]]) -> NoReturn:
     """Runs `work` and ends the process: 0 with a result line, 1 with an error line, 143 after a
-    SIGTERM.
+    SIGTERM, 75 when the work was saved after a SIGUSR1, which sets the channel's `stop_wished`.
 
     Anything else that prints, libraries in C included, is sent to standard error.
     """
-    channel = Channel(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    others = os.environ.get("RANK", "0") != "0"  # of several processes the first one speaks
+    pipe = os.open(os.devnull, os.O_WRONLY) if others else os.dup(1)
+    channel = Channel(os.fdopen(pipe, "w", encoding="utf-8"))
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(channel, "stop_wished", True))
     try:
         channel.emit({"event": "result", **work(channel)})
     except ChildError as error:
         channel.emit({"event": "error", "code": error.code, "message": error.message})
+        sys.exit(1)
+    except Stopped:
+        sys.exit(STOPPED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        channel.emit({"event": "error", "code": "disk_full", "message": DISK_FULL})
         sys.exit(1)
     sys.exit(0)
 

@@ -6,22 +6,25 @@ publishes its result. Files are written under the job's attempt, so that a worke
 lease never overwrites the winner."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
 from distillation.models import DatasetVersion
 from models_app import services as model_services
 from models_app.models import CustomModel, ModelVersion
 from models_app.serving_paths import base_paths, engine_paths
 from modelstation.core.errors import UserFacingError
+from modelstation.core.interrupts import Cancelled
 from modelstation.core.jobs import Publish
 from modelstation.core.lease import Lease
 from modelstation.core.models import Job, JobEvent
 from modelstation.core.supervisor import run_child
-from training import services
+from training import planning, services
 from training.models import EvaluationRun, TrainingRun
 
 METRIC_OF_TASK = {
@@ -54,18 +57,43 @@ def train(job: Job, lease: Lease) -> Publish:
         },
     )
     model_services.begin_stage(model.id, CustomModel.Status.TRAINING)
+    config = planning.config_of_attempt(run) | job.overrides
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
+    kept = settings.ARTIFACTS_DIR / str(model.id) / "checkpoints"
     spec = {
         "dataset": str(settings.ARTIFACTS_DIR / dataset.folder),
         "base_folder": str(settings.MODELS_DIR / model.base_id),
         "base_name": model.base_id,
         "out_dir": str(settings.ARTIFACTS_DIR / folder),
-        "config": run.asked_config,
+        "checkpoints_dir": str(kept),
+        "config": config,
     }
-    result = run_child(
-        "training.trainer", _write_spec(job, spec), lease=lease, on_event=_teller(lease)
-    )
-    return lambda: services.finish_training(run=run, folder=folder, result=result)
+    try:
+        result = run_child(
+            "training.trainer",
+            _write_spec(job, spec),
+            lease=lease,
+            on_event=_teller(lease),
+            can_pause=True,
+            when_gpu_oom=_half_the_batch(config),
+        )
+    except Cancelled:
+        shutil.rmtree(kept, ignore_errors=True)
+        raise
+    return lambda: _publish_training(run, folder, result, kept)
+
+
+def _half_the_batch(config: dict[str, Any]) -> dict[str, Any] | None:
+    """The same step in twice as many turns; checkpoints stay good."""
+    whole = config.get("micro_batch_tokens") or config.get("tokens_per_batch")
+    longest = config.get("max_seq_len") or 0
+    return {"micro_batch_tokens": max(longest, whole // 2)} if whole else None
+
+
+def _publish_training(run: TrainingRun, folder: str, result: dict[str, Any], kept: Path) -> None:
+    """Checkpoints have done their work; those of a run that failed wait to be used again."""
+    services.finish_training(run=run, folder=folder, result=result)
+    transaction.on_commit(lambda: shutil.rmtree(kept, ignore_errors=True))
 
 
 def evaluate(job: Job, lease: Lease) -> Publish:

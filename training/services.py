@@ -1,5 +1,5 @@
-"""Deeds on training runs: pause, resume, cancel, queue again; and those that end a training or an
-evaluation, which are called inside the transaction that ends their job.
+"""Deeds of training: start a run by its plan, pause it, resume it, cancel it, queue it again; and
+those that end a training or an evaluation, inside the transaction that ends their job.
 """
 
 from typing import Any
@@ -15,14 +15,43 @@ from models_app.models import CustomModel, ModelVersion
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
-from modelstation.core.pausing import request_pause, resume
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.planning import Plan, dataset_of, plan_for
+
+LATER = ("not_enough_data", "not_enough_disk")
+
+
+def save_plan(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Plan:
+    """The next build trains with it. Refused when it could not be run on any rows; how many there
+    will be, and how much of the disk is free, is seen then.
+    """
+    plan = plan_for(model, asked, dataset=dataset_of(model))
+    plan.refuse(but=LATER)
+    with transaction.atomic():
+        model.training_config = asked
+        model.save(update_fields=["training_config", "updated_at"])
+        record(org=model.org, actor=actor, action="model.plan_training", target=model, config=asked)
+    return plan
+
+
+def start_run(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Job:
+    """Train again on the dataset that was frozen last; nothing is queued that cannot be done."""
+    if dataset_of(model) is None:
+        raise UserFacingError(
+            "This model has no frozen dataset yet.",
+            code="no_dataset",
+            hint="Freeze its draft, or build it; the settings can be saved for then.",
+        )
+    with transaction.atomic():
+        save_plan(actor=actor, model=model, asked=asked).refuse()
+        record(org=model.org, actor=actor, action="model.start_training", target=model)
+        return model_services.start_training(model_id=model.id, actor=actor, is_checked=True)
 
 
 def pause_run(*, actor: User, run: TrainingRun) -> None:
     """Its training writes a checkpoint and stops; the worker is free for others."""
     with transaction.atomic():
-        if not request_pause(run.job):
+        if not jobs.request_pause(run.job):
             _refuse(run, "Only a run that waits or is at work can be paused", "not_pausable")
         _record(actor, run, "run.pause")
 
@@ -30,7 +59,7 @@ def pause_run(*, actor: User, run: TrainingRun) -> None:
 def resume_run(*, actor: User, run: TrainingRun) -> None:
     """It goes on from its last checkpoint."""
     with transaction.atomic():
-        if not resume(run.job):
+        if not jobs.resume(run.job):
             _refuse(run, "Only a paused run can be resumed", "not_paused")
         _record(actor, run, "run.resume")
 

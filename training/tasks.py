@@ -1,7 +1,7 @@
 """Tasks of the gpu queue: one id in, the rest is in the job."""
 
 from modelstation.core import jobs
-from training import runner
+from training import profiling, runner
 
 
 def run_training(job_id: str) -> None:
@@ -10,3 +10,8 @@ def run_training(job_id: str) -> None:
 
 def run_evaluation(job_id: str) -> None:
     jobs.run_job(job_id, runner.evaluate)
+
+
+def measure_machine() -> None:
+    """Scheduled daily on the gpu queue: the plan's page needs to know before the first run."""
+    profiling.ensure_measured()

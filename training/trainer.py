@@ -4,12 +4,17 @@ with a manifest.
     python -m training.trainer SPEC.json
 
 SPEC.json holds `dataset` (a folder with train.jsonl and valid.jsonl), `base_folder`, `base_name`,
-`out_dir` and `config` (fields of TrainingConfig). Progress and the result are JSON lines on
-standard output. A run that is cancelled or fails publishes nothing: artifacts are made in a working
-folder and moved into place when all three are whole.
+`out_dir`, `config` (fields of TrainingConfig) and, where a run shall survive its process,
+`checkpoints_dir`. Progress and the result are JSON lines on standard output. SIGUSR1 asks for a
+checkpoint and an end (exit code 75); the same command then goes on from there. A run that is
+cancelled or fails publishes nothing: artifacts are made in a working folder and moved into place
+when all are whole. On a machine with several GPUs each gets a process of its own.
 """
 
+import ctypes
+import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,10 +26,11 @@ from modelstation.core.artifacts import write_artifact
 from training.progress import Channel, ChildError, read_spec, required, run_as_child
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    import torch
 
     from training.recipes.lora_sft import Outcome, Prepared
 
+PR_SET_PDEATHSIG = 1
 GGUF_NAME = "model-q8_0.gguf"
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -36,7 +42,31 @@ TOKENIZER_FILES = (
 
 
 def main(spec_path: str) -> None:
+    processes = _processes()
+    if processes > 1 and "RANK" not in os.environ:
+        _launch(processes, spec_path)
+    if "RANK" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the launcher may be killed
     run_as_child(lambda channel: run_training(read_spec(spec_path), channel))
+
+
+def _processes() -> int:
+    """One for each GPU; TRAINING_PROCESSES says otherwise."""
+    if asked := os.environ.get("TRAINING_PROCESSES"):
+        return int(asked)
+    import torch
+
+    return max(1, int(torch.cuda.device_count()))
+
+
+def _launch(processes: int, spec_path: str) -> None:
+    """Become torch's launcher. It must not die of the signal that asks for a checkpoint: what is
+    ignored stays so over exec, and each child then listens for itself.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"]
+    flags = [f"--nproc-per-node={processes}", "--module", "training.trainer", spec_path]
+    os.execv(sys.executable, [*launcher, *flags])
 
 
 def run_training(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -46,7 +76,9 @@ def run_training(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
     channel.progress("load", step=0, total_steps=1)
     prepared = _prepare(Path(spec["dataset"]), base_folder, spec.get("config") or {})
     channel.emit({"event": "log", "message": _opening_line(prepared)})
-    model, outcome = _train(base_folder, prepared, channel)
+    model, outcome = _train(base_folder, prepared, channel, spec.get("checkpoints_dir"))
+    if not _is_first():
+        return {}
     facts = {
         **outcome.facts(),
         "base_name": spec["base_name"],
@@ -72,9 +104,15 @@ def _prepare(dataset: Path, base_folder: Path, config: dict[str, Any]) -> "Prepa
         raise ChildError("bad_spec", str(error)) from error
 
 
+def _is_first() -> bool:
+    from training.recipes.parallel import Processes
+
+    return Processes().is_first
+
+
 def _train(
-    base_folder: Path, prepared: "Prepared", channel: Channel
-) -> "tuple[PeftModel, Outcome]":
+    base_folder: Path, prepared: "Prepared", channel: Channel, checkpoints_dir: str | None
+) -> "tuple[torch.nn.Module, Outcome]":
     import torch
 
     from training.recipes.lora_sft import setup_model, train
@@ -83,9 +121,29 @@ def _train(
     torch.set_num_threads(idle_cores())
     try:
         model = setup_model(base_folder, prepared.config)
-        return model, train(model, prepared, channel.progress)
+        outcome = train(
+            model,
+            prepared,
+            lambda stage, **facts: _report(channel, stage, facts),
+            checkpoints_dir=Path(checkpoints_dir) if checkpoints_dir else None,
+            should_stop=lambda: channel.stop_wished,
+        )
     except torch.cuda.OutOfMemoryError as error:
         raise ChildError("gpu_oom", OUT_OF_GPU_MEMORY) from error
+    return model, outcome
+
+
+def _report(channel: Channel, stage: str, facts: dict[str, Any]) -> None:
+    step = facts["step"]
+    if stage == "checkpoint":
+        channel.emit({"event": "checkpoint", "step": step})
+    elif stage == "resumed":
+        channel.emit({"event": "log", "message": f"Goes on from the checkpoint of step {step}."})
+    elif stage == "checkpoint_failed":
+        text = f"No checkpoint of step {step} could be written ({facts['reason']}); it goes on."
+        channel.emit({"event": "log", "message": text})
+    else:
+        channel.progress(stage, **facts)
 
 
 OUT_OF_GPU_MEMORY = (
@@ -103,11 +161,15 @@ def _opening_line(prepared: "Prepared") -> str:
 
 
 def write_artifacts(
-    model: "PeftModel", base_folder: Path, out_dir: Path, facts: dict[str, Any], channel: Channel
+    model: "torch.nn.Module",
+    base_folder: Path,
+    out_dir: Path,
+    facts: dict[str, Any],
+    channel: Channel,
 ) -> dict[str, Any]:
     """Makes the artifacts in a working folder and moves them to `out_dir` together.
 
-    Returns their manifests.
+    Returns their manifests. Full tuning leaves no adapter.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".artifacts-", dir=out_dir))
@@ -116,6 +178,9 @@ def write_artifacts(
         "merged": ("merge", lambda target: save_merged(base_folder, work / "adapter", target)),
         "gguf": ("export", lambda target: save_gguf(work / "merged", target)),
     }
+    if facts["config"]["method"] == "full":
+        del steps["adapter"]
+        steps["merged"] = ("merge", lambda target: save_tuned(model, base_folder, target))
     try:
         manifests = {}
         for done, (kind, (stage, fill)) in enumerate(steps.items()):
@@ -134,26 +199,39 @@ def _publish(artifact: Path, target: Path) -> None:
     artifact.rename(target)
 
 
-def save_adapter(model: "PeftModel", target: Path, base_name: str) -> None:
+def save_adapter(model: Any, target: Path, base_name: str) -> None:
     """The adapter names its base by name: a path would mean nothing on another machine."""
     model.peft_config["default"].base_model_name_or_path = base_name
     model.save_pretrained(target, save_embedding_layers=False)
     (target / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
+def save_tuned(model: Any, base_folder: Path, target: Path) -> None:
+    """All weights were tuned, in float32: rounded once, to the base's own dtype."""
+    model.to(_stored_dtype(base_folder)).save_pretrained(target)
+    copy_tokenizer(base_folder, target)
+
+
 def save_merged(base_folder: Path, adapter: Path, target: Path) -> None:
     """Base plus adapter, added in float32 and rounded once, to the base's own dtype."""
     import torch
     from peft import PeftModel
-    from transformers import AutoConfig
 
     from modelstation.lm.loading import load_causal_lm
 
-    stored = AutoConfig.from_pretrained(base_folder, local_files_only=True).dtype or torch.float32
     base = load_causal_lm(base_folder, torch.float32)
     merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
-    merged.to(stored).save_pretrained(target)
+    merged.to(_stored_dtype(base_folder)).save_pretrained(target)
     copy_tokenizer(base_folder, target)
+
+
+def _stored_dtype(base_folder: Path) -> "torch.dtype":
+    import torch
+    from transformers import AutoConfig
+
+    stored: torch.dtype | None
+    stored = AutoConfig.from_pretrained(base_folder, local_files_only=True).dtype
+    return stored or torch.float32
 
 
 def save_gguf(merged: Path, target: Path) -> None:

@@ -2,10 +2,21 @@
 
 from django.urls import path
 
-from training import lineage_views, run_views, views
+from training import lineage_views, plan_views, run_views, views
 
 urlpatterns = [
     path("models/<uuid:model_id>/lineage/", lineage_views.model_lineage, name="model_lineage"),
+    path("models/<uuid:model_id>/training-plan/", plan_views.training_plan, name="training_plan"),
+    path(
+        "models/<uuid:model_id>/training-plan/save/",
+        plan_views.training_plan_save,
+        name="training_plan_save",
+    ),
+    path(
+        "models/<uuid:model_id>/training-plan/start/",
+        plan_views.training_plan_start,
+        name="training_plan_start",
+    ),
     path("runs/<uuid:run_id>/", run_views.run, name="run"),
     path("runs/<uuid:run_id>/live/", run_views.run_live, name="run_live"),
     path("runs/<uuid:run_id>/stream/", run_views.run_stream, name="run_stream"),

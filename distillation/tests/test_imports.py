@@ -18,7 +18,7 @@ from distillation.models import CorpusExample, ImportRun, SourceDataset
 from distillation.tests.import_files import lines, pairs
 from distillation.tests.test_seed import FakeEmbedder
 from modelstation import testing
-from modelstation.core import jobs
+from modelstation.core import jobs, reaper
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 
@@ -147,7 +147,7 @@ def killed_after(chunks, monkeypatch):
 
 def lose_the_worker(job_id):
     Job.objects.filter(id=job_id).update(lease_until="2000-01-01T00:00Z")
-    jobs.reap()
+    reaper.reap()
 
 
 def test_a_killed_worker_s_import_goes_on_behind_the_last_chunk(

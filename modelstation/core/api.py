@@ -27,6 +27,7 @@ STATUS_OF_CODE = {
     "dataset_frozen": status.HTTP_409_CONFLICT,
     "draft_exists": status.HTTP_409_CONFLICT,
     "not_building": status.HTTP_409_CONFLICT,
+    "no_dataset": status.HTTP_409_CONFLICT,
     "not_publishable": status.HTTP_409_CONFLICT,
     "not_pausable": status.HTTP_409_CONFLICT,
     "not_paused": status.HTTP_409_CONFLICT,

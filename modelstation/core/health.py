@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from modelstation.core.models import QueueHealth
 from modelstation.core.queue import QUEUES
 
-# Canaries run every minute, and a worker may be between two of them.
-WORKER_SILENT_AFTER = timedelta(seconds=150)
+# Canaries are sent every half minute, and answered by whoever is not busy with a job that beats.
+WORKER_SILENT_AFTER = timedelta(seconds=90)
 FREE_DISK_BYTES = 2 << 30
 
 
@@ -26,18 +26,23 @@ class Problem:
 
 def problems(queues: Iterable[str] = QUEUES) -> list[Problem]:
     """What keeps work on these queues from being done."""
-    return [*_silent(queues), *_full_disk()]
+    return [*silent(queues), *_full_disk()]
 
 
-def _silent(queues: Iterable[str]) -> list[Problem]:
-    alive_since = timezone.now() - WORKER_SILENT_AFTER
-    alive = set(QueueHealth.objects.filter(seen_at__gt=alive_since).values_list("queue", flat=True))
+def queues_alive_within(age: timedelta) -> set[str]:
+    """Queues on which a canary ran, or a job's heartbeat was written, so lately."""
+    alive = QueueHealth.objects.filter(seen_at__gt=Now() - age)
+    return set(alive.values_list("queue", flat=True))
+
+
+def silent(queues: Iterable[str]) -> list[Problem]:
+    alive = queues_alive_within(WORKER_SILENT_AFTER)
     return [
         Problem(
             f"no_worker_{queue}",
             f"No worker is running for the “{queue}” queue: its work waits. "
             f"Start one with “make up”, "
-            f"or with Q_CLUSTER_NAME={queue} python manage.py qcluster.",
+            f"or with python manage.py run_worker {queue}.",
         )
         for queue in queues
         if queue not in alive

@@ -1,36 +1,45 @@
-"""Jobs: submit, claim, heartbeat, end. The Job row is the truth; a queue message is only a hint to
-look at it.
+"""Jobs: submit, run, pause, cancel, end. The Job row is the truth; a queue message is only a hint
+to look at it.
+
+    queued -> running -> succeeded | failed | cancelled      (final)
+    running -> queued      a crash (after a backoff), or a worker that shuts down
+    queued, running -> paused -> queued                      by a person
 
 Every write after the claim says WHERE id AND lease_token: zero rows mean that the lease was lost to
 somebody else, and the work is discarded. `run_job` holds the only try/except around work."""
 
 import errno
 import logging
-import os
-import socket
+import signal
+import threading
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from types import FrameType
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F, Q
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from modelstation.core.attempts import discard_attempt
+from modelstation.core.claims import claim as claim
+from modelstation.core.claims import claim_fairest
 from modelstation.core.errors import UserFacingError
-from modelstation.core.lease import Cancelled, Lease, LeaseLost
-from modelstation.core.models import Job, JobEvent, QueueHealth
-from modelstation.core.queue import enqueue
+from modelstation.core.hints import send_hint, send_missing_hints
+from modelstation.core.interrupts import Cancelled, Crashed, Drained, Paused, RetrySmaller
+from modelstation.core.lease import Lease, LeaseLost, patiently
+from modelstation.core.models import Job, JobEvent
 
 logger = logging.getLogger("modelstation.jobs")
 
-MAX_CRASHES = 3
-RESEND_HINT_AFTER = timedelta(minutes=2)
+MAX_CRASHES = 3  # without a new checkpoint between them
 INTERNAL_ERROR = (
     "Something went wrong on our side. The operator can see the details; try again, or ask them."
 )
@@ -61,43 +70,117 @@ KINDS = {
 
 Publish = Callable[[], None]
 Work = Callable[[Job, Lease], Publish]
+State = Job.State
 
 
-def submit(*, kind: str, org: Any, subject_id: uuid.UUID, priority: int = 0) -> Job:
-    """Make a queued job and its hint in the caller's transaction."""
+def submit(
+    *,
+    kind: str,
+    org: Any,
+    subject_id: uuid.UUID,
+    priority: int = 0,
+    idempotency_key: str = "",
+) -> Job:
+    """Make a queued job and its hint in the caller's transaction. However often it is called with
+    one key, there is one job."""
+    fields = {"queue": KINDS[kind].queue, "subject_id": subject_id, "priority": priority}
     with transaction.atomic():
-        job: Job = Job.objects.create(
-            kind=kind, queue=KINDS[kind].queue, org=org, subject_id=subject_id, priority=priority
+        if not idempotency_key:
+            return _first_hint(Job.objects.create(kind=kind, org=org, **fields))
+        job, is_new = Job.objects.get_or_create(
+            kind=kind, org=org, idempotency_key=idempotency_key, defaults=fields
         )
-        _tell(job, JobEvent.Kind.STATE, "Waiting for a worker.")
-        _send_hint(job)
+        return _first_hint(job) if is_new else job
+
+
+def _first_hint(job: Job) -> Job:
+    _tell(job, JobEvent.Kind.STATE, "Waiting for a worker.")
+    send_hint(job)
     return job
 
 
-def run_job(job_id: str, work: Work) -> None:
-    """Claim the job and do the work. A hint for a job that is not queued (any more) is a no-op."""
-    job = claim(job_id)
-    if job is None:
-        return
+# --- A worker runs a job --------------------------------------------------------------------------
+
+
+def run_fairest(hinted_id: str) -> None:
+    """Run the job whose turn it is on the queue of the hinted one: mostly that one."""
+    queue = Job.objects.filter(id=hinted_id).values_list("queue", flat=True).first()
+    job = claim_fairest(queue) if queue else None
+    if job is not None:
+        import_string(KINDS[job.kind].task)(job)
+        send_missing_hints(job.queue)
+
+
+def run_job(job: Job | str, work: Work) -> None:
+    """Do the work of a job that the caller claimed, or of one that is claimed here by its id: a
+    no-op when it is not queued (any more)."""
+    held = job if isinstance(job, Job) else claim(job)
+    if held is not None:
+        lease = Lease(held)
+        with _drained_by_sigterm(lease):
+            _run_held(held, lease, work)
+
+
+def _run_held(job: Job, lease: Lease, work: Work) -> None:
     try:
-        with Lease(job) as lease:
+        with lease:
             publish = work(job, lease)
-            _succeed(job, publish)
-    except LeaseLost:
-        logger.warning("job %s: the lease was lost, the work is discarded", job.id)
-    except Cancelled:
-        _end(job, Job.State.CANCELLED, code="cancelled", text="Cancelled.")
-    except UserFacingError as error:
-        _end(
-            job,
-            Job.State.FAILED,
-            code=error.code,
-            text=" ".join(filter(None, [error.message, error.hint])),
-        )
+            patiently(partial(_succeed, job, publish))
     except Exception as error:
-        logger.exception("job %s failed", job.id)
-        code, text = _what_to_say_of(error)
-        _end(job, Job.State.FAILED, code=code, text=text, detail=traceback.format_exc())
+        patiently(partial(_leave, job, error))
+    except BaseException:  # Ctrl-C in a command that works off jobs itself
+        _put_back(job, "The worker was interrupted; waiting for another.")
+        raise
+    finally:
+        discard_attempt(job)
+
+
+def _leave(job: Job, error: Exception) -> None:
+    """What becomes of a job whose work did not return a result."""
+    match error:
+        case LeaseLost():
+            logger.warning("job %s: the lease was lost, the work is discarded", job.id)
+        case Cancelled():
+            _end(job, State.CANCELLED, code="cancelled", text="Cancelled.")
+        case Paused():
+            _put_back(job, "The pause was withdrawn; waiting for a worker.")
+        case Drained():
+            _put_back(job, "The worker is shutting down; waiting for another.")
+        case RetrySmaller(overrides=overrides, text=text):
+            told = f"{text} Trying once more with a smaller batch."
+            _put_back(job, told, data=overrides, overrides=overrides)
+        case Crashed(code=code, text=text):
+            crashed(job, code=code, text=text)
+        case OperationalError() | InterfaceError():
+            logger.error("job %s: the database was away for too long", job.id, exc_info=error)
+            crashed(job, code="internal_error", text=INTERNAL_ERROR)
+        case UserFacingError():
+            text = " ".join(filter(None, [error.message, error.hint]))
+            _end(job, State.FAILED, code=error.code, text=text)
+        case _:
+            logger.error("job %s failed", job.id, exc_info=error)
+            code, text = _what_to_say_of(error)
+            detail = "".join(traceback.format_exception(error))
+            _end(job, State.FAILED, code=code, text=text, detail=detail)
+
+
+@contextmanager
+def _drained_by_sigterm(lease: Lease) -> Iterator[None]:
+    """A SIGTERM while a job runs lets it stop in order; then it does what it would have done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def drain(signum: int, frame: FrameType | None) -> None:
+        lease.draining = True
+
+    before = signal.signal(signal.SIGTERM, drain)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if lease.draining:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _what_to_say_of(error: Exception) -> tuple[str, str]:
@@ -106,43 +189,50 @@ def _what_to_say_of(error: Exception) -> tuple[str, str]:
     return "internal_error", INTERNAL_ERROR
 
 
-def claim(job_id: str) -> Job | None:
-    """Take the lease by one conditional UPDATE; None when the job is not there to be taken."""
-    token = uuid.uuid4()
-    with transaction.atomic():
-        taken = Job.objects.filter(id=job_id, state=Job.State.QUEUED).update(
-            state=Job.State.RUNNING,
-            lease_token=token,
-            lease_owner=f"{socket.gethostname()}:{os.getpid()}",
-            lease_until=Now() + timedelta(seconds=settings.LEASE_SECONDS),
-            heartbeat_at=Now(),
-            started_at=Now(),
-            attempt=F("attempt") + 1,
-        )
-        if not taken:
-            return None
-        job: Job = Job.objects.select_related("org").get(id=job_id)
-        QueueHealth.seen(job.queue)
-        _tell(
-            job,
-            JobEvent.Kind.STATE,
-            "Started." if job.attempt == 1 else f"Started again, attempt {job.attempt}.",
-        )
-    return job
+# --- What people ask for --------------------------------------------------------------------------
 
 
 def request_cancel(job: Job) -> bool:
-    """Cancel a queued job at once; ask a running one to stop. False when it has ended already."""
+    """Cancel a waiting job at once; ask a running one to stop. False when it has ended already."""
     with transaction.atomic():
         job = Job.objects.select_for_update().get(id=job.id)
-        if job.state == Job.State.QUEUED:
-            return _end(
-                job, Job.State.CANCELLED, code="cancelled", text="Cancelled before it started."
-            )
-        if job.state == Job.State.RUNNING and job.cancel_requested_at is None:
+        if job.state in (State.QUEUED, State.PAUSED):
+            text = "Cancelled while it was paused."
+            if job.state == State.QUEUED:
+                text = "Cancelled before it started." if not job.attempt else "Cancelled."
+            return _end(job, State.CANCELLED, code="cancelled", text=text)
+        if job.state == State.RUNNING and job.cancel_requested_at is None:
             Job.objects.filter(id=job.id).update(cancel_requested_at=Now())
             _tell(job, JobEvent.Kind.STATE, "Cancel requested.")
-        return job.state == Job.State.RUNNING
+        return job.state == State.RUNNING
+
+
+def request_pause(job: Job) -> bool:
+    """Pause a queued job at once; ask a running one to stop at its next checkpoint. False when
+    there is nothing to pause."""
+    with transaction.atomic():
+        job = Job.objects.select_for_update().get(id=job.id)
+        if job.state == State.QUEUED:
+            return _put_back(job, "Paused.", state=State.PAUSED, pause_requested_at=Now())
+        if job.state != State.RUNNING or job.cancel_requested_at:
+            return False
+        if job.pause_requested_at is None:
+            Job.objects.filter(id=job.id).update(pause_requested_at=Now())
+            _tell(job, JobEvent.Kind.STATE, "Pause requested.")
+        return True
+
+
+def resume(job: Job) -> bool:
+    """Queue a paused job again; one that has not paused yet goes on. False for any other."""
+    with transaction.atomic():
+        job = Job.objects.select_for_update().get(id=job.id)
+        if job.state == State.PAUSED:
+            return _put_back(job, "Resumed; waiting for a worker.")
+        if job.state != State.RUNNING or not job.pause_requested_at:
+            return False
+        Job.objects.filter(id=job.id).update(pause_requested_at=None)
+        _tell(job, JobEvent.Kind.STATE, "Pause withdrawn.")
+        return True
 
 
 def requeue(job: Job) -> Job:
@@ -154,44 +244,57 @@ def requeue(job: Job) -> Job:
     return submit(kind=job.kind, org=job.org, subject_id=job.subject_id, priority=job.priority)
 
 
-def reap() -> int:
-    """Put jobs with an expired lease back in their queue, and send again the hints that were
-    lost.
-    """
-    expired = Job.objects.filter(state=Job.State.RUNNING, lease_until__lt=Now())
-    reaped = sum(_reap_one(job) for job in expired)
-    stale = timezone.now() - RESEND_HINT_AFTER
-    for job in Job.objects.filter(state=Job.State.QUEUED).filter(
-        Q(hinted_at__lt=stale) | Q(hinted_at=None)
-    ):
-        with transaction.atomic():
-            _send_hint(job)
-    return reaped
+# --- Ends and ways back ---------------------------------------------------------------------------
 
 
-def _reap_one(job: Job) -> bool:
-    if job.crash_count + 1 >= MAX_CRASHES:
-        return _end(job, Job.State.FAILED, code="crash_loop", text=CRASH_LOOP)
-    if job.cancel_requested_at:
-        return _end(job, Job.State.CANCELLED, code="cancelled", text="Cancelled.")
+def crashed(job: Job, *, code: str, text: str) -> bool:
+    """Whoever worked on the job died: tried again after a backoff, or failed when it has died too
+    often without a new checkpoint between."""
     with transaction.atomic():
-        freed = Job.objects.filter(
-            id=job.id, state=Job.State.RUNNING, lease_token=job.lease_token
-        ).update(
-            state=Job.State.QUEUED,
-            lease_token=None,
-            lease_until=None,
+        row = _held(job)
+        if row is None:
+            return False
+        if row.crash_count + 1 >= MAX_CRASHES and not row.cancel_requested_at:
+            return _end(job, State.FAILED, code=code, text=text)
+        backoff = timedelta(seconds=settings.BACKOFF_SECONDS * 2**row.crash_count)
+        return _put_back(
+            job,
+            "The worker was lost; trying again soon.",
             crash_count=F("crash_count") + 1,
+            not_before=Now() + backoff,
         )
-        if freed:
-            _tell(job, JobEvent.Kind.STATE, "The worker was lost; waiting for another.")
-            _send_hint(job)
-    return bool(freed)
+
+
+def _put_back(
+    job: Job,
+    message: str,
+    *,
+    state: Job.State = State.QUEUED,
+    data: dict[str, Any] | None = None,
+    **fields: Any,
+) -> bool:
+    """Give the job back, queued or paused. What the user asked for meanwhile goes first."""
+    with transaction.atomic():
+        row = _held(job)
+        if row is None:
+            return False
+        if row.cancel_requested_at:
+            return _end(job, State.CANCELLED, code="cancelled", text="Cancelled.")
+        if row.state == State.RUNNING and row.pause_requested_at:
+            state, message = State.PAUSED, "Paused."
+        if state == State.QUEUED:
+            fields["pause_requested_at"] = None
+        unleased = {"lease_token": None, "lease_until": None, "not_before": None, "hinted_at": None}
+        Job.objects.filter(id=job.id).update(state=state, **unleased | fields)
+        _tell(job, JobEvent.Kind.STATE, message, data=data)
+        if state == State.QUEUED and not fields.get("not_before"):
+            send_hint(job)
+    return True
 
 
 def _succeed(job: Job, publish: Publish) -> None:
     with transaction.atomic():
-        if not _set_ended(job, Job.State.SUCCEEDED):
+        if not _set_ended(job, State.SUCCEEDED):
             raise LeaseLost
         publish()
         _tell(job, JobEvent.Kind.STATE, "Done.")
@@ -201,10 +304,10 @@ def _end(job: Job, state: Job.State, *, code: str, text: str, detail: str = "") 
     with transaction.atomic():
         if not _set_ended(job, state, error_code=code, error_text=text):
             return False
-        job.refresh_from_db()
-        kind = JobEvent.Kind.ERROR if state == Job.State.FAILED else JobEvent.Kind.STATE
-        _tell(job, kind, text, operator_detail=detail)
-        import_string(KINDS[job.kind].settle)(job)
+        ended = Job.objects.select_related("org").get(id=job.id)
+        kind = JobEvent.Kind.ERROR if state == State.FAILED else JobEvent.Kind.STATE
+        _tell(ended, kind, text, operator_detail=detail)
+        import_string(KINDS[job.kind].settle)(ended)
     return True
 
 
@@ -216,10 +319,11 @@ def _set_ended(job: Job, state: Job.State, **fields: str) -> bool:
     )
 
 
-def _tell(job: Job, kind: str, message: str, *, operator_detail: str = "") -> None:
-    JobEvent.tell(job.id, kind, message, operator_detail=operator_detail)
+def _held(job: Job) -> Job | None:
+    """The row as it stands, locked; None when it is not in the hands it was in."""
+    held = Job.objects.filter(id=job.id, state=job.state, lease_token=job.lease_token)
+    return held.select_for_update().first()
 
 
-def _send_hint(job: Job) -> None:
-    Job.objects.filter(id=job.id).update(hinted_at=Now())
-    enqueue(KINDS[job.kind].task, str(job.id), queue=job.queue)
+def _tell(job: Job, kind: str, message: str, **more: Any) -> None:
+    JobEvent.tell(job.id, kind, message, **more)

@@ -7,8 +7,10 @@ from typing import Any
 
 from django.db import models, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 
+from modelstation.core.interrupts import LeaseLost
 from modelstation.core.tenancy import OrgOwned
 
 
@@ -35,7 +37,10 @@ class Job(OrgOwned):
     )  # step, total_steps, loss, tokens_per_second, eta_seconds …
     priority = models.SmallIntegerField(default=0)
     attempt = models.PositiveSmallIntegerField(default=0)
-    crash_count = models.PositiveSmallIntegerField(default=0)
+    crash_count = models.PositiveSmallIntegerField(default=0)  # since the last new checkpoint
+    checkpoint_step = models.PositiveIntegerField(default=0, editable=False)
+    # Laid over the config of the next attempt, such as a smaller micro-batch for a small GPU.
+    overrides = models.JSONField(default=dict, blank=True)
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_owner = models.CharField(max_length=120, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -54,7 +59,10 @@ class Job(OrgOwned):
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["queue", "state", "-priority", "created_at"])]
+        indexes = [
+            models.Index(fields=["queue", "state", "-priority", "created_at"]),
+            models.Index(fields=["org", "queue", "-started_at"], name="newest_start_of_org"),
+        ]
         constraints = [
             models.CheckConstraint(
                 name="running_has_a_lease",
@@ -126,9 +134,14 @@ class JobEvent(models.Model):
         *,
         data: dict[str, Any] | None = None,
         operator_detail: str = "",
+        lease_token: uuid.UUID | None = None,
     ) -> "JobEvent":
+        """With a `lease_token`, only the holder of that lease may tell: LeaseLost for others."""
+        held = {} if lease_token is None else {"lease_token": lease_token}
         with transaction.atomic():
-            Job.objects.filter(id=job_id).update(event_count=F("event_count") + 1)
+            counted = Job.objects.filter(id=job_id, **held).update(event_count=F("event_count") + 1)
+            if held and not counted:
+                raise LeaseLost
             seq = Job.objects.values_list("event_count", flat=True).get(id=job_id)
             return cls.objects.create(
                 job_id=job_id,
@@ -156,4 +169,4 @@ class QueueHealth(models.Model):
 
     @classmethod
     def seen(cls, queue: str) -> None:
-        cls.objects.update_or_create(queue=queue, defaults={"seen_at": timezone.now()})
+        cls.objects.update_or_create(queue=queue, defaults={"seen_at": Now()})

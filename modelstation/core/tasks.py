@@ -1,13 +1,26 @@
-"""What every worker does beside jobs: answer the canary, and bring back what was lost."""
+"""What workers are told to do: take the next job, answer the canary, bring back what was lost."""
 
-from modelstation.core import jobs
+from django_q.models import OrmQ
+
+from modelstation.core import jobs, reaper
 from modelstation.core.models import QueueHealth
+
+CANARY = "modelstation.core.tasks.canary"
+REAP = "modelstation.core.tasks.reap"
+
+
+def wake(job_id: str) -> None:
+    """A hint: there is work on the queue of this job."""
+    jobs.run_fairest(job_id)
 
 
 def canary(queue: str) -> None:
-    """Scheduled every minute on each queue: a worker that runs this is a worker that works."""
+    """Scheduled on each queue: a worker that runs this is a worker that works. The canaries that
+    piled up behind a long job say nothing more."""
     QueueHealth.seen(queue)
+    waiting = OrmQ.objects.filter(key=queue)
+    OrmQ.objects.filter(id__in=[hint.id for hint in waiting if hint.func() == CANARY]).delete()
 
 
 def reap() -> int:
-    return jobs.reap()
+    return reaper.reap()

@@ -60,6 +60,7 @@ def test_no_page_scrolls_sideways_or_complains(page, org, width):
     paths = (
         f"models/{model.id}/",
         f"models/{model.id}/playground/",
+        f"models/{draft.model.id}/training-plan/",
         f"datasets/{draft.id}/",
         f"datasets/{draft.id}/rows/{draft.rows.first().id}/",
         f"datasets/{draft.id}/compare/{second.id}/",
@@ -92,4 +93,19 @@ def test_a_model_is_made_in_the_browser_and_its_progress_shows_within_three_seco
     jobs.claim(str(Job.objects.get().id))
     Job.objects.update(stage="route", progress={"step": 3, "total_steps": 6})
     page.locator("text=3 of 6").wait_for(timeout=3000)
+    assert page.complaints == []
+
+
+def test_a_changed_setting_shows_its_cost_at_once_and_keeps_the_keyboards_place(page, org):
+    draft = make_draft(org, rows=60, state="frozen")
+    page.goto(f"/o/{org.slug}/models/{draft.model.id}/training-plan/")
+    page.fill("#id_max_steps", "57")
+    page.keyboard.press("Tab")
+    page.locator("#id_max_steps_reason", has_text="57").wait_for(timeout=5000)
+    assert page.evaluate("document.activeElement.id") == "id_learning_rate"
+    assert page.input_value("#id_max_steps") == "57"
+    page.fill("#id_max_tokens", "1000")
+    page.keyboard.press("Tab")
+    page.locator("text=The budget (max_tokens) ends").wait_for(timeout=5000)
+    assert page.locator("text=Start training").is_disabled()
     assert page.complaints == []

@@ -63,7 +63,10 @@ def test_each_command_exists(service):
 
 @pytest.mark.parametrize("queue", ["default", "distil", "gpu"])
 def test_workers_listen_to_the_queues_that_jobs_use(queue):
-    assert services()[queue]["environment"]["Q_CLUSTER_NAME"] == queue
+    service = services()[queue]
+    assert shlex.split(service["command"])[2:] == ["run_worker", queue]
+    assert service["healthcheck"]["test"][3:] == ["check_queue", queue]
+    assert "check_queue" in get_commands()
 
 
 def test_the_model_server_is_reached_where_it_listens():

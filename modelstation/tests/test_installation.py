@@ -57,8 +57,14 @@ def test_every_queue_has_its_canary_and_nothing_is_scheduled_twice():
     installation.prepare_schedules()
     installation.prepare_schedules()
     canaries = Schedule.objects.filter(func="modelstation.core.tasks.canary")
-    assert sorted(canaries.values_list("cluster", flat=True)) == sorted(QUEUES)
-    assert Schedule.objects.count() == len(QUEUES) + 2
+    assert sorted(canaries.values_list("cluster", flat=True)) == sorted(2 * QUEUES)
+    others = Schedule.objects.exclude(func="modelstation.core.tasks.canary")
+    assert sorted(others.values_list("func", "cluster")) == [
+        ("models_app.tasks.send_waiting_mails", "default"),
+        ("modelstation.core.tasks.reap", "default"),
+        ("modelstation.core.tasks.reap", "default"),
+        ("training.tasks.measure_machine", "gpu"),
+    ]
 
 
 def test_a_database_that_is_too_old_is_refused_with_what_to_do(monkeypatch):

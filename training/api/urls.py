@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.api import lineage, views
+from training.api import lineage, plan, views
 
 urlpatterns = [
     path(
@@ -12,6 +12,16 @@ urlpatterns = [
         "versions/<uuid:version_id>/lineage",
         lineage.VersionLineageView.as_view(),
         name="api_version_lineage",
+    ),
+    path(
+        "models/<uuid:model_id>/training-plan",
+        plan.TrainingPlanView.as_view(),
+        name="api_training_plan",
+    ),
+    path(
+        "models/<uuid:model_id>/training-plan/start",
+        plan.TrainingPlanStartView.as_view(),
+        name="api_training_plan_start",
     ),
     path("runs", views.RunsView.as_view(), name="api_runs"),
     path("runs/<uuid:run_id>", views.RunView.as_view(), name="api_run"),

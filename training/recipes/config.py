@@ -9,6 +9,7 @@ of this run.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,12 +19,21 @@ METHODS = ("lora", "dora", "full")
 DTYPES = ("auto", "bfloat16", "float32")
 DEVICES = ("auto", "cpu", "cuda")
 
+MIN_ROWS = 4
 MIN_STEPS = 120
 FEW_STEPS = 100
+MAX_EPOCHS = 25.0  # more passes over the same rows teach them by heart
+USEFUL_STEPS = 30  # a budget that ends before them buys nothing
 MAX_ROWS_PER_BATCH = 32
 SMALLEST_BATCH_TOKENS = 128
 BATCH_TOKENS = {"cpu": 1024, "cuda": 8192}
 EVALS_PER_RUN = 6
+CHECKPOINTS_PER_RUN = 4  # at least: what a lost worker may cost is bounded
+CHECKPOINT_SECONDS = 60.0
+# 16 is the rank our defaults were measured with; more only where the answers hold more tokens than
+# the adapter has parameters.
+LORA_RANKS = (16, 32, 64, 128)
+FULL_TUNING_RATE = 0.1  # of LoRA's: low-rank updates want about ten times the rate
 # (parameters, learning rate): measured marks, interpolated on logarithmic scales between them
 LEARNING_RATES = ((135e6, 1.3e-3), (360e6, 8.9e-4), (600e6, 5.3e-4), (1.7e9, 3e-4))
 
@@ -34,13 +44,14 @@ class TrainingConfig:
 
     Lengths and batches are in tokens, ratios are shares of all steps or of the peak rate.
     `tokens_per_batch` are those of one optimiser step, taken `micro_batch_tokens` at a time.
-    `patience` counts evaluations without a better one, `checkpoint_every` steps; `max_minutes` and
-    `max_tokens` end the run with the best adapter so far.
+    `patience` counts evaluations without a better one, `checkpoint_every` steps; `max_minutes` (of
+    the training itself) and `max_tokens` (read, over all passes) end the run with the best adapter
+    so far.
     """
 
     seed: int = 0
     method: str = "lora"
-    lora_rank: int = 16
+    lora_rank: int | None = None
     lora_alpha: int = 32
     learning_rate: float | None = None
     epochs: float | None = None
@@ -63,7 +74,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         _require_types(self)
         _require(0 <= self.seed < 2**32, "seed must be between 0 and 4294967295.")
-        _require(1 <= self.lora_rank <= 256, "lora_rank must be between 1 and 256.")
+        _require(_in(self.lora_rank, 1, 256), "lora_rank must be between 1 and 256.")
         _require(1 <= self.lora_alpha <= 1024, "lora_alpha must be between 1 and 1024.")
         _require(_in(self.learning_rate, 1e-7, 0.1), "learning_rate must be between 1e-7 and 0.1.")
         _require(_in(self.epochs, 0.01, 100), "epochs must be between 0.01 and 100.")
@@ -103,6 +114,9 @@ class TrainingConfig:
 class RunFacts:
     """What is known before a weight is loaded: the rows in tokens, the base's size and window, the
     machine.
+
+    `tokens` and `longest_row` are without the `prefix` that all rows open with. The fields with a
+    default are known to the preflight; what depends on them has a plain default without it.
     """
 
     rows: int
@@ -112,6 +126,10 @@ class RunFacts:
     context: int
     has_cuda: bool
     has_bf16: bool
+    prefix: int = 0
+    answer_tokens: int = 0
+    lora_parameters: int = 0  # of rank 1
+    seconds_per_step: float = 0.0
 
 
 def config_from(values: dict[str, Any]) -> TrainingConfig:
@@ -134,24 +152,69 @@ def resolve(config: TrainingConfig, facts: RunFacts) -> TrainingConfig:
     epochs = config.epochs or default_epochs(facts.rows)
     wanted_steps = config.max_steps or MIN_STEPS
     budget = config.tokens_per_batch or default_batch_tokens(facts, epochs, wanted_steps, device)
-    steps = config.max_steps or max(1, round(epochs * facts.tokens / budget))
+    epochs = config.epochs or _enough_epochs(epochs, facts.tokens / budget, config)
+    config = replace(config, device=device, epochs=epochs, tokens_per_batch=budget)
+    steps = planned_steps(config, facts)
+    rate = default_learning_rate(facts.parameters, steps, config.method)
     return replace(
         config,
-        device=device,
         dtype=_dtype(config, facts, device),
-        epochs=epochs,
-        tokens_per_batch=budget,
-        learning_rate=config.learning_rate or default_learning_rate(facts.parameters, steps),
-        eval_every=max(10, steps // EVALS_PER_RUN)
-        if config.eval_every is None
-        else config.eval_every,
+        lora_rank=config.lora_rank or default_rank(facts),
+        learning_rate=config.learning_rate or rate,
+        micro_batch_tokens=min(config.micro_batch_tokens or budget, budget),
+        eval_every=_given(config.eval_every, max(10, steps // EVALS_PER_RUN)),
+        checkpoint_every=_given(
+            config.checkpoint_every, default_checkpoint_every(steps, facts.seconds_per_step)
+        ),
     )
+
+
+def planned_steps(config: TrainingConfig, facts: RunFacts) -> int:
+    """Optimiser steps of a config whose epochs and batch are settled; its budgets end them."""
+    per_pass = facts.tokens / (config.tokens_per_batch or 1)
+    steps = config.max_steps or max(1, round((config.epochs or 1) * per_pass))
+    read = (facts.tokens + facts.prefix * facts.rows) / per_pass if per_pass else 0
+    most = min(steps, _steps_in_time(config, facts.seconds_per_step))
+    if config.max_tokens and read:
+        most = min(most, config.max_tokens / read)
+    return max(1, int(most))
+
+
+def budgeted_steps(
+    step_tokens: Iterable[int], config: TrainingConfig, *, seconds_per_step: float = 0.0
+) -> int:
+    """How many of the planned steps the budgets pay for, at least one: the learning rate's schedule
+    ends there.
+
+    `step_tokens` are the tokens that each planned step reads, as `max_tokens` counts them;
+    `max_minutes` counts only where it is known how long a step takes.
+    """
+    most, steps, read = _steps_in_time(config, seconds_per_step), 0, 0
+    for tokens in step_tokens:
+        read += tokens
+        if steps + 1 > most or (config.max_tokens and read > config.max_tokens):
+            break
+        steps += 1
+    return max(1, steps)
+
+
+def _steps_in_time(config: TrainingConfig, seconds_per_step: float) -> float:
+    if not config.max_minutes or seconds_per_step <= 0:
+        return math.inf
+    return config.max_minutes * 60 / seconds_per_step
 
 
 def default_epochs(rows: int) -> float:
     """Three passes; more over a handful of rows, fewer over a great many."""
-    few, many = min(25.0, 100 / rows), max(1.0, 25_000 / rows)
+    few, many = min(MAX_EPOCHS, 100 / rows), max(1.0, 25_000 / rows)
     return few if few > 3 else min(3.0, many)
+
+
+def _enough_epochs(epochs: float, steps_per_pass: float, config: TrainingConfig) -> float:
+    """More passes where the rows are so few that even the smallest batches make too few steps."""
+    if config.max_steps or steps_per_pass * epochs >= MIN_STEPS - 1:
+        return epochs
+    return round(min(MAX_EPOCHS, max(epochs, MIN_STEPS / steps_per_pass)), 2)
 
 
 def default_batch_tokens(facts: RunFacts, epochs: float, steps: int, device: str) -> int:
@@ -162,9 +225,25 @@ def default_batch_tokens(facts: RunFacts, epochs: float, steps: int, device: str
     return max(facts.longest_row, SMALLEST_BATCH_TOKENS, min(BATCH_TOKENS[device], wanted))
 
 
-def default_learning_rate(parameters: int, steps: int) -> float:
+def default_rank(facts: RunFacts) -> int:
+    """The lowest rank whose adapter has a parameter for every answer token it is to learn."""
+    room = (
+        rank for rank in LORA_RANKS if rank * facts.lora_parameters >= max(1, facts.answer_tokens)
+    )
+    return next(room, LORA_RANKS[-1] if facts.lora_parameters else LORA_RANKS[0])
+
+
+def default_checkpoint_every(steps: int, seconds_per_step: float) -> int:
+    """About a minute of steps, and never more than a quarter of the run."""
+    most = max(1, steps // CHECKPOINTS_PER_RUN)
+    minute = round(CHECKPOINT_SECONDS / seconds_per_step) if seconds_per_step > 0 else most
+    return max(1, min(most, minute))
+
+
+def default_learning_rate(parameters: int, steps: int, method: str = "lora") -> float:
     sizes, rates = zip(*LEARNING_RATES, strict=True)
-    rate = math.exp(np.interp(math.log(parameters), np.log(sizes), np.log(rates)))
+    rate = math.exp(np.interp(math.log(max(1, parameters)), np.log(sizes), np.log(rates)))
+    rate *= FULL_TUNING_RATE if method == "full" else 1.0
     return float(f"{rate * (1.5 if steps < FEW_STEPS else 1.0):.3g}")
 
 
@@ -177,6 +256,11 @@ def _refuse_impossible(config: TrainingConfig, facts: RunFacts) -> None:
     _require(
         config.tokens_per_batch is None or config.tokens_per_batch >= facts.longest_row,
         f"tokens_per_batch {config.tokens_per_batch} is less than the longest row "
+        f"({facts.longest_row} tokens): raise it or lower max_seq_len.",
+    )
+    _require(
+        config.micro_batch_tokens is None or config.micro_batch_tokens >= facts.longest_row,
+        f"micro_batch_tokens {config.micro_batch_tokens} is less than the longest row "
         f"({facts.longest_row} tokens): raise it or lower max_seq_len.",
     )
     _require(
@@ -218,6 +302,10 @@ def _require_types(config: TrainingConfig) -> None:
             wanted[0].__name__ if len(wanted) == 1 else "", "a number"
         )
         _require(usable and value == value, f"{field.name} must be {word}.")
+
+
+def _given(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value  # 0 says "never"
 
 
 def _in(value: float | None, low: float, high: float) -> bool:

@@ -1,10 +1,9 @@
-"""Rows on disk become token rows, a plan of batches, and padded tensors.
+"""Rows on disk become token rows, a plan of batches, and packed tensors.
 
     python -m pytest training/tests/test_recipe.py -k batch
 
-Rows of like length share a batch, and a batch is bounded by its padded tokens: padding is work for
-nothing. All rows of one model open with the same system prompt, so their common prefix is kept
-apart and computed once per batch.
+Rows of like length share a batch, bounded by its tokens. All rows of one model open with the same
+system prompt, which is computed once per batch and so does not count for its size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,46 +15,34 @@ import torch
 
 from modelstation.lm.chat import ChatRenderer, Message
 from training.recipes.config import MAX_ROWS_PER_BATCH
+from training.recipes.packing import Packing, Segment, pack, share_prompts
+from training.recipes.rows import TokenRow
 
 POOL_BATCHES = 16
 
 
 @dataclass(frozen=True)
-class TokenRow:
-    """Inputs up to the token before the last learnt one; `learnt[i]` says that the token after
-    input i is learnt.
-    """
-
-    inputs: tuple[int, ...]
-    targets: tuple[int, ...]
-    learnt: tuple[bool, ...]
-
-    @property
-    def answer_tokens(self) -> int:
-        return sum(self.learnt)
-
-
-@dataclass(frozen=True)
 class Batch:
-    """`prefix` (P,) opens every row, `inputs` (B, S) follow it, padded on the right.
+    """All rows of a batch in one line of T tokens, each prompt that rows share written once.
 
-    Learnt positions are indices into the flattened B·S positions, `targets` (A,) the tokens that
-    follow them. No mask: attention is causal and the padding stands last, so no learnt position
-    ever sees it.
+    Learnt positions (A,) are those that predict an answer token, `targets` (A,) those tokens.
+    `tokens` counts every row's tokens, shared ones too.
     """
 
-    prefix: torch.Tensor
-    inputs: torch.Tensor
+    input_ids: torch.Tensor
+    position_ids: torch.Tensor
     learnt_positions: torch.Tensor
     targets: torch.Tensor
+    packing: Packing
     tokens: int
 
     def to(self, device: str) -> "Batch":
         return Batch(
-            self.prefix.to(device),
-            self.inputs.to(device),
+            self.input_ids.to(device),
+            self.position_ids.to(device),
             self.learnt_positions.to(device),
             self.targets.to(device),
+            self.packing.to(device),
             self.tokens,
         )
 
@@ -139,21 +126,48 @@ def _cut(rows: np.ndarray, lengths: np.ndarray, budget: int) -> Iterator[list[in
         yield [int(row) for row in rows[start:end]]
 
 
-def collate(rows: Sequence[TokenRow], prefix: int) -> Batch:
-    width = max(len(row.inputs) for row in rows) - prefix
-    inputs = torch.zeros((len(rows), width), dtype=torch.long)
-    learnt = torch.zeros((len(rows), width), dtype=torch.bool)
-    for i, row in enumerate(rows):
-        size = len(row.inputs) - prefix
-        inputs[i, :size] = torch.tensor(row.inputs[prefix:])
-        learnt[i, :size] = torch.tensor(row.learnt[prefix:])
-    targets = [
-        token for row in rows for token, asked in zip(row.targets, row.learnt, strict=True) if asked
-    ]
+def micro_batches(rows: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """The rows of one step in turns of at most `budget` tokens each: their gradients add up."""
+    turns: list[list[int]] = [[]]
+    tokens = 0
+    for row in rows:
+        if turns[-1] and tokens + lengths[row] > budget:
+            turns.append([])
+            tokens = 0
+        turns[-1].append(row)
+        tokens += lengths[row]
+    return turns
+
+
+def collate(rows: Sequence[TokenRow], *, share: bool = True) -> Batch:
+    """`share` writes a prompt that rows open with once; a GPU's kernels want whole rows."""
+    groups = share_prompts(rows) if share else ((0, [row]) for row in rows)
+    ids: list[int] = []
+    positions: list[int] = []
+    learnt: list[int] = []
+    targets: list[int] = []
+    segments: list[Segment] = []
+
+    def write(row: TokenRow, first: int, end: int, opening: Segment | None) -> Segment:
+        shared = (opening.start, opening.length) if opening else (0, 0)
+        segment = Segment(len(ids), end - first, *shared)
+        answers = [i for i in range(first, end) if row.learnt[i]]
+        learnt.extend(segment.start + i - first for i in answers)
+        targets.extend(row.targets[i] for i in answers)
+        ids.extend(row.inputs[first:end])
+        positions.extend(range(first, end))
+        segments.append(segment)
+        return segment
+
+    for shared, group in groups:
+        opening = write(group[0], 0, shared, None) if shared else None
+        for row in group:
+            write(row, shared, len(row.inputs), opening)
     return Batch(
-        prefix=torch.tensor(rows[0].inputs[:prefix], dtype=torch.long),
-        inputs=inputs,
-        learnt_positions=learnt.flatten().nonzero().squeeze(1),
-        targets=torch.tensor(targets, dtype=torch.long),
+        input_ids=torch.tensor([ids]),
+        position_ids=torch.tensor([positions]),
+        learnt_positions=torch.tensor(learnt),
+        targets=torch.tensor(targets),
+        packing=pack(segments),
         tokens=sum(len(row.inputs) for row in rows),
     )

@@ -1,48 +1,53 @@
-"""Supervised fine-tuning with LoRA: the whole recipe, its loop in plain sight.
+"""Supervised fine-tuning: the whole recipe, its loop in plain sight.
 
     python -m training.trainer SPEC.json
 
-Frozen base weights in bfloat16, adapters and AdamW in float32, the loss on the answer's tokens
-only. Three things keep it quick on a CPU: rows of like length share a batch, the output head runs
-at answer positions only, and the prompt that all rows open with goes through the trunk once per
-batch. None of them changes the loss.
+The loss is on the answer's tokens only. With LoRA (on every linear layer but the head) and DoRA the
+base's weights are frozen in bfloat16, adapters and AdamW are float32; full tuning keeps float32
+weights and multiplies in bfloat16. Rows are packed without padding (packing.py), a prompt that
+rows share is read once per batch, the head runs at answer positions only, and the small operations
+are fused (kernels.py). None of that changes the loss.
+
+A run may be interrupted at any step and goes on from its checkpoint with the very same losses.
+Where there are several GPUs each has a process, which takes its share of a step's micro-batches.
 """
 
 import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors import safe_open
 
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.loading import load_causal_lm
-from training.progress import ChildError
-from training.recipes.config import RunFacts, TrainingConfig, resolve
+from training.progress import ChildError, Stopped
+from training.recipes import checkpoints
+from training.recipes.config import RunFacts, TrainingConfig, budgeted_steps, resolve
 from training.recipes.data import (
     Batch,
-    TokenRow,
     collate,
     common_prefix,
     encode,
+    micro_batches,
     plan_batches,
 )
-from training.recipes.machine import cpu_has_bf16
-from training.recipes.rows import read_conversations
-
-if TYPE_CHECKING:
-    from peft import PeftModel
+from training.recipes.kernels import AnswerLoss, install
+from training.recipes.machine import cpu_has_bf16, peak_memory_bytes
+from training.recipes.parallel import Processes
+from training.recipes.rows import TokenRow, read_conversations
 
 MIN_ROWS = 4
 MAX_VALID_ROWS = 64
 SMOOTHING_STEPS = 20
+CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into writing checkpoints
 
-Adapter = dict[str, torch.Tensor]
+Weights = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,28 +61,40 @@ class Prepared:
     steps: list[list[int]]
     rows_left_out: int
 
+    @property
+    def lengths(self) -> list[int]:
+        """What each row adds to its batch."""
+        return [len(row.inputs) - self.prefix for row in self.train]
+
 
 @dataclass
 class Outcome:
-    """What the run did; the adapter itself stays in the model."""
+    """What the run did; the weights themselves stay in the model."""
 
     losses: list[float] = field(default_factory=list)
     valid_losses: dict[int, float] = field(default_factory=dict)
     train_tokens: int = 0
     answer_tokens: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # of training, over all attempts
+    ended_by: str = "all_steps"  # early_stop, max_minutes
+    resumed_from: int = 0
 
     def facts(self) -> dict[str, Any]:
         tail = self.losses[-SMOOTHING_STEPS:]
+        best = min(self.valid_losses, key=self.valid_losses.__getitem__, default=len(self.losses))
         return {
             "steps": len(self.losses),
             "train_tokens": self.train_tokens,
             "answer_tokens": self.answer_tokens,
             "final_loss": sum(tail) / len(tail),
-            "best_valid_loss": min(self.valid_losses.values(), default=None),
+            "best_step": best,
+            "best_valid_loss": self.valid_losses.get(best),
             "valid_losses": self.valid_losses,
             "tokens_per_second": self.train_tokens / self.seconds,
             "seconds": self.seconds,
+            "ended_by": self.ended_by,
+            "resumed_from": self.resumed_from,
+            "peak_memory_bytes": peak_memory_bytes(),
         }
 
 
@@ -96,7 +113,8 @@ def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepare
     valid, _ = encode(valid_rows, renderer, config.max_seq_len)
     prefix = common_prefix([*train, *valid])
     lengths = [len(row.inputs) - prefix for row in train]
-    resolved = resolve(config, run_facts(lengths, base_folder))
+    answers = sum(row.answer_tokens for row in train)
+    resolved = resolve(config, run_facts(lengths, base_folder, prefix, answers))
     steps = plan_batches(
         lengths,
         tokens_per_batch=resolved.tokens_per_batch or 0,
@@ -104,7 +122,8 @@ def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepare
         max_steps=resolved.max_steps,
         seed=resolved.seed,
     )
-    return Prepared(resolved, train, valid, prefix, steps, left_out)
+    paid = budgeted_steps((sum(len(train[i].inputs) for i in rows) for rows in steps), resolved)
+    return Prepared(resolved, train, valid, prefix, steps[:paid], left_out)
 
 
 def _too_few_rows(rows: int, left_out: int, max_seq_len: int) -> str:
@@ -114,7 +133,9 @@ def _too_few_rows(rows: int, left_out: int, max_seq_len: int) -> str:
     )
 
 
-def run_facts(lengths: Sequence[int], base_folder: Path) -> RunFacts:
+def run_facts(
+    lengths: Sequence[int], base_folder: Path, prefix: int = 0, answer_tokens: int = 0
+) -> RunFacts:
     has_cuda = torch.cuda.is_available()
     return RunFacts(
         rows=len(lengths),
@@ -144,23 +165,34 @@ def _context(base_folder: Path) -> int:
     )
 
 
-def setup_model(base_folder: Path, config: TrainingConfig) -> "PeftModel":
-    """The frozen base with float32 LoRA adapters on every linear layer but the head."""
+def setup_model(base_folder: Path, config: TrainingConfig) -> torch.nn.Module:
+    """The base, its adapters where the method has some, with the quick forward installed."""
+    torch.manual_seed(config.seed)
+    if config.method == "full":
+        causal_lm = load_causal_lm(base_folder, torch.float32).to(config.device)
+        install(causal_lm)
+        return causal_lm
+    base = load_causal_lm(base_folder, getattr(torch, config.dtype))
+    model = _with_adapters(base, config).to(config.device)
+    install(model.get_base_model())
+    return model
+
+
+def _with_adapters(base: Any, config: TrainingConfig) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    torch.manual_seed(config.seed)
-    base = load_causal_lm(base_folder, getattr(torch, config.dtype))
     lora = LoraConfig(
-        r=config.lora_rank,
+        r=config.lora_rank or 0,
         lora_alpha=config.lora_alpha,
         lora_dropout=0.0,
         target_modules="all-linear",
+        use_dora=config.method == "dora",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(base, lora).to(config.device)
+    return get_peft_model(base, lora)
 
 
-def setup_optimizer(model: "PeftModel", config: TrainingConfig) -> torch.optim.AdamW:
+def setup_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         trainable(model),
         lr=config.learning_rate or 0.0,
@@ -169,7 +201,7 @@ def setup_optimizer(model: "PeftModel", config: TrainingConfig) -> torch.optim.A
     )
 
 
-def trainable(model: "PeftModel") -> list[torch.nn.Parameter]:
+def trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
@@ -180,101 +212,260 @@ def learning_rate_at(step: int, total: int, config: TrainingConfig) -> float:
     peak, warmup = config.learning_rate or 0.0, math.ceil(config.warmup_ratio * total)
     if step < warmup:
         return peak * (step + 1) / warmup
-    done = (step - warmup) / max(1, total - 1 - warmup)
+    done = min(1.0, (step - warmup) / max(1, total - 1 - warmup))
     return peak * (1 - (1 - config.final_lr_ratio) * done)
 
 
-def answer_loss(model: "PeftModel", batch: Batch) -> torch.Tensor:
+def answer_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
     """Mean negative log-likelihood of the answer tokens, a float32 scalar.
 
-    The trunk reads the shared prefix once and each row's own tokens after it; the head, a fifth of
-    a small model, is applied to the (A, hidden) states that predict an answer token and to no
-    other.
+    The head, a fifth of a small model, is applied to the (A, hidden) states that predict an answer
+    token and to no other.
     """
-    causal_lm = model.get_base_model()
-    cache = _prefix_cache(causal_lm, batch)
+    causal_lm: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden = causal_lm.model(
-        batch.inputs, past_key_values=cache, use_cache=cache is not None
-    ).last_hidden_state
-    chosen = hidden.flatten(0, 1).index_select(0, batch.learnt_positions)
-    return F.cross_entropy(causal_lm.lm_head(chosen).float(), batch.targets)
-
-
-def _prefix_cache(causal_lm: Any, batch: Batch) -> Any:
-    """Keys and values of the prefix, once computed and then lent to every row; gradients flow back
-    through them.
-    """
-    if batch.prefix.numel() == 0:
-        return None
-    cache = causal_lm.model(batch.prefix.unsqueeze(0), use_cache=True).past_key_values
-    cache.batch_repeat_interleave(batch.inputs.shape[0])
-    return cache
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        packing=batch.packing,
+        use_cache=False,
+    ).last_hidden_state[0]
+    chosen = hidden.index_select(0, batch.learnt_positions)
+    head = causal_lm.lm_head.weight
+    if torch.is_autocast_enabled(chosen.device.type):
+        chosen, head = chosen.bfloat16(), head.bfloat16()
+    loss: torch.Tensor = AnswerLoss.apply(chosen, head, batch.targets)
+    return loss
 
 
 def precision(config: TrainingConfig) -> AbstractContextManager[Any]:
-    """Adapters are kept in float32 and multiplied in bfloat16, as the base is."""
-    if config.dtype == "float32":
+    """LoRA's own kernel casts for itself; float32 weights of other methods are multiplied in
+    bfloat16.
+    """
+    if config.dtype == "float32" or config.method == "lora":
         return nullcontext()
     autocast: AbstractContextManager[Any] = torch.autocast(config.device, dtype=torch.bfloat16)
     return autocast
 
 
-def train(model: "PeftModel", prepared: Prepared, report: Callable[..., None]) -> Outcome:
-    """Runs every planned step and leaves the best adapter in the model.
+def train(
+    model: torch.nn.Module,
+    prepared: Prepared,
+    report: Callable[..., None],
+    *,
+    checkpoints_dir: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Runs the planned steps and leaves the best weights in the model.
 
-    ChildError "diverged" on a loss of NaN.
+    Goes on from the newest checkpoint in `checkpoints_dir`. ChildError "diverged" on a loss that is
+    no number; Stopped, with a checkpoint, when `should_stop` says so.
     """
-    config, total = prepared.config, len(prepared.steps)
-    optimizer = setup_optimizer(model, config)
-    valid = _valid_batches(prepared)
-    outcome, best, started = Outcome(), _Best(), time.monotonic()
+    config, processes = prepared.config, Processes()
+    run = _Run(model, prepared, checkpoints_dir, report, processes)
+    run.resume()
     model.train()
-    for step, rows in enumerate(prepared.steps):
-        batch = collate([prepared.train[i] for i in rows], prepared.prefix).to(config.device)
-        rate = learning_rate_at(step, total, config)
-        for group in optimizer.param_groups:
+    while run.step < len(prepared.steps) and not processes.any(run.is_over()):
+        rate = run.learning_rate()
+        for group in run.optimizer.param_groups:
             group["lr"] = rate
-        with precision(config):
-            loss = answer_loss(model, batch)
-        loss.backward()
+        loss = _gradients(model, prepared, prepared.steps[run.step], processes, run.outcome)
+        _finite(loss, run.step, config)
         torch.nn.utils.clip_grad_norm_(trainable(model), config.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-        outcome.losses.append(_finite(loss.item(), step, config))
-        outcome.train_tokens += batch.tokens
-        outcome.answer_tokens += len(batch.targets)
-        outcome.seconds = time.monotonic() - started
-        if _is_eval_step(step, total, config) and valid:
-            outcome.valid_losses[step + 1] = best.keep(evaluate(model, valid, config), model)
-        report("train", **_step_facts(outcome, total, rate))
-    best.restore(model)
-    outcome.seconds = time.monotonic() - started
-    return outcome
+        run.optimizer.step()
+        run.optimizer.zero_grad(set_to_none=True)
+        run.after_step(loss, rate)
+        if processes.any(should_stop()):
+            run.checkpoint()
+            raise Stopped
+    run.finish()
+    return run.outcome
 
 
-class _Best:
-    """The adapter with the lowest validation loss so far, held in memory: it is a few per cent of
-    the model.
+def _gradients(
+    model: torch.nn.Module,
+    prepared: Prepared,
+    rows: Sequence[int],
+    processes: Processes,
+    outcome: Outcome,
+) -> float:
+    """Adds up the gradients of one step's mean answer loss, over micro-batches and processes.
+
+    Returns that loss.
     """
+    config = prepared.config
+    answers = sum(prepared.train[i].answer_tokens for i in rows)
+    turns = micro_batches(rows, prepared.lengths, config.micro_batch_tokens or 1 << 20)
+    total = 0.0
+    for turn in processes.share(turns):
+        chosen = [prepared.train[i] for i in turn]
+        batch = collate(chosen, share=config.device == "cpu").to(config.device)
+        with precision(config):
+            loss = answer_loss(model, batch) * (len(batch.targets) / answers)
+        loss.backward()
+        total += loss.item()
+    outcome.train_tokens += sum(len(prepared.train[i].inputs) for i in rows)
+    outcome.answer_tokens += answers
+    return processes.add_up(total, trainable(model))
 
-    def __init__(self) -> None:
-        self.loss = math.inf
-        self.adapter: Adapter = {}
 
-    def keep(self, loss: float, model: "PeftModel") -> float:
-        if loss < self.loss:
-            self.loss = loss
-            self.adapter = {
-                n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad
-            }
-        return loss
+class _Run:
+    """A run between two steps: all that a checkpoint holds, and when to evaluate, save or end."""
 
-    def restore(self, model: "PeftModel") -> None:
-        model.load_state_dict(self.adapter, strict=False)
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        prepared: Prepared,
+        folder: Path | None,
+        report: Callable[..., None],
+        processes: Processes,
+    ) -> None:
+        self.model, self.prepared, self.folder = model, prepared, folder
+        self.processes = processes
+        self.report = report if processes.is_first else _say_nothing
+        self.config = prepared.config
+        self.optimizer = setup_optimizer(model, prepared.config)
+        self.valid = _valid_batches(prepared)
+        self.outcome = Outcome()
+        self.best: Weights = {}
+        self.best_loss = math.inf
+        self.misses = 0  # evaluations since the best one
+        self.saved_at = self.began = time.monotonic()
+        self.saving_took = 0.0
+
+    @property
+    def step(self) -> int:
+        return len(self.outcome.losses)
+
+    def learning_rate(self) -> float:
+        """The schedule ends with the plan, or where the minutes will, at the speed so far."""
+        total, most = len(self.prepared.steps), self.config.max_minutes
+        if most and self.step:
+            total = min(total, int(most * 60 / (self.outcome.seconds / self.step)) + 1)
+        return learning_rate_at(self.step, total, self.config)
+
+    def is_over(self) -> bool:
+        most = self.config.max_minutes
+        if most and self.step and self.outcome.seconds >= most * 60:
+            self.outcome.ended_by = "max_minutes"
+        elif self.config.patience and self.misses >= self.config.patience:
+            self.outcome.ended_by = "early_stop"
+        return self.outcome.ended_by != "all_steps"
+
+    def after_step(self, loss: float, rate: float) -> None:
+        self.outcome.losses.append(loss)
+        self._count_time()
+        every, total = self.config.eval_every, len(self.prepared.steps)
+        if self.step == total or (every and self.step % every == 0):
+            self._evaluate()
+        if self._is_checkpoint_due():
+            self.checkpoint()
+        self.report("train", **self._facts(rate))
+
+    def finish(self) -> None:
+        if self.step and self.step not in self.outcome.valid_losses:
+            self._evaluate()  # ended early: the last steps may be the best
+        if self.best:
+            self.model.load_state_dict(self.best, strict=False)
+
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self.outcome.seconds += self.processes.mean(now - self.began)  # one clock for all
+        self.began = now
+
+    def _evaluate(self) -> None:
+        if not self.valid:
+            return
+        loss = evaluate(self.model, self.valid, self.config)
+        self.outcome.valid_losses[self.step] = loss
+        self.misses += 1
+        if loss < self.best_loss:
+            self.best_loss, self.misses = loss, 0
+            self.best = {name: p.clone() for name, p in self._weights().items()}
+
+    def _weights(self) -> Weights:
+        named = self.model.named_parameters()
+        return {name: p.detach() for name, p in named if p.requires_grad}
+
+    def _is_checkpoint_due(self) -> bool:
+        """Every so many steps, and every minute of slow ones; rarer where saving takes long."""
+        every, since = self.config.checkpoint_every, time.monotonic() - self.saved_at
+        if not every or self.step >= len(self.prepared.steps):
+            return bool(every)  # the last one lets a lost export begin where training ended
+        pause = max(CHECKPOINT_SECONDS, self.saving_took / CHECKPOINT_SHARE)
+        return self.step % every == 0 or since >= pause
+
+    def checkpoint(self) -> None:
+        if self.folder is None or not self.processes.is_first:
+            return
+        began = time.monotonic()
+        try:
+            checkpoints.save(self.folder, self.step, self._state(), belongs_to=self._fingerprint())
+        except OSError as error:
+            self.report("checkpoint_failed", step=self.step, reason=error.strerror or str(error))
+        else:
+            self.report("checkpoint", step=self.step)
+        self.saved_at = time.monotonic()
+        self.saving_took = self.saved_at - began
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "weights": self._weights(),
+            "best": self.best,
+            "best_loss": self.best_loss,
+            "misses": self.misses,
+            "optimizer": self.optimizer.state_dict(),
+            "outcome": asdict(self.outcome),
+        }
+
+    def resume(self) -> None:
+        if self.folder is None:
+            return
+        state = checkpoints.load_newest(self.folder, belongs_to=self._fingerprint())
+        if state is None:
+            return
+        self.model.load_state_dict(state["weights"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best, self.best_loss = state["best"], state["best_loss"]
+        self.misses = state["misses"]
+        self.outcome = replace(Outcome(**state["outcome"]), resumed_from=0)
+        self.outcome.resumed_from = self.step
+        self.report("resumed", step=self.step)
+
+    def _fingerprint(self) -> str:
+        """What may change between two attempts stays out: how a step is cut, where it runs."""
+        settled = asdict(self.config)
+        for name in ("micro_batch_tokens", "device", "checkpoint_every", "max_minutes"):
+            del settled[name]
+        rows = [row.inputs for row in self.prepared.train]
+        return checkpoints.fingerprint(settled, self.prepared.steps, rows)
+
+    def _facts(self, rate: float) -> dict[str, Any]:
+        tail = self.outcome.losses[-SMOOTHING_STEPS:]
+        facts = {
+            "step": self.step,
+            "total_steps": len(self.prepared.steps),
+            "loss": sum(tail) / len(tail),
+            "learning_rate": rate,
+            "tokens": self.outcome.train_tokens,
+            "tokens_per_second": self.outcome.train_tokens / self.outcome.seconds,
+            "eta_seconds": self._seconds_left(),
+            "memory_bytes": peak_memory_bytes(),
+        }
+        valid = self.outcome.valid_losses.get(self.step)
+        return facts if valid is None else {**facts, "valid_loss": valid}
+
+    def _seconds_left(self) -> float:
+        spent = self.outcome.seconds
+        left = spent / self.step * (len(self.prepared.steps) - self.step)
+        most = self.config.max_minutes
+        return min(left, max(0.0, most * 60 - spent)) if most else left
 
 
-def evaluate(model: "PeftModel", batches: Sequence[Batch], config: TrainingConfig) -> float:
+def _say_nothing(*args: Any, **facts: Any) -> None:
+    pass
+
+
+def evaluate(model: torch.nn.Module, batches: Sequence[Batch], config: TrainingConfig) -> float:
     """Mean loss per answer token over the validation rows."""
     model.eval()
     with torch.no_grad(), precision(config):
@@ -284,41 +475,26 @@ def evaluate(model: "PeftModel", batches: Sequence[Batch], config: TrainingConfi
 
 
 def _valid_batches(prepared: Prepared) -> list[Batch]:
-    rows, config = prepared.valid, prepared.config
-    if not rows or not config.eval_every:
+    if not prepared.valid or not prepared.config.eval_every:
         return []
-    lengths = [len(row.inputs) - prepared.prefix for row in rows]
-    budget = max(config.tokens_per_batch or 0, *lengths)
+    return batches_of(prepared.valid, prepared.config)
+
+
+def batches_of(rows: Sequence[TokenRow], config: TrainingConfig) -> list[Batch]:
+    """Every row once, for `evaluate`."""
+    lengths = [len(row.inputs) for row in rows]
+    budget = max(config.micro_batch_tokens or 0, *lengths)
     plan = plan_batches(lengths, tokens_per_batch=budget, epochs=1, max_steps=None, seed=0)
-    return [collate([rows[i] for i in batch], prepared.prefix).to(config.device) for batch in plan]
+    share = config.device == "cpu"
+    return [collate([rows[i] for i in turn], share=share).to(config.device) for turn in plan]
 
 
-def _is_eval_step(step: int, total: int, config: TrainingConfig) -> bool:
-    return step + 1 == total or (
-        bool(config.eval_every) and (step + 1) % (config.eval_every or 1) == 0
-    )
-
-
-def _finite(loss: float, step: int, config: TrainingConfig) -> float:
+def _finite(loss: float, step: int, config: TrainingConfig) -> None:
+    if math.isfinite(loss):
+        return
     rate = config.learning_rate or 0.0
-    if not math.isfinite(loss):
-        raise ChildError(
-            "diverged",
-            f"Training diverged at step {step + 1}: the loss is no longer a number. Try a lower "
-            f"learning_rate ({rate:g} was used, try {rate / 4:.2g}) or dtype float32.",
-        )
-    return loss
-
-
-def _step_facts(outcome: Outcome, total: int, rate: float) -> dict[str, Any]:
-    done, tail = len(outcome.losses), outcome.losses[-SMOOTHING_STEPS:]
-    facts = {
-        "step": done,
-        "total_steps": total,
-        "loss": sum(tail) / len(tail),
-        "learning_rate": rate,
-        "tokens_per_second": outcome.train_tokens / outcome.seconds,
-        "eta_seconds": outcome.seconds / done * (total - done),
-    }
-    valid = outcome.valid_losses.get(done)
-    return facts if valid is None else {**facts, "valid_loss": valid}
+    raise ChildError(
+        "diverged",
+        f"Training diverged at step {step + 1}: the loss is no longer a number. Try a lower "
+        f"learning_rate ({rate:g} was used, try {rate / 4:.2g}) or dtype float32.",
+    )

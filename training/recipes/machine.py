@@ -4,6 +4,8 @@ python -c "from training.recipes.machine import idle_cores; print(idle_cores())"
 """
 
 import os
+import resource
+import sys
 import time
 from pathlib import Path
 
@@ -45,3 +47,11 @@ def cpu_has_bf16() -> bool:
     import torch
 
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def peak_memory_bytes() -> int:
+    """The most this process has held so far: on the GPU where it uses one, else in main memory."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

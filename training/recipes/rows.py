@@ -4,9 +4,29 @@ python -m pytest training/tests/test_recipe.py -k row
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelstation.lm.chat import Message
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """Inputs up to the token before the last learnt one; `learnt[i]` says that the token after
+    input i is learnt.
+    """
+
+    inputs: tuple[int, ...]
+    targets: tuple[int, ...]
+    learnt: tuple[bool, ...]
+
+    @property
+    def first_learnt(self) -> int:
+        return self.learnt.index(True)
+
+    @property
+    def answer_tokens(self) -> int:
+        return sum(self.learnt)
 
 
 def read_conversations(path: Path) -> list[list[Message]]:

@@ -109,6 +109,69 @@ def test_merged_weights_answer_as_base_and_adapter_do(finished, tiny):
     assert not torch.allclose(untuned, tuned, atol=1e-2)
 
 
+def until(child, wanted):
+    """Reads lines until one has all of `wanted`."""
+    for line in child.stdout:
+        event = json.loads(line)
+        if wanted.items() <= event.items():
+            return event
+    raise AssertionError(f"the child ended without {wanted}: {child.stderr.read()}")
+
+
+def test_a_run_asked_to_stop_saves_itself_and_goes_on_with_the_same_command(tmp_path, tiny):
+    spec = write_spec(tmp_path, tiny, max_steps=2_000, eval_every=0)
+    values = json.loads(spec.read_text()) | {"checkpoints_dir": str(tmp_path / "kept")}
+    spec.write_text(json.dumps(values))
+    child = start(spec)
+    until(child, {"stage": "train"})
+    child.send_signal(signal.SIGUSR1)
+    saved = until(child, {"event": "checkpoint"})
+    assert child.wait(timeout=20) == 75
+    assert not (tmp_path / "out").exists()
+
+    values["config"]["max_minutes"] = 0.05
+    spec.write_text(json.dumps(values))
+    child = start(spec)
+    assert (
+        f"step {saved['step']}."
+        in until(
+            child,
+            {"event": "log", "message": f"Goes on from the checkpoint of step {saved['step']}."},
+        )["message"]
+    )
+    result = until(child, {"event": "result"})
+    assert child.wait(timeout=20) == 0
+    assert result["resumed_from"] == saved["step"]
+
+
+def test_a_full_run_leaves_merged_weights_and_no_adapter(tmp_path, tiny):
+    child = start(write_spec(tmp_path, tiny, method="full", max_steps=3))
+    result = until(child, {"event": "result"})
+    assert child.wait(timeout=20) == 0
+    assert sorted(result["artifacts"]) == ["gguf", "merged"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["gguf", "merged"]
+    load_causal_lm(tmp_path / "out" / "merged", torch.float32)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(tmp_path, tiny):
+    """Each takes every second micro-batch; their gradients add up to the step's."""
+    spec = write_spec(tmp_path, tiny, max_steps=6, tokens_per_batch=512, micro_batch_tokens=128)
+    results = []
+    for processes in ("1", "2"):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "training.trainer", str(spec)], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, env=ENVIRONMENT | {"TRAINING_PROCESSES": processes},
+        )  # fmt: skip
+        lines, errors = child.communicate(timeout=200)
+        assert child.returncode == 0, errors
+        events = [json.loads(line) for line in lines.splitlines()]
+        results.append([event for event in events if event["event"] == "result"])
+    (one,), (two,) = results
+    assert two["final_loss"] == pytest.approx(one["final_loss"], abs=1e-4)
+    assert two["train_tokens"] == one["train_tokens"]
+
+
 def test_a_cancelled_run_stops_within_seconds_and_leaves_no_artifact(tmp_path, tiny):
     child = start(write_spec(tmp_path, tiny, max_steps=100_000, eval_every=0))
     assert child.stdout is not None

@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from modelstation.core import jobs
+from modelstation.core import claims, jobs, reaper
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job, JobEvent, QueueHealth
 
@@ -154,7 +154,7 @@ def test_who_lost_the_lease_publishes_nothing(job):
 
     def work(job, lease):
         expire(job)
-        jobs.reap()
+        reaper.reap()
         jobs.claim(str(job.id))  # another worker takes it
         return lambda: published.append(1)
 
@@ -203,19 +203,24 @@ def test_an_ended_job_cannot_be_cancelled(job):
     assert job.state == State.SUCCEEDED
 
 
-def test_a_job_whose_worker_died_goes_back_to_its_queue(job):
+def test_a_job_whose_worker_died_goes_back_to_its_queue_after_a_while(job):
     expire(jobs.claim(str(job.id)))
     OrmQ.objects.all().delete()
-    assert jobs.reap() == 1
+    assert reaper.reap() == 1
     job.refresh_from_db()
     assert (job.state, job.crash_count) == (State.QUEUED, 1)
+    assert claims.claim_fairest("gpu") is None
+    assert not OrmQ.objects.exists()
+    Job.objects.update(not_before=timezone.now())
+    assert reaper.reap() == 0
     assert OrmQ.objects.count() == 1
+    assert claims.claim_fairest("gpu") == job
 
 
 def test_a_job_that_kills_its_worker_three_times_fails(job):
     for _ in range(jobs.MAX_CRASHES):
         expire(jobs.claim(str(job.id)))
-        jobs.reap()
+        reaper.reap()
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.FAILED, "crash_loop")
 
@@ -223,7 +228,7 @@ def test_a_job_that_kills_its_worker_three_times_fails(job):
 def test_a_lost_hint_is_sent_again(job):
     OrmQ.objects.all().delete()
     Job.objects.update(hinted_at=timezone.now() - timedelta(minutes=5))
-    jobs.reap()
+    reaper.reap()
     assert OrmQ.objects.count() == 1
 
 
@@ -240,7 +245,7 @@ def test_a_failed_job_is_requeued_as_a_new_one(job):
 def test_each_job_has_one_ending_in_its_story(job):
     jobs.run_job(str(job.id), lambda *_: nothing)
     jobs.request_cancel(job)
-    jobs.reap()
+    reaper.reap()
     messages = list(job.events.values_list("message", flat=True))
     assert messages == ["Waiting for a worker.", "Started.", "Done."]
 

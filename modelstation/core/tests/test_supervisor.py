@@ -9,7 +9,7 @@ import pytest
 
 from modelstation.core import supervisor
 from modelstation.core.errors import UserFacingError
-from modelstation.core.lease import Cancelled
+from modelstation.core.interrupts import Cancelled, Crashed
 
 QUIET = """
 import json, os, signal, subprocess, sys, time
@@ -61,9 +61,22 @@ def test_a_childs_own_error_keeps_its_code(run):
     assert caught.value.code == "diverged"
 
 
-def test_a_child_that_is_killed_is_said_to_be_out_of_memory(run):
+@pytest.mark.parametrize(
+    ("name", "code"), [("SIGKILL", "oom_killed"), ("SIGSEGV", "child_crashed")]
+)
+def test_a_child_that_dies_may_be_tried_again(run, name, code):
+    with pytest.raises(Crashed) as caught:
+        run(f"os.kill(os.getpid(), signal.{name})")
+    assert caught.value.code == code
+
+
+def test_a_child_that_the_kernel_killed_for_memory_is_not_tried_again(run, tmp_path, monkeypatch):
+    vmstat = tmp_path / "vmstat"
+    vmstat.write_text("nr_free_pages 7\noom_kill 2\n")
+    monkeypatch.setattr(supervisor, "VMSTAT", vmstat)
+    killed = f"open({str(vmstat)!r}, 'w').write('oom_kill 3'); os.kill(os.getpid(), signal.SIGKILL)"
     with pytest.raises(UserFacingError) as caught:
-        run("os.kill(os.getpid(), signal.SIGKILL)")
+        run(killed)
     assert caught.value.code == "oom_killed"
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import honcho.manager
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
@@ -93,6 +94,8 @@ def _welcome(environment: dict[str, str]) -> Panel:
 
 
 def _run(environment: dict[str, str]) -> int:
+    # Workers drain when they are stopped, each after its own limit.
+    honcho.manager.KILL_WAIT = settings.DRAIN_SECONDS + 30
     manager = Manager()
     for name, command in parse_procfile(
         (settings.BASE_DIR / "Procfile").read_text()

@@ -22,7 +22,7 @@ SET CONSTRAINTS ALL IMMEDIATE;
 class Migration(migrations.Migration):
     dependencies = [
         ("core", "0002_events_in_order"),
-        ("training", "0001_initial"),
+        ("training", "0002_plans"),
     ]
 
     operations = [

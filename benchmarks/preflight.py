@@ -1,0 +1,400 @@
+"""The preflight's promises beside what runs really took: minutes and peak memory of 20 varied runs.
+
+    python benchmarks/preflight.py                       # measure all 20, print the table
+    python benchmarks/preflight.py --only 0,4,9          # a few of them
+    python benchmarks/preflight.py --points POINTS       # compare runs measured before, run nothing
+    python benchmarks/preflight.py --points POINTS --calibrate    # print constants fitted to them
+
+Each run is the real training child (`python -m training.trainer SPEC`) in a process of its own,
+from its start to its last artifact; its peak memory is the kernel's VmHWM, and that of each stage
+its largest resident set, looked at ten times a second. Rows are made of words, so that any length
+can be asked for. The machine is measured first, as a worker does it. Nothing is corrected by
+earlier runs here. Leave the machine alone meanwhile: one other busy core makes times worthless.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+SYSTEM = "Read the message and answer with the words that matter, and with nothing else."
+TINY, BASE = "tiny", "smollm2-135m-instruct"
+WORDS = (
+    "card", "account", "bank", "money", "transfer", "please", "help", "lost", "the", "my", "when",
+    "where", "number", "order", "ticket", "laptop", "invoice", "meeting", "report", "printer",
+    "network", "password", "office", "travel", "booking", "refund", "delay", "answer",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run: `words` in, `answer` words out, and what is asked of the trainer."""
+
+    base: str
+    rows: int
+    words: int
+    answer: int
+    config: dict = field(default_factory=dict)
+
+
+CASES = (
+    Case(TINY, 60, 20, 2, {"max_steps": 30}),
+    Case(TINY, 400, 60, 20, {"max_steps": 60}),
+    Case(TINY, 200, 200, 60, {"method": "full", "max_steps": 40}),
+    Case(BASE, 60, 15, 2, {"max_steps": 24, "tokens_per_batch": 256}),
+    Case(BASE, 120, 30, 2, {"max_steps": 24, "tokens_per_batch": 1024}),
+    Case(BASE, 200, 30, 2, {"max_steps": 16, "tokens_per_batch": 2048}),
+    Case(BASE, 120, 30, 30, {"max_steps": 16, "tokens_per_batch": 1024}),
+    Case(BASE, 60, 120, 60, {"max_steps": 12, "tokens_per_batch": 1024}),
+    Case(BASE, 60, 250, 10, {"max_steps": 10, "tokens_per_batch": 2048}),
+    Case(BASE, 40, 600, 40, {"max_steps": 8, "tokens_per_batch": 1024}),
+    Case(BASE, 120, 30, 2, {"max_steps": 20, "tokens_per_batch": 1024, "lora_rank": 64}),
+    Case(BASE, 120, 30, 2, {"max_steps": 20, "tokens_per_batch": 512, "lora_rank": 128}),
+    Case(BASE, 120, 30, 2, {"max_steps": 20, "tokens_per_batch": 1024, "lora_rank": 8}),
+    Case(BASE, 120, 30, 2, {"max_steps": 16, "tokens_per_batch": 1024, "method": "dora"}),
+    Case(BASE, 120, 30, 2, {"max_steps": 16, "tokens_per_batch": 1024, "method": "full"}),
+    Case(BASE, 60, 120, 60, {"max_steps": 10, "tokens_per_batch": 2048, "method": "full"}),
+    Case(BASE, 120, 60, 10, {"max_steps": 10, "tokens_per_batch": 4096}),
+    Case(BASE, 120, 60, 10, {"max_steps": 8, "tokens_per_batch": 4096, "micro_batch_tokens": 1024}),
+    Case(BASE, 60, 60, 100, {"max_steps": 10, "tokens_per_batch": 1024, "dtype": "float32"}),
+    Case(BASE, 300, 20, 2, {"max_steps": 40, "tokens_per_batch": 512, "eval_every": 10}),
+)
+
+
+def main() -> None:
+    asked = arguments()
+    points = read_points(asked.points) if asked.points else measure_all(asked)
+    if asked.calibrate:
+        print(calibrated(points))
+        return
+    print(table(points))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", help="numbers of cases, with commas")
+    parser.add_argument("--models", type=Path, default=REPOSITORY / "var" / "models")
+    parser.add_argument("--keep", type=Path, help="append what was measured to this file")
+    parser.add_argument("--points", type=Path, help="a file that --keep wrote")
+    parser.add_argument("--calibrate", action="store_true")
+    return parser.parse_args()
+
+
+def measure_all(asked: argparse.Namespace) -> list[dict]:
+    chosen = [int(n) for n in asked.only.split(",")] if asked.only else range(len(CASES))
+    points = []
+    with tempfile.TemporaryDirectory() as folder:
+        machine = measured_machine()
+        for number in chosen:
+            point = measure(CASES[number], number, Path(folder), asked.models)
+            points.append({**point, "machine": machine})
+            print(f"{number:>2} {said(point)}", file=sys.stderr)
+            if asked.keep:
+                with asked.keep.open("a") as stream:
+                    stream.write(json.dumps(points[-1]) + "\n")
+    return points
+
+
+def measured_machine() -> dict:
+    done = subprocess.run(
+        [sys.executable, "-m", "training.recipes.measure"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def measure(case: Case, number: int, folder: Path, models: Path) -> dict:
+    work = folder / str(number)
+    spec = write_spec(case, number, work, models)
+    started = time.monotonic()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "training.trainer", str(spec)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    watch = Watch(child)
+    for line in child.stdout:
+        watch.hear(json.loads(line))
+    code = child.wait()
+    watch.close()
+    return {
+        "case": number,
+        "exit": code,
+        "seconds": time.monotonic() - started,
+        "peak_bytes": watch.peak,
+        "stages": watch.stages,
+        "result": {key: watch.result.get(key) for key in ("steps", "seconds", "config")},
+        "error": watch.result.get("message", ""),
+        "data": data_facts(case, work, models).to_json(),
+        "shape": asdict(shape_of(base_folder(case, folder, models))),
+    }
+
+
+class Watch:
+    """Follows a child's stages: when each began, and the most memory that was resident in it."""
+
+    def __init__(self, child: subprocess.Popen) -> None:
+        self.child, self.stage, self.stages = child, "start", {}
+        self.result: dict = {}
+        self.peak, self.began, self.closed = 0, time.monotonic(), threading.Event()
+        self.thread = threading.Thread(target=self.look, daemon=True)
+        self.thread.start()
+
+    def hear(self, event: dict) -> None:
+        if event["event"] in ("result", "error"):
+            self.result = event
+        elif event["event"] == "progress" and event["stage"] != self.stage:
+            self.end_stage()
+            self.stage = event["stage"]
+
+    def end_stage(self) -> None:
+        now = time.monotonic()
+        found = self.stages.setdefault(self.stage, {"seconds": 0.0, "bytes": 0})
+        found["seconds"] += now - self.began
+        self.began = now
+
+    def look(self) -> None:
+        status = Path(f"/proc/{self.child.pid}/status")
+        while not self.closed.wait(0.1):
+            try:
+                facts = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                found = self.stages.setdefault(self.stage, {"seconds": 0.0, "bytes": 0})
+                resident = int(facts["VmRSS"].split()[0]) * 1024
+                found["bytes"] = max(found["bytes"], resident)
+                self.peak = max(self.peak, int(facts["VmHWM"].split()[0]) * 1024)
+            except (OSError, KeyError):
+                return
+
+    def close(self) -> None:
+        self.end_stage()
+        self.closed.set()
+        self.thread.join()
+
+
+def write_spec(case: Case, number: int, work: Path, models: Path) -> Path:
+    work.mkdir(parents=True)
+    for name, rows in (("train", case.rows), ("valid", min(64, case.rows // 5))):
+        lines = (json.dumps({"messages": row}) for row in conversations(case, rows, name))
+        (work / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    spec = {
+        "dataset": str(work),
+        "base_folder": str(base_folder(case, work.parent, models)),
+        "base_name": case.base,
+        "out_dir": str(work / "out"),
+        "checkpoints_dir": str(work / "checkpoints"),
+        "config": {"device": "cpu", **case.config},
+    }
+    (work / "spec.json").write_text(json.dumps(spec))
+    return work / "spec.json"
+
+
+def base_folder(case: Case, folder: Path, models: Path) -> Path:
+    if case.base != TINY:
+        return models / case.base
+    if not (folder / TINY).is_dir():
+        from modelstation.lm.testing import make_tiny_llama
+
+        make_tiny_llama(folder / TINY)
+    return folder / TINY
+
+
+def conversations(case: Case, rows: int, seed: str) -> list[list[dict]]:
+    rng = random.Random(f"{case} {seed}")
+    return [
+        [
+            {"role": "system", "content": SYSTEM},
+            {"role": "user", "content": words(rng, case.words)},
+            {"role": "assistant", "content": words(rng, case.answer)},
+        ]
+        for _ in range(rows)
+    ]
+
+
+def words(rng: random.Random, count: int) -> str:
+    """About `count` of them: no two rows of a dataset are of one length."""
+    return " ".join(rng.choices(WORDS, k=max(1, round(count * rng.uniform(0.5, 1.5)))))
+
+
+def data_facts(case: Case, work: Path, models: Path):
+    from modelstation.lm.chat import load_renderer
+    from training.recipes.rows import read_conversations
+    from training.recipes.token_facts import count_tokens
+
+    rows = read_conversations(work / "train.jsonl")
+    renderer = load_renderer(base_folder(case, work.parent, models))
+    return count_tokens(rows, renderer, rows=len(rows), valid_rows=min(64, case.rows // 5))
+
+
+def shape_of(folder: Path):
+    from training.recipes.shapes import read_shape
+
+    return read_shape(folder)
+
+
+def read_points(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def said(point: dict) -> str:
+    return (
+        f"{name_of(CASES[point['case']])}: {point['seconds']:.1f} s, "
+        f"{point['peak_bytes'] / 1e9:.2f} GB{point['error'] and ': ' + point['error']}"
+    )
+
+
+def name_of(case: Case) -> str:
+    asked = ", ".join(f"{key} {value}" for key, value in case.config.items())
+    return f"{case.base}, {case.rows} rows of {case.words}+{case.answer} words, {asked}"
+
+
+# --- predicted beside actual ----------------------------------------------------------------------
+
+
+def estimate_of(point: dict, by=None):
+    """What the preflight would have said of this run on an unlimited machine."""
+    from training.recipes.config import config_from
+    from training.recipes.costs import CALIBRATION
+    from training.recipes.preflight import Facts, Machine, preflight
+    from training.recipes.shapes import BaseShape
+    from training.recipes.token_facts import DataFacts
+
+    machine = Machine(**{**point["machine"], "available_bytes": 0}, is_measured=True)
+    facts = Facts(DataFacts.from_json(point["data"]), BaseShape(**point["shape"]))
+    asked = config_from({"device": "cpu", **CASES[point["case"]].config})
+    return preflight(asked, facts, machine, by or CALIBRATION)
+
+
+def table(points: list[dict]) -> str:
+    lines = [
+        "| run | minutes | predicted | error | GB | predicted | error |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    times, sizes = [], []
+    for point in (point for point in points if point["exit"] == 0):
+        estimate = estimate_of(point)
+        minutes, size = point["seconds"] / 60, point["peak_bytes"]
+        times.append(estimate.minutes.expected / minutes - 1)
+        sizes.append(estimate.memory_bytes.expected / size - 1)
+        lines.append(
+            f"| {name_of(CASES[point['case']])} | {minutes:.2f} | {estimate.minutes.expected:.2f} "
+            f"| {times[-1]:+.0%} | {size / 1e9:.2f} | {estimate.memory_bytes.expected / 1e9:.2f} "
+            f"| {sizes[-1]:+.0%} |"
+        )
+    return "\n".join([*lines, "", summary(points, times, sizes)])
+
+
+def summary(points: list[dict], times: list[float], sizes: list[float]) -> str:
+    died = [point for point in points if point["exit"] != 0]
+    return (
+        f"{len(points)} runs, {len(died)} died; median error of time "
+        f"{statistics.median(map(abs, times)):.0%} (target 25 %), of memory "
+        f"{statistics.median(map(abs, sizes)):.0%} (target 15 %)\n"
+        + "\n".join(said(point) for point in died)
+    )
+
+
+# --- fitting the constants ------------------------------------------------------------------------
+
+# Of these, each is scaled or moved until the points are met best; the others are left alone.
+TIME_CONSTANTS = (
+    "efficiency", "half_tokens", "per_micro_batch_layer", "per_step_trainable", "dora",
+)  # fmt: skip
+MEMORY_CONSTANTS = (
+    "process", "weights", "per_trainable", "full_copy", "full_merge", "hidden", "intermediate",
+    "logits",
+    "merge_per_parameter",
+)  # fmt: skip
+FIXED_COSTS = ("load", "load_per_parameter", "export", "export_per_parameter")
+
+
+def calibrated(points: list[dict]) -> str:
+    """Constants that make the relative errors small: those of loading and export, then those of
+    training, then those of memory, each from its own part of the measurements.
+    """
+    from training.recipes.costs import CALIBRATION
+
+    good = [point for point in points if point["exit"] == 0]
+    found = fit(CALIBRATION, FIXED_COSTS, lambda by: [*fixed_errors(good, by)])
+    found = fit(found, TIME_CONSTANTS, lambda by: [*training_errors(good, by)])
+    found = fit(found, MEMORY_CONSTANTS, lambda by: [*memory_errors(good, by)])
+    lines = [f"{name} = {value:.4g}" for name, value in asdict(found).items()]
+    return "\n".join([*lines, "", table_with(good, found)])
+
+
+def fit(start, names: tuple[str, ...], errors):
+    """Multiplies each named constant by what makes the errors smallest, held near where it was."""
+    import numpy as np
+    from scipy.optimize import least_squares
+
+    def moved(scales):
+        return replace(
+            start,
+            **{n: getattr(start, n) * float(np.exp(s)) for n, s in zip(names, scales, strict=True)},
+        )
+
+    def residuals(scales):
+        return [*errors(moved(scales)), *(0.03 * scale for scale in scales)]
+
+    return moved(least_squares(residuals, [0.0] * len(names), loss="soft_l1", f_scale=0.2).x)
+
+
+def fixed_errors(points: list[dict], by):
+    for point in points:
+        stages, expected = point["stages"], estimate_of(point, by).seconds_by_stage
+        first_step = train_seconds(point) / max(1, point["result"]["steps"])
+        yield relative(expected["load"], seconds_in(stages, "start", "load") - first_step)
+        yield relative(expected["export"], seconds_in(stages, "merge", "export"))
+
+
+def training_errors(points: list[dict], by):
+    for point in points:
+        expected = estimate_of(point, by).seconds_by_stage
+        parts = sum(expected[stage] for stage in ("train", "validate", "checkpoints"))
+        yield relative(parts, train_seconds(point))
+
+
+def memory_errors(points: list[dict], by):
+    for point in points:
+        yield relative(estimate_of(point, by).memory_bytes.expected, point["peak_bytes"])
+
+
+def train_seconds(point: dict) -> float:
+    """As the trainer says: the supervisor hears of a stage only when its first step is done."""
+    return point["result"]["seconds"]
+
+
+def seconds_in(stages: dict, *names: str) -> float:
+    return sum(stages.get(name, {}).get("seconds", 0.0) for name in names)
+
+
+def relative(expected: float, actual: float) -> float:
+    return expected / max(actual, 0.1) - 1
+
+
+def table_with(points: list[dict], by) -> str:
+    times = [
+        estimate_of(point, by).minutes.expected * 60 / point["seconds"] - 1 for point in points
+    ]
+    sizes = [
+        estimate_of(point, by).memory_bytes.expected / point["peak_bytes"] - 1 for point in points
+    ]
+    return "With these, on the same points: " + summary(points, times, sizes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Hints: messages that wake a worker. A hint names a job, but whoever it wakes takes the job whose
+turn it is; so a queue needs as many hints as jobs that may run, and it is no matter which."""
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django_q.brokers import get_broker
+
+from modelstation.core.claims import claimable
+from modelstation.core.models import Job
+from modelstation.core.queue import enqueue
+
+WAKE = "modelstation.core.tasks.wake"
+
+
+def send_hint(job: Job) -> None:
+    Job.objects.filter(id=job.id).update(hinted_at=Now())
+    enqueue(WAKE, str(job.id), queue=job.queue)
+
+
+def send_missing_hints(queue: str) -> int:
+    """Hints get lost with the worker that held them, or wake one while nothing may run (a backoff,
+    an organisation at its share). Called after each job, and by the reaper."""
+    with transaction.atomic():
+        waiting = claimable(queue).order_by(F("hinted_at").asc(nulls_first=True))
+        missing = max(0, waiting.count() - int(get_broker(queue).queue_size()))
+        for job in waiting[:missing]:
+            send_hint(job)
+    return missing

@@ -1,0 +1,38 @@
+"""What ends work before its result: raised by the lease and the supervisor, caught by run_job."""
+
+from typing import Any
+
+
+class LeaseLost(Exception):
+    """Somebody else holds the job now: stop, and write nothing."""
+
+
+class Cancelled(Exception):
+    """The user asked for the job to stop."""
+
+
+class Paused(Exception):
+    """The user asked for the job to wait; its checkpoints stay."""
+
+
+class Drained(Exception):
+    """This worker is shutting down: another goes on with the job."""
+
+
+class Crashed(Exception):
+    """The work died without saying why: tried again, a few times. `code` and `text` are what the
+    job ends with when it dies each time."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class RetrySmaller(Exception):
+    """The GPU was too small: tried once more, with `overrides` laid over the job's config."""
+
+    def __init__(self, overrides: dict[str, Any], text: str) -> None:
+        super().__init__(text)
+        self.overrides = overrides
+        self.text = text

@@ -1,0 +1,62 @@
+"""Checkpoints of a run: what it takes to go on as if nothing had happened.
+
+    python -m pytest training/tests/test_checkpoints.py
+
+Each is a folder `step-00000120`, written beside its place, hashed, given a manifest and renamed, so
+that a half-written one is never seen. A run goes on from the newest that is whole and its own, else
+from the one before, else from the start.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modelstation.core.artifacts import ArtifactError, verify, write_artifact
+
+KEPT = 2
+STATE = "state.pt"
+
+
+def fingerprint(*parts: Any) -> str:
+    """Of what makes a run that run (rows, plan, settings): another's checkpoint does not fit."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save(folder: Path, step: int, state: dict[str, Any], *, belongs_to: str) -> None:
+    """OSError when there is no room; what was there before is then untouched."""
+    target = folder / f"step-{step:08d}"
+    write_artifact(
+        target,
+        lambda place: torch.save(state, place / STATE),
+        kind="checkpoint",
+        facts={"step": step, "belongs_to": belongs_to},
+    )
+    for old in _newest_first(folder)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load_newest(folder: Path, *, belongs_to: str) -> dict[str, Any] | None:
+    """The state of the newest checkpoint that can be trusted; None where there is none."""
+    return next(_trusted(folder, belongs_to), None)
+
+
+def _trusted(folder: Path, belongs_to: str) -> Iterator[dict[str, Any]]:
+    """What cannot be used is removed: it would take the place of a good one."""
+    for place in _newest_first(folder):
+        try:
+            if verify(place)["facts"]["belongs_to"] == belongs_to:
+                # Read as data: a checkpoint is never a program.
+                yield torch.load(place / STATE, weights_only=True, map_location="cpu")
+        except (ArtifactError, OSError, RuntimeError, KeyError):
+            pass
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"), reverse=True)
