@@ -6,14 +6,15 @@
     python benchmarks/preflight.py --points POINTS --calibrate    # print constants fitted to them
 
 Each run is the real training child (`python -m training.trainer SPEC`) in a process of its own,
-from its start to its last artifact; its peak memory is the kernel's VmHWM, and that of each stage
-its largest resident set, looked at ten times a second. Rows are made of words, so that any length
-can be asked for. The machine is measured first, as a worker does it. Nothing is corrected by
-earlier runs here. Leave the machine alone meanwhile: one other busy core makes times worthless.
+from its start to its last artifact. Its peak memory is what the kernel says at its end, that of a
+stage its largest resident set, looked at ten times a second. Rows are made of words, so that any
+length can be asked for. The machine is measured first, as a worker does it. Nothing is corrected
+by earlier runs here. Leave the machine alone meanwhile: another busy core makes times worthless.
 """
 
 import argparse
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -130,13 +131,15 @@ def measure(case: Case, number: int, folder: Path, models: Path) -> dict:
     watch = Watch(child)
     for line in child.stdout:
         watch.hear(json.loads(line))
-    code = child.wait()
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
     watch.close()
     return {
         "case": number,
-        "exit": code,
+        "exit": child.returncode,
         "seconds": time.monotonic() - started,
-        "peak_bytes": watch.peak,
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "peak_bytes": used.ru_maxrss * 1024,
         "stages": watch.stages,
         "result": {key: watch.result.get(key) for key in ("steps", "seconds", "config")},
         "error": watch.result.get("message", ""),
@@ -151,7 +154,7 @@ class Watch:
     def __init__(self, child: subprocess.Popen) -> None:
         self.child, self.stage, self.stages = child, "start", {}
         self.result: dict = {}
-        self.peak, self.began, self.closed = 0, time.monotonic(), threading.Event()
+        self.began, self.closed = time.monotonic(), threading.Event()
         self.thread = threading.Thread(target=self.look, daemon=True)
         self.thread.start()
 
@@ -176,7 +179,6 @@ class Watch:
                 found = self.stages.setdefault(self.stage, {"seconds": 0.0, "bytes": 0})
                 resident = int(facts["VmRSS"].split()[0]) * 1024
                 found["bytes"] = max(found["bytes"], resident)
-                self.peak = max(self.peak, int(facts["VmHWM"].split()[0]) * 1024)
             except (OSError, KeyError):
                 return
 
@@ -316,8 +318,7 @@ TIME_CONSTANTS = (
 )  # fmt: skip
 MEMORY_CONSTANTS = (
     "process", "weights", "per_trainable", "full_copy", "full_merge", "hidden", "intermediate",
-    "logits",
-    "merge_per_parameter",
+    "logits", "merge_per_parameter",
 )  # fmt: skip
 FIXED_COSTS = ("load", "load_per_parameter", "export", "export_per_parameter")
 

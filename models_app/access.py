@@ -5,7 +5,7 @@ import uuid
 from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
-from models_app.models import CustomModel, ModelVersion
+from models_app.models import BaseFetch, CustomModel, ModelVersion
 
 
 def model_for(org: Organization, model_id: uuid.UUID | str) -> CustomModel:
@@ -20,5 +20,12 @@ def model_for(org: Organization, model_id: uuid.UUID | str) -> CustomModel:
 def version_for(org: Organization, version_id: uuid.UUID | str) -> ModelVersion:
     found: ModelVersion = get_object_or_404(
         ModelVersion.objects.select_related("model", "base"), org=org, id=version_id
+    )
+    return found
+
+
+def fetch_for(org: Organization, fetch_id: uuid.UUID | str) -> BaseFetch:
+    found: BaseFetch = get_object_or_404(
+        BaseFetch.objects.select_related("base", "job", "org"), org=org, id=fetch_id
     )
     return found

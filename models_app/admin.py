@@ -6,14 +6,35 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from models_app.models import CustomModel, FoundationModel, ModelVersion, UsageRecord
+from models_app.models import BaseFetch, CustomModel, FoundationModel, ModelVersion, UsageRecord
+from modelstation.core.job_actions import JobActions, ReadOnly
 
 
 @admin.register(FoundationModel)
-class FoundationModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ["name", "hub_id", "license", "parameters", "context", "is_installed"]
-    list_filter = ["is_installed", "license"]
+class FoundationModelAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows mirror the catalogue; a base gets here by a fetch."""
+
+    list_display = [
+        "name",
+        "hub_id",
+        "architecture",
+        "license",
+        "parameters",
+        "context",
+        "download_bytes",
+        "is_installed",
+    ]
+    list_filter = ["is_installed", "architecture", "license"]
     search_fields = ["name", "hub_id"]
+
+
+@admin.register(BaseFetch)
+class BaseFetchAdmin(ReadOnly, JobActions):
+    list_display = ["base", "org", "job_state", "created_by", "created_at"]
+    list_filter = ["job__state", "created_at"]
+    list_select_related = ["org", "job", "base", "created_by"]
+    search_fields = ["base__name", "org__name", "org__slug"]
+    date_hierarchy = "created_at"
 
 
 @admin.register(CustomModel)

@@ -37,11 +37,12 @@ class ModelDraft:
     success_criteria: list[str] = field(default_factory=list)
     metric: str = ""
     system_prompt: str = ""
-    base: str = DEFAULT_BASE
+    base: str = ""  # empty: the recommended one of those that are installed
     rows: int = 1000
     training_config: dict[str, Any] = field(default_factory=dict)
     curation: str = "auto"
     intent_edits: dict[str, Any] = field(default_factory=dict)
+    max_size_mb: int | None = None  # of the served model; a wish that the base must keep to
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -59,6 +60,8 @@ class ModelDraft:
             )
         if not 20 <= self.rows <= MAX_ROWS:
             raise UserFacingError(f"Rows must be between 20 and {MAX_ROWS:,}.", param="rows")
+        if self.max_size_mb is not None and self.max_size_mb < 1:
+            raise UserFacingError("The size must be at least 1 MB.", param="max_size_mb")
         check_curation(self.curation)
         _check_pairs(self.examples, "examples", MAX_EXAMPLES)
         _check_pairs(self.test_rows, "test_rows", MAX_TEST_ROWS)

@@ -7,7 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 
-from models_app.drafts import DEFAULT_BASE, METRICS, ModelDraft
+from models_app.drafts import METRICS, ModelDraft
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from modelstation.core.errors import UserFacingError
 
@@ -120,7 +120,17 @@ class ModelDraftForm(forms.Form):
         required=False, choices=[("", "Automatic"), *((name, name) for name in METRICS)]
     )
     base = forms.ModelChoiceField(
-        label="Base model", queryset=FoundationModel.objects.none(), empty_label=None
+        label="Base model",
+        required=False,
+        queryset=FoundationModel.objects.none(),
+        empty_label="Recommended for the task",
+        help_text="The next page says which one is recommended, and why.",
+    )
+    max_size_mb = forms.IntegerField(
+        label="Largest size when served, in MB",
+        required=False,
+        min_value=1,
+        help_text="Empty: as large as the base is.",
     )
     rows = forms.IntegerField(
         label="Rows to select", initial=1000, help_text="How large the dataset may become."
@@ -132,7 +142,6 @@ class ModelDraftForm(forms.Form):
         bases = self.fields["base"]
         assert isinstance(bases, forms.ModelChoiceField)
         bases.queryset = FoundationModel.objects.filter(is_installed=True)
-        bases.initial = DEFAULT_BASE
         for row in range(EXAMPLE_ROWS):
             for side in ("input", "output"):
                 label = f"Example {row + 1}, {side}"
@@ -156,7 +165,7 @@ class ModelDraftForm(forms.Form):
     def _make_draft(self, cleaned: dict[str, Any]) -> None:
         asked = {name: value for name, value in cleaned.items() if not name.startswith("example_")}
         asked |= {
-            "base": cleaned["base"].name,
+            "base": cleaned["base"].name if cleaned["base"] else "",
             "examples": self._typed_examples(cleaned) + cleaned["examples"],
         }
         try:

@@ -3,6 +3,7 @@
 from django.db import models
 
 from accounts.models import ApiToken, User
+from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, new_id
 
 
@@ -17,6 +18,10 @@ class FoundationModel(models.Model):
     license = models.CharField(max_length=40)
     parameters = models.BigIntegerField()
     context = models.PositiveIntegerField()
+    architecture = models.CharField(max_length=20, blank=True)
+    download_bytes = models.BigIntegerField(default=0)  # about
+    served_bytes = models.BigIntegerField(default=0)  # of the GGUF, about
+    suits = models.CharField(max_length=200, blank=True)
     is_installed = models.BooleanField(default=False)
 
     class Meta:
@@ -24,6 +29,23 @@ class FoundationModel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class BaseFetch(OrgOwned):
+    """One wish to have a base on this installation; its state is its job's. The base, once it is
+    there, is everybody's.
+    """
+
+    base = models.ForeignKey(FoundationModel, on_delete=models.CASCADE, related_name="fetches")
+    job = models.OneToOneField(Job, on_delete=models.SET_NULL, null=True, related_name="base_fetch")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name_plural = "base fetches"
+
+    def __str__(self) -> str:
+        return f"fetch of {self.base_id}"
 
 
 class CustomModel(OrgOwned):

@@ -11,29 +11,25 @@ from django.utils.text import slugify
 
 from accounts.audit import record
 from accounts.models import Organization, User
-from models_app.drafts import ModelDraft, check_curation, check_intent_edits
+from models_app.drafts import DEFAULT_BASE, ModelDraft, check_curation, check_intent_edits
 from models_app.mails import tell_of_end
 from models_app.models import CustomModel, FoundationModel, ModelVersion
+from models_app.recommending import recommended
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "train", "evaluate")
-# A string, like all tasks: training stands above this room. Raises UserFacingError for a model that
-# could not be trained here.
+# Strings, like all tasks: training stands above this room. They raise UserFacingError for a model
+# that could not be trained here.
+CHECK_BEFORE_BUILDING = "training.planning.check_before_building"
 CHECK_BEFORE_TRAINING = "training.planning.check_before_training"
 
 
 def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) -> CustomModel:
     """Make the model and enqueue its work in one transaction."""
-    base = FoundationModel.objects.filter(name=draft.base).first()
-    if base is None or not base.is_installed:
-        raise UserFacingError(
-            f"The base model “{draft.base}” is not on this installation.",
-            param="base",
-            hint="Choose another, or run make setup.",
-        )
+    base, reason = _base_of(draft)
     with transaction.atomic():
         model: CustomModel = CustomModel.objects.create(
             org=org,
@@ -44,10 +40,40 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
             built_by=actor,
             **draft.fields(),
         )
-        import_string(CHECK_BEFORE_TRAINING)(model)
-        record(org=org, actor=actor, action="model.create", target=model)
+        import_string(CHECK_BEFORE_BUILDING)(model)
+        chosen = {"base": base.name, "reason": reason}
+        record(org=org, actor=actor, action="model.create", target=model, **chosen)
         jobs.submit(kind="distil", org=org, subject_id=model.id)
     return model
+
+
+def _base_of(draft: ModelDraft) -> tuple[FoundationModel, str]:
+    """The base asked for, else the recommended one of those installed, and why it was taken."""
+    name, reason = draft.base, "asked for"
+    if not name:
+        advice = recommended(draft)
+        name = advice.installed.name if advice.installed else DEFAULT_BASE
+        reason = advice.reason if advice.is_installed else f"best installed; {advice.reason}"
+    base = FoundationModel.objects.filter(name=name).first()
+    if base is None or not base.is_installed:
+        raise UserFacingError(
+            f"The base model “{name}” is not on this installation.",
+            param="base",
+            hint="Choose another, or fetch it on the page of bases.",
+        )
+    _must_be_small_enough(base, draft.max_size_mb)
+    return base, reason
+
+
+def _must_be_small_enough(base: FoundationModel, max_size_mb: int | None) -> None:
+    served = base.served_bytes / 1e6
+    if max_size_mb is not None and served > max_size_mb:
+        raise UserFacingError(
+            f"{base} takes about {served:,.0f} MB when served, more than {max_size_mb:,} MB.",
+            code="base_too_large",
+            param="base",
+            hint="Choose a smaller base, or allow more.",
+        )
 
 
 def delete_model(*, actor: User, model: CustomModel) -> None:
@@ -75,9 +101,10 @@ def cancel_build(*, actor: User, model: CustomModel) -> bool:
 def rebuild(*, actor: User, model: CustomModel) -> None:
     """Go again from the requirement: a new dataset, a new version."""
     with transaction.atomic():
-        model = CustomModel.objects.select_for_update().get(id=model.id)
+        model = _locked(model.id)
         if model.is_live_work:
             raise UserFacingError("This model is being built already.", code="already_building")
+        import_string(CHECK_BEFORE_BUILDING)(model)
         _set_status(model, Status.PENDING, built_by=actor)
         record(org=model.org, actor=actor, action="model.rebuild", target=model)
         jobs.submit(kind="distil", org=model.org, subject_id=model.id)
@@ -114,9 +141,7 @@ def start_training(
     *, model_id: uuid.UUID, actor: User | None = None, is_checked: bool = False
 ) -> Job:
     """On the dataset that a person freezes, or froze; called in the transaction of that deed."""
-    model = (
-        CustomModel.objects.select_for_update(of=("self",)).select_related("base").get(id=model_id)
-    )
+    model = _locked(model_id)
     if model.is_live_work:
         raise UserFacingError(
             "This model is being built already.",
@@ -224,6 +249,12 @@ def settle_ended_job(job: Job) -> None:
         _set_status(model, status, job.error_text)
         if status == Status.FAILED:
             tell_of_end(model=model, job=job)
+
+
+def _locked(model_id: uuid.UUID) -> CustomModel:
+    models = CustomModel.objects.select_for_update(of=("self",)).select_related("base")
+    found: CustomModel = models.get(id=model_id)
+    return found
 
 
 def _set_status(

@@ -1,4 +1,12 @@
-"""Tasks of the default queue: e-mail on the end of a build."""
+"""Tasks of models: fetch a base, mail how a build ended. One id in, the rest is in its row."""
+
+from modelstation.core import jobs
+
+
+def run_fetch(job_id: str) -> None:
+    from models_app import fetching
+
+    jobs.run_job(job_id, fetching.fetch)
 
 
 def send_end_mail(mail_id: str) -> None:

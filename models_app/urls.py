@@ -1,6 +1,6 @@
 from django.urls import path
 
-from models_app import views
+from models_app import base_views, views
 
 urlpatterns = [
     path("models/", views.model_list, name="models"),
@@ -15,6 +15,13 @@ urlpatterns = [
         "models/<uuid:model_id>/playground/answer/",
         views.playground_answer,
         name="playground_answer",
+    ),
+    path("bases/", base_views.base_list, name="bases"),
+    path("bases/<str:name>/fetch/", base_views.base_fetch, name="base_fetch"),
+    path(
+        "bases/fetches/<uuid:fetch_id>/cancel/",
+        base_views.base_fetch_cancel,
+        name="base_fetch_cancel",
     ),
     path("versions/<uuid:version_id>/publish/", views.version_publish, name="version_publish"),
     path(

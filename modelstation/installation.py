@@ -17,13 +17,13 @@ from django_q.models import Schedule
 from accounts.models import Organization, User
 from accounts.services import create_organization, create_token
 from distillation.models import SourceDataset
-from models_app.drafts import ModelDraft
-from models_app.models import CustomModel, FoundationModel
+from models_app.bases import mirror_catalogue
+from models_app.drafts import DEFAULT_BASE, ModelDraft
+from models_app.models import CustomModel
 from models_app.services import create_model
 from modelstation.core import tasks
 from modelstation.core.queue import QUEUES
 from modelstation.core.secret_files import kept_secret
-from modelstation.lm.catalog import BASES
 from modelstation.lm.loading import ensure_offline_weights
 
 MIN_POSTGRES = 150_000
@@ -59,18 +59,7 @@ def prepare_weights() -> None:
 def prepare_bases() -> None:
     """Weights that need no network, and one FoundationModel row per base of the catalogue."""
     prepare_weights()
-    for base in BASES.values():
-        FoundationModel.objects.update_or_create(
-            name=base.name,
-            defaults={
-                "hub_id": base.hub_id,
-                "revision": base.revision,
-                "license": base.license,
-                "parameters": base.parameters,
-                "context": base.context,
-                "is_installed": (settings.MODELS_DIR / base.name / "config.json").is_file(),
-            },
-        )
+    mirror_catalogue()
 
 
 def prepare_schedules() -> None:
@@ -164,5 +153,6 @@ DEMO = ModelDraft(
         {"input": "the printer on the third floor only prints stripes", "output": "printer_fault"},
     ],
     success_criteria=["Exact match of at least 60% on held-out tickets"],
+    base=DEFAULT_BASE,
     rows=480,
 )

@@ -217,7 +217,8 @@ def dashboard_facts(org: Organization) -> dict[str, Any]:
 
 
 def _live_work(org: Organization) -> list[Work]:
-    jobs = list(Job.objects.for_org(org).filter(state__in=Job.LIVE_STATES).order_by("created_at"))
+    live = Job.objects.for_org(org).filter(state__in=Job.LIVE_STATES)
+    jobs = list(live.select_related("base_fetch").order_by("created_at"))
     subjects = [job.subject_id for job in jobs]
     models = CustomModel.objects.for_org(org).in_bulk(subjects)
     imports = ImportRun.objects.filter(org=org).in_bulk(subjects)
@@ -231,4 +232,8 @@ def _work(org: Organization, job: Job, model: CustomModel | None, run: ImportRun
         return Work(job, model.name, reverse("model", args=[org.slug, model.id]))
     if run is not None:
         return Work(job, f"Import of {run.origin}", reverse("import", args=[org.slug, run.id]))
+    if job.kind == "fetch":
+        fetch = getattr(job, "base_fetch", None)  # none yet, when it was queued again
+        name = f"Fetch of {fetch.base_id if fetch else 'a base'}"
+        return Work(job, name, reverse("bases", args=[org.slug]))
     return Work(job, "Import of a source", reverse("sources", args=[org.slug]))

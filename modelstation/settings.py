@@ -235,6 +235,7 @@ Q_CLUSTER = {
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=60)
 HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS", default=10)
 REAP_SECONDS = env.float("REAP_SECONDS", default=30)
+HUNG_SECONDS = env.float("HUNG_SECONDS", default=180)  # without an answer to a canary
 BACKOFF_SECONDS = env.float("BACKOFF_SECONDS", default=10)  # after a crash; twice as long each time
 NO_PROGRESS_SECONDS = env.float("NO_PROGRESS_SECONDS", default=1800)
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=60)  # for a checkpoint, when a worker is stopped

@@ -105,11 +105,13 @@ def dataset_of(model: CustomModel) -> DatasetVersion | None:
     return found
 
 
-def check_before_training(model: CustomModel) -> None:
-    """At the door of a training that a person starts by freezing: the draft is what it takes.
+def check_before_building(model: CustomModel) -> None:
+    """At the door of a build, whose dataset is still to be made: its rows are guessed."""
+    plan_for(model, model.training_config).refuse()
 
-    Before there is a dataset, what was asked for is checked with guessed rows.
-    """
+
+def check_before_training(model: CustomModel) -> None:
+    """At the door of a training that a person starts by freezing: the draft is what it takes."""
     draft = model.dataset_versions.drafts().first()
     plan_for(model, model.training_config, dataset=draft or dataset_of(model)).refuse()
 
@@ -174,14 +176,12 @@ def known_machine() -> Machine:
 
 
 def _unmeasured() -> Machine:
+    """Its memory is not known either: the worker may be another machine than this one."""
     cores = os.cpu_count() or 1
-    total, available = memory()
     return Machine(
         cores=cores,
         has_bf16=True,  # not known; the run itself looks
         fp32_flops=cores * DEFAULT_FLOPS_PER_CORE,
-        memory_bytes=total,
-        available_bytes=available,
         disk_free=disk_free(settings.ARTIFACTS_DIR),
     )
 
@@ -271,7 +271,7 @@ def config_for_child(plan: Plan) -> dict[str, Any]:
 
 
 def _kept_with_run(plan: Plan) -> dict[str, Any]:
-    """Seconds and bytes without their correction: the next correction is made from these."""
+    """Seconds and bytes are kept without their correction: the next one is made from these."""
     estimate, machine = plan.estimate, plan.machine
     stages = estimate.seconds_by_stage or {}
     parts = estimate.memory_by_part or {}  # the child tells its peak before it merges

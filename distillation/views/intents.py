@@ -22,6 +22,7 @@ from distillation.pipeline.intent import edits_from
 from models_app import services
 from models_app.access import model_for
 from models_app.forms import ModelDraftForm
+from models_app.recommending import recommended
 
 LINES_PER_PAGE = 50
 LEFT_OUT = "left_out"
@@ -51,7 +52,13 @@ def model_understood(request: HttpRequest, org: str) -> HttpResponse:
             actor=_user(request), org=owner, draft=replace(draft_form.draft, **form.corrected)
         )
         return redirect("model", owner.slug, model.id)
-    context = {"draft_form": draft_form, "form": form, "corrections": json.dumps(corrected)}
+    context = {
+        "draft_form": draft_form,
+        "form": form,
+        "corrections": json.dumps(corrected),
+        "chosen_base": draft_form.draft.base,
+        "advice": recommended(draft_form.draft),
+    }
     return render(request, "distillation/model_understood.html", context)
 
 

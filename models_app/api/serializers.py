@@ -1,4 +1,4 @@
-"""Shapes of models, versions and bases. What a draft may hold is decided in models_app.drafts."""
+"""Shapes of models and versions. What a draft may hold is decided in models_app.drafts."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from models_app.models import CustomModel, FoundationModel, ModelVersion
+from models_app.models import CustomModel, ModelVersion
 from modelstation.core.api import StrictSerializer
 from modelstation.core.failures import failure_of
 from modelstation.core.models import Job, JobEvent
@@ -39,8 +39,15 @@ class ModelDraftSerializer(StrictSerializer):
     )
     metric = serializers.CharField(required=False, allow_blank=True)
     system_prompt = serializers.CharField(required=False, allow_blank=True)
-    base = serializers.CharField(required=False)
+    base = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        help_text="Empty: the recommended one of those that are installed.",
+    )
     rows = serializers.IntegerField(required=False)
+    max_size_mb = serializers.IntegerField(
+        required=False, min_value=1, allow_null=True, help_text="Of the served model."
+    )
     training_config = serializers.DictField(required=False)
     curation = serializers.ChoiceField(CustomModel.Curation.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
@@ -203,12 +210,6 @@ class EventSerializer(serializers.ModelSerializer[JobEvent]):
     class Meta:
         model = JobEvent
         fields = ["id", "job", "job_kind", "seq", "at", "kind", "message", "data"]
-
-
-class BaseSerializer(serializers.ModelSerializer[FoundationModel]):
-    class Meta:
-        model = FoundationModel
-        fields = ["name", "hub_id", "revision", "license", "parameters", "context", "is_installed"]
 
 
 def stage_of(job: Job) -> str:

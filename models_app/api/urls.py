@@ -1,6 +1,6 @@
 from django.urls import path
 
-from models_app.api import views
+from models_app.api import bases, views
 
 urlpatterns = [
     path("models", views.ModelsView.as_view(), name="api_models"),
@@ -26,5 +26,11 @@ urlpatterns = [
         views.VersionPublishView.as_view(),
         name="api_version_publish",
     ),
-    path("bases", views.BasesView.as_view(), name="api_bases"),
+    path("bases", bases.BasesView.as_view(), name="api_bases"),
+    path(
+        "bases/recommendation",
+        bases.RecommendationView.as_view(),
+        name="api_base_recommendation",
+    ),
+    path("bases/<str:name>/fetch", bases.BaseFetchView.as_view(), name="api_base_fetch"),
 ]

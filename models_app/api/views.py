@@ -1,4 +1,4 @@
-"""/api/v1/models, versions and bases: each view translates HTTP for one door and one service."""
+"""/api/v1/models and versions: each view translates HTTP for one door and one service."""
 
 import uuid
 from typing import Any
@@ -18,8 +18,8 @@ from models_app.access import model_for, version_for
 from models_app.api import serializers
 from models_app.drafts import ModelDraft
 from models_app.idempotency import answer_once
-from models_app.models import CustomModel, FoundationModel, ModelVersion
-from modelstation.core.api import NewestFirstPagination, number_of
+from models_app.models import CustomModel, ModelVersion
+from modelstation.core.api import number_of
 from modelstation.core.errors import UserFacingError
 from modelstation.core.event_api import (
     EVENTS_A_PAGE,
@@ -176,18 +176,6 @@ class VersionPublishView(APIView):
         services.publish_version(actor=request_user(request), version=version)
         version = version_for(request_org(request), version_id)
         return Response(serializers.VersionSerializer(version).data)
-
-
-class BasesPagination(NewestFirstPagination):
-    ordering = ("parameters", "name")
-
-
-class BasesView(generics.ListAPIView[FoundationModel]):
-    """Models to start from. Only the installed ones can be built on."""
-
-    serializer_class = serializers.BaseSerializer
-    pagination_class = BasesPagination
-    queryset = FoundationModel.objects.all()
 
 
 def _shown(model: CustomModel, request: Request) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Admin actions on a job, or on a row that has one: cancel it, queue it again."""
+"""Admin actions on a job, or on a row that has one: cancel, pause, resume, queue it again."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ class ReadOnly:
 
 
 class JobActions(admin.ModelAdmin):  # type: ignore[type-arg]
-    actions = ["cancel", "requeue"]
+    actions = ["cancel", "pause", "resume", "requeue"]
 
     def jobs_of(self, queryset: QuerySet[Any]) -> QuerySet[Job]:
         return Job.objects.filter(id__in=queryset.values("job"))
@@ -38,6 +38,14 @@ class JobActions(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.action(description="Cancel the selected jobs")
     def cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         self._each(request, queryset, _cancel, done="cancelled, or asked to stop")
+
+    @admin.action(description="Pause the selected jobs")
+    def pause(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._each(request, queryset, _pause, done="paused, or asked to")
+
+    @admin.action(description="Resume the selected jobs")
+    def resume(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._each(request, queryset, _resume, done="resumed")
 
     @admin.action(description="Requeue the selected jobs")
     def requeue(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -65,6 +73,16 @@ class JobActions(admin.ModelAdmin):  # type: ignore[type-arg]
 def _cancel(job: Job) -> None:
     if not jobs.request_cancel(job):
         raise UserFacingError("This job has ended already.", code="ended")
+
+
+def _pause(job: Job) -> None:
+    if not jobs.request_pause(job):
+        raise UserFacingError("Only a job that waits or runs can be paused.", code="not_pausable")
+
+
+def _resume(job: Job) -> None:
+    if not jobs.resume(job):
+        raise UserFacingError("This job is not paused.", code="not_paused")
 
 
 def _requeue(job: Job) -> None:

@@ -65,6 +65,7 @@ KINDS = {
     "distil": Kind("distillation.tasks.run_distillation", "distil"),
     "train": Kind("training.tasks.run_training", "gpu"),
     "evaluate": Kind("training.tasks.run_evaluation", "gpu"),
+    "fetch": Kind("models_app.tasks.run_fetch", "distil", "models_app.fetching.settle_ended_fetch"),
     "push": Kind("distillation.tasks.run_push", "default", "distillation.pushes.settle_ended_push"),
 }
 
@@ -127,6 +128,7 @@ def _run_held(job: Job, lease: Lease, work: Work) -> None:
             publish = work(job, lease)
             patiently(partial(_succeed, job, publish))
     except Exception as error:
+        _log(job, error)
         patiently(partial(_leave, job, error))
     except BaseException:  # Ctrl-C in a command that works off jobs itself
         _put_back(job, "The worker was interrupted; waiting for another.")
@@ -135,11 +137,19 @@ def _run_held(job: Job, lease: Lease, work: Work) -> None:
         discard_attempt(job)
 
 
+def _log(job: Job, error: Exception) -> None:
+    """For operators; what users are told is in the job's story."""
+    if isinstance(error, UserFacingError | Cancelled | Paused | Drained):
+        return
+    known = isinstance(error, LeaseLost | Crashed | RetrySmaller)
+    logger.warning("job %s: %r", job.id, error, exc_info=None if known else error)
+
+
 def _leave(job: Job, error: Exception) -> None:
     """What becomes of a job whose work did not return a result."""
     match error:
         case LeaseLost():
-            logger.warning("job %s: the lease was lost, the work is discarded", job.id)
+            pass  # the work is discarded, and nothing is written
         case Cancelled():
             _end(job, State.CANCELLED, code="cancelled", text="Cancelled.")
         case Paused():
@@ -152,13 +162,11 @@ def _leave(job: Job, error: Exception) -> None:
         case Crashed(code=code, text=text):
             crashed(job, code=code, text=text)
         case OperationalError() | InterfaceError():
-            logger.error("job %s: the database was away for too long", job.id, exc_info=error)
             crashed(job, code="internal_error", text=INTERNAL_ERROR)
         case UserFacingError():
             text = " ".join(filter(None, [error.message, error.hint]))
             _end(job, State.FAILED, code=error.code, text=text)
         case _:
-            logger.error("job %s failed", job.id, exc_info=error)
             code, text = _what_to_say_of(error)
             detail = "".join(traceback.format_exception(error))
             _end(job, State.FAILED, code=code, text=text, detail=detail)

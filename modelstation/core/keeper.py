@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
@@ -25,7 +24,6 @@ from modelstation.core.tasks import CANARY
 logger = logging.getLogger("modelstation.workers")
 
 LOOK_SECONDS = 0.5
-HUNG_AFTER = timedelta(seconds=180)  # six canaries
 FIRST_BACKOFF, LAST_BACKOFF = 1.0, 30.0
 STABLE_SECONDS = 60.0  # a cluster that lived so long did not fail at its start
 
@@ -61,35 +59,31 @@ def _start(queue: str) -> subprocess.Popen[bytes]:
 
 def _watch(cluster: subprocess.Popen[bytes], queue: str, stop: Flag) -> None:
     """Returns when the cluster has ended, hangs, or is to stop."""
-    began = round_at = time.monotonic()
+    round_at = alive_at = time.monotonic()
     while not stop.wait(LOOK_SECONDS) and cluster.poll() is None:
         if time.monotonic() - round_at < settings.REAP_SECONDS:
             continue
         round_at = time.monotonic()
-        _despite_the_database(reap)
-        _despite_the_database(lambda: _send_canary(queue))
-        is_settled = round_at - began > HUNG_AFTER.total_seconds()
-        if is_settled and _despite_the_database(lambda: _is_hung(queue)):
-            logger.critical("no canary ran on %s for %s: restarting", queue, HUNG_AFTER)
+        if _go_round(queue):
+            alive_at = round_at
+        elif round_at - alive_at > settings.HUNG_SECONDS:
+            logger.critical("%s answers no canary: restarting", queue)
             return
 
 
-def _send_canary(queue: str) -> None:
-    if queue not in queues_alive_within(timedelta(seconds=settings.REAP_SECONDS / 2)):
-        enqueue(CANARY, queue, queue=queue)
-
-
-def _is_hung(queue: str) -> bool:
-    return queue not in queues_alive_within(HUNG_AFTER)
-
-
-def _despite_the_database(ask: Callable[[], object]) -> object:
+def _go_round(queue: str) -> bool:
+    """Reap, and send a canary if need be; False when the last was not answered. A database that is
+    away is nothing that the workers could help."""
     try:
-        return ask()
+        reap()
+        is_alive = queue in queues_alive_within(timedelta(seconds=2 * settings.REAP_SECONDS))
+        if queue not in queues_alive_within(timedelta(seconds=settings.REAP_SECONDS / 2)):
+            enqueue(CANARY, queue, queue=queue)
     except (DatabaseError, InterfaceError) as error:
         logger.warning("the database is away: %s", error)
         connection.close()
-        return None
+        return True
+    return is_alive
 
 
 def _end(cluster: subprocess.Popen[bytes]) -> None:

@@ -41,6 +41,7 @@ class ChatRenderer:
     ) -> None:
         self._tokenizer = tokenizer
         self._plain = _without_added_tokens(tokenizer)
+        self._continuing = _without_leading_space(self._plain)
         self._special_ids = _special_ids(tokenizer)
         self.template = template
         self._compiled = _environment().from_string(template)
@@ -67,7 +68,7 @@ class ChatRenderer:
         pieces = self._pieces(messages, add_generation_prompt=False)
         at = next(i for i, piece in enumerate(pieces) if piece.message == len(messages) - 1)
         prompt = self._encode(pieces[:at])
-        answer = self._encode(pieces[at : at + 1])
+        answer = self._encode(pieces[at : at + 1], continues=self._ends_in_text(pieces[:at]))
         closing = self._encode(pieces[at + 1 :])
         learnt = len(answer) + self._length_of_turn_end(closing)
         ids = prompt + answer + closing
@@ -85,27 +86,31 @@ class ChatRenderer:
             {**message, "content": mark} for message, mark in zip(messages, marks, strict=True)
         ]
         pieces = _split(self._fill(placeheld, add_generation_prompt), marks)
-        contents = [message["content"] for message in messages]
         wanted = self._fill(messages, add_generation_prompt)
-        # Some templates trim what people wrote; the marks have nothing to trim.
-        for candidate in (contents, [content.strip() for content in contents]):
-            filled = [_put(piece, candidate) for piece in pieces]
-            if "".join(piece.text for piece in filled) == wanted:
-                return filled
-        raise ValueError("This model's chat template rewrites message contents: not supported.")
+        filled = _matched(pieces, [message["content"] for message in messages], wanted)
+        if filled is None:
+            raise ValueError("This model's chat template rewrites message contents: not supported.")
+        return filled
 
     def _fill(self, messages: list[Message], add_generation_prompt: bool) -> str:
         try:
             return self._compiled.render(
-                messages=messages, add_generation_prompt=add_generation_prompt, **self._named_tokens
+                messages=messages,
+                add_generation_prompt=add_generation_prompt,
+                enable_thinking=False,  # the switch of Qwen 3: an answer begins at once
+                **self._named_tokens,
             )
         except TemplateError as error:
             raise ValueError(f"The chat template refused these messages: {error}") from error
 
-    def _encode(self, pieces: list[_Piece]) -> list[int]:
-        """Text between two special tokens is tokenised in one go, as transformers does it."""
+    def _encode(self, pieces: list[_Piece], *, continues: bool = False) -> list[int]:
+        """Text between two special tokens is tokenised in one go, as transformers does it.
+
+        `continues`: the pieces go on where other text ended, so that no space is put in front.
+        """
         ids: list[int] = []
         pending = ""
+        tokenizer = self._continuing if continues else self._plain
         for piece in pieces:
             if piece.message is not None:
                 pending += piece.text
@@ -113,10 +118,14 @@ class ChatRenderer:
             for text, special in self._split_specials(piece.text):
                 pending += text
                 if special is not None:
-                    ids += self._plain.encode(pending, add_special_tokens=False).ids
+                    ids += tokenizer.encode(pending, add_special_tokens=False).ids
                     ids.append(special)
-                    pending = ""
-        return ids + self._plain.encode(pending, add_special_tokens=False).ids
+                    pending, tokenizer = "", self._plain
+        return ids + tokenizer.encode(pending, add_special_tokens=False).ids
+
+    def _ends_in_text(self, pieces: list[_Piece]) -> bool:
+        last = pieces[-1] if pieces else _Piece("")
+        return bool(self._split_specials(last.text)[-1][0])
 
     def _split_specials(self, text: str) -> list[tuple[str, int | None]]:
         """[(text before, special id)…, (rest, None)], the longest special token first."""
@@ -196,6 +205,21 @@ def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
     return Tokenizer.from_str(json.dumps({**json.loads(tokenizer.to_str()), "added_tokens": []}))
 
 
+def _without_leading_space(tokenizer: Tokenizer) -> Tokenizer:
+    """Tokenizers made from SentencePiece put a space before every text; inside a text it is wrong.
+
+    Others are returned as they are.
+    """
+    told = json.loads(tokenizer.to_str())
+    normalizer = told["normalizer"] or {}
+    steps = normalizer.get("normalizers", [])
+    kept = [step for step in steps if step["type"] != "Prepend"]
+    if kept == steps:
+        return tokenizer
+    told["normalizer"] = {**normalizer, "normalizers": kept}
+    return Tokenizer.from_str(json.dumps(told))
+
+
 def _split(rendered: str, marks: list[str]) -> list[_Piece]:
     """Cuts the rendered template at its marks; a message that the template leaves out has none."""
     pieces: list[_Piece] = []
@@ -207,8 +231,31 @@ def _split(rendered: str, marks: list[str]) -> list[_Piece]:
     return [*pieces, _Piece(rest)]
 
 
-def _put(piece: _Piece, contents: list[str]) -> _Piece:
-    return piece if piece.message is None else _Piece(contents[piece.message], piece.message)
+def _matched(pieces: list[_Piece], contents: list[str], wanted: str) -> list[_Piece] | None:
+    """The pieces with their contents, as the template wrote them into `wanted`; None when it did
+    more than trim: the marks, which stand for the contents, have nothing to trim.
+    """
+    filled: list[_Piece] = []
+    at = 0
+    for piece, following in zip(pieces, [*pieces[1:], _Piece("")], strict=True):
+        for text in _as_written(piece, contents):
+            if wanted.startswith(text + following.text * (following.message is None), at):
+                break
+        else:
+            return None
+        filled.append(_Piece(text, piece.message))
+        at += len(text)
+    return filled if at == len(wanted) else None
+
+
+def _as_written(piece: _Piece, contents: list[str]) -> tuple[str, ...]:
+    """As it is, or trimmed in one of the ways that templates trim."""
+    if piece.message is None:
+        return (piece.text,)
+    content = contents[piece.message]
+    ways = (str.strip, str.lstrip, str.rstrip)
+    trimmed = [trim(content, letters) for letters in (None, "\n") for trim in ways]
+    return (content, *trimmed)
 
 
 def _environment() -> ImmutableSandboxedEnvironment:

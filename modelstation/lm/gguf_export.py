@@ -1,22 +1,29 @@
-"""Writes a llama-architecture model (SmolLM2, its fine-tunes) as one GGUF file with its tokenizer.
+"""Writes a model of a known architecture as one GGUF file with its tokenizer.
 
 Run `python -c "from pathlib import Path; from modelstation.lm.gguf_export import export_gguf;
 print(export_gguf(Path('MODEL_FOLDER'), Path('model-q8_0.gguf')))"`.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import gguf
-from gguf.constants import GGMLQuantizationType, LlamaFileType, TokenType
+import numpy as np
+from gguf.constants import GGMLQuantizationType, LlamaFileType
+from safetensors import safe_open
 
-from modelstation.lm.chat import load_renderer
+from modelstation.lm.gguf_tokenizer import add_tokenizer
 
-if TYPE_CHECKING:
-    import numpy as np
-
+# What each model_type of transformers is called in GGUF. All have RMS norms, rotary positions and
+# SwiGLU; qwen2 has biases on q, k and v, qwen3 norms on q and k.
+ARCHITECTURES = {
+    "llama": gguf.MODEL_ARCH.LLAMA,
+    "qwen2": gguf.MODEL_ARCH.QWEN2,
+    "qwen3": gguf.MODEL_ARCH.QWEN3,
+}
 QUANTIZATIONS = {
     "q8_0": (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
     "f16": (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
@@ -27,25 +34,26 @@ QUANTIZATIONS = {
 def export_gguf(model_folder: Path, target: Path, *, quantization: str = "q8_0") -> dict[str, Any]:
     """Writes `target` from the config, safetensors and tokenizer in `model_folder`.
 
-    Matrices are quantised, vectors (norms) stay float32. Returns the facts of the file. ValueError
-    says what cannot be exported: another architecture, scaled rope, biases, another tokenizer.
+    Matrices are quantised, vectors (norms, biases) stay float32. Returns the facts of the file.
+    ValueError says what cannot be exported: another architecture, scaled rope, biases, another
+    tokenizer.
     """
     if quantization not in QUANTIZATIONS:
         raise ValueError(
             f"Unknown quantization {quantization!r}. Choose one of: {', '.join(QUANTIZATIONS)}."
         )
     config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-    _check_config(config)
+    check_config(config)
     partial = target.with_name(f".{target.name}.partial")
-    writer = gguf.GGUFWriter(partial, "llama")
-    _add_architecture(writer, config, quantization)
-    _add_tokenizer(writer, model_folder, config)
-    parameters = _add_tensors(writer, model_folder, config, quantization)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    partial.replace(target)
+    writer = gguf.GGUFWriter(partial, gguf.MODEL_ARCH_NAMES[ARCHITECTURES[config["model_type"]]])
+    try:
+        _add_architecture(writer, config, quantization)
+        add_tokenizer(writer, model_folder, config)
+        parameters = _write_tensors(writer, model_folder, config, quantization)
+        partial.replace(target)
+    finally:
+        writer.close()
+        partial.unlink(missing_ok=True)
     return {
         "file": target.name,
         "quantization": quantization,
@@ -54,14 +62,22 @@ def export_gguf(model_folder: Path, target: Path, *, quantization: str = "q8_0")
     }
 
 
-def _check_config(config: dict[str, Any]) -> None:
+def check_config(config: dict[str, Any]) -> None:
+    """ValueError says what of this config.json cannot be exported."""
     architecture = config.get("model_type")
-    if architecture != "llama":
-        raise ValueError(f"Only llama models can be exported to GGUF; this is {architecture!r}.")
+    if architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ValueError(
+            f"Models of the kind {architecture!r} cannot be exported to GGUF; only {known} can."
+        )
     if config.get("attention_bias") or config.get("mlp_bias"):
-        raise ValueError("Llama models with biases cannot be exported to GGUF.")
+        raise ValueError(f"{architecture} models with such biases cannot be exported to GGUF.")
     if _rope(config).get("rope_type", "default") != "default":
-        raise ValueError("Llama models with scaled rope cannot be exported to GGUF.")
+        raise ValueError("Models with scaled rope cannot be exported to GGUF.")
+    if config.get("use_sliding_window"):
+        raise ValueError("Models with a sliding window cannot be exported to GGUF.")
+    if config.get("hidden_act", "silu") != "silu":
+        raise ValueError(f"Models with {config['hidden_act']} cannot be exported to GGUF.")
 
 
 def _rope(config: dict[str, Any]) -> dict[str, Any]:
@@ -96,83 +112,79 @@ def _add_architecture(writer: gguf.GGUFWriter, config: dict[str, Any], quantizat
     writer.add_vocab_size(config["vocab_size"])
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any]) -> None:
-    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    tokens, types = _tokens(tokenizer, config["vocab_size"])
-    renderer = load_renderer(folder)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(_pre_tokenizer_name(tokenizer))
-    writer.add_token_list(tokens)
-    writer.add_token_types(types)
-    writer.add_token_merges(
-        [m if isinstance(m, str) else " ".join(m) for m in tokenizer["model"]["merges"]]
-    )
-    writer.add_eos_token_id(renderer.eos_token_id)
-    writer.add_pad_token_id(renderer.pad_token_id)
-    writer.add_add_bos_token(False)
-    writer.add_add_space_prefix(False)
-    writer.add_chat_template(renderer.template)
-
-
-def _tokens(tokenizer: dict[str, Any], vocab_size: int) -> tuple[list[str], list[TokenType]]:
-    """One token per row of the embedding; rows that the tokenizer does not use get a filler."""
-    tokens = [f"[PAD{index}]" for index in range(vocab_size)]
-    types = [TokenType.UNUSED] * vocab_size
-    for token, index in tokenizer["model"]["vocab"].items():
-        tokens[index], types[index] = token, TokenType.NORMAL
-    for added in tokenizer["added_tokens"]:
-        kind = TokenType.CONTROL if added["special"] else TokenType.USER_DEFINED
-        tokens[added["id"]], types[added["id"]] = added["content"], kind
-    return tokens, types
-
-
-def _pre_tokenizer_name(tokenizer: dict[str, Any]) -> str:
-    """llama.cpp's name for how text is cut before merging; a wrong one tokenises in silence."""
-    pre = tokenizer.get("pre_tokenizer") or {}
-    steps = pre.get("pretokenizers", [pre])
-    kinds = [step.get("type") for step in steps]
-    plain_bytes = steps[-1].get("use_regex", True) and not steps[-1].get("add_prefix_space")
-    if tokenizer["model"]["type"] == "BPE" and plain_bytes:
-        if kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits"):
-            return "smollm"
-        if kinds == ["ByteLevel"]:
-            return "gpt-2"
-    raise ValueError("Only byte-level BPE tokenizers (SmolLM2, GPT-2) can be exported to GGUF.")
-
-
-def _add_tensors(
+def _write_tensors(
     writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any], quantization: str
 ) -> int:
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config["num_hidden_layers"])
-    parameters = 0
+    """The header needs every tensor's shape first; then each is read, quantised and written alone,
+    so that a large model never lies in memory as a whole.
+    """
+    shapes = {name: shape for name, shape in tensor_shapes(folder).items() if _has(config, name)}
+    names = _target_names(folder, shapes, config)
+    for name, shape in shapes.items():
+        kind = _kind(shape, quantization)
+        per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+        nbytes = prod(shape) // per_block * block_bytes
+        writer.add_tensor_info(names[name], shape, np.dtype("float32"), nbytes, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
     for name, array in _arrays(folder):
-        if name == "lm_head.weight" and config.get("tie_word_embeddings"):
-            continue
-        target = names.get_name(name, try_suffixes=(".weight",))
+        if name in shapes:
+            data = _permuted(name, array, config)
+            writer.write_tensor_data(gguf.quants.quantize(data, _kind(data.shape, quantization)))
+    return sum(prod(shape) for shape in shapes.values())
+
+
+def _has(config: dict[str, Any], name: str) -> bool:
+    """A head that is tied to the embedding may be stored all the same; it is left out."""
+    return name != "lm_head.weight" or not config.get("tie_word_embeddings")
+
+
+def _target_names(folder: Path, shapes: Iterable[str], config: dict[str, Any]) -> dict[str, str]:
+    architecture = config["model_type"]
+    known = gguf.get_tensor_name_map(ARCHITECTURES[architecture], config["num_hidden_layers"])
+    names = {name: known.get_name(name, try_suffixes=(".weight", ".bias")) for name in shapes}
+    for name, target in names.items():
         if target is None:
-            raise ValueError(f"{folder} holds a tensor that llama does not have: {name}.")
-        kind = QUANTIZATIONS[quantization][0] if array.ndim > 1 else GGMLQuantizationType.F32
-        data = gguf.quants.quantize(_permuted(name, array, config), kind)
-        writer.add_tensor(target, data, raw_dtype=kind)
-        parameters += array.size
-    return parameters
+            raise ValueError(f"{folder} holds a tensor that {architecture} does not have: {name}.")
+    return cast(dict[str, str], names)
 
 
-def _arrays(folder: Path) -> "Iterator[tuple[str, np.ndarray]]":
-    from safetensors import safe_open
+def _kind(shape: Sequence[int], quantization: str) -> GGMLQuantizationType:
+    return QUANTIZATIONS[quantization][0] if len(shape) > 1 else GGMLQuantizationType.F32
 
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ValueError(f"{folder} holds no safetensors weights.")
-    for file in files:
+
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Of all tensors in the folder, read from the headers alone, in the order of their files."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in _weight_files(folder):
+        with safe_open(file, framework="np") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
+                shapes[name] = tuple(tensors.get_slice(name).get_shape())
+    return shapes
+
+
+def _arrays(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    for file in _weight_files(folder):
         # Through torch, because numpy has no bfloat16.
         with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
+            for name in tensors.keys():  # noqa: SIM118
                 yield name, tensors.get_tensor(name).float().numpy()
 
 
-def _permuted(name: str, array: "np.ndarray", config: dict[str, Any]) -> "np.ndarray":
-    """Rows of q and k in llama.cpp's order: it rotates neighbouring pairs, transformers halves."""
+def _weight_files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ValueError(f"{folder} holds no safetensors weights.")
+    return files
+
+
+def _permuted(name: str, array: np.ndarray, config: dict[str, Any]) -> np.ndarray:
+    """Rows of q and k in llama.cpp's order: for llama, it rotates neighbouring pairs, transformers
+    halves; for the others both rotate halves.
+    """
+    if config["model_type"] != "llama":
+        return array
     heads = {
         "q_proj": config["num_attention_heads"],
         "k_proj": config["num_key_value_heads"],

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelstation.lm.catalog import BASES
+from modelstation.lm.catalog import BASES, GGUF_NAME, is_complete
 from modelstation.lm.gguf_export import export_gguf
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 OFFLINE_BASE = "smollm2-135m-instruct"
-GGUF_NAME = "model-q8_0.gguf"
 
 
 def base_folder(models_dir: Path, name: str) -> Path:
@@ -30,12 +29,12 @@ def base_folder(models_dir: Path, name: str) -> Path:
     if name not in BASES:
         raise ValueError(f"Unknown base model {name!r}. Choose one of: {', '.join(BASES)}.")
     folder = models_dir / name
-    if (folder / "model.safetensors").is_file():
+    if is_complete(folder):
         return folder
     how = (
         "Run `make setup` to put it in place."
         if BASES[name].offline
-        else f"Download {BASES[name].hub_id} at revision {BASES[name].revision} into that folder."
+        else f"Fetch it on the page of bases, or with manage.py fetch_base {name}."
     )
     raise ValueError(f"The base model {name} is not in {folder}. {how}")
 

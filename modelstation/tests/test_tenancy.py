@@ -22,7 +22,7 @@ from distillation.models import (
     SourceDataset,
 )
 from distillation.tests.drafts import make_draft
-from models_app.models import ModelVersion
+from models_app.models import BaseFetch, ModelVersion
 from modelstation import testing
 from modelstation.core.artifacts import write_artifact
 from modelstation.core.models import Job
@@ -79,6 +79,9 @@ PAGES = {
     "playground_answer": ("post", PAGE, {"prompt": "hello"}),
     "version_publish": ("post", DEED),
     "version_download": ("get", PAGE),
+    "bases": ("get", PAGE),
+    "base_fetch": ("post", ADMIN_DEED),
+    "base_fetch_cancel": ("post", ADMIN_DEED),
     "org_settings": ("get", PAGE),
     "license_policy": ("post", ADMIN_DEED, {"kind": "permissive"}),
     "license_preview": ("get", PAGE),
@@ -135,6 +138,8 @@ API = {
     "api_version": ("get", OBJECT),
     "api_version_publish": ("post", OBJECT),
     "api_bases": ("get", LIST),
+    "api_base_fetch": ("post", (401, 201, 403, 201)),
+    "api_base_recommendation": ("post", LIST, {"requirement": testing.REQUIREMENT}),
     "api_organization": ("patch", ADMIN_LIST, {"license_policy": {"kind": "permissive"}}),
     "api_intents": ("post", LIST, {"requirement": testing.REQUIREMENT}),
     "api_sources": ("get", LIST),
@@ -270,7 +275,16 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
         "token_id": token.id,
         "membership_id": testing.join(org, testing.make_user("dora@example.org")).id,
         "invitation_id": invitation.id,
+        "name": testing.make_base("smollm2-360m-instruct", is_installed=False).name,
+        "fetch_id": make_fetch(org).id,
     }
+
+
+def make_fetch(org):
+    fetch = BaseFetch.objects.create(org=org, base=testing.make_base("other", is_installed=False))
+    fetch.job = Job.objects.create(org=org, kind="fetch", queue="distil", subject_id=fetch.id)
+    fetch.save()
+    return fetch
 
 
 def make_dataset(org, model, run, source, artifacts_dir):

@@ -76,12 +76,18 @@ def one_pass(
     rows: int,
     micro: int,
     batch: int,
+    is_shared: bool = True,
 ) -> Batches:
-    """Of `rows` rows of which these are a sample; `lengths` are without the prefix."""
+    """Of `rows` rows of which these are a sample; `lengths` are without the prefix, which is read
+    once a micro-batch where it `is_shared`, else with every row.
+    """
     pairs = sorted(zip(lengths, answers, strict=True))
     steps = _cut(pairs, batch)
     turns = [turn for step in steps for turn in _turns(step, micro)]
-    tokens = [sum(length for length, _ in turn) + prefix for turn in turns]
+    tokens = [
+        sum(length for length, _ in turn) + prefix * (1 if is_shared else len(turn))
+        for turn in turns
+    ]
     learnt = [sum(answer for _, answer in turn) for turn in turns]
     scale = rows / max(1, len(pairs))
     return Batches(

@@ -76,6 +76,7 @@ def _gpu() -> dict[str, Any]:
     dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     return {
         "gpu": torch.cuda.get_device_name(0),
+        "gpus": torch.cuda.device_count(),
         "gpu_memory_bytes": torch.cuda.mem_get_info(0)[1],
         "gpu_flops": _gemm_rate(dtype, "cuda"),
         "has_bf16": torch.cuda.is_bf16_supported(),

@@ -49,6 +49,7 @@ class Machine:
     available_bytes: int = 0
     disk_free: int = 0
     gpu: str = ""
+    gpus: int = 0  # all alike; each takes its share of a batch
     gpu_memory_bytes: int = 0
     gpu_flops: float = 0.0
     is_measured: bool = False
@@ -58,7 +59,7 @@ class Machine:
 
     def rate(self, config: TrainingConfig) -> float:
         if config.device == "cuda" and self.gpu_flops:
-            return self.gpu_flops
+            return self.gpu_flops * max(1, self.gpus)
         return (self.bf16_flops if config.dtype == "bfloat16" else 0) or self.fp32_flops
 
     def memory_for(self, config: TrainingConfig) -> int:
@@ -189,7 +190,13 @@ def _one_pass(config: TrainingConfig, kept: _Kept) -> Batches:
     batch = config.tokens_per_batch or 1
     micro = min(config.micro_batch_tokens or batch, batch)
     return costs.one_pass(
-        kept.lengths, kept.answers, prefix=kept.prefix, rows=kept.rows, micro=micro, batch=batch
+        kept.lengths,
+        kept.answers,
+        prefix=kept.prefix,
+        rows=kept.rows,
+        micro=micro,
+        batch=batch,
+        is_shared=config.device != "cuda",  # a GPU's kernels want whole rows
     )
 
 

@@ -14,14 +14,14 @@ from distillation import curation
 from distillation.tests.drafts import make_draft
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
-from models_app.services import create_model
+from models_app.services import create_model, rebuild
 from modelstation import testing
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from training import planning, profiling, runner, services, tasks
 from training.models import MachineProfile, TrainingRun
-from training.planning import config_for_child, config_of_attempt, plan_for, plan_of_run
+from training.planning import config_for_child, config_of_attempt, plan_for
 
 pytestmark = pytest.mark.django_db
 
@@ -284,6 +284,20 @@ def test_a_model_that_could_not_be_trained_here_is_not_made(org, alice, small_ma
     assert not Job.objects.exists()
 
 
+def test_a_model_that_could_not_be_trained_here_is_not_built_again(alice, model, small_machine):
+    with pytest.raises(UserFacingError) as error:
+        rebuild(actor=alice, model=model)
+    assert error.value.code == "does_not_fit"
+    assert not Job.objects.exists()
+
+
+def test_a_dataset_that_was_too_small_hinders_no_new_build(org, alice, model, machine):
+    make_draft(org, rows=3, state="frozen", model=model)
+    assert plan_for(model, {}, dataset=planning.dataset_of(model)).estimate.refusals
+    rebuild(actor=alice, model=model)
+    assert Job.objects.filter(kind="distil", state="queued").exists()
+
+
 def test_a_draft_that_could_not_be_trained_on_is_not_frozen(org, alice, model, small_machine):
     draft = make_draft(org, rows=60, model=model)
     CustomModel.objects.update(status="review")
@@ -340,6 +354,17 @@ def test_the_child_gets_what_was_resolved_and_the_run_keeps_both(
     assert "device" not in config
     assert run.plan["steps"] > 0
     assert run.plan["reasons"]["learning_rate"]
+
+
+def test_a_later_attempt_goes_on_with_the_same_settings(model, dataset, machine, monkeypatch):
+    """Its checkpoint belongs to those settings, whatever is known or free by now."""
+    monkeypatch.setattr(planning, "ensure_measured", lambda: machine)
+    run = make_run(model, dataset, asked_config={"tokens_per_batch": 8192})
+    first = config_of_attempt(run)
+    keep_run(model, dataset, machine, 3.0, monkeypatch)
+    machine.facts = {**FACTS, "available_bytes": 1_030_000_000}
+    second = config_of_attempt(TrainingRun.objects.get(id=run.id))
+    assert second == first
 
 
 def test_where_rows_were_only_sampled_the_child_cuts_the_batches_itself(
@@ -426,8 +451,9 @@ def test_a_worker_measures_its_machine_when_the_last_time_is_long_ago(machine, m
 def test_a_machine_that_cannot_be_measured_stops_no_training(model, dataset, monkeypatch):
     monkeypatch.setattr(profiling.sys, "executable", "/bin/false")
     assert profiling.ensure_measured() is None
-    plan = plan_of_run(make_run(model, dataset))
-    assert not plan.machine.is_measured
+    run = make_run(model, dataset)
+    assert config_of_attempt(run)["learning_rate"] > 0
+    assert any("rough" in note for note in run.plan["notes"])
 
 
 def test_the_task_keeps_what_was_measured(monkeypatch):

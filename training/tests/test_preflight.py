@@ -135,6 +135,19 @@ def test_tokens_guessed_from_examples_grow_with_them():
     assert guess_tokens("Label.", [], rows=100, valid_rows=10).lengths
 
 
+def test_a_shared_prompt_is_read_once_a_batch_and_on_a_gpu_with_every_row():
+    sums = {"prefix": 20, "rows": 4, "micro": 100, "batch": 100}
+    shared = one_pass([25] * 4, [2] * 4, **sums)
+    whole = one_pass([25] * 4, [2] * 4, is_shared=False, **sums)
+    assert (shared.tokens, whole.tokens) == (120, 180)
+
+
+def test_a_step_is_done_in_turns_of_the_micro_batch():
+    once = one_pass([25] * 8, [2] * 8, prefix=0, rows=16, micro=50, batch=100)
+    assert (once.steps, once.micro_batches, once.largest) == (4, 8, 50)
+    assert once.most_answers == 4
+
+
 def test_a_pass_is_cut_into_about_as_many_batches_as_the_recipe_cuts():
     facts = data(rows=2000, lengths=tuple(range(30, 130)) * 20, answers=(3,) * 2000, prefix=10)
     own = [length - 10 for length in facts.lengths]

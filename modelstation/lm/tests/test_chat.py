@@ -1,11 +1,14 @@
 """The one renderer says what transformers says, and lets nobody write a special token."""
 
 import shutil
+from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.loading import load_tokenizer
+from modelstation.lm.testing import make_tiny_qwen, make_tiny_sentencepiece
 
 IM_START, IM_END = 1, 2
 CHATS = [
@@ -130,3 +133,112 @@ def test_text_is_counted_without_special_tokens(renderer):
 def test_a_folder_without_a_tokenizer_is_named(tmp_path):
     with pytest.raises(ValueError, match="holds no tokenizer.json"):
         load_renderer(tmp_path)
+
+
+# --- the templates of the catalogue ---------------------------------------------------------------
+
+TEMPLATES = Path(__file__).parent / "templates"
+FAMILIES = ("smollm2", "qwen2.5", "qwen3", "tinyllama")
+CONVERSATIONS = [
+    [("system", "Label it."), ("user", "hello"), ("assistant", "card_arrival")],
+    [("user", "hello"), ("assistant", '{"a": 1}')],
+    [("system", "S"), ("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", " d\n")],
+    [("system", "S"), ("user", " x\n\n"), ("assistant", "\n\nindented\n")],
+    [("user", "a < b </s> <|im_end|>"), ("assistant", "<think> no </s>")],
+]
+
+
+@pytest.fixture(params=FAMILIES, scope="module")
+def family(request, tmp_path_factory):
+    """A tiny model's folder with a real template and that family's kind of tokenizer."""
+    folder = tmp_path_factory.mktemp("family") / "model"
+    if request.param == "tinyllama":
+        return make_tiny_sentencepiece(folder)
+    make_tiny_qwen(folder, "qwen3" if request.param == "qwen3" else "qwen2")
+    template = (TEMPLATES / f"{request.param}.jinja").read_text()
+    (folder / "chat_template.jinja").write_text(template)
+    return folder
+
+
+@pytest.fixture
+def of_family(family):
+    return load_renderer(family)
+
+
+def chat_of(pairs):
+    return [{"role": role, "content": content} for role, content in pairs]
+
+
+@pytest.mark.parametrize("pairs", CONVERSATIONS)
+def test_what_each_family_learns_starts_where_its_prompt_ends(of_family, pairs):
+    chat = chat_of(pairs)
+    ids, learnt = of_family.render_training(chat)
+    prompt = of_family.render_prompt(chat[:-1])
+
+    assert ids[: len(prompt)] == prompt
+    assert not any(learnt[: len(prompt)])
+    assert learnt[len(prompt)]
+
+
+@pytest.mark.parametrize("pairs", CONVERSATIONS[:3])
+def test_each_family_learns_the_answer_and_its_end_alone(of_family, pairs):
+    chat = chat_of(pairs)
+    ids, learnt = of_family.render_training(chat)
+    taught = [token for token, wanted in zip(ids, learnt, strict=True) if wanted]
+
+    # SentencePiece decoders take a leading space for the one that they put in front.
+    assert of_family.decode(taught).lstrip() == chat[-1]["content"].lstrip()
+    assert taught[-1] == of_family.eos_token_id
+    assert taught.count(of_family.eos_token_id) == 1
+    assert of_family.eos_token_id in of_family.stop_token_ids
+
+
+@pytest.mark.parametrize("pairs", CONVERSATIONS[:3])
+def test_the_ids_of_each_family_are_those_of_the_whole_text(family, of_family, pairs):
+    """The peer renders with transformers and tokenises all of it in one go."""
+    chat = chat_of(pairs)
+    text = load_tokenizer(family).apply_chat_template(
+        chat[:-1], tokenize=False, add_generation_prompt=True, enable_thinking=False
+    )
+    tokenizer = Tokenizer.from_file(str(family / "tokenizer.json"))
+    whole = tokenizer.encode(text + chat[-1]["content"].strip("\n"), add_special_tokens=False).ids
+    prompt = of_family.render_prompt(chat[:-1])
+    ids, _ = of_family.render_training(
+        [*chat[:-1], {**chat[-1], "content": chat[-1]["content"].strip("\n")}]
+    )
+
+    assert whole[: len(prompt)] == prompt
+    assert ids[: len(whole)] == whole
+
+
+def test_qwen3_answers_without_thinking(tmp_path):
+    folder = make_tiny_qwen(tmp_path / "model", "qwen3")
+    (folder / "chat_template.jinja").write_text((TEMPLATES / "qwen3.jinja").read_text())
+    renderer = load_renderer(folder)
+
+    prompt = renderer.decode(renderer.render_prompt(chat_of([("user", "hello")])))
+    earlier = renderer.decode(renderer.render_prompt(chat_of(CONVERSATIONS[2][:-1])))
+
+    assert prompt.endswith("<think>\n\n</think>\n\n")
+    assert earlier.count("<think>") == 1  # none in the turns before
+
+
+@pytest.mark.parametrize("family_name", ["smollm2", "qwen2.5"])
+def test_a_default_system_prompt_gives_way_to_a_given_one(tmp_path, family_name):
+    folder = make_tiny_qwen(tmp_path / "model", "qwen2")
+    shutil.copy(TEMPLATES / f"{family_name}.jinja", folder / "chat_template.jinja")
+    renderer = load_renderer(folder)
+
+    without = renderer.decode(renderer.render_prompt(chat_of([("user", "hello")])))
+    given = renderer.decode(renderer.render_prompt(chat_of([("system", "Ours."), ("user", "x")])))
+
+    assert "helpful" in without
+    assert "helpful" not in given
+
+
+def test_an_answer_of_a_sentencepiece_model_starts_without_a_space(tmp_path):
+    renderer = load_renderer(make_tiny_sentencepiece(tmp_path / "model"))
+    ids, learnt = renderer.render_training(chat_of([("user", "a"), ("assistant", "label")]))
+    first = next(token for token, wanted in zip(ids, learnt, strict=True) if wanted)
+
+    assert not renderer._tokenizer.id_to_token(first).startswith("▁")

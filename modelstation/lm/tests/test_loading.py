@@ -19,7 +19,8 @@ def fills(monkeypatch):
 
     def fill(folder):
         time.sleep(0.05)
-        (folder / "model.safetensors").write_text("weights")
+        for name in ("config.json", "model.safetensors", loading.GGUF_NAME):
+            (folder / name).write_text("weights")
         done.append(folder)
 
     monkeypatch.setattr(loading, "_fill_offline_base", fill)
@@ -65,7 +66,7 @@ def test_absent_weights_say_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="make setup"):
         loading.base_folder(tmp_path, NAME)
     online = next(base for base in BASES.values() if not base.offline)
-    with pytest.raises(ValueError, match=f"{online.hub_id} at revision {online.revision}"):
+    with pytest.raises(ValueError, match=f"manage.py fetch_base {online.name}"):
         loading.base_folder(tmp_path, online.name)
     with pytest.raises(ValueError, match="Unknown base model 'gpt-9'"):
         loading.base_folder(tmp_path, "gpt-9")

@@ -27,8 +27,9 @@ from distillation.intents import understood
 from distillation.pipeline.explain import explain
 from distillation.pipeline.form import MANY_SYSTEM_TURNS
 from distillation.pipeline.text import input_text
-from models_app.drafts import DEFAULT_BASE, METRICS, ModelDraft
+from models_app.drafts import METRICS, ModelDraft
 from models_app.models import CustomModel
+from models_app.recommending import recommended
 from models_app.services import create_model
 from modelstation import installation
 from modelstation.core import jobs
@@ -69,7 +70,12 @@ class Command(BaseCommand):
             type=Path,
             help="JSON file that puts right what is understood: see POST /api/v1/intents",
         )
-        parser.add_argument("--base", default=DEFAULT_BASE, help="name of the base model")
+        parser.add_argument(
+            "--base", default="", help="default: the recommended one of those that are installed"
+        )
+        parser.add_argument(
+            "--max-size-mb", type=int, help="how large the served model may be, at most"
+        )
         parser.add_argument("--rows", type=int, default=1000, help="rows in the dataset")
         parser.add_argument(
             "--name", default="", help="default: the first words of the requirement"
@@ -84,13 +90,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(stderr=options["json"])
         try:
-            model = create_model(
-                actor=None, org=_organization(options["org"]), draft=_draft(options)
-            )
+            draft = _draft(options)
+            model = create_model(actor=None, org=_organization(options["org"]), draft=draft)
         except UserFacingError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
         for what, sentence in explain(understood(model)):
             console.print(f"{what:>9}  {sentence}", highlight=False, markup=False)
+        console.print(f"{'base':>9}  {_about_base(model, draft)}", highlight=False, markup=False)
         model = _build(model, console)
         report = _report(model)
         print(json.dumps(report, ensure_ascii=False))
@@ -111,9 +117,19 @@ def _draft(options: dict[str, Any]) -> ModelDraft:
         metric=options["metric"],
         system_prompt=options["system_prompt"],
         base=options["base"],
+        max_size_mb=options["max_size_mb"],
         rows=options["rows"],
         intent_edits=_intent_edits(options["intent_edits"]),
     )
+
+
+def _about_base(model: CustomModel, draft: ModelDraft) -> str:
+    advice = recommended(draft)
+    if advice.is_installed:
+        fetch = ""
+    else:
+        fetch = f" It is not here: manage.py fetch_base {advice.base.name} fetches it."
+    return f"{model.base_id}. Recommended is {advice.reason}{fetch}"
 
 
 def _intent_edits(path: Path | None) -> dict[str, Any]:

@@ -109,6 +109,9 @@ class House:
         lines = log.read_text().splitlines() if log.exists() else []
         return [tuple(map(int, line.split())) for line in lines]
 
+    def checkpoints_of(self, job):
+        return settings.ARTIFACTS_DIR / str(job.subject_id) / "checkpoints"
+
     # --- Waiting ---
 
     def wait_until(self, condition, seconds=WAIT_SECONDS):

@@ -70,6 +70,19 @@ def test_a_killed_keeper_leaves_no_orphan_and_its_job_goes_on_elsewhere(house, o
 
 
 @pytest.mark.faults
+def test_a_worker_that_hangs_is_replaced_although_all_its_processes_live(house, org):
+    keeper = house.start_workers(HUNG_SECONDS="10", DRAIN_SECONDS="1")
+    hung = house.role(keeper, "q-worker")
+    hung.send_signal(signal.SIGSTOP)
+    job = house.submit(org, steps=3)
+    house.wait_for_end(job)
+    assert job.state == State.SUCCEEDED
+    assert not hung.is_running()
+    house.assert_invariants()
+    house.stop()
+
+
+@pytest.mark.faults
 def test_a_worker_that_slept_longer_than_its_lease_writes_nothing_when_it_wakes(house, org):
     sleeper = house.start_workers()
     job = house.submit(org, steps=60)

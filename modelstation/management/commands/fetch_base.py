@@ -1,0 +1,50 @@
+"""Put a base model in place from a terminal: from the hub, or from a folder for installations that
+reach none.
+
+    manage.py fetch_base qwen3-0.6b --from /media/stick/Qwen3-0.6B
+"""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
+from models_app.bases import is_on_disk, mirror_catalogue
+from models_app.fetching import take_from_folder, take_from_hub
+from modelstation.core.errors import UserFacingError
+from modelstation.lm.catalog import BASES
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", choices=sorted(BASES), help="a base of the catalogue")
+        parser.add_argument(
+            "--from", dest="source", type=Path, help="a folder with the files of its revision"
+        )
+
+    def handle(self, *args: Any, name: str, source: Path | None, **options: Any) -> None:
+        console, base = Console(), BASES[name]
+        mirror_catalogue()
+        if is_on_disk(name):
+            console.print(f"{name} is in place already.")
+            return
+        try:
+            if source is not None:
+                take_from_folder(base, source)
+            else:
+                console.print(f"Fetching {base.hub_id} at {base.revision[:12]} …")
+                with Progress(
+                    *Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn()
+                ) as bar:
+                    task = bar.add_task(name)
+                    take_from_hub(
+                        base, lambda done, total: bar.update(task, completed=done, total=total)
+                    )
+        except UserFacingError as error:
+            raise CommandError(f"{error.message} {error.hint}".strip()) from error
+        console.print(f"{name} is ready in {settings.MODELS_DIR / name}.")
