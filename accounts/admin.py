@@ -9,7 +9,15 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from accounts import services
-from accounts.models import ApiToken, AuditEntry, Invitation, Membership, Organization, User
+from accounts.models import (
+    ApiToken,
+    AuditEntry,
+    EndMail,
+    Invitation,
+    Membership,
+    Organization,
+    User,
+)
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -104,3 +112,13 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ["target", "action", "org__name", "actor__email"]
     list_select_related = ["org", "actor"]
     date_hierarchy = "created_at"
+
+
+@admin.register(EndMail)
+class EndMailAdmin(ReadOnlyAdmin):
+    """Which e-mails wait, were sent or were given up."""
+
+    list_display = ["user", "org", "job", "state", "attempts", "next_try_at", "created_at"]
+    list_filter = ["state", "created_at"]
+    list_select_related = ["user", "org", "job"]
+    search_fields = ["user__email", "org__name", "job__id"]

@@ -169,10 +169,9 @@ LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
-# What links in e-mails begin with.
-PUBLIC_URL = env.str(
-    "PUBLIC_URL", default=f"http://127.0.0.1:{env.str('PORT', default='8000')}"
-).rstrip("/")
+# What links in e-mails begin with: where the site's forms are sent from, else this machine.
+_OWN_URL = f"http://127.0.0.1:{env.str('PORT', default='8000')}"
+PUBLIC_URL = env.str("PUBLIC_URL", default=next(iter(CSRF_TRUSTED_ORIGINS), _OWN_URL)).rstrip("/")
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="ModelStation <noreply@localhost>")
 
 # --- API ------------------------------------------------------------------------------------------

@@ -37,20 +37,22 @@ LINES_A_PAGE = 100
 MANY_EVENTS = 5000  # from then on the curves, which hardly change any more, are drawn less often
 FACTS = {
     "steps": "Steps",
+    "resumed_from": "Went on from step",
     "train_tokens": "Tokens read",
     "answer_tokens": "Answer tokens learned",
     "final_loss": "Final training loss",
     "best_valid_loss": "Best validation loss",
-    "best_step": "Best checkpoint at step",
-    "stopped": "Why it stopped",
+    "best_step": "Kept as of step",
+    "ended_by": "Ended",
     "seconds": "Time",
+    "peak_memory_bytes": "Peak memory",
     "device": "Device",
 }
-STOPPED = {
+ENDED_BY = {
+    "all_steps": "after all its steps",
     "early_stop": "early: the validation loss did not get better any more",
-    "max_minutes": "its budget of minutes was used up",
-    "max_tokens": "its budget of tokens was used up",
-    "finished": "all its steps were done",
+    "max_minutes": "by its budget of minutes, with the best so far kept",
+    "max_tokens": "by its budget of tokens, with the best so far kept",
 }
 
 
@@ -60,7 +62,7 @@ def run(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
     found = training_run_for(org_for(request, org), run_id)
     context = _live_context(found) | {
         "config": _config_rows(found),
-        "reasons": found.facts.get("reasons"),
+        "reasons": found.plan.get("reasons"),
         "facts": _facts(found),
         "log": _log(found),
         "every": 2 if found.job.event_count < MANY_EVENTS else 10,
@@ -259,7 +261,7 @@ def _config_rows(run: TrainingRun) -> list[tuple[str, Any, Any, str]]:
     """
     known = [field.name for field in fields(TrainingConfig)]
     names = known if run.resolved_config else [name for name in known if name in run.asked_config]
-    why = run.facts.get("reasons") or {}
+    why = run.plan.get("reasons") or {}
     return [
         (name, run.asked_config.get(name), run.resolved_config.get(name), why.get(name, ""))
         for name in names
@@ -267,15 +269,27 @@ def _config_rows(run: TrainingRun) -> list[tuple[str, Any, Any, str]]:
 
 
 def _facts(run: TrainingRun) -> list[tuple[str, str]]:
-    known = [(name, run.facts[name]) for name in FACTS if run.facts.get(name) is not None]
-    return [(FACTS[name], _fact(name, value)) for name, value in known]
+    known = [(name, run.facts[name]) for name in FACTS if run.facts.get(name) not in (None, 0)]
+    return [*_expected(run), *((FACTS[name], _fact(name, value)) for name, value in known)]
+
+
+def _expected(run: TrainingRun) -> list[tuple[str, str]]:
+    """What its plan said before it started."""
+    minutes, memory = run.plan.get("minutes"), run.plan.get("peak_memory")
+    if not (minutes and memory):
+        return []
+    low, high = duration(60 * minutes["low"]), duration(60 * minutes["high"])
+    gigabytes = f"{memory['low'] / 1e9:.2f} to {memory['high'] / 1e9:.2f} GB"
+    return [("Expected time", f"{low} to {high}"), ("Expected memory", gigabytes)]
 
 
 def _fact(name: str, value: Any) -> str:
     if name == "seconds":
         return duration(value)
-    if name == "stopped":
-        return STOPPED.get(value, str(value))
+    if name == "ended_by":
+        return ENDED_BY.get(value, str(value))
+    if name == "peak_memory_bytes":
+        return f"{value / 1e9:.2f} GB"
     if isinstance(value, float):
         return number(value)
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -69,7 +69,8 @@ def refusing(settings, monkeypatch):
     monkeypatch.setattr(smtplib.SMTP, "connect", hang_up)
 
 
-def test_who_started_a_build_is_told_that_it_failed_and_what_to_try(model, bob):
+def test_who_started_a_build_is_told_that_it_failed_and_what_to_try(model, bob, settings):
+    settings.PUBLIC_URL = "https://slm.example.org"
     mail = fail(model)
     assert outbox.outbox == []  # it is a worker who sends it
 
@@ -80,7 +81,7 @@ def test_who_started_a_build_is_told_that_it_failed_and_what_to_try(model, bob):
     assert sent.subject == "Bank intents was not built"
     assert "The loss is no number at step 12." in sent.body
     assert "What to try: Use a learning_rate a quarter as high" in sent.body
-    assert f"http://127.0.0.1:8000/o/acme/models/{model.id}/" in sent.body
+    assert f"https://slm.example.org/o/acme/models/{model.id}/" in sent.body
     assert "/o/acme/account/" in sent.body
 
 

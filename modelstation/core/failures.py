@@ -43,7 +43,7 @@ SENTENCES = {
         "Free some space, or delete models you no longer need, and start again.",
     ),
     "over_budget": (
-        "The budget of minutes or tokens was used up before there was a result to keep.",
+        "The budget of minutes or tokens is too small for a result.",
         "Raise max_minutes or max_tokens, or ask for fewer rows.",
     ),
     "not_enough_data": (
@@ -53,6 +53,10 @@ SENTENCES = {
     "does_not_fit": (
         "This does not fit into the memory of the machine.",
         "Use a smaller base, a smaller max_seq_len or the method lora.",
+    ),
+    "not_enough_disk": (
+        "There is not enough disk space for checkpoints and artifacts.",
+        "Free some space, or delete models you no longer need, and start again.",
     ),
     "child_crashed": (
         "The process that did the work ended without a result.",
