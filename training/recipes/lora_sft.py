@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.loading import load_causal_lm
@@ -40,6 +39,7 @@ from training.recipes.kernels import AnswerLoss, install
 from training.recipes.machine import cpu_has_bf16, peak_memory_bytes
 from training.recipes.parallel import Processes
 from training.recipes.rows import TokenRow, read_conversations
+from training.recipes.shapes import read_shape
 
 MIN_ROWS = 4
 MAX_VALID_ROWS = 64
@@ -134,34 +134,20 @@ def _too_few_rows(rows: int, left_out: int, max_seq_len: int) -> str:
 
 
 def run_facts(
-    lengths: Sequence[int], base_folder: Path, prefix: int = 0, answer_tokens: int = 0
+    lengths: Sequence[int], base_folder: Path, prefix: int, answer_tokens: int
 ) -> RunFacts:
-    has_cuda = torch.cuda.is_available()
+    has_cuda, shape = torch.cuda.is_available(), read_shape(base_folder)
     return RunFacts(
         rows=len(lengths),
         tokens=sum(lengths),
         longest_row=max(lengths),
-        parameters=count_parameters(base_folder),
-        context=_context(base_folder),
+        parameters=shape.parameters,
+        context=shape.context,
         has_cuda=has_cuda,
         has_bf16=torch.cuda.is_bf16_supported() if has_cuda else cpu_has_bf16(),
-    )
-
-
-def count_parameters(base_folder: Path) -> int:
-    """Read from the headers of the weight files, not from the weights."""
-    total = 0
-    for path in base_folder.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as weights:
-            total += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
-    return total
-
-
-def _context(base_folder: Path) -> int:
-    from transformers import AutoConfig
-
-    return int(
-        AutoConfig.from_pretrained(base_folder, local_files_only=True).max_position_embeddings
+        prefix=prefix,
+        answer_tokens=answer_tokens,
+        lora_parameters=shape.lora_parameters,
     )
 
 

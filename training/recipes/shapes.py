@@ -56,7 +56,9 @@ def read_shape(folder: Path) -> BaseShape:
     """Of the base in `folder`; ValueError where its files do not say it."""
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        parameters = sum(_stored_parameters(path) for path in folder.glob("*.safetensors"))
+        is_tied = bool(config.get("tie_word_embeddings", True))
+        files = folder.glob("*.safetensors")
+        parameters = sum(_stored_parameters(path, is_tied) for path in files)
         return _shape(config, parameters)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
         raise ValueError(f"The base's files do not tell its shape: {error}") from error
@@ -93,11 +95,12 @@ def _shape(config: dict[str, Any], parameters: int) -> BaseShape:
     )
 
 
-def _stored_parameters(path: Path) -> int:
-    """A safetensors file opens with its header's length (8 bytes, little-endian), then JSON."""
+def _stored_parameters(path: Path, is_tied: bool) -> int:
+    """A safetensors file opens with its header's length (8 bytes, little-endian), then JSON. Some
+    hold a tied head once more.
+    """
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(length))
-    return sum(
-        math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
-    )
+    left_out = {"__metadata__", *(("lm_head.weight",) if is_tied else ())}
+    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name not in left_out)
