@@ -26,7 +26,7 @@ from modelstation.lm.chat import load_renderer
 from modelstation.lm.loading import load_causal_lm
 from training.progress import ChildError, Stopped
 from training.recipes import checkpoints
-from training.recipes.config import RunFacts, TrainingConfig, budgeted_steps, resolve
+from training.recipes.config import MIN_ROWS, RunFacts, TrainingConfig, budgeted_steps, resolve
 from training.recipes.data import (
     Batch,
     collate,
@@ -41,7 +41,6 @@ from training.recipes.parallel import Processes
 from training.recipes.rows import TokenRow, read_conversations
 from training.recipes.shapes import read_shape
 
-MIN_ROWS = 4
 MAX_VALID_ROWS = 64
 SMOOTHING_STEPS = 20
 CHECKPOINT_SECONDS = 60.0
@@ -60,6 +59,7 @@ class Prepared:
     prefix: int
     steps: list[list[int]]
     rows_left_out: int
+    is_cut: bool = False  # max_tokens pays for no more steps
 
     @property
     def lengths(self) -> list[int]:
@@ -76,7 +76,7 @@ class Outcome:
     train_tokens: int = 0
     answer_tokens: int = 0
     seconds: float = 0.0  # of training, over all attempts
-    ended_by: str = "all_steps"  # early_stop, max_minutes
+    ended_by: str = "all_steps"  # early_stop, max_minutes, max_tokens
     resumed_from: int = 0
 
     def facts(self) -> dict[str, Any]:
@@ -123,7 +123,8 @@ def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepare
         seed=resolved.seed,
     )
     paid = budgeted_steps((sum(len(train[i].inputs) for i in rows) for rows in steps), resolved)
-    return Prepared(resolved, train, valid, prefix, steps[:paid], left_out)
+    cut = paid < len(steps)
+    return Prepared(resolved, train, valid, prefix, steps[:paid], left_out, cut)
 
 
 def _too_few_rows(rows: int, left_out: int, max_seq_len: int) -> str:
@@ -350,6 +351,8 @@ class _Run:
     def finish(self) -> None:
         if self.step and self.step not in self.outcome.valid_losses:
             self._evaluate()  # ended early: the last steps may be the best
+        if self.outcome.ended_by == "all_steps" and self.prepared.is_cut:
+            self.outcome.ended_by = "max_tokens"
         if self.best:
             self.model.load_state_dict(self.best, strict=False)
 

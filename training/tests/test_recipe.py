@@ -249,6 +249,7 @@ def test_a_budget_of_tokens_ends_the_plan_and_its_schedule(tiny, dataset):
     assert 0 < len(bound.steps) < len(free.steps)
     read = sum(len(bound.train[i].inputs) for rows in bound.steps for i in rows)
     assert read <= 1000
+    assert run(dataset, tiny, max_steps=50, max_tokens=1000)[1].ended_by == "max_tokens"
 
 
 def test_a_budget_of_minutes_ends_the_run_with_the_best_weights_so_far(tiny, dataset, monkeypatch):
