@@ -106,10 +106,11 @@ def _first_hint(job: Job) -> Job:
 def run_fairest(hinted_id: str) -> None:
     """Run the job whose turn it is on the queue of the hinted one: mostly that one."""
     queue = Job.objects.filter(id=hinted_id).values_list("queue", flat=True).first()
-    job = claim_fairest(queue) if queue else None
-    if job is not None:
-        import_string(KINDS[job.kind].task)(job)
-        send_missing_hints(job.queue)
+    with _sigterm_held():
+        job = claim_fairest(queue) if queue else None
+        if job is not None:
+            import_string(KINDS[job.kind].task)(job)
+            send_missing_hints(job.queue)
 
 
 def run_job(job: Job | str, work: Work) -> None:
@@ -173,6 +174,16 @@ def _leave(job: Job, error: Exception) -> None:
 
 
 @contextmanager
+def _sigterm_held() -> Iterator[None]:
+    """A SIGTERM between the claim and the work, which is imported there, waits for the work."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+@contextmanager
 def _drained_by_sigterm(lease: Lease) -> Iterator[None]:
     """A SIGTERM while a job runs lets it stop in order; then it does what it would have done."""
     if threading.current_thread() is not threading.main_thread():
@@ -183,6 +194,7 @@ def _drained_by_sigterm(lease: Lease) -> Iterator[None]:
         lease.draining = True
 
     before = signal.signal(signal.SIGTERM, drain)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     try:
         yield
     finally:

@@ -149,6 +149,19 @@ def test_a_worker_that_is_told_to_end_gives_its_job_back_without_a_crash(job, mo
     assert (job.state, job.attempt) == (State.SUCCEEDED, 2)
 
 
+def test_a_worker_that_is_told_to_end_while_it_claims_gives_its_job_back_too(job, monkeypatch):
+    monkeypatch.setattr(signal, "raise_signal", lambda number: None)
+
+    def task(job):
+        os.kill(os.getpid(), signal.SIGTERM)  # before anybody listens
+        jobs.run_job(job, lambda job, lease: lease.check())
+
+    monkeypatch.setattr("training.tasks.run_training", task)
+    jobs.run_fairest(str(job.id))
+    job.refresh_from_db()
+    assert (job.state, job.crash_count) == (State.QUEUED, 0)
+
+
 def test_a_command_that_is_interrupted_gives_its_job_back(job):
     with pytest.raises(KeyboardInterrupt):
         run(job, raising(KeyboardInterrupt()))

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from django.conf import settings
@@ -38,7 +39,7 @@ class OwnPostgres:
         """Recovery may take longer than the library waits for it."""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
-            with suppress(subprocess.SubprocessError, AssertionError, psycopg.OperationalError):
+            with suppress(subprocess.SubprocessError, AssertionError, psutil.Error, psycopg.Error):
                 self.server.ensure_postgres_running()
                 psycopg.connect(self.server.get_uri(database="faults")).close()
                 return
