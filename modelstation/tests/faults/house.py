@@ -29,7 +29,8 @@ QUICK = {
     "LOG_LEVEL": "INFO",
 }
 WAIT_SECONDS = 90
-ASK = {"steps": 40, "step_seconds": 0.05, "checkpoint_every": 5}
+# Loading lasts long enough for a test that polls to see it.
+ASK = {"load_seconds": 0.5, "steps": 40, "step_seconds": 0.05, "checkpoint_every": 5}
 
 
 class House:
