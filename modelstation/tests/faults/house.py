@@ -25,7 +25,9 @@ QUICK = {
     "HEARTBEAT_SECONDS": "0.5",
     "REAP_SECONDS": "0.5",
     "BACKOFF_SECONDS": "0.1",
-    "DRAIN_SECONDS": "10",
+    "DRAIN_SECONDS": "5",
+    # A worker killed in the instant in which it holds its timer stops even the sentinel.
+    "HUNG_SECONDS": "30",
     "LOG_LEVEL": "INFO",
 }
 WAIT_SECONDS = 90
