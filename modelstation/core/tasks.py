@@ -3,6 +3,7 @@
 from django_q.models import OrmQ
 
 from modelstation.core import jobs, reaper
+from modelstation.core.hints import send_missing_hints
 from modelstation.core.models import QueueHealth
 
 CANARY = "modelstation.core.tasks.canary"
@@ -20,6 +21,7 @@ def canary(queue: str) -> None:
     QueueHealth.seen(queue)
     waiting = OrmQ.objects.filter(key=queue)
     OrmQ.objects.filter(id__in=[hint.id for hint in waiting if hint.func() == CANARY]).delete()
+    send_missing_hints(queue)  # the reaper, which counts messages, may have taken these for hints
 
 
 def reap() -> int:

@@ -234,3 +234,15 @@ def test_canaries_that_piled_up_behind_a_long_job_are_dropped(org):
     tasks.canary("gpu")
     left = {(hint.key, hint.func()) for hint in OrmQ.objects.all()}
     assert left == {("distil", tasks.CANARY), (job.queue, hints.WAKE)}
+
+
+def test_a_hint_that_a_canary_was_taken_for_is_sent_when_the_canary_runs(org):
+    from modelstation.core.queue import enqueue
+
+    queued(org)
+    OrmQ.objects.all().delete()
+    enqueue(tasks.CANARY, "gpu", queue="gpu")
+    reaper.reap()
+    assert OrmQ.objects.get().func() == tasks.CANARY
+    tasks.canary("gpu")
+    assert OrmQ.objects.get().func() == hints.WAKE

@@ -65,6 +65,7 @@ def count(spec):
     first, state = newest_valid(folder)
     steps = spec["steps"]
     emit(event="progress", stage="load", step=0, total_steps=1)
+    time.sleep(spec["load_seconds"])
     for step in range(first + 1, steps + 1):
         if spec.get("hangs_at") == step:
             while True:  # still beats, and still writes

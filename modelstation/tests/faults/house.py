@@ -25,11 +25,14 @@ QUICK = {
     "HEARTBEAT_SECONDS": "0.5",
     "REAP_SECONDS": "0.5",
     "BACKOFF_SECONDS": "0.1",
-    "DRAIN_SECONDS": "10",
+    "DRAIN_SECONDS": "5",
+    # A worker killed in the instant in which it holds its timer stops even the sentinel.
+    "HUNG_SECONDS": "30",
     "LOG_LEVEL": "INFO",
 }
 WAIT_SECONDS = 90
-ASK = {"steps": 40, "step_seconds": 0.05, "checkpoint_every": 5}
+# Loading lasts long enough for a test that polls to see it.
+ASK = {"load_seconds": 0.5, "steps": 40, "step_seconds": 0.05, "checkpoint_every": 5}
 
 
 class House:

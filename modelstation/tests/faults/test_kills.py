@@ -111,7 +111,7 @@ def test_fifty_random_kills_in_one_run_are_survived(house, org):
 
     chance = random.Random(4)
     keeper = house.start_workers(BACKOFF_SECONDS="0.01", LEASE_SECONDS="1.5")
-    job = house.submit(org, steps=400, step_seconds=0.04, checkpoint_every=2)
+    job = house.submit(org, steps=400, step_seconds=0.04, checkpoint_every=2, load_seconds=0)
     for number in range(50):
         before = job.checkpoint_step
 
