@@ -173,14 +173,25 @@ def _leave(job: Job, error: Exception) -> None:
             _end(job, State.FAILED, code=code, text=text, detail=detail)
 
 
+_held: list[int] = []  # SIGTERMs that came while nobody could act on them
+
+
 @contextmanager
 def _sigterm_held() -> Iterator[None]:
-    """A SIGTERM between the claim and the work, which is imported there, waits for the work."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    """A SIGTERM between the claim and the work, which is imported there, waits for the work. A
+    handler holds it and not a mask, which another thread of this process would not have.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: _held.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.signal(signal.SIGTERM, before)
+        if _held:
+            _held.clear()
+            signal.raise_signal(signal.SIGTERM)
 
 
 @contextmanager
@@ -194,7 +205,9 @@ def _drained_by_sigterm(lease: Lease) -> Iterator[None]:
         lease.draining = True
 
     before = signal.signal(signal.SIGTERM, drain)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    if _held:
+        _held.clear()
+        lease.draining = True
     try:
         yield
     finally:
