@@ -173,7 +173,7 @@ def _leave(job: Job, error: Exception) -> None:
             _end(job, State.FAILED, code=code, text=text, detail=detail)
 
 
-_held: list[int] = []  # SIGTERMs that came while nobody could act on them
+_waiting_sigterms: list[int] = []  # SIGTERMs that came while nobody could act on them
 
 
 @contextmanager
@@ -184,13 +184,13 @@ def _sigterm_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: _held.append(number))
+    before = signal.signal(signal.SIGTERM, lambda number, frame: _waiting_sigterms.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        if _held:
-            _held.clear()
+        if _waiting_sigterms:
+            _waiting_sigterms.clear()
             signal.raise_signal(signal.SIGTERM)
 
 
@@ -205,8 +205,8 @@ def _drained_by_sigterm(lease: Lease) -> Iterator[None]:
         lease.draining = True
 
     before = signal.signal(signal.SIGTERM, drain)
-    if _held:
-        _held.clear()
+    if _waiting_sigterms:
+        _waiting_sigterms.clear()
         lease.draining = True
     try:
         yield
