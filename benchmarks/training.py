@@ -55,7 +55,7 @@ def main() -> None:
         print(f"{machine()}, {asked.rows} rows, {steps(asked.rows)} steps of {ROWS_PER_STEP}\n")
         found = {arm: [] for arm in ARMS}
         for repeat in range(asked.repeat):  # interleaved, so that a busy minute hits every arm
-            for arm in ARMS:
+            for arm in asked.arms:
                 if arm != TRL or repeat == 0:  # the slowest, and far from every mark
                     found[arm].append(measure(arm, asked))
     print(table(found))
@@ -65,6 +65,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=192)
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--dataset", type=Path)
     parser.add_argument(
         "--base", type=Path, default=REPOSITORY / "var/models/smollm2-135m-instruct"
