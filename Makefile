@@ -20,7 +20,8 @@ test: $(VENV)/installed-dev lint
 
 # Every fault that a release must survive, with real processes; make test runs a short form of it.
 test-faults: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "faults or not faults" modelstation/tests/faults
+	$(BIN)/python -m pytest -m "faults or not faults" modelstation/tests/faults \
+		training/tests/test_interruption.py training/tests/test_trainer_child.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -107,6 +107,7 @@ def test_a_paused_run_goes_on_from_its_checkpoint(run, once, settings):
     assert_ended_as_if_nothing_had_happened(run, settings)
 
 
+@pytest.mark.faults
 def test_a_killed_child_costs_one_checkpoint_interval_at_most(run, once, children, settings):
     once(lambda lease: os.kill(children[-1].pid, signal.SIGKILL))
     assert work(run).state == "queued"
@@ -115,6 +116,7 @@ def test_a_killed_child_costs_one_checkpoint_interval_at_most(run, once, childre
     assert_ended_as_if_nothing_had_happened(run, settings)
 
 
+@pytest.mark.faults
 def test_a_damaged_newest_checkpoint_is_passed_over(run, once, children, settings):
     done = once(lambda lease: os.kill(children[-1].pid, signal.SIGKILL))
     work(run)
@@ -127,6 +129,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over(run, once, children, setting
     assert run.facts["resumed_from"] <= done[0] + 10
 
 
+@pytest.mark.faults
 def test_a_cancelled_run_frees_its_child_and_leaves_no_checkpoint(run, once, children, settings):
     settings.HEARTBEAT_SECONDS = 0.5
     TrainingRun.objects.filter(id=run.id).update(asked_config=STEPS | {"max_steps": 50_000})
@@ -137,6 +140,7 @@ def test_a_cancelled_run_frees_its_child_and_leaves_no_checkpoint(run, once, chi
     assert TrainingRun.objects.get(id=run.id).version is None
 
 
+@pytest.mark.faults
 def test_a_run_that_diverges_fails_with_what_to_try(run):
     TrainingRun.objects.filter(id=run.id).update(
         asked_config=STEPS | {"method": "full", "learning_rate": 0.1, "max_grad_norm": 1000}

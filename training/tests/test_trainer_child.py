@@ -153,7 +153,7 @@ def test_a_full_run_leaves_merged_weights_and_no_adapter(tmp_path, tiny):
     load_causal_lm(tmp_path / "out" / "merged", torch.float32)
 
 
-@pytest.mark.slow
+@pytest.mark.faults  # slow: two processes wait for one another
 def test_two_processes_train_as_one_does(tmp_path, tiny):
     """Each takes every second micro-batch; their gradients add up to the step's."""
     spec = write_spec(tmp_path, tiny, max_steps=6, tokens_per_batch=512, micro_batch_tokens=128)
