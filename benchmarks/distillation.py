@@ -222,7 +222,7 @@ def nll_after_training(rows, held_out, asked):
     from modelstation.lm.chat import load_renderer
     from training.recipes import lora_sft
     from training.recipes.config import TrainingConfig
-    from training.recipes.data import encode
+    from training.recipes.rows import encode
 
     torch.set_num_threads(asked.threads)
     with tempfile.TemporaryDirectory() as folder:

@@ -15,10 +15,11 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
+from modelstation.core.errors import DISK_FULL
+
 SECONDS_BETWEEN_LINES = 1.0
 TERMINATED = 128 + signal.SIGTERM
 STOPPED = 75  # EX_TEMPFAIL: the work is saved, and goes on when the child is started again
-DISK_FULL = "No disk space is left. Nothing half-written was kept; free some space, then try again."
 
 
 class ChildError(Exception):

@@ -2,6 +2,8 @@
 inside.
 """
 
+DISK_FULL = "No disk space is left. Nothing half-written was kept; free some space, then try again."
+
 
 class UserFacingError(Exception):
     """A failure that the user can understand and act upon; `message` is shown to them as it

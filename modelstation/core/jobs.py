@@ -31,7 +31,7 @@ from django.utils.module_loading import import_string
 from modelstation.core.attempts import discard_attempt
 from modelstation.core.claims import claim as claim
 from modelstation.core.claims import claim_fairest
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import DISK_FULL, UserFacingError
 from modelstation.core.hints import send_hint, send_missing_hints
 from modelstation.core.interrupts import Cancelled, Crashed, Drained, Paused, RetrySmaller
 from modelstation.core.lease import Lease, LeaseLost, patiently
@@ -43,7 +43,6 @@ MAX_CRASHES = 3  # without a new checkpoint between them
 INTERNAL_ERROR = (
     "Something went wrong on our side. The operator can see the details; try again, or ask them."
 )
-DISK_FULL = "No disk space is left. Nothing half-written was kept; free some space, then try again."
 CRASH_LOOP = (
     f"The worker died {MAX_CRASHES} times while doing this, most likely for want of memory."
 )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from modelstation.lm.catalog import BASES, Base
 
-# Best first. A label or a field stands in the input or in a short list: small models find it.
+# Best first, by judgement and not by measurement. A label or a field stands in the input or in a
+# short list: small models find it.
 # Written text, sums and queries need what a larger base knows, and queries one that has read code.
 PREFERENCES = {
     "classify": (

@@ -19,8 +19,11 @@ MAX_VALID_ROWS = 64  # as many as the recipe validates on
 
 @dataclass(frozen=True)
 class Calibration:
-    """Every constant of the model, fitted by benchmarks/preflight.py. Seconds are those of one
-    core's worth of Python unless they are products, which scale with the machine's GEMM rate.
+    """Every constant of the model. Seconds are those of one core's worth of Python unless they are
+    products, which scale with the machine's GEMM rate.
+
+    Set by a few short runs on a busy machine (24 November 2026), those of a GPU are guesses:
+    `benchmarks/preflight.py --calibrate` fits them to an idle one.
     """
 
     # seconds

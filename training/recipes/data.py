@@ -13,7 +13,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from modelstation.lm.chat import ChatRenderer, Message
 from training.recipes.config import MAX_ROWS_PER_BATCH
 from training.recipes.packing import Packing, Segment, pack, share_prompts
 from training.recipes.rows import TokenRow
@@ -45,38 +44,6 @@ class Batch:
             self.packing.to(device),
             self.tokens,
         )
-
-
-def encode(
-    conversations: Sequence[list[Message]], renderer: ChatRenderer, max_seq_len: int
-) -> tuple[list[TokenRow], int]:
-    """Token rows, and how many conversations were left out because they are longer than
-    `max_seq_len`.
-
-    A long row is left out whole: cutting it would teach an answer to a question that was not read.
-    """
-    rows = [_token_row(*renderer.render_training(messages)) for messages in conversations]
-    kept = [row for row in rows if len(row.inputs) <= max_seq_len]
-    return kept, len(rows) - len(kept)
-
-
-def _token_row(ids: list[int], mask: list[bool]) -> TokenRow:
-    end = max(i for i, learnt in enumerate(mask) if learnt)  # what follows teaches nothing
-    return TokenRow(tuple(ids[:end]), tuple(ids[1 : end + 1]), tuple(mask[1 : end + 1]))
-
-
-def common_prefix(rows: Sequence[TokenRow]) -> int:
-    """How many leading inputs all rows share, none of them a learnt position, one input left to
-    each row.
-    """
-    first = min(row.inputs for row in rows)
-    last = max(row.inputs for row in rows)
-    shared = next(
-        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
-        min(len(first), len(last)),
-    )
-    unlearnt = min(row.learnt.index(True) for row in rows)
-    return min(shared, unlearnt, min(len(row.inputs) for row in rows) - 1)
 
 
 def plan_batches(

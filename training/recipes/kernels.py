@@ -139,7 +139,8 @@ class Attend(Function):  # type: ignore[misc]
     all: G query heads share a head of keys, and so one larger matrix product.
 
     Probabilities are computed again on the way back, a block of queries at a time. torch's own
-    kernel for CPUs takes three times as long backward on rows of this length.
+    kernel for CPUs took three times as long backward on rows of a hundred tokens, and as long on
+    rows of three hundred.
     """
 
     @staticmethod

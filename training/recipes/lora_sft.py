@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,11 @@ from modelstation.lm.loading import load_causal_lm
 from training.progress import ChildError, Stopped
 from training.recipes import checkpoints
 from training.recipes.config import MIN_ROWS, RunFacts, TrainingConfig, budgeted_steps, resolve
-from training.recipes.data import (
-    Batch,
-    collate,
-    common_prefix,
-    encode,
-    micro_batches,
-    plan_batches,
-)
+from training.recipes.data import Batch, collate, micro_batches, plan_batches
 from training.recipes.kernels import AnswerLoss, install
 from training.recipes.machine import cpu_has_bf16, peak_memory_bytes
 from training.recipes.parallel import Processes
-from training.recipes.rows import TokenRow, read_conversations
+from training.recipes.rows import TokenRow, common_prefix, encode, read_conversations
 from training.recipes.shapes import read_shape
 
 MAX_VALID_ROWS = 64
@@ -416,7 +409,7 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.best, self.best_loss = state["best"], state["best_loss"]
         self.misses = state["misses"]
-        self.outcome = replace(Outcome(**state["outcome"]), resumed_from=0)
+        self.outcome = Outcome(**state["outcome"])
         self.outcome.resumed_from = self.step
         self.report("resumed", step=self.step)
 

@@ -1,13 +1,15 @@
-"""Reads the rows of a frozen dataset, for training and evaluation alike. Needs no torch.
+"""Reads the rows of a frozen dataset, for training, evaluation and the preflight alike, and turns
+them into token rows. Needs no torch.
 
 python -m pytest training/tests/test_recipe.py -k row
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelstation.lm.chat import Message
+from modelstation.lm.chat import ChatRenderer, Message
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,35 @@ def _messages(line: str, path: Path, number: int) -> list[Message]:
     if any(not isinstance(turn["content"], str) for turn in turns):
         raise ValueError(f"{where}: a message's content must be text.")
     return turns
+
+
+def encode(
+    conversations: Sequence[list[Message]], renderer: ChatRenderer, max_seq_len: int
+) -> tuple[list[TokenRow], int]:
+    """Token rows, and how many conversations were left out because they are longer than
+    `max_seq_len`.
+
+    A long row is left out whole: cutting it would teach an answer to a question that was not read.
+    """
+    rows = [_token_row(*renderer.render_training(messages)) for messages in conversations]
+    kept = [row for row in rows if len(row.inputs) <= max_seq_len]
+    return kept, len(rows) - len(kept)
+
+
+def _token_row(ids: list[int], mask: list[bool]) -> TokenRow:
+    end = max(i for i, learnt in enumerate(mask) if learnt)  # what follows teaches nothing
+    return TokenRow(tuple(ids[:end]), tuple(ids[1 : end + 1]), tuple(mask[1 : end + 1]))
+
+
+def common_prefix(rows: Sequence[TokenRow]) -> int:
+    """How many leading inputs all rows share, none of them a learnt position, one input left to
+    each row.
+    """
+    first = min(row.inputs for row in rows)
+    last = max(row.inputs for row in rows)
+    shared = next(
+        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
+        min(len(first), len(last)),
+    )
+    unlearnt = min(row.learnt.index(True) for row in rows)
+    return min(shared, unlearnt, min(len(row.inputs) for row in rows) - 1)

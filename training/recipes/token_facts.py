@@ -4,11 +4,13 @@ is a dataset. Needs no torch, so that a page may ask.
 python -m pytest training/tests/test_preflight.py -k tokens
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from modelstation.lm.chat import ChatRenderer, Message
+from training.recipes.rows import common_prefix, encode
 
 SAMPLE_ROWS = 2_000
 CHARS_PER_TOKEN = 3.6  # of English and of code, with the tokenizers of small bases
@@ -48,14 +50,12 @@ def count_tokens(
     sample: Sequence[list[Message]], renderer: ChatRenderer, *, rows: int, valid_rows: int
 ) -> DataFacts:
     """Of rows to train on, of which `sample` is a part."""
-    encoded = [renderer.render_training(messages) for messages in sample]
-    ends = [max(i for i, learnt in enumerate(mask) if learnt) for _, mask in encoded]
-    inputs = [ids[:end] for (ids, _), end in zip(encoded, ends, strict=True)]
+    encoded, _ = encode(sample, renderer, sys.maxsize)
     return DataFacts(
         rows=rows,
-        lengths=tuple(len(ids) for ids in inputs),
-        answers=tuple(sum(mask) for _, mask in encoded),
-        prefix=_common_prefix(inputs),
+        lengths=tuple(len(row.inputs) for row in encoded),
+        answers=tuple(row.answer_tokens for row in encoded),
+        prefix=common_prefix(encoded) if encoded else 0,
         valid_rows=valid_rows,
         is_counted=True,
     )
@@ -85,13 +85,3 @@ def guess_tokens(
 
 def _tokens(chars: float) -> int:
     return max(1, round(chars / CHARS_PER_TOKEN))
-
-
-def _common_prefix(inputs: Sequence[list[int]]) -> int:
-    """As the recipe shares it: what all rows open with, one token left to each of them."""
-    if not inputs:
-        return 0
-    first, last = min(inputs), max(inputs)
-    pairs = enumerate(zip(first, last, strict=False))
-    shared = next((i for i, (a, b) in pairs if a != b), min(len(first), len(last)))
-    return max(0, min(shared, min(map(len, inputs)) - 1))

@@ -21,9 +21,9 @@ from training.recipes.config import (
     default_learning_rate,
     resolve,
 )
-from training.recipes.data import collate, encode, plan_batches
+from training.recipes.data import collate, plan_batches
 from training.recipes.machine import cpu_has_bf16, idle_among, idle_cores
-from training.recipes.rows import read_conversations
+from training.recipes.rows import encode, read_conversations
 from training.recipes.shapes import read_shape
 
 SYSTEM = "Please classify the message with one word."
