@@ -155,10 +155,12 @@ def test_the_api_fetches_and_tells_how_far_it_is(catalogue, org, api_for, alice)
     Job.objects.update(progress={"step": 5, "total_steps": 9}, stage="download")
     told = api.get(url).json()
     assert (told["stage"], told["bytes_done"], told["bytes_total"]) == ("download", 5, 9)
-    assert api.post(url).json()["error"]["code"] == "already_fetching"
+    again = api.post(url)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "already_fetching")
     assert api.delete(url).json()["state"] == "cancelled"
-    assert api.post("/api/v1/bases/gpt-9/fetch").json()["error"]["code"] == "unknown_base"
-    assert api.post(f"/api/v1/bases/{SMALL}/fetch").json()["error"]["code"] == "installed"
+    unknown, here = (api.post(f"/api/v1/bases/{name}/fetch") for name in ("gpt-9", SMALL))
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "unknown_base")
+    assert (here.status_code, here.json()["error"]["code"]) == (409, "installed")
 
 
 def test_the_api_lists_sizes_and_what_each_base_suits(catalogue, org, api_for, alice):
