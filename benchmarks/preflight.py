@@ -271,7 +271,8 @@ def estimate_of(point: dict, by=None):
     """What the preflight would have said of this run on an unlimited machine."""
     from training.recipes.config import config_from
     from training.recipes.costs import CALIBRATION
-    from training.recipes.preflight import Facts, Machine, preflight
+    from training.recipes.estimates import Facts, Machine
+    from training.recipes.preflight import preflight
     from training.recipes.shapes import BaseShape
     from training.recipes.token_facts import DataFacts
 

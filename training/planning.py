@@ -22,9 +22,10 @@ from modelstation.lm.chat import load_renderer
 from training.models import MachineProfile, TrainingRun
 from training.profiling import ensure_measured
 from training.recipes.config import TrainingConfig, config_from
+from training.recipes.estimates import Band, Estimate, Facts, Machine
 from training.recipes.explain import explain
 from training.recipes.measure import disk_free, memory
-from training.recipes.preflight import Band, Estimate, Facts, Machine, preflight
+from training.recipes.preflight import preflight
 from training.recipes.shapes import BaseShape, guessed_shape, read_shape
 from training.recipes.token_facts import SAMPLE_ROWS, DataFacts, count_tokens, guess_tokens
 

@@ -16,7 +16,7 @@ from models_app.models import CustomModel
 from modelstation.core.api import StrictSerializer
 from training import services
 from training.planning import Plan, dataset_of, plan_for
-from training.recipes.preflight import Estimate
+from training.recipes.estimates import Estimate
 
 
 class PlanRequestSerializer(StrictSerializer):

@@ -14,7 +14,8 @@ from training.recipes.config import (
     MIN_STEPS,
     TrainingConfig,
 )
-from training.recipes.preflight import Estimate, Machine, gigabytes
+from training.recipes.estimates import Estimate, Machine
+from training.recipes.refusals import gigabytes
 
 ASKED = "As you asked."
 CHOSEN = {

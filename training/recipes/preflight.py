@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from training.recipes import costs
 from training.recipes.config import (
     MIN_ROWS,
-    USEFUL_STEPS,
     RunFacts,
     TrainingConfig,
     default_checkpoint_every,
@@ -21,11 +20,10 @@ from training.recipes.config import (
     resolve,
 )
 from training.recipes.costs import CALIBRATION, Batches, Calibration
-from training.recipes.shapes import BaseShape
+from training.recipes.estimates import Band, Estimate, Facts, Machine, Refusal
+from training.recipes.refusals import FREE_SHARE, notes_of, refusals_of, too_few
 from training.recipes.token_facts import DataFacts
 
-FREE_SHARE = 0.95  # of the available memory; the rest is other people's
-FREE_DISK = 512 << 20  # left over, so that nobody else's work fails
 ENOUGH_RUNS = 3  # from then on the band narrows
 # (low, high) of what is expected, by how well it is known.
 TIME_BAND = {"measured": (0.75, 1.35), "rough": (0.4, 2.5)}
@@ -34,88 +32,12 @@ GUESSED_ROWS = (0.5, 2.0)
 GUESSED_MEMORY = (0.85, 1.2)
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where the run will be. Rates are operations a second of its best matrix product. The ratios
-    are what earlier runs took over what was expected of them.
-    """
-
-    host: str = ""
-    cores: int = 1
-    has_bf16: bool = False
-    fp32_flops: float = 40e9
-    bf16_flops: float = 0.0
-    memory_bytes: int = 0  # 0: not known
-    available_bytes: int = 0
-    disk_free: int = 0
-    gpu: str = ""
-    gpus: int = 0  # all alike; each takes its share of a batch
-    gpu_memory_bytes: int = 0
-    gpu_flops: float = 0.0
-    is_measured: bool = False
-    time_ratio: float = 1.0
-    memory_ratio: float = 1.0
-    runs_seen: int = 0
-
-    def rate(self, config: TrainingConfig) -> float:
-        if config.device == "cuda" and self.gpu_flops:
-            return self.gpu_flops * max(1, self.gpus)
-        return (self.bf16_flops if config.dtype == "bfloat16" else 0) or self.fp32_flops
-
-    def memory_for(self, config: TrainingConfig) -> int:
-        return self.gpu_memory_bytes if config.device == "cuda" else self.available_bytes
-
-
-@dataclass(frozen=True)
-class Facts:
-    data: DataFacts
-    shape: BaseShape
-
-
-@dataclass(frozen=True)
-class Band:
-    low: float
-    expected: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Refusal:
-    code: str
-    message: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """`config` is what would be used. Where it cannot be settled at all there are refusals and
-    nothing else.
-    """
-
-    config: TrainingConfig
-    refusals: tuple[Refusal, ...] = ()
-    notes: tuple[str, ...] = ()
-    rows: int = 0
-    rows_left_out: int = 0
-    tokens: int = 0  # read in the whole run
-    answer_tokens: int = 0
-    steps: int = 0
-    unbudgeted_steps: int = 0  # without max_minutes and max_tokens
-    seconds_per_step: float = 0.0
-    minutes: Band = Band(0, 0, 0)
-    seconds_by_stage: dict[str, float] | None = None
-    memory_bytes: Band = Band(0, 0, 0)
-    memory_by_part: dict[str, float] | None = None
-    disk_bytes: int = 0
-    run_facts: RunFacts | None = None
-
-
 def preflight(
     config: TrainingConfig, facts: Facts, machine: Machine, by: Calibration = CALIBRATION
 ) -> Estimate:
     kept = _kept(config, facts.data)
     if kept.rows < MIN_ROWS:
-        return Estimate(config, (_too_few(kept, config),), rows=kept.rows)
+        return Estimate(config, (too_few(kept.rows, kept.left_out, config),), rows=kept.rows)
     known = _run_facts(kept, facts, machine)
     try:
         resolved = resolve(config, known)
@@ -273,8 +195,8 @@ def _estimate(
         disk_bytes=sum(costs.disk_bytes(config, facts.shape).values()),
         run_facts=known,
     )
-    refusals = tuple(_refusals(estimate, machine))
-    return replace(estimate, refusals=refusals, notes=tuple(_notes(estimate, facts, machine)))
+    refusals = tuple(refusals_of(estimate, machine))
+    return replace(estimate, refusals=refusals, notes=tuple(notes_of(estimate, facts, machine)))
 
 
 def _steps(config: TrainingConfig, known: RunFacts, once: Batches) -> tuple[int, int]:
@@ -332,103 +254,3 @@ def _memory_band(facts: Facts, machine: Machine) -> tuple[float, float]:
     low, high = MEMORY_BAND["measured" if machine.is_measured else "rough"]
     few, many = (1.0, 1.0) if facts.data.is_counted else GUESSED_MEMORY
     return low * few, high * many
-
-
-# --- what is refused, and what is said ------------------------------------------------------------
-
-
-def _refusals(estimate: Estimate, machine: Machine) -> list[Refusal]:
-    found = [
-        _does_not_fit(estimate, machine),
-        _disk_is_full(estimate, machine),
-        _over_budget(estimate),
-    ]
-    return [refusal for refusal in found if refusal]
-
-
-def _too_few(kept: _Kept, config: TrainingConfig) -> Refusal:
-    longer = (
-        f", and {kept.left_out} more that are longer than {config.max_seq_len} tokens"
-        if kept.left_out
-        else ""
-    )
-    have = f"{kept.rows} row{'' if kept.rows == 1 else 's'} to train on{longer}"
-    hint = "Raise max_seq_len, or add rows." if kept.left_out else "Add examples or sources."
-    return Refusal(
-        "not_enough_data", f"Not enough data: {have}; at least {MIN_ROWS} are needed.", hint
-    )
-
-
-def _does_not_fit(estimate: Estimate, machine: Machine) -> Refusal | None:
-    config = estimate.config
-    room = machine.memory_for(config)
-    if not room or estimate.memory_bytes.high <= room * FREE_SHARE:
-        return None
-    where = f"the GPU ({machine.gpu})" if config.device == "cuda" else "this machine"
-    method = "; full fine-tuning needs most, lora least" if config.method == "full" else ""
-    return Refusal(
-        "does_not_fit",
-        f"This will not fit: training needs about {gigabytes(estimate.memory_bytes.expected)} of "
-        f"memory, up to {gigabytes(estimate.memory_bytes.high)}, and {where} has "
-        f"{gigabytes(room)} free.",
-        f"Choose a smaller base, or lower max_seq_len or micro_batch_tokens{method}.",
-    )
-
-
-def _disk_is_full(estimate: Estimate, machine: Machine) -> Refusal | None:
-    if not machine.disk_free or estimate.disk_bytes + FREE_DISK <= machine.disk_free:
-        return None
-    return Refusal(
-        "not_enough_disk",
-        f"Not enough disk: checkpoints and artifacts need {gigabytes(estimate.disk_bytes)}, and "
-        f"{gigabytes(machine.disk_free)} are free.",
-        "Delete models that are no longer used, or ask the operator for space.",
-    )
-
-
-def _over_budget(estimate: Estimate) -> Refusal | None:
-    wanted = min(USEFUL_STEPS, estimate.unbudgeted_steps)
-    if estimate.steps >= wanted:
-        return None
-    config = estimate.config
-    names = [name for name in ("max_minutes", "max_tokens") if getattr(config, name)]
-    needed = estimate.seconds_per_step * wanted / 60
-    return Refusal(
-        "over_budget",
-        f"The budget ({' and '.join(names)}) ends after {estimate.steps} "
-        f"step{'' if estimate.steps == 1 else 's'}; fewer than {wanted} teach a model nothing.",
-        f"{wanted} steps take about {needed:.1f} minutes of training: raise the budget, choose a "
-        "smaller base, or lower tokens_per_batch.",
-    )
-
-
-def _notes(estimate: Estimate, facts: Facts, machine: Machine) -> list[str]:
-    config, notes = estimate.config, []
-    if not machine.is_measured:
-        notes.append(
-            "The machine has not been measured yet, so times are rough: a training worker measures "
-            "it when it starts."
-        )
-    if not facts.data.is_counted:
-        notes.append("There is no dataset yet: tokens are guessed from the rows asked for.")
-    if estimate.rows_left_out:
-        notes.append(
-            f"{estimate.rows_left_out} rows are longer than {config.max_seq_len} tokens and are "
-            "left out."
-        )
-    if estimate.steps < estimate.unbudgeted_steps and (config.max_minutes or config.max_tokens):
-        notes.append(
-            f"The budget ends the run after about {estimate.steps} of "
-            f"{estimate.unbudgeted_steps} steps; the learning rate falls to its last by then, and "
-            "the best checkpoint is kept."
-        )
-    if machine.runs_seen:
-        notes.append(
-            f"Corrected by {machine.runs_seen} earlier run{'s' * (machine.runs_seen > 1)} here: "
-            f"time × {machine.time_ratio:.2f}, memory × {machine.memory_ratio:.2f}."
-        )
-    return notes
-
-
-def gigabytes(size: float) -> str:
-    return f"{size / 1e9:.1f} GB"

@@ -24,8 +24,9 @@ from training.recipes.config import (
 )
 from training.recipes.costs import disk_bytes, one_pass
 from training.recipes.data import plan_batches
+from training.recipes.estimates import Facts, Machine
 from training.recipes.explain import explain
-from training.recipes.preflight import Facts, Machine, preflight
+from training.recipes.preflight import preflight
 from training.recipes.rows import common_prefix, encode
 from training.recipes.shapes import BaseShape, guessed_shape, read_shape
 from training.recipes.token_facts import DataFacts, count_tokens, guess_tokens
