@@ -20,7 +20,7 @@ from models_app.api.openai_errors import ModelNotFound, openai_exception_handler
 from models_app.api.openai_requests import ChatRequestSerializer, conversation, generation_config
 from models_app.served import Served, all_served, served_by
 from models_app.serving import client
-from models_app.serving.client import Completion
+from models_app.serving.client import Completion, Piece
 
 
 class OpenAIView(APIView):
@@ -84,7 +84,11 @@ def _served(request: Request, name: str) -> Served:
 def _answered(chat: Chat, asked: dict[str, Any]) -> Response:
     messages = conversation(asked, chat.served.system_prompt)
     completion = client.generate(
-        chat.served.gguf, chat.served.tokenizer_folder, messages, generation_config(asked)
+        chat.served.gguf,
+        chat.served.tokenizer_folder,
+        messages,
+        generation_config(asked),
+        owner=str(chat.token.org_id),
     )
     chat.record(completion)
     return Response(chat.body(completion))
@@ -93,7 +97,11 @@ def _answered(chat: Chat, asked: dict[str, Any]) -> Response:
 def _streamed(chat: Chat, asked: dict[str, Any]) -> StreamingHttpResponse:
     messages = conversation(asked, chat.served.system_prompt)
     pieces = client.stream(
-        chat.served.gguf, chat.served.tokenizer_folder, messages, generation_config(asked)
+        chat.served.gguf,
+        chat.served.tokenizer_folder,
+        messages,
+        generation_config(asked),
+        owner=str(chat.token.org_id),
     )
     first = next(pieces)  # a failure before the first piece still gets its status
     response = StreamingHttpResponse(
@@ -104,7 +112,7 @@ def _streamed(chat: Chat, asked: dict[str, Any]) -> StreamingHttpResponse:
     return response
 
 
-def _again(first: str | Completion, pieces: Pieces) -> Pieces:
+def _again(first: Piece | Completion, pieces: Pieces) -> Pieces:
     with closing(pieces):  # type: ignore[type-var]
         yield first
         yield from pieces

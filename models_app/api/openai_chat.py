@@ -14,12 +14,12 @@ from django.db import IntegrityError, transaction
 from accounts.models import ApiToken
 from models_app.models import UsageRecord
 from models_app.served import Served
-from models_app.serving.client import Completion
+from models_app.serving.client import Completion, Piece
 from modelstation.core.api import INTERNAL_ERROR, openai_error_body
 from modelstation.core.errors import UserFacingError
 
 logger = logging.getLogger("modelstation.openai")
-Pieces = Iterator[str | Completion]
+Pieces = Iterator[Piece | Completion]
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Chat:
 
     def _text_events(self, pieces: Pieces) -> Iterator[bytes]:
         for piece in pieces:
-            if isinstance(piece, str):
-                yield self._chunk({"content": piece})
+            if isinstance(piece, Piece):
+                yield self._chunk({"content": piece.text})
                 continue
             self.record(piece)
             yield self._chunk({}, finish_reason=piece.finish_reason)

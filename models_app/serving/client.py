@@ -11,11 +11,20 @@ from typing import Any
 import httpx
 from django.conf import settings
 
-from models_app.serving.engine import Completion, GenerationConfig
+from models_app.serving.engine import Completion, GenerationConfig, Piece, TokenLogprob
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.chat import Message
 
-__all__ = ["Completion", "GenerationConfig", "embed", "generate", "health", "stream"]
+__all__ = [
+    "Completion",
+    "GenerationConfig",
+    "Piece",
+    "TokenLogprob",
+    "embed",
+    "generate",
+    "health",
+    "stream",
+]
 
 # A long answer on busy cores may take minutes; a server that does not even connect is down.
 TIMEOUT = httpx.Timeout(300, connect=2)
@@ -33,9 +42,12 @@ def generate(
     tokenizer_folder: Path,
     messages: list[Message],
     config: GenerationConfig | None = None,
+    *,
+    owner: str = "",
 ) -> Completion:
-    body = _generate_body(gguf, tokenizer_folder, messages, config, stream=False)
-    return Completion(**_post("/generate", body))
+    """`owner` is who asks, an organisation's id: the server is fair among them."""
+    body = _generate_body(gguf, tokenizer_folder, messages, config, owner, stream=False)
+    return _completion(_post("/generate", body))
 
 
 def stream(
@@ -43,9 +55,11 @@ def stream(
     tokenizer_folder: Path,
     messages: list[Message],
     config: GenerationConfig | None = None,
-) -> Iterator[str | Completion]:
+    *,
+    owner: str = "",
+) -> Iterator[Piece | Completion]:
     """Pieces of text as they come, then the Completion."""
-    body = _generate_body(gguf, tokenizer_folder, messages, config, stream=True)
+    body = _generate_body(gguf, tokenizer_folder, messages, config, owner, stream=True)
     with (
         _failures_explained(),
         _http().stream("POST", _url("/generate"), json=body, headers=_headers()) as reply,
@@ -57,7 +71,7 @@ def stream(
             event = json.loads(line)
             if "error" in event:
                 raise _refusal(event)
-            yield event["text"] if "text" in event else Completion(**event["completion"])
+            yield _piece(event["piece"]) if "piece" in event else _completion(event["completion"])
 
 
 def embed(texts: Sequence[str]) -> list[list[float]]:
@@ -65,11 +79,27 @@ def embed(texts: Sequence[str]) -> list[list[float]]:
     return vectors
 
 
+def _completion(found: dict[str, Any]) -> Completion:
+    return Completion(**{**found, "logprobs": _logprobs(found.get("logprobs", ()))})
+
+
+def _piece(found: dict[str, Any]) -> Piece:
+    return Piece(found["text"], _logprobs(found.get("logprobs", ())))
+
+
+def _logprobs(found: Sequence[dict[str, Any]]) -> tuple[TokenLogprob, ...]:
+    return tuple(
+        TokenLogprob(each["token"], each["logprob"], tuple(each["bytes"]), _logprobs(each["top"]))
+        for each in found
+    )
+
+
 def _generate_body(
     gguf: Path,
     tokenizer_folder: Path,
     messages: list[Message],
     config: GenerationConfig | None,
+    owner: str,
     *,
     stream: bool,
 ) -> dict[str, Any]:
@@ -78,6 +108,7 @@ def _generate_body(
         "tokenizer_folder": str(tokenizer_folder),
         "messages": messages,
         "config": asdict(config or GenerationConfig()),
+        "owner": owner,
         "stream": stream,
     }
 

@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,11 @@ class GenerationConfig:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: dict[int, float] = field(default_factory=dict)  # by token id
+    top_logprobs: int | None = None  # alternatives told for each token; None: no logprobs at all
+    json_schema: dict[str, Any] | None = None  # the answer fits it; {}: any JSON object
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -44,11 +49,29 @@ class GenerationConfig:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    token: str
+    logprob: float
+    bytes: tuple[int, ...]
+    top: tuple["TokenLogprob", ...] = ()  # the likeliest at this place, itself mostly among them
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a stream yields: text just decoded, with its tokens where they were asked for."""
+
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
 class Completion:
     text: str
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str  # "stop" | "length"
+    cached_tokens: int = 0  # of the prompt, read from the cache
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Engine:
@@ -110,7 +133,7 @@ class Engine:
 
     def stream(
         self, messages: list[Message], config: GenerationConfig
-    ) -> Generator[str | Completion, None, None]:
+    ) -> Generator[Piece | Completion, None, None]:
         """Pieces of text as they are decoded, then the Completion. Closing it stops decoding."""
         request = self._request(messages, config, cache_prompt=config.temperature > 0)
         chunks: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
@@ -125,7 +148,7 @@ class Engine:
                 choice = _choice(chunk)
                 if choice["text"]:
                     text += choice["text"]
-                    yield choice["text"]
+                    yield Piece(choice["text"])
                 if choice["finish_reason"]:
                     yield _completion(chunk, text)
         finally:

@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from models_app.serving.engine import Completion, Engine, GenerationConfig, ServingError
+from models_app.serving.engine import Completion, Engine, GenerationConfig, Piece, ServingError
 from models_app.serving.pool import EnginePool
 from modelstation.lm.chat import Message
 
@@ -114,8 +114,8 @@ def _stream_lines(pool: EnginePool, asked: _GenerateRequest) -> Generator[str, N
         yield _line({"error": {"code": error.code, "message": error.message}})
 
 
-def _event(piece: str | Completion) -> dict[str, Any]:
-    return {"text": piece} if isinstance(piece, str) else {"completion": asdict(piece)}
+def _event(piece: Piece | Completion) -> dict[str, Any]:
+    return {"piece" if isinstance(piece, Piece) else "completion": asdict(piece)}
 
 
 _embedding = threading.Lock()
@@ -147,13 +147,19 @@ def _read_generate(body: dict[str, Any], roots: list[Path]) -> _GenerateRequest:
             gguf=_allowed(body["gguf"], roots),
             tokenizer_folder=_allowed(body["tokenizer_folder"], roots),
             messages=[_message(message) for message in body["messages"]],
-            config=GenerationConfig(**{**config, "stop": tuple(config.get("stop", ()))}),
+            config=_config(config),
             stream=bool(body.get("stream")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServingError(
             f"The request cannot be read: {error!r}.", code="invalid_request"
         ) from error
+
+
+def _config(given: dict[str, Any]) -> GenerationConfig:
+    """JSON has no tuples, and no keys that are numbers."""
+    bias = {int(token): float(value) for token, value in given.get("logit_bias", {}).items()}
+    return GenerationConfig(**{**given, "stop": tuple(given.get("stop", ())), "logit_bias": bias})
 
 
 def _message(given: dict[str, Any]) -> Message:

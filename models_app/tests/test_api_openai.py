@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 from accounts.services import create_token
 from models_app.models import CustomModel, ModelVersion, UsageRecord
 from models_app.serving import client
-from models_app.serving.client import Completion
+from models_app.serving.client import Completion, Piece
 from modelstation.core.errors import UserFacingError
 from modelstation.testing import make_base, make_model
 
@@ -26,18 +26,18 @@ class FakeServer:
         self.error = None
         self.error_after = None
 
-    def generate(self, gguf, tokenizer_folder, messages, config):
+    def generate(self, gguf, tokenizer_folder, messages, config, *, owner=""):
         self.calls.append((gguf, tokenizer_folder, messages, config))
         if self.error:
             raise self.error
         return Completion("lost_card", prompt_tokens=11, completion_tokens=3, finish_reason="stop")
 
-    def stream(self, gguf, tokenizer_folder, messages, config):
+    def stream(self, gguf, tokenizer_folder, messages, config, *, owner=""):
         completion = self.generate(gguf, tokenizer_folder, messages, config)
-        yield "lost_"
+        yield Piece("lost_")
         if self.error_after:
             raise self.error_after
-        yield "card"
+        yield Piece("card")
         yield completion
 
 

@@ -79,7 +79,7 @@ def test_a_stream_ends_with_the_completion_of_its_pieces(engine):
     *pieces, completion = engine.stream(CHATS[0], config)
 
     assert len(pieces) > 1
-    assert "".join(pieces) == completion.text
+    assert "".join(piece.text for piece in pieces) == completion.text
     assert completion == engine.generate(CHATS[0], config)
 
 

@@ -107,7 +107,7 @@ def test_the_client_gets_an_answer_whole_and_in_pieces(model_server, exported):
     *pieces, last = client.stream(exported / "model.gguf", exported, HELLO, SHORT)
 
     assert isinstance(whole, Completion)
-    assert "".join(pieces) == whole.text
+    assert "".join(piece.text for piece in pieces) == whole.text
     assert last == whole
 
 
