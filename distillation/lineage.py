@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db.models import Count
 
 from distillation.models import DatasetRow, DatasetVersion
-from distillation.pipeline import export, form
+from distillation.pipeline import corrections, export, form
 from distillation.pipeline.text import hash_messages
 from distillation.pipeline.types import Example
 from modelstation.core.artifacts import ArtifactError, read_manifest, verify
@@ -50,7 +50,7 @@ class SourceLine:
 
     @property
     def is_deleted(self) -> bool:
-        return self.id is None
+        return self.id is None and self.name != corrections.SOURCE
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def row_facts(version: DatasetVersion) -> Iterator[dict[str, Any]]:
         source, messages = row.pop("source"), row.pop("messages")
         row |= {
             "source_id": str(source) if source else None,
-            "source_deleted": source is None,
+            "source_deleted": source is None and row["source_name"] != corrections.SOURCE,
             "verified": _hash(messages) == row["content_hash"],
         }
         yield row
