@@ -34,27 +34,29 @@ def _area(rows: int) -> forms.Textarea:
     return forms.Textarea(attrs={"rows": rows})
 
 
+class SaidField(forms.CharField):
+    """Browsers send CRLF; models were trained on LF, and asked with it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=deeds.MAX_TEXT_CHARS, **options)
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value)).replace("\r\n", "\n")
+
+
 class WrongAnswerForm(forms.Form):
     """What the playground sends: an answer, and what it should have been."""
 
-    version = forms.IntegerField(min_value=1, max_value=2**31 - 1, widget=forms.HiddenInput)
-    input = forms.CharField(max_length=deeds.MAX_TEXT_CHARS, widget=forms.HiddenInput)
-    wrong_answer = forms.CharField(
-        max_length=deeds.MAX_TEXT_CHARS, required=False, widget=forms.HiddenInput
-    )
-    system_prompt = forms.CharField(
-        max_length=deeds.MAX_TEXT_CHARS, required=False, widget=forms.HiddenInput
-    )
-    correction = forms.CharField(
-        label="What it should have answered", max_length=deeds.MAX_TEXT_CHARS, widget=_area(2)
-    )
+    version = forms.IntegerField(min_value=1, max_value=2**31 - 1)
+    input = SaidField()
+    wrong_answer = SaidField(required=False)
+    system_prompt = SaidField(required=False)
+    correction = SaidField()
 
 
 class CorrectionForm(forms.Form):
-    input = forms.CharField(max_length=deeds.MAX_TEXT_CHARS, widget=_area(4))
-    correction = forms.CharField(
-        label="What it should have answered", max_length=deeds.MAX_TEXT_CHARS, widget=_area(3)
-    )
+    input = SaidField(widget=_area(4))
+    correction = SaidField(label="What it should have answered", widget=_area(3))
 
 
 @login_required
@@ -82,11 +84,10 @@ def correct(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse
     model = model_for(org_for(request, org), model_id)
     form = WrongAnswerForm(request.POST)
     row = _added(request, model, form) if form.is_valid() else None
+    context = {"model": model, "correction": row, "wrong_form": form, "said": request.POST}
     if request.htmx:  # type: ignore[attr-defined]
-        context = {"model": model, "correction": row, "wrong_form": form}
         return render(request, "distillation/_wrong_answer.html", context)
     if row is None:
-        context = {"model": model, "wrong_form": form}
         return render(request, "distillation/correction_new.html", context)
     messages.success(request, "The correction is kept. Accept it, and the next build trains on it.")
     return redirect("corrections", org, model.id)

@@ -81,6 +81,7 @@ PAGES = {
     "model_curation": ("post", DEED, {"curation": "review"}),
     "playground": ("get", PAGE),
     "playground_answer": ("post", PAGE, {"prompt": "hello"}),
+    "playground_stream": ("post", (302, 404, 422, 422), {"prompt": "hello"}),
     "version_publish": ("post", DEED),
     "version_download": ("get", PAGE),
     "bases": ("get", PAGE),
