@@ -23,6 +23,13 @@ from models_app.serving import client
 from models_app.serving.client import Completion, Piece
 
 
+# At once, or as a stream.
+ANSWER = {
+    (200, "application/json"): OpenApiTypes.OBJECT,
+    (200, "text/event-stream"): OpenApiTypes.STR,
+}
+
+
 class OpenAIView(APIView):
     authentication_classes = [TokenAuthentication]
 
@@ -41,7 +48,7 @@ class ChatCompletionsView(OpenAIView):
     @extend_schema(
         operation_id="openai_chat_completion",
         request=ChatRequestSerializer,
-        responses=OpenApiTypes.OBJECT,
+        responses=ANSWER,
     )
     def post(self, request: Request) -> HttpResponseBase:
         """Answer a conversation, at once or as a stream of server-sent events."""
