@@ -22,7 +22,6 @@ from models_app.served import Served, all_served, served_by
 from models_app.serving import client
 from models_app.serving.client import Completion, Piece
 
-
 # At once, or as a stream.
 ANSWER = {
     (200, "application/json"): OpenApiTypes.OBJECT,

@@ -1,7 +1,7 @@
 """The whole API against its own description: whatever is sent, no answer is a 5xx, and each is one
 that the description has.
 
-Short in `make test`; `make test-api` sends fifty times as much (`EXAMPLES=…` of each). Every request is taken back, so
+Short in `make test`; `make test-api` sends fifty times as much. Every request is taken back, so
 that each finds the same organisation: Acme, which holds one of each thing.
 """
 
@@ -253,8 +253,10 @@ def test_no_nasty_value_breaks_an_operation_or_its_description(api, ids, alice, 
 def nasty_cases(operation, ids):
     """One thing is nasty at a time, so that nothing else is refused first."""
     path = {name: ids[name] for name in names_of(operation)}
-    for value in NASTY:
-        for parameter in operation.query:
+    first = zlib.crc32(operation.label.encode())
+    for place, value in enumerate(NASTY):
+        is_tried = len(NASTY) < EXAMPLES or (first + place) % 3 == 0 or value == "\0"
+        for parameter in operation.query if is_tried else ():
             yield operation.Case(path_parameters=path, query={parameter.name: value}), {}
         for name in path:
             if not name.endswith("_id") and value:
