@@ -65,7 +65,7 @@ def test_an_accepted_correction_is_in_the_next_frozen_dataset_with_its_lineage(o
     [taught] = version.rows.exclude(candidate=None)
     assert (taught.split, taught.input, taught.answer) == ("train", row.input, "card_arrival")
     assert (taught.candidate, taught.step, taught.license) == (row, "correction", "own data")
-    assert taught.reason.startswith("correction of v3 by alice@example.org, ")
+    assert taught.reason.startswith("correction of v3 by alice, ")
     row.refresh_from_db()
     assert (row.state, row.dataset, row.refusal) == ("used", version, "")
     assert version.source_counts["your corrections"] == 1
