@@ -84,7 +84,9 @@ def answering_version(model: CustomModel, number: int | None = None) -> ModelVer
     """The version of that number; without one the live version, else the newest."""
     versions = model.versions.select_related("model", "org")
     wanted = {"id": model.live_version_id} if model.live_version_id else {}
-    found = versions.filter(**({"number": number} if number else wanted)).first()
+    found: ModelVersion | None = versions.filter(
+        **({"number": number} if number else wanted)
+    ).first()
     if found is None:
         name = f"version {number}" if number else "version yet"
         raise UserFacingError(f"This model has no {name}.", code="no_version", param="version")

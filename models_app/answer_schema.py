@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator, SchemaError
 from jsonschema.exceptions import ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012, SchemaRegistry, SchemaResource
+from referencing.jsonschema import DRAFT202012, SchemaRegistry
 
 from modelstation.core.errors import UserFacingError
 
@@ -17,12 +17,8 @@ TOLD_CHARS = 200
 Schema = dict[str, Any]
 
 
-def _nothing_else(uri: str) -> SchemaResource:
-    """A reference to another address is never fetched."""
-    raise LookupError(uri)
-
-
-_ALONE: SchemaRegistry = Registry(retrieve=_nothing_else)
+# A reference to another address is never fetched.
+_ALONE: SchemaRegistry = Registry()
 
 
 def read_schema(text: str) -> Schema | None:

@@ -51,9 +51,7 @@ def playground_answer(request: HttpRequest, org: str, model_id: uuid.UUID) -> Ht
     columns = columns_of(form.cleaned_data["version"], form.cleaned_data["other"])
     answers = answer_all(columns, form.question, owner=str(owner.id))
     turns = told_turns(turns_after(answers, form.question))
-    form.data = form.data.copy()  # type: ignore[attr-defined]
-    form.data["turns"] = turns
-    return _page(request, model, form, answers=answers, can_go_on=True)
+    return _page(request, model, form, answers=answers, turns=turns)
 
 
 @login_required

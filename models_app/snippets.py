@@ -9,6 +9,8 @@ from models_app.models import CustomModel
 TOKEN = "MODELSTATION_TOKEN"  # the environment variable that holds an API token
 SHOWN_CHARS = 300
 
+Asked = dict[str, object]  # the body of a chat completion
+
 
 @dataclass(frozen=True)
 class Snippet:
@@ -21,7 +23,7 @@ class Snippet:
 def snippets_for(model: CustomModel, api_url: str) -> list[Snippet]:
     """With the model's own first example as the question."""
     prompt = model.examples[0]["input"][:SHOWN_CHARS] if model.examples else "Hello"
-    asked = {"model": model.slug, "messages": [{"role": "user", "content": prompt}]}
+    asked: Asked = {"model": model.slug, "messages": [{"role": "user", "content": prompt}]}
     return [
         Snippet("curl", "curl", _curl(api_url, asked)),
         Snippet("python", "Python", _python(api_url, asked), note="pip install openai"),
@@ -36,7 +38,7 @@ def snippets_for(model: CustomModel, api_url: str) -> list[Snippet]:
     ]
 
 
-def _curl(api_url: str, asked: dict[str, object]) -> str:
+def _curl(api_url: str, asked: Asked) -> str:
     return (
         f"curl {shlex.quote(f'{api_url}/chat/completions')} \\\n"
         f'  -H "Authorization: Bearer ${TOKEN}" \\\n'
@@ -45,7 +47,7 @@ def _curl(api_url: str, asked: dict[str, object]) -> str:
     )
 
 
-def _python(api_url: str, asked: dict[str, object]) -> str:
+def _python(api_url: str, asked: Asked) -> str:
     return f"""import os
 
 from openai import OpenAI
@@ -58,7 +60,7 @@ answer = client.chat.completions.create(
 print(answer.choices[0].message.content)"""
 
 
-def _javascript(api_url: str, asked: dict[str, object]) -> str:
+def _javascript(api_url: str, asked: Asked) -> str:
     return f"""import OpenAI from "openai";
 
 const client = new OpenAI({{ baseURL: {_json(api_url)}, apiKey: process.env.{TOKEN} }});
@@ -69,7 +71,7 @@ const answer = await client.chat.completions.create({{
 console.log(answer.choices[0].message.content);"""
 
 
-def _fetch(api_url: str, asked: dict[str, object]) -> str:
+def _fetch(api_url: str, asked: Asked) -> str:
     return f"""const response = await fetch({_json(f"{api_url}/chat/completions")}, {{
   method: "POST",
   headers: {{

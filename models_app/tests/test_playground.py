@@ -235,7 +235,7 @@ def test_a_model_server_that_is_down_is_an_alert_and_no_error_page(
 
 def test_a_conversation_goes_on_for_each_column_by_itself(as_bob, server, version):
     first = answered(as_bob, version)
-    turns = first.context["form"]["turns"].value()
+    turns = first.context["turns"]
     second = answered(as_bob, version, prompt="And now?", turns=turns, go_on="on")
     assert [turn["content"] for turn in server.asked["v1"][1:]] == [
         "Where is my card?",
@@ -245,11 +245,11 @@ def test_a_conversation_goes_on_for_each_column_by_itself(as_bob, server, versio
     assert server.asked["base"][2]["content"] == "base says so"
     tuned = second.context["answers"][1]
     assert tuned.said["input"] == ("user: Where is my card?\nassistant: v1 says so\nuser: And now?")
-    assert len(json.loads(second.context["form"]["turns"].value())) == 2
+    assert len(json.loads(second.context["turns"])) == 2
 
 
 def test_without_that_wish_each_question_stands_alone(as_bob, server, version):
-    turns = answered(as_bob, version).context["form"]["turns"].value()
+    turns = answered(as_bob, version).context["turns"]
     answered(as_bob, version, turns=turns)
     assert len(server.asked["v1"]) == 2
 

@@ -164,7 +164,7 @@ def openai_error_body(
 def add_error_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """For the schema: every operation may answer with the one error shape of its surface."""
     text, any_text = {"type": "string"}, {"type": "string", "nullable": True}
-    shapes = {
+    shapes: dict[str, dict[str, Any]] = {
         "Error": dict.fromkeys(("code", "message", "param", "hint"), text),
         "OpenAIError": {"message": text, "type": text, "param": any_text, "code": any_text},
     }
