@@ -7,12 +7,12 @@ written beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import F, Value
-from django.db.models.fields import TextField
+from django.db.models import F
 
 from accounts.audit import record
 from accounts.models import User
@@ -127,17 +127,25 @@ def change_correction(
 
 
 def conflict_of(row: CandidateRow) -> str:
-    """What this says against a row that is for measuring; '' when there is none.
+    return conflicts_of(row.model, [row])[row.id]
+
+
+def conflicts_of(model: CustomModel, rows: Sequence[CandidateRow]) -> dict[uuid.UUID, str]:
+    """What each says against a row that is for measuring; '' where there is none. However many, it
+    takes three queries.
 
     The user's own held-out rows are never trained on. A row of a dataset's own test split goes to
     training with the next dataset, so there it is a matter of knowing.
     """
-    held = _held_out(row)
+    tested = _test_rows(model, rows)
+    return {row.id: _conflict(row, _held_out(row), tested.get(row.id)) for row in rows}
+
+
+def _conflict(row: CandidateRow, held: str | None, tested: DatasetRow | None) -> str:
     if held is not None:
         same = normalise(held) == normalise(row.correction)
         said = "the same" if same else f"“{clip(held, 80)}”"
         return f"One of your held-out rows asks this and answers {said}."
-    tested = _test_row(row)
     if tested is not None and normalise(tested.answer) != normalise(row.correction):
         return (
             f"Row {tested.position} of dataset {tested.version.number}, which is for testing, "
@@ -204,15 +212,17 @@ def _held_out(row: CandidateRow) -> str | None:
     return str(found["output"]) if found else None
 
 
-def _test_row(row: CandidateRow) -> DatasetRow | None:
-    """Of the newest frozen dataset."""
-    newest = row.model.dataset_versions.frozen().first()
-    if newest is None:
-        return None
+def _test_rows(model: CustomModel, rows: Sequence[CandidateRow]) -> dict[uuid.UUID, DatasetRow]:
+    """Of the newest frozen dataset, those that ask the same as one of these."""
+    newest = model.dataset_versions.frozen().first()
+    if newest is None or not rows:
+        return {}
+    own = CandidateRow.objects.filter(id__in=[row.id for row in rows])
+    keys = dict(own.order_by().annotate(key=same_input(F("input"))).values_list("id", "key"))
     tested = newest.rows.kept().filter(split=DatasetRow.Split.TEST).select_related("version")
     asked = tested.spoken().annotate(key=same_input(F("said_input")))
-    found: DatasetRow | None = asked.filter(key=same_input(Value(row.input, TextField()))).first()
-    return found
+    found = {row.key: row for row in asked.filter(key__in=keys.values())}
+    return {row_id: found[key] for row_id, key in keys.items() if key in found}
 
 
 def _decide(actor: User, row: CandidateRow, state: str) -> None:

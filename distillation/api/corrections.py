@@ -42,7 +42,8 @@ class CorrectionSerializer(serializers.ModelSerializer[CandidateRow]):
         ]  # fmt: skip
 
     def get_conflict(self, row: CandidateRow) -> str:
-        return corrections.conflict_of(row)
+        known: dict[uuid.UUID, str] | None = self.context.get("conflicts")
+        return corrections.conflict_of(row) if known is None else known[row.id]
 
 
 class CorrectionDraftSerializer(StrictSerializer):
@@ -87,6 +88,12 @@ class CorrectionsView(generics.ListAPIView[CandidateRow]):
             known = ", ".join(CandidateRow.State.values)
             raise exceptions.ValidationError({"state": f"One of {known}."})
         return rows.filter(state=state) if state else rows
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        page = self.paginate_queryset(self.get_queryset()) or []
+        known = corrections.conflicts_of(page[0].model, page) if page else {}
+        shown = CorrectionSerializer(page, many=True, context={"conflicts": known})
+        return self.get_paginated_response(shown.data)
 
     @extend_schema(
         request=CorrectionDraftSerializer,

@@ -4,6 +4,8 @@ import json
 
 import pytest
 from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import AuditEntry
@@ -269,7 +271,27 @@ def test_it_is_edited_and_accepted_in_one_press(as_bob, model, alice):
     assert (row.input, row.correction, row.state) == (said["input"], "arrival", "accepted")
 
 
-def test_the_list_asks_equally_often_for_the_states_and_is_narrowed(as_bob, model, alice):
+def test_lists_ask_the_database_equally_often_for_one_correction_and_for_ten(
+    as_bob, api_for, bob, model, alice
+):
+    make_draft(model.org, state="frozen", model=model)
+    api = api_for(bob)
+    correct(model, alice, correction="top_up")
+    asks = {}
+    for number in range(10):
+        for name, ask in (
+            ("page", lambda: as_bob.get(page("corrections", model))),
+            ("api", lambda: api.get(address(model))),
+        ):
+            with CaptureQueriesContext(connection) as asked:
+                assert ask().status_code == 200
+            asks.setdefault(name, []).append(len(asked))
+        correct(model, alice, input=f"message {number}", correction="top_up")
+    for counts in asks.values():
+        assert counts[-1] == counts[1]
+
+
+def test_the_list_is_narrowed_and_counts_the_states(as_bob, model, alice):
     correct(model, alice)
     accepted(model, alice, input="another one")
     listed = as_bob.get(page("corrections", model), {"state": "accepted"})

@@ -68,10 +68,10 @@ def corrections(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResp
     if state in CandidateRow.State.values:
         rows = rows.filter(state=state)
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+    conflicts = deeds.conflicts_of(model, list(page))
     for row in page:
-        row.conflict = deeds.conflict_of(row)
-    counts = _counts(model)
-    context = {"model": model, "page": page, "state": state, "counts": counts}
+        row.conflict = conflicts[row.id]
+    context = {"model": model, "page": page, "state": state, "counts": _counts(model)}
     return render(request, "distillation/corrections.html", context)
 
 
