@@ -4,7 +4,7 @@ python -m pytest models_app/serving/tests/test_fairness.py
 """
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from models_app.serving.engine import ServingError
@@ -23,7 +23,9 @@ class FairQueue:
         self._free = slots
         self._max_waiting = max_waiting
         self._held: Counter[str] = Counter()
-        self._waiting: OrderedDict[str, deque[Turn]] = OrderedDict()
+        self._waiting: dict[str, deque[Turn]] = {}
+        self._turns = 0
+        self._last_turn: dict[str, int] = {}
 
     @property
     def waiting(self) -> int:
@@ -62,6 +64,8 @@ class FairQueue:
     def _take(self, owner: str) -> None:
         self._free -= 1
         self._held[owner] += 1
+        self._turns += 1
+        self._last_turn[owner] = self._turns
 
     def _leaver(self, owner: str) -> Callable[[], None]:
         left = False
@@ -78,13 +82,16 @@ class FairQueue:
         self._free += 1
         self._held -= Counter([owner])
         while self._free and self._waiting:
-            next_owner = min(self._waiting, key=lambda name: self._held[name])
-            turn = self._waiting[next_owner].popleft()
-            self._waiting.move_to_end(next_owner)
-            if not self._waiting[next_owner]:
-                del self._waiting[next_owner]
-            self._take(next_owner)
-            turn.set_result(None)
+            owner = min(self._waiting, key=lambda name: (self._held[name], self._last(name)))
+            turn = self._waiting[owner].popleft()
+            if not self._waiting[owner]:
+                del self._waiting[owner]
+            if not turn.done():  # else its client has just left
+                self._take(owner)
+                turn.set_result(None)
+
+    def _last(self, owner: str) -> int:
+        return self._last_turn.get(owner, 0)
 
     def _forget(self, owner: str, turn: Turn) -> None:
         line = self._waiting.get(owner)
