@@ -269,6 +269,12 @@ class AnswerLoss(Function):  # type: ignore[misc]
         return dh, dw, None
 
 
+def most_likely(h: Tensor, w: Tensor) -> Tensor:
+    """The token (A,) of the highest logit under h Wᵀ, a block of rows at a time."""
+    blocks = [(rows @ w.T).argmax(-1) for rows in h.split(HEAD_BLOCK)]
+    return torch.cat(blocks)
+
+
 def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The summed loss and its gradient, which takes the place of the logits."""
     columns = targets.unsqueeze(1)

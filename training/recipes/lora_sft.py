@@ -28,7 +28,7 @@ from training.progress import ChildError, Stopped
 from training.recipes import checkpoints
 from training.recipes.config import MIN_ROWS, RunFacts, TrainingConfig, budgeted_steps, resolve
 from training.recipes.data import Batch, collate, micro_batches, plan_batches
-from training.recipes.kernels import AnswerLoss, install
+from training.recipes.kernels import AnswerLoss, install, most_likely
 from training.recipes.machine import cpu_has_bf16, peak_memory_bytes
 from training.recipes.parallel import Processes
 from training.recipes.rows import TokenRow, common_prefix, encode, read_conversations
@@ -66,6 +66,7 @@ class Outcome:
 
     losses: list[float] = field(default_factory=list)
     valid_losses: dict[int, float] = field(default_factory=dict)
+    valid_accuracies: dict[int, float] = field(default_factory=dict)
     train_tokens: int = 0
     answer_tokens: int = 0
     seconds: float = 0.0  # of training, over all attempts
@@ -202,6 +203,12 @@ def answer_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
     The head, a fifth of a small model, is applied to the (A, hidden) states that predict an answer
     token and to no other.
     """
+    loss: torch.Tensor = AnswerLoss.apply(*_answer_states(model, batch), batch.targets)
+    return loss
+
+
+def _answer_states(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The (A, hidden) states that predict an answer token, and the head's weight."""
     causal_lm: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden = causal_lm.model(
         input_ids=batch.input_ids,
@@ -213,8 +220,7 @@ def answer_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
     head = causal_lm.lm_head.weight
     if torch.is_autocast_enabled(chosen.device.type):
         chosen, head = chosen.bfloat16(), head.bfloat16()
-    loss: torch.Tensor = AnswerLoss.apply(chosen, head, batch.targets)
-    return loss
+    return chosen, head
 
 
 def precision(config: TrainingConfig) -> AbstractContextManager[Any]:
@@ -357,8 +363,9 @@ class _Run:
     def _evaluate(self) -> None:
         if not self.valid:
             return
-        loss = evaluate(self.model, self.valid, self.config)
+        loss, accuracy = measure(self.model, self.valid, self.config)
         self.outcome.valid_losses[self.step] = loss
+        self.outcome.valid_accuracies[self.step] = accuracy
         self.misses += 1
         if loss < self.best_loss:
             self.best_loss, self.misses = loss, 0
@@ -434,7 +441,10 @@ class _Run:
             "memory_bytes": peak_memory_bytes(),
         }
         valid = self.outcome.valid_losses.get(self.step)
-        return facts if valid is None else {**facts, "valid_loss": valid}
+        if valid is None:
+            return facts
+        accuracy = self.outcome.valid_accuracies.get(self.step)
+        return {**facts, "valid_loss": valid, "valid_accuracy": accuracy}
 
     def _seconds_left(self) -> float:
         spent = self.outcome.seconds
@@ -449,11 +459,25 @@ def _say_nothing(*args: Any, **facts: Any) -> None:
 
 def evaluate(model: torch.nn.Module, batches: Sequence[Batch], config: TrainingConfig) -> float:
     """Mean loss per answer token over the validation rows."""
+    return measure(model, batches, config)[0]
+
+
+def measure(
+    model: torch.nn.Module, batches: Sequence[Batch], config: TrainingConfig
+) -> tuple[float, float]:
+    """Mean loss per answer token over the validation rows, and the share of those tokens that the
+    model would have given first.
+    """
     model.eval()
+    loss, right = 0.0, 0
     with torch.no_grad(), precision(config):
-        losses = [answer_loss(model, batch).item() * len(batch.targets) for batch in batches]
+        for batch in batches:
+            states, head = _answer_states(model, batch)
+            loss += AnswerLoss.apply(states, head, batch.targets).item() * len(batch.targets)
+            right += int((most_likely(states, head) == batch.targets).sum())
     model.train()
-    return float(sum(losses) / sum(len(batch.targets) for batch in batches))
+    answers = sum(len(batch.targets) for batch in batches)
+    return float(loss / answers), right / answers
 
 
 def _valid_batches(prepared: Prepared) -> list[Batch]:
