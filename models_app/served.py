@@ -114,9 +114,7 @@ def _live(model: CustomModel) -> Served:
     return _version(model.live_version, model.slug, owner=model.org.slug)
 
 
-def _version(
-    version: ModelVersion, name: str, owner: str = "", checkpoint: str = ""
-) -> Served:
+def _version(version: ModelVersion, name: str, owner: str = "", checkpoint: str = "") -> Served:
     gguf, tokenizer_folder = engine_paths(version)
     if checkpoint and (kind := _folder_of(version, checkpoint)):
         tokenizer_folder = tokenizer_folder.with_name(kind)

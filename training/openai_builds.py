@@ -14,7 +14,6 @@ from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
-from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
 from models_app.models import CustomModel
@@ -139,12 +138,6 @@ def builds_of(org: Organization) -> QuerySet[Job]:
     )
     continues = Q(kind="train", kind_before__in=MAKING, state_before=State.SUCCEEDED)
     return jobs.exclude(continues).order_by("-created_at", "-id")
-
-
-def build_for(org: Organization, root_id: uuid.UUID | None) -> Build:
-    """The door: 404 for what is not there, and for what is another organisation's."""
-    root = get_object_or_404(builds_of(org), id=root_id)
-    return builds([root])[0]
 
 
 def builds(roots: Sequence[Job]) -> list[Build]:

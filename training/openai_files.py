@@ -70,7 +70,7 @@ def keep_upload(*, actor: User, org: Organization, file: uploads.ReceivedFile) -
     )
     try:
         path = _take(file, kept)
-        look = look_at(path, folder_of(kept) / PROBLEMS)
+        look = look_at(path, problems_path_of(kept))
         kept.status = UploadedFile.Status.PROCESSED if look.is_good else UploadedFile.Status.ERROR
         kept.status_details, kept.row_count = look.details, look.rows
         kept.problems, kept.problem_count = look.problems, look.problem_count
@@ -137,6 +137,12 @@ def write_results(*, run: Any, lines: Iterator[str]) -> UploadedFile:
 
 def delete_file(*, actor: User, file: UploadedFile) -> None:
     """What was trained on it keeps its frozen rows; a job that has still to read it needs it."""
+    if file._state.adding:
+        raise UserFacingError(
+            "These are the frozen rows of a dataset.",
+            code="file_in_use",
+            hint="They go with their model.",
+        )
     with transaction.atomic():
         asked = Q(training_file=file.id) | Q(validation_file=file.id)
         waiting = FineTuningRequest.objects.filter(asked, job__state__in=Job.LIVE_STATES)
@@ -154,6 +160,10 @@ def delete_file(*, actor: User, file: UploadedFile) -> None:
 
 def folder_of(file: UploadedFile) -> Path:
     return Path(settings.UPLOADS_DIR) / str(file.org_id) / "files" / str(file.id)
+
+
+def problems_path_of(file: UploadedFile) -> Path:
+    return folder_of(file) / PROBLEMS
 
 
 def path_of(file: UploadedFile) -> Path:

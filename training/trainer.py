@@ -5,10 +5,11 @@ with a manifest.
 
 SPEC.json holds `dataset` (a folder with train.jsonl and valid.jsonl), `base_folder`, `base_name`,
 `out_dir`, `config` (fields of TrainingConfig) and, where a run shall survive its process,
-`checkpoints_dir`; with `keep_checkpoints` those that are left at its end become artifacts too. Progress and the result are JSON lines on standard output. SIGUSR1 asks for a
-checkpoint and an end (exit code 75); the same command then goes on from there. A run that is
-cancelled or fails publishes nothing: artifacts are made in a working folder and moved into place
-when all are whole. On a machine with several GPUs each gets a process of its own.
+`checkpoints_dir`; with `keep_checkpoints` those that are left at its end become artifacts too.
+Progress and the result are JSON lines on standard output. SIGUSR1 asks for a checkpoint and an end
+(exit code 75); the same command then goes on from there. A run that is cancelled or fails publishes
+nothing: artifacts are made in a working folder and moved into place when all are whole. On a
+machine with several GPUs each gets a process of its own.
 """
 
 import ctypes

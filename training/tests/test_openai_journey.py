@@ -1,0 +1,89 @@
+"""The whole journey with OpenAI's own client: a file is uploaded, a job trains on it, and what came
+of it is read, listed and deleted. The tiny llama makes it quick; nothing is played.
+"""
+
+import openai
+import pytest
+
+from distillation.models import DatasetVersion
+from models_app.models import CustomModel
+from models_app.served import served_by
+from training.tests.openai_rows import chat_file, work_off
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.slow,
+    pytest.mark.xdist_group("openai_journey"),
+]
+EPOCHS = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}}
+
+
+def test_upload_train_read_and_delete(sdk, tiny, org):
+    file = sdk.files.create(file=chat_file(), purpose="fine-tune")
+    assert (file.status, file.object, file.purpose) == ("processed", "file", "fine-tune")
+
+    job = sdk.fine_tuning.jobs.create(
+        model="tiny",
+        training_file=file.id,
+        suffix="Tickets",
+        seed=7,
+        metadata={"team": "support"},
+        method=EPOCHS,
+    )
+    assert job.id.startswith("ftjob-")
+    assert (job.status, job.model, job.seed) == ("validating_files", "tiny", 7)
+    assert job.fine_tuned_model is None
+    work_off(["freeze"])
+    assert sdk.fine_tuning.jobs.retrieve(job.id).status == "queued"
+    work_off(["train"])
+    assert sdk.fine_tuning.jobs.retrieve(job.id).status == "running"
+    work_off(["evaluate"])
+
+    done = sdk.fine_tuning.jobs.retrieve(job.id)
+    assert done.status == "succeeded", done
+    assert done.error is None
+    assert done.trained_tokens > 0
+    assert done.finished_at >= done.created_at
+    assert done.hyperparameters.n_epochs == 2
+    assert 1 <= done.hyperparameters.batch_size <= 32
+    assert done.fine_tuned_model.startswith("ft:tiny:acme:tickets:")
+    evaluation = done.modelstation["evaluation"]
+    assert evaluation["verdict"] in ("pass", "inconclusive", "fail")
+    assert set(evaluation["scores"]) == {"base", "tuned", "baseline"}
+
+    events = list(sdk.fine_tuning.jobs.list_events(job.id, limit=2))
+    ids = [event.id for event in events]
+    assert len(ids) == len(set(ids)) > 4
+    assert ids == sorted(ids, reverse=True)
+    metrics = [event for event in events if event.type == "metrics"]
+    assert metrics[0].data["train_loss"] > 0
+    assert 0 <= metrics[0].data["valid_mean_token_accuracy"] <= 1
+
+    checkpoints = list(sdk.fine_tuning.jobs.checkpoints.list(job.id))
+    steps = [checkpoint.step_number for checkpoint in checkpoints]
+    assert steps == sorted(steps, reverse=True)
+    assert steps[0] == metrics[0].data["step"]  # the final one
+    for checkpoint in checkpoints:
+        name = checkpoint.fine_tuned_model_checkpoint
+        assert name == f"{done.fine_tuned_model}:ckpt-step-{checkpoint.step_number}"
+        served = served_by(org, name)
+        assert served.gguf.is_file()
+        assert (served.tokenizer_folder / "tokenizer.json").is_file()
+        assert sdk.models.retrieve(name).id == name
+    assert checkpoints[0].metrics.valid_loss > 0
+
+    [result] = done.result_files
+    header, *lines = sdk.files.content(result).text.splitlines()
+    assert header == "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"
+    assert int(lines[-1].split(",")[0]) == steps[0]
+    assert [f.id for f in sdk.files.list(purpose="fine-tune-results")] == [result]
+
+    assert done.fine_tuned_model in [model.id for model in sdk.models.list()]
+    assert sdk.models.delete(done.fine_tuned_model).deleted
+    assert not served_by(org, done.fine_tuned_model)
+    with pytest.raises(openai.NotFoundError) as gone:
+        sdk.models.retrieve(done.fine_tuned_model)
+    assert gone.value.code == "model_not_found"
+    assert sdk.files.delete(file.id).deleted
+    assert CustomModel.objects.get().versions.count() == 0
+    assert DatasetVersion.objects.get().rows.count() == 40
