@@ -237,7 +237,7 @@ def test_micro_batches_add_up_to_the_whole_step(tiny, dataset):
 
 
 def test_a_run_without_progress_stops_early_and_says_so(tiny, dataset, monkeypatch):
-    monkeypatch.setattr(lora_sft, "evaluate", lambda *args: 1.0)
+    monkeypatch.setattr(lora_sft, "measure", lambda *args: (1.0, 0.5))
     _, outcome = run(dataset, tiny, max_steps=40, eval_every=2, patience=2)
     assert (len(outcome.losses), outcome.ended_by) == (6, "early_stop")
     assert outcome.facts()["best_step"] == 2
