@@ -4,6 +4,7 @@ curves, delete.
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,17 +27,43 @@ from training.openai_lines import Reading, read_lines
 
 SHOWN_PROBLEMS = 100
 TOLD_PROBLEMS = 3
+REPAIRS = {
+    "control_characters_removed": "Control characters were removed from {rows:,} row(s).",
+    "broken_characters_replaced": "Broken characters were replaced in {rows:,} row(s).",
+}
 PROBLEMS = "problems.jsonl"
 
 
 @dataclass
 class Look:
-    """One reading of all rows of a file."""
+    """One reading of all rows of a file. The problem of the whole file, which ends the reading,
+    stands first.
+    """
 
     rows: int = 0
     problem_count: int = 0
     problems: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    repairs: Counter[str] = field(default_factory=Counter)
+    different: set[str] = field(default_factory=set)
+
+    def accept(self, row: ExampleRow) -> None:
+        self.rows += 1
+        self.repairs.update(row.flags & REPAIRS.keys())
+        self.different.add(row.content_hash)
+
+    def refuse(self, problem: dict[str, Any]) -> None:
+        self.problem_count += 1
+        if not problem["line"]:
+            self.problems.insert(0, problem)
+        elif self.problem_count <= SHOWN_PROBLEMS:
+            self.problems.append(problem)
+
+    def note(self, reading: Reading) -> None:
+        self.notes = list(reading.notes.values())
+        self.notes += [REPAIRS[name].format(rows=rows) for name, rows in self.repairs.items()]
+        if again := self.rows - len(self.different):
+            self.notes.append(f"{again:,} row(s) are there twice, and will be trained on once.")
 
     @property
     def is_good(self) -> bool:
@@ -90,13 +117,12 @@ def look_at(path: Path, problems_file: Path) -> Look:
     with problems_file.open("w", encoding="utf-8") as out:
         for row in _rows_or_refusal(path, reading):
             if isinstance(row, ExampleRow):
-                look.rows += 1
+                look.accept(row)
                 continue
             problem = {key: value for key, value in row.as_dict().items() if key != "file"}
             out.write(json.dumps(problem, ensure_ascii=False) + "\n")
-            look.problem_count += 1
-            look.problems += [problem] if look.problem_count <= SHOWN_PROBLEMS else []
-    look.notes = list(reading.notes.values())
+            look.refuse(problem)
+    look.note(reading)
     return look
 
 

@@ -133,11 +133,11 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others(tiny, datas
 def test_the_best_adapter_is_kept_and_not_the_last(tiny, dataset, monkeypatch):
     valid_losses, snapshots = iter([2.0, 1.0, 3.0]), []
 
-    def evaluate(model, batches, config):
+    def measure(model, batches, config):
         snapshots.append(adapter_of(model))
-        return next(valid_losses)
+        return next(valid_losses), 0.5
 
-    monkeypatch.setattr(lora_sft, "evaluate", evaluate)
+    monkeypatch.setattr(lora_sft, "measure", measure)
     model, outcome = run(dataset, tiny, max_steps=6, eval_every=2)
     assert outcome.valid_losses == {2: 2.0, 4: 1.0, 6: 3.0}
     kept = adapter_of(model)
