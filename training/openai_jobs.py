@@ -53,6 +53,7 @@ class Asked:
             if self.validation_file.sha256 == self.training_file.sha256:
                 raise UserFacingError(
                     "The validation file is the training file.",
+                    code="invalid_value",
                     param="validation_file",
                     hint="Leave it out: a part of the training file is held out then.",
                 )
