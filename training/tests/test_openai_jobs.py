@@ -596,8 +596,9 @@ def test_the_openai_client_understands_each_error_class(
     with pytest.raises(openai.NotFoundError) as missing:
         sdk.fine_tuning.jobs.create(model="gpt-4o-mini", training_file=file.id)
     assert missing.value.code == "model_not_found"
-    with sdk_for(charlie, charlie.organizations.get()) as other, pytest.raises(
-        openai.NotFoundError
+    with (
+        sdk_for(charlie, charlie.organizations.get()) as other,
+        pytest.raises(openai.NotFoundError),
     ):
         other.fine_tuning.jobs.retrieve(job.id)
     with pytest.raises(openai.AuthenticationError):

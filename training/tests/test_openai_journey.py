@@ -2,13 +2,17 @@
 of it is read, listed and deleted. The tiny llama makes it quick; nothing is played.
 """
 
+import subprocess
+import sys
+from contextlib import contextmanager
+
 import openai
 import pytest
 
 from distillation.models import DatasetVersion
 from models_app.models import CustomModel
 from models_app.served import served_by
-from training.tests.openai_rows import chat_file, work_off
+from training.tests.openai_rows import LABELS, chat_file, chat_row, jsonl, work_off
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -87,3 +91,77 @@ def test_upload_train_read_and_delete(sdk, tiny, org):
     assert sdk.files.delete(file.id).deleted
     assert CustomModel.objects.get().versions.count() == 0
     assert DatasetVersion.objects.get().rows.count() == 40
+
+
+def test_a_csv_beside_a_validation_file_with_numbers_of_ones_own(sdk, tiny):
+    table = "text,label\n" + "".join(
+        f"ticket {i} about a {LABELS[i % 3]},{LABELS[i % 3]}\n" for i in range(40)
+    )
+    training = sdk.files.create(file=("rows.csv", table.encode()), purpose="fine-tune")
+    held_out = sdk.files.create(
+        file=("held.jsonl", jsonl(chat_row(i, system="") for i in range(100, 120))),
+        purpose="fine-tune",
+    )
+    job = sdk.fine_tuning.jobs.create(
+        model="tiny",
+        training_file=training.id,
+        validation_file=held_out.id,
+        hyperparameters={"n_epochs": 1, "batch_size": 8, "learning_rate_multiplier": 0.5},
+    )
+    work_off()
+
+    done = sdk.fine_tuning.jobs.retrieve(job.id)
+    assert done.status == "succeeded", done
+    assert done.validation_file == held_out.id
+    asked = done.hyperparameters
+    assert (asked.n_epochs, asked.batch_size, asked.learning_rate_multiplier) == (1, 8, 0.5)
+    assert done.modelstation["splits"] == {"train": 40, "valid": 10, "test": 10}
+    steps = done.modelstation["config"]["epochs"] * 40 / 8
+    assert done.modelstation["config"]["epochs"] == 1
+    [last, *_] = sdk.fine_tuning.jobs.checkpoints.list(job.id)
+    assert last.step_number == pytest.approx(steps, abs=2)
+
+
+def test_pause_resume_and_cancel_while_it_trains(sdk, tiny, live_server):
+    file = sdk.files.create(file=chat_file(60), purpose="fine-tune")
+    job = sdk.fine_tuning.jobs.create(
+        model="tiny", training_file=file.id, hyperparameters={"n_epochs": 100}
+    )
+    work_off(["freeze"])
+    CustomModel.objects.update(training_config={"max_steps": 1_000_000, "eval_every": 0})
+
+    with asked_at_the_first_step(live_server, sdk.api_key, job.id, "pause"):
+        work_off(["train"])
+    assert sdk.fine_tuning.jobs.retrieve(job.id).status == "paused"
+    assert sdk.fine_tuning.jobs.resume(job.id).status == "queued"
+
+    with asked_at_the_first_step(live_server, sdk.api_key, job.id, "cancel"):
+        work_off(["train"])
+    ended = sdk.fine_tuning.jobs.retrieve(job.id)
+    assert (ended.status, ended.fine_tuned_model) == ("cancelled", None)
+    assert ended.finished_at
+    messages = [event.message for event in sdk.fine_tuning.jobs.list_events(job.id)]
+    assert "Paused." in messages
+    assert any(message.startswith("Checkpoint kept at step") for message in messages)
+
+
+@contextmanager
+def asked_at_the_first_step(live_server, key, job_id, deed):
+    """Another program asks for the deed as soon as the training has made a step."""
+    argv = [sys.executable, "-c", ASK, f"{live_server.url}/v1", key, job_id, deed]
+    with subprocess.Popen(argv) as asking:
+        yield
+    assert asking.returncode == 0
+
+
+ASK = """
+import sys, time, openai
+url, key, job_id, deed = sys.argv[1:]
+jobs = openai.OpenAI(base_url=url, api_key=key).fine_tuning.jobs
+def trains():
+    told = jobs.retrieve(job_id).modelstation
+    return told["stage"] == "training" and told["progress"].get("step")
+while not trains():
+    time.sleep(0.2)
+getattr(jobs, deed)(job_id)
+"""
