@@ -223,15 +223,25 @@ def export_checkpoints(
     for done, (step, weights) in enumerate(states):
         channel.progress("checkpoints", step=done, total_steps=len(states))
         model.load_state_dict(weights, strict=False)
-        kind, told = f"ckpt-step-{step}", {**facts, "step": step}
-        with tempfile.TemporaryDirectory(prefix=".checkpoint-", dir=out_dir) as name:
-            merged = _merged(model, base_folder, Path(name), facts)
-            manifests[kind] = write_artifact(
-                out_dir / kind, partial(save_gguf, merged), kind=kind, facts=told
+        kind = f"ckpt-step-{step}"
+        try:
+            manifests[kind] = _export_checkpoint(
+                model, base_folder, out_dir / kind, {**facts, "step": step}
             )
+        except OSError as error:  # the model itself is whole: a full disk costs no more than these
+            told = f"The checkpoint of step {step} is not kept: {error.strerror or error}."
+            channel.emit({"event": "log", "message": told})
     if states:
         channel.progress("checkpoints", step=len(states), total_steps=len(states))
     return manifests
+
+
+def _export_checkpoint(
+    model: Any, base_folder: Path, target: Path, facts: dict[str, Any]
+) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix=".checkpoint-", dir=target.parent) as work:
+        merged = _merged(model, base_folder, Path(work), facts)
+        return write_artifact(target, partial(save_gguf, merged), kind=target.name, facts=facts)
 
 
 def _merged(model: Any, base_folder: Path, work: Path, facts: dict[str, Any]) -> Path:

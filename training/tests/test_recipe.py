@@ -154,7 +154,9 @@ def test_without_validation_rows_the_last_adapter_stands(tiny, dataset):
 
 def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_try(tiny, dataset, monkeypatch):
     monkeypatch.setattr(
-        lora_sft, "answer_loss", lambda *args: torch.tensor(math.nan, requires_grad=True)
+        lora_sft,
+        "answer_loss_and_hits",
+        lambda *args: (torch.tensor(math.nan, requires_grad=True), torch.tensor(0)),
     )
     with pytest.raises(ChildError, match="lower learning_rate") as caught:
         run(dataset, tiny)
