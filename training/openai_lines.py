@@ -214,8 +214,9 @@ def _with_calls(turn: dict[str, Any], where: str, reading: Reading) -> str:
 
 
 def _call(call: Any, where: str) -> str:
-    called = call.get("function") if isinstance(call, dict) else None
-    name = called.get("name") if isinstance(called, dict) else None
+    given = call.get("function") if isinstance(call, dict) else None
+    called: dict[str, Any] = given if isinstance(given, dict) else {}
+    name = called.get("name")
     if not isinstance(name, str) or not name:
         raise BadRow(
             "bad_tool_calls",
@@ -223,9 +224,9 @@ def _call(call: Any, where: str) -> str:
             "the call names no function.",
             'Write {"type": "function", "function": {"name": …, "arguments": …}}.',
         )
-    given = called.get("arguments", "{}")
+    asked = called.get("arguments", "{}")
     try:
-        arguments = json.loads(given) if isinstance(given, str) else given
+        arguments = json.loads(asked) if isinstance(asked, str) else asked
     except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):

@@ -34,8 +34,8 @@ def order_of(request: Request) -> str:
 
 def metadata_of(request: Request) -> dict[str, str]:
     """`metadata[team]=support` narrows a list of jobs."""
-    given = request.query_params.items()
-    return {m["key"]: value for name, value in given if (m := _METADATA.fullmatch(name))}
+    named = ((_METADATA.fullmatch(name), str(value)) for name, value in request.GET.items())
+    return {match["key"]: value for match, value in named if match}
 
 
 def rows_after(

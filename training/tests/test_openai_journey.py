@@ -22,7 +22,35 @@ pytestmark = [
 EPOCHS = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}}
 
 
-def test_upload_train_read_and_delete(sdk, tiny, org):
+def answers(served):
+    """The file is a model that generates."""
+    from models_app.serving.engine import Engine, GenerationConfig
+
+    engine = Engine(served.gguf, served.tokenizer_folder, n_ctx=256, n_threads=1)
+    try:
+        asked = [{"role": "user", "content": "where is it"}]
+        return engine.generate(asked, GenerationConfig(max_tokens=4)).completion_tokens
+    finally:
+        engine.close()
+
+
+def see_it_in_the_web_app(client, org):
+    model = CustomModel.objects.get()
+    dataset, run = model.dataset_versions.get(), model.training_runs.get()
+    page = client.get(f"/o/acme/models/{model.id}/")
+    assert b"Reading the uploaded rows" in page.content
+    for path in (
+        f"models/{model.id}/stages/",
+        f"models/{model.id}/lineage/",
+        f"datasets/{dataset.id}/",
+        f"datasets/{dataset.id}/lineage/",
+        f"runs/{run.id}/",
+        f"evaluations/{model.evaluation_runs.get().id}/",
+    ):
+        assert client.get(f"/o/{org.slug}/{path}").status_code == 200, path
+
+
+def test_upload_train_read_and_delete(sdk, tiny, org, as_alice):
     file = sdk.files.create(file=chat_file(), purpose="fine-tune")
     assert (file.status, file.object, file.purpose) == ("processed", "file", "fine-tune")
 
@@ -75,11 +103,15 @@ def test_upload_train_read_and_delete(sdk, tiny, org):
         assert (served.tokenizer_folder / "tokenizer.json").is_file()
         assert sdk.models.retrieve(name).id == name
     assert checkpoints[0].metrics.valid_loss > 0
+    assert 0 <= checkpoints[0].metrics.train_mean_token_accuracy <= 1
+    assert answers(served_by(org, checkpoints[0].fine_tuned_model_checkpoint))
+    see_it_in_the_web_app(as_alice, org)
 
     [result] = done.result_files
     header, *lines = sdk.files.content(result).text.splitlines()
     assert header == "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy"
     assert int(lines[-1].split(",")[0]) == steps[0]
+    assert all(lines[-1].split(","))
     assert [f.id for f in sdk.files.list(purpose="fine-tune-results")] == [result]
 
     assert done.fine_tuned_model in [model.id for model in sdk.models.list()]
