@@ -130,6 +130,7 @@ class UploadedFile(OrgOwned):
     status = models.CharField(max_length=10, choices=Status.choices)
     status_details = models.TextField(blank=True)
     row_count = models.PositiveIntegerField(default=0)
+    task_kind = models.CharField(max_length=20, blank=True)  # as its answers say
     problem_count = models.PositiveIntegerField(default=0)
     # The first hundred: {"line", "field", "code", "message", "hint"}; all are in problems.jsonl.
     problems = models.JSONField(default=list)

@@ -72,11 +72,13 @@ class Build:
     @property
     def is_met(self) -> bool:
         """A file that came with no criteria is trained on, and what came of it is told; a model
-        with a requirement is held to it. A person's word counts: the version is ready then.
+        with a requirement is held to it. A person's word counts: the version is ready or live then.
         """
-        passed = self.evaluation is None or self.evaluation.verdict == EvaluationRun.Verdict.PASS
+        if self.evaluation is None or self._is_judged_by_nobody:
+            return True
         version = self.run.version if self.run else None
-        return passed or self._is_judged_by_nobody or bool(version and version.state != "draft")
+        is_let = version and (version.state != "draft" or version.id == self.model.live_version_id)
+        return self.evaluation.verdict == EvaluationRun.Verdict.PASS or bool(is_let)
 
     @property
     def stage(self) -> str:
@@ -124,6 +126,13 @@ class Build:
         return "validating_files" if waits else "cancelled"
 
 
+def counts_as_success(evaluation: EvaluationRun) -> bool:
+    """What the client of this API is told when an evaluation ends."""
+    is_judged = bool(evaluation.model.success_criteria)
+    passed = evaluation.verdict == EvaluationRun.Verdict.PASS
+    return passed or (not is_judged and evaluation.model.fine_tuning_requests.exists())
+
+
 def builds_of(org: Organization) -> QuerySet[Job]:
     """The first job of every build, newest first."""
     before = Job.objects.filter(
@@ -165,8 +174,18 @@ def _grouped(jobs: Iterable[Job]) -> dict[uuid.UUID, list[Job]]:
         if job.kind in BEGINNING:
             begun[job.subject_id] = job
         if job.subject_id in newest:
-            groups.setdefault(newest[job.subject_id], []).append(job)
+            group = groups.setdefault(newest[job.subject_id], [])
+            if job.kind != "evaluate" or _is_awaited(group):
+                group.append(job)
     return groups
+
+
+def _is_awaited(group: list[Job]) -> bool:
+    """An evaluation that is asked for later, of whatever version, changes no build that has been
+    measured.
+    """
+    last = group[-1]
+    return last.kind == "train" or (last.kind == "evaluate" and last.state == State.FAILED)
 
 
 def _add_rows(found: list[Build]) -> None:

@@ -23,9 +23,10 @@ from distillation.importing.rows import ExampleRow, sha256_of
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from training.models import FineTuningRequest, UploadedFile
-from training.openai_lines import Reading, read_lines
+from training.openai_lines import Reading, kind_of, read_lines
 
 SHOWN_PROBLEMS = 100
+SAMPLE_ROWS = 1000  # that say what kind of task it is
 TOLD_PROBLEMS = 3
 REPAIRS = {
     "control_characters_removed": "Control characters were removed from {rows:,} row(s).",
@@ -46,9 +47,11 @@ class Look:
     notes: list[str] = field(default_factory=list)
     repairs: Counter[str] = field(default_factory=Counter)
     different: set[str] = field(default_factory=set)
+    sample: list[ExampleRow] = field(default_factory=list)
 
     def accept(self, row: ExampleRow) -> None:
         self.rows += 1
+        self.sample += [row] if self.rows <= SAMPLE_ROWS else []
         self.repairs.update(row.flags & REPAIRS.keys())
         self.different.add(row.content_hash)
 
@@ -101,7 +104,7 @@ def keep_upload(*, actor: User, org: Organization, file: uploads.ReceivedFile) -
         kept.status = UploadedFile.Status.PROCESSED if look.is_good else UploadedFile.Status.ERROR
         kept.status_details, kept.row_count = look.details, look.rows
         kept.problems, kept.problem_count = look.problems, look.problem_count
-        kept.notes = look.notes
+        kept.notes, kept.task_kind = look.notes, kind_of(look.sample)
         with transaction.atomic():
             kept.save()
             record(org=org, actor=actor, action="file.upload", target=kept, file=str(kept.id))

@@ -20,9 +20,8 @@ from distillation.models import DatasetRow, DatasetVersion, DistillationRun
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.selection import seeded_key
 from distillation.pipeline.splits import assign_splits
-from distillation.pipeline.task_kind import task_kind
 from distillation.pipeline.text import input_key, input_text
-from distillation.pipeline.types import Example, Requirement, SelectionConfig
+from distillation.pipeline.types import SelectionConfig
 from models_app import services as model_services
 from models_app.models import CustomModel
 from modelstation.core import jobs
@@ -34,7 +33,7 @@ from modelstation.lm.chat import load_renderer
 from training.models import FineTuningRequest, UploadedFile
 from training.openai_files import path_of
 from training.openai_ids import file_name_of
-from training.openai_lines import read_lines
+from training.openai_lines import kind_of, read_lines
 from training.planning import checked, known_machine, shape_of
 from training.recipes.estimates import Facts
 from training.recipes.preflight import preflight
@@ -227,8 +226,7 @@ def common_system_prompt(rows: Sequence[ExampleRow]) -> str:
 def intent_of(rows: Sequence[ExampleRow]) -> dict[str, Any]:
     """What the answers say of the task, for the choice of a metric."""
     answers = [row.messages[-1]["content"] for row in rows]
-    pairs = tuple(Example(input_text(row.messages), row.messages[-1]["content"]) for row in rows)
-    kind = task_kind(Requirement(text="", examples=pairs))
+    kind = kind_of(rows)
     labels = sorted(set(answers)) if kind == "classify" else []
     if len(labels) > MAX_LABELS:
         kind, labels = "generate", []

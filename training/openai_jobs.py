@@ -90,6 +90,7 @@ def create_job(*, actor: User, org: Organization, asked: Asked) -> Job:
             requirement=f"Answer as the rows of the uploaded file {asked.training_file} do.",
             base=asked.base,
             rows=asked.training_file.row_count,
+            intent_edits={"task_kind": asked.training_file.task_kind},
             created_by=actor,
             built_by=actor,
         )

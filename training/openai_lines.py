@@ -21,6 +21,9 @@ from distillation.importing.rows import ExampleRow, ReadOptions, to_examples
 from distillation.importing.shapes import CHAT_COLUMNS, PAIRS, ROLES, text_of
 from distillation.importing.streams import Limits
 from distillation.pipeline.licenses import OWN_DATA
+from distillation.pipeline.task_kind import task_kind
+from distillation.pipeline.text import input_text
+from distillation.pipeline.types import Example, Requirement
 
 MAX_ROWS = 100_000
 MAX_NAME_CHARS = 64
@@ -85,6 +88,12 @@ def _plain(rows: Rows, file: str, reading: Reading) -> Rows:
             yield RawRow(row.line, _plain_row(row.data, reading))
         except BadRow as error:
             yield error.at(file, row.line, row.data)
+
+
+def kind_of(rows: Sequence[ExampleRow]) -> str:
+    """The kind of task that the answers are of."""
+    pairs = tuple(Example(input_text(row.messages), row.messages[-1]["content"]) for row in rows)
+    return task_kind(Requirement(text="", examples=pairs)) if rows else ""
 
 
 # --- one way to read a file -----------------------------------------------------------------------

@@ -49,6 +49,7 @@ class Migration(migrations.Migration):
                 ('status', models.CharField(choices=[('processed', 'Processed'), ('error', 'Error')], max_length=10)),
                 ('status_details', models.TextField(blank=True)),
                 ('row_count', models.PositiveIntegerField(default=0)),
+                ('task_kind', models.CharField(blank=True, max_length=20)),
                 ('problem_count', models.PositiveIntegerField(default=0)),
                 ('problems', models.JSONField(default=list)),
                 ('notes', models.JSONField(default=list)),

@@ -104,6 +104,7 @@ def test_a_job_is_a_model_of_its_own_and_waits_to_be_read(api, alice, org, file)
     model = CustomModel.objects.get()
     assert (model.name, model.slug, model.created_by) == ("My Router", "my-router", alice)
     assert model.base_id == "smollm2-135m-instruct"
+    assert model.intent_edits == {"task_kind": "classify"}
     job = Job.objects.get()
     assert (job.kind, job.queue, job.subject_id) == ("freeze", "distil", model.id)
     assert body["id"] == name_of(job)
@@ -380,9 +381,22 @@ def test_a_requirement_that_was_not_met_failed_with_its_reason(api, org, verdict
 
 def test_a_persons_word_makes_a_success_of_it(api, org):
     run = make_run(testing.make_model(org))
-    evaluated(run, "inconclusive", state="ready")
+    evaluated(run, "inconclusive")
+    assert job_of(api, name_of(root_of(run)))["status"] == "failed"
+
+    CustomModel.objects.update(live_version=run.version)
 
     assert job_of(api, name_of(root_of(run)))["status"] == "succeeded"
+
+
+def test_a_version_that_is_measured_again_changes_nothing_of_its_build(api, org):
+    run = make_run(testing.make_model(org))
+    evaluated(run, state="ready")
+    make_job(run.model, "evaluate")
+
+    body = job_of(api, name_of(root_of(run)))
+
+    assert (body["status"], body["modelstation"]["evaluation"]["verdict"]) == ("succeeded", "pass")
 
 
 @pytest.fixture
