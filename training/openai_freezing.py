@@ -16,6 +16,7 @@ from distillation import curation, freezing
 from distillation.cards import counts_of, facts_of_version
 from distillation.importing.errors import ImportRefused, RowError
 from distillation.importing.rows import ExampleRow
+from distillation.lineage import UPLOAD
 from distillation.models import DatasetRow, DatasetVersion, DistillationRun
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.selection import seeded_key
@@ -265,7 +266,7 @@ def _dataset_row(
         position=position,
         split=split,
         messages=row.messages,
-        source_name=f"uploaded file {file}",
+        source_name=f"{UPLOAD}{file}",
         task=row.task,
         license=OWN_DATA,
         content_hash=row.content_hash,

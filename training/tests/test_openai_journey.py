@@ -39,11 +39,13 @@ def see_it_in_the_web_app(client, org):
     dataset, run = model.dataset_versions.get(), model.training_runs.get()
     page = client.get(f"/o/acme/models/{model.id}/")
     assert b"Reading the uploaded rows" in page.content
+    lineage = client.get(f"/o/acme/datasets/{dataset.id}/lineage/").content.decode()
+    assert "uploaded file file-" in lineage
+    assert "source deleted" not in lineage
     for path in (
         f"models/{model.id}/stages/",
         f"models/{model.id}/lineage/",
         f"datasets/{dataset.id}/",
-        f"datasets/{dataset.id}/lineage/",
         f"runs/{run.id}/",
         f"evaluations/{model.evaluation_runs.get().id}/",
     ):
