@@ -18,7 +18,8 @@ def delete_named(*, actor: User, org: Organization, name: str) -> bool:
     """A slug deletes its model, with all versions; a version's name deletes that version, a
     checkpoint's that checkpoint. False when nothing of the organisation's has this name.
     """
-    model = CustomModel.objects.for_org(org).filter(slug=name).first()
+    of_slug = CustomModel.objects.for_org(org).filter(slug=name)
+    model = of_slug.first() if "\x00" not in name else None
     if model is not None:
         services.delete_model(actor=actor, model=model)
         return True

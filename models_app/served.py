@@ -75,6 +75,8 @@ def _folder_of(version: ModelVersion, checkpoint: str) -> str | None:
 
 def served_by(org: Organization, name: str) -> Served | None:
     """What answers to this name in the organisation; None when nothing does."""
+    if "\x00" in name:
+        return None  # the database would refuse to look for it
     if named := named_by(org, name):
         return _version(named.version, name, checkpoint=named.checkpoint)
     if _PINNED.fullmatch(name):

@@ -67,7 +67,7 @@ def _dataset_as_file(org: Organization, dataset_id: uuid.UUID) -> UploadedFile |
 def build_for(org: Organization, name: str) -> Build:
     """A fine-tuning job by its outside id: 404 for what is not there, or is another's."""
     root_id = uuid_of(name, JOB)
-    root = builds_of(org).filter(id=root_id).first() if root_id else None
-    if root is None:
+    found = builds(builds_of(org).filter(id=root_id)) if root_id else []
+    if not found:
         raise Http404("There is no such fine-tuning job.")
-    return builds([root])[0]
+    return found[0]

@@ -8,7 +8,7 @@ in the web app are told like those of this API. The number of queries of a page 
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,8 +74,10 @@ class Build:
         """A file that came with no criteria is trained on, and what came of it is told; a model
         with a requirement is held to it. A person's word counts: the version is ready or live then.
         """
-        if self.evaluation is None or self._is_judged_by_nobody:
+        if self._is_judged_by_nobody:
             return True
+        if self.evaluation is None:  # it went with its version
+            return self.model.status != CustomModel.Status.FAILED
         version = self.run.version if self.run else None
         is_let = version and (version.state != "draft" or version.id == self.model.live_version_id)
         return self.evaluation.verdict == EvaluationRun.Verdict.PASS or bool(is_let)
@@ -149,16 +151,22 @@ def builds_of(org: Organization) -> QuerySet[Job]:
     return jobs.exclude(continues).order_by("-created_at", "-id")
 
 
-def builds(roots: Sequence[Job]) -> list[Build]:
+def builds(roots: Iterable[Job]) -> list[Build]:
+    roots = list(roots)
     subjects = {root.subject_id for root in roots}
     models = CustomModel.objects.select_related("org", "base").in_bulk(subjects)
-    wanted = {root.id: Build(root, models[root.subject_id]) for root in roots}
+    wanted = {
+        root.id: Build(root, models[root.subject_id])
+        for root in roots
+        if root.subject_id in models  # one that was deleted meanwhile is no build any more
+    }
     jobs = Job.objects.filter(subject_id__in=subjects, kind__in=KINDS).order_by("created_at", "id")
     for root_id, grouped in _grouped(jobs).items():
         if root_id in wanted:
             wanted[root_id].jobs = grouped
-    _add_rows(list(wanted.values()))
-    return list(wanted.values())
+    found = [build for build in wanted.values() if build.jobs]
+    _add_rows(found)
+    return found
 
 
 def _grouped(jobs: Iterable[Job]) -> dict[uuid.UUID, list[Job]]:

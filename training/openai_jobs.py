@@ -2,6 +2,7 @@
 its curves.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -24,6 +25,7 @@ from training.openai_files import write_results
 from training.openai_freezing import MIN_FILE_ROWS, asked_config, too_few
 from training.openai_ids import file_name_of
 
+logger = logging.getLogger("modelstation.openai")
 MOST_WAITING = 20  # jobs of one organisation that have not ended
 # Our measurements by the columns of the file; what was not measured at a step stays empty.
 RESULT_COLUMNS = {
@@ -162,8 +164,11 @@ def _act(actor: User, build: Build, deed: Callable[[Job], bool], name: str, code
 
 
 def keep_results(run: TrainingRun) -> None:
-    """Called in the transaction that ends the training."""
-    write_results(run=run, lines=_result_lines(run))
+    """Called in the transaction that ends the training, which no file of curves shall undo."""
+    try:
+        write_results(run=run, lines=_result_lines(run))
+    except OSError:
+        logger.exception("no curves were written for run %s", run.id)
 
 
 def _result_lines(run: TrainingRun) -> Iterator[str]:

@@ -8,8 +8,8 @@ from rest_framework.response import Response
 
 from accounts.api.authentication import request_org, request_user
 from models_app.api.openai_errors import ModelNotFound
-from models_app.models import FoundationModel
 from models_app.removal import delete_named
+from models_app.served import served_by
 
 
 class DeletedModelSerializer(serializers.Serializer[dict[str, str | bool]]):
@@ -28,7 +28,7 @@ class ModelDeletion:
         """
         org = request_org(request)
         if not delete_named(actor=request_user(request), org=org, name=name):
-            if FoundationModel.objects.filter(name=name, is_installed=True).exists():
+            if served_by(org, name):
                 raise PermissionDenied("A base model belongs to the operator of this installation.")
             raise ModelNotFound(name)
         return Response({"id": name, "object": "model", "deleted": True})

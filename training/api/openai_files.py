@@ -46,7 +46,8 @@ class FilesView(OpenAIView):
         """The organisation's files, newest first."""
         files = UploadedFile.objects.for_org(request_org(request)).defer("problems", "notes")
         if purpose := request.query_params.get("purpose"):
-            files = files.filter(purpose=purpose)
+            known = purpose in UploadedFile.Purpose.values  # OpenAI has more: none of them is here
+            files = files.filter(purpose=purpose) if known else files.none()
         found = rows_after(
             files, request, lambda name: uuid_of(name, FILE), order=order_of(request)
         )

@@ -35,7 +35,10 @@ def order_of(request: Request) -> str:
 def metadata_of(request: Request) -> dict[str, str]:
     """`metadata[team]=support` narrows a list of jobs."""
     named = ((_METADATA.fullmatch(name), str(value)) for name, value in request.GET.items())
-    return {match["key"]: value for match, value in named if match}
+    pairs = {match["key"]: value for match, value in named if match}
+    if any("\x00" in text for pair in pairs.items() for text in pair):
+        raise exceptions.ValidationError({"metadata": "A NUL character is in no metadata."})
+    return pairs
 
 
 def rows_after(

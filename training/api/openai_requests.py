@@ -22,7 +22,7 @@ class KnownFields(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
-            raise serializers.ValidationError("A JSON object is needed.")
+            raise serializers.ValidationError({"non_field_errors": ["A JSON object is needed."]})
         given = {key: value for key, value in data.items() if value is not None}
         if unknown := sorted(str(key) for key in given.keys() - self.fields.keys()):
             message = f"Unrecognized request argument supplied: {unknown[0]}"

@@ -192,6 +192,12 @@ def test_files_are_paged_by_the_last_id_either_way(api):
     }
 
 
+def test_a_purpose_that_nothing_here_has_gives_an_empty_list(api):
+    upload(api)
+    for purpose in ("vision", "%00"):
+        assert api.get(f"/v1/files?purpose={purpose}").json()["data"] == []
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=10001", "order=up", "after=file-1"])
 def test_a_list_that_cannot_be_is_refused_by_name(api, query):
     assert error_of(api.get(f"/v1/files?{query}"), 400) == ("invalid_value", query.split("=")[0])

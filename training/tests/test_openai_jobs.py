@@ -12,6 +12,7 @@ from models_app.served import tuned_name
 from modelstation import testing
 from modelstation.core.models import Job, JobEvent
 from training.models import EvaluationRun, FineTuningRequest, UploadedFile
+from training.openai_jobs import keep_results
 from training.tests.openai_rows import chat_file, chat_row, jsonl
 from training.tests.runs import add_points, end, make_job, make_run
 
@@ -389,6 +390,46 @@ def test_a_persons_word_makes_a_success_of_it(api, org):
     assert job_of(api, name_of(root_of(run)))["status"] == "succeeded"
 
 
+def test_a_build_that_failed_stays_so_when_its_version_is_deleted(api, org):
+    run = make_run(testing.make_model(org, status="failed", status_reason="Only 3 of 10."))
+    evaluated(run, "fail")
+
+    assert api.delete("/v1/models/bank-intents:v1").status_code == 200
+
+    body = job_of(api, name_of(root_of(run)))
+    assert (body["status"], body["error"]["code"]) == ("failed", "criteria_not_met")
+    assert body["fine_tuned_model"] is None
+
+
+def test_curves_that_cannot_be_written_undo_no_training(org, monkeypatch):
+    run = make_run(testing.make_model(org))
+
+    def no_room(**kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("training.openai_jobs.write_results", no_room)
+    keep_results(run)
+
+    assert not UploadedFile.objects.exists()
+
+
+def test_curves_are_a_file_with_a_line_for_each_step(api, org):
+    run = make_run(testing.make_model(org))
+    add_points(run, 3)
+    JobEvent.tell(run.job_id, "metrics", data={"step": 2, "loss": 9, "train_accuracy": 0.5})
+
+    keep_results(run)
+
+    [name] = job_of(api, name_of(root_of(run)))["result_files"]
+    content = b"".join(api.get(f"/v1/files/{name}/content").streaming_content).decode()
+    assert content.splitlines() == [
+        "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy",
+        "1,4,,,",
+        "2,9,0.5,2.5,",  # a step that was taken again counts as it was told last
+        "3,1.33333,,,",
+    ]
+
+
 def test_a_version_that_is_measured_again_changes_nothing_of_its_build(api, org):
     run = make_run(testing.make_model(org))
     evaluated(run, state="ready")
@@ -524,6 +565,16 @@ def test_jobs_are_paged_newest_first_and_narrowed_by_metadata(api, file):
     even = api.get(JOBS, {"metadata[n]": "0"}).json()
     assert [row["id"] for row in even["data"]] == [names[2], names[0]]
     assert api.get(JOBS, {"metadata[n]": "7"}).json()["data"] == []
+
+
+@pytest.mark.parametrize("body", [[], "x", 7, [{"model": "tiny"}]])
+def test_a_body_that_is_no_object_is_refused(api, body):
+    assert error_of(api.post(JOBS, body, format="json"), 400)[0] == "invalid_value"
+
+
+@pytest.mark.parametrize("query", ["metadata[%00]=1", "metadata[a]=%00"])
+def test_metadata_that_cannot_be_is_refused(api, query):
+    assert error_of(api.get(f"{JOBS}?{query}"), 400) == ("invalid_value", "metadata")
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "after=ftjob-1"])
