@@ -46,7 +46,7 @@ TOOLS_TAIL = (
 )
 NOTES = {
     "tools": "Tools are written as text, as Qwen's templates write them: definitions in the system "
-    "message, calls as <tool_call>, results as <tool_response>.",
+    "message, calls as <tool_call>, results as <tool_response>. Ask the model in the same form.",
     "names": "The names of participants are not shown to the model.",
     "weights": "Only a row's last answer is learnt; earlier ones are read as context, also those "
     "with weight 1.",

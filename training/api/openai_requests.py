@@ -114,8 +114,13 @@ class FineTuningRequestSerializer(KnownFields):
         return asked | {"hyperparameters": modern or legacy}
 
 
+@extend_schema_field({"type": "string", "format": "binary"})
+class BytesField(serializers.FileField):
+    """A file of a form."""
+
+
 class FileUploadSerializer(serializers.Serializer[Any]):
-    file = serializers.FileField(
+    file = BytesField(
         help_text="JSONL of chats, prompt and completion, instructions or text and label; CSV; "
         "Parquet."
     )

@@ -340,6 +340,29 @@ def test_a_training_runs_and_its_stage_is_told(api, org, stage, told):
     assert body["training_file"] == f"file-{run.dataset_version_id.hex}"
 
 
+def test_a_model_made_by_our_own_api_is_a_job_at_once(api, org):
+    asked = {"name": "Router", "requirement": testing.REQUIREMENT, "base": "smollm2-135m-instruct"}
+    made = api.post("/api/v1/models", asked, format="json")
+    assert made.status_code == 201, made.content
+
+    [job] = api.get(JOBS).json()["data"]
+
+    assert job["modelstation"]["model_id"] == made.json()["id"]
+    assert (job["status"], job["metadata"]) == ("validating_files", {})
+    assert api.post(f"{JOBS}/{job['id']}/cancel").json()["status"] == "cancelled"
+    assert api.get(f"/api/v1/models/{made.json()['id']}").json()["status"] == "cancelled"
+
+
+def test_a_job_made_here_is_a_model_and_a_run_over_there(api, trained):
+    freeze, run = trained
+
+    [model] = api.get("/api/v1/models").json()["results"]
+    [shown] = api.get("/api/v1/runs").json()["results"]
+
+    assert model["id"] == job_of(api, name_of(freeze))["modelstation"]["model_id"]
+    assert shown["id"] == job_of(api, name_of(freeze))["modelstation"]["run_id"] == str(run.id)
+
+
 def root_of(run):
     return run.dataset_version.run.job
 
@@ -647,8 +670,12 @@ def test_the_openai_client_understands_each_error_class(
     sdk, sdk_for, org, charlie, uploads_dir, artifacts_dir, base, monkeypatch
 ):
     file = sdk.files.create(file=chat_file(20), purpose="fine-tune")
-    job = sdk.fine_tuning.jobs.create(model=base.name, training_file=file.id)
+    job = sdk.fine_tuning.jobs.create(
+        model=base.name, training_file=file.id, metadata={"team": "a"}
+    )
     assert [found.id for found in sdk.fine_tuning.jobs.list(limit=1)] == [job.id]
+    assert [found.id for found in sdk.fine_tuning.jobs.list(metadata={"team": "a"})] == [job.id]
+    assert not list(sdk.fine_tuning.jobs.list(metadata={"team": "b"}))
     assert sdk.fine_tuning.jobs.pause(job.id).status == "paused"
     assert sdk.fine_tuning.jobs.resume(job.id).status == "validating_files"
     with pytest.raises(openai.ConflictError) as conflict:
