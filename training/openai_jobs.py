@@ -64,6 +64,13 @@ class Asked:
 
 
 def refuse_bad(file: UploadedFile, param: str) -> None:
+    if file._state.adding:  # frozen rows keep their sources and licences; a copy would lose them
+        raise UserFacingError(
+            "These are the frozen rows of a model's dataset.",
+            code="invalid_value",
+            param=param,
+            hint="Train that model again, or upload rows of your own.",
+        )
     if file.purpose != UploadedFile.Purpose.FINE_TUNE:
         raise UserFacingError(
             f"{file_name_of(file.id)} has the purpose “{file.purpose}”.",

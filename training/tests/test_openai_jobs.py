@@ -235,6 +235,14 @@ def test_a_file_cannot_validate_itself(api, file):
         assert error_of(refused, 400) == ("invalid_value", "validation_file")
 
 
+def test_the_frozen_rows_of_a_model_are_not_trained_on_as_ones_own(api, org, artifacts_dir):
+    dataset = make_run(testing.make_model(org)).dataset_version
+
+    response = create(api, f"file-{dataset.id.hex}")
+
+    assert error_of(response, 400) == ("invalid_value", "training_file")
+
+
 def test_results_are_nothing_to_train_on(api, org, file):
     UploadedFile.objects.update(purpose="fine-tune-results")
 
