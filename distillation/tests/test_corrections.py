@@ -59,7 +59,9 @@ def build_again(model):
 
 
 @pytest.mark.usefixtures("_corpus")
-def test_an_accepted_correction_is_in_the_next_frozen_dataset_with_its_lineage(org, alice):
+def test_an_accepted_correction_is_in_the_next_frozen_dataset_with_its_lineage(
+    org, alice, as_alice
+):
     first = distil_for(org)
     row = accepted(first.model, alice, wrong_answer="lost_card")
     version = build_again(first.model)
@@ -80,6 +82,9 @@ def test_an_accepted_correction_is_in_the_next_frozen_dataset_with_its_lineage(o
     lineage = lineage_of(version)
     assert lineage.verdict == "verified"
     assert not any(source.is_deleted for source in lineage.sources)
+    page = as_alice.get(reverse("dataset_lineage", args=[org.slug, version.id])).content.decode()
+    assert "your corrections" in page
+    assert "source deleted" not in page
 
 
 @pytest.mark.usefixtures("_corpus")
