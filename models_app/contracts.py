@@ -30,8 +30,8 @@ from modelstation.core.errors import UserFacingError
 COMPILE = "training.contracts.compile_for"
 FIELDS = ("success_criteria", "metric", "test_rows")
 WRITE_INSTEAD = (
-    "Write a metric and a bound, such as “exact_match >= 0.9”, “at least 95 % valid JSON” or "
-    "“macro F1 of at least 0.8”."
+    "Write a metric and a bound, such as “exact match of at least 90 %”, “at least 95 % valid "
+    "JSON”, “macro F1 >= 0.8” or “better than its base”."
 )
 
 

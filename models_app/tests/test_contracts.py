@@ -1,11 +1,13 @@
 """The acceptance contract: who sees it, how it reads, when it is frozen, what happens then."""
 
+import re
+
 import pytest
 
 from accounts.models import AuditEntry
 from distillation import runner as distillation_runner
 from models_app import services
-from models_app.contracts import contract_of, edit_contract
+from models_app.contracts import WRITE_INSTEAD, compiled, contract_of, edit_contract
 from models_app.models import CustomModel, IdempotentRequest
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
@@ -48,8 +50,15 @@ def test_the_contract_reads_in_plain_words_and_says_what_was_not_understood(api_
     assert all(check["words"] for check in shown["checks"])
     (unread,) = shown["unread"]
     assert unread["sentence"] == "It must feel friendly."
-    assert "exact_match >= 0.9" in unread["hint"]
+    assert "exact match of at least 90 %" in unread["hint"]
     assert not shown["is_frozen"]
+
+
+def test_what_is_said_to_write_instead_is_understood(model):
+    model.success_criteria = re.findall("“(.+?)”", WRITE_INSTEAD)
+    contract = compiled(model)
+    assert len(model.success_criteria) == 4
+    assert contract["unread"] == []
 
 
 def test_the_metric_is_chosen_from_the_kind_of_task(api_for, bob, model):
