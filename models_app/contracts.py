@@ -5,7 +5,8 @@ touched.
     written     the criteria as they were written
     metric      the metric of the scores, chosen from the kind of task where none was named
     checks      what the criteria were compiled to, each with its plain `words`
-    unread      what no check could be read out of
+    unread      what no check could be read out of, with what to write instead
+    checks_digest  the compiler's own, by which the evaluator knows that they are what was frozen
     test_rows   {"count", "sha256"} of the rows that the user holds out; {} for the frozen split
     digest      SHA-256 of all of this
 """
@@ -46,6 +47,7 @@ def compiled(asked: CustomModel | ModelDraft) -> dict[str, Any]:
         "metric": checks["metric"],
         "checks": checks["checks"],
         "unread": [_unread(item) for item in checks["unread"]],
+        "checks_digest": checks["digest"],
         "test_rows": _facts_of(asked.test_rows),
     }
     return contract | {"digest": _digest(contract)}

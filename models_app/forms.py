@@ -200,7 +200,7 @@ class ContractForm(forms.Form):
             "metric": model.metric,
             "test_rows": "\n".join(json.dumps(row, ensure_ascii=False) for row in model.test_rows),
         }
-        super().__init__(*args, initial=initial, **options)
+        super().__init__(*args, **{"initial": initial, **options})
 
 
 class ModelFilterForm(forms.Form):

@@ -46,7 +46,8 @@ def run_of(job: Job) -> EvaluationRun:
     measures what the failed one before it did; failing that, the newest version.
     """
     known = EvaluationRun.objects.select_related("model", "version__base", "version__model")
-    if run := known.filter(job=job).first():
+    run: EvaluationRun | None = known.filter(job=job).first()
+    if run is not None:
         return run
     model = CustomModel.objects.get(id=job.subject_id)
     last = known.filter(model=model).first()

@@ -84,9 +84,7 @@ class ModelContractView(APIView):
 
 
 class ModelCopyView(APIView):
-    @extend_schema(
-        request=None, responses={201: ModelSerializer}, parameters=[IDEMPOTENCY_KEY]
-    )
+    @extend_schema(request=None, responses={201: ModelSerializer}, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
         """A new model that keeps everything but data and versions; its contract is open, and
         nothing is built before `rebuild` is called.

@@ -159,8 +159,8 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
         fields = [
             "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores",
             "live_version", "job", "requirement", "objective", "policy", "examples",
-            "test_row_count", "success_criteria", "metric", "system_prompt", "base", "rows",
-            "training_config", "intent_edits", "curation", "waiting_for_review", "created_at",
+            "test_row_count", "success_criteria", "metric", "contract_digest",
+            "contract_frozen_at", "system_prompt", "base", "rows", "training_config", "intent_edits", "curation", "waiting_for_review", "created_at",
             "updated_at", "links",
         ]  # fmt: skip
 

@@ -54,8 +54,8 @@ STATUS_OF_CODE = {
     "model_unreadable": status.HTTP_500_INTERNAL_SERVER_ERROR,
     "generation_failed": status.HTTP_500_INTERNAL_SERVER_ERROR,
 }
-# Conflicts that end by themselves: to ask again later makes sense. All others are permanent, and say
-# so, for clients that retry every 409.
+# Conflicts that end by themselves: to ask again later makes sense. All others are permanent, and
+# say so, for clients that retry every 409.
 PASSING = frozenset(
     {"already_building", "already_fetching", "already_pushing", "source_busy", "still_running"}
 )

@@ -148,7 +148,7 @@ API = {
     "api_model_promotions": ("get", OBJECT),
     "api_version": ("get", OBJECT),
     "api_version_evaluate": ("post", (401, 404, 201, 201)),
-    "api_version_publish": ("post", OBJECT),
+    "api_version_publish": ("post", OBJECT, {}),
     "api_bases": ("get", LIST),
     "api_base_fetch": ("post", (401, 201, 403, 201)),
     "api_base_recommendation": ("post", LIST, {"requirement": testing.REQUIREMENT}),

@@ -172,25 +172,3 @@ def _bound(text: str) -> tuple[str, float] | None:
     value = float(numbers[0][0])
     value = value / 100 if numbers[0][1] or value > 1 else value
     return (op, value) if 0 <= value <= 1 else None
-
-
-def compile_contract(
-    written: Sequence[str | dict[str, Any]], *, metric: str, labels: list[str] | None
-) -> dict[str, Any]:
-    """STAND-IN until the real one is merged."""
-    criteria = read_criteria(written)
-    checks = [
-        {
-            "metric": check.metric,
-            "op": check.op,
-            "value": check.value,
-            "of": check.of,
-            **check.options,
-            "sentence": check.sentence,
-            "words": f"{check.of or metric} is better than the base's"
-            if check.metric == BEATS_BASE
-            else f"{check.metric} is {check.op} {check.value:g}",
-        }
-        for check in criteria.checks
-    ]
-    return {"checks": checks, "unread": criteria.unread, "metric": metric, "digest": ""}
