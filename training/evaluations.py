@@ -16,6 +16,7 @@ from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from training.models import EvaluationRun, EvaluationScore
+from training.reports import report_of
 
 SCORES_KEPT = ("metric", "n_test", "base", "tuned", "difference", "verdict")
 
@@ -112,8 +113,9 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
 
 
 def _with_live(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
-    """Which version was live is known since the job began; how it did is in the result."""
-    return run.live | result["live"] if result.get("live") else {}
+    """Which version was live is known since the job began; how it did is in the report."""
+    found = result.get("live") or report_of(run).get("live")
+    return run.live | found if run.live and found else {}
 
 
 def scores_of(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:

@@ -134,6 +134,7 @@ def _newest_dataset(model: CustomModel) -> DatasetVersion:
 
 def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> dict[str, Any]:
     version, contract = run.version, run.model.contract
+    unread = [item["sentence"] for item in contract["unread"]]
     test_file = settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl"
     if run.model.test_rows:
         test_file = _write_test_rows(job, run.model)
@@ -143,11 +144,11 @@ def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> d
         "tuned": _engine(*engine_paths(version)),
         "system_prompt": version.system_prompt,
         "metric": run.metric,
-        "criteria": contract["written"],
+        "criteria": [*contract["checks"], *unread],
         "contract": {
             "metric": contract["metric"],
             "checks": contract["checks"],
-            "unread": [item["sentence"] for item in contract["unread"]],
+            "unread": unread,
             "digest": contract["checks_digest"],
         },
         "labels": dataset.run.intent.get("labels") or None,

@@ -28,7 +28,7 @@ SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Trivial baseline"}
 VERDICTS = {
     "pass": "The tuned model meets every criterion.",
     "inconclusive": "Not every criterion is settled: too few held-out rows, or scores too close.",
-    "fail": "The tuned model misses a criterion, so it is not published.",
+    "fail": "The tuned model misses a criterion, so it goes live only by a person’s word.",
 }
 
 

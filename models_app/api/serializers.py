@@ -160,8 +160,8 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
             "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores",
             "live_version", "job", "requirement", "objective", "policy", "examples",
             "test_row_count", "success_criteria", "metric", "contract_digest",
-            "contract_frozen_at", "system_prompt", "base", "rows", "training_config", "intent_edits", "curation", "waiting_for_review", "created_at",
-            "updated_at", "links",
+            "contract_frozen_at", "system_prompt", "base", "rows", "training_config",
+            "intent_edits", "curation", "waiting_for_review", "created_at", "updated_at", "links",
         ]  # fmt: skip
 
     @extend_schema_field(WaitingDraftSerializer(allow_null=True))
