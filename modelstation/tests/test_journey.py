@@ -112,7 +112,7 @@ def test_from_sign_up_to_an_evaluated_model_by_pages(tiny):
         assert client.get(url).status_code == 200, url
 
 
-def test_by_api_and_the_dataset_holds_what_the_page_says(tiny, org, alice, api_for):
+def test_by_api_and_a_version_is_measured_again_by_the_same_contract(tiny, org, alice, api_for):
     api = api_for(alice)
     body = {
         "name": "Router",
@@ -133,6 +133,15 @@ def test_by_api_and_the_dataset_holds_what_the_page_says(tiny, org, alice, api_f
     assert dataset.row_count == 120 == dataset.rows.count()
     assert dataset.source_counts == {"starter_helpdesk": 120}
     assert all(row.messages[0]["content"] == dataset.system_prompt for row in dataset.rows.all())
+
+    version = model.versions.get()
+    assert api.post(f"/api/v1/versions/{version.id}/evaluate").status_code == 201
+    work_off()
+    again, first = model.evaluation_runs.all()
+    assert (again.is_again, first.is_again) == (True, False)
+    assert again.verdict == first.verdict != ""
+    assert again.criteria == first.criteria
+    assert again.contract_digest == first.contract_digest == model.contract_digest != ""
 
 
 def test_in_one_terminal_the_last_line_is_one_json_object(tiny, org, tmp_path, capsys):
