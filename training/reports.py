@@ -12,6 +12,8 @@ from django.conf import settings
 from training.models import EvaluationRun
 
 HEAT_STEPS = 5
+WIDEST_ON_PAPER = 20  # labels
+MIXES_SHOWN = 10
 REPORT, ROWS = "report.json", "rows.jsonl"
 
 
@@ -91,11 +93,33 @@ class ConfusionRow:
 
 
 @dataclass(frozen=True)
+class Mix:
+    expected: str
+    answered: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Confusion:
     """Rows are what was expected, columns what the tuned model answered."""
 
     columns: list[str]
     rows: list[ConfusionRow]
+
+    @property
+    def is_wide(self) -> bool:
+        return len(self.columns) > WIDEST_ON_PAPER
+
+    @property
+    def mixed_up(self) -> list[Mix]:
+        """The commonest mistakes."""
+        mixes = [
+            Mix(row.label, column, cell.count)
+            for row in self.rows
+            for column, cell in zip(self.columns, row.cells, strict=False)
+            if cell.count and not cell.is_right
+        ]
+        return sorted(mixes, key=lambda mix: -mix.count)[:MIXES_SHOWN]
 
 
 def confusion_of(report: dict[str, Any]) -> Confusion | None:
