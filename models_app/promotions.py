@@ -87,9 +87,10 @@ def version_before(
 
 def objection_to(version: ModelVersion, live_id: uuid.UUID | None) -> str:
     """Why it may not go live by itself; empty when nothing speaks against it."""
-    if version.state == ModelVersion.State.DRAFT:
+    drop = drop_in_words(version, live_id)
+    if not drop and version.state == ModelVersion.State.DRAFT:
         return _verdict_in_words(version)
-    return drop_in_words(version, live_id)
+    return drop
 
 
 def _verdict_in_words(version: ModelVersion) -> str:

@@ -18,6 +18,7 @@ from modelstation.core.models import Job
 from training.models import EvaluationRun, EvaluationScore
 from training.reports import report_of
 
+LIVE_KEPT = ("score", "low", "high", "difference")
 SCORES_KEPT = ("metric", "n_test", "base", "tuned", "difference", "verdict")
 
 
@@ -115,7 +116,9 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
 def _with_live(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
     """Which version was live is known since the job began; how it did is in the report."""
     found = result.get("live") or report_of(run).get("live")
-    return run.live | found if run.live and found else {}
+    if not run.live or not found:
+        return {}
+    return run.live | {key: found.get(key) for key in LIVE_KEPT}
 
 
 def scores_of(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:

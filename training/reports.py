@@ -123,16 +123,15 @@ class Confusion:
 
 
 def confusion_of(report: dict[str, Any]) -> Confusion | None:
+    """None for a task that is not one of labels. A label that no row expects has no row."""
     found = report.get("confusion") or {}
-    if not found.get("matrix"):
-        return None
-    labels = [str(label) for label in found["labels"]]
-    columns = [str(label) for label in found.get("columns") or labels]
+    labels = [str(label) for label in found.get("labels", [])]
     rows = [
-        ConfusionRow(label, list(_cells(label, columns, counts)), sum(counts))
-        for label, counts in zip(labels, found["matrix"], strict=False)
+        ConfusionRow(label, list(_cells(label, labels, counts)), sum(counts))
+        for label, counts in zip(labels, found.get("counts", []), strict=False)
+        if any(counts)
     ]
-    return Confusion(columns, rows)
+    return Confusion(labels, rows) if rows else None
 
 
 def _cells(label: str, columns: list[str], counts: list[int]) -> Iterator[Cell]:

@@ -64,10 +64,10 @@ def make_first(live):
 
 def write_files(folder):
     folder.mkdir(parents=True)
-    matrix = [
+    counts = [
         [8 if row == column else (row * column) % 3 for column in range(18)] for row in range(18)
     ]
-    report = FINDINGS | {"confusion": {"labels": LABELS, "matrix": matrix}}
+    report = FINDINGS | {"confusion": {"labels": LABELS, "counts": counts}}
     (folder / "report.json").write_text(json.dumps(report))
     row = {"input": "Where is my card? " * 9, "reference": "card_arrival", "base": "I " * 90}
     row |= {"tuned": "card_arrival", "base_score": 0.0, "tuned_score": 1.0}

@@ -140,7 +140,7 @@ def test_an_evaluation_at_work_shows_how_far_it_is(as_bob, org, evaluation):
 # --- the report ---------------------------------------------------------------------------------
 
 FINDINGS = {
-    "confusion": {"labels": ["<b>", "card"], "matrix": [[3, 1], [0, 8]]},
+    "confusion": {"labels": ["<b>", "card", "other"], "counts": [[3, 1, 0], [0, 8, 0], [0, 0, 0]]},
     "fields": [
         {
             "field": "amount",
@@ -218,6 +218,8 @@ def test_the_report_shows_confusion_fields_forgetting_and_the_live_version(
     assert '<td class="num heat-right-4">3</td>' in page
     assert '<td class="num heat-wrong-2">1</td>' in page
     assert '<td class="num heat-wrong-0">0</td>' in page
+    assert "<strong>1 ×</strong>" in page
+    assert "other</th>" not in page
     assert "0.847" in page
     assert "It has forgotten some general knowledge." in page
     assert "Worse" in page

@@ -250,6 +250,19 @@ def test_a_rollback_asks_for_no_verdict(alice, two_live, model):
     assert promotions.roll_back(actor=alice, model=model) == two_live[0]
 
 
+@pytest.mark.parametrize("name", ["versions", "promotions"])
+def test_lists_take_as_many_queries_for_many_as_for_few(
+    api_for, bob, two_live, model, name, django_assert_num_queries
+):
+    api, address = api_for(bob), f"/api/v1/models/{model.id}/{name}"
+    for number in range(3, 8):
+        version = make_version(model, number, state="ready")
+        Promotion.objects.create(org=model.org, model=model, version=version)
+    api.get(address)
+    with django_assert_num_queries(4):  # token, membership, the model, its rows
+        assert len(api.get(address).json()["results"]) == 7
+
+
 # --- measured again -----------------------------------------------------------------------------
 
 
@@ -266,6 +279,17 @@ def test_the_asked_version_is_measured_again_and_not_the_newest(api_for, bob, tw
     assert state_of(model)[0] == "evaluating"
     again = api_for(bob).post(f"/api/v1/versions/{two_live[1].id}/evaluate")
     assert (again.status_code, again.json()["error"]["code"]) == (409, "already_building")
+
+
+def test_an_evaluation_asked_for_twice_with_one_key_is_one(api_for, bob, two_live, model):
+    make_dataset_of(model, two_live[0])
+    api, address = api_for(bob), f"/api/v1/versions/{two_live[0].id}/evaluate"
+    first, second = (api.post(address, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    assert first.json() == second.json()
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert EvaluationRun.objects.filter(is_again=True).count() == 1
+    listed = api.get(f"/api/v1/evaluations?version={two_live[0].id}").json()["results"]
+    assert [row["is_again"] for row in listed] == [True, False]
 
 
 def test_measuring_again_does_not_undo_a_rollback(alice, two_live, model):
