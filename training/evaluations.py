@@ -118,7 +118,7 @@ def _with_live(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
     found = result.get("live") or report_of(run).get("live")
     if not run.live or not found:
         return {}
-    return run.live | {key: found.get(key) for key in LIVE_KEPT}
+    return {**run.live, **{key: found.get(key) for key in LIVE_KEPT}}
 
 
 def scores_of(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
