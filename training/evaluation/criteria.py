@@ -18,7 +18,6 @@ from training.evaluation.criterion import (
     NOT_WORSE_THAN_LIVE,
     OPS,
     Criterion,
-    check_from_object,
     in_words,
 )
 from training.evaluation.sentences import FINAL_NUMBER_LINE, compile_sentence

@@ -50,12 +50,13 @@ RowScore = Callable[[str, str], float]
 @dataclass(frozen=True)
 class Metric:
     """`row` grades one pair in [0, 1]; `sums` gives (n, k) addable counts; `combine` maps (..., k)
-    to (...).
+    to (...); `rows` tells from the sums how many rows the score rests upon.
     """
 
     row: RowScore
     sums: Callable[[Sequence[str], Sequence[str]], Floats]
     combine: Callable[[Floats], Floats]
+    rows: Callable[[Floats], int] = len
 
     def __call__(self, prediction: str, reference: str) -> float:
         return self.row(prediction, reference)
@@ -109,7 +110,11 @@ def mean_of(row: RowScore) -> Metric:
         scores = [row(p, r) for p, r in zip(predictions, references, strict=True)]
         return np.column_stack([scores, np.ones(len(scores))])
 
-    return Metric(row, sums, _mean)
+    return Metric(row, sums, _mean, _counted)
+
+
+def _counted(sums: Floats) -> int:
+    return int(sums[:, 1].sum())
 
 
 def _mean(total: Floats) -> Floats:
@@ -173,7 +178,10 @@ def least_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Metric:
         scores = np.where(expected > 0, combine(hits, found, expected), np.inf).min(axis=-1)
         return np.where(np.isfinite(scores), scores, 0.0)
 
-    return Metric(exact_match, label_sums, over_labels)
+    def rarest(sums: Floats) -> int:
+        return int(np.split(sums, 3, axis=-1)[2].sum(axis=0).min())
+
+    return Metric(exact_match, label_sums, over_labels, rarest)
 
 
 def f1_of_labels(hits: Floats, found: Floats, expected: Floats) -> Floats:
@@ -247,7 +255,7 @@ def label_rate(label: str, *, among: str) -> Metric:
         whole = expected if among == "references" else found
         return np.column_stack([found & expected, whole]).astype(np.float64)
 
-    return Metric(exact_match, sums, _mean)
+    return Metric(exact_match, sums, _mean, _counted)
 
 
 def execution_accuracy(fixtures: Sequence[Fixture | None]) -> Metric:
@@ -259,7 +267,7 @@ def execution_accuracy(fixtures: Sequence[Fixture | None]) -> Metric:
         ]
         return np.array(rows, dtype=np.float64).reshape(len(rows), 2)
 
-    return ExecutionAccuracy(exact_match, sums, _mean)
+    return ExecutionAccuracy(exact_match, sums, _mean, _counted)
 
 
 BUILDERS: dict[str, Callable[[Mapping[str, Any]], Metric]] = {

@@ -82,8 +82,8 @@ BOUNDS: tuple[tuple[str, str], ...] = (
     (
         ">=",
         r"at least|(?:no|not) (?:less|fewer|lower|worse|shorter|smaller) than"
-        r"|(?:not|never) (?:(?:drop|fall)s? )?(?:below|under)|minimum(?: of)?|≥|>=|or (?:more|better|higher|above)"
-        r"|reach(?:es)?",
+        r"|(?:not|never) (?:(?:drop|fall)s? )?(?:below|under)|minimum(?: of)?|≥|>="
+        r"|or (?:more|better|higher|above)|reach(?:es)?",
     ),
     (
         "<=",
@@ -102,9 +102,8 @@ FLIPPED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 NUMBER = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?)\s*(%|percent|per cent|points)?(?![\w-])")
 STATED = re.compile(r"(?:\bof|:|=)\s*\d|^\d+(?:\.\d+)?\s*(?:%|percent)")  # "accuracy: 90 %"
 SCALED = re.compile(r"\d\s*(?:$|[,;)(]|(?:on|in|against|for|over)\b)")  # 80 of 100, not 80 rows
-WORD_NUMBERS = dict(
-    zip("one two three four five six seven eight nine ten".split(), range(1, 11), strict=True)
-)
+WORDS_TO_TEN = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+WORD_NUMBERS = {word: number for number, word in enumerate(WORDS_TO_TEN, 1)}
 OUT_OF = re.compile(r"\b(\d+|[a-z]+) (?:out of|in|of) (?:every )?(\d+|ten)\b(?!\s*%)")
 SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?)\b")
 BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(kb|mb|gb|megabytes?|gigabytes?)\b")
