@@ -129,10 +129,11 @@ def scores_of(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def reason_of(result: dict[str, Any]) -> str:
-    """The sentences of the criteria that were missed, or could not be settled; empty when all
-    passed.
+    """The sentences of the criteria that were missed, or could not be settled, and what the probes
+    warn of; empty when all is well.
     """
     missed = [
         criterion["sentence"] for criterion in result["criteria"] if criterion["passed"] is not True
     ]
-    return " ".join(missed)
+    forgotten = (result.get("probes") or {}).get("note", "")
+    return " ".join(filter(None, [*missed, forgotten]))

@@ -35,7 +35,8 @@ STAGE_NAMES = {
     "generate_base": "The base model answers the held-out rows",
     "generate_tuned": "The tuned model answers the held-out rows",
     "generate_live": "The version that is live answers the held-out rows",
-    "generate_probes": "Base and tuned model answer general questions",
+    "probe_base": "The base model answers general questions",
+    "probe_tuned": "The tuned model answers general questions",
 }
 
 
@@ -134,7 +135,6 @@ def _newest_dataset(model: CustomModel) -> DatasetVersion:
 
 def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> dict[str, Any]:
     version, contract = run.version, run.model.contract
-    unread = [item["sentence"] for item in contract["unread"]]
     test_file = settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl"
     if run.model.test_rows:
         test_file = _write_test_rows(job, run.model)
@@ -144,11 +144,10 @@ def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> d
         "tuned": _engine(*engine_paths(version)),
         "system_prompt": version.system_prompt,
         "metric": run.metric,
-        "criteria": [*contract["checks"], *unread],
         "contract": {
             "metric": contract["metric"],
             "checks": contract["checks"],
-            "unread": unread,
+            "unread": [item["sentence"] for item in contract["unread"]],
             "digest": contract["checks_digest"],
         },
         "labels": dataset.run.intent.get("labels") or None,

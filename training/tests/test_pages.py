@@ -154,7 +154,8 @@ FINDINGS = {
     "probes": {
         "base": {"score": 0.5, "low": 0.4, "high": 0.6},
         "tuned": {"score": 0.3, "low": 0.2, "high": 0.4},
-        "difference": {"score": -0.2, "low": -0.3, "high": -0.1},
+        "forgetting": {"score": -0.2, "low": -0.3, "high": -0.1},
+        "kinds": [{"kind": "arithmetic", "n": 12, "base": 7, "tuned": 3}],
         "note": "It has forgotten some general knowledge.",
     },
 }
@@ -222,6 +223,8 @@ def test_the_report_shows_confusion_fields_forgetting_and_the_live_version(
     assert "other</th>" not in page
     assert "0.847" in page
     assert "It has forgotten some general knowledge." in page
+    assert "-0.300 to -0.100" in page
+    assert "arithmetic" in page
     assert "Worse" in page
     assert "(-0.140 to -0.020)" in page
 

@@ -35,13 +35,14 @@ def make_version(model, number, state="draft", **fields):
     )
 
 
-def measured(verdict, live=None):
+def measured(verdict, live=None, forgotten=""):
     """What the evaluator answers for a version of known quality."""
     score = {"score": 0.8, "low": 0.7, "high": 0.9}
     outcome = {"sentence": f"The criterion: {verdict}.", "passed": verdict == "pass"}
     result = {"metric": "exact_match", "n_test": 40, "verdict": verdict}
     result |= {"base": score, "tuned": score, "baseline": {"score": 0.1}}
     result |= {"criteria": [outcome | {"outcome": verdict}], "live": live}
+    result |= {"probes": {"note": forgotten}}
     return result
 
 
@@ -49,7 +50,7 @@ def gain(score, low, high):
     return {"score": 0.8, "difference": {"score": score, "low": low, "high": high}}
 
 
-def finish(version, verdict, *, live=None, is_again=False):
+def finish(version, verdict, *, live=None, is_again=False, forgotten=""):
     """An evaluation as its worker ends it; `live` is how the version did beside the live one."""
     model = CustomModel.objects.get(id=version.model_id)
     run = EvaluationRun.objects.create(
@@ -64,7 +65,7 @@ def finish(version, verdict, *, live=None, is_again=False):
         if model.live_version
         else {},
     )
-    evaluations.finish_evaluation(run=run, folder="e", result=measured(verdict, live))
+    evaluations.finish_evaluation(run=run, folder="e", result=measured(verdict, live, forgotten))
     end(run.job, "succeeded")
     return run
 
@@ -125,6 +126,11 @@ def test_a_pass_is_live_and_its_contract_is_noted(model):
     assert (version.state, version.contract_digest) == ("ready", "d" * 64)
     promotion = Promotion.objects.get()
     assert (promotion.actor, promotion.verdict, promotion.evaluation_id) == (None, "pass", run.id)
+
+
+def test_what_was_forgotten_is_told_of_a_version_that_passed(model):
+    finish(make_version(model, 1), "pass", forgotten="General answers got worse.")
+    assert state_of(model) == ("ready", "General answers got worse.")
 
 
 @pytest.mark.parametrize("verdict", ["inconclusive", "fail"])
