@@ -111,6 +111,17 @@ def test_answers_come_worst_first_and_a_page_at_a_time(as_bob, org, evaluation):
     assert "question 29" in text_of(as_bob.get(address, {"page": 2}))
 
 
+def test_the_live_versions_answers_stand_beside_where_there_are_any(
+    as_bob, org, evaluation, artifacts_dir
+):
+    address = url("evaluation", org, evaluation_id=evaluation.id)
+    assert "Live ·" not in text_of(as_bob.get(address))
+    row = {"input": "x", "reference": "y", "base": "b", "tuned": "t", "live": "", "live_score": 0.5}
+    row |= {"base_score": 0.0, "tuned_score": 1.0}
+    (artifacts_dir / "evaluation" / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    assert "Live · 0.50" in text_of(as_bob.get(address))
+
+
 def test_answers_are_escaped(as_bob, org, evaluation):
     page = text_of(as_bob.get(url("evaluation", org, evaluation_id=evaluation.id)))
     assert HOSTILE not in page
