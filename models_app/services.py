@@ -276,8 +276,8 @@ def finish_evaluation(
         _set_status(model, Status.READY, reason)
         return
     stays = f"Version {model.live_version.number} stays live." if model.live_version else ""
-    said = reason if not passed else objection
-    _set_status(model, Status.FAILED, " ".join(filter(None, [said or objection, stays])))
+    why = (reason if not passed else "") or objection
+    _set_status(model, Status.FAILED, f"{why} {stays}".strip())
 
 
 def settle_ended_job(job: Job) -> None:
