@@ -16,7 +16,7 @@ from distillation import corrections
 from distillation.access import answering_version, correction_for
 from distillation.models import CandidateRow
 from models_app.access import model_for
-from models_app.api.views import IDEMPOTENCY_KEY
+from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.idempotency import answer_once
 from modelstation.core.api import StrictSerializer
 
