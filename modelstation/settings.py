@@ -254,6 +254,13 @@ EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", defau
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")
 MODEL_SERVER_KEY = env.str("MODEL_SERVER_KEY", default=own_key("model-server-key"))
 
+# --- What is let through: 0 is without limit. Operators set other limits per organisation in the admin
+REQUESTS_PER_MINUTE_PER_TOKEN = env.int("REQUESTS_PER_MINUTE_PER_TOKEN", default=0)
+REQUESTS_PER_MINUTE_PER_ORGANIZATION = env.int("REQUESTS_PER_MINUTE_PER_ORGANIZATION", default=0)
+TOKENS_PER_DAY_PER_ORGANIZATION = env.int("TOKENS_PER_DAY_PER_ORGANIZATION", default=0)
+# Webhooks may go to this machine and its network: for installations that serve one house.
+WEBHOOK_ALLOW_PRIVATE = env.bool("WEBHOOK_ALLOW_PRIVATE", default=False)
+
 # --- The hub that datasets are pushed to, with each organisation's own token ----------------------
 HF_ENDPOINT = env.str("HF_ENDPOINT", default="https://huggingface.co").rstrip("/")
 
