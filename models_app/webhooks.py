@@ -43,6 +43,7 @@ DELAYS = [timedelta(minutes=minutes) for minutes in (1, 5, 20, 60, 180, 420, 720
 JITTER = 0.2  # of a delay, so that the endpoints of one receiver do not all come back at once
 DISABLED_AFTER = timedelta(days=5)  # of failing without a success between
 GONE = 410
+BEGINNING = ("distil", "freeze", "train")  # the kinds of job that a build may begin with
 State = WebhookDelivery.State
 
 
@@ -166,13 +167,20 @@ def _event(event: WebhookEvent, job_name: str) -> dict[str, Any]:
 
 
 def _name_of(job: Job) -> str:
-    """A build is one fine-tuning job, named after its training; after whatever ended it if it never
-    came to that.
+    """A build is one fine-tuning job, named after the first of its jobs: the one that made the
+    dataset, or the training where it began on one that was there.
     """
-    of_the_build = Job.objects.filter(subject_id=job.subject_id, kind="train")
-    training = of_the_build.filter(created_at__lte=job.created_at).order_by("-created_at").first()
-    is_before = job.kind not in ("train", "evaluate")
-    return f"ftjob-{(job if training is None or is_before else training).id.hex}"
+    begun = Job.objects.filter(
+        subject_id=job.subject_id, kind__in=BEGINNING, created_at__lte=job.created_at
+    )
+    first, *before = list(begun.order_by("-created_at")[:2]) or [job]
+    goes_on = (
+        first.kind == "train"
+        and before
+        and before[0].kind != "train"
+        and before[0].state == Job.State.SUCCEEDED
+    )
+    return f"ftjob-{(before[0] if goes_on else first).id.hex}"
 
 
 def _send_later(endpoint: WebhookEndpoint, body: dict[str, Any], *, cause: str) -> WebhookDelivery:

@@ -27,6 +27,9 @@ TYPES = {
     status.HTTP_429_TOO_MANY_REQUESTS: "rate_limit_error",
     status.HTTP_503_SERVICE_UNAVAILABLE: "server_error",
 }
+TRANSIENT = (status.HTTP_429_TOO_MANY_REQUESTS, status.HTTP_503_SERVICE_UNAVAILABLE)
+# OpenAI's clients try 409 and 5xx again by themselves; here that cannot help.
+PERMANENT = ("insufficient_quota", "model_file_missing", "model_unreadable", "path_refused")
 
 
 class ModelNotFound(exceptions.NotFound):
@@ -60,7 +63,8 @@ def openai_exception_handler(error: Exception, context: dict[str, Any]) -> Respo
 def _of_user_facing(error: UserFacingError) -> Response:
     message = " ".join(filter(None, [error.message, error.hint]))
     param = error.param or PARAMS.get(error.code, "")
-    return _answer(status_of(error), error.code, message, param=param)
+    wait = getattr(error, "retry_after", None)
+    return _answer(status_of(error), error.code, message, param=param, wait=wait)
 
 
 def _of_validation(error: exceptions.ValidationError) -> Response:
@@ -72,10 +76,18 @@ def _answer(
     code_of_status: int, code: str, message: str, *, param: str = "", wait: float | None = None
 ) -> Response:
     kind = TYPES.get(code_of_status, "invalid_request_error")
+    if code == "insufficient_quota":
+        kind = code
     body = openai_error_body(code, message, kind=kind, param=param)
+    return Response(body, status=code_of_status, headers=_headers(code_of_status, code, wait))
+
+
+def _headers(code_of_status: int, code: str, wait: float | None) -> dict[str, str]:
     headers = {}
-    if code_of_status in TYPES:
-        headers["Retry-After"] = str(round(wait)) if wait else RETRY_AFTER_SECONDS
+    if code_of_status in TRANSIENT:
+        headers["Retry-After"] = str(max(1, round(wait))) if wait else RETRY_AFTER_SECONDS
+    if code_of_status == status.HTTP_409_CONFLICT or code in PERMANENT:
+        headers["x-should-retry"] = "false"
     if code_of_status == status.HTTP_401_UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return Response(body, status=code_of_status, headers=headers)
+    return headers

@@ -44,6 +44,10 @@ STATUS_OF_CODE = {
     "disk_full": status.HTTP_507_INSUFFICIENT_STORAGE,
     "idempotency_key_reused": status.HTTP_422_UNPROCESSABLE_ENTITY,
     "model_not_found": status.HTTP_404_NOT_FOUND,
+    "too_many_webhooks": status.HTTP_409_CONFLICT,
+    "webhook_disabled": status.HTTP_409_CONFLICT,
+    "rate_limit_exceeded": status.HTTP_429_TOO_MANY_REQUESTS,
+    "insufficient_quota": status.HTTP_429_TOO_MANY_REQUESTS,
     # What the model server says of itself (models_app.serving).
     "model_server_unavailable": status.HTTP_503_SERVICE_UNAVAILABLE,
     "overloaded": status.HTTP_503_SERVICE_UNAVAILABLE,
