@@ -3,7 +3,7 @@ processes; a limit of 0 is none."""
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -18,15 +18,16 @@ from modelstation.core.errors import UserFacingError
 logger = logging.getLogger("modelstation.usage")
 MINUTE, DAY = 60, 86_400
 
-# A new window begins at nought in the same row. set_config: what is lost in a crash are the requests
-# of this minute, which is not worth waiting for the disk with every call.
+# A new window begins at nought in the same row. set_config: what a crash loses are the requests of
+# this minute, for which no call should wait for the disk.
 _COUNT = """
 INSERT INTO models_app_usagecounter AS counter (key, "window", count)
 SELECT asked.key, asked.win, asked.n
 FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS asked (key, win, n)
 {lazily}
 ON CONFLICT (key) DO UPDATE SET
-  count = excluded.count + CASE WHEN counter."window" = excluded."window" THEN counter.count ELSE 0 END,
+  count = excluded.count
+    + CASE WHEN counter."window" = excluded."window" THEN counter.count ELSE 0 END,
   "window" = excluded."window"
 RETURNING key, count
 """
@@ -164,7 +165,7 @@ class Meter:
             except IntegrityError:
                 logger.info("the model or token behind an answer is gone: counted without them")
 
-    def _record(self, used: Completion, references: dict[str, object]) -> None:
+    def _record(self, used: Completion, references: Mapping[str, object]) -> None:
         UsageRecord.objects.create(
             org_id=self.token.org_id,
             model=_counted_as(self.served),

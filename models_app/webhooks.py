@@ -1,7 +1,8 @@
-"""Webhooks: an organisation's endpoints, and the events told to them by the Standard Webhooks rules.
+"""Webhooks: an organisation's endpoints, and the events that are told to them.
 
 A delivery is a row made in the transaction that ends the job, so it is there if and only if the job
-ended. A try is claimed before it is made; one that fails is made again, eight times within a day."""
+ended. A try is claimed before it is made; a delivery has eight within a day. They are signed by the
+Standard Webhooks rules."""
 
 import base64
 import hashlib
@@ -220,7 +221,10 @@ def send(delivery_id: uuid.UUID | str) -> bool:
         )
     except (outbound.Unreachable, SecretUnreadable) as error:
         return _note_failure(delivery, error=str(error)[:300])
-    told = {"status_code": answer.status, "response": _printable(answer.body)}
+    told: dict[str, Any] = {
+        "status_code": answer.status,
+        "response": _printable(answer.body),
+    }
     if 200 <= answer.status < 300:
         return _note_success(delivery, **told)
     is_redirect = 300 <= answer.status < 400

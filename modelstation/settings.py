@@ -254,7 +254,7 @@ EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", defau
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")
 MODEL_SERVER_KEY = env.str("MODEL_SERVER_KEY", default=own_key("model-server-key"))
 
-# --- What is let through: 0 is without limit. Operators set other limits per organisation in the admin
+# --- What is let through. 0: no limit; the admin sets others for one organisation ----------------
 REQUESTS_PER_MINUTE_PER_TOKEN = env.int("REQUESTS_PER_MINUTE_PER_TOKEN", default=0)
 REQUESTS_PER_MINUTE_PER_ORGANIZATION = env.int("REQUESTS_PER_MINUTE_PER_ORGANIZATION", default=0)
 TOKENS_PER_DAY_PER_ORGANIZATION = env.int("TOKENS_PER_DAY_PER_ORGANIZATION", default=0)

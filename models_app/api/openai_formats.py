@@ -44,10 +44,10 @@ def wanted_schema(response_format: Any) -> dict[str, Any] | None:
         _refuse("1 to 64 letters, digits, _ and - are needed.", "json_schema", "name")
     if described.get("strict") not in (None, True, False):
         _refuse("true or false is needed.", "json_schema", "strict")
-    schema: dict[str, Any] = described.get("schema")
+    schema: Any = described.get("schema")
     if problem := problem_of(schema):
         _refuse(problem, "json_schema", "schema")
-    return schema
+    return dict(schema)
 
 
 def problem_of(schema: Any) -> str:

@@ -117,7 +117,7 @@ class ResponseFormatField(serializers.Field[Any, Any, Any, Any]):
 @extend_schema_field({"type": "array", "items": {"type": "object"}})
 class ToolsField(serializers.Field[Any, Any, Any, Any]):
     def to_internal_value(self, data: Any) -> list[dict[str, Any]]:
-        tools = data if isinstance(data, list) else [None]
+        tools: list[Any] = data if isinstance(data, list) else [None]
         if not all(isinstance(tool, dict) and isinstance(tool.get("type"), str) for tool in tools):
             raise serializers.ValidationError("A list of tools is needed, each with its type.")
         return tools
@@ -195,9 +195,7 @@ class ChatRequestSerializer(AnswerRequestSerializer):
         min_value=1, max_value=MAX_TOKENS, required=False
     )
     logprobs = serializers.BooleanField(default=False)
-    top_logprobs = serializers.IntegerField(
-        min_value=0, max_value=MAX_TOP_LOGPROBS, required=False
-    )
+    top_logprobs = serializers.IntegerField(min_value=0, max_value=MAX_TOP_LOGPROBS, required=False)
     response_format = ResponseFormatField(required=False)
     tools = ToolsField(required=False)
     tool_choice = ToolChoiceField(required=False)
@@ -271,7 +269,9 @@ def _refuse_unless_neutral(key: str, value: Any) -> None:
 
 def _is_bias(token: Any, bias: Any) -> bool:
     is_number = isinstance(bias, int | float) and not isinstance(bias, bool)
-    return token.isascii() and token.isdigit() and len(token) < 8 and is_number and -100 <= bias <= 100
+    return (
+        token.isascii() and token.isdigit() and len(token) < 8 and is_number and -100 <= bias <= 100
+    )
 
 
 def _is_text_part(part: Any) -> bool:

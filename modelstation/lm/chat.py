@@ -85,7 +85,7 @@ class ChatRenderer:
         return len(self._plain.encode(text, add_special_tokens=False).ids)
 
     def _encode_raw(self, text: str) -> list[int]:
-        """As the tokenizer itself reads a text: its special tokens count, and it may add a first."""
+        """As the tokenizer itself reads a text: its special tokens count, and it may add one."""
         ids: list[int] = self._tokenizer.encode(text).ids
         return ids or [self.eos_token_id]
 
