@@ -1,5 +1,6 @@
 """What an organisation used, added up by day, model or token."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -40,6 +41,8 @@ class Period:
     end: date
 
     def __post_init__(self) -> None:
+        if self.end == date.max:
+            raise UserFacingError("The period has no end.", param="to")
         if self.start > self.end:
             raise UserFacingError("The period ends before it begins.", param="from")
         if self.end - self.start >= timedelta(days=MOST_DAYS):
@@ -69,7 +72,7 @@ def usage_by(org: Organization, period: Period, *groups: str) -> list[dict[str, 
 
 
 def usage_in_all(org: Organization, period: Period) -> dict[str, Any]:
-    return _row(dict(_records(org, period).aggregate(**SUMS)))
+    return _row(_records(org, period).aggregate(**SUMS))
 
 
 def _records(org: Organization, period: Period) -> QuerySet[UsageRecord]:
@@ -78,6 +81,6 @@ def _records(org: Organization, period: Period) -> QuerySet[UsageRecord]:
     return records.filter(created_at__gte=start, created_at__lt=end)
 
 
-def _row(found: dict[str, Any]) -> dict[str, Any]:
+def _row(found: Mapping[str, Any]) -> dict[str, Any]:
     row = {name.removeprefix("of_"): value for name, value in found.items()}
     return row | {"total_tokens": row["prompt_tokens"] + row["completion_tokens"]}

@@ -40,6 +40,12 @@ class UsageRowSerializer(UsageSumsSerializer):
     token = serializers.CharField(required=False)
     token_id = serializers.UUIDField(required=False, allow_null=True)
 
+    def to_representation(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A field that the grouping has not is left out, and not null."""
+        return {
+            name: value for name, value in super().to_representation(row).items() if name in row
+        }
+
 
 class UsageSerializer(serializers.Serializer[dict[str, Any]]):
     group_by = serializers.ChoiceField(choices=GROUP_CHOICES)

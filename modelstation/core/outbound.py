@@ -4,6 +4,7 @@ The name is resolved once, every address it has is judged, and the connection go
 what the name says a moment later changes nothing. The certificate is checked against the name."""
 
 import ipaddress
+import re
 import socket
 import ssl
 import time
@@ -20,9 +21,17 @@ from modelstation.core.errors import UserFacingError
 MAX_URL_CHARS = 500
 KEPT_BYTES = 1024  # of an answer
 SECONDS = 15.0  # for all of it, connecting included
-# Public by number, but a cloud's own service answers there.
-METADATA = {ipaddress.ip_address("168.63.129.16")}
+# What `is_global` lets through, in one version of Python or another: the services of clouds,
+# addresses that stand for others, and those of a site.
+ALSO_CLOSED = [
+    ipaddress.ip_network(network)
+    for network in (
+        "168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "100.64.0.0/10", "64:ff9b::/96",
+        "64:ff9b:1::/48", "fec0::/10",
+    )
+]  # fmt: skip
 
+_PLAIN = re.compile(r"[!-~]+")  # printable ASCII, no blank
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -45,7 +54,7 @@ def check_url(url: str, *, param: str = "url") -> None:
         raise _refused("This is not a URL.", param) from None
     if parts.scheme not in ("http", "https") or not host or len(url) > MAX_URL_CHARS:
         raise _refused("A URL is needed that begins with https:// or http://.", param)
-    if parts.username is not None or parts.fragment or not url.isascii() or not url.isprintable():
+    if parts.username is not None or parts.fragment or not _PLAIN.fullmatch(url):
         raise _refused("The URL may hold no user name, fragment, blank or non-ASCII letter.", param)
     try:
         addresses_of(host, parts.port or 443)
@@ -86,7 +95,7 @@ def addresses_of(host: str, port: int) -> list[str]:
 def is_public(address: str) -> bool:
     ip = _inner(ipaddress.ip_address(address))
     special = ip.is_multicast or ip.is_reserved or ip.is_unspecified or ip.is_link_local
-    return ip.is_global and not special and ip not in METADATA
+    return ip.is_global and not special and not any(ip in network for network in ALSO_CLOSED)
 
 
 def _inner(ip: Address) -> Address:
