@@ -180,7 +180,8 @@ class AnswerRequestSerializer(serializers.Serializer[dict[str, Any]]):
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
-            raise serializers.ValidationError("The body must be a JSON object.")
+            message = "The body must be a JSON object."
+            raise serializers.ValidationError({"non_field_errors": [message]})
         given = {
             key: value for key, value in data.items() if value is not None and key not in HARMLESS
         }

@@ -1,6 +1,7 @@
 """/api/v1/webhooks: where the organisation hears of its jobs. Admins change them, all see them."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
@@ -87,7 +88,7 @@ class WebhooksView(generics.ListAPIView[WebhookEndpoint]):
         internet, unless the operator allows others.
         """
         caller = request_membership(request, role=Role.ADMIN)
-        (code, body), _ = _once(request, lambda: (201, self._create(caller, request)))
+        (code, body), _ = _once(request, request.data, lambda: (201, self._create(caller, request)))
         # The stored answer is without the secret, which is kept encrypted.
         endpoint = webhook_for(caller.org, body["id"])
         assert isinstance(endpoint.secret, Sealed)
@@ -143,7 +144,7 @@ class WebhookTestView(APIView):
             delivery = webhooks.send_test(actor=caller.user, endpoint=endpoint)
             return 201, _plain(DeliverySerializer(delivery).data)
 
-        (code, body), _ = _once(request, send)
+        (code, body), _ = _once(request, None, send)
         return Response(body, status=code)
 
 
@@ -171,11 +172,11 @@ def _for_admin(request: Request, webhook_id: uuid.UUID) -> tuple[Membership, Web
     return request_membership(request, role=Role.ADMIN), endpoint
 
 
-def _once(request: Request, deed: Any) -> tuple[Answer, bool]:
+def _once(request: Request, body: Any, deed: Callable[[], Answer]) -> tuple[Answer, bool]:
     return answer_once(
         org=request_org(request),
         key=request.headers.get("Idempotency-Key", ""),
-        body=["POST", request.path, request.data],
+        body=["POST", request.path, body],
         deed=deed,
     )
 

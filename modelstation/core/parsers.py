@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import exceptions, status
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser, JSONParser
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_SMALL_BODY_BYTES = 8 * 1024 * 1024  # of a conversation: far more than any context holds
@@ -18,8 +18,14 @@ class BodyTooLarge(exceptions.APIException):
         super().__init__(f"The body is larger than {most // 2**20} MiB.")
 
 
-class BodyParser(JSONParser):
-    """JSON that the database can hold: bounded in size and depth, no NUL, no half surrogates."""
+class BodyParser(BaseParser):
+    """JSON that the database can hold: bounded in size and depth, no NUL, no half surrogates.
+
+    No JSONParser itself: DRF reads the whole body for those before they can refuse it, within
+    Django's limit for forms.
+    """
+
+    media_type = "application/json"
 
     max_bytes = MAX_BODY_BYTES
 
@@ -34,7 +40,7 @@ class BodyParser(JSONParser):
         if length > self.max_bytes:
             raise BodyTooLarge(self.max_bytes)
         try:
-            data = super().parse(stream, media_type, parser_context)
+            data = JSONParser().parse(stream, media_type, parser_context)
             _refuse_unstorable(data)
         except RecursionError as error:
             raise exceptions.ParseError("JSON parse error - nested too deeply") from error
