@@ -19,6 +19,7 @@ from modelstation.testing import REPOSITORY, make_model
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 KEY = "a key of the tests"
 PATIENCE_SECONDS = 60
+LONG = 3000  # tokens: more than are written before somebody has left
 ASKED = {
     "model": "bank-intents",
     "messages": [{"role": "user", "content": "classify the message"}],
@@ -118,10 +119,56 @@ def test_without_a_model_server_the_answer_is_to_try_again(version, sdk):
     assert int(down.value.response.headers["retry-after"]) > 0
 
 
-def test_a_stream_that_the_client_drops_leaves_the_server_able_to_answer(
+def test_a_stream_that_the_client_drops_leaves_the_server_able_to_answer_and_is_counted(
     model_server, version, sdk
 ):
-    with sdk.chat.completions.create(**ASKED | {"max_tokens": 500}, stream=True) as stream:
+    whole = sdk.chat.completions.create(**ASKED | {"max_tokens": LONG})
+    UsageRecord.objects.all().delete()
+    with sdk.chat.completions.create(**ASKED | {"max_tokens": LONG}, stream=True) as stream:
         next(iter(stream))
 
+    record = wait_for(UsageRecord.objects.first)
+    assert record.prompt_tokens == whole.usage.prompt_tokens
+    assert record.completion_tokens < whole.usage.completion_tokens
     assert sdk.chat.completions.create(**ASKED).choices[0].message.role == "assistant"
+
+
+def test_a_model_server_that_is_killed_in_mid_stream_ends_it_with_an_error(
+    model_server, version, sdk
+):
+    with sdk.chat.completions.create(**ASKED | {"max_tokens": LONG}, stream=True) as stream:
+        chunks = iter(stream)
+        next(chunks)
+        model_server.kill()
+        with pytest.raises(openai.APIError, match="model server") as killed:
+            list(chunks)
+
+    assert killed.value.code == "model_server_unavailable"
+    with pytest.raises(openai.InternalServerError):
+        sdk.chat.completions.create(**ASKED)
+
+
+def test_choices_and_texts_are_answered_and_counted(model_server, version, sdk):
+    several = sdk.chat.completions.create(**ASKED, n=2, temperature=1, seed=3)
+    alone = sdk.chat.completions.create(**ASKED)
+    prompt = "classify the message"
+    text = sdk.completions.create(model="bank-intents", prompt=[prompt, prompt], max_tokens=5)
+    (streamed, *_) = sdk.completions.create(
+        model="bank-intents", prompt=prompt, max_tokens=5, stream=True
+    )
+
+    assert several.usage.prompt_tokens == alone.usage.prompt_tokens
+    assert len({choice.index for choice in several.choices}) == 2
+    assert text.choices[0].text.startswith(streamed.choices[0].text)
+    # Two prompts without a template are shorter than one within it.
+    assert 0 < text.usage.prompt_tokens < 2 * alone.usage.prompt_tokens
+    assert text.usage.completion_tokens <= 10
+    assert set(UsageRecord.objects.values_list("model", flat=True)) == {"bank-intents"}
+
+
+def wait_for(found):
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while not (value := found()):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    return value
