@@ -29,6 +29,11 @@ def name_what_was_counted(apps, schema_editor):
         records.filter(version=version).update(org_id=version.org_id, model=version.model.slug)
 
 
+def forget_what_bases_used(apps, schema_editor):
+    """Before, there was no place for it."""
+    apps.get_model("models_app", "UsageRecord").objects.filter(version=None).delete()
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0003_end_mails"),
@@ -54,7 +59,7 @@ class Migration(migrations.Migration):
                 to="models_app.modelversion",
             ),
         ),
-        migrations.RunPython(name_what_was_counted, migrations.RunPython.noop),
+        migrations.RunPython(name_what_was_counted, forget_what_bases_used),
         # The rows just written wait for their foreign keys' checks; altering needs that done.
         migrations.RunSQL("SET CONSTRAINTS ALL IMMEDIATE", migrations.RunSQL.noop),
         migrations.AlterField("usagerecord", "org", models.ForeignKey(**ORG)),

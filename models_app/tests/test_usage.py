@@ -5,6 +5,7 @@ from threading import Thread
 
 import pytest
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.urls import reverse
 
 from accounts.models import ApiToken
@@ -14,6 +15,8 @@ from models_app.metering import LimitReached, Meter, admit
 from models_app.models import UsageCounter, UsageLimit, UsageRecord
 from models_app.served import Served
 from models_app.serving.client import Completion
+from models_app.tests.test_api_openai import make_version
+from modelstation.testing import make_model
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/usage"
@@ -274,3 +277,28 @@ def test_a_used_up_quota_is_a_429_that_is_not_to_be_tried_again(api, org):
         refused.json()["error"]["code"] == refused.json()["error"]["type"] == "insufficient_quota"
     )
     assert refused["x-should-retry"] == "false"
+
+
+# --- What was counted before ----------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_records_of_versions_keep_their_organisation_and_their_models_name(org):
+    this = ("models_app", "0007_usage_and_webhooks")
+    version = make_version(make_model(org), 1)
+    use(org, model="a base")
+    executor = MigrationExecutor(connection)
+    before = [node for node in executor.loader.graph.node_map[this].parents if node[0] == this[0]]
+    executor.migrate([node.key for node in before])
+    try:
+        old = executor.loader.project_state([node.key for node in before]).apps
+        records = old.get_model("models_app", "UsageRecord").objects
+        assert not records.exists()  # a base's had no place there
+        records.create(version_id=version.id, prompt_tokens=3, completion_tokens=4, milliseconds=5)
+    finally:
+        executor = MigrationExecutor(connection)
+        executor.migrate(executor.loader.graph.leaf_nodes())
+
+    record = UsageRecord.objects.get()
+    assert (record.org, record.model, record.version_id) == (org, "bank-intents", version.id)
+    assert record.prompt_tokens == 3
