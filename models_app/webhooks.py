@@ -42,6 +42,7 @@ SECRETS_OVERLAP = timedelta(days=1)
 # How long after each try the next one is made; there is none after the last.
 DELAYS = [timedelta(minutes=minutes) for minutes in (1, 5, 20, 60, 180, 420, 720)]
 JITTER = 0.2  # of a delay, so that the endpoints of one receiver do not all come back at once
+AT_A_TIME, SECONDS_AT_A_TIME = 200, 40.0
 DISABLED_AFTER = timedelta(days=5)  # of failing without a success between
 GONE = 410
 BEGINNING = ("distil", "freeze", "train")  # the kinds of job that a build may begin with
@@ -202,10 +203,15 @@ def _hint(delivery: WebhookDelivery) -> None:
 
 
 def send_waiting() -> int:
-    """Those whose next try is due, and those whose hint was lost."""
+    """Those whose next try is due, and those whose hint was lost. Slow receivers must not hold the
+    worker for long: what is left over is sent a minute later.
+    """
+    give_up = time.monotonic() + SECONDS_AT_A_TIME
     due = WebhookDelivery.objects.filter(state=State.WAITING, next_try_at__lte=timezone.now())
-    ids = list(due.order_by("next_try_at").values_list("id", flat=True)[:100])
-    return sum(send(delivery_id) for delivery_id in ids)
+    # The worker died in its last try.
+    due.filter(attempts__gt=len(DELAYS)).update(state=State.GIVEN_UP)
+    ids = list(due.order_by("next_try_at").values_list("id", flat=True)[:AT_A_TIME])
+    return sum(send(delivery_id) for delivery_id in ids if time.monotonic() < give_up)
 
 
 def send(delivery_id: uuid.UUID | str) -> bool:

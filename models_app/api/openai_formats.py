@@ -55,7 +55,7 @@ def problem_of(schema: Any) -> str:
     if not isinstance(schema, dict):
         return "A JSON schema is needed."
     try:
-        if len(json.dumps(schema)) > MAX_SCHEMA_CHARS:
+        if len(json.dumps(schema, allow_nan=False)) > MAX_SCHEMA_CHARS:
             return f"The schema is longer than {MAX_SCHEMA_CHARS:,} characters."
         for at, part in _parts(schema, "schema", 0):
             if problem := _problem_here(part, schema):
@@ -63,6 +63,8 @@ def problem_of(schema: Any) -> str:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
     except (_TooDeep, RecursionError):
         return f"The schema is nested more than {MAX_DEPTH} deep."
+    except (TypeError, ValueError) as error:
+        return f"This is no valid JSON schema: {error}."
     except SchemaError as error:
         where = ".".join(str(step) for step in error.absolute_path)
         return f"This is no valid JSON schema{f' at {where}' if where else ''}: {error.message}"

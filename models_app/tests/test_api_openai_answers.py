@@ -5,9 +5,12 @@ import threading
 
 import openai
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from accounts.services import create_token
 from models_app import metering
+from models_app.api.openai_formats import problem_of
 from models_app.models import UsageLimit, UsageRecord
 from models_app.serving import client
 from models_app.serving.client import Completion, Piece, TokenLogprob
@@ -24,6 +27,11 @@ from modelstation.testing import make_model
 
 pytestmark = pytest.mark.django_db
 TEXT = "/v1/completions"
+KEYWORDS = [
+    "$schema", "$ref", "$defs", "$id", "$anchor", "type", "enum", "const", "anyOf", "oneOf",
+    "allOf", "items", "prefixItems", "properties", "required", "additionalProperties", "pattern",
+    "format", "minLength", "maxItems", "minimum", "multipleOf", "uniqueItems", "title", "default",
+]  # fmt: skip
 COLOUR = {
     "type": "object",
     "properties": {"colour": {"enum": ["red", "blue"]}},
@@ -253,6 +261,7 @@ def nested(depth):
         {"type": "object", "properties": {"a": {"if": {"type": "string"}}}},
         {"type": "array", "items": {"type": "string"}, "maxItems": 100_000},
         {"enum": ["x" * 70_000]},
+        {"$schema": ["2020-12"]},
         nested(40),
         nested(400),
     ],
@@ -266,6 +275,26 @@ def test_a_bad_schema_is_refused_at_its_place(api, server, model, schema):
     assert error["code"] == "invalid_value"
     assert error["param"] == "response_format.json_schema.schema"
     assert server.calls == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(KEYWORDS) | st.text(max_size=3), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(st.sampled_from(KEYWORDS), JSON))
+def test_whatever_is_called_a_schema_is_taken_or_refused_in_a_sentence(schema):
+    assert isinstance(problem_of(schema), str)
+
+
+def test_a_number_that_json_does_not_know_is_refused():
+    assert "no valid JSON schema" in problem_of({"type": "number", "maximum": float("inf")})
 
 
 @pytest.mark.parametrize(
@@ -472,6 +501,7 @@ def test_an_address_that_there_is_not_is_json(api, path):
         error = error_of(response, 404)
         assert error["code"] == "not_found"
         assert response["Content-Type"].startswith("application/json")
+        assert response["x-request-id"].startswith("req_")
 
 
 # --- The client that everybody has ----------------------------------------------------------------

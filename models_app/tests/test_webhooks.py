@@ -285,6 +285,24 @@ def test_after_eight_tries_within_a_day_it_is_given_up(endpoint, model, receiver
     assert sum(webhooks.DELAYS, timedelta()) * (1 + webhooks.JITTER) < timedelta(hours=30)
 
 
+def test_a_worker_that_died_in_its_last_try_leaves_nothing_waiting(endpoint, model, receiver):
+    fail(model)
+    WebhookDelivery.objects.update(attempts=8)
+
+    assert webhooks.send_waiting() == 0
+    assert WebhookDelivery.objects.get().state == "given_up"
+    assert receiver.requests == []
+
+
+def test_slow_receivers_do_not_hold_the_worker(endpoint, model, alice, receiver, monkeypatch):
+    """What there is no time for is left for the next minute."""
+    webhooks.send_test(actor=alice, endpoint=endpoint)
+    monkeypatch.setattr(webhooks, "SECONDS_AT_A_TIME", 0)
+
+    assert webhooks.send_waiting() == 0
+    assert WebhookDelivery.objects.get().attempts == 0
+
+
 def test_nobody_there_is_a_failure_with_its_reason(endpoint, model):
     WebhookEndpoint.objects.update(url="http://127.0.0.1:9/")
     fail(model)

@@ -141,9 +141,8 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
         return JsonResponse(error_body("not_found", "There is no such thing here."), status=404)
     if request.path.startswith("/v1/"):
-        return JsonResponse(
-            openai_error_body("not_found", "There is no such thing here."), status=404
-        )
+        body = openai_error_body("not_found", "There is no such thing here.")
+        return JsonResponse(body, status=404, headers=_named())
     return defaults.page_not_found(request, exception)
 
 
@@ -152,8 +151,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return JsonResponse(error_body("internal_error", INTERNAL_ERROR), status=500)
     if request.path.startswith("/v1/"):
         body = openai_error_body("internal_error", INTERNAL_ERROR, kind="server_error")
-        return JsonResponse(body, status=500)
+        return JsonResponse(body, status=500, headers=_named())
     return defaults.server_error(request)
+
+
+def _named() -> dict[str, str]:
+    """For what no view of /v1 answers: clients show this id with the error."""
+    return {"x-request-id": f"req_{uuid.uuid4().hex}"}
 
 
 def openai_error_body(
