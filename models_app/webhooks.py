@@ -92,12 +92,12 @@ def delete_endpoint(*, actor: User, endpoint: WebhookEndpoint) -> None:
         endpoint.delete()
 
 
-def rotate_secret(*, actor: User, endpoint: WebhookEndpoint) -> str:
-    """A new secret, shown this once; the old one signs beside it for a day."""
+def rotate_secret(*, actor: User, endpoint: WebhookEndpoint, keep_old: bool = True) -> str:
+    """A new secret, shown this once; the old one signs beside it for a day, if it may."""
     secret = _new_secret()
     changes = {
-        "old_secret": endpoint.secret,
-        "old_secret_until": timezone.now() + SECRETS_OVERLAP,
+        "old_secret": endpoint.secret if keep_old else "",
+        "old_secret_until": timezone.now() + SECRETS_OVERLAP if keep_old else None,
         **_kept(secret),
     }
     for field, value in changes.items():
@@ -136,14 +136,22 @@ def tell_of_end(*, model: CustomModel, job: Job, event: WebhookEvent) -> None:
         _send_later(endpoint, body, cause=f"{job.id}:{event.value}")
 
 
-def send_test(*, actor: User, endpoint: WebhookEndpoint) -> WebhookDelivery:
-    """An event as a real one would be, of a job that never was."""
+def send_test(
+    *, actor: User, endpoint: WebhookEndpoint, event: str = "", at_once: bool = False
+) -> WebhookDelivery:
+    """An event as a real one would be, of a job that never was. `at_once`: it has been tried when
+    this returns; else a worker sends it.
+    """
     if not endpoint.is_enabled:
         raise UserFacingError("This webhook is turned off.", code="webhook_disabled")
-    body = _event(WebhookEvent(endpoint.events[0]), "ftjob-test")
+    body = _event(WebhookEvent(event or endpoint.events[0]), "ftjob-test")
     with transaction.atomic():
         record(org=endpoint.org, actor=actor, action="webhook.test", target=endpoint)
-        return _send_later(endpoint, body, cause=body["id"])
+        delivery = _send_later(endpoint, body, cause=body["id"], is_hinted=not at_once)
+    if at_once:
+        send(delivery.id)
+        delivery.refresh_from_db()
+    return delivery
 
 
 def redeliver(*, actor: User, delivery: WebhookDelivery) -> None:
@@ -185,12 +193,14 @@ def _name_of(job: Job) -> str:
     return f"ftjob-{(before[0] if goes_on else first).id.hex}"
 
 
-def _send_later(endpoint: WebhookEndpoint, body: dict[str, Any], *, cause: str) -> WebhookDelivery:
+def _send_later(
+    endpoint: WebhookEndpoint, body: dict[str, Any], *, cause: str, is_hinted: bool = True
+) -> WebhookDelivery:
     fields = {"event_id": body["id"], "type": body["type"], "body": json.dumps(body)}
     delivery, is_new = WebhookDelivery.objects.get_or_create(
         endpoint=endpoint, cause=cause, defaults={"org_id": endpoint.org_id, **fields}
     )
-    if is_new:
+    if is_new and is_hinted:
         _hint(delivery)
     return delivery
 

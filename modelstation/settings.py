@@ -202,6 +202,7 @@ SPECTACULAR_SETTINGS = {
         "RoleEnum": "accounts.models.Role",
         "JobStateEnum": "modelstation.core.models.Job.State",
         "VersionStateEnum": "models_app.models.ModelVersion.State",
+        "WebhookEventEnum": "models_app.webhook_models.WebhookEvent",
         "ChatRoleEnum": "models_app.api.openai_requests.ROLES",
         "DatasetStateEnum": "distillation.models.DatasetVersion.State",
         "SourceStateEnum": "distillation.models.SourceDataset.State",

@@ -206,6 +206,16 @@ API = {
     "openai_models": ("get", LIST),
     "openai_model": ("get", OBJECT),
     "openai_chat_completions": ("post", (401, 404, 503, 503), CHAT),
+    "openai_webhook_endpoints": ("get", LIST),
+    "openai_webhook_event_types": ("get", LIST),
+    "openai_webhook_endpoint": ("delete", (401, 404, 403, 200)),
+    "openai_webhook_endpoint_secret": ("post", (401, 404, 403, 200), {}),
+    # Nobody listens at the world's webhook.
+    "openai_webhook_endpoint_test": (
+        "post",
+        (401, 404, 403, 400),
+        {"event_type": "fine_tuning.job.failed"},
+    ),
     "openai_completions": ("post", (401, 404, 503, 503), COMPLETION),
 }
 # Open to all, or guarded by something other than an organisation.
@@ -303,7 +313,8 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
 def make_webhook(org):
     endpoint = WebhookEndpoint.objects.create(org=org, url=WEBHOOK["url"], secret="whsec_eA==")
     delivery = WebhookDelivery.objects.create(org=org, endpoint=endpoint, event_id="evt_1", body="")
-    return {"webhook_id": endpoint.id, "delivery_id": delivery.id}
+    name = f"we_{endpoint.id.hex}"
+    return {"webhook_id": endpoint.id, "delivery_id": delivery.id, "endpoint_name": name}
 
 
 def make_fetch(org):
@@ -495,6 +506,7 @@ def test_a_strangers_lists_show_nothing_of_others(name, users, world):
         "token_id",
         "invitation_id",
         "webhook_id",
+        "endpoint_name",
     ):
         assert str(world[key]) not in body
     assert "bank-intents" not in body
