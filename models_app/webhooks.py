@@ -136,6 +136,12 @@ def tell_of_end(*, model: CustomModel, job: Job, event: WebhookEvent) -> None:
         _send_later(endpoint, body, cause=f"{job.id}:{event.value}")
 
 
+def tell_of_verdict(*, model: CustomModel, job: Job, is_met: bool) -> None:
+    """A build ends well with an evaluation that passes; one that does not is a failure."""
+    event = WebhookEvent.SUCCEEDED if is_met else WebhookEvent.FAILED
+    tell_of_end(model=model, job=job, event=event)
+
+
 def send_test(
     *, actor: User, endpoint: WebhookEndpoint, event: str = "", at_once: bool = False
 ) -> WebhookDelivery:

@@ -13,7 +13,6 @@ from models_app import services as model_services
 from models_app import webhooks
 from models_app.mails import tell_of_end
 from models_app.models import CustomModel, ModelVersion
-from models_app.webhook_models import WebhookEvent
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
@@ -145,9 +144,8 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
         reason=reason_of(result),
     )
     tell_of_end(model=run.model, job=run.job)
-    passed = run.verdict == EvaluationRun.Verdict.PASS
-    event = WebhookEvent.SUCCEEDED if passed else WebhookEvent.FAILED
-    webhooks.tell_of_end(model=run.model, job=run.job, event=event)
+    is_met = run.verdict == EvaluationRun.Verdict.PASS
+    webhooks.tell_of_verdict(model=run.model, job=run.job, is_met=is_met)
 
 
 def reason_of(result: dict[str, Any]) -> str:

@@ -84,11 +84,6 @@ class ChatRenderer:
     def count_tokens(self, text: str) -> int:
         return len(self._plain.encode(text, add_special_tokens=False).ids)
 
-    def _encode_raw(self, text: str) -> list[int]:
-        """As the tokenizer itself reads a text: its special tokens count, and it may add one."""
-        ids: list[int] = self._tokenizer.encode(text).ids
-        return ids or [self.eos_token_id]
-
     def _pieces(self, messages: list[Message], *, add_generation_prompt: bool) -> list[_Piece]:
         marks = [f"\ue000{i}\ue001" for i in range(len(messages))]
         placeheld = [
@@ -159,6 +154,11 @@ class ChatRenderer:
     def _length_of_turn_end(self, closing: list[int]) -> int:
         specials = set(self._special_ids.values())
         return next((i + 1 for i, token in enumerate(closing) if token in specials), 0)
+
+    def _encode_raw(self, text: str) -> list[int]:
+        """As the tokenizer itself reads a text: its special tokens count, and it may add one."""
+        ids: list[int] = self._tokenizer.encode(text).ids
+        return ids or [self.eos_token_id]
 
 
 def load_renderer(folder: Path) -> ChatRenderer:
