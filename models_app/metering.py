@@ -177,9 +177,6 @@ class Meter:
         )
         tokens = used.prompt_tokens + used.completion_tokens
         _count({_tokens_key(self.token.org_id): tokens}, int(time.time()) // DAY)
-        # A version that was deleted meanwhile is noticed now, and not at the commit.
-        with connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def total(completions: Sequence[Completion], choices: int = 1) -> Completion:

@@ -140,7 +140,9 @@ class ServedModelView(OpenAIView):
 
 
 def _served(request: Request, name: str) -> Served:
-    served = served_by(request_org(request), name)
+    # The token was let in as a member's: no need to ask again.
+    org = request.auth.org if isinstance(request.auth, ApiToken) else request_org(request)
+    served = served_by(org, name)
     if served is None:
         raise ModelNotFound(name)
     return served

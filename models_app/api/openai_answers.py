@@ -39,8 +39,11 @@ class Question:
 
     def answers(self) -> list[Completion]:
         """All of them, counted."""
-        with ThreadPoolExecutor(min(self.count, AT_ONCE)) as executor:
-            completions = list(executor.map(self._answer, range(self.count)))
+        if self.count == 1:
+            completions = [self._answer(0)]
+        else:
+            with ThreadPoolExecutor(min(self.count, AT_ONCE)) as executor:
+                completions = list(executor.map(self._answer, range(self.count)))
         self.record(completions)
         return completions
 
