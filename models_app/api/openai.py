@@ -61,6 +61,7 @@ class AnswersView(OpenAIView):
     """A request for answers: admitted, read, put to a model."""
 
     parser_classes = [SmallBodyParser]
+    prompt_param = "messages"  # what a failure calls that which the model was given
     request_serializer: ClassVar[type[AnswerRequestSerializer]]
 
     def answer(self, request: Request) -> HttpResponseBase:
@@ -105,6 +106,7 @@ class ChatCompletionsView(AnswersView):
 
 class CompletionsView(AnswersView):
     request_serializer = TextRequestSerializer
+    prompt_param = "prompt"
 
     @extend_schema(
         operation_id="openai_completion",

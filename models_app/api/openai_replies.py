@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from models_app.api.openai_answers import Pieces, Question, Tally
+from models_app.api.openai_errors import openai_code
 from models_app.serving.client import Completion, Piece
 from modelstation.core.api import INTERNAL_ERROR, openai_error_body
 from modelstation.core.errors import UserFacingError
@@ -66,7 +67,8 @@ class Reply:
             tally.record_abandoned()
             raise
         except UserFacingError as error:
-            yield event(openai_error_body(error.code, error.message, kind="server_error"))
+            told = openai_error_body(openai_code(error), error.message, kind="server_error")
+            yield event(told)
         except Exception:
             logger.exception("the stream of %s broke", self.id)
             yield event(openai_error_body("internal_error", INTERNAL_ERROR, kind="server_error"))

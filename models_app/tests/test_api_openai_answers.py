@@ -495,6 +495,51 @@ def test_what_is_no_request_is_refused_in_openais_shape(api, path):
         assert error_of(getattr(api, method)(path), 405)["code"] == "method_not_allowed"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("code", "status", "told", "param"),
+    [
+        ("invalid_json_schema", 400, "invalid_value", "response_format.json_schema.schema"),
+        ("invalid_messages", 400, "invalid_value", "messages"),
+        ("context_length_exceeded", 400, "context_length_exceeded", "messages"),
+        ("too_large", 413, "body_too_large", None),
+        ("server_busy", 429, "rate_limit_exceeded", None),
+        ("model_unreadable", 500, "model_unreadable", None),
+        ("model_server_unavailable", 503, "model_server_unavailable", None),
+        ("deadline_exceeded", 504, "deadline_exceeded", None),
+    ],
+)
+def test_what_the_model_server_refuses_is_told_in_openais_terms(
+    api, model, monkeypatch, code, status, told, param, stream
+):
+    refusal = UserFacingError("No.", code=code)
+    refusal.retry_after = 7
+    monkeypatch.setattr(client, "generate", failing(refusal))
+    monkeypatch.setattr(client, "stream", failing_at_once(refusal))
+
+    response = post(api, stream=stream)
+
+    error = error_of(response, status)
+    assert (error["code"], error["param"]) == (told, param)
+    assert response.headers.get("Retry-After") == ("7" if status in (429, 503) else None)
+    is_in_vain = code in ("model_unreadable", "deadline_exceeded")
+    assert response.headers.get("x-should-retry") == ("false" if is_in_vain else None)
+
+
+def test_a_text_that_is_too_long_is_called_a_prompt(api, model, monkeypatch):
+    refusal = UserFacingError("Too long.", code="context_length_exceeded")
+    monkeypatch.setattr(client, "generate", failing(refusal))
+    assert error_of(complete(api), 400)["param"] == "prompt"
+
+
+def failing_at_once(error):
+    def fail(*args, **kwargs):
+        raise error
+        yield
+
+    return fail
+
+
 @pytest.mark.parametrize("path", ["/v1/", "/v1/embeddings", "/v1/chat", "/v1/chat/completions/"])
 def test_an_address_that_there_is_not_is_json(api, path):
     for response in (api.get(path), api.post(path, {}, format="json")):

@@ -51,6 +51,9 @@ STATUS_OF_CODE = {
     # What the model server says of itself (models_app.serving).
     "model_server_unavailable": status.HTTP_503_SERVICE_UNAVAILABLE,
     "overloaded": status.HTTP_503_SERVICE_UNAVAILABLE,
+    "server_busy": status.HTTP_429_TOO_MANY_REQUESTS,
+    "too_large": status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
+    "deadline_exceeded": status.HTTP_504_GATEWAY_TIMEOUT,
     "invalid_key": status.HTTP_503_SERVICE_UNAVAILABLE,
     "path_refused": status.HTTP_500_INTERNAL_SERVER_ERROR,
     "model_unreadable": status.HTTP_500_INTERNAL_SERVER_ERROR,

@@ -7,7 +7,7 @@ from rest_framework import exceptions, status
 from rest_framework.parsers import BaseParser, JSONParser
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
-MAX_SMALL_BODY_BYTES = 8 * 1024 * 1024  # of a conversation: far more than any context holds
+MAX_SMALL_BODY_BYTES = 4 * 1024 * 1024  # of a conversation: far more than any context holds
 
 
 class BodyTooLarge(exceptions.APIException):
