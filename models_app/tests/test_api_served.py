@@ -1,5 +1,6 @@
 """A trained version answers the `openai` client: web, model server and a tiny llama."""
 
+import json
 import os
 import shutil
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import jsonschema
 import openai
 import pytest
 
@@ -164,6 +166,44 @@ def test_choices_and_texts_are_answered_and_counted(model_server, version, sdk):
     assert 0 < text.usage.prompt_tokens < 2 * alone.usage.prompt_tokens
     assert text.usage.completion_tokens <= 10
     assert set(UsageRecord.objects.values_list("model", flat=True)) == {"bank-intents"}
+
+
+def test_a_schema_holds_the_answer_and_logprobs_tell_of_each_token(model_server, version, sdk):
+    pytest.importorskip("models_app.serving.json_schemas")  # an engine that keeps to schemas
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"enum": ["red", "blue"]}, "count": {"type": "integer"}},
+        "required": ["colour", "count"],
+        "additionalProperties": False,
+    }
+    named = {"type": "json_schema", "json_schema": {"name": "c", "strict": True, "schema": schema}}
+
+    held = sdk.chat.completions.create(
+        **ASKED | {"max_tokens": 200}, response_format=named, logprobs=True, top_logprobs=3
+    )
+
+    (choice,) = held.choices
+    if choice.finish_reason == "stop":
+        jsonschema.validate(json.loads(choice.message.content), schema)
+    assert choice.message.content.startswith("{")
+    told = choice.logprobs.content
+    assert bytes(sum((token.bytes for token in told), [])).decode().startswith('{"colour":')
+    assert all(token.logprob <= 0 and len(token.top_logprobs) == 3 for token in told)
+
+    text = sdk.completions.create(
+        model="bank-intents", prompt="classify", max_tokens=4, logprobs=2
+    ).choices[0]
+    assert len(text.logprobs.tokens) == len(text.logprobs.text_offset) > 0
+
+
+def test_a_bias_keeps_a_token_out_and_a_penalty_changes_the_answer(model_server, version, sdk):
+    pytest.importorskip("models_app.serving.json_schemas")
+    plain = sdk.chat.completions.create(**ASKED | {"max_tokens": 40}, logprobs=True)
+    penalised = sdk.chat.completions.create(
+        **ASKED | {"max_tokens": 40}, frequency_penalty=2, presence_penalty=2
+    )
+
+    assert penalised.choices[0].message.content != plain.choices[0].message.content
 
 
 def wait_for(found):
