@@ -16,6 +16,7 @@ from accounts.api.authentication import TokenAuthentication, request_org
 from accounts.models import ApiToken
 from models_app.api.openai_answers import Pieces, Question
 from models_app.api.openai_chat import ChatReply
+from models_app.api.openai_deletion import ModelDeletion
 from models_app.api.openai_errors import ModelNotFound, openai_exception_handler
 from models_app.api.openai_replies import Reply
 from models_app.api.openai_requests import (
@@ -135,7 +136,7 @@ class ServedModelsView(OpenAIView):
         return Response({"object": "list", "data": data, "has_more": False} | ends)
 
 
-class ServedModelView(OpenAIView):
+class ServedModelView(ModelDeletion, OpenAIView):
     @extend_schema(operation_id="openai_model", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, name: str) -> Response:
         return Response(_described(_served(request, name)))
