@@ -16,7 +16,6 @@ from models_app.drafts import DEFAULT_BASE, ModelDraft, check_curation, check_in
 from models_app.mails import tell_of_end
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.recommending import recommended
-from models_app.webhook_models import WebhookEvent
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
@@ -249,7 +248,7 @@ def settle_ended_job(job: Job) -> None:
     if model is not None:
         status = Status.CANCELLED if job.state == Job.State.CANCELLED else Status.FAILED
         _set_status(model, status, job.error_text)
-        webhooks.tell_of_end(model=model, job=job, event=WebhookEvent[status.name])
+        webhooks.tell_of_end(model=model, job=job)
         if status == Status.FAILED:
             tell_of_end(model=model, job=job)
 

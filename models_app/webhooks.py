@@ -23,6 +23,7 @@ from django.db import transaction
 from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from accounts.audit import record
 from accounts.models import Membership, Organization, Role, User
@@ -45,7 +46,9 @@ JITTER = 0.2  # of a delay, so that the endpoints of one receiver do not all com
 AT_A_TIME, SECONDS_AT_A_TIME = 200, 40.0
 DISABLED_AFTER = timedelta(days=5)  # of failing without a success between
 GONE = 410
-BEGINNING = ("distil", "freeze", "train")  # the kinds of job that a build may begin with
+# A string, like all tasks: training stands above this room. The name and status of the build that
+# a job ended, as the API tells them; None where it ended none.
+ENDED_BUILD = "training.openai_builds.ended_build"
 State = WebhookDelivery.State
 
 
@@ -127,19 +130,17 @@ def _kept(secret: str) -> dict[str, str]:
 # --- What is told ---------------------------------------------------------------------------------
 
 
-def tell_of_end(*, model: CustomModel, job: Job, event: WebhookEvent) -> None:
-    """Called in the transaction that ends the job."""
+def tell_of_end(*, model: CustomModel, job: Job) -> None:
+    """Called in the transaction that ends the job: of the build that ends with it, if one does."""
+    ended: tuple[str, str] | None = import_string(ENDED_BUILD)(job)
+    if ended is None:
+        return
+    name, status = ended
+    event = WebhookEvent(f"fine_tuning.job.{status}")
     endpoints = WebhookEndpoint.objects.for_org(model.org_id)
-    listening = endpoints.filter(is_enabled=True, events__contains=[event.value])
-    body = _event(event, _name_of(job))
-    for endpoint in listening:
+    body = _event(event, name)
+    for endpoint in endpoints.filter(is_enabled=True, events__contains=[event.value]):
         _send_later(endpoint, body, cause=f"{job.id}:{event.value}")
-
-
-def tell_of_verdict(*, model: CustomModel, job: Job, is_met: bool) -> None:
-    """A build ends well with an evaluation that passes; one that does not is a failure."""
-    event = WebhookEvent.SUCCEEDED if is_met else WebhookEvent.FAILED
-    tell_of_end(model=model, job=job, event=event)
 
 
 def send_test(
@@ -180,23 +181,6 @@ def _event(event: WebhookEvent, job_name: str) -> dict[str, Any]:
         "created_at": int(time.time()),
         "data": {"id": job_name},
     }
-
-
-def _name_of(job: Job) -> str:
-    """A build is one fine-tuning job, named after the first of its jobs: the one that made the
-    dataset, or the training where it began on one that was there.
-    """
-    begun = Job.objects.filter(
-        subject_id=job.subject_id, kind__in=BEGINNING, created_at__lte=job.created_at
-    )
-    first, *before = list(begun.order_by("-created_at")[:2]) or [job]
-    goes_on = (
-        first.kind == "train"
-        and before
-        and before[0].kind != "train"
-        and before[0].state == Job.State.SUCCEEDED
-    )
-    return f"ftjob-{(before[0] if goes_on else first).id.hex}"
 
 
 def _send_later(

@@ -144,8 +144,7 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
         reason=reason_of(result),
     )
     tell_of_end(model=run.model, job=run.job)
-    is_met = run.verdict == EvaluationRun.Verdict.PASS
-    webhooks.tell_of_verdict(model=run.model, job=run.job, is_met=is_met)
+    webhooks.tell_of_end(model=run.model, job=run.job)
 
 
 def reason_of(result: dict[str, Any]) -> str:

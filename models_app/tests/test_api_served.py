@@ -171,7 +171,6 @@ def test_choices_and_texts_are_answered_and_counted(model_server, version, sdk):
 
 
 def test_a_schema_holds_the_answer_and_logprobs_tell_of_each_token(model_server, version, sdk):
-    pytest.importorskip("models_app.serving.json_schemas")  # an engine that keeps to schemas
     schema = {
         "type": "object",
         "properties": {"colour": {"enum": ["red", "blue"]}, "count": {"type": "integer"}},
@@ -199,7 +198,6 @@ def test_a_schema_holds_the_answer_and_logprobs_tell_of_each_token(model_server,
 
 
 def test_a_bias_keeps_a_token_out_and_a_penalty_changes_the_answer(model_server, version, sdk):
-    pytest.importorskip("models_app.serving.json_schemas")
     plain = sdk.chat.completions.create(**ASKED | {"max_tokens": 40}, logprobs=True)
     penalised = sdk.chat.completions.create(
         **ASKED | {"max_tokens": 40}, frequency_penalty=2, presence_penalty=2

@@ -63,6 +63,7 @@ def fail(model, kind="train"):
 
 
 def evaluate(model, verdict):
+    make_job(model, "train", "succeeded")
     run = EvaluationRun.objects.create(
         org=model.org,
         model=model,
@@ -131,6 +132,19 @@ def test_a_failed_job_is_told_and_the_openai_client_verifies_it(endpoint, model,
     assert (delivery.state, delivery.status_code, delivery.response) == ("delivered", 200, "thanks")
 
 
+def test_the_job_that_is_named_can_be_asked_for_and_says_the_same(
+    endpoint, model, receiver, api_for, alice
+):
+    fail(model, kind="distil")
+    fail(model)
+    webhooks.send_waiting()
+
+    for request in receiver.requests:
+        event = unwrapped(request, endpoint.secret_shown)
+        job = api_for(alice).get(f"/v1/fine_tuning/jobs/{event.data.id}").json()
+        assert event.type == f"fine_tuning.job.{job['status']}"
+
+
 def test_another_secret_or_a_changed_body_is_not_believed(endpoint, model, receiver):
     fail(model)
     webhooks.send_waiting()
@@ -181,6 +195,16 @@ def test_a_build_is_named_after_the_first_of_its_jobs(endpoint, model):
     assert json.loads(WebhookDelivery.objects.get().body)["data"]["id"] == f"ftjob-{first.id.hex}"
 
 
+def test_an_evaluation_that_ends_no_build_is_not_told(endpoint, model):
+    """One that was asked for later, when the build had been measured."""
+    for kind in ("train", "evaluate"):
+        make_job(model, kind, "succeeded")
+
+    fail(model, kind="evaluate")
+
+    assert not WebhookDelivery.objects.exists()
+
+
 def test_a_training_on_a_dataset_that_was_there_begins_a_build_of_its_own(endpoint, model):
     make_job(model, "distil", "succeeded")
     make_job(model, "train", "succeeded")
@@ -208,9 +232,10 @@ def test_only_those_who_asked_for_an_event_and_are_turned_on_hear_it(org, alice,
 
 def test_a_job_that_did_not_end_is_not_told(endpoint, model):
     """The row is in the transaction that ends the job."""
-    job = make_job(model, "evaluate", "running")
+    job = make_job(model, "train", "failed")
     with transaction.atomic():
-        webhooks.tell_of_end(model=model, job=job, event=FAILED)
+        webhooks.tell_of_end(model=model, job=job)
+        assert WebhookDelivery.objects.exists()
         transaction.set_rollback(True)
 
     assert not WebhookDelivery.objects.exists()
@@ -219,7 +244,7 @@ def test_a_job_that_did_not_end_is_not_told(endpoint, model):
 
 def test_an_end_is_told_once_however_often_it_is_asked_for(endpoint, model, receiver):
     job = fail(model)
-    webhooks.tell_of_end(model=model, job=job, event=FAILED)
+    webhooks.tell_of_end(model=model, job=job)
     delivery = WebhookDelivery.objects.get()
 
     assert [webhooks.send(delivery.id) for _ in range(3)] == [True, False, False]
