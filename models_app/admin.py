@@ -12,7 +12,10 @@ from models_app.models import (
     FoundationModel,
     ModelVersion,
     Promotion,
+    UsageLimit,
     UsageRecord,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
 from modelstation.core.job_actions import JobActions, ReadOnly
 
@@ -107,25 +110,55 @@ class PromotionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 @admin.register(UsageRecord)
 class UsageRecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = [
+        "model",
+        "org",
         "version",
         "token",
         "prompt_tokens",
+        "cached_tokens",
         "completion_tokens",
         "milliseconds",
         "created_at",
     ]
     list_filter = ["created_at"]
-    search_fields = ["version__model__name", "token__name"]
+    search_fields = ["model", "token__name", "org__name", "org__slug"]
     date_hierarchy = "created_at"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
-        return super().get_queryset(request).select_related("version__model", "token")
+        return super().get_queryset(request).select_related("org", "version__model", "token")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+
+@admin.register(UsageLimit)
+class UsageLimitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """What one organisation may use; what is left empty is as the settings say."""
+
+    list_display = ["org", "requests_per_minute", "tokens_per_day"]
+    list_select_related = ["org"]
+    search_fields = ["org__name", "org__slug"]
+    autocomplete_fields = ["org"]
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["__str__", "org", "is_enabled", "failing_since", "created_at"]
+    list_filter = ["is_enabled", "created_at"]
+    list_select_related = ["org"]
+    search_fields = ["url", "org__name", "org__slug"]
+    exclude = ["secret", "old_secret"]
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["type", "org", "endpoint", "state", "attempts", "status_code", "created_at"]
+    list_filter = ["state", "type", "created_at"]
+    list_select_related = ["org", "endpoint"]
+    search_fields = ["event_id", "endpoint__url", "org__name", "org__slug"]
 
 
 def _score(version: ModelVersion, subject: str) -> str:

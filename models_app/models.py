@@ -2,9 +2,14 @@
 
 from django.db import models
 
-from accounts.models import ApiToken, User
+from accounts.models import User
+from models_app.usage_models import UsageCounter as UsageCounter
+from models_app.usage_models import UsageLimit as UsageLimit
+from models_app.usage_models import UsageRecord as UsageRecord
+from models_app.webhook_models import WebhookDelivery as WebhookDelivery
+from models_app.webhook_models import WebhookEndpoint as WebhookEndpoint
 from modelstation.core.models import Job
-from modelstation.core.tenancy import OrgOwned, new_id
+from modelstation.core.tenancy import OrgOwned
 
 
 class FoundationModel(models.Model):
@@ -193,19 +198,3 @@ class IdempotentRequest(OrgOwned):
 
     def __str__(self) -> str:
         return self.key
-
-
-class UsageRecord(models.Model):
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="usage")
-    token = models.ForeignKey(ApiToken, on_delete=models.SET_NULL, null=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
-    prompt_tokens = models.PositiveIntegerField()
-    completion_tokens = models.PositiveIntegerField()
-    milliseconds = models.PositiveIntegerField()
-
-    class Meta:
-        ordering = ["-created_at"]
-
-    def __str__(self) -> str:
-        return f"{self.prompt_tokens} + {self.completion_tokens} tokens"

@@ -11,6 +11,7 @@ from django.utils.text import slugify
 
 from accounts.audit import record
 from accounts.models import Organization, User
+from models_app import webhooks
 from models_app.contracts import compiled, freeze_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_curation, check_intent_edits
 from models_app.mails import tell_of_end
@@ -290,6 +291,7 @@ def settle_ended_job(job: Job) -> None:
         if model.live_version_id and _measured_again(job):
             status = Status.READY
         _set_status(model, status, job.error_text)
+        webhooks.tell_of_end(model=model, job=job)
         if status == Status.FAILED:
             tell_of_end(model=model, job=job)
 

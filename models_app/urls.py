@@ -1,14 +1,9 @@
-from django.urls import path
+from django.urls import include, path
 
-from models_app import (
-    base_views,
-    contract_views,
-    playground_views,
-    promotion_views,
-    views,
-)
+from models_app import base_views, contract_views, playground_views, promotion_views, views
 
 urlpatterns = [
+    path("", include("models_app.usage_urls")),
     path("models/", views.model_list, name="models"),
     path("models/new/", views.model_new, name="model_new"),
     path("models/<uuid:model_id>/delete/", views.model_delete, name="model_delete"),

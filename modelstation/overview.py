@@ -230,7 +230,7 @@ def dashboard_facts(org: Organization) -> dict[str, Any]:
             "ready": models.filter(status=CustomModel.Status.READY).count(),
             "building": models.filter(status__in=CustomModel.LIVE_STATUSES).count(),
             "sources": SourceDataset.objects.visible_to(org).ready().count(),
-            "requests": UsageRecord.objects.filter(version__org=org, created_at__gt=since).count(),
+            "requests": UsageRecord.objects.filter(org=org, created_at__gt=since).count(),
         },
     }
 

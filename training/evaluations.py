@@ -10,6 +10,7 @@ from accounts.audit import record
 from accounts.models import User
 from distillation.models import DatasetVersion
 from models_app import services as model_services
+from models_app import webhooks
 from models_app.mails import tell_of_end
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core import jobs
@@ -111,6 +112,7 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
     )
     if not run.is_again:
         tell_of_end(model=run.model, job=run.job)
+        webhooks.tell_of_end(model=run.model, job=run.job)
 
 
 def _with_live(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-from django.urls import path
+from django.urls import include, path
 
 from models_app.api import bases, contracts, promotions, views
 
 urlpatterns = [
+    path("", include("models_app.api.usage_urls")),
     path("models", views.ModelsView.as_view(), name="api_models"),
     path("models/<uuid:model_id>", views.ModelView.as_view(), name="api_model"),
     path("models/<uuid:model_id>/cancel", views.ModelCancelView.as_view(), name="api_model_cancel"),

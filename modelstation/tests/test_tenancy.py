@@ -23,7 +23,13 @@ from distillation.models import (
     SourceDataset,
 )
 from distillation.tests.drafts import make_draft
-from models_app.models import BaseFetch, ModelVersion, Promotion
+from models_app.models import (
+    BaseFetch,
+    ModelVersion,
+    Promotion,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from modelstation import testing
 from modelstation.core.artifacts import write_artifact
 from modelstation.core.models import Job
@@ -51,6 +57,8 @@ DRAFT = {
     "rows": "100",
 }
 IMPORT = {"source": "tickets", "license": "own data"}
+WEBHOOK = {"url": "http://127.0.0.1:9/hook", "events": ["fine_tuning.job.failed"]}
+COMPLETION = {"model": "bank-intents", "prompt": "hello"}
 CHAT = {"model": "bank-intents", "messages": [{"role": "user", "content": "hello"}]}
 
 # name: (method, what each caller gets[, data])
@@ -92,6 +100,14 @@ PAGES = {
     "base_fetch": ("post", ADMIN_DEED),
     "base_fetch_cancel": ("post", ADMIN_DEED),
     "org_settings": ("get", PAGE),
+    "usage": ("get", PAGE),
+    "webhooks": ("post", (302, 404, 403, 200), WEBHOOK),
+    "webhook": ("get", PAGE),
+    "webhook_change": ("post", ADMIN_DEED, WEBHOOK),
+    "webhook_delete": ("post", ADMIN_DEED),
+    "webhook_rotate": ("post", (302, 404, 403, 200)),
+    "webhook_test": ("post", ADMIN_DEED),
+    "webhook_redeliver": ("post", ADMIN_DEED),
     "license_policy": ("post", ADMIN_DEED, {"kind": "permissive"}),
     "license_preview": ("get", PAGE),
     "hub_token": ("post", ADMIN_DEED, {"token": "hf_" + "x" * 30}),
@@ -199,6 +215,13 @@ API = {
     "api_evaluation": ("get", OBJECT),
     "api_evaluation_rows": ("get", OBJECT),
     "api_evaluation_report": ("get", OBJECT),
+    "api_usage": ("get", LIST),
+    "api_webhooks": ("get", LIST),
+    "api_webhook": ("delete", (401, 404, 403, 204)),
+    "api_webhook_secret": ("post", (401, 404, 403, 200)),
+    "api_webhook_test": ("post", (401, 404, 403, 201)),
+    "api_webhook_deliveries": ("get", OBJECT),
+    "api_webhook_redeliver": ("post", (401, 404, 403, 200)),
     "api_tokens": ("get", LIST),
     "api_token": ("delete", (401, 404, 403, 204)),
     "api_members": ("get", LIST),
@@ -220,6 +243,17 @@ API = {
     "openai_job_events": ("get", OBJECT),
     "openai_job_checkpoints": ("get", OBJECT),
     "openai_chat_completions": ("post", (401, 404, 503, 503), CHAT),
+    "openai_webhook_endpoints": ("get", LIST),
+    "openai_webhook_event_types": ("get", LIST),
+    "openai_webhook_endpoint": ("delete", (401, 404, 403, 200)),
+    "openai_webhook_endpoint_secret": ("post", (401, 404, 403, 200), {}),
+    # Nobody listens at the world's webhook.
+    "openai_webhook_endpoint_test": (
+        "post",
+        (401, 404, 403, 400),
+        {"event_type": "fine_tuning.job.failed"},
+    ),
+    "openai_completions": ("post", (401, 404, 503, 503), COMPLETION),
 }
 # Open to all, or guarded by something other than an organisation.
 OPEN = {
@@ -256,6 +290,7 @@ def test_every_url_is_in_the_matrix():
 def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
     """One of each thing, all of it Acme's. Maps the names of URL arguments to values."""
     settings.MODEL_SERVER_URL = "http://127.0.0.1:9"  # nobody listens there
+    settings.WEBHOOK_ALLOW_PRIVATE = True
     Organization.objects.filter(pk=org.pk).update(hub_token="hf_" + "x" * 30)
     model = testing.make_model(org, status="ready")
     job = Job.objects.create(org=org, kind="train", queue="gpu", subject_id=model.id)
@@ -310,12 +345,20 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
         "invitation_id": invitation.id,
         "name": testing.make_base("smollm2-360m-instruct", is_installed=False).name,
         "fetch_id": make_fetch(org).id,
+        **make_webhook(org),
         "correction_id": CandidateRow.objects.create(
             org=org, model=model, version=version, version_number=1, input="hi", correction="hey"
         ).id,
         "file_id": make_file(org, uploads_dir),
         "job_id": f"ftjob-{job.id.hex}",
     }
+
+
+def make_webhook(org):
+    endpoint = WebhookEndpoint.objects.create(org=org, url=WEBHOOK["url"], secret="whsec_eA==")
+    delivery = WebhookDelivery.objects.create(org=org, endpoint=endpoint, event_id="evt_1", body="")
+    name = f"we_{endpoint.id.hex}"
+    return {"webhook_id": endpoint.id, "delivery_id": delivery.id, "endpoint_name": name}
 
 
 def make_fetch(org):
@@ -529,6 +572,8 @@ def test_a_strangers_lists_show_nothing_of_others(name, users, world):
         "evaluation_id",
         "token_id",
         "invitation_id",
+        "webhook_id",
+        "endpoint_name",
     ):
         assert str(world[key]) not in body
     assert "bank-intents" not in body
