@@ -118,7 +118,7 @@ class CompletionsView(AnswersView):
     @extend_schema(
         operation_id="openai_completion",
         request=TextRequestSerializer,
-        responses=OpenApiTypes.OBJECT,
+        responses=ANSWER,
     )
     def post(self, request: Request) -> HttpResponseBase:
         """Go on with a text, or several, as they stand: no chat template, no system prompt."""
