@@ -78,7 +78,8 @@ class Engine:
     """One loaded model. Thread-safe: requests that meet are decoded together.
 
     n_ctx counts the tokens of one conversation, prompt and answer; n_parallel conversations are
-    decoded at a time, each with a cache of its own.
+    decoded at a time, each with a cache of its own. `exact`: nothing is rounded that need not be,
+    for comparisons with other runtimes; slower.
     """
 
     def __init__(
@@ -89,11 +90,12 @@ class Engine:
         n_ctx: int = 2048,
         n_threads: int | None = None,
         n_parallel: int = 8,
+        exact: bool = False,
     ) -> None:
         self.n_ctx = n_ctx
         self.n_parallel = n_parallel
         self._renderer = load_renderer(tokenizer_folder)
-        self._server = _start(gguf, n_ctx, n_threads or default_threads(), n_parallel)
+        self._server = _start(gguf, n_ctx, n_threads or default_threads(), n_parallel, exact)
         # llama.cpp waits for ever when it is closed before its loop has begun: one token shows
         # that it has.
         first = {"prompt": [self._renderer.eos_token_id], "max_tokens": 1, "cache_prompt": False}
@@ -217,7 +219,7 @@ def default_threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
-def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int) -> Any:
+def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int, exact: bool) -> Any:
     import xllamacpp
 
     if not gguf.is_file():
@@ -231,6 +233,9 @@ def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int) -> Any:
     params.warmup = False
     params.fit_params = False
     params.verbosity = 0
+    if exact:
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     # It also listens on a loopback port, which cannot be turned off; nobody knows this key.
     params.api_keys = [secrets.token_hex()]
     try:
