@@ -5,7 +5,7 @@ import uuid
 from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
-from training.models import EvaluationRun, TrainingRun
+from training.models import EvaluationRun, Export, TrainingRun
 
 
 def training_run_for(org: Organization, run_id: uuid.UUID | str) -> TrainingRun:
@@ -20,5 +20,12 @@ def training_run_for(org: Organization, run_id: uuid.UUID | str) -> TrainingRun:
 def evaluation_for(org: Organization, evaluation_id: uuid.UUID | str) -> EvaluationRun:
     found: EvaluationRun = get_object_or_404(
         EvaluationRun.objects.select_related("job", "model", "version"), org=org, id=evaluation_id
+    )
+    return found
+
+
+def export_for(org: Organization, export_id: uuid.UUID | str) -> Export:
+    found: Export = get_object_or_404(
+        Export.objects.select_related("job", "version__model", "org"), org=org, id=export_id
     )
     return found
