@@ -53,6 +53,7 @@ class LlamaCpp:
     """llama.cpp as anybody else runs it: its own template engine and tokenizer."""
 
     def __init__(self, address: str, key: str) -> None:
+        self.address, self.key = address, key
         headers = {"Authorization": f"Bearer {key}"}
         self._http = httpx.Client(
             base_url=address, headers=headers, timeout=SECONDS, trust_env=False
