@@ -47,6 +47,9 @@ def run_export(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
 def _check_version(spec: dict[str, Any]) -> None:
     """What is exported is what was trained and measured, byte for byte."""
     folder = Path(spec["version_folder"])
+    if "adapter" in spec["artifacts"] and not spec.get("base_folder"):
+        text = "The base of this version is not on this installation, so its adapter cannot be tried."
+        raise ChildError("no_base", f"{text} Fetch the base, or leave the adapter out.")
     used = {"adapter": "adapter", "gguf-q8_0": "gguf"}
     kinds = {"merged", *(used[name] for name in spec["artifacts"] if name in used)}
     for kind in sorted(kind for kind in kinds if (folder / kind).is_dir() or kind == "merged"):

@@ -85,20 +85,12 @@ def certify(
     }
     wanted = _replayed("merged", sources.merged, sources, trained, rows, max_tokens, channel)
     reference = grading.interval(wanted)
+    answers: dict[str, list[str]] = {"merged": wanted}
+    for name, path in artifacts.items():
+        if name != "merged" and _sound(checks[name]):  # else it would be asked something else
+            answers[name] = _replayed(name, path, sources, trained, rows, max_tokens, channel)
     found = [
-        _line(name, path, checks[name], wanted, reference, grading)
-        if not _sound(checks[name])
-        else _line(
-            name,
-            path,
-            checks[name],
-            wanted,
-            reference,
-            grading,
-            wanted
-            if name == "merged"
-            else _replayed(name, path, sources, trained, rows, max_tokens, channel),
-        )
+        _line(name, path, checks[name], wanted, reference, grading, answers.get(name))
         for name, path in artifacts.items()
     ]
     return {
@@ -138,13 +130,11 @@ def _replayed(
 
     on_done(0)
     if not name.startswith("gguf"):
-        is_merged = name == "merged"
-        assert is_merged or sources.base is not None
-        model = (
-            replay.load_merged(path)
-            if is_merged or sources.base is None
-            else replay.load_adapted(sources.base, path)
-        )
+        if name == "adapter":
+            assert sources.base is not None, "an adapter is nothing without its base"
+            model = replay.load_adapted(sources.base, path)
+        else:
+            model = replay.load_merged(path)
         return replay.by_transformers(
             model, trained, rows.prompts, max_tokens=max_tokens, on_done=on_done
         )
@@ -167,7 +157,7 @@ def _line(
     wanted: Sequence[str],
     reference: dict[str, float],
     grading: Grading,
-    answers: Sequence[str] | None = None,
+    answers: Sequence[str] | None,
 ) -> dict[str, Any]:
     line: dict[str, Any] = {
         "name": name,
