@@ -1,4 +1,5 @@
-"""A folder of files, of a dataset or a model, into one repository of the hub, in one commit. No Django inside.
+"""A folder of files, of a dataset or a model, into one repository of the hub, in one commit. No
+Django inside.
 
 The same digest is never committed twice: a marker file in the repository tells what it holds.
 """
@@ -188,7 +189,7 @@ def _of_status(status: int, said: str, repo_id: str) -> UserFacingError:
         hint = "Free some storage on the hub, or take a plan with more; then push again."
     elif status == 401:
         code, message = "hub_token_refused", "The hub does not accept this token."
-        hint = "It was revoked or has expired. Take a new one (the settings page keeps it); push again."
+        hint = "It was revoked or has expired. Store a new one on the settings page; push again."
     elif status == 403:
         code, message = "hub_forbidden", f"The token may not write to {repo_id} on the hub."
         hint = f"Give it the right to write to {namespace}, or push to a namespace of its own."

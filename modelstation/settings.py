@@ -251,7 +251,7 @@ EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=4)
 EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=2)
 
 # --- Exports --------------------------------------------------------------------------------------
-# Signs what is handed out. Whoever holds it can sign as this installation; its public half is shown.
+# Signs what is handed out: whoever holds it can sign as this installation.
 EXPORT_SIGNING_KEY = env.str(
     "EXPORT_SIGNING_KEY", default=kept_secret(VAR_DIR / "export-signing-key")
 )

@@ -1,4 +1,4 @@
-"""Signed links to an export's file: they work without a login, for hours, and die with the export."""
+"""Signed links to an export's file: they work without a login and die with the export."""
 
 import uuid
 from datetime import timedelta

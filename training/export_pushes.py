@@ -34,8 +34,8 @@ def submit_push(
 ) -> ExportPush:
     check_repo_id(repo_id)
     with transaction.atomic():
-        export = Export.objects.select_for_update(of=("self",)).select_related("org").get(
-            pk=export.pk
+        export = (
+            Export.objects.select_for_update(of=("self",)).select_related("org").get(pk=export.pk)
         )
         _must_be_there(export)
         _must_be_certified(export)
@@ -149,9 +149,7 @@ def _must_have_token(export: Export, token: object) -> None:
 
 
 def _must_not_be_pushing(export: Export, repo_id: str) -> None:
-    live = ExportPush.objects.filter(
-        export=export, repo_id=repo_id, job__state__in=Job.LIVE_STATES
-    )
+    live = ExportPush.objects.filter(export=export, repo_id=repo_id, job__state__in=Job.LIVE_STATES)
     if live.exists():
         raise UserFacingError(
             f"This export is being pushed to {repo_id} already.",

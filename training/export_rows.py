@@ -44,7 +44,9 @@ class Export(OrgOwned):
     @property
     def is_there(self) -> bool:
         """Is there a file to download?"""
-        return bool(self.folder) and self.expires_at is not None and self.expires_at > timezone.now()
+        return (
+            bool(self.folder) and self.expires_at is not None and self.expires_at > timezone.now()
+        )
 
 
 class ExportPush(OrgOwned):

@@ -121,9 +121,7 @@ def export_push(request: HttpRequest, org: str, export_id: uuid.UUID) -> HttpRes
     return redirect("version_export", org, export.version_id)
 
 
-def _context(
-    request: HttpRequest, membership: Membership, version: ModelVersion
-) -> dict[str, Any]:
+def _context(request: HttpRequest, membership: Membership, version: ModelVersion) -> dict[str, Any]:
     found: list[Export] = list(
         version.exports.select_related("job").prefetch_related("pushes__job")[:SHOWN]
     )

@@ -1,13 +1,13 @@
-"""The export child: a trained version goes in; the artifacts asked for, their parity certificate and
-all that is handed out with them come out as one folder.
+"""The export child: a trained version goes in; the artifacts asked for, their parity certificate
+and all that is handed out with them come out as one folder.
 
     python -m training.exporter SPEC.json
 
-SPEC.json holds `version_folder` (with merged/, gguf/ and mostly adapter/), `recorded` (the manifests
-of these, as they were when the version was made), `base_folder`, `artifacts` (names of
+SPEC.json holds `version_folder` (with merged/, gguf/ and mostly adapter/), `artifacts` (names of
 training.exporting.card.NAMES), `test_file` (JSON lines of messages), `metric`, `out_dir`, `facts`
-(of training.exporting.card.ModelFacts), `context`, and optionally `labels`, `system_prompt`,
-`max_rows` and `base_license_file`.
+(of training.exporting.card.ModelFacts), and optionally `recorded` (the manifests of the version's
+folders, as they were when it was made), `base_folder` (an adapter needs it), `labels`,
+`system_prompt`, `context`, `max_rows` and `base_license_file`.
 """
 
 import json
@@ -48,7 +48,9 @@ def _check_version(spec: dict[str, Any]) -> None:
     """What is exported is what was trained and measured, byte for byte."""
     folder = Path(spec["version_folder"])
     if "adapter" in spec["artifacts"] and not spec.get("base_folder"):
-        text = "The base of this version is not on this installation, so its adapter cannot be tried."
+        text = (
+            "The base of this version is not on this installation, so its adapter cannot be tried."
+        )
         raise ChildError("no_base", f"{text} Fetch the base, or leave the adapter out.")
     used = {"adapter": "adapter", "gguf-q8_0": "gguf"}
     kinds = {"merged", *(used[name] for name in spec["artifacts"] if name in used)}
@@ -108,9 +110,7 @@ def _make_gguf(quantization: str, version: Path, folder: Path) -> Path:
     return target
 
 
-def _certify(
-    spec: dict[str, Any], artifacts: dict[str, Path], channel: Channel
-) -> dict[str, Any]:
+def _certify(spec: dict[str, Any], artifacts: dict[str, Path], channel: Channel) -> dict[str, Any]:
     from models_app.serving.engine import ServingError
     from training.evaluation.generate import held_out
     from training.exporting.certificate import Sources, certify

@@ -31,7 +31,11 @@ LIBC = (
     ctypes.CDLL(None) if sys.platform == "linux" else None
 )  # loaded here: nothing is allocated after the fork
 SECRETS = (
-    "DATABASE_URL", "SECRET_KEY", "MODEL_SERVER_KEY", "EMAIL_URL", "FIELD_ENCRYPTION_KEYS",
+    "DATABASE_URL",
+    "SECRET_KEY",
+    "MODEL_SERVER_KEY",
+    "EMAIL_URL",
+    "FIELD_ENCRYPTION_KEYS",
     "EXPORT_SIGNING_KEY",
 )
 OUT_OF_MEMORY = "The process was killed while it worked, most likely for want of memory."

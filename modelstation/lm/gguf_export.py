@@ -26,6 +26,7 @@ ARCHITECTURES = {
     "qwen3": gguf.MODEL_ARCH.QWEN3,
 }
 
+
 def export_gguf(model_folder: Path, target: Path, *, quantization: str = "q8_0") -> dict[str, Any]:
     """Writes `target` from the config, safetensors and tokenizer in `model_folder`.
 

@@ -32,9 +32,7 @@ LARGER = {Kind.Q4_K: Kind.Q5_0, Kind.Q6_K: Kind.Q8_0}
 _BLOCK = re.compile(r"blk\.(\d+)\.(attn_v|ffn_down)\.weight")
 
 
-def kind_of(
-    name: str, shape: Sequence[int], quantization: str, *, blocks: int, tied: bool
-) -> Kind:
+def kind_of(name: str, shape: Sequence[int], quantization: str, *, blocks: int, tied: bool) -> Kind:
     """The type of the tensor with this GGUF name. Vectors (norms, biases) stay float32."""
     if len(shape) < 2:
         return Kind.F32

@@ -72,7 +72,7 @@ class ExportSerializer(serializers.ModelSerializer[Export]):
 
 class SizeSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
-    label = serializers.CharField()
+    description = serializers.CharField(source="label")
     bytes = serializers.IntegerField()
 
 

@@ -100,9 +100,8 @@ def _requirement(facts: ModelFacts) -> str:
     for name, text in (("Objective", facts.objective), ("Policy", facts.policy)):
         parts += [f"**{name}**\n\n{quoted(text)}"] if text else []
     if facts.system_prompt:
-        parts.append(
-            f"**System prompt**, without which it is another model:\n\n{quoted(facts.system_prompt)}"
-        )
+        title = "**System prompt**, without which it is another model"
+        parts.append(f"{title}:\n\n{quoted(facts.system_prompt)}")
     return "\n\n".join(parts)
 
 
@@ -150,8 +149,8 @@ def render_certificate(certificate: Mapping[str, Any]) -> str:
             f"Reference: {reference['what']}; its {certificate['metric']} is "
             f"{reference['score']:.3f} ({reference['low']:.3f} to {reference['high']:.3f}).",
             table(("Artifact", "Agreement", "Score", "95 % interval", "Verdict", "Said"), rows),
-            f"**Certificate: {certificate['verdict']}.** Each artifact's own chat template, special "
-            "tokens and vocabulary were compared with those of the training on every row.",
+            f"**Certificate: {certificate['verdict']}.** Each artifact's own chat template, "
+            "special tokens and vocabulary were compared with those of the training on every row.",
         ]
     )
 
@@ -188,8 +187,9 @@ def render_notice(facts: ModelFacts) -> str:
         [
             flat(facts.title),
             "",
-            f"This model is derived from {facts.base['hub_id']} (revision {facts.base['revision']}),",
-            f"licensed under {facts.base['license']}. It was changed by fine-tuning.",
+            f"This model is derived from {facts.base['hub_id']}, revision",
+            f"{facts.base['revision']}, licensed under {facts.base['license']}.",
+            "It was changed by fine-tuning.",
             "",
             "It was tuned on rows of these sources, each under its own licence:",
             *(sources or ["- none"]),

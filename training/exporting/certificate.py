@@ -80,9 +80,7 @@ def certify(
         Bootstrap(len(rows.references), 0),
         rows.references,
     )
-    checks = {
-        name: _checks(name, path, trained, rows.prompts) for name, path in artifacts.items()
-    }
+    checks = {name: _checks(name, path, trained, rows.prompts) for name, path in artifacts.items()}
     wanted = _replayed("merged", sources.merged, sources, trained, rows, max_tokens, channel)
     reference = grading.interval(wanted)
     answers: dict[str, list[str]] = {"merged": wanted}

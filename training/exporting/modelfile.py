@@ -11,8 +11,8 @@ from modelstation.lm.chat import ChatRenderer, Message
 
 ROLES = ("system", "user", "assistant")
 CANNOT_SAY = (
-    "# The chat template of this model cannot be written in Ollama's language; Ollama takes the one\n"
-    "# in the GGUF where it knows it. Prefer llama.cpp (run.sh), which uses it as it is."
+    "# The chat template of this model cannot be written in Ollama's language; Ollama takes the\n"
+    "# one in the GGUF where it knows it. Prefer llama.cpp (run.sh), which uses it as it is."
 )
 
 

@@ -1,4 +1,4 @@
-"""What is handed out: papers, scripts that really run, signature, and a zip that is always the same."""
+"""What is handed out: papers, scripts that really run, a signature, always the same zip."""
 
 import json
 import os
@@ -75,7 +75,9 @@ def test_the_bundle_holds_what_was_chosen_and_its_papers(bundle):
         "manifest.sig", "public_key.txt",
     } <= found  # fmt: skip
     assert not any("merged" in name for name in found)
-    listed = {entry["path"] for entry in json.loads((bundle / "manifest.json").read_text())["files"]}
+    listed = {
+        entry["path"] for entry in json.loads((bundle / "manifest.json").read_text())["files"]
+    }
     assert listed == found - {"manifest.json", "manifest.sig"}
 
 

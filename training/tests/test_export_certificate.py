@@ -26,9 +26,7 @@ def version(tiny_llama, tmp_path_factory):
 
 @pytest.fixture
 def prompts():
-    chats = [
-        [{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in ROWS
-    ]
+    chats = [[{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in ROWS]
     return held_out(chats, PROMPT).prompts
 
 
@@ -108,7 +106,9 @@ def test_a_corrupted_chat_template_fails_with_a_sentence(
     assert "As llama.cpp reads it" in line["sentence"]
 
 
-def test_a_template_that_cannot_be_read_fails_and_is_no_crash(version, tiny_llama, tmp_path, prompts):
+def test_a_template_that_cannot_be_read_fails_and_is_no_crash(
+    version, tiny_llama, tmp_path, prompts
+):
     file = corrupted(
         version / "gguf" / "model-q8_0.gguf",
         tmp_path / "model.gguf",

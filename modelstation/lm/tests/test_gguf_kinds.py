@@ -1,4 +1,4 @@
-"""Which tensors get which type, and that llama.cpp's quantiser writes what the gguf package reads."""
+"""Which tensors get which type; llama.cpp's quantiser writes what the gguf package reads."""
 
 import gguf
 import numpy as np
@@ -47,9 +47,7 @@ def test_llama_cpp_and_the_gguf_package_agree_where_both_can():
 
     data = np.random.default_rng(1).standard_normal((4, 256)).astype(np.float32)
     ours = np.empty((4, nbytes_of((256,), Kind.Q8_0)), np.uint8)
-    gguf_kinds._llama_cpp()(
-        int(Kind.Q8_0), data.ctypes.data, ours.ctypes.data, 0, 4, 256, None
-    )
+    gguf_kinds._llama_cpp()(int(Kind.Q8_0), data.ctypes.data, ours.ctypes.data, 0, 4, 256, None)
     assert (ours == gguf.quants.quantize(data, Kind.Q8_0)).all()
 
 

@@ -9,6 +9,8 @@ vLLM. The system prompt beside this file goes along; without it the model is not
 measured.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
@@ -19,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("text", help="what to ask; - reads standard input")
     parser.add_argument("--url", default="http://localhost:8080/v1", help="of the server")
@@ -34,7 +36,7 @@ def main():
         sys.exit(f"{args.url} does not answer: {error}")
 
 
-def ask(args, text):
+def ask(args: argparse.Namespace, text: str) -> str:
     system = (HERE / "system_prompt.txt").read_text(encoding="utf-8")
     messages = [{"role": "system", "content": system}] if system else []
     body = {
@@ -48,7 +50,7 @@ def ask(args, text):
         f"{args.url}/chat/completions", json.dumps(body).encode(), headers
     )
     with urllib.request.urlopen(request) as reply:
-        return json.load(reply)["choices"][0]["message"]["content"]
+        return str(json.load(reply)["choices"][0]["message"]["content"])
 
 
 if __name__ == "__main__":

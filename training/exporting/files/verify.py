@@ -8,12 +8,15 @@ Without --key the signature is checked with the key in public_key.txt: that tell
 is whole, not who made it. Needs nothing but Python 3.8. Exit code 0: all is as it was signed.
 """
 
+from __future__ import annotations
+
 import argparse
 import base64
 import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Iterator, Tuple
 
 HERE = Path(__file__).resolve().parent
 UNSIGNED = {"manifest.json", "manifest.sig"}
@@ -23,9 +26,10 @@ P = 2**255 - 19
 Q = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+Point = Tuple[int, int, int, int]
 
 
-def add(a, b):
+def add(a: Point, b: Point) -> Point:
     x = (a[1] - a[0]) * (b[1] - b[0]) % P
     y = (a[1] + a[0]) * (b[1] + b[0]) % P
     t, z = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
@@ -33,8 +37,8 @@ def add(a, b):
     return e * f, g * h, f * g, e * h
 
 
-def times(number, point):
-    total = (0, 1, 1, 0)
+def times(number: int, point: Point) -> Point:
+    total: Point = (0, 1, 1, 0)
     while number:
         if number & 1:
             total = add(total, point)
@@ -43,11 +47,11 @@ def times(number, point):
     return total
 
 
-def is_same(a, b):
+def is_same(a: Point, b: Point) -> bool:
     return (a[0] * b[2] - b[0] * a[2]) % P == 0 and (a[1] * b[2] - b[1] * a[2]) % P == 0
 
 
-def point_of(data):
+def point_of(data: bytes) -> Point:
     y = int.from_bytes(data, "little")
     sign, y = y >> 255, y & ((1 << 255) - 1)
     square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
@@ -60,7 +64,7 @@ def point_of(data):
     return x, y, 1, x * y % P
 
 
-def is_signed(key, signature, message):
+def is_signed(key: bytes, signature: bytes, message: bytes) -> bool:
     try:
         public, r = point_of(key), point_of(signature[:32])
     except ValueError:
@@ -75,7 +79,7 @@ def is_signed(key, signature, message):
     return is_same(times(s, base), add(r, times(h, public)))
 
 
-def sha256(path):
+def sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         for chunk in iter(lambda: stream.read(1 << 20), b""):
@@ -83,7 +87,7 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def problems(key):
+def problems(key: bytes) -> Iterator[str]:
     raw = (HERE / "manifest.json").read_bytes()
     signature = base64.b64decode((HERE / "manifest.sig").read_text())
     if not is_signed(key, signature, raw):
@@ -99,7 +103,7 @@ def problems(key):
         yield f"{path} is not in the manifest"
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--key", help="public key of the installation, 64 hexadecimal digits")
     args = parser.parse_args()
