@@ -24,6 +24,7 @@ from modelstation.core.artifacts import ArtifactError, read_manifest, verify
 
 ROWS_AT_ONCE = 2000
 TOLD_PROBLEMS = 20
+UPLOAD = "uploaded file "
 VERIFIED, DIFFERS, UNKNOWN = "verified", "differs", "unknown"
 
 
@@ -49,8 +50,13 @@ class SourceLine:
     revision: str = ""
 
     @property
+    def is_upload(self) -> bool:
+        """Rows of a file that was trained on as it is: they never were a source of the corpus."""
+        return self.name.startswith(UPLOAD)
+
+    @property
     def is_deleted(self) -> bool:
-        return self.id is None
+        return self.id is None and not self.is_upload
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def row_facts(version: DatasetVersion) -> Iterator[dict[str, Any]]:
         source, messages = row.pop("source"), row.pop("messages")
         row |= {
             "source_id": str(source) if source else None,
-            "source_deleted": source is None,
+            "source_deleted": source is None and not row["source_name"].startswith(UPLOAD),
             "verified": _hash(messages) == row["content_hash"],
         }
         yield row

@@ -20,7 +20,7 @@ from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 
 Status = CustomModel.Status
-JOB_KINDS = ("distil", "train", "evaluate")
+JOB_KINDS = ("distil", "freeze", "train", "evaluate")
 # Strings, like all tasks: training stands above this room. They raise UserFacingError for a model
 # that could not be trained here.
 CHECK_BEFORE_BUILDING = "training.planning.check_before_building"
@@ -35,7 +35,7 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
         model: CustomModel = CustomModel.objects.create(
             org=org,
             name=draft.name,
-            slug=_free_slug(org, draft.name),
+            slug=free_slug(org, draft.name),
             base=base,
             created_by=actor,
             built_by=actor,
@@ -269,7 +269,7 @@ def _set_status(
     model.save(update_fields=[*changes, "updated_at"])
 
 
-def _free_slug(org: Organization, name: str) -> str:
+def free_slug(org: Organization, name: str) -> str:
     wanted = slugify(name)[:70] or "model"
     taken = set(
         CustomModel.objects.filter(org=org, slug__startswith=wanted).values_list("slug", flat=True)

@@ -142,10 +142,11 @@ def overview_of(model: CustomModel) -> Overview:
 def _newest_build(model: CustomModel) -> dict[str, Job]:
     """The newest distillation, and the newest job of each kind that came after it."""
     build: dict[str, Job] = {}
-    jobs = Job.objects.filter(subject_id=model.id, kind__in=STAGES).order_by("-created_at")
+    kinds = [*STAGES, "freeze"]  # which makes the dataset of an uploaded file
+    jobs = Job.objects.filter(subject_id=model.id, kind__in=kinds).order_by("-created_at")
     for job in jobs:
-        build.setdefault(job.kind, job)
-        if job.kind == "distil":
+        build.setdefault("distil" if job.kind == "freeze" else job.kind, job)
+        if job.kind in ("distil", "freeze"):
             break
     return build
 

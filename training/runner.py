@@ -24,7 +24,7 @@ from modelstation.core.jobs import Publish
 from modelstation.core.lease import Lease
 from modelstation.core.models import Job, JobEvent
 from modelstation.core.supervisor import run_child
-from training import planning, services
+from training import openai_jobs, planning, services
 from training.models import EvaluationRun, TrainingRun
 
 METRIC_OF_TASK = {
@@ -39,6 +39,7 @@ STAGE_NAMES = {
     "train": "Training",
     "merge": "Merging the adapter into the base",
     "export": "Writing the artifacts",
+    "checkpoints": "Writing the checkpoints as models",
     "generate_base": "The base model answers the held-out rows",
     "generate_tuned": "The tuned model answers the held-out rows",
 }
@@ -67,6 +68,7 @@ def train(job: Job, lease: Lease) -> Publish:
         "out_dir": str(settings.ARTIFACTS_DIR / folder),
         "checkpoints_dir": str(kept),
         "config": config,
+        "keep_checkpoints": model.fine_tuning_requests.exists(),
     }
     try:
         result = run_child(
@@ -93,6 +95,7 @@ def _half_the_batch(config: dict[str, Any]) -> dict[str, Any] | None:
 def _publish_training(run: TrainingRun, folder: str, result: dict[str, Any], kept: Path) -> None:
     """Checkpoints have done their work; those of a run that failed wait to be used again."""
     services.finish_training(run=run, folder=folder, result=result)
+    openai_jobs.keep_results(run)
     transaction.on_commit(lambda: shutil.rmtree(kept, ignore_errors=True))
 
 

@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from accounts.api.authentication import TokenAuthentication, request_org
 from accounts.models import ApiToken
 from models_app.api.openai_chat import Chat, Pieces
+from models_app.api.openai_deletion import ModelDeletion
 from models_app.api.openai_errors import ModelNotFound, openai_exception_handler
 from models_app.api.openai_requests import ChatRequestSerializer, conversation, generation_config
 from models_app.served import Served, all_served, served_by
@@ -68,7 +69,7 @@ class ServedModelsView(OpenAIView):
         return Response({"object": "list", "data": data, "has_more": False} | ends)
 
 
-class ServedModelView(OpenAIView):
+class ServedModelView(ModelDeletion, OpenAIView):
     @extend_schema(operation_id="openai_model", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, name: str) -> Response:
         return Response(_described(_served(request, name)))

@@ -76,6 +76,8 @@ def _answer(
     headers = {}
     if code_of_status in TYPES:
         headers["Retry-After"] = str(round(wait)) if wait else RETRY_AFTER_SECONDS
+    if code_of_status == status.HTTP_409_CONFLICT:
+        headers["x-should-retry"] = "false"  # OpenAI's clients send a 409 again, in vain
     if code_of_status == status.HTTP_401_UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(body, status=code_of_status, headers=headers)

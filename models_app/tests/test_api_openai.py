@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 
 from accounts.services import create_token
 from models_app.models import CustomModel, ModelVersion, UsageRecord
+from models_app.served import tuned_name
 from models_app.serving import client
 from models_app.serving.client import Completion, Piece
 from modelstation.core.errors import UserFacingError
@@ -177,12 +178,13 @@ def test_models_and_bases_are_listed(api, model, django_assert_num_queries):
     make_model(model.org, name="Unpublished")
     api.get("/v1/models")
 
-    with django_assert_num_queries(4):  # token, membership, models, bases
+    with django_assert_num_queries(5):  # token, membership, models, versions, bases
         body = api.get("/v1/models").json()
 
     assert body["object"] == "list"
     assert [(row["id"], row["object"], row["owned_by"]) for row in body["data"]] == [
         ("bank-intents", "model", "acme"),
+        (tuned_name(model.live_version), "model", "acme"),
         ("smollm2-135m-instruct", "model", "modelstation"),
     ]
 
@@ -408,7 +410,9 @@ def test_the_openai_client_chats_streams_lists_and_understands_our_errors(sdk, s
     )
     assert chunks[-1].usage.total_tokens == 14
 
-    assert [model.id for model in sdk.models.list()] == ["bank-intents", "smollm2-135m-instruct"]
+    slug, tuned, base = [model.id for model in sdk.models.list()]
+    assert (slug, base) == ("bank-intents", "smollm2-135m-instruct")
+    assert tuned.startswith("ft:smollm2-135m-instruct:acme:bank-intents:")
     assert sdk.models.retrieve("bank-intents:v1").owned_by == "acme"
 
     with pytest.raises(openai.NotFoundError) as missing:

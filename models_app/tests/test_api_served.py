@@ -12,6 +12,7 @@ import pytest
 
 from accounts.services import create_token
 from models_app.models import ModelVersion, UsageRecord
+from models_app.served import tuned_name
 from models_app.serving import client
 from modelstation.lm.gguf_export import export_gguf
 from modelstation.testing import REPOSITORY, make_model
@@ -98,7 +99,8 @@ def test_a_version_answers_streams_and_is_counted(model_server, version, sdk):
     assert chunks[-1].usage == answer.usage
     assert 0 < answer.usage.completion_tokens <= 8
     assert UsageRecord.objects.filter(version=version, token__name="sdk").count() == 2
-    assert [model.id for model in sdk.models.list()] == ["bank-intents", "smollm2-135m-instruct"]
+    served = [model.id for model in sdk.models.list()]
+    assert served == ["bank-intents", tuned_name(version), "smollm2-135m-instruct"]
 
 
 def test_a_conversation_beyond_the_context_is_refused(model_server, version, sdk):

@@ -28,7 +28,7 @@ from models_app.models import BaseFetch, ModelVersion
 from modelstation import testing
 from modelstation.core.artifacts import write_artifact
 from modelstation.core.models import Job
-from training.models import EvaluationRun, Export, TrainingRun
+from training.models import EvaluationRun, Export, TrainingRun, UploadedFile
 
 pytestmark = pytest.mark.django_db
 
@@ -199,6 +199,17 @@ API = {
     "auth_me": ("get", LIST),
     "openai_models": ("get", LIST),
     "openai_model": ("get", OBJECT),
+    "openai_files": ("get", LIST),
+    "openai_file": ("get", OBJECT),
+    "openai_file_content": ("get", OBJECT),
+    "openai_file_problems": ("get", OBJECT),
+    "openai_jobs": ("get", LIST),
+    "openai_job": ("get", OBJECT),
+    "openai_job_cancel": ("post", OBJECT),
+    "openai_job_pause": ("post", OBJECT),
+    "openai_job_resume": ("post", (401, 404, 409, 409)),
+    "openai_job_events": ("get", OBJECT),
+    "openai_job_checkpoints": ("get", OBJECT),
     "openai_chat_completions": ("post", (401, 404, 503, 503), CHAT),
 }
 # Open to all, or guarded by something other than an organisation.
@@ -291,6 +302,8 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
         "invitation_id": invitation.id,
         "name": testing.make_base("smollm2-360m-instruct", is_installed=False).name,
         "fetch_id": make_fetch(org).id,
+        "file_id": make_file(org, uploads_dir),
+        "job_id": f"ftjob-{job.id.hex}",
     }
 
 
@@ -299,6 +312,23 @@ def make_fetch(org):
     fetch.job = Job.objects.create(org=org, kind="fetch", queue="distil", subject_id=fetch.id)
     fetch.save()
     return fetch
+
+
+def make_file(org, uploads_dir):
+    file = UploadedFile.objects.create(
+        org=org,
+        purpose="fine-tune",
+        filename="rows.jsonl",
+        path="rows.jsonl",
+        bytes=2,
+        sha256="0" * 64,
+        status="processed",
+    )
+    (uploads_dir / "rows.jsonl").write_text("{}")
+    folder = uploads_dir / str(org.id) / "files" / str(file.id)
+    folder.mkdir(parents=True)
+    (folder / "problems.jsonl").write_text("")
+    return f"file-{file.id.hex}"
 
 
 def make_dataset(org, model, run, source, artifacts_dir):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Asks the model one question, as it was trained to be asked. Needs nothing but Python 3.8.
+"""Asks the model one question, as it was trained to be asked. Needs nothing but Python 3.9.
 
     python client.py "your text"
     python client.py --url http://localhost:11434/v1 --model NAME "your text"    (Ollama)

@@ -5,7 +5,7 @@
     python verify.py --key HEX     the public key as the installation shows it
 
 Without --key the signature is checked with the key in public_key.txt: that tells whether the folder
-is whole, not who made it. Needs nothing but Python 3.8. Exit code 0: all is as it was signed.
+is whole, not who made it. Needs nothing but Python 3.9. Exit code 0: all is as it was signed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import base64
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, Tuple
 
 HERE = Path(__file__).resolve().parent
 UNSIGNED = {"manifest.json", "manifest.sig"}
@@ -26,7 +26,7 @@ P = 2**255 - 19
 Q = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
-Point = Tuple[int, int, int, int]
+Point = tuple[int, int, int, int]
 
 
 def add(a: Point, b: Point) -> Point:
