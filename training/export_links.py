@@ -9,6 +9,7 @@ from django.http import Http404
 from django.urls import reverse
 from rest_framework.exceptions import PermissionDenied
 
+from training.exports import file_of
 from training.models import Export
 
 SALT = "modelstation.export"
@@ -35,7 +36,7 @@ def export_by_token(token: str) -> Export:
     except (signing.BadSignature, ValueError, TypeError) as error:
         raise PermissionDenied(FORGED) from error
     export = Export.objects.filter(id=uuid.UUID(export_id), org_id=org_id).first()
-    if export is None or not export.is_there:
+    if export is None or not export.is_there or not file_of(export).is_file():
         raise Http404(GONE)
     found: Export = export
     return found

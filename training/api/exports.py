@@ -42,23 +42,20 @@ class ExportDraftSerializer(StrictSerializer):
 
 
 class ExportSerializer(serializers.ModelSerializer[Export]):
-    """`state` is the job's. `url`, `sha256`, `certificate` and `manifest` are there once it
-    succeeded. `url` works without a token, for some hours; read the export again for a new one.
-    """
+    """`state` is the job's. `url`, `sha256` and `certificate` are there once it succeeded. `url` works without a token, for some hours; read the export again for a new one."""
 
     state = serializers.CharField(source="job.state", default="")
     error_code = serializers.CharField(source="job.error_code", default="")
     error = serializers.CharField(source="job.error_text", default="")
     artifacts = serializers.ListField(child=serializers.CharField())
     certificate = serializers.DictField()
-    manifest = serializers.DictField()
     url = serializers.SerializerMethodField()
 
     class Meta:
         model = Export
         fields = [
             "id", "version", "artifacts", "state", "error_code", "error", "expected_bytes",
-            "file_name", "file_bytes", "sha256", "url", "expires_at", "certificate", "manifest",
+            "file_name", "file_bytes", "sha256", "url", "expires_at", "certificate",
             "created_at",
         ]  # fmt: skip
 
@@ -68,6 +65,15 @@ class ExportSerializer(serializers.ModelSerializer[Export]):
             return None
         path, request = link_path(export), self.context.get("request")
         return str(request.build_absolute_uri(path)) if request else path
+
+
+class ExportDetailSerializer(ExportSerializer):
+    """With the `manifest` that is signed: every file of the download and its SHA-256."""
+
+    manifest = serializers.DictField()
+
+    class Meta(ExportSerializer.Meta):
+        fields = [*ExportSerializer.Meta.fields, "manifest"]
 
 
 class SizeSerializer(serializers.Serializer[Any]):
@@ -88,10 +94,10 @@ class VersionExportsView(generics.ListAPIView[Export]):
 
     def get_queryset(self) -> QuerySet[Export]:
         version = version_for(request_org(self.request), self.kwargs["version_id"])
-        found: QuerySet[Export] = version.exports.select_related("job")
+        found: QuerySet[Export] = version.exports.select_related("job").defer("manifest")
         return found
 
-    @extend_schema(request=ExportDraftSerializer, responses={201: ExportSerializer})
+    @extend_schema(request=ExportDraftSerializer, responses={201: ExportDetailSerializer})
     def post(self, request: Request, version_id: uuid.UUID) -> Response:
         """Make a download: artifacts, parity certificate, card, Modelfile, client, signature."""
         (code, body), _ = answer_once(
@@ -110,7 +116,7 @@ def _create(request: Request, version_id: uuid.UUID) -> dict[str, Any]:
     export = exports.submit_export(
         actor=request_user(request), version=version, **asked.validated_data
     )
-    shown = ExportSerializer(export, context={"request": request}).data
+    shown = ExportDetailSerializer(export, context={"request": request}).data
     return {**shown, "id": str(export.pk), "version": str(version.pk)}
 
 
@@ -124,10 +130,10 @@ class ExportSizesView(APIView):
 
 
 class ExportView(APIView):
-    @extend_schema(responses=ExportSerializer)
+    @extend_schema(responses=ExportDetailSerializer)
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
         export = export_for(request_org(request), export_id)
-        return Response(ExportSerializer(export, context={"request": request}).data)
+        return Response(ExportDetailSerializer(export, context={"request": request}).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, export_id: uuid.UUID) -> Response:

@@ -149,10 +149,21 @@ def render_certificate(certificate: Mapping[str, Any]) -> str:
             f"Reference: {reference['what']}; its {certificate['metric']} is "
             f"{reference['score']:.3f} ({reference['low']:.3f} to {reference['high']:.3f}).",
             table(("Artifact", "Agreement", "Score", "95 % interval", "Verdict", "Said"), rows),
+            *_made_of(certificate),
             f"**Certificate: {certificate['verdict']}.** Each artifact's own chat template, "
             "special tokens and vocabulary were compared with those of the training on every row.",
         ]
     )
+
+
+def _made_of(certificate: Mapping[str, Any]) -> list[str]:
+    """Of each GGUF: how many tensors are of which type."""
+    return [
+        f"{code(line['file'])} holds tensors of the types "
+        f"{', '.join(f'{kind} ({count})' for kind, count in line['made_of'].items())}."
+        for line in certificate["artifacts"]
+        if line["made_of"]
+    ]
 
 
 def _data(facts: ModelFacts) -> str:

@@ -19,6 +19,7 @@ from training.evaluation.metrics import Metric, build_metric
 from training.evaluation.report import Bootstrap
 from training.exporting import replay
 from training.exporting.checks import (
+    UNREADABLE,
     Check,
     check_folder,
     check_gguf,
@@ -161,6 +162,8 @@ def _line(
         "name": name,
         "file": path.name,
         "how": HOW[name],
+        # Q4_K_M is a recipe: which types it came to is for the file to say.
+        "made_of": read_facts(path).tensor_types if _is_readable_gguf(name, checks) else {},
         "checks": [asdict(check) for check in checks],
         "agreement": None,
         "score": None,
@@ -174,6 +177,10 @@ def _line(
         wrong += _shortfalls(name, line, reference)
     said = " ".join(wrong) or "Behaves as the model that was measured."
     return line | {"verdict": FAIL if wrong else PASS, "sentence": said}
+
+
+def _is_readable_gguf(name: str, checks: Sequence[Check]) -> bool:
+    return name.startswith("gguf") and all(check.name != UNREADABLE for check in checks)
 
 
 def _shortfalls(name: str, line: dict[str, Any], reference: dict[str, float]) -> list[str]:

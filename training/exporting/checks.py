@@ -20,6 +20,7 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
     "generation_config.json",
 )
+UNREADABLE = "File"
 ROWS_BY_LLAMA_CPP = 50  # its template engine and tokenizer see at most so many
 Prompt = list[Message]
 
@@ -49,7 +50,7 @@ def check_gguf(file: Path, trained: ChatRenderer, prompts: Sequence[Prompt]) -> 
     try:
         facts = read_facts(file)
     except (ValueError, OSError) as error:
-        return [Check("File", False, f"{file.name} cannot be read as GGUF: {error}")]
+        return [Check(UNREADABLE, False, f"{file.name} cannot be read as GGUF: {error}")]
     found = {token: at for at, token in enumerate(facts.tokens)}
     return [
         _template_check(
