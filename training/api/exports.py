@@ -42,7 +42,9 @@ class ExportDraftSerializer(StrictSerializer):
 
 
 class ExportSerializer(serializers.ModelSerializer[Export]):
-    """`state` is the job's. `url`, `sha256` and `certificate` are there once it succeeded. `url` works without a token, for some hours; read the export again for a new one."""
+    """`state` is the job's. `url`, `sha256` and `certificate` are there once it succeeded.
+    `url` works without a token, for some hours; read the export again for a new one.
+    """
 
     state = serializers.CharField(source="job.state", default="")
     error_code = serializers.CharField(source="job.error_code", default="")

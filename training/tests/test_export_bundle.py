@@ -89,7 +89,7 @@ def test_the_card_tells_requirement_scores_data_and_certificate(bundle):
     assert "gguf" in front["tags"]
     for told in (
         "Label each message.", PROMPT, "At least 50 %.", "0.900", "0.800 to 1.000", "CC-BY-4.0",
-        "credit the authors of `own`", "d" * 64, "Parity certificate", "gguf/model-q8_0.gguf",
+        "credit the authors of `own`", "types Q8_0 (", "d" * 64, "Parity certificate", "gguf/model-q8_0.gguf",
     ):  # fmt: skip
         assert told in card
     notice = (bundle / "NOTICE").read_text()
@@ -195,6 +195,23 @@ def test_the_client_gets_an_answer_from_llama_cpp_itself(bundle):
             "--max-tokens", "4", "hello",
         )  # fmt: skip
     assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_run_sh_serves_the_file_that_is_served_here(bundle, tmp_path):
+    """A stand-in for llama-server prints what it is told."""
+    stand_in = tmp_path / "bin" / "llama-server"
+    stand_in.parent.mkdir()
+    stand_in.write_text('#!/bin/sh\necho "$@"\n')
+    stand_in.chmod(0o755)
+    found = subprocess.run(
+        ["sh", str(bundle / "run.sh"), "--verbose"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": f"{stand_in.parent}:/usr/bin:/bin"},
+    ).stdout
+    assert found.startswith("--model gguf/model-q8_0.gguf --port 8080 --ctx-size 512 --jinja")
+    assert found.endswith("--verbose\n")
 
 
 def test_a_server_that_is_down_gives_a_sentence_and_no_traceback(bundle):

@@ -241,6 +241,11 @@ def test_deleting_a_model_deletes_its_exports_and_their_files(made, version, ali
     assert client.get(link).status_code == 404
 
 
+def test_a_file_that_is_lost_is_404_and_no_crash(link, made, client):
+    exports.file_of(made).unlink()
+    assert client.get(link).status_code == 404
+
+
 def test_what_has_expired_is_cleaned_up_and_told(made, link, client, as_bob, org):
     Export.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
     assert client.get(link).status_code == 404
