@@ -89,7 +89,8 @@ def test_the_card_tells_requirement_scores_data_and_certificate(bundle):
     assert "gguf" in front["tags"]
     for told in (
         "Label each message.", PROMPT, "At least 50 %.", "0.900", "0.800 to 1.000", "CC-BY-4.0",
-        "credit the authors of `own`", "types Q8_0 (", "d" * 64, "Parity certificate", "gguf/model-q8_0.gguf",
+        "credit the authors of `own`",
+        "types Q8_0 (", "d" * 64, "Parity certificate", "gguf/model-q8_0.gguf",
     ):  # fmt: skip
         assert told in card
     notice = (bundle / "NOTICE").read_text()

@@ -190,6 +190,18 @@ def test_going_on_where_it_stopped_gives_the_whole(link, made, client):
     assert got == whole
 
 
+@pytest.mark.django_db(transaction=True)
+def test_curl_goes_on_with_a_download_that_broke_off(made, live_server, tmp_path):
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("There is no curl on this machine.")
+    whole, got = exports.file_of(made).read_bytes(), tmp_path / "got.zip"
+    got.write_bytes(whole[:333])
+    url = live_server.url + export_links.link_path(made)
+    subprocess.run([curl, "-fsSL", "-C", "-", "-o", str(got), url], check=True, timeout=30)
+    assert got.read_bytes() == whole
+
+
 @pytest.mark.parametrize("condition", ['"another"', "Wed, 21 Oct 2015 07:28:00 GMT", 'W/"a"'])
 def test_a_file_that_is_another_by_now_is_sent_from_the_start(link, client, condition):
     response = client.get(link, headers={"Range": "bytes=5-", "If-Range": condition})
