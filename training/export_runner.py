@@ -23,10 +23,10 @@ from modelstation.lm.catalog import is_complete
 from training import exports
 from training.exporting.bundle import seal_bundle, write_zip
 from training.models import EvaluationRun, Export, TrainingRun
-from training.runner import metric_of
 
 APACHE = "apache-2.0"
 MAX_CONTEXT = 4096
+UNMEASURED = "exact_match"  # grades a version that was never evaluated
 STAGE_NAMES = {
     "check": "Comparing the files with what was trained",
     "make": "Making the artifacts",
@@ -81,8 +81,7 @@ def _spec(export: Export, work: Path) -> dict[str, Any]:
     version = export.version
     dataset = _dataset_of(version)
     base = Path(settings.MODELS_DIR) / version.base_id
-    evaluation = version.evaluation_runs.first()
-    metric = evaluation.metric if evaluation else metric_of(version.model, dataset)
+    evaluation = version.evaluation_runs.exclude(verdict="").first()
     longest = int(version.config.get("max_seq_len") or 0)
     return {
         "version_folder": str(version_folder(version)),
@@ -91,7 +90,7 @@ def _spec(export: Export, work: Path) -> dict[str, Any]:
         "artifacts": export.artifacts,
         "test_file": str(_test_file(version.model, dataset, work)),
         "system_prompt": version.system_prompt,
-        "metric": metric,
+        "metric": evaluation.metric if evaluation else version.model.metric or UNMEASURED,
         "labels": dataset.run.intent.get("labels") or None,
         "context": min(version.base.context, max(MAX_CONTEXT, 2 * longest)),
         "out_dir": str(work / "bundle"),

@@ -170,6 +170,14 @@ def test_a_version_whose_files_changed_is_not_exported(version, tiny_llama, tmp_
         exporter.run_export(spec_of(changed, tiny_llama, tmp_path), quiet)
 
 
+def test_a_metric_that_needs_more_than_answers_gives_way_to_exact_match(
+    version, tiny_llama, tmp_path, quiet
+):
+    spec = spec_of(version, tiny_llama, tmp_path, artifacts=["merged"], metric="json_schema")
+    certificate = exporter.run_export(spec, quiet)["certificate"]
+    assert (certificate["metric"], certificate["verdict"]) == ("exact_match", "pass")
+
+
 def test_without_held_out_rows_there_is_no_export(version, tiny_llama, tmp_path, quiet):
     spec = spec_of(version, tiny_llama, tmp_path, artifacts=["merged"])
     (tmp_path / "test.jsonl").write_text("")
