@@ -107,8 +107,9 @@ def _tuned(org: Organization) -> list[Served]:
 
 def _live_models(org: Organization) -> QuerySet[CustomModel]:
     heavy = ("requirement", "examples", "test_rows", "training_config", "objective", "policy")
+    unasked = ("live_version__artifacts", "live_version__config", "live_version__scores")
     published = CustomModel.objects.for_org(org).filter(live_version__isnull=False)
-    return published.select_related("live_version", "org").defer(*heavy)
+    return published.select_related("live_version", "org").defer(*heavy, *unasked)
 
 
 def _live(model: CustomModel) -> Served:

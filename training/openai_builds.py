@@ -20,6 +20,7 @@ from models_app.models import CustomModel
 from models_app.served import tuned_name
 from modelstation.core.models import Job, JobEvent
 from training.models import EvaluationRun, FineTuningRequest, TrainingRun
+from training.openai_ids import job_name_of
 
 MAKING = ("distil", "freeze")
 BEGINNING = (*MAKING, "train")
@@ -167,6 +168,16 @@ def builds(roots: Iterable[Job]) -> list[Build]:
     found = [build for build in wanted.values() if build.jobs]
     _add_rows(found)
     return found
+
+
+def ended_build(job: Job) -> tuple[str, str] | None:
+    """The id and status of the build that this job was the last of; None where it ended none."""
+    jobs = Job.objects.filter(subject_id=job.subject_id, kind__in=KINDS)
+    for root_id, grouped in _grouped(jobs.order_by("created_at", "id")).items():
+        if grouped[-1].id == job.id:
+            (build,) = builds([Job.objects.get(id=root_id)])
+            return (job_name_of(root_id), build.status) if build.is_over else None
+    return None
 
 
 def _grouped(jobs: Iterable[Job]) -> dict[uuid.UUID, list[Job]]:

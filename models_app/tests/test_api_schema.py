@@ -24,7 +24,10 @@ def test_the_schema_is_valid_and_describes_every_address_of_the_api(schema):
         "/api/v1/imports/{import_id}/confirm",
         "/api/v1/runs/{run_id}",
         "/api/v1/evaluations/{evaluation_id}/rows",
+        "/api/v1/usage",
+        "/api/v1/webhooks/{webhook_id}/deliveries",
         "/v1/chat/completions",
+        "/v1/completions",
         "/v1/files/{file_id}/content",
         "/v1/fine_tuning/jobs/{job_id}/checkpoints",
     } <= schema["paths"].keys()
