@@ -90,7 +90,9 @@ def _spec(export: Export, work: Path) -> dict[str, Any]:
         "artifacts": export.artifacts,
         "test_file": str(_test_file(version.model, dataset, work)),
         "system_prompt": version.system_prompt,
-        "metric": evaluation.metric if evaluation else version.model.metric or UNMEASURED,
+        "metric": evaluation.metric
+        if evaluation
+        else version.model.contract.get("metric") or UNMEASURED,
         "labels": dataset.run.intent.get("labels") or None,
         "context": min(version.base.context, max(MAX_CONTEXT, 2 * longest)),
         "out_dir": str(work / "bundle"),

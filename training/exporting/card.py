@@ -118,7 +118,10 @@ def _measured(facts: ModelFacts) -> str:
         table(("Model", "Score", "95 % interval"), rows),
     ]
     if facts.criteria:
-        checked = [(c["sentence"], "met" if c.get("passed") else "not met") for c in facts.criteria]
+        checked = [
+            (c["sentence"], c.get("outcome") or ("pass" if c.get("passed") else "fail"))
+            for c in facts.criteria
+        ]
         lines.append(table(("Criterion", "Outcome"), checked))
     lines.append(f"**Verdict: {facts.verdict or 'none'}.**")
     return "\n\n".join(lines)

@@ -15,8 +15,8 @@ from typing import Any
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 from modelstation.lm.gguf_check import read_facts
 from training.evaluation.generate import HeldOut, answer_budget
-from training.evaluation.metrics import Metric, build_metric
 from training.evaluation.intervals import Bootstrap
+from training.evaluation.metrics import Metric, build_metric
 from training.exporting import replay
 from training.exporting.checks import (
     UNREADABLE,
