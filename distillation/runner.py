@@ -61,12 +61,12 @@ STAGE_NAMES = {
 
 
 def distil(job: Job, lease: Lease) -> Publish:
+    model_services.begin_stage(job.subject_id, CustomModel.Status.DISTILLING)
     model = CustomModel.objects.select_related("org").get(id=job.subject_id)
     config = selection_config(model)
     run, _ = DistillationRun.objects.get_or_create(
         job=job, defaults={"org": model.org, "model": model, "config": asdict(config)}
     )
-    model_services.begin_stage(model.id, CustomModel.Status.DISTILLING)
     selection = _select(model, config, lease)
     _tell_of_selection(run, selection)
     version = _version(run, model, selection)

@@ -11,6 +11,7 @@ from models_app.models import (
     CustomModel,
     FoundationModel,
     ModelVersion,
+    Promotion,
     UsageLimit,
     UsageRecord,
     WebhookDelivery,
@@ -62,8 +63,12 @@ class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ["org", "base", "created_by"]
     search_fields = ["name", "slug", "requirement", "org__name", "org__slug", "created_by__email"]
     date_hierarchy = "created_at"
-    raw_id_fields = ["org", "live_version", "created_by"]
-    readonly_fields = ["id", "status", "status_reason", "created_at", "updated_at"]
+    raw_id_fields = ["org", "created_by"]
+    # What is live and what is promised change by their deeds alone, which keep the history.
+    readonly_fields = [
+        "id", "status", "status_reason", "live_version", "success_criteria", "metric", "test_rows",
+        "contract", "contract_frozen_at", "created_at", "updated_at",
+    ]  # fmt: skip
 
 
 @admin.register(ModelVersion)
@@ -89,6 +94,17 @@ class ModelVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+
+@admin.register(Promotion)
+class PromotionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """The history of what was live: append-only."""
+
+    list_display = ["version", "org", "kind", "actor", "verdict", "override_reason", "created_at"]
+    list_filter = ["kind", "verdict", "created_at"]
+    list_select_related = ["org", "version__model", "actor"]
+    search_fields = ["model__name", "model__slug", "org__name", "override_reason"]
+    date_hierarchy = "created_at"
 
 
 @admin.register(UsageRecord)

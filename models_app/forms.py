@@ -183,6 +183,26 @@ class ModelDraftForm(forms.Form):
         return [row for row in rows if any(row.values())]
 
 
+class ContractForm(forms.Form):
+    """Criteria, metric and held-out rows of a model, until its contract is frozen."""
+
+    success_criteria = LinesField(
+        label="Success criteria", required=False, widget=_area(4), help_text="One per line."
+    )
+    metric = forms.ChoiceField(
+        required=False, choices=[("", "Automatic"), *((name, name) for name in METRICS)]
+    )
+    test_rows = PairsField(label="Held-out rows", help_text=PAIR_HELP)
+
+    def __init__(self, *args: Any, model: CustomModel, **options: Any) -> None:
+        initial = {
+            "success_criteria": "\n".join(map(str, model.success_criteria)),
+            "metric": model.metric,
+            "test_rows": "\n".join(json.dumps(row, ensure_ascii=False) for row in model.test_rows),
+        }
+        super().__init__(*args, **{"initial": initial, **options})
+
+
 class ModelFilterForm(forms.Form):
     """Search and status of the list; what cannot be read is no filter."""
 

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from models_app import base_views, views
+from models_app import base_views, contract_views, promotion_views, views
 
 urlpatterns = [
     path("", include("models_app.usage_urls")),
@@ -24,7 +24,15 @@ urlpatterns = [
         base_views.base_fetch_cancel,
         name="base_fetch_cancel",
     ),
-    path("versions/<uuid:version_id>/publish/", views.version_publish, name="version_publish"),
+    path("models/new/contract/", contract_views.contract_preview, name="contract_preview"),
+    path("models/<uuid:model_id>/contract/", contract_views.model_contract, name="model_contract"),
+    path("models/<uuid:model_id>/copy/", contract_views.model_copy, name="model_copy"),
+    path("models/<uuid:model_id>/rollback/", promotion_views.model_rollback, name="model_rollback"),
+    path(
+        "versions/<uuid:version_id>/publish/",
+        promotion_views.version_publish,
+        name="version_publish",
+    ),
     path(
         "versions/<uuid:version_id>/<slug:artifact>.zip",
         views.version_download,

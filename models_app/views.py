@@ -131,15 +131,6 @@ def playground_answer(request: HttpRequest, org: str, model_id: uuid.UUID) -> Ht
 
 
 @login_required
-@require_POST
-def version_publish(request: HttpRequest, org: str, version_id: uuid.UUID) -> HttpResponse:
-    version = version_for(org_for(request, org), version_id)
-    services.publish_version(actor=_user(request), version=version)
-    messages.success(request, f"Version {version.number} is live now.")
-    return redirect("model", org, version.model_id)
-
-
-@login_required
 @require_GET
 def version_download(
     request: HttpRequest, org: str, version_id: uuid.UUID, artifact: str

@@ -13,8 +13,11 @@ from distillation.intents import understood
 from distillation.label_map import LabelTable, label_table
 from distillation.models import DatasetVersion, ImportRun, SourceDataset
 from distillation.pipeline.explain import Line, explain
+from models_app.contracts import contract_of
 from models_app.forms import CurationForm, SystemPromptForm
-from models_app.models import CustomModel, ModelVersion, UsageRecord
+from models_app.models import CustomModel, ModelVersion, Promotion, UsageRecord
+from models_app.promotions import version_before
+from models_app.version_lines import VersionLine, version_lines
 from modelstation.core.charts import Interval, interval_bars
 from modelstation.core.failures import Failure, failure_of
 from modelstation.core.models import Job, JobEvent
@@ -57,6 +60,7 @@ class Overview:
     draft: DatasetVersion | None  # the newest that waits for a review
     evaluation: EvaluationRun | None
     versions: list[ModelVersion]
+    history: list[Promotion]  # newest first
     prompt_form: SystemPromptForm = field(compare=False)
     curation_form: CurationForm = field(compare=False)
 
@@ -64,6 +68,19 @@ class Overview:
     def understood(self) -> list[Line]:
         """Read by the page alone: the fragment that is polled has no need of it."""
         return explain(understood(self.model))
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        return contract_of(self.model)
+
+    @property
+    def version_lines(self) -> list[VersionLine]:
+        return version_lines(self.model, self.versions, self.history)
+
+    @property
+    def previous(self) -> ModelVersion | None:
+        """What a rollback would make live again."""
+        return version_before(self.history, self.model.live_version_id)
 
     @property
     def label_table(self) -> LabelTable | None:
@@ -134,6 +151,7 @@ def overview_of(model: CustomModel) -> Overview:
         draft=model.dataset_versions.drafts().first(),
         evaluation=evaluation,
         versions=list(model.versions.select_related("base", "training_run")),
+        history=list(model.promotions.select_related("version", "actor")),
         prompt_form=SystemPromptForm(initial={"system_prompt": model.system_prompt}),
         curation_form=CurationForm(initial={"curation": model.curation}),
     )

@@ -24,7 +24,9 @@ def training_run_for(org: Organization, run_id: uuid.UUID | str) -> TrainingRun:
 
 def evaluation_for(org: Organization, evaluation_id: uuid.UUID | str) -> EvaluationRun:
     found: EvaluationRun = get_object_or_404(
-        EvaluationRun.objects.select_related("job", "model", "version"), org=org, id=evaluation_id
+        EvaluationRun.objects.select_related("job", "model", "version__base", "version__model"),
+        org=org,
+        id=evaluation_id,
     )
     return found
 

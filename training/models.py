@@ -71,6 +71,10 @@ class EvaluationRun(OrgOwned):
     )  # "split": frozen test split; "user": the user's rows
     verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
     criteria = models.JSONField(default=list)  # [{"sentence", "passed", …}]
+    contract_digest = models.CharField(max_length=64, blank=True)  # of what it judged by
+    is_again = models.BooleanField(default=False)  # asked for by a person, not part of a build
+    # The version that was live, measured on the same rows: {} where there was none.
+    live = models.JSONField(default=dict, blank=True)
     folder = models.CharField(
         max_length=300, blank=True
     )  # report.json, rows.jsonl, under settings.ARTIFACTS_DIR

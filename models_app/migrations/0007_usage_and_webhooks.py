@@ -37,7 +37,7 @@ def forget_what_bases_used(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0003_end_mails"),
-        ("models_app", "0005_bases"),
+        ("models_app", "0006_contracts"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -23,6 +23,8 @@ STATUS_OF_CODE = {
     "already_pushing": status.HTTP_409_CONFLICT,
     "no_hub_token": status.HTTP_409_CONFLICT,
     "not_frozen": status.HTTP_409_CONFLICT,
+    "contract_frozen": status.HTTP_409_CONFLICT,
+    "nothing_to_roll_back_to": status.HTTP_409_CONFLICT,
     "dataset_draft": status.HTTP_409_CONFLICT,
     "dataset_frozen": status.HTTP_409_CONFLICT,
     "draft_exists": status.HTTP_409_CONFLICT,
@@ -61,6 +63,11 @@ STATUS_OF_CODE = {
     "model_unreadable": status.HTTP_500_INTERNAL_SERVER_ERROR,
     "generation_failed": status.HTTP_500_INTERNAL_SERVER_ERROR,
 }
+# Conflicts that end by themselves: to ask again later makes sense. All others are permanent, and
+# say so, for clients that retry every 409.
+PASSING = frozenset(
+    {"already_building", "already_fetching", "already_pushing", "source_busy", "still_running"}
+)
 
 
 class NewestFirstPagination(CursorPagination):
@@ -98,11 +105,16 @@ def status_of(error: UserFacingError) -> int:
     return STATUS_OF_CODE.get(error.code, status.HTTP_400_BAD_REQUEST)
 
 
+def retry_headers(error: UserFacingError) -> dict[str, str]:
+    is_permanent = status_of(error) == status.HTTP_409_CONFLICT and error.code not in PASSING
+    return {"x-should-retry": "false"} if is_permanent else {}
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Every failure has one shape: {"error": {"code", "message", "param", "hint"}}."""
     if isinstance(error, UserFacingError):
         body = error_body(error.code, error.message, param=error.param, hint=error.hint)
-        return Response(body, status=status_of(error))
+        return Response(body, status=status_of(error), headers=retry_headers(error))
     response = drf_exception_handler(error, context)
     if response is not None:
         response.data = _body_of(error)

@@ -22,7 +22,13 @@ from distillation.models import (
     SourceDataset,
 )
 from distillation.tests.drafts import make_draft
-from models_app.models import BaseFetch, ModelVersion, WebhookDelivery, WebhookEndpoint
+from models_app.models import (
+    BaseFetch,
+    ModelVersion,
+    Promotion,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from modelstation import testing
 from modelstation.core.artifacts import write_artifact
 from modelstation.core.models import Job
@@ -77,6 +83,10 @@ PAGES = {
     "model_rebuild": ("post", DEED),
     "model_prompt": ("post", DEED, PROMPT),
     "model_curation": ("post", DEED, {"curation": "review"}),
+    "contract_preview": ("post", PAGE, DRAFT),
+    "model_contract": ("post", DEED, {"success_criteria": "", "metric": "token_f1"}),
+    "model_copy": ("post", DEED),
+    "model_rollback": ("post", DEED),
     "playground": ("get", PAGE),
     "playground_answer": ("post", PAGE, {"prompt": "hello"}),
     "version_publish": ("post", DEED),
@@ -136,6 +146,9 @@ PAGES = {
     "run_cancel": ("post", DEED),
     "run_requeue": ("post", DEED),
     "evaluation": ("get", PAGE),
+    "evaluation_print": ("get", PAGE),
+    "evaluation_report": ("get", PAGE),
+    "version_evaluate": ("post", DEED),
 }
 API = {
     "api_models": ("get", LIST),
@@ -145,8 +158,13 @@ API = {
     "api_model_events": ("get", OBJECT),
     "api_model_stream": ("get", OBJECT),
     "api_model_versions": ("get", OBJECT),
+    "api_model_contract": ("put", OBJECT, {"metric": "token_f1"}),
+    "api_model_copy": ("post", (401, 404, 201, 201)),
+    "api_model_rollback": ("post", OBJECT),
+    "api_model_promotions": ("get", OBJECT),
     "api_version": ("get", OBJECT),
-    "api_version_publish": ("post", OBJECT),
+    "api_version_evaluate": ("post", (401, 404, 201, 201)),
+    "api_version_publish": ("post", OBJECT, {}),
     "api_bases": ("get", LIST),
     "api_base_fetch": ("post", (401, 201, 403, 201)),
     "api_base_recommendation": ("post", LIST, {"requirement": testing.REQUIREMENT}),
@@ -189,6 +207,7 @@ API = {
     "api_evaluations": ("get", LIST),
     "api_evaluation": ("get", OBJECT),
     "api_evaluation_rows": ("get", OBJECT),
+    "api_evaluation_report": ("get", OBJECT),
     "api_usage": ("get", LIST),
     "api_webhooks": ("get", LIST),
     "api_webhook": ("delete", (401, 404, 403, 204)),
@@ -287,6 +306,8 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
     version = make_version(org, model, artifacts_dir)
     model.live_version = version
     model.save()
+    for live in (make_older_version(org, version), version):
+        Promotion.objects.create(org=org, model=model, version=live)
     evaluation = EvaluationRun.objects.create(
         org=org,
         job=distillation_job,
@@ -428,6 +449,12 @@ def make_version(org, model, artifacts_dir):
         artifacts={"adapter": manifest},
         state="ready",
     )
+
+
+def make_older_version(org, version):
+    """One to roll back to."""
+    same = {"base": version.base, "folder": "older", "state": "ready"}
+    return ModelVersion.objects.create(org=org, model=version.model, number=0, **same)
 
 
 def make_evaluation_files(folder):

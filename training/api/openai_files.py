@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from accounts.api.authentication import request_org, request_user
 from distillation.uploads import ReceivedFile, receive_on_disk
 from models_app.api.openai import OpenAIView
-from models_app.api.views import IDEMPOTENCY_KEY
+from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.idempotency import answer_once
 from modelstation.core.event_api import AnyAccept
 from training import openai_files as services

@@ -14,7 +14,7 @@ from accounts.api.authentication import request_org, request_user
 from accounts.models import Organization
 from models_app.api.openai import OpenAIView
 from models_app.api.openai_errors import ModelNotFound
-from models_app.api.views import IDEMPOTENCY_KEY
+from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.idempotency import answer_once
 from models_app.models import FoundationModel
 from models_app.served import named_by

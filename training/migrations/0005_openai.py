@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         ('accounts', '0003_end_mails'),
         ('core', '0003_overrides_and_checkpoints'),
         ('models_app', '0005_bases'),
-        ('training', '0003_curves_are_events'),
+        ('training', '0004_contracts'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
