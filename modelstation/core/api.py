@@ -20,6 +20,9 @@ INTERNAL_ERROR = "Something went wrong on our side. The operator can see the det
 # A UserFacingError is a 400 unless its code stands here.
 STATUS_OF_CODE = {
     "already_building": status.HTTP_409_CONFLICT,
+    "already_exporting": status.HTTP_409_CONFLICT,
+    "export_gone": status.HTTP_409_CONFLICT,
+    "not_certified": status.HTTP_409_CONFLICT,
     "already_pushing": status.HTTP_409_CONFLICT,
     "no_hub_token": status.HTTP_409_CONFLICT,
     "not_frozen": status.HTTP_409_CONFLICT,
