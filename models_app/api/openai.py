@@ -38,7 +38,7 @@ VERSION = "2020-10-01"  # of OpenAI's API, as it calls itself
 # At once, or as a stream.
 ANSWER = {
     (200, "application/json"): OpenApiTypes.OBJECT,
-    (200, "text/event-stream"): OpenApiTypes.STR,
+    (200, "text/event-stream"): OpenApiTypes.ANY,
 }
 
 
