@@ -213,7 +213,7 @@ def names_of(operation):
 def real(operation, ids):
     """What a `name` names is a model in OpenAI's paths, else a base."""
     served = {"name": "bank-intents:v1"} if operation.path.startswith("/v1/") else {}
-    return {name: (ids | served)[name] for name in names_of(operation)}
+    return {name: (ids | served).get(name, UNKNOWN) for name in names_of(operation)}
 
 
 NASTY = [
@@ -260,11 +260,12 @@ def test_a_good_request_is_answered_as_the_description_says(api, ids, alice, exc
             response = sent(case, headers, **({"json": body} if body else {}))
             problems += problems_of(case, response, exceptions)
             found |= response.status_code != 404
-        if not found and operation.label not in NOT_THERE:
+        if not found and UNKNOWN not in path.values() and operation.label not in NOT_THERE:
             problems.append(f"{operation.label} found nothing")
     assert not problems, "\n\n".join(problems)
 
 
+UNKNOWN = "unknown"  # the secret of a link, which opens no door here
 # What Acme does not have.
 NOT_THERE = {f"{method} /api/v1/bases/{{name}}/fetch" for method in ("GET", "DELETE")}
 
@@ -313,7 +314,7 @@ def nasty_fields(operation, path, ids):
 def good_body(operation, path, ids):
     """One that is taken, as far as the matrix of permissions has it."""
     name = resolve(operation.path.format(**path)).url_name
-    method, _, *data = API[name]
+    method, _, *data = API.get(name, ("", ()))
     as_matrix = data[0] if data and method == operation.method.lower() else {}
     good = {**as_matrix, **GOOD.get(f"{operation.method.upper()} {name}", {})}
     return {
