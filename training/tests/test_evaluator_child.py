@@ -14,6 +14,7 @@ from modelstation.lm.testing import make_tiny_llama
 from training import evaluator
 from training.evaluation import generate
 from training.evaluation.generate import Generated, answer_budget, held_out
+from training.evaluation.probes import all_probes
 from training.progress import Channel, ChildError
 
 
@@ -225,6 +226,7 @@ def test_probes_are_asked_without_the_models_prompt(tmp_path, tiny, monkeypatch)
     result = evaluator.run_evaluation(spec, quiet())
     assert all(turns[0]["role"] == "user" for turns in [*asked[2], *asked[3]])
     assert result["probes"]["forgetting"]["score"] == 0
+    assert "forget" not in result["note"]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert len(report["probes"]["rows"]) == result["probes"]["n"] == len(asked[2])
 
@@ -266,3 +268,17 @@ def test_rows_of_one_prompt_are_batched_together_the_longest_first():
         for system, length in (("b", 1), ("a", 2), ("b", 5), ("a", 9))
     ]
     assert generate.batching_order(prompts, [1, 2, 5, 9]) == [3, 1, 2, 0]
+
+
+def test_forgetting_is_noted_and_decides_nothing(tmp_path, tiny, monkeypatch):
+    spec = write_spec(tmp_path, tiny, probes=True, criteria=[])
+    good = [probe.good for probe in all_probes()]
+    sides = iter([["no"] * 6, ["no", "yes"] * 3, good, ["yes"] * len(good)])
+
+    def generated(gguf, tokenizer_folder, prompts, **_):
+        return Generated(next(sides), seconds=2.0, answer_tokens=10, cut_off=1)
+
+    monkeypatch.setattr(generate, "generate", generated)
+    result = evaluator.run_evaluation(spec, quiet())
+    assert "forget general skills" in result["note"]
+    assert [check["metric"] for check in result["criteria"]] == ["beats_base"]
