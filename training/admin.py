@@ -3,7 +3,15 @@
 from django.contrib import admin
 
 from modelstation.core.job_actions import JobActions, ReadOnly
-from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.models import (
+    EvaluationRun,
+    EvaluationScore,
+    Export,
+    ExportPush,
+    FineTuningRequest,
+    TrainingRun,
+    UploadedFile,
+)
 
 
 @admin.register(TrainingRun)
@@ -39,3 +47,38 @@ class EvaluationRunAdmin(ReadOnly, JobActions):
     search_fields = ["id", "job__id", "model__name", "model__slug", "org__name"]
     date_hierarchy = "created_at"
     inlines = [EvaluationScoreInline]
+
+
+@admin.register(UploadedFile)
+class UploadedFileAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["filename", "org", "purpose", "status", "row_count", "bytes", "created_at"]
+    list_filter = ["purpose", "status", "created_at"]
+    list_select_related = ["org"]
+    search_fields = ["id", "filename", "org__name", "sha256"]
+    date_hierarchy = "created_at"
+
+
+@admin.register(FineTuningRequest)
+class FineTuningRequestAdmin(ReadOnly, JobActions):
+    list_display = ["model", "org", "job_state", "training_file", "seed", "created_at"]
+    list_filter = ["job__state", "model__base", "created_at"]
+    list_select_related = ["org", "job", "model"]
+    search_fields = ["id", "job__id", "model__name", "model__slug", "org__name", "training_file"]
+    date_hierarchy = "created_at"
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnly, JobActions):
+    list_display = ["version", "org", "job_state", "file_bytes", "expires_at", "created_at"]
+    list_filter = ["job__state", "job__error_code", "created_at"]
+    list_select_related = ["org", "job", "version__model"]
+    search_fields = ["id", "job__id", "version__model__name", "org__name"]
+
+
+@admin.register(ExportPush)
+class ExportPushAdmin(ReadOnly, JobActions):
+    list_display = ["repo_id", "org", "job_state", "is_private", "commit", "created_at"]
+    list_filter = ["job__state", "job__error_code", "created_at"]
+    list_select_related = ["org", "job"]
+    search_fields = ["id", "job__id", "repo_id", "org__name"]
+    exclude = ["token"]

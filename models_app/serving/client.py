@@ -23,6 +23,7 @@ __all__ = [
     "embed",
     "generate",
     "health",
+    "load",
     "stream",
 ]
 
@@ -72,6 +73,11 @@ def stream(
             if "error" in event:
                 raise _refusal(event)
             yield _piece(event["piece"]) if "piece" in event else _completion(event["completion"])
+
+
+def load(gguf: Path, tokenizer_folder: Path) -> None:
+    """Have a model ready before anybody asks it."""
+    _post("/load", {"gguf": str(gguf), "tokenizer_folder": str(tokenizer_folder)})
 
 
 def embed(texts: Sequence[str]) -> list[list[float]]:

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelstation.lm.chat import Message, load_renderer
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 
 
 class ServingError(Exception):
@@ -70,7 +73,8 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str  # "stop" | "length"
-    cached_tokens: int = 0  # of the prompt, read from the cache
+    # Of the prompt, read from the cache: says how it was made, not what was said.
+    cached_tokens: int = field(default=0, compare=False)
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
@@ -78,7 +82,8 @@ class Engine:
     """One loaded model. Thread-safe: requests that meet are decoded together.
 
     n_ctx counts the tokens of one conversation, prompt and answer; n_parallel conversations are
-    decoded at a time, each with a cache of its own.
+    decoded at a time, each with a cache of its own. `exact`: nothing is rounded that need not be,
+    for comparisons with other runtimes; slower.
     """
 
     def __init__(
@@ -89,13 +94,14 @@ class Engine:
         n_ctx: int = 2048,
         n_threads: int | None = None,
         n_parallel: int = 8,
+        exact: bool = False,
     ) -> None:
         self.n_ctx = n_ctx
         self.n_parallel = n_parallel
         self._renderer = load_renderer(tokenizer_folder)
-        self._server = _start(gguf, n_ctx, n_threads or default_threads(), n_parallel)
+        self._server = _start(gguf, n_ctx, n_threads or default_threads(), n_parallel, exact)
         # llama.cpp waits for ever when it is closed before its loop has begun: one token shows
-        # that it has.
+        # that it has, and reads the weights into memory.
         first = {"prompt": [self._renderer.eos_token_id], "max_tokens": 1, "cache_prompt": False}
         self._server.handle_completions(first)
 
@@ -131,26 +137,62 @@ class Engine:
                 raise
         return [future.result() for future in futures]
 
+    def decode(
+        self, prompt: list[int], config: GenerationConfig, hand_over: Callable[[Piece], bool]
+    ) -> Completion | None:
+        """The answer to these token ids; `hand_over` gets each piece as it is decoded, and stops
+        the rest by saying True: then there is no Completion. A shared beginning is read from the
+        cache, so that a near tie may fall otherwise than in `generate`.
+        """
+        text, last, failed = "", None, None
+        logprobs: list[TokenLogprob] = []
+
+        def take(chunk: dict[str, Any]) -> bool:
+            nonlocal text, last, failed
+            try:
+                choice = _choice(chunk)
+            except ServingError as error:
+                failed = error
+                return True
+            piece = Piece(choice["text"], _logprobs(choice["logprobs"]))
+            text += piece.text
+            logprobs.extend(piece.logprobs)
+            last = chunk if choice["finish_reason"] else None
+            return bool(piece.text or piece.logprobs) and hand_over(piece)
+
+        request = self._request(prompt, config, cache_prompt=True)
+        self._server.handle_completions({**request, "stream": True}, take)
+        if failed is not None:
+            raise failed
+        return _completion(last, text, tuple(logprobs)) if last else None
+
     def stream(
         self, messages: list[Message], config: GenerationConfig
     ) -> Generator[Piece | Completion, None, None]:
         """Pieces of text as they are decoded, then the Completion. Closing it stops decoding."""
-        request = self._request(messages, config, cache_prompt=config.temperature > 0)
-        chunks: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
+        prompt = render(self._renderer, messages)
+        heard: queue.SimpleQueue[Piece | Completion | Exception | None] = queue.SimpleQueue()
         stopped = threading.Event()
-        worker = threading.Thread(target=self._decode, args=(request, chunks, stopped), daemon=True)
+
+        def hand_over(piece: Piece) -> bool:
+            heard.put(piece)
+            return stopped.is_set()
+
+        def run() -> None:
+            try:
+                heard.put(self.decode(prompt, config, hand_over))
+            except Exception as error:
+                heard.put(error)
+
+        worker = threading.Thread(target=run, daemon=True)
         worker.start()
-        text = ""
         try:
-            while (chunk := chunks.get()) is not None:
-                if isinstance(chunk, Exception):
-                    raise chunk
-                choice = _choice(chunk)
-                if choice["text"]:
-                    text += choice["text"]
-                    yield Piece(choice["text"])
-                if choice["finish_reason"]:
-                    yield _completion(chunk, text)
+            while isinstance(event := heard.get(), Piece):
+                yield event
+            if isinstance(event, Exception):
+                raise event
+            if event is not None:
+                yield event
         finally:
             stopped.set()
             # An abandoned stream may be collected in any thread, that one included.
@@ -164,40 +206,18 @@ class Engine:
     def _complete(
         self, messages: list[Message], config: GenerationConfig, *, cache_prompt: bool
     ) -> Completion:
+        prompt = render(self._renderer, messages)
         reply = self._server.handle_completions(
-            self._request(messages, config, cache_prompt=cache_prompt)
+            self._request(prompt, config, cache_prompt=cache_prompt)
         )
-        return _completion(reply, _choice(reply)["text"])
-
-    def _decode(
-        self,
-        request: dict[str, Any],
-        chunks: "queue.SimpleQueue[dict[str, Any] | Exception | None]",
-        stopped: threading.Event,
-    ) -> None:
-        def hand_over(chunk: dict[str, Any]) -> bool:
-            chunks.put(chunk)
-            return stopped.is_set()  # True makes llama.cpp stop decoding
-
-        try:
-            self._server.handle_completions({**request, "stream": True}, hand_over)
-        except Exception as error:
-            chunks.put(error)
-        finally:
-            chunks.put(None)
-
-    def _prompt(self, messages: list[Message]) -> list[int]:
-        try:
-            return self._renderer.render_prompt(messages)
-        except ValueError as error:
-            raise ServingError(str(error), code="invalid_messages") from error
+        choice = _choice(reply)
+        return _completion(reply, choice["text"], _logprobs(choice["logprobs"]))
 
     def _request(
-        self, messages: list[Message], config: GenerationConfig, *, cache_prompt: bool
+        self, prompt: list[int], config: GenerationConfig, *, cache_prompt: bool
     ) -> dict[str, Any]:
-        seed = {} if config.seed is None else {"seed": config.seed}
-        return {
-            "prompt": self._prompt(messages),
+        request = {
+            "prompt": prompt,
             "max_tokens": config.max_tokens,
             "temperature": config.temperature,
             "top_p": config.top_p,
@@ -205,9 +225,46 @@ class Engine:
             "top_k": 0,
             "min_p": 0.0,
             "stop": list(config.stop),
+            "presence_penalty": config.presence_penalty,
+            "frequency_penalty": config.frequency_penalty,
+            "logit_bias": [[token, bias] for token, bias in config.logit_bias.items()],
             "cache_prompt": cache_prompt,
-            **seed,
         }
+        if config.seed is not None:
+            request["seed"] = config.seed
+        if config.top_logprobs is not None:
+            request["logprobs"] = max(1, config.top_logprobs)  # none is told with 0 of them
+        if config.json_schema is not None:
+            request["json_schema"] = usable_schema(config.json_schema)
+        return request
+
+
+def render(renderer: ChatRenderer, messages: list[Message]) -> list[int]:
+    """Token ids of the conversation, up to where the answer begins."""
+    try:
+        return renderer.render_prompt(messages)
+    except ValueError as error:
+        raise ServingError(str(error), code="invalid_messages") from error
+
+
+def usable_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """As llama.cpp takes it; {} asks for any object. What it would silently ignore is refused."""
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise ServingError(
+            f"The JSON schema is not valid: {error.message}", code="invalid_json_schema"
+        ) from error
+    return schema or {"type": "object"}
+
+
+def refuse_too_long(tokens: int, n_ctx: int) -> None:
+    if tokens >= n_ctx:
+        raise ServingError(
+            f"The prompt has {tokens} tokens; this model takes fewer than {n_ctx}, answer "
+            "included. Shorten the messages.",
+            code="context_length_exceeded",
+        )
 
 
 def default_threads() -> int:
@@ -217,7 +274,7 @@ def default_threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
-def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int) -> Any:
+def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int, exact: bool) -> Any:
     import xllamacpp
 
     if not gguf.is_file():
@@ -231,6 +288,9 @@ def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int) -> Any:
     params.warmup = False
     params.fit_params = False
     params.verbosity = 0
+    if exact:
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     # It also listens on a loopback port, which cannot be turned off; nobody knows this key.
     params.api_keys = [secrets.token_hex()]
     try:
@@ -248,19 +308,33 @@ def _choice(reply: dict[str, Any]) -> dict[str, Any]:
         choice: dict[str, Any] = reply["choices"][0]
         return choice
     if error["type"] == "exceed_context_size_error":
+        refuse_too_long(error["n_prompt_tokens"], error["n_ctx"])
+    if "grammar" in error["message"] or "schema" in error["message"].lower():
         raise ServingError(
-            f"The prompt has {error['n_prompt_tokens']} tokens; this model takes fewer than "
-            f"{error['n_ctx']}, answer included. Shorten the messages.",
-            code="context_length_exceeded",
+            f"The JSON schema cannot be kept to: {error['message']}", code="invalid_json_schema"
         )
     raise ServingError(f"The model could not answer: {error['message']}", code="generation_failed")
 
 
-def _completion(reply: dict[str, Any], text: str) -> Completion:
+def _completion(reply: dict[str, Any], text: str, logprobs: tuple[TokenLogprob, ...]) -> Completion:
     usage = reply["usage"]
     return Completion(
         text=text,
         prompt_tokens=usage["prompt_tokens"],
         completion_tokens=usage["completion_tokens"],
         finish_reason=reply["choices"][0]["finish_reason"],
+        cached_tokens=usage.get("prompt_tokens_details", {}).get("cached_tokens", 0),
+        logprobs=logprobs,
+    )
+
+
+def _logprobs(told: dict[str, Any] | None) -> tuple[TokenLogprob, ...]:
+    return tuple(
+        TokenLogprob(
+            each["token"],
+            each["logprob"],
+            tuple(each["bytes"]),
+            _logprobs({"content": each.get("top_logprobs", ())}),
+        )
+        for each in (told or {}).get("content", ())
     )

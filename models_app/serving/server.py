@@ -5,59 +5,76 @@ must lie under MODELSTATION_VAR or MODELSTATION_MODELS_DIR. Only the first /embe
 """
 
 import argparse
+import asyncio
 import hmac
 import json
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Generator
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
-from starlette.requests import Request
+from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from models_app.serving.answering import RETRY_AFTER, Answer, Answering, Limits, Request
 from models_app.serving.engine import Completion, Engine, GenerationConfig, Piece, ServingError
 from models_app.serving.pool import EnginePool
 from modelstation.lm.chat import Message
 
-KEY_HEADER = "x-model-server-key"
+KEY_HEADER = b"x-model-server-key"
+MAX_BODY_BYTES = 8 * 2**20
 STATUS = {
     "path_refused": 403,
     "model_file_missing": 404,
+    "request_too_large": 413,
+    "rate_limit_exceeded": 429,
     "generation_failed": 500,
+    "model_unreadable": 500,
     "model_server_unavailable": 503,
 }
+T = TypeVar("T")
+GONE = 499  # nobody reads it: the client has left
 
 
-@dataclass(frozen=True)
-class _GenerateRequest:
-    gguf: Path
-    tokenizer_folder: Path
-    messages: list[Message]
-    config: GenerationConfig
-    stream: bool
+def build_app(
+    *, key: str, roots: list[Path], pool: EnginePool, limits: Limits | None = None
+) -> Starlette:
+    answering = Answering(pool, limits or Limits())
 
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(answering.close)
 
-def build_app(*, key: str, roots: list[Path], pool: EnginePool) -> Starlette:
-    async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok", "engines": len(pool)})
+    async def health(request: HttpRequest) -> Response:
+        return JSONResponse({"status": "ok"} | answering.facts())
 
-    async def generate(request: Request) -> Response:
+    async def generate(request: HttpRequest) -> Response:
         asked = _read_generate(await _read_json(request), roots)
+        answer = await _unless_gone(request, answering.begin(asked))
+        if answer is None:
+            return Response(status_code=GONE)
         if asked.stream:
-            return StreamingResponse(_stream(pool, asked), media_type="application/x-ndjson")
-        return JSONResponse(asdict(await run_in_threadpool(_generate, pool, asked)))
+            return StreamingResponse(_lines(answer), media_type="application/x-ndjson")
+        found = await _unless_gone(request, _whole(answer))
+        return JSONResponse(asdict(found)) if found else Response(status_code=GONE)
 
-    async def embed(request: Request) -> Response:
+    async def load(request: HttpRequest) -> Response:
+        body = await _read_json(request)
+        await answering.load(_read_generate({"messages": [], **body}, roots))
+        return JSONResponse({"status": "loaded"})
+
+    async def embed(request: HttpRequest) -> Response:
         texts = (await _read_json(request)).get("texts")
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise ServingError("texts must be a list of strings.", code="invalid_request")
@@ -67,55 +84,62 @@ def build_app(*, key: str, roots: list[Path], pool: EnginePool) -> Starlette:
         routes=[
             Route("/health", health),
             Route("/generate", generate, methods=["POST"]),
+            Route("/load", load, methods=["POST"]),
             Route("/embed", embed, methods=["POST"]),
         ],
         middleware=[Middleware(_KeyRequired, key=key)],
         exception_handlers={ServingError: _refuse},
+        lifespan=lifespan,
     )
 
 
-class _KeyRequired(BaseHTTPMiddleware):
+class _KeyRequired:
     """A port on loopback is open to every user of the machine; the key is what closes it."""
 
-    def __init__(self, app: Any, key: str) -> None:
-        super().__init__(app)
-        self._key = key
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self._app, self._key = app, key.encode()
 
-    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        given = request.headers.get(KEY_HEADER, "")
-        if hmac.compare_digest(given.encode(), self._key.encode()):
-            return await call_next(request)
-        return _error("The model server's key is missing or wrong.", "invalid_key", 401)
-
-
-def _generate(pool: EnginePool, asked: _GenerateRequest) -> Completion:
-    with pool.engine(asked.gguf, asked.tokenizer_folder) as engine:
-        return engine.generate(asked.messages, asked.config)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = dict(scope.get("headers", ())).get(KEY_HEADER, b"")
+        app: ASGIApp = _error("The model server's key is missing or wrong.", "invalid_key", 401)
+        if scope["type"] != "http" or hmac.compare_digest(given, self._key):
+            app = self._app
+        await app(scope, receive, send)
 
 
-async def _stream(pool: EnginePool, asked: _GenerateRequest) -> AsyncIterator[str]:
-    lines = _stream_lines(pool, asked)
+async def _unless_gone(request: HttpRequest, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work returns; None, and the work is stopped, where the client leaves before."""
+    working, gone = asyncio.create_task(work), asyncio.create_task(_hung_up(request))
     try:
-        async for line in iterate_in_threadpool(lines):
-            yield line
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else None
     finally:
-        lines.close()  # a caller who hung up must not keep the engine busy
+        for task in (working, gone):
+            task.cancel()
 
 
-def _stream_lines(pool: EnginePool, asked: _GenerateRequest) -> Generator[str, None, None]:
+async def _hung_up(request: HttpRequest) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _whole(answer: Answer) -> Completion:
+    async for event in answer:
+        if isinstance(event, Completion):
+            return event
+    raise ServingError("The model did not finish its answer.", code="generation_failed")
+
+
+async def _lines(answer: Answer) -> AsyncIterator[str]:
+    """A failure once the stream has begun is a line of it."""
     try:
-        with (
-            pool.engine(asked.gguf, asked.tokenizer_folder) as engine,
-            closing(engine.stream(asked.messages, asked.config)) as pieces,
-        ):
-            for piece in pieces:
-                yield _line(_event(piece))
+        async for event in answer:
+            kind = "piece" if isinstance(event, Piece) else "completion"
+            yield json.dumps({kind: asdict(event)}) + "\n"
     except ServingError as error:
-        yield _line({"error": {"code": error.code, "message": error.message}})
-
-
-def _event(piece: Piece | Completion) -> dict[str, Any]:
-    return {"piece" if isinstance(piece, Piece) else "completion": asdict(piece)}
+        yield json.dumps({"error": {"code": error.code, "message": error.message}}) + "\n"
+    finally:
+        answer.stop()
 
 
 _embedding = threading.Lock()
@@ -130,9 +154,9 @@ def _embed(texts: list[str]) -> list[list[float]]:
     return vectors
 
 
-async def _read_json(request: Request) -> dict[str, Any]:
+async def _read_json(request: HttpRequest) -> dict[str, Any]:
     try:
-        body = await request.json()
+        body = json.loads(await _read_body(request))
     except ValueError as error:
         raise ServingError("The body is not JSON.", code="invalid_request") from error
     if not isinstance(body, dict):
@@ -140,14 +164,26 @@ async def _read_json(request: Request) -> dict[str, Any]:
     return body
 
 
-def _read_generate(body: dict[str, Any], roots: list[Path]) -> _GenerateRequest:
+async def _read_body(request: HttpRequest) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise ServingError(
+                f"The request is larger than {MAX_BODY_BYTES >> 20} MB.", code="request_too_large"
+            )
+    return bytes(body)
+
+
+def _read_generate(body: dict[str, Any], roots: list[Path]) -> Request:
     try:
         config = dict(body.get("config") or {})
-        return _GenerateRequest(
+        return Request(
             gguf=_allowed(body["gguf"], roots),
             tokenizer_folder=_allowed(body["tokenizer_folder"], roots),
             messages=[_message(message) for message in body["messages"]],
             config=_config(config),
+            owner=str(body.get("owner") or ""),
             stream=bool(body.get("stream")),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -177,17 +213,15 @@ def _allowed(path: str, roots: list[Path]) -> Path:
     return resolved
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def _refuse(request: HttpRequest, error: Exception) -> Response:
     assert isinstance(error, ServingError)
     return _error(error.message, error.code, STATUS.get(error.code, 400))
 
 
 def _error(message: str, code: str, status: int) -> Response:
-    return JSONResponse({"error": {"code": code, "message": message}}, status_code=status)
-
-
-def _line(event: dict[str, Any]) -> str:
-    return json.dumps(event) + "\n"
+    body = {"error": {"code": code, "message": message}}
+    headers = {"retry-after": RETRY_AFTER} if status in (429, 503) else None
+    return JSONResponse(body, status_code=status, headers=headers)
 
 
 def _roots() -> list[Path]:
@@ -196,8 +230,8 @@ def _roots() -> list[Path]:
     return [var, Path(models).resolve()] if models else [var]
 
 
-def _make_engine(gguf: Path, tokenizer_folder: Path) -> Engine:
-    return Engine(gguf, tokenizer_folder, n_ctx=4096, n_parallel=4)
+def _whole_number(name: str, default: int) -> int:
+    return int(os.environ.get(name) or default)
 
 
 def main() -> None:
@@ -208,8 +242,19 @@ def main() -> None:
     key = os.environ.get("MODEL_SERVER_KEY")
     if not key:
         sys.exit("Set MODEL_SERVER_KEY to a secret that the web process knows too.")
-    pool = EnginePool(make=_make_engine)
-    app = build_app(key=key, roots=_roots(), pool=pool)
+    limits = Limits(
+        n_ctx=_whole_number("MODEL_SERVER_CONTEXT", 4096),
+        n_parallel=_whole_number("MODEL_SERVER_PARALLEL", 4),
+        max_waiting=_whole_number("MODEL_SERVER_QUEUE", 64),
+    )
+    pool = EnginePool(
+        max_engines=_whole_number("MODEL_SERVER_MODELS", 8),
+        max_bytes=_whole_number("MODEL_SERVER_MB", 4096) << 20,
+        make=lambda gguf, folder: Engine(
+            gguf, folder, n_ctx=limits.n_ctx, n_parallel=limits.n_parallel
+        ),
+    )
+    app = build_app(key=key, roots=_roots(), pool=pool, limits=limits)
     uvicorn.run(
         app,
         host=arguments.host,
@@ -217,7 +262,6 @@ def main() -> None:
         log_level="warning",
         timeout_graceful_shutdown=5,
     )
-    pool.close()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Needs `tokenizers` and `jinja2` only, so that the model server can render withou
 """
 
 import json
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -13,6 +14,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": str}
+# A chat of one message with this role is a text that is put to the model as it stands.
+RAW = "raw"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class ChatRenderer:
 
     def render_prompt(self, messages: list[Message]) -> list[int]:
         """Token ids of the chat, ending where the assistant's answer begins."""
+        if len(messages) == 1 and messages[0]["role"] == RAW:
+            return self._encode_raw(messages[0]["content"])
         return self._encode(self._pieces(messages, add_generation_prompt=True))
 
     def render_training(self, messages: list[Message]) -> tuple[list[int], list[bool]]:
@@ -79,6 +84,34 @@ class ChatRenderer:
 
     def count_tokens(self, text: str) -> int:
         return len(self._plain.encode(text, add_special_tokens=False).ids)
+
+    def with_template(self, template: str) -> "ChatRenderer":
+        """The same tokenizer under another template; one that cannot be read gives a ValueError
+        when it renders.
+        """
+        other = copy(self)
+        other.template = template
+        try:
+            other._compiled = _environment().from_string(template)
+        except TemplateError as error:
+            other._compiled = _environment().from_string("{{ raise_exception(why) }}")
+            other._compiled.globals["why"] = f"it cannot be read ({error})"
+        return other
+
+    def render_text(self, messages: list[Message], *, add_generation_prompt: bool = True) -> str:
+        """The chat as text, special tokens spelt out."""
+        return self._fill(messages, add_generation_prompt)
+
+    def show(self, ids: list[int]) -> str:
+        """Text of the tokens, special ones spelt out."""
+        return self._tokenizer.decode(ids, skip_special_tokens=False)
+
+    def vocabulary(self) -> dict[str, int]:
+        return self._tokenizer.get_vocab(with_added_tokens=True)
+
+    def spells_special(self, messages: list[Message]) -> bool:
+        """Does a message hold the text of a special token?"""
+        return any(s in message["content"] for s in self._special_ids for message in messages)
 
     def _pieces(self, messages: list[Message], *, add_generation_prompt: bool) -> list[_Piece]:
         marks = [f"\ue000{i}\ue001" for i in range(len(messages))]
@@ -150,6 +183,11 @@ class ChatRenderer:
     def _length_of_turn_end(self, closing: list[int]) -> int:
         specials = set(self._special_ids.values())
         return next((i + 1 for i, token in enumerate(closing) if token in specials), 0)
+
+    def _encode_raw(self, text: str) -> list[int]:
+        """As the tokenizer itself reads a text: its special tokens count, and it may add one."""
+        ids: list[int] = self._tokenizer.encode(text).ids
+        return ids or [self.eos_token_id]
 
 
 def load_renderer(folder: Path) -> ChatRenderer:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.api import lineage, plan, views
+from training.api import evaluations, exports, lineage, plan, views
 
 urlpatterns = [
     path(
@@ -23,6 +23,28 @@ urlpatterns = [
         plan.TrainingPlanStartView.as_view(),
         name="api_training_plan_start",
     ),
+    path(
+        "versions/<uuid:version_id>/exports",
+        exports.VersionExportsView.as_view(),
+        name="api_version_exports",
+    ),
+    path(
+        "versions/<uuid:version_id>/exports/sizes",
+        exports.ExportSizesView.as_view(),
+        name="api_export_sizes",
+    ),
+    path("exports/<uuid:export_id>", exports.ExportView.as_view(), name="api_export"),
+    path(
+        "exports/<uuid:export_id>/pushes",
+        exports.ExportPushesView.as_view(),
+        name="api_export_pushes",
+    ),
+    path(
+        "downloads/<str:token>/<str:name>",
+        exports.ExportDownloadView.as_view(),
+        name="api_export_download",
+    ),
+    path("signing-key", exports.SigningKeyView.as_view(), name="api_signing_key"),
     path("runs", views.RunsView.as_view(), name="api_runs"),
     path("runs/<uuid:run_id>", views.RunView.as_view(), name="api_run"),
     path("runs/<uuid:run_id>/events", views.RunEventsView.as_view(), name="api_run_events"),
@@ -31,11 +53,25 @@ urlpatterns = [
     path("runs/<uuid:run_id>/resume", views.RunResumeView.as_view(), name="api_run_resume"),
     path("runs/<uuid:run_id>/cancel", views.RunCancelView.as_view(), name="api_run_cancel"),
     path("runs/<uuid:run_id>/requeue", views.RunRequeueView.as_view(), name="api_run_requeue"),
-    path("evaluations", views.EvaluationsView.as_view(), name="api_evaluations"),
-    path("evaluations/<uuid:evaluation_id>", views.EvaluationView.as_view(), name="api_evaluation"),
+    path("evaluations", evaluations.EvaluationsView.as_view(), name="api_evaluations"),
+    path(
+        "evaluations/<uuid:evaluation_id>",
+        evaluations.EvaluationView.as_view(),
+        name="api_evaluation",
+    ),
+    path(
+        "evaluations/<uuid:evaluation_id>/report",
+        evaluations.EvaluationReportView.as_view(),
+        name="api_evaluation_report",
+    ),
+    path(
+        "versions/<uuid:version_id>/evaluate",
+        evaluations.VersionEvaluateView.as_view(),
+        name="api_version_evaluate",
+    ),
     path(
         "evaluations/<uuid:evaluation_id>/rows",
-        views.EvaluationRowsView.as_view(),
+        evaluations.EvaluationRowsView.as_view(),
         name="api_evaluation_rows",
     ),
 ]

@@ -106,3 +106,98 @@ def test_a_model_that_cannot_be_loaded_leaves_nothing(factory):
         use(pool, "a")
 
     assert len(pool) == 0
+
+
+def test_requests_that_meet_load_a_model_once(factory):
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow(gguf, folder):
+        started.set()
+        assert go_on.wait(5)
+        return factory(gguf, folder)
+
+    pool, served = EnginePool(make=slow), []
+    threads = [threading.Thread(target=lambda: served.append(use(pool, "a"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert started.wait(5)
+    go_on.set()
+    for thread in threads:
+        thread.join(5)
+
+    assert len(factory.made) == 1
+    assert served == factory.made * 4
+
+
+def test_a_model_that_is_being_loaded_does_not_hold_up_the_others(factory):
+    loading, go_on = threading.Event(), threading.Event()
+
+    def make(gguf, folder):
+        if gguf.name == "slow":
+            loading.set()
+            assert go_on.wait(5)
+        return factory(gguf, folder)
+
+    pool = EnginePool(make=make)
+    use(pool, "quick")
+    thread = threading.Thread(target=use, args=(pool, "slow"))
+    thread.start()
+    assert loading.wait(5)
+
+    assert use(pool, "quick")
+
+    go_on.set()
+    thread.join(5)
+    assert len(pool) == 2
+
+
+def test_who_waited_for_a_load_that_failed_tries_again(factory):
+    def fails_once(gguf, folder):
+        if not tried:
+            tried.append(gguf)
+            raise ServingError("damaged", code="model_unreadable")
+        return factory(gguf, folder)
+
+    tried = []
+    pool = EnginePool(make=fails_once)
+    with pytest.raises(ServingError, match="damaged"):
+        use(pool, "a")
+
+    assert use(pool, "a") is factory.made[0]
+
+
+def test_a_file_that_was_replaced_is_loaded_anew(factory, tmp_path):
+    file = tmp_path / "a"
+    file.write_bytes(b"old")
+    pool = EnginePool(make=factory)
+    old = use(pool, file)
+    file.write_bytes(b"a newer one")
+
+    assert use(pool, file) is not old
+    assert old.closed
+    assert len(pool) == 1
+
+
+def test_thirty_models_take_turns_in_a_place_for_eight(factory, tmp_path):
+    for number in range(30):
+        (tmp_path / str(number)).write_bytes(bytes(100))
+    pool = EnginePool(max_engines=99, max_bytes=800, make=factory)
+
+    for _ in range(3):
+        for number in range(30):
+            use(pool, tmp_path / str(number))
+            assert pool.facts()["bytes"] <= 800
+
+    assert sum(not engine.closed for engine in factory.made) == len(pool) == 8
+
+
+def test_what_a_model_really_takes_counts(factory, monkeypatch):
+    resident = iter([0, 300, 300, 600])  # before and after each of two loads
+    monkeypatch.setattr("models_app.serving.pool._resident", lambda: next(resident))
+    pool = EnginePool(max_bytes=500, make=factory)
+    first = use(pool, "a")
+
+    use(pool, "b")
+
+    assert first.closed
+    assert pool.facts()["bytes"] == 300
