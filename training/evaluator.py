@@ -78,8 +78,6 @@ def run_evaluation(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
         report[side] |= found.facts() | {"size_mb": _size_mb(spec, side)}
     report |= {"max_tokens": max_tokens, "system_prompt": spec.get("system_prompt") or ""}
     report["probes"] = _probe(spec, channel, seed) if spec.get("probes", True) else None
-    if report["probes"]:  # a note, never a verdict
-        report["note"] = f"{report['note']} {report['probes']['note']}".strip()
     _write(Path(spec["out_dir"]), report, answers, spec)
     return _facts(report)
 

@@ -226,7 +226,7 @@ def test_probes_are_asked_without_the_models_prompt(tmp_path, tiny, monkeypatch)
     result = evaluator.run_evaluation(spec, quiet())
     assert all(turns[0]["role"] == "user" for turns in [*asked[2], *asked[3]])
     assert result["probes"]["forgetting"]["score"] == 0
-    assert "forget" not in result["note"]
+    assert result["probes"]["note"] == ""
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert len(report["probes"]["rows"]) == result["probes"]["n"] == len(asked[2])
 
@@ -280,5 +280,5 @@ def test_forgetting_is_noted_and_decides_nothing(tmp_path, tiny, monkeypatch):
 
     monkeypatch.setattr(generate, "generate", generated)
     result = evaluator.run_evaluation(spec, quiet())
-    assert "forget general skills" in result["note"]
+    assert "forget general skills" in result["probes"]["note"]
     assert [check["metric"] for check in result["criteria"]] == ["beats_base"]
