@@ -15,7 +15,7 @@ from accounts.api.authentication import request_membership, request_org
 from accounts.models import Membership, Role
 from models_app import webhooks
 from models_app.access import delivery_for, webhook_for
-from models_app.api.views import IDEMPOTENCY_KEY
+from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.idempotency import Answer, answer_once
 from models_app.models import WebhookDelivery, WebhookEndpoint
 from models_app.webhook_models import WebhookEvent, every_event
