@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 
 from models_app.drafts import METRICS, ModelDraft
-from models_app.models import CustomModel, FoundationModel, ModelVersion
+from models_app.models import CustomModel, FoundationModel
 from modelstation.core.errors import UserFacingError
 
 EXAMPLE_ROWS = 3
@@ -231,15 +231,3 @@ class SystemPromptForm(forms.Form):
         help_text="Stands in every training row, in the evaluation, and in calls that bring none. "
         "A change takes effect with the next build.",
     )
-
-
-class PlaygroundForm(forms.Form):
-    prompt = forms.CharField(max_length=8_000, widget=_area(4, "Type what your users would type…"))
-    version = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), empty_label=None)
-
-    def __init__(self, *args: Any, model: CustomModel, **options: Any) -> None:
-        super().__init__(*args, **options)
-        versions = self.fields["version"]
-        assert isinstance(versions, forms.ModelChoiceField)
-        versions.queryset = model.versions.select_related("base", "model")
-        versions.initial = model.live_version_id or model.versions.first()

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from models_app import base_views, contract_views, promotion_views, views
+from models_app import base_views, contract_views, playground_views, promotion_views, views
 
 urlpatterns = [
     path("", include("models_app.usage_urls")),
@@ -11,11 +11,16 @@ urlpatterns = [
     path("models/<uuid:model_id>/rebuild/", views.model_rebuild, name="model_rebuild"),
     path("models/<uuid:model_id>/prompt/", views.model_prompt, name="model_prompt"),
     path("models/<uuid:model_id>/curation/", views.model_curation, name="model_curation"),
-    path("models/<uuid:model_id>/playground/", views.playground, name="playground"),
+    path("models/<uuid:model_id>/playground/", playground_views.playground, name="playground"),
     path(
         "models/<uuid:model_id>/playground/answer/",
-        views.playground_answer,
+        playground_views.playground_answer,
         name="playground_answer",
+    ),
+    path(
+        "models/<uuid:model_id>/playground/stream/",
+        playground_views.playground_stream,
+        name="playground_stream",
     ),
     path("bases/", base_views.base_list, name="bases"),
     path("bases/<str:name>/fetch/", base_views.base_fetch, name="base_fetch"),

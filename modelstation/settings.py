@@ -206,6 +206,7 @@ SPECTACULAR_SETTINGS = {
         "ChatRoleEnum": "models_app.api.openai_requests.ROLES",
         "DatasetStateEnum": "distillation.models.DatasetVersion.State",
         "SourceStateEnum": "distillation.models.SourceDataset.State",
+        "CorrectionStateEnum": "distillation.models.CandidateRow.State",
         "ImportStateEnum": "distillation.models.ImportRun.State",
     },
 }

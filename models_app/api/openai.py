@@ -35,6 +35,12 @@ from modelstation.core.parsers import SmallBodyParser
 
 VERSION = "2020-10-01"  # of OpenAI's API, as it calls itself
 
+# At once, or as a stream.
+ANSWER = {
+    (200, "application/json"): OpenApiTypes.OBJECT,
+    (200, "text/event-stream"): OpenApiTypes.STR,
+}
+
 
 class OpenAIView(APIView):
     """With the headers of OpenAI's answers, failures included."""
@@ -93,7 +99,7 @@ class ChatCompletionsView(AnswersView):
     @extend_schema(
         operation_id="openai_chat_completion",
         request=ChatRequestSerializer,
-        responses=OpenApiTypes.OBJECT,
+        responses=ANSWER,
     )
     def post(self, request: Request) -> HttpResponseBase:
         """Answer a conversation, at once or as a stream of server-sent events."""

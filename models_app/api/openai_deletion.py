@@ -21,7 +21,7 @@ class DeletedModelSerializer(serializers.Serializer[dict[str, str | bool]]):
 class ModelDeletion:
     """What a view of a served model does on DELETE."""
 
-    @extend_schema(operation_id="openai_model_delete", responses=DeletedModelSerializer)
+    @extend_schema(operation_id="openai_model_delete", responses={200: DeletedModelSerializer})
     def delete(self, request: Request, name: str) -> Response:
         """A slug deletes its model with all versions; `slug:v3` and `ft:…` that version, and
         `…:ckpt-step-N` that checkpoint. What was live is served no longer.

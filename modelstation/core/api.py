@@ -42,6 +42,9 @@ STATUS_OF_CODE = {
     "import_ended": status.HTTP_409_CONFLICT,
     "already_fetching": status.HTTP_409_CONFLICT,
     "installed": status.HTTP_409_CONFLICT,
+    "held_out_row": status.HTTP_409_CONFLICT,
+    "too_many_corrections": status.HTTP_409_CONFLICT,
+    "no_version": status.HTTP_409_CONFLICT,
     "unknown_base": status.HTTP_404_NOT_FOUND,
     "source_exists": status.HTTP_409_CONFLICT,
     "source_busy": status.HTTP_409_CONFLICT,
@@ -187,18 +190,26 @@ def openai_error_body(
 
 
 def add_error_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """For the schema: every operation of ours may answer with the one error shape."""
-    fields = {name: {"type": "string"} for name in ("code", "message", "param", "hint")}
-    shape = {"type": "object", "properties": fields, "required": list(fields)}
-    error = {"type": "object", "properties": {"error": shape}, "required": ["error"]}
-    result["components"].setdefault("schemas", {})["Error"] = error
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    """For the schema: every operation may answer with the one error shape of its surface."""
+    text, any_text = {"type": "string"}, {"type": "string", "nullable": True}
+    shapes: dict[str, dict[str, Any]] = {
+        "Error": dict.fromkeys(("code", "message", "param", "hint"), text),
+        "OpenAIError": {"message": text, "type": text, "param": any_text, "code": any_text},
+    }
+    schemas = result["components"].setdefault("schemas", {})
+    schemas |= {name: _error_shape(fields) for name, fields in shapes.items()}
     for path, operations in result["paths"].items():
-        for operation in operations.values() if not path.startswith("/v1/") else ():
-            operation["responses"].setdefault(
-                "default", {"description": "A failure.", "content": content}
-            )
+        name = "OpenAIError" if path.startswith("/v1/") else "Error"
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+        for operation in operations.values():
+            failure = {"description": "A failure.", "content": content}
+            operation["responses"].setdefault("default", failure)
     return result
+
+
+def _error_shape(fields: dict[str, Any]) -> dict[str, Any]:
+    error = {"type": "object", "properties": fields, "required": list(fields)}
+    return {"type": "object", "properties": {"error": error}, "required": ["error"]}
 
 
 def _body_of(error: Exception) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.models import Invitation, Organization
 from accounts.services import create_token
 from distillation.models import (
+    CandidateRow,
     CorpusExample,
     DatasetRow,
     DatasetVersion,
@@ -79,6 +80,9 @@ PAGES = {
     "model_new": ("post", DEED, DRAFT),
     "model_understood": ("post", PAGE, DRAFT),
     "model_intent": ("get", PAGE),
+    "corrections": ("get", PAGE),
+    "correction_new": ("post", DEED, {"version": 1, "input": "hello", "correction": "top_up"}),
+    "correction": ("post", DEED, {"state": "dismissed"}),
     "model_labels": ("get", PAGE),
     "model_delete": ("post", DEED),
     "model_cancel": ("post", DEED),
@@ -91,6 +95,7 @@ PAGES = {
     "model_rollback": ("post", DEED),
     "playground": ("get", PAGE),
     "playground_answer": ("post", PAGE, {"prompt": "hello"}),
+    "playground_stream": ("post", (302, 404, 422, 422), {"prompt": "hello"}),
     "version_publish": ("post", DEED),
     "version_download": ("get", PAGE),
     "bases": ("get", PAGE),
@@ -176,6 +181,8 @@ API = {
     "api_base_fetch": ("post", (401, 201, 403, 201)),
     "api_base_recommendation": ("post", LIST, {"requirement": testing.REQUIREMENT}),
     "api_organization": ("patch", ADMIN_LIST, {"license_policy": {"kind": "permissive"}}),
+    "api_corrections": ("post", (401, 404, 201, 201), {"input": "hello", "correction": "top_up"}),
+    "api_correction": ("patch", OBJECT, {"state": "dismissed"}),
     "api_intents": ("post", LIST, {"requirement": testing.REQUIREMENT}),
     "api_sources": ("get", LIST),
     "api_source": ("delete", (401, 404, 403, 409)),
@@ -353,6 +360,9 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
         "name": testing.make_base("smollm2-360m-instruct", is_installed=False).name,
         "fetch_id": make_fetch(org).id,
         **make_webhook(org),
+        "correction_id": CandidateRow.objects.create(
+            org=org, model=model, version=version, version_number=1, input="hi", correction="hey"
+        ).id,
         "file_id": make_file(org, uploads_dir),
         "job_id": f"ftjob-{job.id.hex}",
     }

@@ -88,7 +88,9 @@ class FileView(OpenAIView):
     def get(self, request: Request, file_id: str) -> Response:
         return Response(file_shape(file_for(request_org(request), file_id)))
 
-    @extend_schema(operation_id="openai_file_delete", responses=serializers.OpenAIDeletedSerializer)
+    @extend_schema(
+        operation_id="openai_file_delete", responses={200: serializers.OpenAIDeletedSerializer}
+    )
     def delete(self, request: Request, file_id: str) -> Response:
         """What was trained on it stays, with its rows."""
         file = file_for(request_org(request), file_id)
@@ -119,15 +121,16 @@ class FileProblemsView(OpenAIView):
     def get(self, request: Request, file_id: str) -> HttpResponseBase:
         """Every row that is no use: line, field, code, message and hint; an addition of ours."""
         file = file_for(request_org(request), file_id)
-        return _sent(services.problems_path_of(file), f"{file.filename}-problems.jsonl")
+        name = f"{file.filename}-problems.jsonl"
+        return _sent(services.problems_path_of(file), name, "application/jsonl")
 
 
-def _sent(path: Any, name: str) -> HttpResponseBase:
+def _sent(path: Any, name: str, content_type: str = "application/octet-stream") -> HttpResponseBase:
     if not path.is_file():
         raise exceptions.NotFound("Its bytes are no longer on the disk.", code="not_found")
     return FileResponse(
         path.open("rb"),
         as_attachment=True,
         filename=name,
-        content_type="application/octet-stream",
+        content_type=content_type,
     )
