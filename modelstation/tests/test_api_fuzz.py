@@ -211,9 +211,10 @@ def names_of(operation):
 
 
 def real(operation, ids):
-    """What a `name` names is a model in OpenAI's paths, else a base."""
+    """What a `name` names is a model in OpenAI's paths, else a base; no `token` is a signature."""
     served = {"name": "bank-intents:v1"} if operation.path.startswith("/v1/") else {}
-    return {name: (ids | served)[name] for name in names_of(operation)}
+    known = {"token": "unsigned"} | ids | served
+    return {name: known[name] for name in names_of(operation)}
 
 
 NASTY = [

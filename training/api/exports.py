@@ -62,7 +62,7 @@ class ExportSerializer(serializers.ModelSerializer[Export]):
             "created_at",
         ]  # fmt: skip
 
-    @extend_schema_field(OpenApiTypes.URI)
+    @extend_schema_field(serializers.URLField(allow_null=True))
     def get_url(self, export: Export) -> str | None:
         if not export.is_there:
             return None
