@@ -4,26 +4,37 @@ The prompt is sent as the token ids of our own chat renderer, so the template us
 the template used here. No Django, no torch.
 """
 
+import json
 import os
 import queue
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models_app.serving import gguf_facts
+from models_app.serving.errors import ServingError
+from models_app.serving.json_schemas import enforceable, refused
+from models_app.serving.prompts import PromptReader
+from models_app.serving.slots import Slot, Slots
 from modelstation.lm.chat import Message, load_renderer
 
+__all__ = [
+    "Cancelled",
+    "Completion",
+    "Engine",
+    "GenerationConfig",
+    "Piece",
+    "ServingError",
+    "TokenLogprob",
+]
 
-class ServingError(Exception):
-    """A request that cannot be served; `message` is a sentence for the user."""
-
-    def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
+CACHED_FROM_TOKENS = 16  # a shorter prefix costs less to read than to find
+OnPiece = Callable[["Piece"], bool]
 
 
 @dataclass(frozen=True)
@@ -70,8 +81,13 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str  # "stop" | "length"
-    cached_tokens: int = 0  # of the prompt, read from the cache
+    # Of the prompt, read from the cache; no part of what was answered.
+    cached_tokens: int = field(default=0, compare=False)
     logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class Cancelled(Exception):
+    """Nobody wants the answer any more."""
 
 
 class Engine:
@@ -93,16 +109,44 @@ class Engine:
         self.n_ctx = n_ctx
         self.n_parallel = n_parallel
         self._renderer = load_renderer(tokenizer_folder)
+        self._prompts = PromptReader(self._renderer)
         self._server = _start(gguf, n_ctx, n_threads or default_threads(), n_parallel)
+        self._slots = Slots(n_parallel)
+        self._known_schemas: set[str] = set()
         # llama.cpp waits for ever when it is closed before its loop has begun: one token shows
-        # that it has.
+        # that it has. It also warms up, so that the first user does not wait for it.
         first = {"prompt": [self._renderer.eos_token_id], "max_tokens": 1, "cache_prompt": False}
         self._server.handle_completions(first)
 
     def generate(self, messages: list[Message], config: GenerationConfig) -> Completion:
         """The same answer every time at temperature 0 while no other request runs beside it."""
-        # Cached prompt ids were computed in another batch shape, which can tip a near tie.
-        return self._complete(messages, config, cache_prompt=config.temperature > 0)
+        return self.run(messages, config)
+
+    def run(
+        self,
+        messages: list[Message],
+        config: GenerationConfig,
+        on_piece: OnPiece = lambda piece: False,
+    ) -> Completion:
+        """Tells each piece as it is decoded; `on_piece` says True to stop, which raises Cancelled.
+
+        The leading system messages are kept in a slot, read on their own, so that what follows is
+        computed in batches of the same shape whether they were cached or not: another shape can
+        tip a near tie between two tokens.
+        """
+        prompt = self._prompts.prompt(messages)
+        repeatable = config.temperature == 0 or config.seed is not None
+        prefix = self._prompts.shared_prefix(messages, prompt)
+        if len(prefix) < CACHED_FROM_TOKENS or len(prompt) >= self.n_ctx:
+            prefix = ()
+        with self._slots.take(prefix) as slot:
+            self._check_schema(config.json_schema, slot)
+            if repeatable and prefix:
+                self._hold(prefix, slot)
+            elif slot.prefix != prefix:
+                slot.prefix = ()
+            request = self._request(prompt, config, slot, bool(prefix) or not repeatable)
+            return _decode(self._server, request, on_piece)
 
     def generate_many(
         self,
@@ -118,8 +162,7 @@ class Engine:
         """
         with ThreadPoolExecutor(self.n_parallel) as executor:
             futures = [
-                executor.submit(self._complete, messages, config, cache_prompt=True)
-                for messages in conversations
+                executor.submit(self._complete, messages, config) for messages in conversations
             ]
             try:
                 for done, future in enumerate(as_completed(futures), start=1):
@@ -135,22 +178,23 @@ class Engine:
         self, messages: list[Message], config: GenerationConfig
     ) -> Generator[Piece | Completion, None, None]:
         """Pieces of text as they are decoded, then the Completion. Closing it stops decoding."""
-        request = self._request(messages, config, cache_prompt=config.temperature > 0)
-        chunks: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
+        found: queue.SimpleQueue[Piece | Completion | Exception] = queue.SimpleQueue()
         stopped = threading.Event()
-        worker = threading.Thread(target=self._decode, args=(request, chunks, stopped), daemon=True)
+
+        def hand_over(piece: Piece) -> bool:
+            found.put(piece)
+            return stopped.is_set()
+
+        def work() -> None:
+            try:
+                found.put(self.run(messages, config, hand_over))
+            except Exception as error:
+                found.put(error)
+
+        worker = threading.Thread(target=work, daemon=True)
         worker.start()
-        text = ""
         try:
-            while (chunk := chunks.get()) is not None:
-                if isinstance(chunk, Exception):
-                    raise chunk
-                choice = _choice(chunk)
-                if choice["text"]:
-                    text += choice["text"]
-                    yield Piece(choice["text"])
-                if choice["finish_reason"]:
-                    yield _completion(chunk, text)
+            yield from _until_completed(found)
         finally:
             stopped.set()
             # An abandoned stream may be collected in any thread, that one included.
@@ -161,43 +205,56 @@ class Engine:
         """Frees the model. No request may be running."""
         self._server = None
 
-    def _complete(
-        self, messages: list[Message], config: GenerationConfig, *, cache_prompt: bool
-    ) -> Completion:
-        reply = self._server.handle_completions(
-            self._request(messages, config, cache_prompt=cache_prompt)
+    def _complete(self, messages: list[Message], config: GenerationConfig) -> Completion:
+        prompt = self._prompts.prompt(messages)
+        with self._slots.take() as slot:
+            slot.prefix = ()
+            self._check_schema(config.json_schema, slot)
+            reply = self._server.handle_completions(self._request(prompt, config, slot, True))
+        choice = _choice(reply)
+        return _completion(reply, choice["text"], _logprobs(choice, config.top_logprobs))
+
+    def _hold(self, prefix: tuple[int, ...], slot: Slot) -> None:
+        """Leaves exactly the prefix in the slot, whatever conversation went on from it before."""
+        read = {"prompt": list(prefix), "max_tokens": 0, "id_slot": slot.id}
+        if slot.prefix != prefix:
+            slot.prefix = ()
+            self._server.handle_completions({**read, "cache_prompt": False})
+        # The last token is read again, alone; after it the cache is the same bits every time.
+        _choice(self._server.handle_completions({**read, "cache_prompt": True}))
+        slot.prefix = prefix
+
+    def _check_schema(self, schema: dict[str, Any] | None, slot: Slot) -> None:
+        """llama.cpp answers freely, with a line in its log, where it cannot follow a schema: a try
+        in which ending at once is all but forced shows whether it would.
+        """
+        if schema is None or (told := json.dumps(schema)) in self._known_schemas:
+            return
+        slot.prefix = ()
+        ends = [[token, 1000.0] for token in self._renderer.stop_token_ids]
+        choice = _choice(
+            self._server.handle_completions(
+                {
+                    "prompt": [self._renderer.eos_token_id],
+                    "max_tokens": 1,
+                    "temperature": 0,
+                    "json_schema": enforceable(schema),
+                    "logit_bias": ends,
+                    "id_slot": slot.id,
+                    "cache_prompt": False,
+                }
+            )
         )
-        return _completion(reply, _choice(reply)["text"])
-
-    def _decode(
-        self,
-        request: dict[str, Any],
-        chunks: "queue.SimpleQueue[dict[str, Any] | Exception | None]",
-        stopped: threading.Event,
-    ) -> None:
-        def hand_over(chunk: dict[str, Any]) -> bool:
-            chunks.put(chunk)
-            return stopped.is_set()  # True makes llama.cpp stop decoding
-
-        try:
-            self._server.handle_completions({**request, "stream": True}, hand_over)
-        except Exception as error:
-            chunks.put(error)
-        finally:
-            chunks.put(None)
-
-    def _prompt(self, messages: list[Message]) -> list[int]:
-        try:
-            return self._renderer.render_prompt(messages)
-        except ValueError as error:
-            raise ServingError(str(error), code="invalid_messages") from error
+        if choice["finish_reason"] == "stop":
+            raise refused("no answer fits it, or it uses what cannot be enforced here")
+        self._known_schemas.add(told)
 
     def _request(
-        self, messages: list[Message], config: GenerationConfig, *, cache_prompt: bool
+        self, prompt: list[int], config: GenerationConfig, slot: Slot, cache_prompt: bool
     ) -> dict[str, Any]:
-        seed = {} if config.seed is None else {"seed": config.seed}
-        return {
-            "prompt": self._prompt(messages),
+        request: dict[str, Any] = {
+            "prompt": prompt,
+            "id_slot": slot.id,
             "max_tokens": config.max_tokens,
             "temperature": config.temperature,
             "top_p": config.top_p,
@@ -206,18 +263,93 @@ class Engine:
             "min_p": 0.0,
             "stop": list(config.stop),
             "cache_prompt": cache_prompt,
-            **seed,
+            "presence_penalty": config.presence_penalty,
+            "frequency_penalty": config.frequency_penalty,
+            "repeat_last_n": self.n_ctx,  # of all tokens, not of the last 64
+            "logit_bias": _biases(prompt, config),
         }
+        if config.seed is not None:
+            request["seed"] = config.seed
+        if config.top_logprobs is not None:
+            request["logprobs"] = max(1, config.top_logprobs)
+        if config.json_schema is not None:
+            request["json_schema"] = enforceable(config.json_schema)
+        return request
+
+
+def _biases(prompt: list[int], config: GenerationConfig) -> list[list[float]]:
+    """llama.cpp counts the prompt's tokens for its penalties, OpenAI only the answer's: the
+    difference is given back. (A token of the prompt then never pays the presence penalty.)
+    """
+    biases = dict(config.logit_bias)
+    if config.frequency_penalty or config.presence_penalty:
+        for token, count in Counter(prompt).items():
+            given_back = count * config.frequency_penalty + config.presence_penalty
+            biases[token] = biases.get(token, 0.0) + given_back
+    return [[token, bias] for token, bias in biases.items()]
+
+
+def memory_needed(gguf: Path, *, n_ctx: int, n_parallel: int) -> int:
+    """Bytes that an engine will take, before it is loaded: weights, caches, work space."""
+    if not gguf.is_file():
+        return 0
+    cache = gguf_facts.read(gguf).cache_bytes_per_token * n_ctx * n_parallel
+    return gguf.stat().st_size + cache + WORK_SPACE_BYTES
+
+
+WORK_SPACE_BYTES = 48 * 2**20  # buffers of a batch, the tokenizer twice
 
 
 def default_threads() -> int:
-    """Half the cores. The threads of llama.cpp wait for each other by spinning: with as many as
-    cores, and a training run beside them, two cores gave 3 tokens/s where one thread gives 45.
+    """All cores. The threads of llama.cpp wait for each other at every layer; they do so asleep
+    (OMP_WAIT_POLICY): spinning, two threads beside a training on two cores gave 4 tokens/s where
+    waiting gives 27, and one thread 33.
     """
-    return max(1, len(os.sched_getaffinity(0)) // 2)
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def _decode(server: Any, request: dict[str, Any], on_piece: OnPiece) -> Completion:
+    pieces: list[Piece] = []
+    chunks: list[dict[str, Any]] = []
+    failures: list[Exception] = []
+    n_top = None if "logprobs" not in request else int(request["logprobs"])
+
+    def hear(chunk: dict[str, Any]) -> bool:
+        """True makes llama.cpp stop decoding; what is raised here would be lost in it."""
+        try:
+            choice = _choice(chunk)
+            piece = Piece(choice["text"], _logprobs(choice, n_top))
+            chunks[:] = [chunk]
+            if piece.text or piece.logprobs:
+                pieces.append(piece)
+                if on_piece(piece):
+                    raise Cancelled
+        except Exception as error:
+            failures.append(error)
+        return bool(failures)
+
+    server.handle_completions({**request, "stream": True}, hear)
+    if failures:
+        raise failures[0]
+    text = "".join(piece.text for piece in pieces)
+    return _completion(chunks[0], text, tuple(t for piece in pieces for t in piece.logprobs))
+
+
+def _until_completed(
+    found: "queue.SimpleQueue[Piece | Completion | Exception]",
+) -> Generator[Piece | Completion, None, None]:
+    while True:
+        item = found.get()
+        if isinstance(item, Exception):
+            raise item
+        yield item
+        if isinstance(item, Completion):
+            return
 
 
 def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int) -> Any:
+    # Read by OpenMP when llama.cpp is loaded; see default_threads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import xllamacpp
 
     if not gguf.is_file():
@@ -231,6 +363,9 @@ def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int) -> Any:
     params.warmup = False
     params.fit_params = False
     params.verbosity = 0
+    # It would keep prompts that left their slot, up to 8 GiB of them for each model.
+    params.cache_ram_mib = 0
+    params.cache_idle_slots = False
     # It also listens on a loopback port, which cannot be turned off; nobody knows this key.
     params.api_keys = [secrets.token_hex()]
     try:
@@ -256,11 +391,32 @@ def _choice(reply: dict[str, Any]) -> dict[str, Any]:
     raise ServingError(f"The model could not answer: {error['message']}", code="generation_failed")
 
 
-def _completion(reply: dict[str, Any], text: str) -> Completion:
+def _completion(reply: dict[str, Any], text: str, logprobs: tuple[TokenLogprob, ...]) -> Completion:
     usage = reply["usage"]
     return Completion(
         text=text,
         prompt_tokens=usage["prompt_tokens"],
         completion_tokens=usage["completion_tokens"],
         finish_reason=reply["choices"][0]["finish_reason"],
+        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0),
+        logprobs=logprobs,
+    )
+
+
+def _logprobs(choice: dict[str, Any], n_top: int | None) -> tuple[TokenLogprob, ...]:
+    """Their bytes together are the text's: a character made of several tokens is told as one, with
+    the probability of its last; llama.cpp says nothing of the others.
+    """
+    told = choice.get("logprobs")
+    if n_top is None or not told:
+        return ()
+    return tuple(_token(each, n_top) for each in told["content"])
+
+
+def _token(told: dict[str, Any], n_top: int) -> TokenLogprob:
+    return TokenLogprob(
+        told["token"],
+        told["logprob"],
+        tuple(told["bytes"]),
+        tuple(_token(each, 0) for each in told.get("top_logprobs", ())[:n_top]),
     )

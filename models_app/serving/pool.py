@@ -1,88 +1,248 @@
-"""The loaded models: the most recently used stay, within a number of engines and of bytes."""
+"""The loaded models: the most recently used stay, within a number of bytes. No Django."""
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from models_app.serving.engine import Engine, ServingError
+from models_app.serving.engine import Engine
+from models_app.serving.errors import ServingError
+
+Key = tuple[Path, Path]
+# What an engine is made of: another file in one of these places makes it another model.
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+BUSY_RETRY_S = 5
 
 
-@dataclass
+@dataclass(eq=False)
 class _Loaded:
-    engine: Engine
+    """Counted from the moment that room is made for it; loading while it has no engine."""
+
+    files: tuple[Any, ...]
     bytes: int
+    engine: Engine | None = None
+    failure: Exception | None = None
     users: int = 0
 
 
 class EnginePool:
-    """Thread-safe. An engine in use is never closed; a request that finds no room waits for it."""
+    """Thread-safe. A model is loaded once however many ask for it, and nobody waits for a load but
+    those who ask for that model. An engine in use is never closed; a request that finds no room
+    waits for it, and not for ever.
+    """
 
     def __init__(
         self,
         *,
-        max_engines: int = 4,
+        max_engines: int = 64,
         max_bytes: int = 4 * 2**30,
         patience_s: float = 60,
         make: Callable[[Path, Path], Engine] = Engine,
+        needed: Callable[[Path], int] | None = None,
     ) -> None:
         self._max_engines = max_engines
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._patience_s = patience_s
         self._make = make
-        self._loaded: OrderedDict[tuple[Path, Path], _Loaded] = OrderedDict()
+        self._needed = needed or _size
+        self._loaded: OrderedDict[Key, _Loaded] = OrderedDict()
+        self._outdated: list[_Loaded] = []  # in use while their file was replaced
         self._changed = threading.Condition()
+        # One after the other: two at once fight over disk and cores, and could not be measured.
+        self._loading = threading.Lock()
 
     @contextmanager
     def engine(self, gguf: Path, tokenizer_folder: Path) -> Iterator[Engine]:
         """The engine for this file, loaded where it is not; kept loaded for the block."""
-        key = (gguf, tokenizer_folder)
-        with self._changed:
-            loaded = self._loaded.get(key) or self._load(key)
-            self._loaded.move_to_end(key)
-            loaded.users += 1
+        loaded = self._acquire((gguf, tokenizer_folder))
+        assert loaded.engine is not None
         try:
             yield loaded.engine
         finally:
-            with self._changed:
-                loaded.users -= 1
-                self._changed.notify_all()
+            self._release(loaded)
 
     def close(self) -> None:
         with self._changed:
-            for loaded in self._loaded.values():
-                loaded.engine.close()
+            entries = [*self._loaded.values(), *self._outdated]
             self._loaded.clear()
+            self._outdated.clear()
+        _close(entries)
+
+    def facts(self) -> list[dict[str, Any]]:
+        """What is loaded, the most recently used last."""
+        with self._changed:
+            return [
+                {
+                    "gguf": str(gguf),
+                    "bytes": entry.bytes,
+                    "users": entry.users,
+                    "state": "ready" if entry.engine else "loading",
+                }
+                for (gguf, _), entry in self._loaded.items()
+            ]
+
+    def bytes(self) -> int:
+        return sum(entry.bytes for entry in self._entries())
 
     def __len__(self) -> int:
         return len(self._loaded)
 
-    def _load(self, key: tuple[Path, Path]) -> _Loaded:
-        # Under the lock: two requests for a new model must not load it twice.
-        gguf, tokenizer_folder = key
-        size = gguf.stat().st_size if gguf.is_file() else 0
-        if not self._changed.wait_for(lambda: self._make_room(size), self._patience_s):
-            raise ServingError(
-                "All loaded models are busy. Try again shortly.", code="model_server_unavailable"
-            )
-        if key not in self._loaded:  # another request may have loaded it while this one waited
-            self._loaded[key] = _Loaded(self._make(gguf, tokenizer_folder), size)
-        return self._loaded[key]
+    def _acquire(self, key: Key) -> _Loaded:
+        files = _fingerprint(key)
+        size = self._needed(key[0])
+        with self._changed:
+            stale = self._set_aside_outdated(key, files)
+            entry = self._loaded.get(key)
+            mine = entry is None
+            if entry is None:
+                entry = self._loaded[key] = _Loaded(files, 0)
+            entry.users += 1
+            self._loaded.move_to_end(key)
+        _close(stale)
+        try:
+            self._load(key, entry, size) if mine else self._wait_for(entry)
+        except BaseException:
+            self._release(entry)
+            raise
+        return entry
 
-    def _make_room(self, size: int) -> bool:
-        """Closes idle engines, least recently used first, until one of `size` bytes fits."""
-        for key, loaded in list(self._loaded.items()):
-            if self._fits(size):
-                break
-            if loaded.users == 0:
-                loaded.engine.close()
+    def _release(self, entry: _Loaded) -> None:
+        with self._changed:
+            entry.users -= 1
+            unused = entry in self._outdated and entry.users == 0
+            if unused:
+                self._outdated.remove(entry)
+            self._changed.notify_all()
+        if unused:
+            _close([entry])
+
+    def _wait_for(self, entry: _Loaded) -> None:
+        with self._changed:
+            done = lambda: entry.engine or entry.failure  # noqa: E731
+            if not self._changed.wait_for(done, self._patience_s):
+                raise _busy()
+            if entry.failure:
+                raise entry.failure
+
+    def _load(self, key: Key, entry: _Loaded, size: int) -> None:
+        try:
+            _close(self._make_room(entry, size))
+            with self._loading:
+                before = resident_bytes()
+                engine = self._make(*key)
+                grown = resident_bytes() - before
+        except BaseException as error:
+            self._forget(key, entry, error)
+            raise
+        with self._changed:
+            entry.engine, entry.bytes = engine, max(size, grown)
+            excess = self._idle_beyond_the_limit()
+            self._changed.notify_all()
+        _close(excess)
+
+    def _forget(self, key: Key, entry: _Loaded, error: BaseException) -> None:
+        with self._changed:
+            entry.failure = error if isinstance(error, ServingError) else _broken()
+            entry.bytes = 0
+            if self._loaded.get(key) is entry:
                 del self._loaded[key]
-        return self._fits(size)
+            with suppress(ValueError):
+                self._outdated.remove(entry)
+            self._changed.notify_all()
 
-    def _fits(self, size: int) -> bool:
-        used = sum(loaded.bytes for loaded in self._loaded.values())
-        return not self._loaded or (
-            len(self._loaded) < self._max_engines and used + size <= self._max_bytes
+    def _make_room(self, entry: _Loaded, size: int) -> list[_Loaded]:
+        """Engines to close, least recently used first, so that one of `size` bytes fits."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._can_fit(entry, size), self._patience_s):
+                raise _busy()
+            entry.bytes = size
+            return self._idle_beyond_the_limit()
+
+    def _can_fit(self, entry: _Loaded, size: int) -> bool:
+        """With every idle engine closed; a model too large for the limit is served alone."""
+        held = [each for each in self._entries() if each is not entry and not _is_idle(each)]
+        placed = [each for each in held if each.bytes]
+        return not placed or (
+            len(placed) < self._max_engines
+            and sum(each.bytes for each in placed) + size <= self.max_bytes
         )
+
+    def _idle_beyond_the_limit(self) -> list[_Loaded]:
+        closing: list[_Loaded] = []
+        for key, entry in list(self._loaded.items()):
+            if self._is_within_the_limit():
+                break
+            if _is_idle(entry):
+                closing.append(self._loaded.pop(key))
+        return closing
+
+    def _is_within_the_limit(self) -> bool:
+        placed = [entry for entry in self._entries() if entry.bytes or entry.engine]
+        return len(placed) <= self._max_engines and self.bytes() <= self.max_bytes
+
+    def _set_aside_outdated(self, key: Key, files: tuple[Any, ...]) -> list[_Loaded]:
+        entry = self._loaded.get(key)
+        if entry is None or entry.files == files:
+            return []
+        del self._loaded[key]
+        if entry.users == 0:
+            return [entry]
+        self._outdated.append(entry)
+        return []
+
+    def _entries(self) -> list[_Loaded]:
+        return [*self._loaded.values(), *self._outdated]
+
+
+def resident_bytes() -> int:
+    """Main memory that this process holds now; 0 where the kernel does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _is_idle(entry: _Loaded) -> bool:
+    return entry.users == 0 and entry.engine is not None
+
+
+def _close(entries: list[_Loaded]) -> None:
+    """Never under the lock: freeing gigabytes takes a while."""
+    for entry in entries:
+        if entry.engine is not None:
+            entry.engine.close()
+
+
+def _fingerprint(key: Key) -> tuple[Any, ...]:
+    gguf, tokenizer_folder = key
+    paths = (gguf, *(tokenizer_folder / name for name in TOKENIZER_FILES))
+    return tuple(_identity(path) for path in paths)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _size(gguf: Path) -> int:
+    return gguf.stat().st_size if gguf.is_file() else 0
+
+
+def _busy() -> ServingError:
+    return ServingError(
+        "All loaded models are busy. Try again shortly.",
+        code="server_busy",
+        retry_after=BUSY_RETRY_S,
+    )
+
+
+def _broken() -> ServingError:
+    return ServingError("The model could not be loaded.", code="model_unreadable")
