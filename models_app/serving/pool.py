@@ -20,13 +20,14 @@ BUSY_RETRY_S = 5
 
 @dataclass(eq=False)
 class _Loaded:
-    """Counted from the moment that room is made for it; loading while it has no engine."""
+    """Loading while it has no engine; counted once room was made for it."""
 
     files: tuple[Any, ...]
     bytes: int
     engine: Engine | None = None
     failure: Exception | None = None
     users: int = 0
+    is_placed: bool = False
 
 
 class EnginePool:
@@ -122,8 +123,10 @@ class EnginePool:
 
     def _wait_for(self, entry: _Loaded) -> None:
         with self._changed:
-            done = lambda: entry.engine or entry.failure  # noqa: E731
-            if not self._changed.wait_for(done, self._patience_s):
+            is_over = self._changed.wait_for(
+                lambda: entry.engine or entry.failure, self._patience_s
+            )
+            if not is_over:
                 raise _busy()
             if entry.failure:
                 raise entry.failure
@@ -147,7 +150,7 @@ class EnginePool:
     def _forget(self, key: Key, entry: _Loaded, error: BaseException) -> None:
         with self._changed:
             entry.failure = error if isinstance(error, ServingError) else _broken()
-            entry.bytes = 0
+            entry.bytes, entry.is_placed = 0, False
             if self._loaded.get(key) is entry:
                 del self._loaded[key]
             with suppress(ValueError):
@@ -159,13 +162,13 @@ class EnginePool:
         with self._changed:
             if not self._changed.wait_for(lambda: self._can_fit(entry, size), self._patience_s):
                 raise _busy()
-            entry.bytes = size
+            entry.bytes, entry.is_placed = size, True
             return self._idle_beyond_the_limit()
 
     def _can_fit(self, entry: _Loaded, size: int) -> bool:
         """With every idle engine closed; a model too large for the limit is served alone."""
         held = [each for each in self._entries() if each is not entry and not _is_idle(each)]
-        placed = [each for each in held if each.bytes]
+        placed = [each for each in held if each.is_placed]
         return not placed or (
             len(placed) < self._max_engines
             and sum(each.bytes for each in placed) + size <= self.max_bytes
@@ -181,7 +184,7 @@ class EnginePool:
         return closing
 
     def _is_within_the_limit(self) -> bool:
-        placed = [entry for entry in self._entries() if entry.bytes or entry.engine]
+        placed = [entry for entry in self._entries() if entry.is_placed]
         return len(placed) <= self._max_engines and self.bytes() <= self.max_bytes
 
     def _set_aside_outdated(self, key: Key, files: tuple[Any, ...]) -> list[_Loaded]:

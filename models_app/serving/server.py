@@ -5,113 +5,190 @@ must lie under MODELSTATION_VAR or MODELSTATION_MODELS_DIR. Only the first /embe
 """
 
 import argparse
+import asyncio
 import hmac
 import json
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Generator
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models_app.serving.engine import Completion, Engine, GenerationConfig, Piece, ServingError
+from models_app.serving.admission import Limits, Ticket
+from models_app.serving.asking import Asked, read_files, read_generate, read_json, read_texts
+from models_app.serving.desk import Desk
+from models_app.serving.engine import Completion, Engine, Piece, memory_needed
+from models_app.serving.errors import ServingError
 from models_app.serving.pool import EnginePool
-from modelstation.lm.chat import Message
 
 KEY_HEADER = "x-model-server-key"
+CLIENT_GONE = 499  # as nginx has it: nobody is there to read it
 STATUS = {
     "path_refused": 403,
     "model_file_missing": 404,
+    "too_large": 413,
+    "server_busy": 429,
+    "rate_limit_exceeded": 429,
     "generation_failed": 500,
+    "model_unreadable": 500,
     "model_server_unavailable": 503,
+    "deadline_exceeded": 504,
 }
 
 
 @dataclass(frozen=True)
-class _GenerateRequest:
-    gguf: Path
-    tokenizer_folder: Path
-    messages: list[Message]
-    config: GenerationConfig
-    stream: bool
+class Settings:
+    """One place for what an operator may choose; each is an environment variable of main()."""
+
+    n_ctx: int = 4096
+    max_body_bytes: int = 4 * 2**20
+    deadline_s: float = 300
+    limits: Limits = field(default_factory=Limits)
 
 
-def build_app(*, key: str, roots: list[Path], pool: EnginePool) -> Starlette:
+def build_app(
+    *, key: str, roots: list[Path], pool: EnginePool, settings: Settings | None = None
+) -> Starlette:
+    settings = settings or Settings()
+    desk = Desk(pool, settings.limits, settings.n_ctx)
+
     async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok", "engines": len(pool)})
+        return JSONResponse({"status": "ok", **desk.facts()})
 
     async def generate(request: Request) -> Response:
-        asked = _read_generate(await _read_json(request), roots)
-        if asked.stream:
-            return StreamingResponse(_stream(pool, asked), media_type="application/x-ndjson")
-        return JSONResponse(asdict(await run_in_threadpool(_generate, pool, asked)))
+        asked = read_generate(await read_json(request), roots, settings.deadline_s)
+        return await _while_listened_to(request, _answer(desk, asked))
+
+    async def load(request: Request) -> Response:
+        await desk.load(read_files(await read_json(request), roots))
+        return JSONResponse({"status": "ok"})
 
     async def embed(request: Request) -> Response:
-        texts = (await _read_json(request)).get("texts")
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise ServingError("texts must be a list of strings.", code="invalid_request")
+        texts = read_texts(await read_json(request))
         return JSONResponse({"embeddings": await run_in_threadpool(_embed, texts)})
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/health", health),
+            Route("/metrics", health),
             Route("/generate", generate, methods=["POST"]),
+            Route("/load", load, methods=["POST"]),
             Route("/embed", embed, methods=["POST"]),
         ],
-        middleware=[Middleware(_KeyRequired, key=key)],
+        middleware=[Middleware(_Door, key=key, max_body_bytes=settings.max_body_bytes)],
         exception_handlers={ServingError: _refuse},
     )
+    app.state.desk = desk
+    return app
 
 
-class _KeyRequired(BaseHTTPMiddleware):
-    """A port on loopback is open to every user of the machine; the key is what closes it."""
+class _Door:
+    """A port on loopback is open to every user of the machine; the key is what closes it. A body
+    beyond the limit is refused while it comes.
+    """
 
-    def __init__(self, app: Any, key: str) -> None:
-        super().__init__(app)
-        self._key = key
+    def __init__(self, app: ASGIApp, key: str, max_body_bytes: int) -> None:
+        self._app = app
+        self._key = key.encode()
+        self._max_body_bytes = max_body_bytes
 
-    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        given = request.headers.get(KEY_HEADER, "")
-        if hmac.compare_digest(given.encode(), self._key.encode()):
-            return await call_next(request)
-        return _error("The model server's key is missing or wrong.", "invalid_key", 401)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if not hmac.compare_digest(headers.get(KEY_HEADER.encode(), b""), self._key):
+            refusal = _error("The model server's key is missing or wrong.", "invalid_key", 401)
+            await refusal(scope, receive, send)
+        elif length.isdigit() and int(length) > self._max_body_bytes:
+            await _refusal(self._too_large())(scope, receive, send)
+        else:
+            await self._app(scope, self._counted(receive), send)
+
+    def _counted(self, receive: Receive) -> Receive:
+        taken = 0
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._max_body_bytes:
+                raise self._too_large()
+            return message
+
+        return counted
+
+    def _too_large(self) -> ServingError:
+        most = f"{self._max_body_bytes / 2**20:g} MB"
+        return ServingError(f"The request is larger than {most}.", code="too_large")
 
 
-def _generate(pool: EnginePool, asked: _GenerateRequest) -> Completion:
-    with pool.engine(asked.gguf, asked.tokenizer_folder) as engine:
-        return engine.generate(asked.messages, asked.config)
+async def _answer(desk: Desk, asked: Asked) -> Response:
+    async with asyncio.timeout(asked.deadline_s):
+        ticket = await desk.admit(asked)
+    if asked.stream:
+        return _Stream(desk, asked, ticket)
+    return JSONResponse(asdict(await desk.answer(asked, ticket)))
 
 
-async def _stream(pool: EnginePool, asked: _GenerateRequest) -> AsyncIterator[str]:
-    lines = _stream_lines(pool, asked)
+async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
+    """Cancels the work, in the queue or at its next token, when the caller has gone."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_gone(request))
     try:
-        async for line in iterate_in_threadpool(lines):
-            yield line
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else Response(status_code=CLIENT_GONE)
+    except TimeoutError as error:
+        raise ServingError(
+            "No slot came free in time. Try again shortly.", code="server_busy", retry_after=5
+        ) from error
     finally:
-        lines.close()  # a caller who hung up must not keep the engine busy
+        working.cancel()
+        leaving.cancel()
 
 
-def _stream_lines(pool: EnginePool, asked: _GenerateRequest) -> Generator[str, None, None]:
-    try:
-        with (
-            pool.engine(asked.gguf, asked.tokenizer_folder) as engine,
-            closing(engine.stream(asked.messages, asked.config)) as pieces,
-        ):
-            for piece in pieces:
-                yield _line(_event(piece))
-    except ServingError as error:
-        yield _line({"error": {"code": error.code, "message": error.message}})
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Stream(StreamingResponse):
+    """Lines of JSON. However the response ends, begun or not, the engine is stopped."""
+
+    def __init__(self, desk: Desk, asked: Asked, ticket: Ticket) -> None:
+        self._pieces = desk.pieces(asked, ticket)
+        self._leave = lambda: desk.admission.leave(ticket)
+        super().__init__(self._lines(), media_type="application/x-ndjson")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._has_begun = False
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._has_begun:
+                await self._pieces.aclose()  # type: ignore[attr-defined]
+            else:
+                self._leave()
+
+    async def _lines(self) -> AsyncIterator[str]:
+        self._has_begun = True
+        try:
+            async for piece in self._pieces:
+                yield json.dumps(_event(piece)) + "\n"
+        except ServingError as error:
+            yield json.dumps(_error_body(error)) + "\n"
 
 
 def _event(piece: Piece | Completion) -> dict[str, Any]:
@@ -130,64 +207,23 @@ def _embed(texts: list[str]) -> list[list[float]]:
     return vectors
 
 
-async def _read_json(request: Request) -> dict[str, Any]:
-    try:
-        body = await request.json()
-    except ValueError as error:
-        raise ServingError("The body is not JSON.", code="invalid_request") from error
-    if not isinstance(body, dict):
-        raise ServingError("The body must be an object.", code="invalid_request")
-    return body
-
-
-def _read_generate(body: dict[str, Any], roots: list[Path]) -> _GenerateRequest:
-    try:
-        config = dict(body.get("config") or {})
-        return _GenerateRequest(
-            gguf=_allowed(body["gguf"], roots),
-            tokenizer_folder=_allowed(body["tokenizer_folder"], roots),
-            messages=[_message(message) for message in body["messages"]],
-            config=_config(config),
-            stream=bool(body.get("stream")),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ServingError(
-            f"The request cannot be read: {error!r}.", code="invalid_request"
-        ) from error
-
-
-def _config(given: dict[str, Any]) -> GenerationConfig:
-    """JSON has no tuples, and no keys that are numbers."""
-    bias = {int(token): float(value) for token, value in given.get("logit_bias", {}).items()}
-    return GenerationConfig(**{**given, "stop": tuple(given.get("stop", ())), "logit_bias": bias})
-
-
-def _message(given: dict[str, Any]) -> Message:
-    role, content = given["role"], given["content"]
-    if not isinstance(role, str) or not isinstance(content, str):
-        raise TypeError("role and content must be strings")
-    return {"role": role, "content": content}
-
-
-def _allowed(path: str, roots: list[Path]) -> Path:
-    """The resolved path, so that neither ".." nor a link leads out of the roots."""
-    resolved = Path(path).resolve()
-    if not any(resolved.is_relative_to(root) for root in roots):
-        raise ServingError(f"{path} does not lie among the models.", code="path_refused")
-    return resolved
-
-
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServingError)
-    return _error(error.message, error.code, STATUS.get(error.code, 400))
+    return _refusal(error)
+
+
+def _refusal(error: ServingError) -> Response:
+    wait = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    return JSONResponse(_error_body(error), STATUS.get(error.code, 400), headers=wait)
+
+
+def _error_body(error: ServingError) -> dict[str, Any]:
+    told = {"code": error.code, "message": error.message, "retry_after": error.retry_after}
+    return {"error": told}
 
 
 def _error(message: str, code: str, status: int) -> Response:
     return JSONResponse({"error": {"code": code, "message": message}}, status_code=status)
-
-
-def _line(event: dict[str, Any]) -> str:
-    return json.dumps(event) + "\n"
 
 
 def _roots() -> list[Path]:
@@ -196,8 +232,33 @@ def _roots() -> list[Path]:
     return [var, Path(models).resolve()] if models else [var]
 
 
-def _make_engine(gguf: Path, tokenizer_folder: Path) -> Engine:
-    return Engine(gguf, tokenizer_folder, n_ctx=4096, n_parallel=4)
+def _number(name: str, default: int) -> int:
+    return int(os.environ.get(f"MODEL_SERVER_{name}") or default)
+
+
+def _half_of_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _settings() -> Settings:
+    return Settings(
+        n_ctx=_number("CONTEXT", 4096),
+        deadline_s=_number("DEADLINE_SECONDS", 300),
+        limits=Limits(
+            model_slots=_number("SLOTS", 4),
+            total_slots=_number("TOTAL_SLOTS", 16),
+            total_queue=_number("QUEUE", 256),
+        ),
+    )
+
+
+def _pool(settings: Settings) -> EnginePool:
+    size = {"n_ctx": settings.n_ctx, "n_parallel": settings.limits.model_slots}
+    return EnginePool(
+        max_bytes=_number("MEMORY_MB", _half_of_memory() // 2**20) * 2**20,
+        make=lambda gguf, folder: Engine(gguf, folder, **size),
+        needed=lambda gguf: memory_needed(gguf, **size),
+    )
 
 
 def main() -> None:
@@ -208,16 +269,17 @@ def main() -> None:
     key = os.environ.get("MODEL_SERVER_KEY")
     if not key:
         sys.exit("Set MODEL_SERVER_KEY to a secret that the web process knows too.")
-    pool = EnginePool(make=_make_engine)
-    app = build_app(key=key, roots=_roots(), pool=pool)
+    settings = _settings()
+    app = build_app(key=key, roots=_roots(), pool=_pool(settings), settings=settings)
+    # At SIGTERM nothing new is taken, and what is being answered has this long to end.
     uvicorn.run(
         app,
         host=arguments.host,
         port=arguments.port,
         log_level="warning",
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=_number("DRAIN_SECONDS", 20),
     )
-    pool.close()
+    app.state.desk.close()
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def test_waiting_has_an_end(factory):
         pytest.raises(ServingError, match="busy") as refused,
     ):
         use(pool, "b")
-    assert refused.value.code == "model_server_unavailable"
+    assert (refused.value.code, refused.value.retry_after) == ("server_busy", 5)
 
 
 def test_a_model_that_cannot_be_loaded_leaves_nothing(factory):
