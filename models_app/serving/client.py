@@ -23,11 +23,18 @@ __all__ = [
     "embed",
     "generate",
     "health",
+    "load",
     "stream",
 ]
 
-# A long answer on busy cores may take minutes; a server that does not even connect is down.
-TIMEOUT = httpx.Timeout(300, connect=2)
+# Longer than the server's own deadline; a server that does not even connect is down.
+TIMEOUT = httpx.Timeout(330, connect=2)
+
+
+class Refused(UserFacingError):
+    """`retry_after`: seconds after which asking again may help; None when it will not."""
+
+    retry_after: int | None = None
 
 
 def health() -> bool:
@@ -71,7 +78,16 @@ def stream(
             event = json.loads(line)
             if "error" in event:
                 raise _refusal(event)
-            yield _piece(event["piece"]) if "piece" in event else _completion(event["completion"])
+            if "completion" in event:
+                yield _completion(event["completion"])
+                return
+            yield _piece(event["piece"])
+        raise httpx.RemoteProtocolError("the stream ended before the answer")
+
+
+def load(gguf: Path, tokenizer_folder: Path) -> None:
+    """Warm-up: the next request for this model need not wait for it to be loaded."""
+    _post("/load", {"gguf": str(gguf), "tokenizer_folder": str(tokenizer_folder)})
 
 
 def embed(texts: Sequence[str]) -> list[list[float]]:
@@ -132,17 +148,25 @@ def _failures_explained() -> Iterator[None]:
             code="model_server_unavailable",
             hint="Ask for fewer tokens, or try again when less is running.",
         ) from error
-    except (httpx.HTTPError, ValueError) as error:
+    except httpx.ConnectError as error:
         raise UserFacingError(
             "The model server is not running.",
             code="model_server_unavailable",
-            hint="An operator can start it: it is the `models` line of the Procfile.",
+            hint="It may be starting; else an operator can start it: the Procfile's `models`.",
+        ) from error
+    except (httpx.HTTPError, ValueError) as error:
+        raise UserFacingError(
+            "The model server stopped while it answered.",
+            code="model_server_unavailable",
+            hint="It starts again by itself: ask once more in a few seconds.",
         ) from error
 
 
 def _refusal(content: dict[str, Any]) -> UserFacingError:
     error = content["error"]
-    return UserFacingError(error["message"], code=error["code"])
+    refusal = Refused(error["message"], code=error["code"])
+    refusal.retry_after = error.get("retry_after")
+    return refusal
 
 
 @cache

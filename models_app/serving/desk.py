@@ -6,12 +6,13 @@ A request that waits holds no thread; one whose caller has gone stops at its nex
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from models_app.serving import gguf_facts
 from models_app.serving.admission import Admission, Limits, Ticket
 from models_app.serving.asking import Asked, ModelFiles
 from models_app.serving.engine import Cancelled, Completion, Piece
@@ -48,7 +49,7 @@ class Desk:
                 return found
         raise AssertionError("an engine neither answered nor failed")
 
-    def pieces(self, asked: Asked, ticket: Ticket) -> AsyncIterator[Piece | Completion]:
+    def pieces(self, asked: Asked, ticket: Ticket) -> AsyncGenerator[Piece | Completion, None]:
         return self._found(asked, ticket, only_last=False)
 
     async def load(self, files: ModelFiles) -> None:
@@ -89,16 +90,17 @@ class Desk:
         tokenizer = folder / "tokenizer.json"
         changed = tokenizer.stat().st_mtime_ns if tokenizer.is_file() else 0
         count = len(self._readers(folder, changed).prompt(asked.messages))
-        if count >= self._n_ctx:
+        most = min(self._n_ctx, gguf_facts.read(gguf).context_length or self._n_ctx)
+        if count >= most:
             raise ServingError(
-                f"The prompt has {count} tokens; this model takes fewer than {self._n_ctx}, "
+                f"The prompt has {count} tokens; this model takes fewer than {most}, "
                 "answer included. Shorten the messages.",
                 code="context_length_exceeded",
             )
 
     async def _found(
         self, asked: Asked, ticket: Ticket, *, only_last: bool
-    ) -> AsyncIterator[Piece | Completion]:
+    ) -> AsyncGenerator[Piece | Completion, None]:
         """Leaving it early, by whatever way, stops the engine; the slot is free once it stopped."""
         loop = asyncio.get_running_loop()
         found: asyncio.Queue[Found] = asyncio.Queue()

@@ -169,18 +169,18 @@ class _Stream(StreamingResponse):
 
     def __init__(self, desk: Desk, asked: Asked, ticket: Ticket) -> None:
         self._pieces = desk.pieces(asked, ticket)
-        self._leave = lambda: desk.admission.leave(ticket)
+        self._admission, self._ticket = desk.admission, ticket
+        self._has_begun = False
         super().__init__(self._lines(), media_type="application/x-ndjson")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._has_begun = False
         try:
             await super().__call__(scope, receive, send)
         finally:
             if self._has_begun:
-                await self._pieces.aclose()  # type: ignore[attr-defined]
+                await self._pieces.aclose()
             else:
-                self._leave()
+                self._admission.leave(self._ticket)
 
     async def _lines(self) -> AsyncIterator[str]:
         self._has_begun = True
@@ -233,7 +233,7 @@ def _roots() -> list[Path]:
 
 
 def _number(name: str, default: int) -> int:
-    return int(os.environ.get(f"MODEL_SERVER_{name}") or default)
+    return int(os.environ.get(name) or default)
 
 
 def _half_of_memory() -> int:
@@ -242,12 +242,12 @@ def _half_of_memory() -> int:
 
 def _settings() -> Settings:
     return Settings(
-        n_ctx=_number("CONTEXT", 4096),
-        deadline_s=_number("DEADLINE_SECONDS", 300),
+        n_ctx=_number("MODEL_SERVER_CONTEXT", 4096),
+        deadline_s=_number("MODEL_SERVER_DEADLINE_SECONDS", 300),
         limits=Limits(
-            model_slots=_number("SLOTS", 4),
-            total_slots=_number("TOTAL_SLOTS", 16),
-            total_queue=_number("QUEUE", 256),
+            model_slots=_number("MODEL_SERVER_SLOTS", 4),
+            total_slots=_number("MODEL_SERVER_TOTAL_SLOTS", 16),
+            total_queue=_number("MODEL_SERVER_QUEUE", 256),
         ),
     )
 
@@ -255,7 +255,7 @@ def _settings() -> Settings:
 def _pool(settings: Settings) -> EnginePool:
     size = {"n_ctx": settings.n_ctx, "n_parallel": settings.limits.model_slots}
     return EnginePool(
-        max_bytes=_number("MEMORY_MB", _half_of_memory() // 2**20) * 2**20,
+        max_bytes=_number("MODEL_SERVER_MEMORY_MB", _half_of_memory() // 2**20) * 2**20,
         make=lambda gguf, folder: Engine(gguf, folder, **size),
         needed=lambda gguf: memory_needed(gguf, **size),
     )
@@ -277,7 +277,7 @@ def main() -> None:
         host=arguments.host,
         port=arguments.port,
         log_level="warning",
-        timeout_graceful_shutdown=_number("DRAIN_SECONDS", 20),
+        timeout_graceful_shutdown=_number("MODEL_SERVER_DRAIN_SECONDS", 20),
     )
     app.state.desk.close()
 

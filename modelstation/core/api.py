@@ -46,6 +46,10 @@ STATUS_OF_CODE = {
     "model_not_found": status.HTTP_404_NOT_FOUND,
     # What the model server says of itself (models_app.serving).
     "model_server_unavailable": status.HTTP_503_SERVICE_UNAVAILABLE,
+    "server_busy": status.HTTP_429_TOO_MANY_REQUESTS,
+    "rate_limit_exceeded": status.HTTP_429_TOO_MANY_REQUESTS,
+    "too_large": status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
+    "deadline_exceeded": status.HTTP_504_GATEWAY_TIMEOUT,
     "overloaded": status.HTTP_503_SERVICE_UNAVAILABLE,
     "invalid_key": status.HTTP_503_SERVICE_UNAVAILABLE,
     "path_refused": status.HTTP_500_INTERNAL_SERVER_ERROR,
