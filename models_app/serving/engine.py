@@ -146,7 +146,7 @@ class Engine:
             elif slot.prefix != prefix:
                 slot.prefix = ()
             request = self._request(prompt, config, slot, bool(prefix) or not repeatable)
-            return _decode(self._server, request, on_piece)
+            return _decode(self._server, request, config.top_logprobs, on_piece)
 
     def generate_many(
         self,
@@ -308,11 +308,12 @@ def default_threads() -> int:
     return max(1, len(os.sched_getaffinity(0)))
 
 
-def _decode(server: Any, request: dict[str, Any], on_piece: OnPiece) -> Completion:
+def _decode(
+    server: Any, request: dict[str, Any], n_top: int | None, on_piece: OnPiece
+) -> Completion:
     pieces: list[Piece] = []
     chunks: list[dict[str, Any]] = []
     failures: list[Exception] = []
-    n_top = None if "logprobs" not in request else int(request["logprobs"])
 
     def hear(chunk: dict[str, Any]) -> bool:
         """True makes llama.cpp stop decoding; what is raised here would be lost in it."""
