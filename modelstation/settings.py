@@ -253,6 +253,10 @@ EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", defau
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")
 MODEL_SERVER_KEY = env.str("MODEL_SERVER_KEY", default=own_key("model-server-key"))
+# Set: answers come from vLLM on GPUs; the model server then only embeds.
+VLLM_URL = env.str("VLLM_URL", default="")
+VLLM_KEY = env.str("VLLM_KEY", default="")
+VLLM_MAX_ADAPTERS = env.int("VLLM_MAX_ADAPTERS", default=32)
 
 # --- The hub that datasets are pushed to, with each organisation's own token ----------------------
 HF_ENDPOINT = env.str("HF_ENDPOINT", default="https://huggingface.co").rstrip("/")

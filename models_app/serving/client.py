@@ -12,6 +12,8 @@ import httpx
 from django.conf import settings
 
 from models_app.serving.engine import Completion, GenerationConfig, Piece, TokenLogprob
+from models_app.serving.errors import ServingError
+from models_app.serving.vllm import Adapter, Vllm
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.chat import Message
 
@@ -53,6 +55,10 @@ def generate(
     owner: str = "",
 ) -> Completion:
     """`owner` is who asks, an organisation's id: the server is fair among them."""
+    if settings.VLLM_URL:
+        with _refusals_told():
+            asked = _vllm_question(gguf, tokenizer_folder, messages, config)
+            return _vllm().generate(*asked, owner=owner)
     body = _generate_body(gguf, tokenizer_folder, messages, config, owner, stream=False)
     return _completion(_post("/generate", body))
 
@@ -66,6 +72,11 @@ def stream(
     owner: str = "",
 ) -> Iterator[Piece | Completion]:
     """Pieces of text as they come, then the Completion."""
+    if settings.VLLM_URL:
+        with _refusals_told():
+            asked = _vllm_question(gguf, tokenizer_folder, messages, config)
+            yield from _vllm().stream(*asked, owner=owner)
+        return
     body = _generate_body(gguf, tokenizer_folder, messages, config, owner, stream=True)
     with (
         _failures_explained(),
@@ -93,6 +104,37 @@ def load(gguf: Path, tokenizer_folder: Path) -> None:
 def embed(texts: Sequence[str]) -> list[list[float]]:
     vectors: list[list[float]] = _post("/embed", {"texts": list(texts)})["embeddings"]
     return vectors
+
+
+@cache
+def _vllm() -> Vllm:
+    return Vllm(
+        settings.VLLM_URL,
+        settings.VLLM_KEY,
+        secret=settings.SECRET_KEY,
+        max_adapters=settings.VLLM_MAX_ADAPTERS,
+    )
+
+
+def _vllm_question(
+    gguf: Path,
+    tokenizer_folder: Path,
+    messages: list[Message],
+    config: GenerationConfig | None,
+) -> tuple[str, Adapter | None, Path, list[Message], GenerationConfig]:
+    # Here, because rows are needed: whoever imports the client need not have models ready.
+    from models_app.serving.vllm_models import vllm_model
+
+    model = vllm_model(gguf)
+    return model.base, model.adapter, tokenizer_folder, messages, config or GenerationConfig()
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    try:
+        yield
+    except ServingError as error:
+        raise _refused(error.message, error.code, error.retry_after) from error
 
 
 def _completion(found: dict[str, Any]) -> Completion:
@@ -164,8 +206,12 @@ def _failures_explained() -> Iterator[None]:
 
 def _refusal(content: dict[str, Any]) -> UserFacingError:
     error = content["error"]
-    refusal = Refused(error["message"], code=error["code"])
-    refusal.retry_after = error.get("retry_after")
+    return _refused(error["message"], error["code"], error.get("retry_after"))
+
+
+def _refused(message: str, code: str, retry_after: int | None) -> Refused:
+    refusal = Refused(message, code=code)
+    refusal.retry_after = retry_after
     return refusal
 
 
