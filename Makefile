@@ -2,8 +2,9 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+EXAMPLES ?= 150
 
-.PHONY: up setup down test test-faults lint format lock clean
+.PHONY: up setup down test test-api test-faults lint format lock clean
 
 up: $(VENV)/installed
 	@$(BIN)/python manage.py up
@@ -22,6 +23,11 @@ test: $(VENV)/installed-dev lint
 test-faults: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "faults or not faults" modelstation/tests/faults \
 		training/tests/test_interruption.py training/tests/test_trainer_child.py
+
+# The whole API against its description, each operation with many more requests than in make test.
+test-api: $(VENV)/installed-dev
+	MODELSTATION_API_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 2 --dist worksteal \
+		modelstation/tests/test_api_fuzz.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -6,10 +6,10 @@
     python benchmarks/preflight.py --points POINTS --calibrate    # print constants fitted to them
 
 Each run is the real training child (`python -m training.trainer SPEC`) in a process of its own,
-from its start to its last artifact. Its peak memory is what the kernel says at its end, that of a
-stage its largest resident set, looked at ten times a second. Rows are made of words, so that any
-length can be asked for. The machine is measured first, as a worker does it. Nothing is corrected
-by earlier runs here. Leave the machine alone meanwhile: another busy core makes times worthless.
+from its start to its last artifact. Its peak memory is what the kernel says at its end. Rows are
+made of words, so that any length can be asked for. The machine is measured first, as a worker does
+it. Nothing is corrected by earlier runs here. Leave the machine alone meanwhile: another busy core
+makes times worthless.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -128,64 +127,23 @@ def measure(case: Case, number: int, folder: Path, models: Path) -> dict:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    watch = Watch(child)
+    last: dict = {}
     for line in child.stdout:
-        watch.hear(json.loads(line))
+        event = json.loads(line)
+        last = event if event["event"] in ("result", "error") else last
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    watch.close()
     return {
         "case": number,
         "exit": child.returncode,
         "seconds": time.monotonic() - started,
         "cpu_seconds": used.ru_utime + used.ru_stime,
         "peak_bytes": used.ru_maxrss * 1024,
-        "stages": watch.stages,
-        "result": {key: watch.result.get(key) for key in ("steps", "seconds", "config")},
-        "error": watch.result.get("message", ""),
+        "result": {key: last.get(key) for key in ("steps", "seconds", "config")},
+        "error": last.get("message", ""),
         "data": data_facts(case, work, models).to_json(),
         "shape": asdict(shape_of(base_folder(case, folder, models))),
     }
-
-
-class Watch:
-    """Follows a child's stages: when each began, and the most memory that was resident in it."""
-
-    def __init__(self, child: subprocess.Popen) -> None:
-        self.child, self.stage, self.stages = child, "start", {}
-        self.result: dict = {}
-        self.began, self.closed = time.monotonic(), threading.Event()
-        self.thread = threading.Thread(target=self.look, daemon=True)
-        self.thread.start()
-
-    def hear(self, event: dict) -> None:
-        if event["event"] in ("result", "error"):
-            self.result = event
-        elif event["event"] == "progress" and event["stage"] != self.stage:
-            self.end_stage()
-            self.stage = event["stage"]
-
-    def end_stage(self) -> None:
-        now = time.monotonic()
-        found = self.stages.setdefault(self.stage, {"seconds": 0.0, "bytes": 0})
-        found["seconds"] += now - self.began
-        self.began = now
-
-    def look(self) -> None:
-        status = Path(f"/proc/{self.child.pid}/status")
-        while not self.closed.wait(0.1):
-            try:
-                facts = dict(line.split(":", 1) for line in status.read_text().splitlines())
-                found = self.stages.setdefault(self.stage, {"seconds": 0.0, "bytes": 0})
-                resident = int(facts["VmRSS"].split()[0]) * 1024
-                found["bytes"] = max(found["bytes"], resident)
-            except (OSError, KeyError):
-                return
-
-    def close(self) -> None:
-        self.end_stage()
-        self.closed.set()
-        self.thread.join()
 
 
 def write_spec(case: Case, number: int, work: Path, models: Path) -> Path:
@@ -313,29 +271,33 @@ def summary(points: list[dict], times: list[float], sizes: list[float]) -> str:
 
 # --- fitting the constants ------------------------------------------------------------------------
 
-# Of these, each is scaled or moved until the points are met best; the others are left alone.
-TIME_CONSTANTS = (
-    "efficiency", "half_tokens", "per_micro_batch_layer", "per_step_trainable", "dora",
-)  # fmt: skip
-MEMORY_CONSTANTS = (
-    "process", "weights", "per_trainable", "best", "full_copy", "full_merge", "hidden",
-    "intermediate", "logits", "merge_per_parameter",
-)  # fmt: skip
-FIXED_COSTS = ("load", "load_per_parameter", "export", "export_per_parameter")
+# Of these, each is scaled until the points are met best; the others are left alone.
+TIME_CONSTANTS = ("load", "efficiency", "half_tokens", "dora", "per_micro_batch_layer")
+MEMORY_CONSTANTS = ("process", "hidden", "intermediate", "logits", "workspace")
 
 
 def calibrated(points: list[dict]) -> str:
-    """Constants that make the relative errors small: those of loading and export, then those of
-    training, then those of memory, each from its own part of the measurements.
+    """Constants that make the relative errors small, and how well those fitted to every second
+    point foretell the others.
     """
     from training.recipes.costs import CALIBRATION
 
     good = [point for point in points if point["exit"] == 0]
-    found = fit(CALIBRATION, FIXED_COSTS, lambda by: [*fixed_errors(good, by)])
-    found = fit(found, TIME_CONSTANTS, lambda by: [*training_errors(good, by)])
-    found = fit(found, MEMORY_CONSTANTS, lambda by: [*memory_errors(good, by)])
-    lines = [f"{name} = {value:.4g}" for name, value in asdict(found).items()]
-    return "\n".join([*lines, "", table_with(good, found)])
+    halves = (good[::2], good[1::2])
+    crossed = [errors_of(other, fitted(half)) for half, other in (halves, halves[::-1])]
+    times, sizes = (first + second for first, second in zip(*crossed, strict=True))
+    found = fitted(good)
+    moved = {n: v for n, v in asdict(found).items() if v != getattr(CALIBRATION, n)}
+    lines = [f"{name} = {value:.4g}" for name, value in moved.items()]
+    said_crossed = f"Fitted to one half, on the other half: {summary(good, times, sizes)}"
+    return "\n".join([*lines, "", said_crossed, summary(good, *errors_of(good, found))])
+
+
+def fitted(points: list[dict]):
+    from training.recipes.costs import CALIBRATION
+
+    found = fit(CALIBRATION, TIME_CONSTANTS, lambda by: errors_of(points, by)[0])
+    return fit(found, MEMORY_CONSTANTS, lambda by: errors_of(points, by)[1])
 
 
 def fit(start, names: tuple[str, ...], errors):
@@ -355,47 +317,12 @@ def fit(start, names: tuple[str, ...], errors):
     return moved(least_squares(residuals, [0.0] * len(names), loss="soft_l1", f_scale=0.2).x)
 
 
-def fixed_errors(points: list[dict], by):
-    for point in points:
-        stages, expected = point["stages"], estimate_of(point, by).seconds_by_stage
-        first_step = train_seconds(point) / max(1, point["result"]["steps"])
-        yield relative(expected["load"], seconds_in(stages, "start", "load") - first_step)
-        yield relative(expected["export"], seconds_in(stages, "merge", "export"))
-
-
-def training_errors(points: list[dict], by):
-    for point in points:
-        expected = estimate_of(point, by).seconds_by_stage
-        parts = sum(expected[stage] for stage in ("train", "validate", "checkpoints"))
-        yield relative(parts, train_seconds(point))
-
-
-def memory_errors(points: list[dict], by):
-    for point in points:
-        yield relative(estimate_of(point, by).memory_bytes.expected, point["peak_bytes"])
-
-
-def train_seconds(point: dict) -> float:
-    """As the trainer says: the supervisor hears of a stage only when its first step is done."""
-    return point["result"]["seconds"]
-
-
-def seconds_in(stages: dict, *names: str) -> float:
-    return sum(stages.get(name, {}).get("seconds", 0.0) for name in names)
-
-
-def relative(expected: float, actual: float) -> float:
-    return expected / max(actual, 0.1) - 1
-
-
-def table_with(points: list[dict], by) -> str:
-    times = [
-        estimate_of(point, by).minutes.expected * 60 / point["seconds"] - 1 for point in points
-    ]
-    sizes = [
-        estimate_of(point, by).memory_bytes.expected / point["peak_bytes"] - 1 for point in points
-    ]
-    return "With these, on the same points: " + summary(points, times, sizes)
+def errors_of(points: list[dict], by=None) -> tuple[list[float], list[float]]:
+    """Relative errors of the time and of the peak memory."""
+    pairs = [(point, estimate_of(point, by)) for point in points]
+    times = [said.minutes.expected * 60 / point["seconds"] - 1 for point, said in pairs]
+    sizes = [said.memory_bytes.expected / point["peak_bytes"] - 1 for point, said in pairs]
+    return times, sizes
 
 
 if __name__ == "__main__":

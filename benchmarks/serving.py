@@ -213,7 +213,7 @@ def model_server() -> Iterator[Callable]:
     environment = os.environ | {
         "MODEL_SERVER_KEY": KEY,
         "MODEL_SERVER_CONTEXT": str(CONTEXT),
-        "MODEL_SERVER_SLOTS": str(SLOTS),
+        "MODEL_SERVER_PARALLEL": str(SLOTS),
     }
     command = [sys.executable, "-m", "models_app.serving.server", "--port", str(port)]
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as process:

@@ -8,13 +8,15 @@ from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
 from distillation.models import (
+    CandidateRow,
     DatasetRow,
     DatasetVersion,
     DistillationRun,
     ImportRun,
     SourceDataset,
 )
-from models_app.models import CustomModel
+from models_app.models import CustomModel, ModelVersion
+from modelstation.core.errors import UserFacingError
 
 
 def dataset_for(org: Organization, dataset_id: uuid.UUID | str) -> DatasetVersion:
@@ -67,3 +69,25 @@ def own_source_for(org: Organization, source_id: uuid.UUID | str) -> SourceDatas
 def import_for(org: Organization, import_id: uuid.UUID | str) -> ImportRun:
     """An upload of the organisation's own: what the operator seeds has no page."""
     return get_object_or_404(ImportRun.objects.select_related("org", "job"), org=org, id=import_id)
+
+
+def correction_for(model: CustomModel, correction_id: uuid.UUID | str) -> CandidateRow:
+    found: CandidateRow = get_object_or_404(
+        CandidateRow.objects.select_related("model", "org", "version", "dataset", "created_by"),
+        model=model,
+        id=correction_id,
+    )
+    return found
+
+
+def answering_version(model: CustomModel, number: int | None = None) -> ModelVersion:
+    """The version of that number; without one the live version, else the newest."""
+    versions = model.versions.select_related("model", "org")
+    wanted = {"id": model.live_version_id} if model.live_version_id else {}
+    found: ModelVersion | None = versions.filter(
+        **({"number": number} if number else wanted)
+    ).first()
+    if found is None:
+        name = f"version {number}" if number else "version yet"
+        raise UserFacingError(f"This model has no {name}.", code="no_version", param="version")
+    return found

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from accounts.models import User
 from distillation.deletion import SourceUse, delete_source, use_of
 from distillation.models import (
+    CandidateRow,
     DatasetPush,
     DatasetVersion,
     DistillationRun,
@@ -107,6 +108,17 @@ class DatasetVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="Digest")
     def short_digest(self, version: DatasetVersion) -> str:
         return version.digest[:12]
+
+
+@admin.register(CandidateRow)
+class CandidateRowAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """A correction is its organisation's to accept or dismiss."""
+
+    list_display = ["__str__", "org", "state", "refusal", "created_by", "created_at"]
+    list_filter = ["state", "created_at"]
+    list_select_related = ["org", "model", "created_by"]
+    search_fields = ["id", "model__name", "model__slug", "org__name"]
+    date_hierarchy = "created_at"
 
 
 @admin.register(DatasetPush)

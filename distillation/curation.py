@@ -53,7 +53,7 @@ def edit_row(*, actor: User, row: DatasetRow, input: str, answer: str) -> Datase
     with transaction.atomic():
         version = _locked_draft(row.version)
         row = version.rows.get(id=row.id)
-        asked, said = input.strip(), _fitting(answer, version)
+        asked, said = input.strip(), fitting(answer, version)
         if not asked:
             raise UserFacingError("The input is empty.", param="input", hint="Or refuse the row.")
         if asked == row.input and said == row.answer:
@@ -84,7 +84,7 @@ def relabel(*, actor: User, version: DatasetVersion, chosen: Chosen, answer: str
     """One answer for many rows."""
     with transaction.atomic():
         version = _locked_draft(version)
-        said = _fitting(answer, version)
+        said = fitting(answer, version)
         changed = _change_answers(actor, version, _chosen(version, chosen), lambda _: said)
         _record(
             actor, version, "relabel", answer=clip(said, 100), rows=changed, chosen=_told(chosen)
@@ -102,7 +102,7 @@ def replace_in_answers(
         version = _locked_draft(version)
         rows = _chosen(version, chosen).spoken().filter(said_answer__contains=find)
         changed = _change_answers(
-            actor, version, rows, lambda said: _fitting(said.replace(find, replacement), version)
+            actor, version, rows, lambda said: fitting(said.replace(find, replacement), version)
         )
         told = {"find": clip(find, 100), "replacement": clip(replacement, 100)}
         _record(actor, version, "replace", **told, rows=changed, chosen=_told(chosen))
@@ -123,6 +123,7 @@ def freeze(*, actor: User, version: DatasetVersion) -> DatasetVersion:
         rows = kept.iterator(freezing.ROWS_AT_ONCE)
         freezing.write_files(version, rows, facts_of_version(version))
         version.save(update_fields=[*freezing.COUNT_FIELDS, *freezing.SEAL_FIELDS])
+        freezing.mark_used(version)
         _record(actor, version, "freeze", rows=version.row_count, digest=version.digest)
     return version
 
@@ -214,7 +215,7 @@ def _record(actor: User, version: DatasetVersion, deed: str, **data: Any) -> Non
 # --- answers --------------------------------------------------------------------------------------
 
 
-def _fitting(answer: str, version: DatasetVersion) -> str:
+def fitting(answer: str, version: DatasetVersion) -> str:
     """The answer as it is written to the row; refused where the requirement allows no such one."""
     said = answer.strip()
     if not said:

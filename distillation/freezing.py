@@ -15,7 +15,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from accounts.models import User
-from distillation.models import DatasetRow, DatasetVersion
+from distillation.models import CandidateRow, DatasetRow, DatasetVersion
 from distillation.pipeline import export
 from distillation.pipeline.card import CardFacts, write_card
 from distillation.pipeline.form import held_out_messages
@@ -88,6 +88,13 @@ def write_files(version: DatasetVersion, rows: Iterable[DatasetRow], card: CardF
         kind="dataset",
         facts=manifest_facts(version),
     )
+
+
+def mark_used(version: DatasetVersion) -> None:
+    """The corrections that a frozen version holds; in the transaction that freezes it."""
+    held = version.rows.kept().exclude(candidate=None).values("candidate")
+    taken = CandidateRow.objects.filter(id__in=held).exclude(state=CandidateRow.State.DISMISSED)
+    taken.update(state=CandidateRow.State.USED, dataset=version, refusal="")
 
 
 def manifest_facts(version: DatasetVersion) -> dict[str, Any]:

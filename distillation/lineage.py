@@ -17,13 +17,14 @@ from django.conf import settings
 from django.db.models import Count
 
 from distillation.models import DatasetRow, DatasetVersion
-from distillation.pipeline import export, form
+from distillation.pipeline import corrections, export, form
 from distillation.pipeline.text import hash_messages
 from distillation.pipeline.types import Example
 from modelstation.core.artifacts import ArtifactError, read_manifest, verify
 
 ROWS_AT_ONCE = 2000
 TOLD_PROBLEMS = 20
+UPLOAD = "uploaded file "
 VERIFIED, DIFFERS, UNKNOWN = "verified", "differs", "unknown"
 
 
@@ -49,8 +50,15 @@ class SourceLine:
     revision: str = ""
 
     @property
+    def is_own(self) -> bool:
+        """Rows of a file that was trained on as it is, and those that people taught: they never
+        were a source of the corpus.
+        """
+        return self.name.startswith(UPLOAD) or self.name == corrections.SOURCE
+
+    @property
     def is_deleted(self) -> bool:
-        return self.id is None
+        return self.id is None and not self.is_own
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ def row_facts(version: DatasetVersion) -> Iterator[dict[str, Any]]:
         source, messages = row.pop("source"), row.pop("messages")
         row |= {
             "source_id": str(source) if source else None,
-            "source_deleted": source is None,
+            "source_deleted": SourceLine(source, row["source_name"], "", 1).is_deleted,
             "verified": _hash(messages) == row["content_hash"],
         }
         yield row

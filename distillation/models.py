@@ -14,7 +14,7 @@ from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
 from distillation.label_map import LabelTable, label_table
-from models_app.models import CustomModel
+from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, OrgQuerySet, new_id
 
@@ -239,6 +239,45 @@ class DatasetVersion(OrgOwned):
         return self.state == self.State.DRAFT
 
 
+class CandidateRow(OrgOwned):
+    """What a person says a model should have answered: a row of its next datasets, once accepted.
+    One that was in a frozen dataset stays in those that follow.
+    """
+
+    class State(models.TextChoices):
+        NEW = "new"
+        ACCEPTED = "accepted"
+        USED = "used"  # a frozen dataset holds it
+        DISMISSED = "dismissed"
+
+    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="candidate_rows")
+    version = models.ForeignKey(
+        ModelVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    version_number = models.PositiveIntegerField()  # stays, should the version be deleted
+    system_prompt = models.TextField(blank=True)  # under which it was asked
+    input = models.TextField()
+    wrong_answer = models.TextField(blank=True)
+    correction = models.TextField()
+    state = models.CharField(max_length=10, choices=State.choices, default=State.NEW)
+    refusal = models.CharField(max_length=300, blank=True)  # why the last build left it out
+    dataset = models.ForeignKey(
+        DatasetVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )  # the last frozen one that holds it
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    decided_by = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["model", "-created_at"])]
+
+    def __str__(self) -> str:
+        return f"correction of {self.model} v{self.version_number}"
+
+
 class DatasetRowQuerySet(models.QuerySet["DatasetRow"]):
     def kept(self) -> "DatasetRowQuerySet":
         return self.filter(decision=DatasetRow.Decision.KEPT)
@@ -289,6 +328,10 @@ class DatasetRow(models.Model):
     # The corpus row it was made from; a source may be deleted later, the dataset stays.
     example = models.ForeignKey(
         CorpusExample, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    # Or the correction, where a person taught it.
+    candidate = models.ForeignKey(
+        CandidateRow, on_delete=models.SET_NULL, null=True, blank=True, related_name="dataset_rows"
     )
 
     objects = DatasetRowQuerySet.as_manager()

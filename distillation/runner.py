@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from distillation import curation, freezing
+from distillation import corrections, curation, freezing
 from distillation.cards import counts_of, facts_of_version
 from distillation.index import CorpusCatalog
 from distillation.intents import facts_of, requirement_of
@@ -24,6 +24,7 @@ from distillation.models import (
     DistillationRun,
     SourceDataset,
 )
+from distillation.pipeline.corrections import CORRECTION
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.intent import edits_from
 from distillation.pipeline.types import (
@@ -61,16 +62,17 @@ STAGE_NAMES = {
 
 
 def distil(job: Job, lease: Lease) -> Publish:
+    model_services.begin_stage(job.subject_id, CustomModel.Status.DISTILLING)
     model = CustomModel.objects.select_related("org").get(id=job.subject_id)
     config = selection_config(model)
     run, _ = DistillationRun.objects.get_or_create(
         job=job, defaults={"org": model.org, "model": model, "config": asdict(config)}
     )
-    model_services.begin_stage(model.id, CustomModel.Status.DISTILLING)
     selection = _select(model, config, lease)
     _tell_of_selection(run, selection)
     version = _version(run, model, selection)
     rows = [_dataset_row(version, i, row) for i, row in enumerate(selection.rows)]
+    refused = dict(selection.refused_corrections)
     freezing.count(version, freezing.groups_of(rows))
     if not version.is_draft:
         version.number = curation.next_number(model.id)  # for its card; settled when published
@@ -78,7 +80,7 @@ def distil(job: Job, lease: Lease) -> Publish:
         freezing.seal(version, rows)
         freezing.write_files(version, rows, facts_of_version(version, counts_of(rows)))
     lease.check()
-    return lambda: _publish(version, rows)
+    return lambda: _publish(version, rows, refused)
 
 
 def selection_config(model: CustomModel) -> SelectionConfig:
@@ -94,7 +96,14 @@ def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Select
     held_out = [Example(row["input"], row["output"]) for row in model.test_rows]
     edits = edits_from(model.intent_edits)
     try:
-        return generator.generate(requirement_of(model), config, held_out, _teller(lease), edits)
+        return generator.generate(
+            requirement_of(model),
+            config,
+            held_out,
+            _teller(lease),
+            edits,
+            corrections.to_teach(model),
+        )
     except NotEnoughData as error:
         raise UserFacingError(str(error), code="not_enough_data") from error
 
@@ -125,7 +134,7 @@ def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> 
     )
 
 
-def _publish(version: DatasetVersion, rows: list[DatasetRow]) -> None:
+def _publish(version: DatasetVersion, rows: list[DatasetRow], refused: dict[str, str]) -> None:
     """In the transaction that ends the job: the version, and the job to train on it, or the word
     that it waits for review.
     """
@@ -134,12 +143,14 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow]) -> None:
     version.number = curation.next_number(model.id)
     version.save()
     _unlink_deleted(rows)
+    corrections.tell_refusals(rows, refused)
     DatasetRow.objects.bulk_create(rows, batch_size=ROWS_PER_INSERT)
     if not model.system_prompt:
         CustomModel.objects.filter(id=model.id).update(system_prompt=version.system_prompt)
     if version.is_draft:
         model_services.begin_stage(model.id, CustomModel.Status.REVIEW)
     else:
+        freezing.mark_used(version)
         jobs.submit(kind="train", org=run.org, subject_id=model.id)
 
 
@@ -182,7 +193,7 @@ def _unlink_deleted(rows: list[DatasetRow]) -> None:
 
     Those that are there are held until the transaction ends, so that none goes meanwhile.
     """
-    sources = sorted({str(row.source_id) for row in rows})
+    sources = sorted({str(row.source_id) for row in rows if row.source_id})
     list(SourceDataset.objects.raw(HOLD_SOURCES, [sources]))
     ids = [row.example_id for row in rows if row.example_id]
     present = set(CorpusExample.objects.filter(id__in=ids).values_list("id", flat=True))
@@ -192,22 +203,25 @@ def _unlink_deleted(rows: list[DatasetRow]) -> None:
 
 
 def _dataset_row(version: DatasetVersion, position: int, row: SelectedRow) -> DatasetRow:
+    """Of a corpus row, or of a correction, which has no source and no corpus row."""
+    is_taught = row.step == CORRECTION
     return DatasetRow(
         version=version,
         position=position,
         split=row.split,
         messages=list(row.messages),
-        source_id=row.candidate.source_id,
+        source_id=None if is_taught else row.candidate.source_id,
         source_name=row.candidate.source,
         task=row.candidate.task,
         license=row.candidate.license,
         content_hash=row.content_hash,
-        corpus_hash=row.candidate.content_hash,
+        corpus_hash="" if is_taught else row.candidate.content_hash,
         twin_group=row.twin_group,
         score=row.score,
         scores=row.scores,
         reason=row.reason[:300],
         query=row.query[:300],
         step=row.step,
-        example_id=int(row.candidate.id),
+        example_id=None if is_taught else int(row.candidate.id),
+        candidate_id=row.candidate.id if is_taught else None,
     )

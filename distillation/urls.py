@@ -4,6 +4,7 @@ from django.urls import path
 
 from distillation.views import (
     compare,
+    corrections,
     curation,
     datasets,
     imports,
@@ -24,6 +25,13 @@ urlpatterns = [
     path("models/new/understood/", intents.model_understood, name="model_understood"),
     path("models/<uuid:model_id>/intent/", intents.model_intent, name="model_intent"),
     path("models/<uuid:model_id>/labels/", intents.model_labels, name="model_labels"),
+    path("models/<uuid:model_id>/corrections/", corrections.corrections, name="corrections"),
+    path("models/<uuid:model_id>/corrections/new/", corrections.correct, name="correction_new"),
+    path(
+        "models/<uuid:model_id>/corrections/<uuid:correction_id>/",
+        corrections.correction,
+        name="correction",
+    ),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", imports.source_new, name="source_new"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),

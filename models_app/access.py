@@ -5,7 +5,13 @@ import uuid
 from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
-from models_app.models import BaseFetch, CustomModel, ModelVersion
+from models_app.models import (
+    BaseFetch,
+    CustomModel,
+    ModelVersion,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 
 
 def model_for(org: Organization, model_id: uuid.UUID | str) -> CustomModel:
@@ -28,4 +34,17 @@ def fetch_for(org: Organization, fetch_id: uuid.UUID | str) -> BaseFetch:
     found: BaseFetch = get_object_or_404(
         BaseFetch.objects.select_related("base", "job", "org"), org=org, id=fetch_id
     )
+    return found
+
+
+def webhook_for(org: Organization, webhook_id: uuid.UUID | str) -> WebhookEndpoint:
+    found: WebhookEndpoint = get_object_or_404(
+        WebhookEndpoint.objects.select_related("org"), org=org, id=webhook_id
+    )
+    return found
+
+
+def delivery_for(endpoint: WebhookEndpoint, delivery_id: uuid.UUID) -> WebhookDelivery:
+    deliveries = WebhookDelivery.objects.select_related("endpoint__org")
+    found: WebhookDelivery = get_object_or_404(deliveries, endpoint=endpoint, id=delivery_id)
     return found

@@ -6,7 +6,17 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from models_app.models import BaseFetch, CustomModel, FoundationModel, ModelVersion, UsageRecord
+from models_app.models import (
+    BaseFetch,
+    CustomModel,
+    FoundationModel,
+    ModelVersion,
+    Promotion,
+    UsageLimit,
+    UsageRecord,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from modelstation.core.job_actions import JobActions, ReadOnly
 
 
@@ -53,8 +63,12 @@ class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ["org", "base", "created_by"]
     search_fields = ["name", "slug", "requirement", "org__name", "org__slug", "created_by__email"]
     date_hierarchy = "created_at"
-    raw_id_fields = ["org", "live_version", "created_by"]
-    readonly_fields = ["id", "status", "status_reason", "created_at", "updated_at"]
+    raw_id_fields = ["org", "created_by"]
+    # What is live and what is promised change by their deeds alone, which keep the history.
+    readonly_fields = [
+        "id", "status", "status_reason", "live_version", "success_criteria", "metric", "test_rows",
+        "contract", "contract_frozen_at", "created_at", "updated_at",
+    ]  # fmt: skip
 
 
 @admin.register(ModelVersion)
@@ -82,28 +96,69 @@ class ModelVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
+@admin.register(Promotion)
+class PromotionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """The history of what was live: append-only."""
+
+    list_display = ["version", "org", "kind", "actor", "verdict", "override_reason", "created_at"]
+    list_filter = ["kind", "verdict", "created_at"]
+    list_select_related = ["org", "version__model", "actor"]
+    search_fields = ["model__name", "model__slug", "org__name", "override_reason"]
+    date_hierarchy = "created_at"
+
+
 @admin.register(UsageRecord)
 class UsageRecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = [
+        "model",
+        "org",
         "version",
         "token",
         "prompt_tokens",
+        "cached_tokens",
         "completion_tokens",
         "milliseconds",
         "created_at",
     ]
     list_filter = ["created_at"]
-    search_fields = ["version__model__name", "token__name"]
+    search_fields = ["model", "token__name", "org__name", "org__slug"]
     date_hierarchy = "created_at"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
-        return super().get_queryset(request).select_related("version__model", "token")
+        return super().get_queryset(request).select_related("org", "version__model", "token")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+
+@admin.register(UsageLimit)
+class UsageLimitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """What one organisation may use; what is left empty is as the settings say."""
+
+    list_display = ["org", "requests_per_minute", "tokens_per_day"]
+    list_select_related = ["org"]
+    search_fields = ["org__name", "org__slug"]
+    autocomplete_fields = ["org"]
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["__str__", "org", "is_enabled", "failing_since", "created_at"]
+    list_filter = ["is_enabled", "created_at"]
+    list_select_related = ["org"]
+    search_fields = ["url", "org__name", "org__slug"]
+    exclude = ["secret", "old_secret"]
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["type", "org", "endpoint", "state", "attempts", "status_code", "created_at"]
+    list_filter = ["state", "type", "created_at"]
+    list_select_related = ["org", "endpoint"]
+    search_fields = ["event_id", "endpoint__url", "org__name", "org__slug"]
 
 
 def _score(version: ModelVersion, subject: str) -> str:

@@ -18,6 +18,7 @@ METRICS = (
 )
 MAX_EXAMPLES = 50
 MAX_TEST_ROWS = 5000
+MOST_PAIRS = {"examples": MAX_EXAMPLES, "test_rows": MAX_TEST_ROWS}
 MIN_REQUIREMENT_CHARS = 20
 MAX_ROWS = 100_000
 # A string, like all tasks: training stands above this room. Raises ValueError naming the field.
@@ -52,19 +53,14 @@ class ModelDraft:
             raise UserFacingError(
                 "The requirement is too short to work from.", param="requirement", hint=hint
             )
-        if self.metric and self.metric not in METRICS:
-            raise UserFacingError(
-                f"Unknown metric “{self.metric}”.",
-                param="metric",
-                hint=f"One of {', '.join(METRICS)}.",
-            )
+        check_metric(self.metric)
         if not 20 <= self.rows <= MAX_ROWS:
             raise UserFacingError(f"Rows must be between 20 and {MAX_ROWS:,}.", param="rows")
         if self.max_size_mb is not None and self.max_size_mb < 1:
             raise UserFacingError("The size must be at least 1 MB.", param="max_size_mb")
         check_curation(self.curation)
-        _check_pairs(self.examples, "examples", MAX_EXAMPLES)
-        _check_pairs(self.test_rows, "test_rows", MAX_TEST_ROWS)
+        check_pairs(self.examples, "examples")
+        check_pairs(self.test_rows, "test_rows")
         try:
             import_string(CHECK_TRAINING_CONFIG)(self.training_config)
         except ValueError as error:
@@ -78,6 +74,12 @@ class ModelDraft:
             " rows training_config curation intent_edits"
         )
         return {name: getattr(self, name) for name in names.split()}
+
+
+def check_metric(metric: str) -> None:
+    if metric and metric not in METRICS:
+        hint = f"One of {', '.join(METRICS)}."
+        raise UserFacingError(f"Unknown metric “{metric}”.", param="metric", hint=hint)
 
 
 def check_curation(curation: str) -> None:
@@ -95,7 +97,8 @@ def check_intent_edits(intent_edits: dict[str, Any]) -> None:
         raise UserFacingError(f"{error}.", param="intent_edits") from error
 
 
-def _check_pairs(pairs: list[dict[str, str]], param: str, most: int) -> None:
+def check_pairs(pairs: list[dict[str, str]], param: str) -> None:
+    most = MOST_PAIRS[param]
     if len(pairs) > most:
         raise UserFacingError(
             f"At most {most} {param.replace('_', ' ')}, not {len(pairs)}.", param=param

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 
 from models_app.drafts import METRICS, ModelDraft
-from models_app.models import CustomModel, FoundationModel, ModelVersion
+from models_app.models import CustomModel, FoundationModel
 from modelstation.core.errors import UserFacingError
 
 EXAMPLE_ROWS = 3
@@ -183,6 +183,26 @@ class ModelDraftForm(forms.Form):
         return [row for row in rows if any(row.values())]
 
 
+class ContractForm(forms.Form):
+    """Criteria, metric and held-out rows of a model, until its contract is frozen."""
+
+    success_criteria = LinesField(
+        label="Success criteria", required=False, widget=_area(4), help_text="One per line."
+    )
+    metric = forms.ChoiceField(
+        required=False, choices=[("", "Automatic"), *((name, name) for name in METRICS)]
+    )
+    test_rows = PairsField(label="Held-out rows", help_text=PAIR_HELP)
+
+    def __init__(self, *args: Any, model: CustomModel, **options: Any) -> None:
+        initial = {
+            "success_criteria": "\n".join(map(str, model.success_criteria)),
+            "metric": model.metric,
+            "test_rows": "\n".join(json.dumps(row, ensure_ascii=False) for row in model.test_rows),
+        }
+        super().__init__(*args, **{"initial": initial, **options})
+
+
 class ModelFilterForm(forms.Form):
     """Search and status of the list; what cannot be read is no filter."""
 
@@ -211,15 +231,3 @@ class SystemPromptForm(forms.Form):
         help_text="Stands in every training row, in the evaluation, and in calls that bring none. "
         "A change takes effect with the next build.",
     )
-
-
-class PlaygroundForm(forms.Form):
-    prompt = forms.CharField(max_length=8_000, widget=_area(4, "Type what your users would type…"))
-    version = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), empty_label=None)
-
-    def __init__(self, *args: Any, model: CustomModel, **options: Any) -> None:
-        super().__init__(*args, **options)
-        versions = self.fields["version"]
-        assert isinstance(versions, forms.ModelChoiceField)
-        versions.queryset = model.versions.select_related("base", "model")
-        versions.initial = model.live_version_id or model.versions.first()

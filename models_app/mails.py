@@ -112,7 +112,7 @@ def _story(mail: EndMail, model: CustomModel) -> list[str]:
     if model.status == CustomModel.Status.READY:
         return [f"“{model.name}” is built and is served now.", _scores(model), model.status_reason]
     return [
-        f"“{model.name}” was trained, but it is not published: it misses its success criteria.",
+        f"“{model.name}” was trained, but its new version is not published.",
         model.status_reason,
         _scores(model),
     ]

@@ -2,9 +2,14 @@
 
 from django.db import models
 
-from accounts.models import ApiToken, User
+from accounts.models import User
+from models_app.usage_models import UsageCounter as UsageCounter
+from models_app.usage_models import UsageLimit as UsageLimit
+from models_app.usage_models import UsageRecord as UsageRecord
+from models_app.webhook_models import WebhookDelivery as WebhookDelivery
+from models_app.webhook_models import WebhookEndpoint as WebhookEndpoint
 from modelstation.core.models import Job
-from modelstation.core.tenancy import OrgOwned, new_id
+from modelstation.core.tenancy import OrgOwned
 
 
 class FoundationModel(models.Model):
@@ -50,6 +55,7 @@ class BaseFetch(OrgOwned):
 
 class CustomModel(OrgOwned):
     class Status(models.TextChoices):
+        DRAFT = "draft"  # a copy that nobody has built yet; its contract is open
         PENDING = "pending"
         DISTILLING = "distilling"
         REVIEW = "review"
@@ -76,6 +82,10 @@ class CustomModel(OrgOwned):
     )  # [{"input", "output"}], held out; empty: the frozen split
     success_criteria = models.JSONField(default=list, blank=True)  # sentences
     metric = models.CharField(max_length=40, blank=True)  # empty: chosen from the kind of task
+    # The criteria, compiled to checks: see models_app.contracts. Once it is frozen, criteria,
+    # metric and test_rows stay as they are.
+    contract = models.JSONField(default=dict, blank=True)
+    contract_frozen_at = models.DateTimeField(null=True, blank=True)
     system_prompt = models.TextField(
         blank=True
     )  # empty until compiled from the requirement, then editable
@@ -107,6 +117,10 @@ class CustomModel(OrgOwned):
     def is_live_work(self) -> bool:
         return self.status in self.LIVE_STATUSES
 
+    @property
+    def contract_digest(self) -> str:
+        return str(self.contract.get("digest", ""))
+
 
 class ModelVersion(OrgOwned):
     """One trained result: an immutable folder of artifacts. Publishing and rolling back move
@@ -129,7 +143,8 @@ class ModelVersion(OrgOwned):
         default=dict
     )  # {"adapter": manifest, "merged": manifest, "gguf": manifest}
     config = models.JSONField(default=dict)  # the resolved training config
-    scores = models.JSONField(default=dict)  # filled once, by the evaluation
+    scores = models.JSONField(default=dict)  # of its newest evaluation
+    contract_digest = models.CharField(max_length=64, blank=True)  # of what it was judged by
 
     class Meta:
         ordering = ["-number"]
@@ -139,6 +154,30 @@ class ModelVersion(OrgOwned):
 
     def __str__(self) -> str:
         return f"{self.model} v{self.number}"
+
+
+class Promotion(OrgOwned):
+    """What was made live, when and by whom. Append-only: rolling back is one more row."""
+
+    class Kind(models.TextChoices):
+        PROMOTE = "promote"
+        ROLLBACK = "rollback"
+
+    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="promotions")
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="promotions")
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PROMOTE)
+    # Nobody: it was promoted by its evaluation.
+    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    verdict = models.CharField(max_length=20, blank=True)  # of its newest evaluation, at that time
+    override_reason = models.TextField(blank=True)  # why it went live against its evaluation
+    evaluation_id = models.UUIDField(null=True, blank=True)  # training stands above this room
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["model", "-created_at"], name="newest_promotion")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.version}"
 
 
 class IdempotentRequest(OrgOwned):
@@ -159,19 +198,3 @@ class IdempotentRequest(OrgOwned):
 
     def __str__(self) -> str:
         return self.key
-
-
-class UsageRecord(models.Model):
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="usage")
-    token = models.ForeignKey(ApiToken, on_delete=models.SET_NULL, null=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
-    prompt_tokens = models.PositiveIntegerField()
-    completion_tokens = models.PositiveIntegerField()
-    milliseconds = models.PositiveIntegerField()
-
-    class Meta:
-        ordering = ["-created_at"]
-
-    def __str__(self) -> str:
-        return f"{self.prompt_tokens} + {self.completion_tokens} tokens"

@@ -11,16 +11,19 @@ from django.utils.text import slugify
 
 from accounts.audit import record
 from accounts.models import Organization, User
+from models_app import webhooks
+from models_app.contracts import compiled, freeze_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_curation, check_intent_edits
 from models_app.mails import tell_of_end
 from models_app.models import CustomModel, FoundationModel, ModelVersion
+from models_app.promotions import promote_on_pass
 from models_app.recommending import recommended
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 
 Status = CustomModel.Status
-JOB_KINDS = ("distil", "train", "evaluate")
+JOB_KINDS = ("distil", "freeze", "train", "evaluate")
 # Strings, like all tasks: training stands above this room. They raise UserFacingError for a model
 # that could not be trained here.
 CHECK_BEFORE_BUILDING = "training.planning.check_before_building"
@@ -34,10 +37,11 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
         model: CustomModel = CustomModel.objects.create(
             org=org,
             name=draft.name,
-            slug=_free_slug(org, draft.name),
+            slug=free_slug(org, draft.name),
             base=base,
             created_by=actor,
             built_by=actor,
+            contract=compiled(draft),
             **draft.fields(),
         )
         import_string(CHECK_BEFORE_BUILDING)(model)
@@ -204,39 +208,77 @@ def correct_intent(
             rebuild(actor=actor, model=model)
 
 
-def publish_version(*, actor: User | None, version: ModelVersion) -> None:
-    """Serve this version under the model's name. One that was not evaluated, or failed, is never
-    published.
+def copy_model(*, actor: User, model: CustomModel) -> CustomModel:
+    """A new model of the same requirement, whose contract is open: nothing is built before somebody
+    says so.
     """
-    if version.state == ModelVersion.State.DRAFT:
-        message = (
-            f"Version {version.number} has not met its success criteria, so it cannot be published."
-        )
-        raise UserFacingError(
-            message, code="not_publishable", hint="Improve the requirement and build again."
-        )
+    name = f"{model.name[:73]} (copy)"
+    same = "requirement objective policy examples test_rows success_criteria metric system_prompt"
+    same += " base rows intent_edits curation training_config"
     with transaction.atomic():
-        CustomModel.objects.filter(id=version.model_id).update(live_version=version)
-        record(org=version.org, actor=actor, action="version.publish", target=version)
+        copy: CustomModel = CustomModel(
+            org=model.org,
+            name=name,
+            slug=free_slug(model.org, name),
+            status=Status.DRAFT,
+            created_by=actor,
+            **{field: getattr(model, field) for field in same.split()},
+        )
+        copy.contract = compiled(copy)
+        copy.save()
+        record(org=model.org, actor=actor, action="model.copy", target=copy, of=str(model.id))
+    return copy
 
 
 def begin_stage(model_id: uuid.UUID, status: CustomModel.Status) -> None:
-    CustomModel.objects.filter(id=model_id).update(status=status, status_reason="")
+    """Called before the work of the stage looks at any data: from here on the contract stands."""
+    with transaction.atomic():
+        model = _locked(model_id)
+        freeze_contract(model)
+        _set_status(model, status)
+
+
+def begin_evaluation_again(*, model_id: uuid.UUID) -> CustomModel:
+    """For a version that is measured anew; called in the transaction of that deed."""
+    model = _locked(model_id)
+    if model.is_live_work:
+        hint = "Cancel that build or let it end first."
+        raise UserFacingError(
+            "This model is being built already.", code="already_building", hint=hint
+        )
+    freeze_contract(model)
+    _set_status(model, Status.EVALUATING)
+    return model
 
 
 def finish_evaluation(
-    *, version: ModelVersion, scores: dict[str, Any], passed: bool, reason: str
+    *,
+    version: ModelVersion,
+    scores: dict[str, Any],
+    passed: bool,
+    reason: str,
+    is_again: bool = False,
 ) -> None:
-    """Ready and live, or failed with the criterion that it missed. A model that failed is never
-    published.
+    """Ready and live, or failed with the sentence that says why. What did not pass, or is worse
+    than the live version, is not published; nor is one that was only measured again, while another
+    one is live: that is a person's choice.
     """
     version.scores = scores
+    version.contract_digest = scores.get("contract_digest", "")
     version.state = ModelVersion.State.READY if passed else ModelVersion.State.DRAFT
-    version.save(update_fields=["scores", "state"])
-    model = version.model
-    _set_status(model, Status.READY if passed else Status.FAILED, reason)
-    if passed:
-        publish_version(actor=None, version=version)
+    version.save(update_fields=["scores", "contract_digest", "state"])
+    model = _locked(version.model_id)
+    if is_again and model.live_version_id:
+        reason = f"Version {version.number}, measured again: {reason}" if reason else ""
+        _set_status(model, Status.READY, reason)
+        return
+    objection = promote_on_pass(version, model)
+    if not objection:
+        _set_status(model, Status.READY, reason)
+        return
+    stays = f"Version {model.live_version.number} stays live." if model.live_version else ""
+    why = (reason if not passed else "") or objection
+    _set_status(model, Status.FAILED, f"{why} {stays}".strip())
 
 
 def settle_ended_job(job: Job) -> None:
@@ -246,13 +288,25 @@ def settle_ended_job(job: Job) -> None:
     model = CustomModel.objects.filter(id=job.subject_id).first()
     if model is not None:
         status = Status.CANCELLED if job.state == Job.State.CANCELLED else Status.FAILED
+        if model.live_version_id and _measured_again(job):
+            status = Status.READY
         _set_status(model, status, job.error_text)
+        webhooks.tell_of_end(model=model, job=job)
         if status == Status.FAILED:
             tell_of_end(model=model, job=job)
 
 
+def _measured_again(job: Job) -> bool:
+    """An evaluation that no training came right before: nothing was built."""
+    earlier = Job.objects.filter(subject_id=job.subject_id, created_at__lt=job.created_at)
+    last = earlier.filter(kind__in=("train", "evaluate")).order_by("-created_at").first()
+    return job.kind == "evaluate" and last is not None and last.kind == "evaluate"
+
+
 def _locked(model_id: uuid.UUID) -> CustomModel:
-    models = CustomModel.objects.select_for_update(of=("self",)).select_related("base")
+    models = CustomModel.objects.select_for_update(of=("self",)).select_related(
+        "base", "org", "live_version"
+    )
     found: CustomModel = models.get(id=model_id)
     return found
 
@@ -267,7 +321,7 @@ def _set_status(
     model.save(update_fields=[*changes, "updated_at"])
 
 
-def _free_slug(org: Organization, name: str) -> str:
+def free_slug(org: Organization, name: str) -> str:
     wanted = slugify(name)[:70] or "model"
     taken = set(
         CustomModel.objects.filter(org=org, slug__startswith=wanted).values_list("slug", flat=True)

@@ -1,4 +1,6 @@
-"""Tasks of models: fetch a base, mail how a build ended. One id in, the rest is in its row."""
+"""Tasks of models: fetch a base, tell by mail and webhook how a build ended. One id in, the rest is
+in its row.
+"""
 
 from modelstation.core import jobs
 
@@ -20,3 +22,16 @@ def send_waiting_mails() -> int:
     from models_app import mails
 
     return mails.send_waiting()
+
+
+def send_webhook(delivery_id: str) -> None:
+    from models_app import webhooks
+
+    webhooks.send(delivery_id)
+
+
+def send_waiting_webhooks() -> int:
+    """Scheduled every minute, as for e-mails."""
+    from models_app import webhooks
+
+    return webhooks.send_waiting()

@@ -1,8 +1,9 @@
-from django.urls import path
+from django.urls import include, path
 
-from models_app import base_views, views
+from models_app import base_views, contract_views, playground_views, promotion_views, views
 
 urlpatterns = [
+    path("", include("models_app.usage_urls")),
     path("models/", views.model_list, name="models"),
     path("models/new/", views.model_new, name="model_new"),
     path("models/<uuid:model_id>/delete/", views.model_delete, name="model_delete"),
@@ -10,11 +11,16 @@ urlpatterns = [
     path("models/<uuid:model_id>/rebuild/", views.model_rebuild, name="model_rebuild"),
     path("models/<uuid:model_id>/prompt/", views.model_prompt, name="model_prompt"),
     path("models/<uuid:model_id>/curation/", views.model_curation, name="model_curation"),
-    path("models/<uuid:model_id>/playground/", views.playground, name="playground"),
+    path("models/<uuid:model_id>/playground/", playground_views.playground, name="playground"),
     path(
         "models/<uuid:model_id>/playground/answer/",
-        views.playground_answer,
+        playground_views.playground_answer,
         name="playground_answer",
+    ),
+    path(
+        "models/<uuid:model_id>/playground/stream/",
+        playground_views.playground_stream,
+        name="playground_stream",
     ),
     path("bases/", base_views.base_list, name="bases"),
     path("bases/<str:name>/fetch/", base_views.base_fetch, name="base_fetch"),
@@ -23,7 +29,15 @@ urlpatterns = [
         base_views.base_fetch_cancel,
         name="base_fetch_cancel",
     ),
-    path("versions/<uuid:version_id>/publish/", views.version_publish, name="version_publish"),
+    path("models/new/contract/", contract_views.contract_preview, name="contract_preview"),
+    path("models/<uuid:model_id>/contract/", contract_views.model_contract, name="model_contract"),
+    path("models/<uuid:model_id>/copy/", contract_views.model_copy, name="model_copy"),
+    path("models/<uuid:model_id>/rollback/", promotion_views.model_rollback, name="model_rollback"),
+    path(
+        "versions/<uuid:version_id>/publish/",
+        promotion_views.version_publish,
+        name="version_publish",
+    ),
     path(
         "versions/<uuid:version_id>/<slug:artifact>.zip",
         views.version_download,

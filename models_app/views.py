@@ -14,10 +14,8 @@ from accounts.models import Organization, User
 from models_app import services
 from models_app.access import model_for, version_for
 from models_app.downloads import zip_chunks
-from models_app.forms import ModelDraftForm, ModelFilterForm, PlaygroundForm, SystemPromptForm
+from models_app.forms import ModelDraftForm, ModelFilterForm, SystemPromptForm
 from models_app.models import CustomModel
-from models_app.playground import answer
-from models_app.serving import client
 from models_app.serving_paths import version_folder
 
 PER_PAGE = 25
@@ -109,36 +107,6 @@ def model_curation(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpR
 
 
 @login_required
-@require_GET
-def playground(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    model = model_for(org_for(request, org), model_id)
-    context = {"model": model, "form": PlaygroundForm(model=model), "server_is_up": client.health()}
-    return render(request, "models_app/playground.html", context)
-
-
-@login_required
-@require_POST
-def playground_answer(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    """The answers alone for htmx; the whole page where there is no script."""
-    model = model_for(org_for(request, org), model_id)
-    form = PlaygroundForm(request.POST, model=model)
-    answers = None
-    if form.is_valid():
-        answers = answer(form.cleaned_data["version"], form.cleaned_data["prompt"])
-    template = "_answers.html" if request.htmx else "playground.html"  # type: ignore[attr-defined]
-    context = {"model": model, "form": form, "answers": answers, "server_is_up": True}
-    return render(request, f"models_app/{template}", context)
-
-
-@login_required
-@require_POST
-def version_publish(request: HttpRequest, org: str, version_id: uuid.UUID) -> HttpResponse:
-    version = version_for(org_for(request, org), version_id)
-    services.publish_version(actor=_user(request), version=version)
-    messages.success(request, f"Version {version.number} is live now.")
-    return redirect("model", org, version.model_id)
-
-
 @login_required
 @require_GET
 def version_download(

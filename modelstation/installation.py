@@ -68,13 +68,14 @@ def prepare_schedules() -> None:
     for queue in QUEUES:
         _schedule(f"canary {queue}", tasks.CANARY, queue, args=f"'{queue}'")
     _schedule("reaper", tasks.REAP, "default")
-    mails = {
-        "func": "models_app.tasks.send_waiting_mails",
-        "schedule_type": Schedule.MINUTES,
-        "minutes": 1,
-        "cluster": "default",
-    }
-    Schedule.objects.get_or_create(name="mails", defaults=mails)
+    for name in ("mails", "webhooks"):
+        every_minute = {
+            "func": f"models_app.tasks.send_waiting_{name}",
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 1,
+            "cluster": "default",
+        }
+        Schedule.objects.get_or_create(name=name, defaults=every_minute)
     Schedule.objects.get_or_create(
         name="measure the machine",
         defaults={

@@ -13,8 +13,11 @@ from distillation.intents import understood
 from distillation.label_map import LabelTable, label_table
 from distillation.models import DatasetVersion, ImportRun, SourceDataset
 from distillation.pipeline.explain import Line, explain
+from models_app.contracts import contract_of
 from models_app.forms import CurationForm, SystemPromptForm
-from models_app.models import CustomModel, ModelVersion, UsageRecord
+from models_app.models import CustomModel, ModelVersion, Promotion, UsageRecord
+from models_app.promotions import version_before
+from models_app.version_lines import VersionLine, version_lines
 from modelstation.core.charts import Interval, interval_bars
 from modelstation.core.failures import Failure, failure_of
 from modelstation.core.models import Job, JobEvent
@@ -57,6 +60,7 @@ class Overview:
     draft: DatasetVersion | None  # the newest that waits for a review
     evaluation: EvaluationRun | None
     versions: list[ModelVersion]
+    history: list[Promotion]  # newest first
     prompt_form: SystemPromptForm = field(compare=False)
     curation_form: CurationForm = field(compare=False)
 
@@ -64,6 +68,19 @@ class Overview:
     def understood(self) -> list[Line]:
         """Read by the page alone: the fragment that is polled has no need of it."""
         return explain(understood(self.model))
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        return contract_of(self.model)
+
+    @property
+    def version_lines(self) -> list[VersionLine]:
+        return version_lines(self.model, self.versions, self.history)
+
+    @property
+    def previous(self) -> ModelVersion | None:
+        """What a rollback would make live again."""
+        return version_before(self.history, self.model.live_version_id)
 
     @property
     def label_table(self) -> LabelTable | None:
@@ -134,6 +151,7 @@ def overview_of(model: CustomModel) -> Overview:
         draft=model.dataset_versions.drafts().first(),
         evaluation=evaluation,
         versions=list(model.versions.select_related("base", "training_run")),
+        history=list(model.promotions.select_related("version", "actor")),
         prompt_form=SystemPromptForm(initial={"system_prompt": model.system_prompt}),
         curation_form=CurationForm(initial={"curation": model.curation}),
     )
@@ -142,10 +160,11 @@ def overview_of(model: CustomModel) -> Overview:
 def _newest_build(model: CustomModel) -> dict[str, Job]:
     """The newest distillation, and the newest job of each kind that came after it."""
     build: dict[str, Job] = {}
-    jobs = Job.objects.filter(subject_id=model.id, kind__in=STAGES).order_by("-created_at")
+    kinds = [*STAGES, "freeze"]  # which makes the dataset of an uploaded file
+    jobs = Job.objects.filter(subject_id=model.id, kind__in=kinds).order_by("-created_at")
     for job in jobs:
-        build.setdefault(job.kind, job)
-        if job.kind == "distil":
+        build.setdefault("distil" if job.kind == "freeze" else job.kind, job)
+        if job.kind in ("distil", "freeze"):
             break
     return build
 
@@ -211,7 +230,7 @@ def dashboard_facts(org: Organization) -> dict[str, Any]:
             "ready": models.filter(status=CustomModel.Status.READY).count(),
             "building": models.filter(status__in=CustomModel.LIVE_STATUSES).count(),
             "sources": SourceDataset.objects.visible_to(org).ready().count(),
-            "requests": UsageRecord.objects.filter(version__org=org, created_at__gt=since).count(),
+            "requests": UsageRecord.objects.filter(org=org, created_at__gt=since).count(),
         },
     }
 

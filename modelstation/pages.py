@@ -12,6 +12,7 @@ from accounts.access import org_for
 from accounts.models import User
 from models_app.access import model_for
 from models_app.serving import client
+from models_app.snippets import snippets_for
 from modelstation.core import health as system
 from modelstation.overview import dashboard_facts, overview_of
 
@@ -63,9 +64,11 @@ def model_stages(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
 def _model_context(request: HttpRequest, org: str, model_id: uuid.UUID) -> dict[str, Any]:
     model = model_for(org_for(request, org), model_id)
     overview = overview_of(model)
+    api_url = request.build_absolute_uri("/v1")
     return {
         "model": model,
         "overview": overview,
         "problems": system.problems(overview.queues) if model.is_live_work else [],
-        "api_url": request.build_absolute_uri("/v1"),
+        "api_url": api_url,
+        "snippets": snippets_for(model, api_url),
     }

@@ -202,9 +202,11 @@ SPECTACULAR_SETTINGS = {
         "RoleEnum": "accounts.models.Role",
         "JobStateEnum": "modelstation.core.models.Job.State",
         "VersionStateEnum": "models_app.models.ModelVersion.State",
+        "WebhookEventEnum": "models_app.webhook_models.WebhookEvent",
         "ChatRoleEnum": "models_app.api.openai_requests.ROLES",
         "DatasetStateEnum": "distillation.models.DatasetVersion.State",
         "SourceStateEnum": "distillation.models.SourceDataset.State",
+        "CorrectionStateEnum": "distillation.models.CandidateRow.State",
         "ImportStateEnum": "distillation.models.ImportRun.State",
     },
 }
@@ -257,6 +259,13 @@ MODEL_SERVER_KEY = env.str("MODEL_SERVER_KEY", default=own_key("model-server-key
 VLLM_URL = env.str("VLLM_URL", default="")
 VLLM_KEY = env.str("VLLM_KEY", default="")
 VLLM_MAX_ADAPTERS = env.int("VLLM_MAX_ADAPTERS", default=32)
+
+# --- What is let through. 0: no limit; the admin sets others for one organisation ----------------
+REQUESTS_PER_MINUTE_PER_TOKEN = env.int("REQUESTS_PER_MINUTE_PER_TOKEN", default=0)
+REQUESTS_PER_MINUTE_PER_ORGANIZATION = env.int("REQUESTS_PER_MINUTE_PER_ORGANIZATION", default=0)
+TOKENS_PER_DAY_PER_ORGANIZATION = env.int("TOKENS_PER_DAY_PER_ORGANIZATION", default=0)
+# Webhooks may go to this machine and its network: for installations that serve one house.
+WEBHOOK_ALLOW_PRIVATE = env.bool("WEBHOOK_ALLOW_PRIVATE", default=False)
 
 # --- The hub that datasets are pushed to, with each organisation's own token ----------------------
 HF_ENDPOINT = env.str("HF_ENDPOINT", default="https://huggingface.co").rstrip("/")

@@ -34,5 +34,6 @@ urlpatterns = [
     path("api/schema/", SpectacularAPIView.as_view(), name="api_schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="api_schema"), name="api_docs"),
     path("v1/", include("models_app.api.openai_urls")),
+    path("v1/", include("training.api.openai_urls")),
     path("admin/", admin.site.urls),
 ]

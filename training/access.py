@@ -1,11 +1,16 @@
-"""The doors to runs and evaluations, shared by pages and API."""
+"""The doors to runs and evaluations, shared by pages and API; and those of OpenAI's surface."""
 
 import uuid
 
+from django.conf import settings
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
-from training.models import EvaluationRun, TrainingRun
+from distillation.models import DatasetVersion
+from training.models import EvaluationRun, TrainingRun, UploadedFile
+from training.openai_builds import Build, builds, builds_of
+from training.openai_ids import FILE, JOB, uuid_of
 
 
 def training_run_for(org: Organization, run_id: uuid.UUID | str) -> TrainingRun:
@@ -19,6 +24,52 @@ def training_run_for(org: Organization, run_id: uuid.UUID | str) -> TrainingRun:
 
 def evaluation_for(org: Organization, evaluation_id: uuid.UUID | str) -> EvaluationRun:
     found: EvaluationRun = get_object_or_404(
-        EvaluationRun.objects.select_related("job", "model", "version"), org=org, id=evaluation_id
+        EvaluationRun.objects.select_related("job", "model", "version__base", "version__model"),
+        org=org,
+        id=evaluation_id,
     )
     return found
+
+
+def find_file(org: Organization, name: str) -> UploadedFile | None:
+    """A file of /v1/files by its outside id, or the frozen rows of a dataset as one."""
+    file_id = uuid_of(name, FILE)
+    if file_id is None:
+        return None
+    found: UploadedFile | None = UploadedFile.objects.for_org(org).filter(id=file_id).first()
+    return found or _dataset_as_file(org, file_id)
+
+
+def file_for(org: Organization, name: str) -> UploadedFile:
+    found = find_file(org, name)
+    if found is None:
+        raise Http404("There is no such file.")
+    return found
+
+
+def _dataset_as_file(org: Organization, dataset_id: uuid.UUID) -> UploadedFile | None:
+    """What a build of the web app trained on. It is not saved: the dataset is what is kept."""
+    dataset = DatasetVersion.objects.for_org(org).frozen().filter(id=dataset_id).first()
+    if dataset is None:
+        return None
+    path = settings.ARTIFACTS_DIR / dataset.folder / "train.jsonl"
+    return UploadedFile(
+        id=dataset.id,
+        org=org,
+        created_at=dataset.created_at,
+        purpose=UploadedFile.Purpose.FINE_TUNE,
+        filename=f"dataset-{dataset.number}-train.jsonl",
+        path=str(path),
+        bytes=path.stat().st_size if path.is_file() else 0,
+        status=UploadedFile.Status.PROCESSED,
+        row_count=dataset.split_counts.get("train", 0),
+    )
+
+
+def build_for(org: Organization, name: str) -> Build:
+    """A fine-tuning job by its outside id: 404 for what is not there, or is another's."""
+    root_id = uuid_of(name, JOB)
+    found = builds(builds_of(org).filter(id=root_id)) if root_id else []
+    if not found:
+        raise Http404("There is no such fine-tuning job.")
+    return found[0]

@@ -3,7 +3,13 @@
 from django.contrib import admin
 
 from modelstation.core.job_actions import JobActions, ReadOnly
-from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.models import (
+    EvaluationRun,
+    EvaluationScore,
+    FineTuningRequest,
+    TrainingRun,
+    UploadedFile,
+)
 
 
 @admin.register(TrainingRun)
@@ -39,3 +45,21 @@ class EvaluationRunAdmin(ReadOnly, JobActions):
     search_fields = ["id", "job__id", "model__name", "model__slug", "org__name"]
     date_hierarchy = "created_at"
     inlines = [EvaluationScoreInline]
+
+
+@admin.register(UploadedFile)
+class UploadedFileAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["filename", "org", "purpose", "status", "row_count", "bytes", "created_at"]
+    list_filter = ["purpose", "status", "created_at"]
+    list_select_related = ["org"]
+    search_fields = ["id", "filename", "org__name", "sha256"]
+    date_hierarchy = "created_at"
+
+
+@admin.register(FineTuningRequest)
+class FineTuningRequestAdmin(ReadOnly, JobActions):
+    list_display = ["model", "org", "job_state", "training_file", "seed", "created_at"]
+    list_filter = ["job__state", "model__base", "created_at"]
+    list_select_related = ["org", "job", "model"]
+    search_fields = ["id", "job__id", "model__name", "model__slug", "org__name", "training_file"]
+    date_hierarchy = "created_at"

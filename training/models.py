@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from accounts.models import User
 from distillation.models import DatasetVersion
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job, JobEvent
@@ -70,6 +71,10 @@ class EvaluationRun(OrgOwned):
     )  # "split": frozen test split; "user": the user's rows
     verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
     criteria = models.JSONField(default=list)  # [{"sentence", "passed", …}]
+    contract_digest = models.CharField(max_length=64, blank=True)  # of what it judged by
+    is_again = models.BooleanField(default=False)  # asked for by a person, not part of a build
+    # The version that was live, measured on the same rows: {} where there was none.
+    live = models.JSONField(default=dict, blank=True)
     folder = models.CharField(
         max_length=300, blank=True
     )  # report.json, rows.jsonl, under settings.ARTIFACTS_DIR
@@ -104,3 +109,69 @@ class EvaluationScore(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} {self.metric} {self.score:.3f}"
+
+
+class UploadedFile(OrgOwned):
+    """A file of /v1/files: rows to train on, or the curves of a run. Known outside as `file-<hex>`.
+
+    Rows are looked at when the file arrives; one that has a bad row is kept, with what is wrong
+    with it, and no job takes it.
+    """
+
+    class Purpose(models.TextChoices):
+        FINE_TUNE = "fine-tune"
+        RESULTS = "fine-tune-results"
+
+    class Status(models.TextChoices):
+        PROCESSED = "processed"
+        ERROR = "error"
+
+    purpose = models.CharField(max_length=20, choices=Purpose.choices)
+    filename = models.CharField(max_length=300)
+    path = models.CharField(max_length=300)  # under settings.UPLOADS_DIR
+    bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    status = models.CharField(max_length=10, choices=Status.choices)
+    status_details = models.TextField(blank=True)
+    row_count = models.PositiveIntegerField(default=0)
+    task_kind = models.CharField(max_length=20, blank=True)  # as its answers say
+    problem_count = models.PositiveIntegerField(default=0)
+    # The first hundred: {"line", "field", "code", "message", "hint"}; all are in problems.jsonl.
+    problems = models.JSONField(default=list)
+    notes = models.JSONField(default=list)  # what was changed or left unread, in sentences
+    run = models.OneToOneField(
+        TrainingRun, on_delete=models.SET_NULL, null=True, blank=True, related_name="results"
+    )
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["org", "-created_at", "-id"], name="newest_file_of_org")]
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class FineTuningRequest(OrgOwned):
+    """What was asked for through /v1/fine_tuning/jobs, beside the job that began the build.
+
+    Files are named by their id alone: they may be deleted, and the request still says which.
+    """
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="fine_tuning_request")
+    model = models.ForeignKey(
+        CustomModel, on_delete=models.CASCADE, related_name="fine_tuning_requests"
+    )
+    training_file = models.UUIDField()
+    validation_file = models.UUIDField(null=True, blank=True)
+    suffix = models.CharField(max_length=64, blank=True)
+    seed = models.PositiveBigIntegerField()
+    # Each "auto" or a number: n_epochs, batch_size, learning_rate_multiplier.
+    hyperparameters = models.JSONField(default=dict)
+    metadata = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"fine-tuning of {self.model}"

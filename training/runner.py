@@ -24,27 +24,25 @@ from modelstation.core.jobs import Publish
 from modelstation.core.lease import Lease
 from modelstation.core.models import Job, JobEvent
 from modelstation.core.supervisor import run_child
-from training import planning, services
+from training import evaluations, openai_jobs, planning, services
 from training.models import EvaluationRun, TrainingRun
 
-METRIC_OF_TASK = {
-    "classify": "exact_match",
-    "extract_json": "json_equal",
-    "sql": "exact_match",
-    "number": "final_number_match",
-}
-DEFAULT_METRIC = "rougeL_f1"
 STAGE_NAMES = {
     "load": "Loading the base model",
     "train": "Training",
     "merge": "Merging the adapter into the base",
     "export": "Writing the artifacts",
+    "checkpoints": "Writing the checkpoints as models",
     "generate_base": "The base model answers the held-out rows",
     "generate_tuned": "The tuned model answers the held-out rows",
+    "generate_live": "The version that is live answers the held-out rows",
+    "probe_base": "The base model answers general questions",
+    "probe_tuned": "The tuned model answers general questions",
 }
 
 
 def train(job: Job, lease: Lease) -> Publish:
+    model_services.begin_stage(job.subject_id, CustomModel.Status.TRAINING)
     model = CustomModel.objects.select_related("base").get(id=job.subject_id)
     dataset = _newest_dataset(model)
     run, _ = TrainingRun.objects.get_or_create(
@@ -56,7 +54,6 @@ def train(job: Job, lease: Lease) -> Publish:
             "asked_config": model.training_config,
         },
     )
-    model_services.begin_stage(model.id, CustomModel.Status.TRAINING)
     config = planning.config_of_attempt(run) | job.overrides
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
     kept = settings.ARTIFACTS_DIR / str(model.id) / "checkpoints"
@@ -67,6 +64,7 @@ def train(job: Job, lease: Lease) -> Publish:
         "out_dir": str(settings.ARTIFACTS_DIR / folder),
         "checkpoints_dir": str(kept),
         "config": config,
+        "keep_checkpoints": model.fine_tuning_requests.exists(),
     }
     try:
         result = run_child(
@@ -93,41 +91,37 @@ def _half_the_batch(config: dict[str, Any]) -> dict[str, Any] | None:
 def _publish_training(run: TrainingRun, folder: str, result: dict[str, Any], kept: Path) -> None:
     """Checkpoints have done their work; those of a run that failed wait to be used again."""
     services.finish_training(run=run, folder=folder, result=result)
+    openai_jobs.keep_results(run)
     transaction.on_commit(lambda: shutil.rmtree(kept, ignore_errors=True))
 
 
 def evaluate(job: Job, lease: Lease) -> Publish:
-    model = CustomModel.objects.select_related("base").get(id=job.subject_id)
-    dataset = _newest_dataset(model)
-    version = model.versions.select_related("base", "model").first()
-    if version is None:
-        raise UserFacingError("There is no trained version to evaluate.", code="no_version")
-    run, _ = EvaluationRun.objects.get_or_create(
-        job=job,
-        defaults={
-            "org": model.org,
-            "model": model,
-            "version": version,
-            "metric": metric_of(model, dataset),
-            "test_origin": "user" if model.test_rows else "split",
-        },
-    )
-    model_services.begin_stage(model.id, CustomModel.Status.EVALUATING)
-    folder = f"{model.id}/evaluations/{job.id}-{job.attempt}"
-    spec = _evaluation_spec(job, run, version, dataset) | {
-        "out_dir": str(settings.ARTIFACTS_DIR / folder)
-    }
+    model_services.begin_stage(job.subject_id, CustomModel.Status.EVALUATING)
+    run = evaluations.run_of(job)
+    dataset = evaluations.dataset_of_version(run.version) or _newest_dataset(run.model)
+    live = _note_what_is_judged_by(run)
+    folder = f"{run.model_id}/evaluations/{job.id}-{job.attempt}"
+    spec = _evaluation_spec(job, run, dataset) | {"out_dir": str(settings.ARTIFACTS_DIR / folder)}
+    if live is not None:
+        spec["live"] = _engine(*engine_paths(live)) | {
+            "system_prompt": live.system_prompt,
+            "name": f"version {live.number}",
+        }
     result = run_child(
         "training.evaluator", _write_spec(job, spec), lease=lease, on_event=_teller(lease)
     )
-    return lambda: services.finish_evaluation(run=run, folder=folder, result=result)
+    return lambda: evaluations.finish_evaluation(run=run, folder=folder, result=result)
 
 
-def metric_of(model: CustomModel, dataset: DatasetVersion) -> str:
-    """The metric the user named, else the one that fits the kind of task that was understood."""
-    return model.metric or METRIC_OF_TASK.get(
-        dataset.run.intent.get("task_kind", ""), DEFAULT_METRIC
-    )
+def _note_what_is_judged_by(run: EvaluationRun) -> ModelVersion | None:
+    """The contract, which is frozen by now, and what is live while this evaluation runs."""
+    live: ModelVersion | None = run.model.live_version
+    if live is not None and (live.id == run.version_id or not engine_paths(live)[0].is_file()):
+        live = None
+    run.live = {"version": str(live.id), "number": live.number} if live else {}
+    run.metric, run.contract_digest = run.model.contract["metric"], run.model.contract_digest
+    run.save(update_fields=["live", "metric", "contract_digest"])
+    return live
 
 
 def _newest_dataset(model: CustomModel) -> DatasetVersion:
@@ -142,9 +136,8 @@ def _newest_dataset(model: CustomModel) -> DatasetVersion:
     return dataset
 
 
-def _evaluation_spec(
-    job: Job, run: EvaluationRun, version: ModelVersion, dataset: DatasetVersion
-) -> dict[str, Any]:
+def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> dict[str, Any]:
+    version, contract = run.version, run.model.contract
     test_file = settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl"
     if run.model.test_rows:
         test_file = _write_test_rows(job, run.model)
@@ -154,9 +147,15 @@ def _evaluation_spec(
         "tuned": _engine(*engine_paths(version)),
         "system_prompt": version.system_prompt,
         "metric": run.metric,
-        "criteria": run.model.success_criteria,
+        "contract": {
+            "metric": contract["metric"],
+            "checks": contract["checks"],
+            "unread": [item["sentence"] for item in contract["unread"]],
+            "digest": contract["checks_digest"],
+        },
         "labels": dataset.run.intent.get("labels") or None,
         "max_tokens": None,
+        "cache_dir": str(settings.ARTIFACTS_DIR / str(run.model_id) / "answers"),
         "seed": 0,
     }
 

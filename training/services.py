@@ -1,5 +1,5 @@
 """Deeds of training: start a run by its plan, pause it, resume it, cancel it, queue it again; and
-those that end a training or an evaluation, inside the transaction that ends their job.
+the one that ends it, inside the transaction that ends its job.
 """
 
 from typing import Any
@@ -10,12 +10,12 @@ from django.db.models import Max
 from accounts.audit import record
 from accounts.models import User
 from models_app import services as model_services
-from models_app.mails import tell_of_end
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
-from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.evaluations import submit_evaluation
+from training.models import TrainingRun
 from training.planning import Plan, dataset_of, plan_for
 
 LATER = ("not_enough_data", "not_enough_disk")
@@ -115,44 +115,7 @@ def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) ->
         key: value for key, value in result.items() if key not in ("event", "artifacts", "config")
     }
     run.save(update_fields=["version", "resolved_config", "facts"])
-    jobs.submit(kind="evaluate", org=run.org, subject_id=run.model_id)
-
-
-def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> None:
-    """Keep the scores, and let the verdict decide what becomes of the model."""
-    run.folder = folder
-    run.test_count = result["n_test"]
-    run.verdict = result["verdict"]
-    run.criteria = result["criteria"]
-    run.save(update_fields=["folder", "test_count", "verdict", "criteria"])
-    EvaluationScore.objects.bulk_create(
-        EvaluationScore(
-            run=run,
-            subject=subject,
-            metric=run.metric,
-            score=result[subject]["score"],
-            low=result[subject].get("low"),
-            high=result[subject].get("high"),
-        )
-        for subject in EvaluationScore.Subject.values
-    )
-    model_services.finish_evaluation(
-        version=run.version,
-        scores={key: result[key] for key in ("metric", "n_test", "base", "tuned", "verdict")},
-        passed=run.verdict == EvaluationRun.Verdict.PASS,
-        reason=reason_of(result),
-    )
-    tell_of_end(model=run.model, job=run.job)
-
-
-def reason_of(result: dict[str, Any]) -> str:
-    """The sentences of the criteria that were missed, or could not be settled; empty when all
-    passed.
-    """
-    missed = [
-        criterion["sentence"] for criterion in result["criteria"] if criterion["passed"] is not True
-    ]
-    return " ".join(missed)
+    submit_evaluation(run.version)
 
 
 def _next_number(model: CustomModel) -> int:

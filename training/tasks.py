@@ -1,7 +1,13 @@
-"""Tasks of the gpu queue: one id in, the rest is in the job."""
+"""Tasks of training: one id in, the rest is in the job."""
 
 from modelstation.core import jobs
 from training import profiling, runner
+
+
+def run_freezing(job_id: str) -> None:
+    from training import openai_freezing
+
+    jobs.run_job(job_id, openai_freezing.freeze)
 
 
 def run_training(job_id: str) -> None:

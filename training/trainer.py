@@ -5,10 +5,11 @@ with a manifest.
 
 SPEC.json holds `dataset` (a folder with train.jsonl and valid.jsonl), `base_folder`, `base_name`,
 `out_dir`, `config` (fields of TrainingConfig) and, where a run shall survive its process,
-`checkpoints_dir`. Progress and the result are JSON lines on standard output. SIGUSR1 asks for a
-checkpoint and an end (exit code 75); the same command then goes on from there. A run that is
-cancelled or fails publishes nothing: artifacts are made in a working folder and moved into place
-when all are whole. On a machine with several GPUs each gets a process of its own.
+`checkpoints_dir`; with `keep_checkpoints` those that are left at its end become artifacts too.
+Progress and the result are JSON lines on standard output. SIGUSR1 asks for a checkpoint and an end
+(exit code 75); the same command then goes on from there. A run that is cancelled or fails publishes
+nothing: artifacts are made in a working folder and moved into place when all are whole. On a
+machine with several GPUs each gets a process of its own.
 """
 
 import ctypes
@@ -19,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +88,11 @@ def run_training(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
         "config": asdict(prepared.config),
     }
     artifacts = write_artifacts(model, base_folder, Path(spec["out_dir"]), facts, channel)
+    if spec.get("keep_checkpoints") and spec.get("checkpoints_dir"):
+        kept = Path(spec["checkpoints_dir"])
+        artifacts |= export_checkpoints(
+            model, base_folder, Path(spec["out_dir"]), kept, facts, channel
+        )
     return {"artifacts": artifacts, **facts}
 
 
@@ -192,6 +199,61 @@ def write_artifacts(
         shutil.rmtree(work, ignore_errors=True)
     channel.progress("export", step=len(steps), total_steps=len(steps))
     return manifests
+
+
+def export_checkpoints(
+    model: "torch.nn.Module",
+    base_folder: Path,
+    out_dir: Path,
+    checkpoints_dir: Path,
+    facts: dict[str, Any],
+    channel: Channel,
+) -> dict[str, Any]:
+    """A GGUF of each checkpoint that was kept, as the artifact `ckpt-step-N`; the best one is the
+    model itself. Leaves the weights of the last of them in the model.
+    """
+    from training.recipes.checkpoints import kept_states
+
+    states = [
+        (step, weights)
+        for step, weights in kept_states(checkpoints_dir)
+        if step != facts["best_step"]
+    ]
+    manifests = {}
+    for done, (step, weights) in enumerate(states):
+        channel.progress("checkpoints", step=done, total_steps=len(states))
+        model.load_state_dict(weights, strict=False)
+        kind = f"ckpt-step-{step}"
+        try:
+            manifests[kind] = _export_checkpoint(
+                model, base_folder, out_dir / kind, {**facts, "step": step}
+            )
+        except OSError as error:  # the model itself is whole: a full disk costs no more than these
+            told = f"The checkpoint of step {step} is not kept: {error.strerror or error}."
+            channel.emit({"event": "log", "message": told})
+    if states:
+        channel.progress("checkpoints", step=len(states), total_steps=len(states))
+    return manifests
+
+
+def _export_checkpoint(
+    model: Any, base_folder: Path, target: Path, facts: dict[str, Any]
+) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix=".checkpoint-", dir=target.parent) as work:
+        merged = _merged(model, base_folder, Path(work), facts)
+        return write_artifact(target, partial(save_gguf, merged), kind=target.name, facts=facts)
+
+
+def _merged(model: Any, base_folder: Path, work: Path, facts: dict[str, Any]) -> Path:
+    """A folder in `work` with the whole weights as they are now."""
+    merged = work / "merged"
+    merged.mkdir()
+    if facts["config"]["method"] == "full":
+        save_tuned(model, base_folder, merged)
+    else:
+        save_adapter(model, work / "adapter", facts["base_name"])
+        save_merged(base_folder, work / "adapter", merged)
+    return merged
 
 
 def _publish(artifact: Path, target: Path) -> None:

@@ -27,4 +27,13 @@ urlpatterns = [
     path("runs/<uuid:run_id>/cancel/", run_views.run_cancel, name="run_cancel"),
     path("runs/<uuid:run_id>/requeue/", run_views.run_requeue, name="run_requeue"),
     path("evaluations/<uuid:evaluation_id>/", views.evaluation, name="evaluation"),
+    path(
+        "evaluations/<uuid:evaluation_id>/print/", views.evaluation_print, name="evaluation_print"
+    ),
+    path(
+        "evaluations/<uuid:evaluation_id>/report.json",
+        views.evaluation_report,
+        name="evaluation_report",
+    ),
+    path("versions/<uuid:version_id>/evaluate/", views.version_evaluate, name="version_evaluate"),
 ]

@@ -1,30 +1,34 @@
-"""The page of an evaluation: how far it is, then what it found."""
+"""The pages of an evaluation: how far it is, then what it found; to read, to print, to keep."""
 
-import json
 import uuid
 from typing import Any
 
-from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import org_for
+from accounts.models import User
+from models_app.access import version_for
 from modelstation.core.charts import Interval, interval_bars
 from modelstation.core.failures import failure_of
+from training import reports
 from training.access import evaluation_for
+from training.evaluations import dataset_of_version, evaluate_again
 from training.models import EvaluationRun, EvaluationScore
 from training.run_views import problems_of, stage_of
 
 ANSWERS_PER_PAGE = 25
+WORST_PRINTED = 10
 SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Trivial baseline"}
 VERDICTS = {
     "pass": "The tuned model meets every criterion.",
     "inconclusive": "Not every criterion is settled: too few held-out rows, or scores too close.",
-    "fail": "The tuned model misses a criterion, so it is not published.",
+    "fail": "The tuned model misses a criterion, so it goes live only by a person’s word.",
 }
 
 
@@ -32,23 +36,64 @@ VERDICTS = {
 @require_GET
 def evaluation(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -> HttpResponse:
     found = evaluation_for(org_for(request, org), evaluation_id)
-    report = _report(found)
-    answers = Paginator(_answers(found), ANSWERS_PER_PAGE)
-    context = {
-        "evaluation": found,
+    answers = Paginator(reports.answers_of(found), ANSWERS_PER_PAGE)
+    context = _findings(found) | {
         "job": found.job,
         "stage": stage_of(found.job),
         "failure": failure_of(found.job),
-        "verdict": VERDICTS.get(found.verdict, ""),
-        "scores": _score_bars(found, report),
-        "report": report,
         "page": answers.get_page(request.GET.get("page")),
         "problems": problems_of(found.job),
     }
     return render(request, "training/evaluation.html", context)
 
 
+@login_required
+@require_GET
+def evaluation_print(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -> HttpResponse:
+    """One column without navigation, for paper."""
+    found = evaluation_for(org_for(request, org), evaluation_id)
+    context = _findings(found) | {
+        "dataset": dataset_of_version(found.version),
+        "answers": reports.answers_of(found)[:WORST_PRINTED],
+    }
+    return render(request, "training/evaluation_print.html", context)
+
+
+@login_required
+@require_GET
+def evaluation_report(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -> HttpResponse:
+    found = evaluation_for(org_for(request, org), evaluation_id)
+    text = reports.text_of(found, reports.REPORT)
+    if not text:
+        raise Http404("This evaluation has no report.")
+    name = f"{found.model.slug}-v{found.version.number}-evaluation.json"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(text, content_type="application/json", headers=headers)
+
+
+@login_required
+@require_POST
+def version_evaluate(request: HttpRequest, org: str, version_id: uuid.UUID) -> HttpResponse:
+    version = version_for(org_for(request, org), version_id)
+    assert isinstance(request.user, User)
+    run = evaluate_again(actor=request.user, version=version)
+    messages.success(request, "It waits for a worker. What is live does not change by it.")
+    return redirect("evaluation", org, run.id)
+
+
 # --- an evaluation --------------------------------------------------------------------------------
+
+
+def _findings(run: EvaluationRun) -> dict[str, Any]:
+    report = reports.report_of(run)
+    return {
+        "evaluation": run,
+        "verdict": VERDICTS.get(run.verdict, ""),
+        "scores": _score_bars(run, report),
+        "report": report,
+        "criteria": reports.criteria_of(run),
+        "confusion": reports.confusion_of(report),
+    }
 
 
 def _score_bars(run: EvaluationRun, report: dict[str, Any]) -> SafeString | None:
@@ -56,24 +101,11 @@ def _score_bars(run: EvaluationRun, report: dict[str, Any]) -> SafeString | None
     baseline = report.get("baseline", {}).get("name")
     names = SUBJECTS | ({"baseline": f"Without a model: {baseline}"} if baseline else {})
     rows = [_interval(name, found[subject]) for subject, name in names.items() if subject in found]
+    if "score" in run.live:
+        name = f"Live: version {run.live.get('number')}"
+        rows.append(Interval(name, *(run.live.get(key) for key in ("score", "low", "high"))))
     return interval_bars(rows, title=run.metric) if rows else None
 
 
 def _interval(name: str, score: EvaluationScore) -> Interval:
     return Interval(name, score.score, score.low, score.high)
-
-
-def _report(run: EvaluationRun) -> dict[str, Any]:
-    report: dict[str, Any] = json.loads(_text(run, "report.json") or "{}")
-    return report
-
-
-def _answers(run: EvaluationRun) -> list[dict[str, Any]]:
-    """Every held-out row with both answers, as the report ordered them: worst first."""
-    return [json.loads(line) for line in _text(run, "rows.jsonl").split("\n") if line]
-
-
-def _text(run: EvaluationRun, name: str) -> str:
-    """A file of the evaluation; empty while it has not ended, or when the file is gone."""
-    path = settings.ARTIFACTS_DIR / run.folder / name
-    return path.read_text(encoding="utf-8") if run.folder and path.is_file() else ""

@@ -1,10 +1,29 @@
 from django.urls import path
 
-from distillation.api import curation, imports, intents, lineage, organization, pushes, views
+from distillation.api import (
+    corrections,
+    curation,
+    imports,
+    intents,
+    lineage,
+    organization,
+    pushes,
+    views,
+)
 
 urlpatterns = [
     path("organization", organization.OrganizationView.as_view(), name="api_organization"),
     path("intents", intents.IntentsView.as_view(), name="api_intents"),
+    path(
+        "models/<uuid:model_id>/corrections",
+        corrections.CorrectionsView.as_view(),
+        name="api_corrections",
+    ),
+    path(
+        "models/<uuid:model_id>/corrections/<uuid:correction_id>",
+        corrections.CorrectionView.as_view(),
+        name="api_correction",
+    ),
     path("sources", views.SourcesView.as_view(), name="api_sources"),
     path("sources/<uuid:source_id>", views.SourceView.as_view(), name="api_source"),
     path(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from distillation.pipeline import dedup, export, form
+from distillation.pipeline.corrections import CORRECTION, taught_rows
 from distillation.pipeline.filters import EXAMPLES_PER_STEP, describe, hard_filters
 from distillation.pipeline.finding import Finder, Found, score_rows
 from distillation.pipeline.intent import NO_EDITS, json_object, understand
@@ -25,6 +26,7 @@ from distillation.pipeline.text import clip, hash_messages
 from distillation.pipeline.types import (
     Candidate,
     Catalog,
+    Correction,
     Example,
     FunnelStep,
     IntentEdits,
@@ -63,8 +65,11 @@ class DatasetGenerator:
         held_out: Sequence[Example] = (),
         on_progress: OnProgress = ignore_progress,
         edits: IntentEdits = NO_EDITS,
+        corrections: Sequence[Correction] = (),
     ) -> Selection:
-        """Raises NotEnoughData when the corpus does not serve the requirement."""
+        """`corrections`, newest first, come before all other rows. Raises NotEnoughData when the
+        corpus does not serve the requirement.
+        """
         tell = _Teller(on_progress)
         tell("understand")
         intent = understand(requirement, edits)
@@ -86,8 +91,11 @@ class DatasetGenerator:
         )
         fused = {key: rank for key, (_, rank) in met.items()}
         scored, below = score_rows(rows, intent, found, fused, labels)
+        taught = taught_rows(
+            corrections, intent, config, found=found, leakage=leakage, embedder=self.embedder
+        )
         tell("select")
-        chosen, deduplicated = choose_rows(scored, intent, config)
+        chosen, deduplicated = choose_rows(scored, intent, config, taught.rows)
         _require(len(chosen), config, found)
         replayed = self._replay(found, intent, config, leakage)
         chosen = [*chosen[: config.rows - len(replayed)], *replayed]
@@ -104,11 +112,13 @@ class DatasetGenerator:
                 self._kept_out_by_license(found),
                 *_before_the_filters(found, len(candidates), served),
                 *filtered,
+                *taught.funnel,
                 _step("below the threshold", len(scored), [describe(row) for row in below]),
                 *deduplicated,
             ),
             digest=export.dataset_digest(selected, test_rows),
             label_map=label_map,
+            refused_corrections=taught.refused,
         )
 
     def _kept_out_by_license(self, found: Found) -> FunnelStep:
@@ -172,10 +182,15 @@ def learn_form(
 
 
 def choose_rows(
-    scored: Sequence[ScoredRow], intent: IntentSpec, config: SelectionConfig
+    scored: Sequence[ScoredRow],
+    intent: IntentSpec,
+    config: SelectionConfig,
+    taught: Sequence[ScoredRow] = (),
 ) -> tuple[list[ScoredRow], tuple[FunnelStep, ...]]:
-    """Order the rows, refuse repeats, and take as many as were asked for."""
-    ordered = order_rows(scored, intent, config)
+    """Order the rows behind those that people taught, refuse what repeats or contradicts one before
+    it, and take as many as were asked for.
+    """
+    ordered = [*taught, *order_rows(scored, intent, config)]
     steps = []
     for name, check in (
         ("exact duplicate", dedup.exact_duplicates),
@@ -241,7 +256,8 @@ def finish_rows(
     messages = [form.model_messages(intent.system_prompt, row.input, row.answer) for row in rows]
     hashes = [hash_messages(found_messages) for found_messages in messages]
     groups = dedup.twin_groups(rows, by_answer=intent.task_kind != "classify")
-    splits = assign_splits(hashes, groups, config, held_out=held_out)
+    taught = {group for group, row in zip(groups, rows, strict=True) if row.step == CORRECTION}
+    splits = assign_splits(hashes, groups, config, held_out=held_out, for_training=taught)
     return tuple(
         SelectedRow(
             candidate=row.candidate,
@@ -270,6 +286,8 @@ def _scores(row: ScoredRow, found: Found) -> dict[str, float]:
 
 def _reason(row: ScoredRow, intent: IntentSpec, found: Found) -> str:
     routed = found.chosen.get(row.candidate.group)
+    if row.why:
+        return row.why
     if routed is None:
         return "other work, so that the model does not unlearn it" if found.routes else ""
     query = intent.queries[row.query]

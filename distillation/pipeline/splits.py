@@ -6,7 +6,7 @@ Try it: pytest distillation/tests/test_pipeline_splits.py
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from distillation.pipeline.selection import seeded_key
 from distillation.pipeline.types import SelectionConfig
@@ -23,12 +23,20 @@ def split_sizes(rows: int, config: SelectionConfig, *, held_out: bool) -> tuple[
 
 
 def assign_splits(
-    hashes: Sequence[str], groups: Sequence[int], config: SelectionConfig, *, held_out: bool
+    hashes: Sequence[str],
+    groups: Sequence[int],
+    config: SelectionConfig,
+    *,
+    held_out: bool,
+    for_training: Container[int] = (),
 ) -> list[str]:
-    """A split per row. Groups are dealt in the order of their seeded hash, while they fit."""
+    """A split per row. Groups are dealt in the order of their seeded hash, while they fit; those
+    `for_training` go nowhere else.
+    """
     members: dict[int, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
-        members[group].append(index)
+        if group not in for_training:
+            members[group].append(index)
     test, valid = split_sizes(len(hashes), config, held_out=held_out)
     room = {"test": test, "valid": valid}
     splits = ["train"] * len(hashes)

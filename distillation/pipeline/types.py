@@ -29,6 +29,16 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """What a person says a model should have answered; `reason` tells who, when, and of what."""
+
+    id: str
+    input: str
+    answer: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Requirement:
     """What the user wrote. `system_prompt` is set when the user edited the compiled one."""
 
@@ -181,6 +191,7 @@ class ScoredRow:
     query: int  # index of the query that it is closest to
     fused: float = 0.0  # its best reciprocal rank over the dense and the lexical search
     step: str = "select"  # that put it in
+    why: str = ""  # the reason, where it is another than its source and its query
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +202,7 @@ class SelectedRow:
     scores: dict[str, float]  # what `score` is made of
     query: str
     reason: str
-    step: str  # that put it in: "select" or "replay"
+    step: str  # that put it in: "select", "replay" or "correction"
     split: str  # "train" | "valid" | "test"
     twin_group: str  # rows of one group never straddle splits
     content_hash: str  # of `messages`
@@ -250,6 +261,7 @@ class Selection:
     funnel: tuple[FunnelStep, ...]
     digest: str
     label_map: tuple[LabelMapping, ...] = ()
+    refused_corrections: tuple[tuple[str, str], ...] = ()  # id and reason
 
     @property
     def sources(self) -> dict[str, int]:

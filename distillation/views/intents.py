@@ -21,6 +21,7 @@ from distillation.label_map import LabelLine, LabelTable, label_table, rules_wit
 from distillation.pipeline.intent import edits_from
 from models_app import services
 from models_app.access import model_for
+from models_app.contracts import compiled
 from models_app.forms import ModelDraftForm
 from models_app.recommending import recommended
 
@@ -58,6 +59,7 @@ def model_understood(request: HttpRequest, org: str) -> HttpResponse:
         "corrections": json.dumps(corrected),
         "chosen_base": draft_form.draft.base,
         "advice": recommended(draft_form.draft),
+        "contract": compiled(draft_form.draft),
     }
     return render(request, "distillation/model_understood.html", context)
 

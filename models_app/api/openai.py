@@ -2,8 +2,7 @@
 
 import time
 import uuid
-from contextlib import closing
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -15,44 +14,119 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import TokenAuthentication, request_org
 from accounts.models import ApiToken
-from models_app.api.openai_chat import Chat, Pieces
+from models_app.api.openai_answers import Pieces, Question
+from models_app.api.openai_chat import ChatReply
+from models_app.api.openai_deletion import ModelDeletion
 from models_app.api.openai_errors import ModelNotFound, openai_exception_handler
-from models_app.api.openai_requests import ChatRequestSerializer, conversation, generation_config
+from models_app.api.openai_replies import Reply
+from models_app.api.openai_requests import (
+    AnswerRequestSerializer,
+    ChatRequestSerializer,
+    TextRequestSerializer,
+    chat_config,
+    conversation,
+    raw_prompts,
+    text_config,
+)
+from models_app.api.openai_texts import TextReply
+from models_app.metering import Allowance, LimitReached, Meter, admit
 from models_app.served import Served, all_served, served_by
-from models_app.serving import client
-from models_app.serving.client import Completion, Piece
+from modelstation.core.parsers import SmallBodyParser
+
+VERSION = "2020-10-01"  # of OpenAI's API, as it calls itself
+
+# At once, or as a stream.
+ANSWER = {
+    (200, "application/json"): OpenApiTypes.OBJECT,
+    (200, "text/event-stream"): OpenApiTypes.STR,
+}
 
 
 class OpenAIView(APIView):
+    """With the headers of OpenAI's answers, failures included."""
+
     authentication_classes = [TokenAuthentication]
+    allowance: Allowance | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         started = time.monotonic()
         response = super().dispatch(request, *args, **kwargs)
         response["x-request-id"] = f"req_{uuid.uuid4().hex}"
         response["openai-processing-ms"] = str(round(1000 * (time.monotonic() - started)))
+        response["openai-version"] = VERSION
+        if org := getattr(self.request, "org", None):
+            response["openai-organization"] = org.slug
+        for name, value in (self.allowance.headers() if self.allowance else {}).items():
+            response[name] = value
         return response
 
     def get_exception_handler(self) -> Any:
         return openai_exception_handler
 
 
-class ChatCompletionsView(OpenAIView):
+class AnswersView(OpenAIView):
+    """A request for answers: admitted, read, put to a model."""
+
+    parser_classes = [SmallBodyParser]
+    prompt_param = "messages"  # what a failure calls that which the model was given
+    request_serializer: ClassVar[type[AnswerRequestSerializer]]
+
+    def answer(self, request: Request) -> HttpResponseBase:
+        self._admit(request)
+        given = self.request_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        asked = given.validated_data
+        assert isinstance(request.auth, ApiToken)
+        meter = Meter(_served(request, asked["model"]), request.auth)
+        reply = self.reply(meter, asked)
+        return _streamed(reply) if asked["stream"] else Response(reply.body())
+
+    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply:
+        raise NotImplementedError
+
+    def _admit(self, request: Request) -> None:
+        assert isinstance(request.auth, ApiToken)
+        try:
+            self.allowance = admit(request.auth)
+        except LimitReached as error:
+            self.allowance = error.allowance
+            raise
+
+
+class ChatCompletionsView(AnswersView):
+    request_serializer = ChatRequestSerializer
+
     @extend_schema(
         operation_id="openai_chat_completion",
         request=ChatRequestSerializer,
-        responses=OpenApiTypes.OBJECT,
+        responses=ANSWER,
     )
     def post(self, request: Request) -> HttpResponseBase:
         """Answer a conversation, at once or as a stream of server-sent events."""
-        given = ChatRequestSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        asked = given.validated_data
-        served = _served(request, asked["model"])
-        assert isinstance(request.auth, ApiToken)
-        include_usage = asked.get("stream_options", {}).get("include_usage", False)
-        chat = Chat(served, request.auth, include_usage=include_usage)
-        return _streamed(chat, asked) if asked["stream"] else _answered(chat, asked)
+        return self.answer(request)
+
+    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply:
+        messages = conversation(asked, meter.served.system_prompt)
+        question = Question(meter, [messages], chat_config(asked), asked["n"])
+        return ChatReply(question, _wants_usage(asked))
+
+
+class CompletionsView(AnswersView):
+    request_serializer = TextRequestSerializer
+    prompt_param = "prompt"
+
+    @extend_schema(
+        operation_id="openai_completion",
+        request=TextRequestSerializer,
+        responses=OpenApiTypes.OBJECT,
+    )
+    def post(self, request: Request) -> HttpResponseBase:
+        """Go on with a text, or several, as they stand: no chat template, no system prompt."""
+        return self.answer(request)
+
+    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply:
+        question = Question(meter, raw_prompts(asked), text_config(asked), asked["n"])
+        return TextReply(question, _wants_usage(asked))
 
 
 class ServedModelsView(OpenAIView):
@@ -68,54 +142,42 @@ class ServedModelsView(OpenAIView):
         return Response({"object": "list", "data": data, "has_more": False} | ends)
 
 
-class ServedModelView(OpenAIView):
+class ServedModelView(ModelDeletion, OpenAIView):
     @extend_schema(operation_id="openai_model", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, name: str) -> Response:
         return Response(_described(_served(request, name)))
 
 
 def _served(request: Request, name: str) -> Served:
-    served = served_by(request_org(request), name)
+    # The token was let in as a member's: no need to ask again.
+    org = request.auth.org if isinstance(request.auth, ApiToken) else request_org(request)
+    served = served_by(org, name)
     if served is None:
         raise ModelNotFound(name)
     return served
 
 
-def _answered(chat: Chat, asked: dict[str, Any]) -> Response:
-    messages = conversation(asked, chat.served.system_prompt)
-    completion = client.generate(
-        chat.served.gguf,
-        chat.served.tokenizer_folder,
-        messages,
-        generation_config(asked),
-        owner=str(chat.token.org_id),
-    )
-    chat.record(completion)
-    return Response(chat.body(completion))
+def _wants_usage(asked: dict[str, Any]) -> bool:
+    return bool(asked.get("stream_options", {}).get("include_usage", False))
 
 
-def _streamed(chat: Chat, asked: dict[str, Any]) -> StreamingHttpResponse:
-    messages = conversation(asked, chat.served.system_prompt)
-    pieces = client.stream(
-        chat.served.gguf,
-        chat.served.tokenizer_folder,
-        messages,
-        generation_config(asked),
-        owner=str(chat.token.org_id),
-    )
+def _streamed(reply: Reply) -> StreamingHttpResponse:
+    pieces = reply.question.pieces()
     first = next(pieces)  # a failure before the first piece still gets its status
     response = StreamingHttpResponse(
-        chat.events(_again(first, pieces)), content_type="text/event-stream"
+        reply.events(_again(first, pieces)), content_type="text/event-stream"
     )
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"  # a proxy must pass each piece on at once
     return response
 
 
-def _again(first: Piece | Completion, pieces: Pieces) -> Pieces:
-    with closing(pieces):  # type: ignore[type-var]
+def _again(first: Any, pieces: Pieces) -> Pieces:
+    try:
         yield first
         yield from pieces
+    finally:
+        pieces.close()
 
 
 def _described(served: Served) -> dict[str, Any]:

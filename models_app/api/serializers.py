@@ -4,9 +4,11 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.request import Request
 from rest_framework.reverse import reverse
 
 from models_app.models import CustomModel, ModelVersion
+from models_app.promotions import objection_to
 from modelstation.core.api import StrictSerializer
 from modelstation.core.failures import failure_of
 from modelstation.core.models import Job, JobEvent
@@ -126,6 +128,7 @@ class ModelLinksSerializer(serializers.Serializer[dict[str, str]]):
     datasets = serializers.URLField()
     runs = serializers.URLField()
     evaluations = serializers.URLField()
+    contract = serializers.URLField()
 
 
 class WaitingDraftSerializer(serializers.Serializer[dict[str, Any]]):
@@ -156,9 +159,9 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
         fields = [
             "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores",
             "live_version", "job", "requirement", "objective", "policy", "examples",
-            "test_row_count", "success_criteria", "metric", "system_prompt", "base", "rows",
-            "training_config", "intent_edits", "curation", "waiting_for_review", "created_at",
-            "updated_at", "links",
+            "test_row_count", "success_criteria", "metric", "contract_digest",
+            "contract_frozen_at", "system_prompt", "base", "rows", "training_config",
+            "intent_edits", "curation", "waiting_for_review", "created_at", "updated_at", "links",
         ]  # fmt: skip
 
     @extend_schema_field(WaitingDraftSerializer(allow_null=True))
@@ -176,7 +179,12 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
         return len(model.test_rows)
 
     def get_links(self, model: CustomModel) -> dict[str, str]:
-        own = {"self": "api_model", "events": "api_model_events", "versions": "api_model_versions"}
+        own = {
+            "self": "api_model",
+            "events": "api_model_events",
+            "versions": "api_model_versions",
+            "contract": "api_model_contract",
+        }
         request = self.context["request"]
         links = {key: reverse(name, args=[model.id], request=request) for key, name in own.items()}
         for name in ("datasets", "runs", "evaluations"):
@@ -184,16 +192,30 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
         return links
 
 
+def shown_model(model: CustomModel, request: Request) -> dict[str, Any]:
+    model.job = Job.objects.filter(subject_id=model.id).first()  # type: ignore[attr-defined]
+    version = model.live_version or model.versions.first()
+    model.scores = version.scores if version else {}  # type: ignore[attr-defined]
+    return dict(ModelSerializer(model, context={"request": request}).data)
+
+
 class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
+    """`objection` says why it may not go live without a person's word; empty: it may."""
+
     is_live = serializers.SerializerMethodField()
     scores = serializers.DictField()
+    objection = serializers.SerializerMethodField()
 
     class Meta:
         model = ModelVersion
         fields = [
             "id", "model", "number", "state", "is_live", "base", "system_prompt", "dataset_digest",
-            "config", "scores", "artifacts", "created_at",
+            "config", "scores", "contract_digest", "objection", "artifacts", "created_at",
         ]  # fmt: skip
+
+    def get_objection(self, version: ModelVersion) -> str:
+        live_id = version.model.live_version_id
+        return "" if version.id == live_id else objection_to(version, live_id)
 
     def get_is_live(self, version: ModelVersion) -> bool:
         return bool(version.model.live_version_id == version.id)

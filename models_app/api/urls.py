@@ -1,8 +1,9 @@
-from django.urls import path
+from django.urls import include, path
 
-from models_app.api import bases, views
+from models_app.api import bases, contracts, promotions, views
 
 urlpatterns = [
+    path("", include("models_app.api.usage_urls")),
     path("models", views.ModelsView.as_view(), name="api_models"),
     path("models/<uuid:model_id>", views.ModelView.as_view(), name="api_model"),
     path("models/<uuid:model_id>/cancel", views.ModelCancelView.as_view(), name="api_model_cancel"),
@@ -20,10 +21,26 @@ urlpatterns = [
         views.ModelVersionsView.as_view(),
         name="api_model_versions",
     ),
+    path(
+        "models/<uuid:model_id>/contract",
+        contracts.ModelContractView.as_view(),
+        name="api_model_contract",
+    ),
+    path("models/<uuid:model_id>/copy", contracts.ModelCopyView.as_view(), name="api_model_copy"),
+    path(
+        "models/<uuid:model_id>/rollback",
+        promotions.ModelRollbackView.as_view(),
+        name="api_model_rollback",
+    ),
+    path(
+        "models/<uuid:model_id>/promotions",
+        promotions.ModelPromotionsView.as_view(),
+        name="api_model_promotions",
+    ),
     path("versions/<uuid:version_id>", views.VersionView.as_view(), name="api_version"),
     path(
         "versions/<uuid:version_id>/publish",
-        views.VersionPublishView.as_view(),
+        promotions.VersionPublishView.as_view(),
         name="api_version_publish",
     ),
     path("bases", bases.BasesView.as_view(), name="api_bases"),

@@ -16,6 +16,8 @@ from accounts.api.authentication import request_org, request_user
 from models_app import services
 from models_app.access import model_for, version_for
 from models_app.api import serializers
+from models_app.api.serializers import shown_model
+from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.drafts import ModelDraft
 from models_app.idempotency import answer_once
 from models_app.models import CustomModel, ModelVersion
@@ -31,14 +33,7 @@ from modelstation.core.event_api import (
     AnyAccept,
 )
 from modelstation.core.events import Story, stream_response
-from modelstation.core.models import Job
 
-IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    OpenApiTypes.STR,
-    OpenApiParameter.HEADER,
-    description="The same key and body within a day get the same answer; with another body, 422.",
-)
 AFTER = OpenApiParameter("after", OpenApiTypes.INT, description="Only events with a greater id.")
 
 
@@ -78,13 +73,13 @@ class ModelsView(generics.ListAPIView[CustomModel]):
         model = services.create_model(
             actor=request_user(request), org=request_org(request), draft=draft
         )
-        return _shown(model, request)
+        return shown_model(model, request)
 
 
 class ModelView(APIView):
     @extend_schema(responses=serializers.ModelSerializer)
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
-        return Response(_shown(model_for(request_org(request), model_id), request))
+        return Response(shown_model(model_for(request_org(request), model_id), request))
 
     @extend_schema(
         request=serializers.ModelChangesSerializer, responses=serializers.ModelSerializer
@@ -104,7 +99,7 @@ class ModelView(APIView):
             services.edit_system_prompt(actor=user, model=model, system_prompt=prompt)
         if "curation" in given:
             services.set_curation(actor=user, model=model, curation=given["curation"])
-        return Response(_shown(model, request))
+        return Response(shown_model(model, request))
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, model_id: uuid.UUID) -> Response:
@@ -120,7 +115,7 @@ class ModelCancelView(APIView):
         model = model_for(request_org(request), model_id)
         if not services.cancel_build(actor=request_user(request), model=model):
             raise UserFacingError("Nothing is being built for this model.", code="not_building")
-        return Response(_shown(model_for(model.org, model_id), request))
+        return Response(shown_model(model_for(model.org, model_id), request))
 
 
 class ModelRebuildView(APIView):
@@ -129,7 +124,7 @@ class ModelRebuildView(APIView):
         """Build again from the requirement: a new dataset and a new version."""
         model = model_for(request_org(request), model_id)
         services.rebuild(actor=request_user(request), model=model)
-        return Response(_shown(model_for(model.org, model_id), request))
+        return Response(shown_model(model_for(model.org, model_id), request))
 
 
 class ModelEventsView(APIView):
@@ -166,20 +161,3 @@ class VersionView(APIView):
     def get(self, request: Request, version_id: uuid.UUID) -> Response:
         version = version_for(request_org(request), version_id)
         return Response(serializers.VersionSerializer(version).data)
-
-
-class VersionPublishView(APIView):
-    @extend_schema(request=None, responses=serializers.VersionSerializer)
-    def post(self, request: Request, version_id: uuid.UUID) -> Response:
-        """Serve this version under the model's name; publishing an older one rolls back."""
-        version = version_for(request_org(request), version_id)
-        services.publish_version(actor=request_user(request), version=version)
-        version = version_for(request_org(request), version_id)
-        return Response(serializers.VersionSerializer(version).data)
-
-
-def _shown(model: CustomModel, request: Request) -> dict[str, Any]:
-    model.job = Job.objects.filter(subject_id=model.id).first()  # type: ignore[attr-defined]
-    version = model.live_version or model.versions.first()
-    model.scores = version.scores if version else {}  # type: ignore[attr-defined]
-    return dict(serializers.ModelSerializer(model, context={"request": request}).data)

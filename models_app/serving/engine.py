@@ -94,7 +94,8 @@ class Engine:
     """One loaded model. Thread-safe: requests that meet are decoded together.
 
     n_ctx counts the tokens of one conversation, prompt and answer; n_parallel conversations are
-    decoded at a time, each with a cache of its own.
+    decoded at a time, each with a cache of its own. `exact`: nothing is rounded that need not be,
+    for comparisons with other runtimes; slower.
     """
 
     def __init__(
@@ -105,12 +106,13 @@ class Engine:
         n_ctx: int = 2048,
         n_threads: int | None = None,
         n_parallel: int = 8,
+        exact: bool = False,
     ) -> None:
         self.n_ctx = n_ctx
         self.n_parallel = n_parallel
         self._renderer = load_renderer(tokenizer_folder)
         self._prompts = PromptReader(self._renderer)
-        self._server = _start(gguf, n_ctx, n_threads or default_threads(), n_parallel)
+        self._server = _start(gguf, n_ctx, n_threads or default_threads(), n_parallel, exact)
         self._slots = Slots(n_parallel)
         self._known_schemas: set[str] = set()
         # llama.cpp waits for ever when it is closed before its loop has begun: one token shows
@@ -348,7 +350,7 @@ def _until_completed(
             return
 
 
-def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int) -> Any:
+def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int, exact: bool = False) -> Any:
     # Read by OpenMP when llama.cpp is loaded; see default_threads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import xllamacpp
@@ -367,6 +369,9 @@ def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int) -> Any:
     # It would keep prompts that left their slot, up to 8 GiB of them for each model.
     params.cache_ram_mib = 0
     params.cache_idle_slots = False
+    if exact:
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     # It also listens on a loopback port, which cannot be turned off; nobody knows this key.
     params.api_keys = [secrets.token_hex()]
     try:

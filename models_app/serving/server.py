@@ -245,19 +245,19 @@ def _settings() -> Settings:
         n_ctx=_number("MODEL_SERVER_CONTEXT", 4096),
         deadline_s=_number("MODEL_SERVER_DEADLINE_SECONDS", 300),
         limits=Limits(
-            model_slots=_number("MODEL_SERVER_SLOTS", 4),
-            total_slots=_number("MODEL_SERVER_TOTAL_SLOTS", 16),
-            total_queue=_number("MODEL_SERVER_QUEUE", 256),
+            model_slots=_number("MODEL_SERVER_PARALLEL", 4),
+            total_slots=_number("MODEL_SERVER_TOTAL_PARALLEL", 16),
+            model_queue=_number("MODEL_SERVER_QUEUE", 64),
         ),
     )
 
 
 def _pool(settings: Settings) -> EnginePool:
-    size = {"n_ctx": settings.n_ctx, "n_parallel": settings.limits.model_slots}
+    n_ctx, n_parallel = settings.n_ctx, settings.limits.model_slots
     return EnginePool(
-        max_bytes=_number("MODEL_SERVER_MEMORY_MB", _half_of_memory() // 2**20) * 2**20,
-        make=lambda gguf, folder: Engine(gguf, folder, **size),
-        needed=lambda gguf: memory_needed(gguf, **size),
+        max_bytes=_number("MODEL_SERVER_MB", _half_of_memory() // 2**20) * 2**20,
+        make=lambda gguf, folder: Engine(gguf, folder, n_ctx=n_ctx, n_parallel=n_parallel),
+        needed=lambda gguf: memory_needed(gguf, n_ctx=n_ctx, n_parallel=n_parallel),
     )
 
 

@@ -198,7 +198,7 @@ def test_other_failures_have_the_one_shape_too(api):
 
 
 def test_a_body_beyond_the_limit_is_refused_unread(api, monkeypatch):
-    monkeypatch.setattr("modelstation.core.parsers.MAX_BODY_BYTES", 10)
+    monkeypatch.setattr("modelstation.core.parsers.BodyParser.max_bytes", 10)
 
     assert error_of(api.post(URL, ASKED, format="json"), 413)["code"] == "body_too_large"
 

@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 
 from accounts.services import create_token
 from models_app.models import CustomModel, ModelVersion, UsageRecord
+from models_app.served import tuned_name
 from models_app.serving import client
 from models_app.serving.client import Completion, Piece
 from modelstation.core.errors import UserFacingError
@@ -136,7 +137,12 @@ def test_a_slug_serves_the_live_version_with_its_system_prompt(api, server, mode
         "refusal": None,
     }
     assert body["choices"][0]["finish_reason"] == "stop"
-    assert body["usage"] == {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}
+    assert body["usage"] == {
+        "prompt_tokens": 11,
+        "completion_tokens": 3,
+        "total_tokens": 14,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
     gguf, folder, messages, _ = server.calls[0]
     assert gguf == settings.ARTIFACTS_DIR / str(model.id) / "v1" / "gguf" / "model-q8_0.gguf"
     assert folder == gguf.parent
@@ -151,11 +157,13 @@ def test_a_version_can_be_pinned(api, server, model):
     assert error_of(post(api, model="bank-intents:v3"), 404)["code"] == "model_not_found"
 
 
-def test_a_base_answers_by_its_name_without_a_prompt_or_a_record(api, server, model, settings):
+def test_a_base_answers_by_its_name_without_a_prompt_and_is_counted(api, server, model, settings):
     assert post(api, model="smollm2-135m-instruct").status_code == 200
     assert server.calls[0][1] == settings.MODELS_DIR / "smollm2-135m-instruct"
     assert server.calls[0][2] == ASKED["messages"]
-    assert not UsageRecord.objects.exists()
+    record = UsageRecord.objects.get()
+    assert (record.model, record.version) == ("smollm2-135m-instruct", None)
+    assert (record.org.slug, record.prompt_tokens) == ("acme", 11)
 
 
 def test_a_model_that_was_never_published_is_not_found(api, server, org):
@@ -177,12 +185,13 @@ def test_models_and_bases_are_listed(api, model, django_assert_num_queries):
     make_model(model.org, name="Unpublished")
     api.get("/v1/models")
 
-    with django_assert_num_queries(4):  # token, membership, models, bases
+    with django_assert_num_queries(5):  # token, membership, models, versions, bases
         body = api.get("/v1/models").json()
 
     assert body["object"] == "list"
     assert [(row["id"], row["object"], row["owned_by"]) for row in body["data"]] == [
         ("bank-intents", "model", "acme"),
+        (tuned_name(model.live_version), "model", "acme"),
         ("smollm2-135m-instruct", "model", "modelstation"),
     ]
 
@@ -232,6 +241,8 @@ def test_content_in_text_parts_is_joined(api, server, model):
             "logprobs": False,
         },
         {"response_format": {"type": "text"}, "tools": [], "tool_choice": "none"},
+        {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto"},
+        {"messages": [{"role": "user", "content": "Hi", "name": "eve", "weight": 0}]},
         {
             "temperature": None,
             "stop": None,
@@ -264,10 +275,23 @@ def test_what_is_harmless_is_ignored(api, server, model, change):
         ({"stop": {"a": 1}}, "stop", "invalid_value"),
         ({"seed": 2**80}, "seed", "invalid_value"),
         ({"stream_options": "yes"}, "stream_options", "invalid_value"),
-        ({"n": 2}, "n", "unsupported_value"),
-        ({"logprobs": True}, "logprobs", "unsupported_value"),
-        ({"tools": [{"type": "function"}]}, "tools", "unsupported_value"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_value"),
+        ({"n": 9}, "n", "invalid_value"),
+        ({"n": 0}, "n", "invalid_value"),
+        ({"top_logprobs": 3}, "top_logprobs", "invalid_value"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "invalid_value"),
+        ({"presence_penalty": 2.1}, "presence_penalty", "invalid_value"),
+        ({"logit_bias": {"a": 1}}, "logit_bias", "invalid_value"),
+        ({"logit_bias": {"7": 101}}, "logit_bias", "invalid_value"),
+        ({"tools": {}}, "tools", "invalid_value"),
+        ({"tool_choice": "required"}, "tool_choice", "unsupported_value"),
+        (
+            {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+            "tool_choice",
+            "unsupported_value",
+        ),
+        ({"functions": [{"name": "f"}]}, "functions", "unsupported_value"),
+        ({"response_format": {"type": "xml"}}, "response_format.type", "invalid_value"),
+        ({"response_format": "json_object"}, "response_format.type", "invalid_value"),
         ({"top_k": 5}, "top_k", "unknown_parameter"),
     ],
 )
@@ -337,7 +361,7 @@ def test_a_stream_is_role_pieces_reason_usage_and_done(api, server, model):
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
     assert len({chunk["id"] for chunk in chunks}) == 1
     assert [chunk["choices"][0]["delta"] for chunk in chunks[:-1]] == [
-        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": "", "refusal": None},
         {"content": "lost_"},
         {"content": "card"},
         {},
@@ -373,13 +397,16 @@ def test_a_model_deleted_while_it_answers_still_finishes_its_answer(api, server,
     CustomModel.objects.filter(id=model.id).delete()
 
     assert events_of(response)[-1] == "[DONE]"
-    assert not UsageRecord.objects.exists()
+    record = UsageRecord.objects.get()
+    assert (record.model, record.version, record.completion_tokens) == ("bank-intents", None, 3)
 
 
 def test_answers_and_errors_carry_an_id_and_their_time(api, server, model):
-    for response in (post(api), post(api, n=2), api.get("/v1/models")):
+    for response in (post(api), post(api, n=9), api.get("/v1/models")):
         assert response["x-request-id"].startswith("req_")
         assert int(response["openai-processing-ms"]) >= 0
+        assert response["openai-version"] == "2020-10-01"
+        assert response["openai-organization"] == "acme"
 
 
 # --- The client that everybody has ----------------------------------------------------------------
@@ -408,14 +435,16 @@ def test_the_openai_client_chats_streams_lists_and_understands_our_errors(sdk, s
     )
     assert chunks[-1].usage.total_tokens == 14
 
-    assert [model.id for model in sdk.models.list()] == ["bank-intents", "smollm2-135m-instruct"]
+    slug, tuned, base = [model.id for model in sdk.models.list()]
+    assert (slug, base) == ("bank-intents", "smollm2-135m-instruct")
+    assert tuned.startswith("ft:smollm2-135m-instruct:acme:bank-intents:")
     assert sdk.models.retrieve("bank-intents:v1").owned_by == "acme"
 
     with pytest.raises(openai.NotFoundError) as missing:
         sdk.chat.completions.create(**ASKED | {"model": "nobody"})
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.BadRequestError) as refused:
-        sdk.chat.completions.create(**ASKED, n=2)
+        sdk.chat.completions.create(**ASKED, n=9)
     assert refused.value.param == "n"
     with pytest.raises(openai.AuthenticationError):
         sdk.with_options(api_key="wrong").models.list()

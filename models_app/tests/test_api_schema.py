@@ -24,8 +24,22 @@ def test_the_schema_is_valid_and_describes_every_address_of_the_api(schema):
         "/api/v1/imports/{import_id}/confirm",
         "/api/v1/runs/{run_id}",
         "/api/v1/evaluations/{evaluation_id}/rows",
+        "/api/v1/usage",
+        "/api/v1/webhooks/{webhook_id}/deliveries",
         "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/files/{file_id}/content",
+        "/v1/fine_tuning/jobs/{job_id}/checkpoints",
     } <= schema["paths"].keys()
+
+
+def test_an_upload_is_described_as_a_form_with_a_file(schema):
+    body = schema["paths"]["/v1/files"]["post"]["requestBody"]["content"]
+    name = body["multipart/form-data"]["schema"]["$ref"].rsplit("/", 1)[-1]
+    form = schema["components"]["schemas"][name]
+
+    assert form["properties"]["file"]["format"] == "binary"
+    assert set(form["required"]) == {"file", "purpose"}
 
 
 def test_every_operation_of_ours_names_the_one_error_shape(schema):

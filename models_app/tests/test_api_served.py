@@ -1,5 +1,6 @@
 """A trained version answers the `openai` client: web, model server and a tiny llama."""
 
+import json
 import os
 import shutil
 import socket
@@ -7,11 +8,13 @@ import subprocess
 import sys
 import time
 
+import jsonschema
 import openai
 import pytest
 
 from accounts.services import create_token
 from models_app.models import ModelVersion, UsageRecord
+from models_app.served import tuned_name
 from models_app.serving import client
 from modelstation.lm.gguf_export import export_gguf
 from modelstation.testing import REPOSITORY, make_model
@@ -19,6 +22,7 @@ from modelstation.testing import REPOSITORY, make_model
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 KEY = "a key of the tests"
 PATIENCE_SECONDS = 60
+LONG = 3000  # tokens: more than are written before somebody has left
 ASKED = {
     "model": "bank-intents",
     "messages": [{"role": "user", "content": "classify the message"}],
@@ -98,7 +102,8 @@ def test_a_version_answers_streams_and_is_counted(model_server, version, sdk):
     assert chunks[-1].usage == answer.usage
     assert 0 < answer.usage.completion_tokens <= 8
     assert UsageRecord.objects.filter(version=version, token__name="sdk").count() == 2
-    assert [model.id for model in sdk.models.list()] == ["bank-intents", "smollm2-135m-instruct"]
+    served = [model.id for model in sdk.models.list()]
+    assert served == ["bank-intents", tuned_name(version), "smollm2-135m-instruct"]
 
 
 def test_a_conversation_beyond_the_context_is_refused(model_server, version, sdk):
@@ -118,10 +123,92 @@ def test_without_a_model_server_the_answer_is_to_try_again(version, sdk):
     assert int(down.value.response.headers["retry-after"]) > 0
 
 
-def test_a_stream_that_the_client_drops_leaves_the_server_able_to_answer(
+def test_a_stream_that_the_client_drops_leaves_the_server_able_to_answer_and_is_counted(
     model_server, version, sdk
 ):
-    with sdk.chat.completions.create(**ASKED | {"max_tokens": 500}, stream=True) as stream:
+    whole = sdk.chat.completions.create(**ASKED | {"max_tokens": LONG})
+    UsageRecord.objects.all().delete()
+    with sdk.chat.completions.create(**ASKED | {"max_tokens": LONG}, stream=True) as stream:
         next(iter(stream))
 
+    record = wait_for(UsageRecord.objects.first)
+    assert record.prompt_tokens == whole.usage.prompt_tokens
+    assert record.completion_tokens < whole.usage.completion_tokens
     assert sdk.chat.completions.create(**ASKED).choices[0].message.role == "assistant"
+
+
+def test_a_model_server_that_is_killed_in_mid_stream_ends_it_with_an_error(
+    model_server, version, sdk
+):
+    with sdk.chat.completions.create(**ASKED | {"max_tokens": LONG}, stream=True) as stream:
+        chunks = iter(stream)
+        next(chunks)
+        model_server.kill()
+        with pytest.raises(openai.APIError, match="model server") as killed:
+            list(chunks)
+
+    assert killed.value.code == "model_server_unavailable"
+    with pytest.raises(openai.InternalServerError):
+        sdk.chat.completions.create(**ASKED)
+
+
+def test_choices_and_texts_are_answered_and_counted(model_server, version, sdk):
+    several = sdk.chat.completions.create(**ASKED, n=2, temperature=1, seed=3)
+    alone = sdk.chat.completions.create(**ASKED)
+    prompt = "classify the message"
+    text = sdk.completions.create(model="bank-intents", prompt=[prompt, prompt], max_tokens=5)
+    (streamed, *_) = sdk.completions.create(
+        model="bank-intents", prompt=prompt, max_tokens=5, stream=True
+    )
+
+    assert several.usage.prompt_tokens == alone.usage.prompt_tokens
+    assert len({choice.index for choice in several.choices}) == 2
+    assert text.choices[0].text.startswith(streamed.choices[0].text)
+    # Two prompts without a template are shorter than one within it.
+    assert 0 < text.usage.prompt_tokens < 2 * alone.usage.prompt_tokens
+    assert text.usage.completion_tokens <= 10
+    assert set(UsageRecord.objects.values_list("model", flat=True)) == {"bank-intents"}
+
+
+def test_a_schema_holds_the_answer_and_logprobs_tell_of_each_token(model_server, version, sdk):
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"enum": ["red", "blue"]}, "count": {"type": "integer"}},
+        "required": ["colour", "count"],
+        "additionalProperties": False,
+    }
+    named = {"type": "json_schema", "json_schema": {"name": "c", "strict": True, "schema": schema}}
+
+    held = sdk.chat.completions.create(
+        **ASKED | {"max_tokens": 200}, response_format=named, logprobs=True, top_logprobs=3
+    )
+
+    (choice,) = held.choices
+    if choice.finish_reason == "stop":
+        jsonschema.validate(json.loads(choice.message.content), schema)
+    assert choice.message.content.startswith("{")
+    told = choice.logprobs.content
+    assert bytes(sum((token.bytes for token in told), [])).decode().startswith('{"colour"')
+    assert all(token.logprob <= 0 and len(token.top_logprobs) == 3 for token in told)
+
+    text = sdk.completions.create(
+        model="bank-intents", prompt="classify", max_tokens=4, logprobs=2
+    ).choices[0]
+    assert len(text.logprobs.tokens) == len(text.logprobs.text_offset) > 0
+
+
+def test_a_bias_keeps_a_token_out_and_a_penalty_changes_the_answer(model_server, version, sdk):
+    plain = sdk.chat.completions.create(**ASKED | {"max_tokens": 40}, logprobs=True)
+    penalised = sdk.chat.completions.create(
+        **ASKED | {"max_tokens": 40}, frequency_penalty=2, presence_penalty=2
+    )
+
+    assert penalised.choices[0].message.content != plain.choices[0].message.content
+
+
+def wait_for(found):
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while not (value := found()):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    return value

@@ -1,16 +1,13 @@
 """The pages of models: whom they let in, what they say, and how often they ask the database."""
 
 import io
-import json
 import zipfile
 
 import pytest
 from django.urls import reverse
 
 from models_app.models import CustomModel, ModelVersion
-from models_app.serving import client
 from modelstation.core import jobs
-from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job, JobEvent, QueueHealth
 from modelstation.testing import REQUIREMENT, make_base, make_model, make_org
 
@@ -40,15 +37,6 @@ def version(model, artifacts_dir):
     return version
 
 
-@pytest.fixture
-def server_is_down(monkeypatch):
-    def fail(*args, **kwargs):
-        raise UserFacingError("The model server is not running.", hint="Start it.")
-
-    monkeypatch.setattr(client, "health", lambda: False)
-    monkeypatch.setattr(client, "generate", fail)
-
-
 def url(name, *args, org="acme"):
     return reverse(name, args=[org, *args])
 
@@ -63,14 +51,12 @@ def entered(**changes):
 # --- who may come in --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["model", "model_stages", "playground"])
+@pytest.mark.parametrize("name", ["model", "model_stages"])
 def test_a_stranger_gets_404_from_every_page_of_a_model(as_charlie, model, name):
     assert as_charlie.get(url(name, model.id)).status_code == 404
 
 
-@pytest.mark.parametrize(
-    "name", ["model_delete", "model_cancel", "model_rebuild", "model_prompt", "playground_answer"]
-)
+@pytest.mark.parametrize("name", ["model_delete", "model_cancel", "model_rebuild", "model_prompt"])
 def test_a_stranger_gets_404_from_every_deed_on_a_model(as_charlie, model, name):
     assert as_charlie.post(url(name, model.id)).status_code == 404
     assert CustomModel.objects.filter(id=model.id).exists()
@@ -254,44 +240,7 @@ def test_an_artifact_that_is_not_there_is_404(as_bob, version, artifact):
     assert as_bob.get(url("version_download", version.id, artifact)).status_code == 404
 
 
-# --- the playground ---------------------------------------------------------------------------
-
-
-def test_the_playground_puts_the_bases_answer_beside_the_tuned_one(as_bob, version, monkeypatch):
-    asked = []
-
-    def generate(gguf, tokenizer_folder, messages, **options):
-        asked.append((gguf, messages))
-        return client.Completion("a label", 7, 2, "stop")
-
-    monkeypatch.setattr(client, "generate", generate)
-    response = as_bob.post(
-        url("playground_answer", version.model_id),
-        {"prompt": "Where is my card?", "version": str(version.id)},
-        headers={"HX-Request": "true"},
-    )
-    assert response.content.decode().count("a label") == 2
-    assert [str(gguf).split("/")[-2] for gguf, _ in asked] == ["smollm2-135m-instruct", "gguf"]
-    assert json.dumps(asked[0][1]) == json.dumps(asked[1][1])
-    assert asked[0][1][0] == {"role": "system", "content": PROMPT}
-
-
-def test_a_model_server_that_is_down_is_an_alert_and_no_error_page(as_bob, version, server_is_down):
-    page = as_bob.get(url("playground", version.model_id))
-    assert "model server is not running" in page.content.decode()
-    answer = as_bob.post(
-        url("playground_answer", version.model_id), {"prompt": "hi", "version": str(version.id)}
-    )
-    assert answer.status_code == 200
-    assert "The model server is not running." in answer.content.decode()
-
-
-def test_the_playground_talks_only_to_versions_of_its_own_model(as_bob, version, org):
-    other = make_model(org, name="Other")
-    answer = as_bob.post(
-        url("playground_answer", other.id), {"prompt": "hi", "version": str(version.id)}
-    )
-    assert "version" in answer.context["form"].errors
+# --- waiting, reviewing -----------------------------------------------------------------------
 
 
 def test_a_waiting_model_says_when_no_worker_is_running(org, as_bob):

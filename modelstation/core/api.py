@@ -20,9 +20,14 @@ INTERNAL_ERROR = "Something went wrong on our side. The operator can see the det
 # A UserFacingError is a 400 unless its code stands here.
 STATUS_OF_CODE = {
     "already_building": status.HTTP_409_CONFLICT,
+    "already_exporting": status.HTTP_409_CONFLICT,
+    "export_gone": status.HTTP_409_CONFLICT,
+    "not_certified": status.HTTP_409_CONFLICT,
     "already_pushing": status.HTTP_409_CONFLICT,
     "no_hub_token": status.HTTP_409_CONFLICT,
     "not_frozen": status.HTTP_409_CONFLICT,
+    "contract_frozen": status.HTTP_409_CONFLICT,
+    "nothing_to_roll_back_to": status.HTTP_409_CONFLICT,
     "dataset_draft": status.HTTP_409_CONFLICT,
     "dataset_frozen": status.HTTP_409_CONFLICT,
     "draft_exists": status.HTTP_409_CONFLICT,
@@ -37,25 +42,38 @@ STATUS_OF_CODE = {
     "import_ended": status.HTTP_409_CONFLICT,
     "already_fetching": status.HTTP_409_CONFLICT,
     "installed": status.HTTP_409_CONFLICT,
+    "held_out_row": status.HTTP_409_CONFLICT,
+    "too_many_corrections": status.HTTP_409_CONFLICT,
+    "no_version": status.HTTP_409_CONFLICT,
     "unknown_base": status.HTTP_404_NOT_FOUND,
     "source_exists": status.HTTP_409_CONFLICT,
     "source_busy": status.HTTP_409_CONFLICT,
+    "file_in_use": status.HTTP_409_CONFLICT,
+    "version_in_use": status.HTTP_409_CONFLICT,
+    "rate_limit_exceeded": status.HTTP_429_TOO_MANY_REQUESTS,
     "upload_too_large": status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
     "disk_full": status.HTTP_507_INSUFFICIENT_STORAGE,
     "idempotency_key_reused": status.HTTP_422_UNPROCESSABLE_ENTITY,
     "model_not_found": status.HTTP_404_NOT_FOUND,
+    "too_many_webhooks": status.HTTP_409_CONFLICT,
+    "webhook_disabled": status.HTTP_409_CONFLICT,
+    "insufficient_quota": status.HTTP_429_TOO_MANY_REQUESTS,
     # What the model server says of itself (models_app.serving).
     "model_server_unavailable": status.HTTP_503_SERVICE_UNAVAILABLE,
+    "overloaded": status.HTTP_503_SERVICE_UNAVAILABLE,
     "server_busy": status.HTTP_429_TOO_MANY_REQUESTS,
-    "rate_limit_exceeded": status.HTTP_429_TOO_MANY_REQUESTS,
     "too_large": status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
     "deadline_exceeded": status.HTTP_504_GATEWAY_TIMEOUT,
-    "overloaded": status.HTTP_503_SERVICE_UNAVAILABLE,
     "invalid_key": status.HTTP_503_SERVICE_UNAVAILABLE,
     "path_refused": status.HTTP_500_INTERNAL_SERVER_ERROR,
     "model_unreadable": status.HTTP_500_INTERNAL_SERVER_ERROR,
     "generation_failed": status.HTTP_500_INTERNAL_SERVER_ERROR,
 }
+# Conflicts that end by themselves: to ask again later makes sense. All others are permanent, and
+# say so, for clients that retry every 409.
+PASSING = frozenset(
+    {"already_building", "already_fetching", "already_pushing", "source_busy", "still_running"}
+)
 
 
 class NewestFirstPagination(CursorPagination):
@@ -93,11 +111,16 @@ def status_of(error: UserFacingError) -> int:
     return STATUS_OF_CODE.get(error.code, status.HTTP_400_BAD_REQUEST)
 
 
+def retry_headers(error: UserFacingError) -> dict[str, str]:
+    is_permanent = status_of(error) == status.HTTP_409_CONFLICT and error.code not in PASSING
+    return {"x-should-retry": "false"} if is_permanent else {}
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Every failure has one shape: {"error": {"code", "message", "param", "hint"}}."""
     if isinstance(error, UserFacingError):
         body = error_body(error.code, error.message, param=error.param, hint=error.hint)
-        return Response(body, status=status_of(error))
+        return Response(body, status=status_of(error), headers=retry_headers(error))
     response = drf_exception_handler(error, context)
     if response is not None:
         response.data = _body_of(error)
@@ -141,9 +164,8 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith("/api/"):
         return JsonResponse(error_body("not_found", "There is no such thing here."), status=404)
     if request.path.startswith("/v1/"):
-        return JsonResponse(
-            openai_error_body("not_found", "There is no such thing here."), status=404
-        )
+        body = openai_error_body("not_found", "There is no such thing here.")
+        return JsonResponse(body, status=404, headers=_named())
     return defaults.page_not_found(request, exception)
 
 
@@ -152,8 +174,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return JsonResponse(error_body("internal_error", INTERNAL_ERROR), status=500)
     if request.path.startswith("/v1/"):
         body = openai_error_body("internal_error", INTERNAL_ERROR, kind="server_error")
-        return JsonResponse(body, status=500)
+        return JsonResponse(body, status=500, headers=_named())
     return defaults.server_error(request)
+
+
+def _named() -> dict[str, str]:
+    """For what no view of /v1 answers: clients show this id with the error."""
+    return {"x-request-id": f"req_{uuid.uuid4().hex}"}
 
 
 def openai_error_body(
@@ -163,18 +190,26 @@ def openai_error_body(
 
 
 def add_error_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """For the schema: every operation of ours may answer with the one error shape."""
-    fields = {name: {"type": "string"} for name in ("code", "message", "param", "hint")}
-    shape = {"type": "object", "properties": fields, "required": list(fields)}
-    error = {"type": "object", "properties": {"error": shape}, "required": ["error"]}
-    result["components"].setdefault("schemas", {})["Error"] = error
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    """For the schema: every operation may answer with the one error shape of its surface."""
+    text, any_text = {"type": "string"}, {"type": "string", "nullable": True}
+    shapes: dict[str, dict[str, Any]] = {
+        "Error": dict.fromkeys(("code", "message", "param", "hint"), text),
+        "OpenAIError": {"message": text, "type": text, "param": any_text, "code": any_text},
+    }
+    schemas = result["components"].setdefault("schemas", {})
+    schemas |= {name: _error_shape(fields) for name, fields in shapes.items()}
     for path, operations in result["paths"].items():
-        for operation in operations.values() if not path.startswith("/v1/") else ():
-            operation["responses"].setdefault(
-                "default", {"description": "A failure.", "content": content}
-            )
+        name = "OpenAIError" if path.startswith("/v1/") else "Error"
+        content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+        for operation in operations.values():
+            failure = {"description": "A failure.", "content": content}
+            operation["responses"].setdefault("default", failure)
     return result
+
+
+def _error_shape(fields: dict[str, Any]) -> dict[str, Any]:
+    error = {"type": "object", "properties": fields, "required": list(fields)}
+    return {"type": "object", "properties": {"error": error}, "required": ["error"]}
 
 
 def _body_of(error: Exception) -> dict[str, Any]:

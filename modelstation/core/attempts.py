@@ -21,15 +21,21 @@ def discard_attempt(job: Job) -> None:
         published = Job.objects.filter(
             id=job.id, state=Job.State.SUCCEEDED, attempt=job.attempt
         ).exists()
+        has_subject = published or Job.objects.filter(subject_id=job.subject_id).exists()
     except (DatabaseError, InterfaceError):
         return  # it may have been published
-    if not published:
+    if not has_subject:  # deleted meanwhile, with its files; some were written after that
+        shutil.rmtree(_root(job), ignore_errors=True)
+    elif not published:
         delete_folders(job)
 
 
 def delete_folders(job: Job) -> None:
-    root = Path(settings.ARTIFACTS_DIR) / str(job.subject_id)
-    name = f"{job.id}-{job.attempt}"
+    root, name = _root(job), f"{job.id}-{job.attempt}"
     for pattern in (name, f".{name}-*"):  # artifacts are written beside their place first
         for folder in root.glob(f"*/{pattern}"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _root(job: Job) -> Path:
+    return Path(settings.ARTIFACTS_DIR) / str(job.subject_id)

@@ -62,6 +62,7 @@ KINDS = {
         "distillation.tasks.run_import", "distil", "distillation.imports.settle_ended_import"
     ),
     "distil": Kind("distillation.tasks.run_distillation", "distil"),
+    "freeze": Kind("training.tasks.run_freezing", "distil"),
     "train": Kind("training.tasks.run_training", "gpu"),
     "evaluate": Kind("training.tasks.run_evaluation", "gpu"),
     "fetch": Kind("models_app.tasks.run_fetch", "distil", "models_app.fetching.settle_ended_fetch"),

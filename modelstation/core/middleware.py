@@ -1,8 +1,10 @@
-"""A UserFacingError that no view caught becomes a page that says it, never a 500."""
+"""A UserFacingError that no view caught becomes a page that says it, never a 500; and so does an
+address that no row can have.
+"""
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from modelstation.core.errors import UserFacingError
@@ -15,6 +17,8 @@ class UserFacingErrorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "\x00" in request.path_info:  # Postgres takes it in no text, not even to look for it
+            raise Http404("No address holds a NUL character.")
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:

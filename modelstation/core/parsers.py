@@ -4,19 +4,30 @@ from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import exceptions, status
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser, JSONParser
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_SMALL_BODY_BYTES = 4 * 1024 * 1024  # of a conversation: far more than any context holds
 
 
 class BodyTooLarge(exceptions.APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_detail = f"The body is larger than {MAX_BODY_BYTES // 2**20} MiB."
     default_code = "body_too_large"
 
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The body is larger than {most // 2**20} MiB.")
 
-class BodyParser(JSONParser):
-    """JSON that the database can hold: bounded in size and depth, no NUL, no half surrogates."""
+
+class BodyParser(BaseParser):
+    """JSON that the database can hold: bounded in size and depth, no NUL, no half surrogates.
+
+    No JSONParser itself: DRF reads the whole body for those before they can refuse it, within
+    Django's limit for forms.
+    """
+
+    media_type = "application/json"
+
+    max_bytes = MAX_BODY_BYTES
 
     def parse(
         self,
@@ -25,14 +36,19 @@ class BodyParser(JSONParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         request = (parser_context or {}).get("request")
-        if request is not None and int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
-            raise BodyTooLarge
+        length = int(request.META.get("CONTENT_LENGTH") or 0) if request is not None else 0
+        if length > self.max_bytes:
+            raise BodyTooLarge(self.max_bytes)
         try:
-            data = super().parse(stream, media_type, parser_context)
+            data = JSONParser().parse(stream, media_type, parser_context)
             _refuse_unstorable(data)
         except RecursionError as error:
             raise exceptions.ParseError("JSON parse error - nested too deeply") from error
         return data
+
+
+class SmallBodyParser(BodyParser):
+    max_bytes = MAX_SMALL_BODY_BYTES
 
 
 def _refuse_unstorable(value: Any) -> None:

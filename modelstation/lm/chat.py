@@ -13,6 +13,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": str}
+# A chat of one message with this role is a text that is put to the model as it stands.
+RAW = "raw"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class ChatRenderer:
 
     def render_prompt(self, messages: list[Message]) -> list[int]:
         """Token ids of the chat, ending where the assistant's answer begins."""
+        if len(messages) == 1 and messages[0]["role"] == RAW:
+            return self._encode_raw(messages[0]["content"])
         return self._encode(self._pieces(messages, add_generation_prompt=True))
 
     def render_training(self, messages: list[Message]) -> tuple[list[int], list[bool]]:
@@ -150,6 +154,11 @@ class ChatRenderer:
     def _length_of_turn_end(self, closing: list[int]) -> int:
         specials = set(self._special_ids.values())
         return next((i + 1 for i, token in enumerate(closing) if token in specials), 0)
+
+    def _encode_raw(self, text: str) -> list[int]:
+        """As the tokenizer itself reads a text: its special tokens count, and it may add one."""
+        ids: list[int] = self._tokenizer.encode(text).ids
+        return ids or [self.eos_token_id]
 
 
 def load_renderer(folder: Path) -> ChatRenderer:

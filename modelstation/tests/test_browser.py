@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from distillation.tests.drafts import make_draft
+from models_app.models import UsageRecord, WebhookDelivery, WebhookEndpoint
 from modelstation import testing
 from modelstation.core import jobs
 from modelstation.core.models import Job
@@ -19,7 +20,9 @@ pytestmark = [
     pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
-PAGES = ("", "models/", "models/new/", "sources/", "tokens/", "members/")
+PAGES = (
+    "", "models/", "models/new/", "sources/", "tokens/", "members/", "usage/", "webhooks/",
+)  # fmt: skip
 WIDTHS = (360, 1280)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -58,6 +61,7 @@ def test_no_page_scrolls_sideways_or_complains(page, org, width):
     draft = make_draft(org, name="A model whose dataset waits for its review")
     second = make_draft(org, model=draft.model)
     paths = (
+        f"webhooks/{make_webhook(org).id}/",
         f"models/{model.id}/",
         f"models/{model.id}/playground/",
         f"models/{draft.model.id}/training-plan/",
@@ -70,6 +74,24 @@ def test_no_page_scrolls_sideways_or_complains(page, org, width):
         page.goto(f"/o/{org.slug}/{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     assert page.complaints == []
+
+
+def make_webhook(org):
+    url = "https://hooks.example.org/" + "a-long-path/" * 12
+    endpoint = WebhookEndpoint.objects.create(org=org, url=url, secret="whsec_eA==")
+    WebhookDelivery.objects.create(
+        org=org,
+        endpoint=endpoint,
+        event_id="evt_" + "0" * 32,
+        type="fine_tuning.job.succeeded",
+        body="{}",
+        status_code=500,
+        response="x" * 400,
+    )
+    UsageRecord.objects.create(
+        org=org, model="m" * 70, prompt_tokens=10**8, completion_tokens=10**8, milliseconds=1
+    )
+    return endpoint
 
 
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(page):

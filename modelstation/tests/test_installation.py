@@ -61,6 +61,7 @@ def test_every_queue_has_its_canary_and_nothing_is_scheduled_twice():
     others = Schedule.objects.exclude(func="modelstation.core.tasks.canary")
     assert sorted(others.values_list("func", "cluster")) == [
         ("models_app.tasks.send_waiting_mails", "default"),
+        ("models_app.tasks.send_waiting_webhooks", "default"),
         ("modelstation.core.tasks.reap", "default"),
         ("modelstation.core.tasks.reap", "default"),
         ("training.tasks.measure_machine", "gpu"),

@@ -112,7 +112,7 @@ def test_from_sign_up_to_an_evaluated_model_by_pages(tiny):
         assert client.get(url).status_code == 200, url
 
 
-def test_by_api_and_the_dataset_holds_what_the_page_says(tiny, org, alice, api_for):
+def test_by_api_and_a_second_version_is_measured_beside_the_live_one(tiny, org, alice, api_for):
     api = api_for(alice)
     body = {
         "name": "Router",
@@ -133,6 +133,24 @@ def test_by_api_and_the_dataset_holds_what_the_page_says(tiny, org, alice, api_f
     assert dataset.row_count == 120 == dataset.rows.count()
     assert dataset.source_counts == {"starter_helpdesk": 120}
     assert all(row.messages[0]["content"] == dataset.system_prompt for row in dataset.rows.all())
+
+    first, version = model.evaluation_runs.get(), model.versions.get()
+    word = {"override": True, "reason": "To have one that is live."}
+    assert api.post(f"/api/v1/versions/{version.id}/publish", word, format="json").json()["is_live"]
+    version.id, version.number = None, 2
+    version.save()  # a twin: the same files
+    assert api.post(f"/api/v1/versions/{version.id}/evaluate").status_code == 201
+    work_off()
+    again = model.evaluation_runs.first()
+    assert (again.version, again.is_again, first.is_again) == (version, True, False)
+    assert again.verdict == first.verdict != ""
+    assert again.contract_digest == first.contract_digest == model.contract_digest != ""
+    *same, beside_live = again.criteria
+    assert [line["sentence"] for line in same] == [line["sentence"] for line in first.criteria]
+    assert beside_live["outcome"] == "pass"
+    difference = again.live["difference"]
+    assert difference["low"] <= difference["score"] == 0.0 <= difference["high"]
+    assert CustomModel.objects.get(id=model.id).live_version.number == 1
 
 
 def test_in_one_terminal_the_last_line_is_one_json_object(tiny, org, tmp_path, capsys):

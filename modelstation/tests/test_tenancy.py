@@ -14,6 +14,7 @@ from django.urls import URLPattern, get_resolver, reverse
 from accounts.models import Invitation, Organization
 from accounts.services import create_token
 from distillation.models import (
+    CandidateRow,
     CorpusExample,
     DatasetRow,
     DatasetVersion,
@@ -22,11 +23,17 @@ from distillation.models import (
     SourceDataset,
 )
 from distillation.tests.drafts import make_draft
-from models_app.models import BaseFetch, ModelVersion
+from models_app.models import (
+    BaseFetch,
+    ModelVersion,
+    Promotion,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from modelstation import testing
 from modelstation.core.artifacts import write_artifact
 from modelstation.core.models import Job
-from training.models import EvaluationRun, TrainingRun
+from training.models import EvaluationRun, TrainingRun, UploadedFile
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +57,8 @@ DRAFT = {
     "rows": "100",
 }
 IMPORT = {"source": "tickets", "license": "own data"}
+WEBHOOK = {"url": "http://127.0.0.1:9/hook", "events": ["fine_tuning.job.failed"]}
+COMPLETION = {"model": "bank-intents", "prompt": "hello"}
 CHAT = {"model": "bank-intents", "messages": [{"role": "user", "content": "hello"}]}
 
 # name: (method, what each caller gets[, data])
@@ -69,20 +78,36 @@ PAGES = {
     "model_new": ("post", DEED, DRAFT),
     "model_understood": ("post", PAGE, DRAFT),
     "model_intent": ("get", PAGE),
+    "corrections": ("get", PAGE),
+    "correction_new": ("post", DEED, {"version": 1, "input": "hello", "correction": "top_up"}),
+    "correction": ("post", DEED, {"state": "dismissed"}),
     "model_labels": ("get", PAGE),
     "model_delete": ("post", DEED),
     "model_cancel": ("post", DEED),
     "model_rebuild": ("post", DEED),
     "model_prompt": ("post", DEED, PROMPT),
     "model_curation": ("post", DEED, {"curation": "review"}),
+    "contract_preview": ("post", PAGE, DRAFT),
+    "model_contract": ("post", DEED, {"success_criteria": "", "metric": "token_f1"}),
+    "model_copy": ("post", DEED),
+    "model_rollback": ("post", DEED),
     "playground": ("get", PAGE),
     "playground_answer": ("post", PAGE, {"prompt": "hello"}),
+    "playground_stream": ("post", (302, 404, 422, 422), {"prompt": "hello"}),
     "version_publish": ("post", DEED),
     "version_download": ("get", PAGE),
     "bases": ("get", PAGE),
     "base_fetch": ("post", ADMIN_DEED),
     "base_fetch_cancel": ("post", ADMIN_DEED),
     "org_settings": ("get", PAGE),
+    "usage": ("get", PAGE),
+    "webhooks": ("post", (302, 404, 403, 200), WEBHOOK),
+    "webhook": ("get", PAGE),
+    "webhook_change": ("post", ADMIN_DEED, WEBHOOK),
+    "webhook_delete": ("post", ADMIN_DEED),
+    "webhook_rotate": ("post", (302, 404, 403, 200)),
+    "webhook_test": ("post", ADMIN_DEED),
+    "webhook_redeliver": ("post", ADMIN_DEED),
     "license_policy": ("post", ADMIN_DEED, {"kind": "permissive"}),
     "license_preview": ("get", PAGE),
     "hub_token": ("post", ADMIN_DEED, {"token": "hf_" + "x" * 30}),
@@ -126,6 +151,9 @@ PAGES = {
     "run_cancel": ("post", DEED),
     "run_requeue": ("post", DEED),
     "evaluation": ("get", PAGE),
+    "evaluation_print": ("get", PAGE),
+    "evaluation_report": ("get", PAGE),
+    "version_evaluate": ("post", DEED),
 }
 API = {
     "api_models": ("get", LIST),
@@ -135,12 +163,19 @@ API = {
     "api_model_events": ("get", OBJECT),
     "api_model_stream": ("get", OBJECT),
     "api_model_versions": ("get", OBJECT),
+    "api_model_contract": ("put", OBJECT, {"metric": "token_f1"}),
+    "api_model_copy": ("post", (401, 404, 201, 201)),
+    "api_model_rollback": ("post", OBJECT),
+    "api_model_promotions": ("get", OBJECT),
     "api_version": ("get", OBJECT),
-    "api_version_publish": ("post", OBJECT),
+    "api_version_evaluate": ("post", (401, 404, 201, 201)),
+    "api_version_publish": ("post", OBJECT, {}),
     "api_bases": ("get", LIST),
     "api_base_fetch": ("post", (401, 201, 403, 201)),
     "api_base_recommendation": ("post", LIST, {"requirement": testing.REQUIREMENT}),
     "api_organization": ("patch", ADMIN_LIST, {"license_policy": {"kind": "permissive"}}),
+    "api_corrections": ("post", (401, 404, 201, 201), {"input": "hello", "correction": "top_up"}),
+    "api_correction": ("patch", OBJECT, {"state": "dismissed"}),
     "api_intents": ("post", LIST, {"requirement": testing.REQUIREMENT}),
     "api_sources": ("get", LIST),
     "api_source": ("delete", (401, 404, 403, 409)),
@@ -179,6 +214,14 @@ API = {
     "api_evaluations": ("get", LIST),
     "api_evaluation": ("get", OBJECT),
     "api_evaluation_rows": ("get", OBJECT),
+    "api_evaluation_report": ("get", OBJECT),
+    "api_usage": ("get", LIST),
+    "api_webhooks": ("get", LIST),
+    "api_webhook": ("delete", (401, 404, 403, 204)),
+    "api_webhook_secret": ("post", (401, 404, 403, 200)),
+    "api_webhook_test": ("post", (401, 404, 403, 201)),
+    "api_webhook_deliveries": ("get", OBJECT),
+    "api_webhook_redeliver": ("post", (401, 404, 403, 200)),
     "api_tokens": ("get", LIST),
     "api_token": ("delete", (401, 404, 403, 204)),
     "api_members": ("get", LIST),
@@ -188,7 +231,29 @@ API = {
     "auth_me": ("get", LIST),
     "openai_models": ("get", LIST),
     "openai_model": ("get", OBJECT),
+    "openai_files": ("get", LIST),
+    "openai_file": ("get", OBJECT),
+    "openai_file_content": ("get", OBJECT),
+    "openai_file_problems": ("get", OBJECT),
+    "openai_jobs": ("get", LIST),
+    "openai_job": ("get", OBJECT),
+    "openai_job_cancel": ("post", OBJECT),
+    "openai_job_pause": ("post", OBJECT),
+    "openai_job_resume": ("post", (401, 404, 409, 409)),
+    "openai_job_events": ("get", OBJECT),
+    "openai_job_checkpoints": ("get", OBJECT),
     "openai_chat_completions": ("post", (401, 404, 503, 503), CHAT),
+    "openai_webhook_endpoints": ("get", LIST),
+    "openai_webhook_event_types": ("get", LIST),
+    "openai_webhook_endpoint": ("delete", (401, 404, 403, 200)),
+    "openai_webhook_endpoint_secret": ("post", (401, 404, 403, 200), {}),
+    # Nobody listens at the world's webhook.
+    "openai_webhook_endpoint_test": (
+        "post",
+        (401, 404, 403, 400),
+        {"event_type": "fine_tuning.job.failed"},
+    ),
+    "openai_completions": ("post", (401, 404, 503, 503), COMPLETION),
 }
 # Open to all, or guarded by something other than an organisation.
 OPEN = {
@@ -225,6 +290,7 @@ def test_every_url_is_in_the_matrix():
 def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
     """One of each thing, all of it Acme's. Maps the names of URL arguments to values."""
     settings.MODEL_SERVER_URL = "http://127.0.0.1:9"  # nobody listens there
+    settings.WEBHOOK_ALLOW_PRIVATE = True
     Organization.objects.filter(pk=org.pk).update(hub_token="hf_" + "x" * 30)
     model = testing.make_model(org, status="ready")
     job = Job.objects.create(org=org, kind="train", queue="gpu", subject_id=model.id)
@@ -247,6 +313,8 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
     version = make_version(org, model, artifacts_dir)
     model.live_version = version
     model.save()
+    for live in (make_older_version(org, version), version):
+        Promotion.objects.create(org=org, model=model, version=live)
     evaluation = EvaluationRun.objects.create(
         org=org,
         job=distillation_job,
@@ -277,7 +345,20 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
         "invitation_id": invitation.id,
         "name": testing.make_base("smollm2-360m-instruct", is_installed=False).name,
         "fetch_id": make_fetch(org).id,
+        **make_webhook(org),
+        "correction_id": CandidateRow.objects.create(
+            org=org, model=model, version=version, version_number=1, input="hi", correction="hey"
+        ).id,
+        "file_id": make_file(org, uploads_dir),
+        "job_id": f"ftjob-{job.id.hex}",
     }
+
+
+def make_webhook(org):
+    endpoint = WebhookEndpoint.objects.create(org=org, url=WEBHOOK["url"], secret="whsec_eA==")
+    delivery = WebhookDelivery.objects.create(org=org, endpoint=endpoint, event_id="evt_1", body="")
+    name = f"we_{endpoint.id.hex}"
+    return {"webhook_id": endpoint.id, "delivery_id": delivery.id, "endpoint_name": name}
 
 
 def make_fetch(org):
@@ -285,6 +366,23 @@ def make_fetch(org):
     fetch.job = Job.objects.create(org=org, kind="fetch", queue="distil", subject_id=fetch.id)
     fetch.save()
     return fetch
+
+
+def make_file(org, uploads_dir):
+    file = UploadedFile.objects.create(
+        org=org,
+        purpose="fine-tune",
+        filename="rows.jsonl",
+        path="rows.jsonl",
+        bytes=2,
+        sha256="0" * 64,
+        status="processed",
+    )
+    (uploads_dir / "rows.jsonl").write_text("{}")
+    folder = uploads_dir / str(org.id) / "files" / str(file.id)
+    folder.mkdir(parents=True)
+    (folder / "problems.jsonl").write_text("")
+    return f"file-{file.id.hex}"
 
 
 def make_dataset(org, model, run, source, artifacts_dir):
@@ -361,6 +459,12 @@ def make_version(org, model, artifacts_dir):
         artifacts={"adapter": manifest},
         state="ready",
     )
+
+
+def make_older_version(org, version):
+    """One to roll back to."""
+    same = {"base": version.base, "folder": "older", "state": "ready"}
+    return ModelVersion.objects.create(org=org, model=version.model, number=0, **same)
 
 
 def make_evaluation_files(folder):
@@ -468,6 +572,8 @@ def test_a_strangers_lists_show_nothing_of_others(name, users, world):
         "evaluation_id",
         "token_id",
         "invitation_id",
+        "webhook_id",
+        "endpoint_name",
     ):
         assert str(world[key]) not in body
     assert "bank-intents" not in body

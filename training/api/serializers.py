@@ -57,6 +57,8 @@ class EvaluationSummarySerializer(serializers.ModelSerializer[EvaluationRun]):
             "test_count",
             "test_origin",
             "verdict",
+            "contract_digest",
+            "is_again",
             "created_at",
         ]
 
@@ -68,15 +70,22 @@ class ScoreSerializer(serializers.ModelSerializer[EvaluationScore]):
 
 
 class EvaluationSerializer(serializers.ModelSerializer[EvaluationRun]):
+    """One evaluation. Each of `criteria` has `metric`, `op`, `value`, its plain `words`, the
+    intervals (`score`, `low`, `high`) of `tuned` and `base`, the trivial `baseline`, and its
+    `outcome`: pass, inconclusive or fail. `live` is how the version that was live did on the same
+    rows, with the interval of the difference.
+    """
+
     job = JobSerializer()
     criteria = serializers.ListField(child=serializers.DictField())
     scores = ScoreSerializer(many=True)
+    live = serializers.DictField()
 
     class Meta:
         model = EvaluationRun
         fields = [
             "id", "model", "version", "metric", "test_count", "test_origin", "verdict", "criteria",
-            "scores", "job", "created_at",
+            "scores", "live", "contract_digest", "is_again", "job", "created_at",
         ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.api import lineage, plan, views
+from training.api import evaluations, lineage, plan, views
 
 urlpatterns = [
     path(
@@ -31,11 +31,25 @@ urlpatterns = [
     path("runs/<uuid:run_id>/resume", views.RunResumeView.as_view(), name="api_run_resume"),
     path("runs/<uuid:run_id>/cancel", views.RunCancelView.as_view(), name="api_run_cancel"),
     path("runs/<uuid:run_id>/requeue", views.RunRequeueView.as_view(), name="api_run_requeue"),
-    path("evaluations", views.EvaluationsView.as_view(), name="api_evaluations"),
-    path("evaluations/<uuid:evaluation_id>", views.EvaluationView.as_view(), name="api_evaluation"),
+    path("evaluations", evaluations.EvaluationsView.as_view(), name="api_evaluations"),
+    path(
+        "evaluations/<uuid:evaluation_id>",
+        evaluations.EvaluationView.as_view(),
+        name="api_evaluation",
+    ),
+    path(
+        "evaluations/<uuid:evaluation_id>/report",
+        evaluations.EvaluationReportView.as_view(),
+        name="api_evaluation_report",
+    ),
+    path(
+        "versions/<uuid:version_id>/evaluate",
+        evaluations.VersionEvaluateView.as_view(),
+        name="api_version_evaluate",
+    ),
     path(
         "evaluations/<uuid:evaluation_id>/rows",
-        views.EvaluationRowsView.as_view(),
+        evaluations.EvaluationRowsView.as_view(),
         name="api_evaluation_rows",
     ),
 ]

@@ -1,12 +1,9 @@
-"""/api/v1/runs and /api/v1/evaluations."""
+"""/api/v1/runs."""
 
-import json
 import uuid
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -31,20 +28,18 @@ from modelstation.core.event_api import (
 )
 from modelstation.core.events import Story, stream_response
 from training import services
-from training.access import evaluation_for, training_run_for
+from training.access import training_run_for
 from training.api import serializers
 from training.curves import points_of
-from training.models import EvaluationRun, TrainingRun
+from training.models import TrainingRun
 
 MODEL = OpenApiParameter("model", OpenApiTypes.UUID, description="Only those of this model.")
 AFTER_STEP = OpenApiParameter(
     "after_step", OpenApiTypes.INT, description="Only points of later steps."
 )
-AFTER = OpenApiParameter("after", OpenApiTypes.INT, description="How many rows to pass over.")
 AFTER_SEQ = OpenApiParameter(
     "after", OpenApiTypes.INT, description="Only events with a greater seq."
 )
-ROW_LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="At most 200.")
 
 
 @extend_schema(parameters=[MODEL])
@@ -113,46 +108,6 @@ class RunRequeueView(APIView):
         again = services.requeue_run(actor=request_user(request), run=run)
         where = reverse("api_run", args=[again.id], request=request)
         return Response(_shown(again, request), status=201, headers={"Location": where})
-
-
-@extend_schema(parameters=[MODEL])
-class EvaluationsView(generics.ListAPIView[EvaluationRun]):
-    serializer_class = serializers.EvaluationSummarySerializer
-
-    def get_queryset(self) -> QuerySet[EvaluationRun]:
-        evaluations: QuerySet[EvaluationRun] = EvaluationRun.objects.for_org(
-            request_org(self.request)
-        )
-        model_id = id_of(self.request, "model")
-        evaluations = evaluations.filter(model_id=model_id) if model_id else evaluations
-        return evaluations.defer("criteria")
-
-
-class EvaluationView(APIView):
-    @extend_schema(responses=serializers.EvaluationSerializer)
-    def get(self, request: Request, evaluation_id: uuid.UUID) -> Response:
-        evaluation = evaluation_for(request_org(request), evaluation_id)
-        return Response(serializers.EvaluationSerializer(evaluation).data)
-
-
-class EvaluationRowsView(APIView):
-    @extend_schema(parameters=[AFTER, ROW_LIMIT], responses=serializers.EvaluationRowsSerializer)
-    def get(self, request: Request, evaluation_id: uuid.UUID) -> Response:
-        """What base and tuned model answered to each held-out row."""
-        evaluation = evaluation_for(request_org(request), evaluation_id)
-        after, limit = number_of(request, "after", 0), number_of(request, "limit", 50, most=200)
-        rows = _rows(evaluation, after, limit + 1)
-        more = after + limit if len(rows) > limit else None
-        return Response({"results": rows[:limit], "next_after": more})
-
-
-def _rows(evaluation: EvaluationRun, after: int, limit: int) -> list[dict[str, Any]]:
-    """Lines of the report's rows.jsonl; none before the evaluation has ended."""
-    path = settings.ARTIFACTS_DIR / evaluation.folder / "rows.jsonl"
-    if not evaluation.folder or not path.is_file():
-        return []
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in islice(lines, after, after + limit)]
 
 
 def _done(request: Request, run_id: uuid.UUID, deed: Callable[..., None]) -> Response:

@@ -3,10 +3,13 @@
 python -m pytest training/tests/test_evaluator_child.py
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from models_app.serving.engine import Engine, GenerationConfig
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
@@ -29,17 +32,28 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Generated:
+    """Answers in the order of the prompts; `tokens` are each answer's. `latencies` are seconds of
+    a few answers asked one by one.
+    """
+
     texts: list[str]
     seconds: float
     answer_tokens: int
     cut_off: int
+    tokens: list[int] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    asked: int = 0  # prompts that differ: the others share an answer
+    cached: bool = False  # read from an earlier evaluation, whose seconds these are
 
-    def facts(self) -> dict[str, float]:
+    def facts(self) -> dict[str, Any]:
         return {
             "seconds": self.seconds,
             "answer_tokens": self.answer_tokens,
             "cut_off": self.cut_off,
             "tokens_per_second": self.answer_tokens / max(self.seconds, 1e-9),
+            "asked": self.asked,
+            "cached": self.cached,
+            "latency": median(self.latencies) if self.latencies else None,
         }
 
 
@@ -81,20 +95,56 @@ def generate(
     *,
     max_tokens: int,
     on_done: Callable[[int], None],
+    timed: int = 0,
 ) -> Generated:
-    """Every prompt's answer at temperature 0, in order. `on_done` is told how many are ready."""
+    """Every prompt's answer at temperature 0, in order. `on_done` is told how many are ready.
+
+    A prompt that occurs twice is asked once. The first `timed` prompts are asked again one by one.
+    """
     renderer = load_renderer(tokenizer_folder)
-    longest = max(len(renderer.render_prompt(prompt)) for prompt in prompts)
-    context = -(-(longest + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
-    started = time.monotonic()
+    unique = distinct(prompts)
+    lengths = [len(renderer.render_prompt(prompt)) for prompt in unique]
+    order = batching_order(unique, lengths)
+    context = -(-(max(lengths) + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
+    config = GenerationConfig(max_tokens=max_tokens)
     engine = Engine(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores())
     try:
-        found = engine.generate_many(prompts, GenerationConfig(max_tokens=max_tokens), on_done)
+        started = time.monotonic()
+        found = engine.generate_many([unique[place] for place in order], config, on_done)
+        seconds = time.monotonic() - started
+        latencies = [_seconds_of(engine, prompt, config) for prompt in prompts[:timed]]
     finally:
         engine.close()
+    by_prompt = {_key(unique[place]): one for place, one in zip(order, found, strict=True)}
+    answers = [by_prompt[_key(prompt)] for prompt in prompts]
     return Generated(
-        texts=[completion.text for completion in found],
-        seconds=time.monotonic() - started,
-        answer_tokens=sum(completion.completion_tokens for completion in found),
-        cut_off=sum(completion.finish_reason == "length" for completion in found),
+        texts=[answer.text for answer in answers],
+        seconds=seconds,
+        answer_tokens=sum(answer.completion_tokens for answer in found),
+        cut_off=sum(answer.finish_reason == "length" for answer in answers),
+        tokens=[answer.completion_tokens for answer in answers],
+        latencies=latencies,
+        asked=len(unique),
     )
+
+
+def distinct(prompts: Sequence[list[Message]]) -> list[list[Message]]:
+    return list({_key(prompt): prompt for prompt in prompts}.values())
+
+
+def _key(prompt: list[Message]) -> str:
+    return json.dumps(prompt, sort_keys=True)
+
+
+def batching_order(prompts: Sequence[list[Message]], lengths: Sequence[int]) -> list[int]:
+    """Those of one system prompt together, for its tokens are computed once for them all; in each
+    group the longest first, so that no long one is left running alone at the end.
+    """
+    groups = [prompt[0]["content"] if prompt[0]["role"] == "system" else "" for prompt in prompts]
+    return sorted(range(len(prompts)), key=lambda place: (groups[place], -lengths[place]))
+
+
+def _seconds_of(engine: Engine, prompt: list[Message], config: GenerationConfig) -> float:
+    started = time.monotonic()
+    engine.generate(prompt, config)
+    return time.monotonic() - started

@@ -7,12 +7,9 @@ score by adding the vectors up. A bootstrap then only has to re-weigh the vector
 F1 and macro F1 alike.
 """
 
-import json
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,31 +17,46 @@ import numpy as np
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from numpy.typing import NDArray
-from rouge_score.rouge_scorer import RougeScorer
+
+from training.evaluation.pairs import (
+    CHRF_ORDER,
+    INVALID,
+    chrf_counts,
+    contains,
+    entities,
+    exact_match,
+    f1,
+    fields,
+    final_number_match,
+    first_token_match,
+    json_equal,
+    json_valid,
+    length_of,
+    normalise,
+    number_match,
+    overlap,
+    parse_json,
+    refusal,
+    rouge_l_f1,
+    sql_parses,
+    token_f1,
+)
+from training.evaluation.sql import Fixture, same_result
 
 Floats = NDArray[np.float64]
 RowScore = Callable[[str, str], float]
-
-FINAL_NUMBER = re.compile(r"####\s*(-?[\d,.]+)")
-PLAIN_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
-SQL_NOT_PARSED = (
-    "syntax error",
-    "incomplete input",
-    "unrecognized token",
-    "one statement",
-    "null character",
-)
 
 
 @dataclass(frozen=True)
 class Metric:
     """`row` grades one pair in [0, 1]; `sums` gives (n, k) addable counts; `combine` maps (..., k)
-    to (...).
+    to (...); `rows` tells from the sums how many rows the score rests upon.
     """
 
     row: RowScore
     sums: Callable[[Sequence[str], Sequence[str]], Floats]
     combine: Callable[[Floats], Floats]
+    rows: Callable[[Floats], int] = len
 
     def __call__(self, prediction: str, reference: str) -> float:
         return self.row(prediction, reference)
@@ -52,178 +64,45 @@ class Metric:
     def score(self, predictions: Sequence[str], references: Sequence[str]) -> float:
         return float(self.combine(self.sums(predictions, references).sum(axis=0)))
 
+    def of_rows(self, predictions: Sequence[str], references: Sequence[str]) -> list[float]:
+        return [self.row(p, r) for p, r in zip(predictions, references, strict=True)]
 
-def build_metric(name: str, options: Mapping[str, Any], references: Sequence[str]) -> Metric:
-    """The metric called `name`, told what it may need to know: labels, pattern or schema.
+
+class ExecutionAccuracy(Metric):
+    """Both queries are executed on the row's own tables; a row without tables is left out.
+
+    It grades aligned sets only: which tables an answer is about is not seen in the answer.
+    """
+
+    def of_rows(self, predictions: Sequence[str], references: Sequence[str]) -> list[float]:
+        return [float(hits) for hits in self.sums(predictions, references)[:, 0]]
+
+
+def build_metric(
+    name: str,
+    options: Mapping[str, Any],
+    references: Sequence[str],
+    fixtures: Sequence[Fixture | None] = (),
+) -> Metric:
+    """The metric called `name`, told what it may need to know: labels, pattern, schema, tables.
     ValueError if unknown.
     """
     if name in METRICS:
         return METRICS[name]
     if name == "known_label":
         return known_label(options.get("labels") or references)
-    if name == "regex":
-        return regex(str(options["pattern"]))
-    if name == "json_schema":
-        return json_schema(options["schema"])
+    if name == "execution_accuracy":
+        return execution_accuracy(fixtures)
+    if name in BUILDERS:
+        return BUILDERS[name](options)
     raise ValueError(f"Unknown metric {name!r}. Known are: {', '.join(metric_names())}.")
 
 
 def metric_names() -> list[str]:
-    return sorted([*METRICS, *NEEDS_OPTION])
+    return sorted({*METRICS, *BUILDERS, "known_label", "execution_accuracy"})
 
 
-# --- one pair -----------------------------------------------------------------------------------
-
-
-def exact_match(prediction: str, reference: str) -> float:
-    return float(normalise(prediction) == normalise(reference))
-
-
-def json_equal(prediction: str, reference: str) -> float:
-    """Both parse and hold the same values, whatever the order of keys; true is not 1."""
-    expected, found = parse_json(reference), parse_json(prediction)
-    readable = found is not INVALID and expected is not INVALID
-    return float(readable and canonical(found) == canonical(expected))
-
-
-def json_valid(prediction: str, reference: str) -> float:
-    return float(parse_json(prediction) is not INVALID)
-
-
-def token_f1(prediction: str, reference: str) -> float:
-    """F1 over the multiset of white-space tokens, case kept: `-X` and `-x` are two options."""
-    return f1(*overlap(Counter(prediction.split()), Counter(reference.split())))
-
-
-def rouge_l_f1(prediction: str, reference: str) -> float:
-    """Longest common subsequence of lower-cased words, no stemming (Lin 2004, as in the rouge-score
-    package).
-    """
-    return float(ROUGE.score(reference, prediction)["rougeL"].fmeasure)
-
-
-def final_number_match(prediction: str, reference: str) -> float:
-    """The number after the last `####`; a reference without that mark is compared by its last
-    number.
-    """
-    if FINAL_NUMBER.search(reference) is None:
-        return number_match(prediction, reference)
-    return same_number(FINAL_NUMBER.findall(prediction), FINAL_NUMBER.findall(reference))
-
-
-def number_match(prediction: str, reference: str) -> float:
-    return same_number(PLAIN_NUMBER.findall(prediction), PLAIN_NUMBER.findall(reference))
-
-
-def contains(prediction: str, reference: str) -> float:
-    return float(normalise(reference) in normalise(prediction))
-
-
-def first_token_match(prediction: str, reference: str) -> float:
-    return float(prediction.split()[:1] == reference.split()[:1])
-
-
-def sql_parses(prediction: str, reference: str) -> float:
-    """SQLite reads the answer as one statement.
-
-    An unknown table or column is not a parsing matter.
-    """
-    if not prediction.strip():
-        return 0.0
-    with closing(sqlite3.connect(":memory:")) as database:
-        try:
-            database.execute(f"EXPLAIN {prediction}")
-        except (sqlite3.Error, ValueError) as error:
-            return float(not any(mark in str(error) for mark in SQL_NOT_PARSED))
-    return 1.0
-
-
-# --- helpers ------------------------------------------------------------------------------------
-
-INVALID = object()
-
-
-def normalise(text: str) -> str:
-    return text.strip().lower()
-
-
-def parse_json(text: str) -> Any:
-    """The value, or INVALID.
-
-    Anything around the JSON makes it invalid: a program has to read it as it comes.
-    """
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return INVALID
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def canonical(value: Any) -> str:
-    return json.dumps(_same_numbers(value), sort_keys=True)
-
-
-def _same_numbers(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: _same_numbers(item) for key, item in value.items()}
-    return [_same_numbers(item) for item in value] if isinstance(value, list) else value
-
-
-def entities(text: str) -> Counter[Any] | None:
-    """The set of (type, exact name) pairs of `{type: [names]}`; None when the text has another
-    form.
-    """
-    value = parse_json(text)
-    if not isinstance(value, dict):
-        return None
-    lists = [(kind, [names] if isinstance(names, str) else names) for kind, names in value.items()]
-    if any(not isinstance(names, list) for _, names in lists):
-        return None
-    return Counter({(kind, str(name)): 1 for kind, names in lists for name in names})
-
-
-def fields(text: str) -> Counter[Any] | None:
-    """Every leaf of a JSON object as a (path, value) pair; list items share their list's path."""
-    value = parse_json(text)
-    return Counter(_leaves(value, ())) if isinstance(value, dict) else None
-
-
-def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
-    if isinstance(value, dict):
-        return [leaf for key, item in value.items() for leaf in _leaves(item, (*path, key))]
-    if isinstance(value, list):
-        return [leaf for item in value for leaf in _leaves(item, (*path, "[]"))]
-    return [(path, canonical(value))]
-
-
-def overlap(found: Counter[Any], expected: Counter[Any]) -> tuple[int, int, int]:
-    return (found & expected).total(), found.total(), expected.total()
-
-
-def f1(hits: int, found: int, expected: int) -> float:
-    return 1.0 if found + expected == 0 else 2 * hits / (found + expected)
-
-
-def same_number(found: list[str], expected: list[str]) -> float:
-    if not found or not expected:
-        return 0.0
-    left, right = _number(found[-1]), _number(expected[-1])
-    return float(left is not None and left == right)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text.replace(",", "").rstrip("."))
-    except ValueError:
-        return None
-
-
-# --- a whole set --------------------------------------------------------------------------------
+# --- how rows add up ----------------------------------------------------------------------------
 
 
 def mean_of(row: RowScore) -> Metric:
@@ -231,7 +110,15 @@ def mean_of(row: RowScore) -> Metric:
         scores = [row(p, r) for p, r in zip(predictions, references, strict=True)]
         return np.column_stack([scores, np.ones(len(scores))])
 
-    return Metric(row, sums, lambda total: total[..., 0] / np.maximum(total[..., 1], 1))
+    return Metric(row, sums, _mean, _counted)
+
+
+def _counted(sums: Floats) -> int:
+    return int(sums[:, 1].sum())
+
+
+def _mean(total: Floats) -> Floats:
+    return np.asarray(total[..., 0] / np.maximum(total[..., 1], 1))
 
 
 def micro_f1_of(items: Callable[[str], Counter[Any] | None]) -> Metric:
@@ -259,16 +146,20 @@ def _micro_f1(total: Floats) -> Floats:
     return np.where(both > 0, 2 * total[..., 0] / np.maximum(both, 1), 1.0)
 
 
+def label_sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
+    """(n, 3·labels): hits, predicted and expected of each label that occurs among the references,
+    in alphabetical order.
+    """
+    labels = np.array(sorted({normalise(r) for r in references}))
+    expected = np.array([normalise(r) for r in references])[:, None] == labels
+    found = np.array([normalise(p) for p in predictions])[:, None] == labels
+    return np.hstack([expected & found, found, expected]).astype(np.float64)
+
+
 def macro_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Metric:
     """Mean over the labels that occur among the references; `combine` gets hits, predicted and
     expected per label.
     """
-
-    def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        labels = np.array(sorted({normalise(r) for r in references}))
-        expected = np.array([normalise(r) for r in references])[:, None] == labels
-        found = np.array([normalise(p) for p in predictions])[:, None] == labels
-        return np.hstack([expected & found, found, expected]).astype(np.float64)
 
     def over_labels(total: Floats) -> Floats:
         hits, found, expected = np.split(total, 3, axis=-1)
@@ -276,7 +167,52 @@ def macro_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Metric:
         scores = np.where(present, combine(hits, found, expected), 0.0).sum(axis=-1)
         return np.asarray(scores / np.maximum(present.sum(axis=-1), 1))
 
-    return Metric(exact_match, sums, over_labels)
+    return Metric(exact_match, label_sums, over_labels)
+
+
+def least_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Metric:
+    """The lowest score of any label that occurs among the references."""
+
+    def over_labels(total: Floats) -> Floats:
+        hits, found, expected = np.split(total, 3, axis=-1)
+        scores = np.where(expected > 0, combine(hits, found, expected), np.inf).min(axis=-1)
+        return np.where(np.isfinite(scores), scores, 0.0)
+
+    def rarest(sums: Floats) -> int:
+        return int(np.split(sums, 3, axis=-1)[2].sum(axis=0).min())
+
+    return Metric(exact_match, label_sums, over_labels, rarest)
+
+
+def f1_of_labels(hits: Floats, found: Floats, expected: Floats) -> Floats:
+    return np.asarray(2 * hits / np.maximum(found + expected, 1))
+
+
+def recall_of_labels(hits: Floats, found: Floats, expected: Floats) -> Floats:
+    return np.asarray(hits / np.maximum(expected, 1))
+
+
+def _chrf() -> Metric:
+    """chrF2 of a set: counts of all rows together, F averaged over the lengths (Popović 2015)."""
+
+    def combine(total: Floats) -> Floats:
+        counts = total.reshape(*total.shape[:-1], CHRF_ORDER, 3)
+        hits, found, expected = counts[..., 0], counts[..., 1], counts[..., 2]
+        used = (found > 0) & (expected > 0)
+        scores = np.where(used, 5 * hits / np.maximum(4 * expected + found, 1), 0.0)
+        return np.asarray(scores.sum(axis=-1) / np.maximum(used.sum(axis=-1), 1))
+
+    def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
+        rows = [chrf_counts(p, r) for p, r in zip(predictions, references, strict=True)]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), 3 * CHRF_ORDER)
+
+    def row(prediction: str, reference: str) -> float:
+        return float(combine(sums([prediction], [reference])[0]))
+
+    return Metric(row, sums, combine)
+
+
+# --- metrics that must be told something --------------------------------------------------------
 
 
 def known_label(labels: Sequence[str]) -> Metric:
@@ -302,22 +238,76 @@ def _fits(validator: Draft202012Validator, value: Any) -> bool:
     return value is not INVALID and bool(validator.is_valid(value))
 
 
-ROUGE = RougeScorer(["rougeL"], use_stemmer=False)
-NEEDS_OPTION = {"known_label": "labels", "regex": "pattern", "json_schema": "schema"}
+def length_within(least: int, most: float, unit: str) -> Metric:
+    return mean_of(lambda prediction, _: float(least <= length_of(prediction, unit) <= most))
+
+
+def answer_share(answer: str) -> Metric:
+    return mean_of(lambda prediction, _: exact_match(prediction, answer))
+
+
+def label_rate(label: str, *, among: str) -> Metric:
+    """Recall (among the rows of the label) or precision (among the answers of it)."""
+
+    def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
+        found = np.array([normalise(p) == normalise(label) for p in predictions])
+        expected = np.array([normalise(r) == normalise(label) for r in references])
+        whole = expected if among == "references" else found
+        return np.column_stack([found & expected, whole]).astype(np.float64)
+
+    return Metric(exact_match, sums, _mean, _counted)
+
+
+def execution_accuracy(fixtures: Sequence[Fixture | None]) -> Metric:
+    def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
+        tables = list(fixtures) or [None] * len(references)
+        rows = [
+            (same_result(p, r, t), 1.0) if t else (0.0, 0.0)
+            for p, r, t in zip(predictions, references, tables, strict=True)
+        ]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), 2)
+
+    return ExecutionAccuracy(exact_match, sums, _mean, _counted)
+
+
+BUILDERS: dict[str, Callable[[Mapping[str, Any]], Metric]] = {
+    "regex": lambda options: regex(str(options["pattern"])),
+    "json_schema": lambda options: json_schema(options["schema"]),
+    "length_within": lambda options: length_within(
+        int(options.get("least", 0)), float(options.get("most", "inf")), str(options["unit"])
+    ),
+    "answer_share": lambda options: answer_share(str(options["answer"])),
+    "label_recall": lambda options: label_rate(str(options["label"]), among="references"),
+    "label_precision": lambda options: label_rate(str(options["label"]), among="answers"),
+}
+NEEDS_OPTION = {
+    "known_label": "labels",
+    "regex": "pattern",
+    "json_schema": "schema",
+    "length_within": "unit",
+    "answer_share": "answer",
+    "label_recall": "label",
+    "label_precision": "label",
+}
 METRICS: dict[str, Metric] = {
     "exact_match": mean_of(exact_match),
     "accuracy": mean_of(exact_match),
-    "macro_f1": macro_of(lambda hits, found, expected: 2 * hits / np.maximum(found + expected, 1)),
-    "macro_recall": macro_of(lambda hits, found, expected: hits / np.maximum(expected, 1)),
+    "macro_f1": macro_of(f1_of_labels),
+    "macro_recall": macro_of(recall_of_labels),
+    "least_f1": least_of(f1_of_labels),
+    "least_recall": least_of(recall_of_labels),
     "json_equal": mean_of(json_equal),
     "json_valid": mean_of(json_valid),
     "entity_f1": micro_f1_of(entities),
     "field_f1": micro_f1_of(fields),
     "token_f1": mean_of(token_f1),
     "rougeL_f1": mean_of(rouge_l_f1),
+    "chrf": _chrf(),
     "final_number_match": mean_of(final_number_match),
     "number_match": mean_of(number_match),
     "contains": mean_of(contains),
     "first_token_match": mean_of(first_token_match),
     "sql_parses": mean_of(sql_parses),
+    "refusal": mean_of(refusal),
+    "empty": mean_of(lambda prediction, _: float(not prediction.strip())),
 }

@@ -5,65 +5,110 @@ first, each criterion.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from training.evaluation.criteria import BEATS_BASE, OPS, Criteria, Criterion
+from training.evaluation.criteria import Criteria
+from training.evaluation.criterion import (
+    BEATS_BASE,
+    LATENCY,
+    LENGTH,
+    LENGTH_RATIO,
+    MEASURED,
+    NOT_WORSE_THAN_LIVE,
+    SIZE,
+    Criterion,
+    in_words,
+)
+from training.evaluation.intervals import Bootstrap, Interval, as_json, median_interval
 from training.evaluation.metrics import Floats, Metric, build_metric
+from training.evaluation.outcomes import (
+    PASS,
+    beats_base,
+    meets,
+    not_measured,
+    not_worse_than_live,
+    worst,
+)
+from training.evaluation.pairs import length_of
+from training.evaluation.sql import Fixture
+from training.evaluation.tables import commonest_object, confusion, field_table, is_json_task
 
-RESAMPLES = 2000
-CONFIDENCE = 0.95
 SMALL_TEST = 50
-PASS, INCONCLUSIVE, FAIL = "pass", "inconclusive", "fail"
+SIDES = ("tuned", "base", "live")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one model beside its answers."""
+
+    latencies: list[float] = field(default_factory=list)  # seconds, answers asked one by one
+    size_mb: float | None = None
+    tokens: list[int] = field(default_factory=list)  # per answer
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The held-out rows and what both models answered, in the rows' order."""
+    """The held-out rows and what the models answered, in the rows' order."""
 
     inputs: list[str]
     references: list[str]
     base: list[str]
     tuned: list[str]
+    live: list[str] | None = None
+    live_name: str = ""
+    fixtures: list[Fixture | None] = field(default_factory=list)
+    measured: Mapping[str, Measured] = field(default_factory=dict)  # by side
+
+    def of(self, side: str) -> list[str] | None:
+        return {"base": self.base, "tuned": self.tuned, "live": self.live}[side]
 
 
 @dataclass(frozen=True)
-class Interval:
-    score: float
-    low: float
-    high: float
+class Scored:
+    """One metric over all sides."""
+
+    metric: Metric
+    answers: Answers
+    bootstrap: Bootstrap
+
+    @cached_property
+    def sums(self) -> dict[str, Floats]:
+        sides = {side: self.answers.of(side) for side in SIDES}
+        return {
+            side: self.metric.sums(texts, self.answers.references)
+            for side, texts in sides.items()
+            if texts is not None
+        }
+
+    def interval(self, side: str) -> Interval | None:
+        if side not in self.sums:
+            return None
+        return self.bootstrap.interval(self.metric, self.sums[side])
+
+    def tuned_less(self, side: str) -> Interval:
+        return self.bootstrap.difference(self.metric, self.sums["tuned"], self.sums[side])
 
 
-class Bootstrap:
-    """Resamples of the rows, drawn once: every score and difference sees the same ones, so that
-    pairs stay pairs.
-    """
+@dataclass(frozen=True)
+class Grading:
+    """What every criterion of one evaluation is graded with."""
 
-    def __init__(self, rows: int, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        self.weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=RESAMPLES).astype(
-            np.float64
+    answers: Answers
+    metric: str
+    options: dict[str, Any]
+    bootstrap: Bootstrap
+
+    def scored(self, name: str, options: Mapping[str, Any] | None = None) -> Scored:
+        metric = build_metric(
+            name,
+            {**self.options, **(options or {})},
+            self.answers.references,
+            self.answers.fixtures,
         )
-
-    def interval(self, metric: Metric, sums: Floats) -> Interval:
-        """Percentile interval of the score (Efron 1979)."""
-        return _interval(metric.combine(sums.sum(axis=0)), metric.combine(self.weights @ sums))
-
-    def difference(self, metric: Metric, ours: Floats, theirs: Floats) -> Interval:
-        """Of the paired difference ours − theirs."""
-        score = metric.combine(ours.sum(axis=0)) - metric.combine(theirs.sum(axis=0))
-        return _interval(
-            score, metric.combine(self.weights @ ours) - metric.combine(self.weights @ theirs)
-        )
-
-
-def _interval(score: Any, resampled: Floats) -> Interval:
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Interval(float(score), float(low), float(high))
+        return Scored(metric, self.answers, self.bootstrap)
 
 
 def build_report(
@@ -71,26 +116,39 @@ def build_report(
 ) -> dict[str, Any]:
     """The report of one evaluation; its `verdict` is the worst outcome among the criteria."""
     bootstrap = Bootstrap(len(answers.references), seed)
-    options = {"labels": labels} if labels else {}
-    main = build_metric(metric, options, answers.references)
-    base, tuned = (main.sums(found, answers.references) for found in (answers.base, answers.tuned))
-    checked = [_check(check, answers, metric, options, bootstrap) for check in criteria.checks]
+    grading = Grading(answers, metric, {"labels": labels} if labels else {}, bootstrap)
+    main = grading.scored(metric)
+    checked = [_check(check, grading) for check in _with_live(criteria.checks, answers)]
     return {
         "metric": metric,
         "n_test": len(answers.references),
-        "base": asdict(bootstrap.interval(main, base)),
-        "tuned": asdict(bootstrap.interval(main, tuned)),
-        "difference": asdict(bootstrap.difference(main, tuned, base)),
-        "baseline": best_baseline(answers, main),
+        "base": as_json(main.interval("base")),
+        "tuned": as_json(main.interval("tuned")),
+        "difference": as_json(main.tuned_less("base")),
+        "live": _live(main, answers),
+        "baseline": best_baseline(answers, main.metric),
         "criteria": checked,
         "unread_criteria": criteria.unread,
-        "verdict": _worst([check["outcome"] for check in checked]),
+        "verdict": worst([check["outcome"] for check in checked]),
         "note": _note(len(answers.references), criteria.unread),
+        "confusion": confusion(answers.tuned, answers.references, labels),
+        "fields": field_table(answers.tuned, answers.base, answers.references),
     }
 
 
-def _worst(outcomes: Sequence[str]) -> str:
-    return max(outcomes, key=[PASS, INCONCLUSIVE, FAIL].index)
+def _with_live(checks: Sequence[Criterion], answers: Answers) -> list[Criterion]:
+    """A live version is a floor that nobody has to ask for."""
+    asked = any(check.metric == NOT_WORSE_THAN_LIVE for check in checks)
+    if answers.live is None or asked:
+        return list(checks)
+    return [*checks, Criterion(NOT_WORSE_THAN_LIVE)]
+
+
+def _live(main: Scored, answers: Answers) -> dict[str, Any] | None:
+    found = as_json(main.interval("live"))
+    if found is None:
+        return None
+    return found | {"name": answers.live_name, "difference": as_json(main.tuned_less("live"))}
 
 
 def _note(rows: int, unread: Sequence[str]) -> str:
@@ -104,86 +162,132 @@ def _note(rows: int, unread: Sequence[str]) -> str:
     return " ".join(parts)
 
 
-def _check(
-    criterion: Criterion,
-    answers: Answers,
-    metric: str,
-    options: dict[str, Any],
-    bootstrap: Bootstrap,
-) -> dict[str, Any]:
-    name = (criterion.of or metric) if criterion.metric == BEATS_BASE else criterion.metric
-    measured = build_metric(name, {**options, **criterion.options}, answers.references)
-    base, tuned = (
-        measured.sums(found, answers.references) for found in (answers.base, answers.tuned)
-    )
-    if criterion.metric == BEATS_BASE:
-        outcome, explained = _beats_base(bootstrap.difference(measured, tuned, base), name)
+# --- one criterion ------------------------------------------------------------------------------
+
+
+def _check(criterion: Criterion, grading: Grading) -> dict[str, Any]:
+    if criterion.metric in MEASURED:
+        found, judged = _quantity(criterion, grading.answers)
     else:
-        outcome, explained = _meets(bootstrap.interval(measured, tuned), criterion)
+        found, judged = _score(criterion, grading)
+    outcome, explained = judged
     return {
         "metric": criterion.metric,
-        "of": name,
+        "of": _name(criterion, grading),
         "op": criterion.op,
         "value": criterion.value,
-        "score": measured.score(answers.tuned, answers.references),
+        "unit": criterion.unit,
+        "score": (found.get("tuned") or {}).get("score"),
+        "base": None,
+        "live": None,
+        "baseline": None,
+        "rows": len(grading.answers.references),
+        **found,
         "outcome": outcome,
         "passed": outcome == PASS,
         "asked": criterion.sentence,
+        "words": in_words(criterion),
         "sentence": explained,
     }
 
 
-def _beats_base(gain: Interval, name: str) -> tuple[str, str]:
-    score, low, high = (f"{100 * value:+.1f}" for value in (gain.score, gain.low, gain.high))
-    points = f"{score} points on {name} (95% interval {low} to {high})"
-    if gain.score <= 0:
-        return FAIL, f"The tuned model is not better than its base: {points}."
-    if gain.low <= 0:
-        return (
-            INCONCLUSIVE,
-            f"The tuned model may be better than its base, but so few rows cannot tell: {points}.",
-        )
-    return PASS, f"The tuned model is better than its base: {points}."
+def _name(criterion: Criterion, grading: Grading) -> str:
+    compared = criterion.metric in (BEATS_BASE, NOT_WORSE_THAN_LIVE)
+    return (criterion.of or grading.metric) if compared else criterion.metric
 
 
-def _meets(found: Interval, criterion: Criterion) -> tuple[str, str]:
-    """The score measured on the held-out rows decides; the interval says how sure that is."""
-    met = OPS[criterion.op](found.score, criterion.value)
-    said = f"{criterion.metric} is {found.score:.3f}, asked was {criterion.op} {criterion.value:g}"
-    doubt = ""
-    if found.low < criterion.value < found.high:
-        doubt = f" The mark lies within the 95% interval ({found.low:.3f} to {found.high:.3f})."
-    return (PASS, f"{said}.{doubt}") if met else (FAIL, f"{said}: not met.{doubt}")
+def _score(criterion: Criterion, grading: Grading) -> tuple[dict[str, Any], tuple[str, str]]:
+    name = _name(criterion, grading)
+    scored = grading.scored(name, criterion.options)
+    found: dict[str, Any] = {side: as_json(scored.interval(side)) for side in SIDES}
+    found["baseline"] = best_baseline(grading.answers, scored.metric, criterion.op)
+    found["rows"] = scored.metric.rows(scored.sums["tuned"])
+    if not found["rows"]:
+        why = "No held-out row lets it be measured: add rows with that label, or with tables."
+        return {"tuned": None, "rows": 0}, not_measured(criterion, why)
+    return found, _judged(criterion, scored, name)
 
 
-def best_baseline(answers: Answers, metric: Metric) -> dict[str, Any]:
-    """The better of two ways to answer without a model: the commonest answer every time, or the
-    input itself.
+def _judged(criterion: Criterion, scored: Scored, name: str) -> tuple[str, str]:
+    answers = scored.answers
+    if criterion.metric == BEATS_BASE:
+        same = answers.base == answers.tuned
+        return beats_base(scored.tuned_less("base"), name, identical=same)
+    if criterion.metric == NOT_WORSE_THAN_LIVE:
+        if answers.live is None:
+            return PASS, "There is no live version yet that could be better."
+        return not_worse_than_live(scored.tuned_less("live"), name, answers.live_name)
+    found = scored.interval("tuned")
+    assert found is not None  # the tuned side is always there
+    return meets(found, criterion)
+
+
+def _quantity(criterion: Criterion, answers: Answers) -> tuple[dict[str, Any], tuple[str, str]]:
+    """A quantity with a unit: the median over the answers, or the size of the file."""
+    sides = {side: _measured_interval(criterion, answers, side) for side in SIDES}
+    tuned = sides["tuned"]
+    if tuned is None:
+        return {"tuned": None}, not_measured(criterion, "This evaluation did not measure it.")
+    return {side: as_json(found) for side, found in sides.items()}, meets(tuned, criterion)
+
+
+def _measured_interval(criterion: Criterion, answers: Answers, side: str) -> Interval | None:
+    texts, measured = answers.of(side), answers.measured.get(side, Measured())
+    if texts is None:
+        return None
+    if criterion.metric == SIZE:
+        size = measured.size_mb
+        return None if size is None else Interval(size, size, size)
+    values = _values(criterion, texts, answers.references, measured)
+    return median_interval(values) if values else None
+
+
+def _values(
+    criterion: Criterion, texts: Sequence[str], references: Sequence[str], measured: Measured
+) -> list[float]:
+    unit = str(criterion.options.get("unit", "words"))
+    if criterion.metric == LATENCY:
+        return measured.latencies
+    if criterion.metric == LENGTH_RATIO:
+        pairs = zip(texts, references, strict=True)
+        return [length_of(p, "words") / max(length_of(r, "words"), 1) for p, r in pairs]
+    if criterion.metric == LENGTH and unit == "tokens":
+        return [float(count) for count in measured.tokens]
+    return [float(length_of(text, unit)) for text in texts]
+
+
+# --- beside the scores --------------------------------------------------------------------------
+
+
+def best_baseline(answers: Answers, metric: Metric, op: str = ">=") -> dict[str, Any]:
+    """The best of the ways to answer without a model: the commonest answer every time, the input
+    itself, or nothing. Where less is better, the least.
     """
-    commonest = Counter(answers.references).most_common(1)[0][0]
+    rows = len(answers.references)
     guesses = {
-        "majority answer": [commonest] * len(answers.references),
+        "majority answer": [Counter(answers.references).most_common(1)[0][0]] * rows,
         "copy of the input": answers.inputs,
+        "empty answer": [""] * rows,
     }
+    if is_json_task(answers.references):
+        guesses["majority answer"] = [commonest_object(answers.references)] * rows
+        guesses["empty object"] = ["{}"] * rows
     scores = {name: metric.score(guess, answers.references) for name, guess in guesses.items()}
-    name = max(scores, key=lambda key: scores[key])
+    best = min if op in ("<", "<=") else max
+    name = best(scores, key=lambda key: scores[key])
     return {"name": name, "score": scores[name], "all": scores}
 
 
 def worst_first(answers: Answers, metric: Metric) -> list[dict[str, Any]]:
     """One object per row by the tuned model's score; among equals, where the base did better."""
+    sides = {side: texts for side in SIDES if (texts := answers.of(side)) is not None}
+    scores = {side: metric.of_rows(texts, answers.references) for side, texts in sides.items()}
     rows = [
-        {
-            "index": index,
-            "input": asked,
-            "reference": reference,
-            "base": base,
-            "tuned": tuned,
-            "base_score": metric(base, reference),
-            "tuned_score": metric(tuned, reference),
-        }
-        for index, (asked, reference, base, tuned) in enumerate(
-            zip(answers.inputs, answers.references, answers.base, answers.tuned, strict=True)
+        {"index": index, "input": asked, "reference": reference}
+        | {side: texts[index] for side, texts in sides.items()}
+        | {f"{side}_score": scores[side][index] for side in sides}
+        for index, (asked, reference) in enumerate(
+            zip(answers.inputs, answers.references, strict=True)
         )
     ]
     return sorted(rows, key=lambda row: (row["tuned_score"], -row["base_score"], row["index"]))

@@ -46,6 +46,20 @@ def load_newest(folder: Path, *, belongs_to: str) -> dict[str, Any] | None:
     return next(_trusted(folder, belongs_to), None)
 
 
+def kept_states(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Step and weights of each checkpoint of the run that wrote the newest, newest first."""
+    run = None
+    for place in _newest_first(folder):
+        try:
+            facts = verify(place)["facts"]
+            state = torch.load(place / STATE, weights_only=True, map_location="cpu")
+        except (ArtifactError, OSError, RuntimeError):
+            continue
+        run = run or facts["belongs_to"]
+        if facts["belongs_to"] == run:
+            yield facts["step"], state["weights"]
+
+
 def _trusted(folder: Path, belongs_to: str) -> Iterator[dict[str, Any]]:
     """What cannot be used is removed: it would take the place of a good one."""
     for place in _newest_first(folder):

@@ -22,32 +22,31 @@ class Calibration:
     """Every constant of the model. Seconds are those of one core's worth of Python unless they are
     products, which scale with the machine's GEMM rate.
 
-    Set by a few short runs on a busy machine (24 November 2026), those of a GPU are guesses:
-    `benchmarks/preflight.py --calibrate` fits them to an idle one.
+    Fitted to 20 runs on two idle cores (24 November 2026); those of a GPU are guesses.
     """
 
     # seconds
-    load: float = 3.9
+    load: float = 5.3
     load_per_parameter: float = 8e-9
-    efficiency: float = 0.72  # of the GEMM rate, by micro-batches that are large enough
+    efficiency: float = 0.65  # of the GEMM rate, by micro-batches that are large enough
     gpu_efficiency: float = 0.30
-    half_tokens: float = 60.0  # micro-batch at which half of that is reached
-    per_micro_batch_layer: float = 1.5e-3
+    half_tokens: float = 8.4  # micro-batch at which half of that is reached
+    per_micro_batch_layer: float = 7.8e-3
     per_step_trainable: float = 6e-9  # the optimiser and clipping, for each parameter it moves
-    dora: float = 1.35  # times the products: the weights' norms are taken anew
+    dora: float = 1.87  # times the products: the weights' norms are taken anew
     export: float = 1.1
     export_per_parameter: float = 43e-9  # merged weights, GGUF, hashes
     written_bytes: float = 450e6  # a second, onto a plain disk
     # bytes
-    process: float = 0.66e9  # Python, torch, transformers, peft
+    process: float = 0.73e9  # Python, torch, transformers, peft
     gpu_process: float = 0.6e9  # CUDA's context and kernels
     weights: float = 1.0  # times the base's, in the dtype of training
     per_trainable: float = 16.0  # weight, gradient, two moments
     best: float = 4.0  # the best weights so far, where the run is validated
     full_copy: float = 2.0  # more bytes a parameter in full tuning: what is multiplied
-    hidden: float = 7.5  # numbers kept a token and layer, times the width of the stream
-    intermediate: float = 2.7  # likewise, times the width of the feed-forward
-    logits: float = 12.0  # bytes for each answer token and word of the vocabulary
+    hidden: float = 13.3  # numbers kept a token and layer, times the width of the stream
+    intermediate: float = 4.0  # likewise, times the width of the feed-forward
+    logits: float = 2.3  # bytes for each answer token and word of the vocabulary
     workspace: float = 0.1e9
     # The base once more in float32, on top: what training held is freed, but not given back.
     merge_per_parameter: float = 5.3

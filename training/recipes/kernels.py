@@ -238,42 +238,50 @@ def _attend_on_gpu(lines: list[Tensor], scale: float, packing: Packing) -> Tenso
 
 
 class AnswerLoss(Function):  # type: ignore[misc]
-    """Mean cross-entropy of `targets` (A,) under logits h Wᵀ for h (A, H), W (V, H); float32.
+    """Mean cross-entropy of `targets` (A,) under logits h Wᵀ for h (A, H), W (V, H); float32. And
+    how many of them have the highest logit.
 
     Logits live for one block of rows at a time, and the gradients are made in the same pass, as in
     Liger's fused linear cross-entropy (Hsu et al. 2024).
     """
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, w: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, h: Tensor, w: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         total = torch.zeros((), dtype=torch.float32, device=h.device)
+        hits = torch.zeros((), dtype=torch.int64, device=h.device)
         wants_h, wants_w = ctx.needs_input_grad[:2]
         dh = torch.empty_like(h) if wants_h else None
         dw = torch.zeros_like(w) if wants_w else None
         for start in range(0, len(targets), HEAD_BLOCK):
             rows = slice(start, start + HEAD_BLOCK)
-            loss, dlogits = _cross_entropy((h[rows] @ w.T).float(), targets[rows])
+            loss, hit, dlogits = _cross_entropy((h[rows] @ w.T).float(), targets[rows])
             total += loss
+            hits += hit
             if dh is not None:
                 dh[rows] = dlogits.to(h.dtype) @ w
             if dw is not None:
                 dw.addmm_(dlogits.to(h.dtype).T, h[rows])
         ctx.save_for_backward(dh, dw)
         ctx.count = len(targets)
-        return total / len(targets)
+        ctx.mark_non_differentiable(hits)
+        return total / len(targets), hits
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, dy: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         share = dy / ctx.count
         dh, dw = (None if d is None else d * share.to(d.dtype) for d in ctx.saved_tensors)
         return dh, dw, None
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The summed loss and its gradient, which takes the place of the logits."""
+def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The summed loss, how many targets have the highest logit, and the gradient, which takes the
+    place of the logits.
+    """
     columns = targets.unsqueeze(1)
+    chosen = logits.gather(1, columns)
     log_sum = torch.logsumexp(logits, -1, keepdim=True)
-    loss = (log_sum - logits.gather(1, columns)).sum()
+    loss = (log_sum - chosen).sum()
+    hits = (chosen >= logits.amax(-1, keepdim=True)).sum()
     gradient = logits.sub_(log_sum).exp_()
     gradient.scatter_add_(1, columns, torch.full_like(columns, -1.0, dtype=gradient.dtype))
-    return loss, gradient
+    return loss, hits, gradient

@@ -65,7 +65,9 @@ class Outcome:
     """What the run did; the weights themselves stay in the model."""
 
     losses: list[float] = field(default_factory=list)
+    accuracies: list[float] = field(default_factory=list)
     valid_losses: dict[int, float] = field(default_factory=dict)
+    valid_accuracies: dict[int, float] = field(default_factory=dict)
     train_tokens: int = 0
     answer_tokens: int = 0
     seconds: float = 0.0  # of training, over all attempts
@@ -197,7 +199,12 @@ def learning_rate_at(step: int, total: int, config: TrainingConfig) -> float:
 
 
 def answer_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-    """Mean negative log-likelihood of the answer tokens, a float32 scalar.
+    """Mean negative log-likelihood of the answer tokens, a float32 scalar."""
+    return answer_loss_and_hits(model, batch)[0]
+
+
+def answer_loss_and_hits(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """That loss, and how many answer tokens the model would have given first.
 
     The head, a fifth of a small model, is applied to the (A, hidden) states that predict an answer
     token and to no other.
@@ -213,8 +220,8 @@ def answer_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
     head = causal_lm.lm_head.weight
     if torch.is_autocast_enabled(chosen.device.type):
         chosen, head = chosen.bfloat16(), head.bfloat16()
-    loss: torch.Tensor = AnswerLoss.apply(chosen, head, batch.targets)
-    return loss
+    loss, hits = AnswerLoss.apply(chosen, head, batch.targets)
+    return loss, hits
 
 
 def precision(config: TrainingConfig) -> AbstractContextManager[Any]:
@@ -248,12 +255,13 @@ def train(
         rate = run.learning_rate()
         for group in run.optimizer.param_groups:
             group["lr"] = rate
-        loss = _gradients(model, prepared, prepared.steps[run.step], processes, run.outcome)
+        rows = prepared.steps[run.step]
+        loss, accuracy = _gradients(model, prepared, rows, processes, run.outcome)
         _finite(loss, run.step, config)
         torch.nn.utils.clip_grad_norm_(trainable(model), config.max_grad_norm)
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)
-        run.after_step(loss, rate)
+        run.after_step(loss, accuracy, rate)
         if processes.any(should_stop()):
             run.checkpoint()
             raise Stopped
@@ -267,25 +275,28 @@ def _gradients(
     rows: Sequence[int],
     processes: Processes,
     outcome: Outcome,
-) -> float:
+) -> tuple[float, float]:
     """Adds up the gradients of one step's mean answer loss, over micro-batches and processes.
 
-    Returns that loss.
+    Returns that loss, and the share of answer tokens that the model would have given first.
     """
     config = prepared.config
     answers = sum(prepared.train[i].answer_tokens for i in rows)
     turns = micro_batches(rows, prepared.lengths, config.micro_batch_tokens or 1 << 20)
-    total = 0.0
+    total, right = 0.0, 0
     for turn in processes.share(turns):
         chosen = [prepared.train[i] for i in turn]
         batch = collate(chosen, share=config.device == "cpu").to(config.device)
         with precision(config):
-            loss = answer_loss(model, batch) * (len(batch.targets) / answers)
+            mean, hits = answer_loss_and_hits(model, batch)
+            loss = mean * (len(batch.targets) / answers)
         loss.backward()
         total += loss.item()
+        right += int(hits)
     outcome.train_tokens += sum(len(prepared.train[i].inputs) for i in rows)
     outcome.answer_tokens += answers
-    return processes.add_up(total, trainable(model))
+    loss_of_step, accuracy = processes.add_up([total, right / answers], trainable(model))
+    return loss_of_step, accuracy
 
 
 class _Run:
@@ -331,8 +342,9 @@ class _Run:
             self.outcome.ended_by = "early_stop"
         return self.outcome.ended_by != "all_steps"
 
-    def after_step(self, loss: float, rate: float) -> None:
+    def after_step(self, loss: float, accuracy: float, rate: float) -> None:
         self.outcome.losses.append(loss)
+        self.outcome.accuracies.append(accuracy)
         self._count_time()
         every, total = self.config.eval_every, len(self.prepared.steps)
         if self.step == total or (every and self.step % every == 0):
@@ -344,6 +356,8 @@ class _Run:
     def finish(self) -> None:
         if self.step and self.step not in self.outcome.valid_losses:
             self._evaluate()  # ended early: the last steps may be the best
+        if self.config.checkpoint_every and self.step < len(self.prepared.steps):
+            self.checkpoint()  # ended early: the last one, as after the last step
         if self.outcome.ended_by == "all_steps" and self.prepared.is_cut:
             self.outcome.ended_by = "max_tokens"
         if self.best:
@@ -357,8 +371,9 @@ class _Run:
     def _evaluate(self) -> None:
         if not self.valid:
             return
-        loss = evaluate(self.model, self.valid, self.config)
+        loss, accuracy = measure(self.model, self.valid, self.config)
         self.outcome.valid_losses[self.step] = loss
+        self.outcome.valid_accuracies[self.step] = accuracy
         self.misses += 1
         if loss < self.best_loss:
             self.best_loss, self.misses = loss, 0
@@ -423,10 +438,12 @@ class _Run:
 
     def _facts(self, rate: float) -> dict[str, Any]:
         tail = self.outcome.losses[-SMOOTHING_STEPS:]
+        right = self.outcome.accuracies[-SMOOTHING_STEPS:]
         facts = {
             "step": self.step,
             "total_steps": len(self.prepared.steps),
             "loss": sum(tail) / len(tail),
+            "train_accuracy": sum(right) / len(right),
             "learning_rate": rate,
             "tokens": self.outcome.train_tokens,
             "tokens_per_second": self.outcome.train_tokens / self.outcome.seconds,
@@ -434,7 +451,10 @@ class _Run:
             "memory_bytes": peak_memory_bytes(),
         }
         valid = self.outcome.valid_losses.get(self.step)
-        return facts if valid is None else {**facts, "valid_loss": valid}
+        if valid is None:
+            return facts
+        accuracy = self.outcome.valid_accuracies.get(self.step)
+        return {**facts, "valid_loss": valid, "valid_accuracy": accuracy}
 
     def _seconds_left(self) -> float:
         spent = self.outcome.seconds
@@ -449,11 +469,25 @@ def _say_nothing(*args: Any, **facts: Any) -> None:
 
 def evaluate(model: torch.nn.Module, batches: Sequence[Batch], config: TrainingConfig) -> float:
     """Mean loss per answer token over the validation rows."""
+    return measure(model, batches, config)[0]
+
+
+def measure(
+    model: torch.nn.Module, batches: Sequence[Batch], config: TrainingConfig
+) -> tuple[float, float]:
+    """Mean loss per answer token over the validation rows, and the share of those tokens that the
+    model would have given first.
+    """
     model.eval()
+    loss, right = 0.0, 0
     with torch.no_grad(), precision(config):
-        losses = [answer_loss(model, batch).item() * len(batch.targets) for batch in batches]
+        for batch in batches:
+            mean, hits = answer_loss_and_hits(model, batch)
+            loss += mean.item() * len(batch.targets)
+            right += int(hits)
     model.train()
-    return float(sum(losses) / sum(len(batch.targets) for batch in batches))
+    answers = sum(len(batch.targets) for batch in batches)
+    return float(loss / answers), right / answers
 
 
 def _valid_batches(prepared: Prepared) -> list[Batch]:

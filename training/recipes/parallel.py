@@ -48,21 +48,23 @@ class Processes:
         total = float(self._sum(torch.tensor([value])).item())
         return total / float(self.state.num_processes)
 
-    def add_up(self, loss: float, parameters: Sequence[torch.nn.Parameter]) -> float:
-        """Sums gradients in place, and the loss, over all processes."""
+    def add_up(
+        self, numbers: Sequence[float], parameters: Sequence[torch.nn.Parameter]
+    ) -> list[float]:
+        """Sums gradients in place, and some numbers of the step, over all processes."""
         if self.state is None:
-            return loss
+            return list(numbers)
         for parameter in parameters:  # one that had no turn of this step adds nothing
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([torch.tensor([loss]).to(gradients[0]), *(g.flatten() for g in gradients)])
-        summed = self._sum(flat)
-        at = 1
+        first = torch.tensor(numbers).to(gradients[0])
+        summed = self._sum(torch.cat([first, *(g.flatten() for g in gradients)]))
+        at = len(numbers)
         for gradient in gradients:
             gradient.copy_(summed[at : at + gradient.numel()].view_as(gradient))
             at += gradient.numel()
-        return float(summed[0].item())
+        return [float(number) for number in summed[: len(numbers)].tolist()]
 
     def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
         assert self.state is not None

@@ -47,6 +47,7 @@ def write_spec(folder, tiny, **values):
         "criteria": ["Accuracy of at least 50%"],
         "out_dir": str(folder / "out"),
         "seed": 0,
+        "probes": False,
         **values,
     }
     (folder / "spec.json").write_text(json.dumps(spec))
@@ -61,7 +62,7 @@ def answering(monkeypatch, base, tuned):
     """Stands in for the engine: the tuned model is the second one asked."""
     sides, asked = iter([base, tuned]), []
 
-    def generated(gguf, tokenizer_folder, prompts, *, max_tokens, on_done):
+    def generated(gguf, tokenizer_folder, prompts, *, max_tokens, on_done, timed=0):
         asked.append((prompts, max_tokens))
         return Generated(next(sides), seconds=2.0, answer_tokens=10, cut_off=1)
 
@@ -70,7 +71,7 @@ def answering(monkeypatch, base, tuned):
 
 
 def test_a_run_through_the_engine_writes_a_report_and_says_its_verdict(tmp_path, tiny):
-    """Base and tuned are one model here: their scores must be equal and the verdict no gain."""
+    """Base and tuned are one model here: their answers are the same: no gain."""
     write_spec(tmp_path, tiny, max_tokens=8)
     child = subprocess.run(
         [sys.executable, "-m", "training.evaluator", str(tmp_path / "spec.json")],
@@ -87,12 +88,13 @@ def test_a_run_through_the_engine_writes_a_report_and_says_its_verdict(tmp_path,
     result = events[-1]
     assert result["event"] == "result"
     assert result["n_test"] == 6
-    assert result["verdict"] == "fail"
+    outcomes = [check["outcome"] for check in result["criteria"]]
+    assert (result["verdict"], outcomes) == ("fail", ["fail", "inconclusive"])
     assert result["base"]["score"] == result["tuned"]["score"]
     assert result["baseline"] == {
         "name": "majority answer",
         "score": 0.5,
-        "all": {"majority answer": 0.5, "copy of the input": 0.0},
+        "all": {"majority answer": 0.5, "copy of the input": 0.0, "empty answer": 0.0},
     }
     verify(tmp_path / "out")
     rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").open()]

@@ -111,6 +111,17 @@ def test_answers_come_worst_first_and_a_page_at_a_time(as_bob, org, evaluation):
     assert "question 29" in text_of(as_bob.get(address, {"page": 2}))
 
 
+def test_the_live_versions_answers_stand_beside_where_there_are_any(
+    as_bob, org, evaluation, artifacts_dir
+):
+    address = url("evaluation", org, evaluation_id=evaluation.id)
+    assert "Live ·" not in text_of(as_bob.get(address))
+    row = {"input": "x", "reference": "y", "base": "b", "tuned": "t", "live": "", "live_score": 0.5}
+    row |= {"base_score": 0.0, "tuned_score": 1.0}
+    (artifacts_dir / "evaluation" / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    assert "Live · 0.50" in text_of(as_bob.get(address))
+
+
 def test_answers_are_escaped(as_bob, org, evaluation):
     page = text_of(as_bob.get(url("evaluation", org, evaluation_id=evaluation.id)))
     assert HOSTILE not in page
@@ -135,6 +146,141 @@ def test_an_evaluation_at_work_shows_how_far_it_is(as_bob, org, evaluation):
     page = text_of(as_bob.get(url("evaluation", org, evaluation_id=evaluation.id)))
     assert "12 of 30 answers" in page
     assert 'hx-trigger="every 2s"' in page
+
+
+# --- the report ---------------------------------------------------------------------------------
+
+FINDINGS = {
+    "confusion": {"labels": ["<b>", "card", "other"], "counts": [[3, 1, 0], [0, 8, 0], [0, 0, 0]]},
+    "fields": [
+        {
+            "field": "amount",
+            "support": 9,
+            "precision": 0.9,
+            "recall": 0.8,
+            "f1": 0.847,
+            "base_f1": 0.1,
+        }
+    ],
+    "probes": {
+        "base": {"score": 0.5, "low": 0.4, "high": 0.6},
+        "tuned": {"score": 0.3, "low": 0.2, "high": 0.4},
+        "forgetting": {"score": -0.2, "low": -0.3, "high": -0.1},
+        "kinds": [{"kind": "arithmetic", "n": 12, "base": 7, "tuned": 3}],
+        "note": "It has forgotten some general knowledge.",
+    },
+}
+LIVE = {
+    "version": "x",
+    "number": 2,
+    "score": 0.8,
+    "low": 0.7,
+    "high": 0.9,
+    "difference": {"score": -0.08, "low": -0.14, "high": -0.02},
+}
+CRITERION = {
+    "metric": "exact_match",
+    "op": ">=",
+    "value": 0.9,
+    "words": "At least 90 % of the answers are right",
+    "asked": "90 % right",
+    "sentence": "exact_match is 0.720.",
+    "outcome": "inconclusive",
+    "passed": False,
+    "tuned": {"score": 0.72, "low": 0.61, "high": 0.83},
+    "base": {"score": 0.02, "low": 0.0, "high": 0.07},
+    "baseline": 0.1,
+}
+
+
+@pytest.fixture
+def found(evaluation, artifacts_dir):
+    """An evaluation with everything that a report can hold."""
+    path = artifacts_dir / "evaluation" / "report.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | FINDINGS))
+    evaluation.criteria = [CRITERION]
+    evaluation.live, evaluation.contract_digest = LIVE, "c" * 64
+    evaluation.save()
+    return evaluation
+
+
+def test_a_stranger_gets_no_report_and_no_evaluation_again(as_charlie, org, found):
+    for name in ("evaluation_print", "evaluation_report"):
+        assert as_charlie.get(url(name, org, evaluation_id=found.id)).status_code == 404
+    again = url("version_evaluate", org, version_id=found.version_id)
+    assert as_charlie.post(again).status_code == 404
+    assert EvaluationRun.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", ["evaluation", "evaluation_print"])
+def test_a_criterion_stands_beside_base_and_no_model_with_its_intervals(as_bob, org, found, name):
+    page = text_of(as_bob.get(url(name, org, evaluation_id=found.id)))
+    assert "At least 90 % of the answers are right" in page
+    for number in ("0.720", "0.610 to 0.830", "0.020", "0.000 to 0.070", "0.100"):
+        assert number in page
+    assert "Inconclusive" in page
+
+
+@pytest.mark.parametrize("name", ["evaluation", "evaluation_print"])
+def test_the_report_shows_confusion_fields_forgetting_and_the_live_version(
+    as_bob, org, found, name
+):
+    page = text_of(as_bob.get(url(name, org, evaluation_id=found.id)))
+    assert "&lt;b&gt;" in page
+    assert '<td class="num heat-right-4">3</td>' in page
+    assert '<td class="num heat-wrong-2">1</td>' in page
+    assert '<td class="num heat-wrong-0">0</td>' in page
+    assert "<strong>1 ×</strong>" in page
+    assert "other</th>" not in page
+    assert "0.847" in page
+    assert "It has forgotten some general knowledge." in page
+    assert "-0.300 to -0.100" in page
+    assert "arithmetic" in page
+    assert "Worse" in page
+    assert "(-0.140 to -0.020)" in page
+
+
+def test_what_is_printed_names_requirement_contract_and_dataset(as_bob, org, found):
+    type(found.version).objects.update(dataset_digest="d" * 64)
+    page = text_of(as_bob.get(url("evaluation_print", org, evaluation_id=found.id)))
+    assert testing.REQUIREMENT.replace("'", "&#x27;") in page
+    assert "c" * 64 in page
+    assert "d" * 64 in page
+    assert "css/print.css" in page
+    assert "<nav" not in page
+    assert HOSTILE not in page
+
+
+def test_the_report_is_downloaded_as_json(as_bob, org, found):
+    response = as_bob.get(url("evaluation_report", org, evaluation_id=found.id))
+    assert response["Content-Disposition"] == (
+        'attachment; filename="bank-intents-v3-evaluation.json"'
+    )
+    assert json.loads(response.content)["probes"] == FINDINGS["probes"]
+
+
+def test_a_report_that_is_gone_is_404(as_bob, org, found, artifacts_dir):
+    (artifacts_dir / "evaluation" / "report.json").unlink()
+    assert as_bob.get(url("evaluation_report", org, evaluation_id=found.id)).status_code == 404
+
+
+def test_the_api_tells_the_same_report(api_for, bob, found):
+    api = api_for(bob)
+    shown = api.get(f"/api/v1/evaluations/{found.id}").json()
+    assert shown["criteria"] == [CRITERION]
+    assert (shown["live"], shown["contract_digest"]) == (LIVE, "c" * 64)
+    report = api.get(f"/api/v1/evaluations/{found.id}/report").json()
+    assert report["confusion"] == FINDINGS["confusion"]
+
+
+def test_evaluate_again_is_one_press(as_bob, org, found, run):
+    type(run).objects.update(version=found.version)
+    type(run.model).objects.update(status="ready")
+    again = as_bob.post(url("version_evaluate", org, version_id=found.version_id))
+    asked = EvaluationRun.objects.get(is_again=True)
+    assert again.url == url("evaluation", org, evaluation_id=asked.id)
+    assert asked.version == found.version
+    assert "waits" in text_of(as_bob.get(again.url)).lower()
 
 
 # --- operators ------------------------------------------------------------------------------------

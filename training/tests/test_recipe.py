@@ -133,11 +133,11 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others(tiny, datas
 def test_the_best_adapter_is_kept_and_not_the_last(tiny, dataset, monkeypatch):
     valid_losses, snapshots = iter([2.0, 1.0, 3.0]), []
 
-    def evaluate(model, batches, config):
+    def measure(model, batches, config):
         snapshots.append(adapter_of(model))
-        return next(valid_losses)
+        return next(valid_losses), 0.5
 
-    monkeypatch.setattr(lora_sft, "evaluate", evaluate)
+    monkeypatch.setattr(lora_sft, "measure", measure)
     model, outcome = run(dataset, tiny, max_steps=6, eval_every=2)
     assert outcome.valid_losses == {2: 2.0, 4: 1.0, 6: 3.0}
     kept = adapter_of(model)
@@ -154,7 +154,9 @@ def test_without_validation_rows_the_last_adapter_stands(tiny, dataset):
 
 def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_try(tiny, dataset, monkeypatch):
     monkeypatch.setattr(
-        lora_sft, "answer_loss", lambda *args: torch.tensor(math.nan, requires_grad=True)
+        lora_sft,
+        "answer_loss_and_hits",
+        lambda *args: (torch.tensor(math.nan, requires_grad=True), torch.tensor(0)),
     )
     with pytest.raises(ChildError, match="lower learning_rate") as caught:
         run(dataset, tiny)
@@ -237,7 +239,7 @@ def test_micro_batches_add_up_to_the_whole_step(tiny, dataset):
 
 
 def test_a_run_without_progress_stops_early_and_says_so(tiny, dataset, monkeypatch):
-    monkeypatch.setattr(lora_sft, "evaluate", lambda *args: 1.0)
+    monkeypatch.setattr(lora_sft, "measure", lambda *args: (1.0, 0.5))
     _, outcome = run(dataset, tiny, max_steps=40, eval_every=2, patience=2)
     assert (len(outcome.losses), outcome.ended_by) == (6, "early_stop")
     assert outcome.facts()["best_step"] == 2

@@ -8,7 +8,7 @@ from models_app.models import ModelVersion
 from modelstation import testing
 from modelstation.core.lease import Lease, LeaseLost
 from modelstation.core.models import Job, JobEvent
-from training import runner, services
+from training import evaluations, runner
 from training.models import EvaluationRun
 from training.tests.runs import add_points, end, make_job, make_run
 
@@ -103,7 +103,7 @@ def test_the_verdict_of_an_evaluation_is_told_to_who_started_it(org, bob, run):
     result = {"n_test": 9, "verdict": "pass", "criteria": [], "metric": "exact_match"}
     result |= {"base": score, "tuned": score, "baseline": score}
     evaluation.refresh_from_db()
-    services.finish_evaluation(run=evaluation, folder="e", result=result)
+    evaluations.finish_evaluation(run=evaluation, folder="e", result=result)
     assert EndMail.objects.get(job=job).user == bob
 
 

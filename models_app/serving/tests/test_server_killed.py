@@ -34,10 +34,10 @@ def server(exported, settings):
         "MODELSTATION_VAR": str(exported),
         "MODEL_SERVER_KEY": KEY,
         "MODEL_SERVER_CONTEXT": "20000",
-        "MODEL_SERVER_SLOTS": "1",
+        "MODEL_SERVER_PARALLEL": "1",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "models_app.serving.supervise", "--port", str(port)]
+    command = [sys.executable, "-m", "models_app.serving.keeper", "--port", str(port)]
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as process:
         until(client.health)
         yield process
@@ -115,8 +115,8 @@ def test_a_server_that_cannot_start_is_given_up():
     command = [
         sys.executable,
         "-c",
-        "from models_app.serving import supervise; import sys; supervise.MOST_PAUSE_S = 0;"
-        "supervise.MOST_QUICK_DEATHS = 2; sys.exit(supervise.main([]))",
+        "from models_app.serving import keeper; import sys; keeper.MOST_PAUSE_S = 0;"
+        "keeper.MOST_QUICK_DEATHS = 2; sys.exit(keeper.main([]))",
     ]
     ended = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
 

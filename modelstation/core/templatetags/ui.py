@@ -19,7 +19,7 @@ register = template.Library()
 
 TONES = {
     "busy": "distilling training evaluating running loading",
-    "good": "ready succeeded pass done live active owner verified frozen",
+    "good": "ready succeeded pass done live active owner verified frozen accepted used",
     "bad": "failed fail revoked differs refused",
     "warn": "inconclusive draft expired open uploaded review",
 }

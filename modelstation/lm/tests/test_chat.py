@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from modelstation.lm.chat import load_renderer
+from modelstation.lm.chat import RAW, load_renderer
 from modelstation.lm.loading import load_tokenizer
 from modelstation.lm.testing import make_tiny_qwen, make_tiny_sentencepiece
 
@@ -242,3 +242,13 @@ def test_an_answer_of_a_sentencepiece_model_starts_without_a_space(tmp_path):
     first = next(token for token, wanted in zip(ids, learnt, strict=True) if wanted)
 
     assert not renderer._tokenizer.id_to_token(first).startswith("▁")
+
+
+@pytest.mark.parametrize("text", ["Once upon a time", "  spaced\n", "<|im_start|>user\nHi"])
+def test_a_raw_prompt_is_what_transformers_makes_of_the_text(family, of_family, text):
+    ids = of_family.render_prompt([{"role": RAW, "content": text}])
+    assert ids == load_tokenizer(family)(text)["input_ids"]
+
+
+def test_an_empty_raw_prompt_still_has_something_to_go_on_from(renderer):
+    assert renderer.render_prompt([{"role": RAW, "content": ""}])

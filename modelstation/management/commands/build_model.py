@@ -97,6 +97,8 @@ class Command(BaseCommand):
         for what, sentence in explain(understood(model)):
             console.print(f"{what:>9}  {sentence}", highlight=False, markup=False)
         console.print(f"{'base':>9}  {_about_base(model, draft)}", highlight=False, markup=False)
+        for sentence in _contract(model):
+            console.print(f"{'contract':>9}  {sentence}", highlight=False, markup=False)
         model = _build(model, console)
         report = _report(model)
         print(json.dumps(report, ensure_ascii=False))
@@ -121,6 +123,14 @@ def _draft(options: dict[str, Any]) -> ModelDraft:
         rows=options["rows"],
         intent_edits=_intent_edits(options["intent_edits"]),
     )
+
+
+def _contract(model: CustomModel) -> list[str]:
+    """What is checked, in plain words, and what no check could be read out of."""
+    unread = [
+        f"Not measured: “{item['sentence']}”. {item['hint']}" for item in model.contract["unread"]
+    ]
+    return [check["words"] for check in model.contract["checks"]] + unread
 
 
 def _about_base(model: CustomModel, draft: ModelDraft) -> str:

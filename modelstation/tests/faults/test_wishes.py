@@ -1,9 +1,11 @@
 """Cancel, pause and resume at each stage, twice, and racing the job's end."""
 
+import shutil
 import threading
 import time
 
 import pytest
+from django.conf import settings
 from django.db import connection
 
 from modelstation.core import jobs
@@ -61,6 +63,20 @@ def test_a_paused_run_can_be_cancelled(house, org):
     house.wait_for_end(job)
     assert job.state == State.CANCELLED
     house.assert_invariants()
+    house.stop()
+
+
+def test_what_is_deleted_while_it_trains_frees_the_child_and_leaves_no_file(house, org):
+    house.start_workers()
+    job, next_one = house.submit(org), house.submit(org, steps=2)
+    house.wait_for_step(job, 7)
+    child, root = house.child(job), settings.ARTIFACTS_DIR / str(job.subject_id)
+    Job.objects.filter(id=job.id).delete()
+    shutil.rmtree(root, ignore_errors=True)  # the child writes on until it is stopped
+    house.wait_until(lambda: not child.is_running(), seconds=30)
+    house.wait_for_end(next_one)
+    assert next_one.state == State.SUCCEEDED
+    house.wait_until(lambda: not root.exists())
     house.stop()
 
 

@@ -1,6 +1,6 @@
 """Keeps the model server running: starts it again when it dies, stops it when this is stopped.
 
-Run `MODEL_SERVER_KEY=… python -m models_app.serving.supervise --port 8711`; the arguments are the
+Run `MODEL_SERVER_KEY=… python -m models_app.serving.keeper --port 8711`; the arguments are the
 server's. llama.cpp is native code: a crash of it must not take the other processes with it.
 """
 

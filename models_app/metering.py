@@ -1,0 +1,198 @@
+"""What the API lets through, and what it counts. Counters are rows, so that they hold over all web
+processes; a limit of 0 is none."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+
+from accounts.models import ApiToken, Organization
+from models_app.models import UsageCounter, UsageLimit, UsageRecord
+from models_app.served import Served
+from models_app.serving.client import Completion
+from modelstation.core.errors import UserFacingError
+
+logger = logging.getLogger("modelstation.usage")
+MINUTE, DAY = 60, 86_400
+
+# A new window begins at nought in the same row. set_config: what a crash loses are the requests of
+# this minute, for which no call should wait for the disk.
+_COUNT = """
+INSERT INTO models_app_usagecounter AS counter (key, "window", count)
+SELECT asked.key, asked.win, asked.n
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS asked (key, win, n)
+{lazily}
+ON CONFLICT (key) DO UPDATE SET
+  count = excluded.count
+    + CASE WHEN counter."window" = excluded."window" THEN counter.count ELSE 0 END,
+  "window" = excluded."window"
+RETURNING key, count
+"""
+_LAZILY = "CROSS JOIN set_config('synchronous_commit', 'off', true)"
+
+
+class LimitReached(UserFacingError):
+    """`retry_after` and the headers of OpenAI's clients go with the answer."""
+
+    def __init__(self, message: str, *, code: str, retry_after: int, allowance: "Allowance"):
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+        self.allowance = allowance
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """One limit, and how much of it is left in the window that ends in `reset` seconds."""
+
+    limit: int
+    used: int
+    reset: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.limit - self.used)
+
+
+@dataclass
+class Allowance:
+    requests: Gauge | None = None  # the tighter of the token's and the organisation's
+    tokens: Gauge | None = None
+
+    def headers(self) -> dict[str, str]:
+        told = {}
+        for name, gauge in (("requests", self.requests), ("tokens", self.tokens)):
+            if gauge is not None:
+                told[f"x-ratelimit-limit-{name}"] = str(gauge.limit)
+                told[f"x-ratelimit-remaining-{name}"] = str(gauge.left)
+                told[f"x-ratelimit-reset-{name}"] = f"{gauge.reset}s"
+        return told
+
+
+def admit(token: ApiToken) -> Allowance:
+    """Count a request; raises LimitReached when it is one too many."""
+    now = int(time.time())
+    per_minute, per_day = _limits_of(token.org)
+    allowance = Allowance(tokens=_tokens_today(token.org, per_day, now) if per_day else None)
+    if allowance.tokens and not allowance.tokens.left:
+        raise LimitReached(
+            f"The organisation has used its {per_day:,} tokens of today. More are to be had after "
+            "midnight UTC; an operator can raise the quota.",
+            code="insufficient_quota",
+            retry_after=allowance.tokens.reset,
+            allowance=allowance,
+        )
+    allowance.requests = _count_request(token, per_minute, now)
+    if allowance.requests and allowance.requests.used > allowance.requests.limit:
+        raise LimitReached(
+            f"Rate limit reached: {allowance.requests.limit:,} requests a minute.",
+            code="rate_limit_exceeded",
+            retry_after=allowance.requests.reset,
+            allowance=allowance,
+        )
+    return allowance
+
+
+def _limits_of(org: Organization) -> tuple[int, int]:
+    """Requests a minute and tokens a day of the organisation."""
+    own = UsageLimit.objects.filter(org=org).first()
+    minute = settings.REQUESTS_PER_MINUTE_PER_ORGANIZATION
+    day = settings.TOKENS_PER_DAY_PER_ORGANIZATION
+    if own is None:
+        return minute, day
+    return (
+        minute if own.requests_per_minute is None else own.requests_per_minute,
+        day if own.tokens_per_day is None else own.tokens_per_day,
+    )
+
+
+def _tokens_today(org: Organization, limit: int, now: int) -> Gauge:
+    today = UsageCounter.objects.filter(key=_tokens_key(org.pk), window=now // DAY)
+    used = today.values_list("count", flat=True).first() or 0
+    return Gauge(limit, used, reset=DAY - now % DAY)
+
+
+def _count_request(token: ApiToken, per_organization: int, now: int) -> Gauge | None:
+    limits = {
+        f"requests:token:{token.pk}": settings.REQUESTS_PER_MINUTE_PER_TOKEN,
+        f"requests:org:{token.org_id}": per_organization,
+    }
+    counted = [key for key, limit in limits.items() if limit]
+    if not counted:
+        return None
+    used = _count(dict.fromkeys(counted, 1), now // MINUTE, lazily=True)
+    gauges = [Gauge(limits[key], used[key], reset=MINUTE - now % MINUTE) for key in counted]
+    return min(gauges, key=lambda gauge: gauge.limit - gauge.used)
+
+
+def _tokens_key(org_id: object) -> str:
+    return f"tokens:org:{org_id}"
+
+
+def _count(amounts: dict[str, int], window: int, *, lazily: bool = False) -> dict[str, int]:
+    """Add to the counters, and what they stand at; one statement, in which nobody can come
+    between.
+    """
+    keys, numbers = list(amounts), list(amounts.values())
+    with connection.cursor() as cursor:
+        statement = _COUNT.format(lazily=_LAZILY if lazily else "")
+        cursor.execute(statement, [keys, [window] * len(keys), numbers])
+        return dict(cursor.fetchall())
+
+
+# --- What was used --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Of one request, whatever number of answers it asks for."""
+
+    served: Served
+    token: ApiToken
+    started: float = field(default_factory=time.monotonic)
+
+    def record(self, used: Completion) -> None:
+        """Count what was used, even if the model or the token is gone meanwhile."""
+        version = self.served.version
+        kept = {"version_id": version.id if version else None, "token_id": self.token.id}
+        for references in (kept, {}):
+            try:
+                with transaction.atomic():
+                    self._record(used, references)
+                return
+            except IntegrityError:
+                logger.info("the model or token behind an answer is gone: counted without them")
+
+    def _record(self, used: Completion, references: Mapping[str, object]) -> None:
+        UsageRecord.objects.create(
+            org_id=self.token.org_id,
+            model=_counted_as(self.served),
+            prompt_tokens=used.prompt_tokens,
+            cached_tokens=used.cached_tokens,
+            completion_tokens=used.completion_tokens,
+            milliseconds=round(1000 * (time.monotonic() - self.started)),
+            **references,
+        )
+        tokens = used.prompt_tokens + used.completion_tokens
+        _count({_tokens_key(self.token.org_id): tokens}, int(time.time()) // DAY)
+
+
+def total(completions: Sequence[Completion], choices: int = 1) -> Completion:
+    """Of several answers, `choices` to each prompt: a prompt counts once, as in OpenAI's usage."""
+    prompts = completions[::choices]
+    return Completion(
+        text="",
+        prompt_tokens=sum(each.prompt_tokens for each in prompts),
+        completion_tokens=sum(each.completion_tokens for each in completions),
+        finish_reason="stop",
+        cached_tokens=sum(each.cached_tokens for each in prompts),
+    )
+
+
+def _counted_as(served: Served) -> str:
+    """The slug of the model, whichever of its names was called."""
+    if served.version is None or ":" not in served.name:
+        return served.name[:80]
+    return str(served.version.model.slug)

@@ -1,0 +1,93 @@
+"""How to call a model from a terminal and from programs, ready to be copied."""
+
+import json
+import shlex
+from dataclasses import dataclass
+
+from models_app.models import CustomModel
+
+TOKEN = "MODELSTATION_TOKEN"  # the environment variable that holds an API token
+SHOWN_CHARS = 300
+
+Asked = dict[str, object]  # the body of a chat completion
+
+
+@dataclass(frozen=True)
+class Snippet:
+    name: str
+    title: str
+    text: str
+    note: str = ""
+
+
+def snippets_for(model: CustomModel, api_url: str) -> list[Snippet]:
+    """With the model's own first example as the question."""
+    prompt = model.examples[0]["input"][:SHOWN_CHARS] if model.examples else "Hello"
+    asked: Asked = {"model": model.slug, "messages": [{"role": "user", "content": prompt}]}
+    return [
+        Snippet("curl", "curl", _curl(api_url, asked)),
+        Snippet("python", "Python", _python(api_url, asked), note="pip install openai"),
+        Snippet("javascript", "JavaScript", _javascript(api_url, asked), note="npm install openai"),
+        Snippet("fetch", "fetch", _fetch(api_url, asked), note="no package needed"),
+        Snippet(
+            "ollama",
+            "Ollama",
+            _ollama(model.slug, prompt),
+            note="in the folder of the unpacked export, where its Modelfile lies",
+        ),
+    ]
+
+
+def _curl(api_url: str, asked: Asked) -> str:
+    return (
+        f"curl {shlex.quote(f'{api_url}/chat/completions')} \\\n"
+        f'  -H "Authorization: Bearer ${TOKEN}" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        f"  -d {shlex.quote(_json(asked))}"
+    )
+
+
+def _python(api_url: str, asked: Asked) -> str:
+    return f"""import os
+
+from openai import OpenAI
+
+client = OpenAI(base_url={_json(api_url)}, api_key=os.environ["{TOKEN}"])
+answer = client.chat.completions.create(
+    model={_json(asked["model"])},
+    messages={_json(asked["messages"])},
+)
+print(answer.choices[0].message.content)"""
+
+
+def _javascript(api_url: str, asked: Asked) -> str:
+    return f"""import OpenAI from "openai";
+
+const client = new OpenAI({{ baseURL: {_json(api_url)}, apiKey: process.env.{TOKEN} }});
+const answer = await client.chat.completions.create({{
+  model: {_json(asked["model"])},
+  messages: {_json(asked["messages"])},
+}});
+console.log(answer.choices[0].message.content);"""
+
+
+def _fetch(api_url: str, asked: Asked) -> str:
+    return f"""const response = await fetch({_json(f"{api_url}/chat/completions")}, {{
+  method: "POST",
+  headers: {{
+    "Authorization": `Bearer ${{process.env.{TOKEN}}}`,
+    "Content-Type": "application/json",
+  }},
+  body: JSON.stringify({_json(asked)}),
+}});
+const answer = await response.json();
+console.log(answer.choices[0].message.content);"""
+
+
+def _ollama(name: str, prompt: str) -> str:
+    return f"ollama create {name} -f Modelfile\nollama run {name} {shlex.quote(prompt)}"
+
+
+def _json(value: object) -> str:
+    """Valid in Python and JavaScript alike: texts, lists and objects of them."""
+    return json.dumps(value, ensure_ascii=False).replace("\u2028", "\\u2028")

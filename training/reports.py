@@ -1,0 +1,141 @@
+"""The report of an evaluation, as pages and API show it. Its files are the truth; what the row
+keeps is shown when they are gone.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from training.models import EvaluationRun
+
+HEAT_STEPS = 5
+WIDEST_ON_PAPER = 20  # labels
+MIXES_SHOWN = 10
+REPORT, ROWS = "report.json", "rows.jsonl"
+
+
+def report_of(run: EvaluationRun) -> dict[str, Any]:
+    """{} before the evaluation has ended, or when its file is gone."""
+    report: dict[str, Any] = json.loads(text_of(run, REPORT) or "{}")
+    return report
+
+
+def answers_of(run: EvaluationRun) -> list[dict[str, Any]]:
+    """Every held-out row with its answers, as the report ordered them: worst first."""
+    return [json.loads(line) for line in text_of(run, ROWS).split("\n") if line]
+
+
+def text_of(run: EvaluationRun, name: str) -> str:
+    path = settings.ARTIFACTS_DIR / run.folder / name
+    return path.read_text(encoding="utf-8") if run.folder and path.is_file() else ""
+
+
+# --- Criteria -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CriterionLine:
+    """One row of the table: what was asked, and what tuned model, base and no model reach."""
+
+    outcome: str
+    words: str
+    asked: str
+    sentence: str
+    tuned: dict[str, Any]
+    base: dict[str, Any]
+    baseline: float | None
+
+
+def criteria_of(run: EvaluationRun) -> list[CriterionLine]:
+    return [_line(criterion) for criterion in run.criteria]
+
+
+def _line(criterion: dict[str, Any]) -> CriterionLine:
+    tuned = criterion.get("tuned") or {"score": criterion.get("score")}
+    baseline = criterion.get("baseline")
+    return CriterionLine(
+        outcome=criterion.get("outcome") or ("pass" if criterion.get("passed") else "fail"),
+        words=criterion.get("words") or _bound_of(criterion),
+        asked=criterion.get("asked", ""),
+        sentence=criterion.get("sentence", ""),
+        tuned=tuned,
+        base=criterion.get("base") or {},
+        baseline=baseline.get("score") if isinstance(baseline, dict) else baseline,
+    )
+
+
+def _bound_of(criterion: dict[str, Any]) -> str:
+    if criterion.get("metric") == "beats_base":
+        return f"{criterion.get('of', 'the metric')} better than the base’s"
+    if "value" not in criterion:
+        return ""
+    return f"{criterion['metric']} {criterion.get('op', '>=')} {criterion['value']:g}"
+
+
+# --- Confusion of labels --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    count: int
+    heat: int  # 0 for none, to HEAT_STEPS for the whole row
+    is_right: bool
+
+
+@dataclass(frozen=True)
+class ConfusionRow:
+    label: str
+    cells: list[Cell]
+    total: int
+
+
+@dataclass(frozen=True)
+class Mix:
+    expected: str
+    answered: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Rows are what was expected, columns what the tuned model answered."""
+
+    columns: list[str]
+    rows: list[ConfusionRow]
+
+    @property
+    def is_wide(self) -> bool:
+        return len(self.columns) > WIDEST_ON_PAPER
+
+    @property
+    def mixed_up(self) -> list[Mix]:
+        """The commonest mistakes."""
+        mixes = [
+            Mix(row.label, column, cell.count)
+            for row in self.rows
+            for column, cell in zip(self.columns, row.cells, strict=False)
+            if cell.count and not cell.is_right
+        ]
+        return sorted(mixes, key=lambda mix: -mix.count)[:MIXES_SHOWN]
+
+
+def confusion_of(report: dict[str, Any]) -> Confusion | None:
+    """None for a task that is not one of labels. A label that no row expects has no row."""
+    found = report.get("confusion") or {}
+    labels = [str(label) for label in found.get("labels", [])]
+    rows = [
+        ConfusionRow(label, list(_cells(label, labels, counts)), sum(counts))
+        for label, counts in zip(labels, found.get("counts", []), strict=False)
+        if any(counts)
+    ]
+    return Confusion(labels, rows) if rows else None
+
+
+def _cells(label: str, columns: list[str], counts: list[int]) -> Iterator[Cell]:
+    total = sum(counts) or 1
+    for column, count in zip(columns, counts, strict=False):
+        heat = -(-count * HEAT_STEPS // total)  # rounded up: one is never shown as none
+        yield Cell(count, heat, column == label)
