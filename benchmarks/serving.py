@@ -92,7 +92,6 @@ class Run:
 def main() -> None:
     asked = arguments()
     ensure_offline_weights(MODELS)
-    chats = conversations(asked.prompts)
     print(
         f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f} at the "
         f"start; {BASE}, {asked.prompts} prompts, at most {asked.max_tokens} tokens each, "
@@ -100,7 +99,7 @@ def main() -> None:
         flush=True,
     )
     with tempfile.TemporaryDirectory() as folder:
-        speed(asked, chats)
+        speed(asked)
         verdict(
             "cold load of 135M, seconds", median_cold_load(asked.repeat), MOST_COLD_S, most=True
         )
@@ -123,18 +122,21 @@ def arguments() -> argparse.Namespace:
     return asked
 
 
-def conversations(count: int) -> list[list[dict[str, str]]]:
+def conversations(count: int, run: int = 0) -> list[list[dict[str, str]]]:
+    """Others in each run: whole prompts met again would come from the cache of whoever keeps them.
+    The system prompt is shared, as in service.
+    """
     texts = [question.format(subject) for question in QUESTIONS for subject in SUBJECTS]
     return [
         [
             {"role": "system", "content": SYSTEM},
-            {"role": "user", "content": f"Customer {number}: {texts[number % len(texts)]}"},
+            {"role": "user", "content": f"Case {run}-{number}: {texts[number % len(texts)]}"},
         ]
         for number in range(count)
     ]
 
 
-def speed(asked: argparse.Namespace, chats: list) -> None:
+def speed(asked: argparse.Namespace) -> None:
     config = GenerationConfig(max_tokens=asked.max_tokens)
     size = {"n_ctx": CONTEXT, "n_parallel": SLOTS}
     own, bare = (
@@ -152,10 +154,10 @@ def speed(asked: argparse.Namespace, chats: list) -> None:
         }
         found: dict[str, list[Run]] = {name: [] for name in arms}
         for generate in arms.values():
-            generate(chats[:STREAMS])  # loads and caches: no arm pays for being first
-        for _ in range(asked.repeat):
+            generate(conversations(STREAMS))  # no arm pays for being first
+        for run in range(1, asked.repeat + 1):
             for name, generate in arms.items():
-                found[name].append(measured(generate, chats))
+                found[name].append(measured(generate, conversations(asked.prompts, run)))
     own.close()
     print(table(found), end="\n\n")
     rate = {name: median_rate(runs) for name, runs in found.items()}
