@@ -1,4 +1,5 @@
-"""A folder of dataset files into one repository of the hub, in one commit. No Django inside.
+"""A folder of files, of a dataset or a model, into one repository of the hub, in one commit. No
+Django inside.
 
 The same digest is never committed twice: a marker file in the repository tells what it holds.
 """
@@ -19,7 +20,9 @@ from modelstation.core.errors import UserFacingError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import DatasetInfo
+    from huggingface_hub.hf_api import DatasetInfo, ModelInfo
+
+    Info = DatasetInfo | ModelInfo
 
 logger = logging.getLogger("modelstation.hub")
 
@@ -58,20 +61,21 @@ def push_files(
     digest: str,
     is_private: bool,
     message: str,
+    repo_type: str = "dataset",
 ) -> Pushed:
     """Raises UserFacingError for all that the hub or the network may refuse."""
     with _in_plain_words(repo_id):
-        api.create_repo(repo_id, repo_type="dataset", private=is_private, exist_ok=True)
-        info = api.dataset_info(repo_id)
+        api.create_repo(repo_id, repo_type=repo_type, private=is_private, exist_ok=True)
+        info = api.dataset_info(repo_id) if repo_type == "dataset" else api.model_info(repo_id)
         _must_be_as_private_as_asked(info, is_private)
-        if _digest_there(api, info) == digest:
+        if _digest_there(api, info, repo_type) == digest:
             return Pushed(str(info.sha), is_new=False)
         marker = json.dumps({"digest": digest, "made_by": "ModelStation"}, indent=2) + "\n"
-        commit = _commit(api, info, {**files, MARKER: marker.encode()}, message)
+        commit = _commit(api, info, {**files, MARKER: marker.encode()}, message, repo_type)
     return Pushed(commit, is_new=True)
 
 
-def _must_be_as_private_as_asked(info: DatasetInfo, is_private: bool) -> None:
+def _must_be_as_private_as_asked(info: Info, is_private: bool) -> None:
     if is_private and not info.private:
         raise UserFacingError(
             f"The repository {info.id} is there already, and it is public.",
@@ -81,8 +85,8 @@ def _must_be_as_private_as_asked(info: DatasetInfo, is_private: bool) -> None:
         )
 
 
-def _digest_there(api: HfApi, info: DatasetInfo) -> str:
-    """Of the dataset that the repository holds; empty for an empty one."""
+def _digest_there(api: HfApi, info: Info, repo_type: str) -> str:
+    """Of what the repository holds; empty for an empty one."""
     names = {sibling.rfilename for sibling in info.siblings or ()} - OF_EVERY_REPOSITORY
     if not names:
         return ""
@@ -94,7 +98,7 @@ def _digest_there(api: HfApi, info: DatasetInfo) -> str:
         )
     with tempfile.TemporaryDirectory() as folder:
         path = api.hf_hub_download(
-            info.id, MARKER, repo_type="dataset", revision=info.sha, cache_dir=folder
+            info.id, MARKER, repo_type=repo_type, revision=info.sha, cache_dir=folder
         )
         return _digest_in(Path(path).read_text(encoding="utf-8"))
 
@@ -108,7 +112,9 @@ def _digest_in(marker: str) -> str:
     return str(told.get("digest", "")) if isinstance(told, dict) else ""
 
 
-def _commit(api: HfApi, info: DatasetInfo, files: Mapping[str, Path | bytes], message: str) -> str:
+def _commit(
+    api: HfApi, info: Info, files: Mapping[str, Path | bytes], message: str, repo_type: str
+) -> str:
     """On top of the state that was looked at: whoever committed meanwhile is not overwritten.
 
     Files go as open streams. That keeps the library on plain HTTP uploads, which proxies, mirrors
@@ -126,7 +132,7 @@ def _commit(api: HfApi, info: DatasetInfo, files: Mapping[str, Path | bytes], me
         done = api.create_commit(
             info.id,
             operations,
-            repo_type="dataset",
+            repo_type=repo_type,
             commit_message=message,
             parent_commit=info.sha,
         )
@@ -154,7 +160,7 @@ def _in_plain_words(repo_id: str) -> Iterator[None]:
     except ValueError as error:  # the card's metadata, an upload, or an answer that is no JSON
         logger.warning("push to %s: %s", repo_id, error)
         raise UserFacingError(
-            "The hub did not take the files of this dataset.",
+            "The hub did not take these files.",
             code="hub_refused",
             hint="Push again later; if it goes on, ask your operator, whose log says more.",
         ) from None
@@ -182,7 +188,7 @@ def _of_status(status: int, said: str, repo_id: str) -> UserFacingError:
         code, message = "hub_quota", f"The hub has no room left for {namespace}."
         hint = "Free some storage on the hub, or take a plan with more; then push again."
     elif status == 401:
-        code, message = "hub_token_refused", "The hub does not accept your organisation's token."
+        code, message = "hub_token_refused", "The hub does not accept this token."
         hint = "It was revoked or has expired. Store a new one on the settings page; push again."
     elif status == 403:
         code, message = "hub_forbidden", f"The token may not write to {repo_id} on the hub."

@@ -27,6 +27,7 @@ JOB_KINDS = ("distil", "freeze", "train", "evaluate")
 # Strings, like all tasks: training stands above this room. They raise UserFacingError for a model
 # that could not be trained here.
 CHECK_BEFORE_BUILDING = "training.planning.check_before_building"
+DISCARD_EXPORTS = "training.exports.discard_exports_of"
 CHECK_BEFORE_TRAINING = "training.planning.check_before_training"
 
 
@@ -86,6 +87,7 @@ def delete_model(*, actor: User, model: CustomModel) -> None:
     with transaction.atomic():
         cancel_build(actor=actor, model=model)
         record(org=model.org, actor=actor, action="model.delete", target=model)
+        import_string(DISCARD_EXPORTS)(model)
         Job.objects.filter(subject_id=model.id).delete()
         model.delete()
         transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))

@@ -77,6 +77,14 @@ def prepare_schedules() -> None:
         }
         Schedule.objects.get_or_create(name=name, defaults=every_minute)
     Schedule.objects.get_or_create(
+        name="expired exports",
+        defaults={
+            "func": "training.tasks.clean_exports",
+            "schedule_type": Schedule.DAILY,
+            "cluster": "default",
+        },
+    )
+    Schedule.objects.get_or_create(
         name="measure the machine",
         defaults={
             "func": "training.tasks.measure_machine",

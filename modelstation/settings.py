@@ -252,6 +252,14 @@ ORG_JOBS_AT_ONCE = {
 EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=4)
 EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=2)
 
+# --- Exports --------------------------------------------------------------------------------------
+# Signs what is handed out: whoever holds it can sign as this installation.
+EXPORT_SIGNING_KEY = env.str(
+    "EXPORT_SIGNING_KEY", default=kept_secret(VAR_DIR / "export-signing-key")
+)
+EXPORT_DAYS = env.int("EXPORT_DAYS", default=7)  # then the file goes
+EXPORT_LINK_HOURS = env.float("EXPORT_LINK_HOURS", default=24)
+
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")
 MODEL_SERVER_KEY = env.str("MODEL_SERVER_KEY", default=own_key("model-server-key"))

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
 from distillation.models import DatasetVersion
-from training.models import EvaluationRun, TrainingRun, UploadedFile
+from training.models import EvaluationRun, Export, TrainingRun, UploadedFile
 from training.openai_builds import Build, builds, builds_of
 from training.openai_ids import FILE, JOB, uuid_of
 
@@ -27,6 +27,13 @@ def evaluation_for(org: Organization, evaluation_id: uuid.UUID | str) -> Evaluat
         EvaluationRun.objects.select_related("job", "model", "version__base", "version__model"),
         org=org,
         id=evaluation_id,
+    )
+    return found
+
+
+def export_for(org: Organization, export_id: uuid.UUID | str) -> Export:
+    found: Export = get_object_or_404(
+        Export.objects.select_related("job", "version__model", "org"), org=org, id=export_id
     )
     return found
 

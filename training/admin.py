@@ -6,6 +6,8 @@ from modelstation.core.job_actions import JobActions, ReadOnly
 from training.models import (
     EvaluationRun,
     EvaluationScore,
+    Export,
+    ExportPush,
     FineTuningRequest,
     TrainingRun,
     UploadedFile,
@@ -63,3 +65,20 @@ class FineTuningRequestAdmin(ReadOnly, JobActions):
     list_select_related = ["org", "job", "model"]
     search_fields = ["id", "job__id", "model__name", "model__slug", "org__name", "training_file"]
     date_hierarchy = "created_at"
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnly, JobActions):
+    list_display = ["version", "org", "job_state", "file_bytes", "expires_at", "created_at"]
+    list_filter = ["job__state", "job__error_code", "created_at"]
+    list_select_related = ["org", "job", "version__model"]
+    search_fields = ["id", "job__id", "version__model__name", "org__name"]
+
+
+@admin.register(ExportPush)
+class ExportPushAdmin(ReadOnly, JobActions):
+    list_display = ["repo_id", "org", "job_state", "is_private", "commit", "created_at"]
+    list_filter = ["job__state", "job__error_code", "created_at"]
+    list_select_related = ["org", "job"]
+    search_fields = ["id", "job__id", "repo_id", "org__name"]
+    exclude = ["token"]

@@ -7,6 +7,8 @@ from distillation.models import DatasetVersion
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job, JobEvent
 from modelstation.core.tenancy import OrgOwned
+from training.export_rows import Export as Export
+from training.export_rows import ExportPush as ExportPush
 
 
 class TrainingRun(OrgOwned):

@@ -1,7 +1,7 @@
 """Tasks of training: one id in, the rest is in the job."""
 
 from modelstation.core import jobs
-from training import profiling, runner
+from training import export_pushes, export_runner, exports, profiling, runner
 
 
 def run_freezing(job_id: str) -> None:
@@ -16,6 +16,19 @@ def run_training(job_id: str) -> None:
 
 def run_evaluation(job_id: str) -> None:
     jobs.run_job(job_id, runner.evaluate)
+
+
+def run_export(job_id: str) -> None:
+    jobs.run_job(job_id, export_runner.run_export)
+
+
+def run_export_push(job_id: str) -> None:
+    jobs.run_job(job_id, export_pushes.push_export)
+
+
+def clean_exports() -> int:
+    """Scheduled daily: files of exports that have expired."""
+    return exports.clean_expired()
 
 
 def measure_machine() -> None:

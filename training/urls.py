@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training import lineage_views, plan_views, run_views, views
+from training import export_views, lineage_views, plan_views, run_views, views
 
 urlpatterns = [
     path("models/<uuid:model_id>/lineage/", lineage_views.model_lineage, name="model_lineage"),
@@ -17,6 +17,19 @@ urlpatterns = [
         plan_views.training_plan_start,
         name="training_plan_start",
     ),
+    path("versions/<uuid:version_id>/export/", export_views.version_export, name="version_export"),
+    path(
+        "versions/<uuid:version_id>/export/live/",
+        export_views.version_export_live,
+        name="version_export_live",
+    ),
+    path(
+        "versions/<uuid:version_id>/export/start/",
+        export_views.version_export_start,
+        name="version_export_start",
+    ),
+    path("exports/<uuid:export_id>/delete/", export_views.export_delete, name="export_delete"),
+    path("exports/<uuid:export_id>/push/", export_views.export_push, name="export_push"),
     path("runs/<uuid:run_id>/", run_views.run, name="run"),
     path("runs/<uuid:run_id>/live/", run_views.run_live, name="run_live"),
     path("runs/<uuid:run_id>/stream/", run_views.run_stream, name="run_stream"),

@@ -97,13 +97,13 @@ def write_card(folder: Path, facts: CardFacts) -> None:
 
 def render_card(facts: CardFacts) -> str:
     sections = [
-        f"# {_flat(facts.title)}",
+        f"# {flat(facts.title)}",
         _summary(facts),
         "## Requirement\n\n" + _requirement(facts),
         "## What was understood\n\n" + _understood(facts),
         "## Splits\n\n" + _splits(facts),
-        "## Sources\n\n" + _sources(facts),
-        "## Licences and attribution\n\n" + _licenses(facts),
+        "## Sources\n\n" + source_table(facts),
+        "## Licences and attribution\n\n" + license_notes(facts),
         "## From corpus to dataset\n\n" + _funnel(facts) if facts.funnel else "",
         "## How labels were mapped\n\n" + _label_map(facts) if facts.label_map else "",
         "## Verify\n\n" + _verify(facts),
@@ -121,7 +121,7 @@ def front_matter(facts: CardFacts) -> str:
     ]
     kind = facts.intent.get("task_kind", "")
     known = {
-        "pretty_name": _flat(facts.title),
+        "pretty_name": flat(facts.title),
         "license": hub_license(facts.licenses),
         "language": [facts.intent["language"]] if facts.intent.get("language") else None,
         "task_categories": [TASKS[kind][1]] if kind in TASKS else None,
@@ -160,9 +160,9 @@ def _summary(facts: CardFacts) -> str:
 
 
 def _requirement(facts: CardFacts) -> str:
-    parts = [_quoted(facts.requirement)]
-    parts += [f"**Objective**\n\n{_quoted(facts.objective)}"] if facts.objective else []
-    parts += [f"**Policy**\n\n{_quoted(facts.policy)}"] if facts.policy else []
+    parts = [quoted(facts.requirement)]
+    parts += [f"**Objective**\n\n{quoted(facts.objective)}"] if facts.objective else []
+    parts += [f"**Policy**\n\n{quoted(facts.policy)}"] if facts.policy else []
     return "\n\n".join(parts)
 
 
@@ -172,11 +172,11 @@ def _understood(facts: CardFacts) -> str:
     if task := TASKS.get(intent.get("task_kind", "")):
         lines.append(f"- Kind of task: {task[0]}")
     if labels := intent.get("labels"):
-        shown = ", ".join(_code(label) for label in labels[:SHOWN_LABELS])
+        shown = ", ".join(code(label) for label in labels[:SHOWN_LABELS])
         more = f" and {len(labels) - SHOWN_LABELS:,} more" if len(labels) > SHOWN_LABELS else ""
         lines.append(f"- {len(labels):,} labels: {shown}{more}")
     if keys := intent.get("json_keys"):
-        lines.append(f"- JSON keys: {', '.join(_code(key) for key in keys)}")
+        lines.append(f"- JSON keys: {', '.join(code(key) for key in keys)}")
     if intent.get("answer_max_chars"):
         low, high = intent.get("answer_min_chars", 1), intent["answer_max_chars"]
         lines.append(f"- Answers of {low:,} to {high:,} characters")
@@ -184,7 +184,7 @@ def _understood(facts: CardFacts) -> str:
         lines.append(f"- Language: {intent['language']}")
     prompt = facts.system_prompt or intent.get("system_prompt", "")
     if prompt:
-        lines.append(f"- System prompt of every row:\n\n{_quoted(prompt)}")
+        lines.append(f"- System prompt of every row:\n\n{quoted(prompt)}")
     return "\n".join(lines) or "Nothing beyond the requirement."
 
 
@@ -194,22 +194,22 @@ def _splits(facts: CardFacts) -> str:
         for split in HUB_SPLITS
         if facts.splits.get(split)
     ]
-    table = _table(("Split", "File", "Rows"), rows)
+    shown = table(("Split", "File", "Rows"), rows)
     notes = ["`dataset.parquet` holds all rows with a `split` column."]
     if facts.held_out:
         notes.append(f"{facts.held_out:,} test rows were brought by the customer.")
-    return f"{table}\n\n{' '.join(notes)} Twins of a row never stand in another split."
+    return f"{shown}\n\n{' '.join(notes)} Twins of a row never stand in another split."
 
 
-def _sources(facts: CardFacts) -> str:
+def source_table(facts: CardFacts) -> str:
     rows = [
         (s.name, s.license or "not stated", f"{s.rows:,}", s.origin or "–", s.revision or "–")
         for s in facts.sources
     ]
-    return _table(("Source", "Licence", "Rows", "Origin", "Revision"), rows)
+    return table(("Source", "Licence", "Rows", "Origin", "Revision"), rows)
 
 
-def _licenses(facts: CardFacts) -> str:
+def license_notes(facts: CardFacts) -> str:
     """What the terms of the sources ask of whoever uses the dataset; no legal advice."""
     notes = [
         "Each row carries the licence of its source in its `license` column; the terms of every "
@@ -245,7 +245,7 @@ def _unstated(facts: CardFacts) -> str:
 
 def _names(sources: Sequence[CardSource]) -> str:
     return ", ".join(
-        f"{_code(name)}" for name in dict.fromkeys(_flat(source.name) for source in sources)
+        f"{code(name)}" for name in dict.fromkeys(flat(source.name) for source in sources)
     )
 
 
@@ -254,7 +254,7 @@ def _funnel(facts: CardFacts) -> str:
         (step["filter"], f"{step['refused']:,}", f"{step['kept']:,}" if "kept" in step else "–")
         for step in facts.funnel
     ]
-    return _table(("Step", "Refused", "Left"), rows)
+    return table(("Step", "Refused", "Left"), rows)
 
 
 def _label_map(facts: CardFacts) -> str:
@@ -263,9 +263,9 @@ def _label_map(facts: CardFacts) -> str:
         (m["source"], m["label"], m.get("mapped_to") or "left out", m.get("how") or "–")
         for m in shown
     ]
-    table = _table(("Source", "Its label", "Becomes", "How"), rows)
+    mapped = table(("Source", "Its label", "Becomes", "How"), rows)
     more = len(facts.label_map) - len(shown)
-    return f"{table}\n\nAnd {more:,} more." if more else table
+    return f"{mapped}\n\nAnd {more:,} more." if more else mapped
 
 
 def _verify(facts: CardFacts) -> str:
@@ -276,27 +276,27 @@ def _verify(facts: CardFacts) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *([_cell(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(value: Any) -> str:
-    return _flat(str(value)).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return flat(str(value)).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
-def _code(value: Any) -> str:
+def code(value: Any) -> str:
     """A code span that no backtick of the value ends."""
-    text = _flat(str(value))
+    text = flat(str(value))
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if "`" in text else ""
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
-def _flat(text: str) -> str:
+def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """As a quotation, so that no heading or table of the user's own breaks the card."""
     return "\n".join(f"> {line.replace('<', '&lt;')}".rstrip() for line in text.splitlines())

@@ -1,4 +1,5 @@
-"""A small hub on this machine: what huggingface_hub 2.4 calls to push a dataset, and no more.
+"""A small hub on this machine: what huggingface_hub 2.4 calls to push a dataset or a
+model, and no more.
 
 It checks tokens and namespaces, knows private repositories, takes small files in the commit and
 large ones over LFS, refuses commits on a stale parent, and fails on request.
@@ -14,17 +15,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import yaml
 
 REPO = r"(?P<repo>[\w.-]+/[\w.-]+)"
+KIND = r"(datasets|models)"  # in the API; pages and files of a model have no such prefix
 ROUTES = [
     ("POST", r"/api/repos/create", "create"),
     ("POST", r"/api/validate-yaml", "validate"),
-    ("GET", rf"/api/datasets/{REPO}", "info"),
-    ("POST", rf"/api/datasets/{REPO}/preupload/main", "preupload"),
-    ("POST", rf"/datasets/{REPO}\.git/info/lfs/objects/batch", "batch"),
+    ("GET", rf"/api/{KIND}/{REPO}", "info"),
+    ("POST", rf"/api/{KIND}/{REPO}/preupload/main", "preupload"),
+    ("POST", rf"(/datasets)?/{REPO}\.git/info/lfs/objects/batch", "batch"),
     ("PUT", r"/lfs/(?P<oid>\w{64})", "upload"),
     ("POST", r"/lfs/verify", "verify"),
-    ("POST", rf"/api/datasets/{REPO}/commit/main", "commit"),
-    ("HEAD", rf"/datasets/{REPO}/resolve/(?P<revision>\w+)/(?P<path>.+)", "resolve"),
-    ("GET", rf"/datasets/{REPO}/resolve/(?P<revision>\w+)/(?P<path>.+)", "resolve"),
+    ("POST", rf"/api/{KIND}/{REPO}/commit/main", "commit"),
+    ("HEAD", rf"(/datasets)?/{REPO}/resolve/(?P<revision>\w+)/(?P<path>.+)", "resolve"),
+    ("GET", rf"(/datasets)?/{REPO}/resolve/(?P<revision>\w+)/(?P<path>.+)", "resolve"),
 ]
 
 
@@ -48,6 +50,7 @@ class FakeHub:
     def __init__(self):
         self.tokens, self.repositories, self.stored = {}, {}, {}
         self.calls, self.failures, self.uploaded = [], {}, []
+        self.kinds = {}
         self.lfs_from_bytes = 10_000_000
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
@@ -70,8 +73,10 @@ class FakeHub:
     def create(self, call):
         asked = call.json()
         repo_id = f"{asked['organization']}/{asked['name']}"
-        assert asked["type"] == "dataset"
-        url = f"{self.url}/datasets/{repo_id}"
+        kind = asked.get("type") or "model"
+        assert kind in ("dataset", "model")
+        self.kinds[repo_id] = kind
+        url = f"{self.url}/datasets/{repo_id}" if kind == "dataset" else f"{self.url}/{repo_id}"
         self._may_write(call, repo_id)
         if repo_id in self.repositories:
             return 409, {"error": "You already created this dataset repo", "url": url}

@@ -147,7 +147,9 @@ class Engine:
                 self._hold(prefix, slot)
             elif slot.prefix != prefix:
                 slot.prefix = ()
-            request = self._request(prompt, config, slot, bool(prefix) or not repeatable)
+            request = self._request(
+                prompt, config, slot, cache_prompt=bool(prefix) or not repeatable
+            )
             return _decode(self._server, request, config.top_logprobs, on_piece)
 
     def generate_many(
@@ -212,7 +214,9 @@ class Engine:
         with self._slots.take() as slot:
             slot.prefix = ()
             self._check_schema(config.json_schema, slot)
-            reply = self._server.handle_completions(self._request(prompt, config, slot, True))
+            reply = self._server.handle_completions(
+                self._request(prompt, config, slot, cache_prompt=True)
+            )
         choice = _choice(reply)
         return _completion(reply, choice["text"], _logprobs(choice, config.top_logprobs))
 
@@ -252,11 +256,15 @@ class Engine:
         self._known_schemas.add(told)
 
     def _request(
-        self, prompt: list[int], config: GenerationConfig, slot: Slot, cache_prompt: bool
+        self,
+        prompt: list[int],
+        config: GenerationConfig,
+        slot: Slot | None = None,
+        *,
+        cache_prompt: bool,
     ) -> dict[str, Any]:
         request: dict[str, Any] = {
             "prompt": prompt,
-            "id_slot": slot.id,
             "max_tokens": config.max_tokens,
             "temperature": config.temperature,
             "top_p": config.top_p,
@@ -270,6 +278,8 @@ class Engine:
             "repeat_last_n": self.n_ctx,  # of all tokens, not of the last 64
             "logit_bias": _biases(prompt, config),
         }
+        if slot is not None:
+            request["id_slot"] = slot.id
         if config.seed is not None:
             request["seed"] = config.seed
         if config.top_logprobs is not None:

@@ -99,7 +99,9 @@ def test_a_version_answers_streams_and_is_counted(model_server, version, sdk):
 
     streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert streamed == answer.choices[0].message.content
-    assert chunks[-1].usage == answer.usage
+    # How much of the prompt was in the cache may differ from one call to the next.
+    details = {"prompt_tokens_details"}
+    assert chunks[-1].usage.model_dump(exclude=details) == answer.usage.model_dump(exclude=details)
     assert 0 < answer.usage.completion_tokens <= 8
     assert UsageRecord.objects.filter(version=version, token__name="sdk").count() == 2
     served = [model.id for model in sdk.models.list()]

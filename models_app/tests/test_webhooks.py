@@ -19,8 +19,8 @@ from modelstation.core import jobs, outbound
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from modelstation.core.tests.listeners import listening
+from training.evaluations import finish_evaluation
 from training.models import EvaluationRun
-from training.services import finish_evaluation
 from training.tests.runs import make_job
 
 pytestmark = pytest.mark.django_db

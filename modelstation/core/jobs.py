@@ -65,6 +65,12 @@ KINDS = {
     "freeze": Kind("training.tasks.run_freezing", "distil"),
     "train": Kind("training.tasks.run_training", "gpu"),
     "evaluate": Kind("training.tasks.run_evaluation", "gpu"),
+    "export": Kind("training.tasks.run_export", "gpu", "training.exports.settle_ended_export"),
+    "push_export": Kind(
+        "training.tasks.run_export_push",
+        "default",
+        "training.export_pushes.settle_ended_push",
+    ),
     "fetch": Kind("models_app.tasks.run_fetch", "distil", "models_app.fetching.settle_ended_fetch"),
     "push": Kind("distillation.tasks.run_push", "default", "distillation.pushes.settle_ended_push"),
 }

@@ -30,7 +30,14 @@ PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 LIBC = (
     ctypes.CDLL(None) if sys.platform == "linux" else None
 )  # loaded here: nothing is allocated after the fork
-SECRETS = ("DATABASE_URL", "SECRET_KEY", "MODEL_SERVER_KEY", "EMAIL_URL", "FIELD_ENCRYPTION_KEYS")
+SECRETS = (
+    "DATABASE_URL",
+    "SECRET_KEY",
+    "MODEL_SERVER_KEY",
+    "EMAIL_URL",
+    "FIELD_ENCRYPTION_KEYS",
+    "EXPORT_SIGNING_KEY",
+)
 OUT_OF_MEMORY = "The process was killed while it worked, most likely for want of memory."
 SMALLER = "Use a smaller micro_batch_tokens or a smaller base."
 CRASHED = "The process that did the work crashed each time it was tried."

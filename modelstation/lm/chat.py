@@ -4,6 +4,7 @@ Needs `tokenizers` and `jinja2` only, so that the model server can render withou
 """
 
 import json
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -83,6 +84,34 @@ class ChatRenderer:
 
     def count_tokens(self, text: str) -> int:
         return len(self._plain.encode(text, add_special_tokens=False).ids)
+
+    def with_template(self, template: str) -> "ChatRenderer":
+        """The same tokenizer under another template; one that cannot be read gives a ValueError
+        when it renders.
+        """
+        other = copy(self)
+        other.template = template
+        try:
+            other._compiled = _environment().from_string(template)
+        except TemplateError as error:
+            other._compiled = _environment().from_string("{{ raise_exception(why) }}")
+            other._compiled.globals["why"] = f"it cannot be read ({error})"
+        return other
+
+    def render_text(self, messages: list[Message], *, add_generation_prompt: bool = True) -> str:
+        """The chat as text, special tokens spelt out."""
+        return self._fill(messages, add_generation_prompt)
+
+    def show(self, ids: list[int]) -> str:
+        """Text of the tokens, special ones spelt out."""
+        return self._tokenizer.decode(ids, skip_special_tokens=False)
+
+    def vocabulary(self) -> dict[str, int]:
+        return self._tokenizer.get_vocab(with_added_tokens=True)
+
+    def spells_special(self, messages: list[Message]) -> bool:
+        """Does a message hold the text of a special token?"""
+        return any(s in message["content"] for s in self._special_ids for message in messages)
 
     def _pieces(self, messages: list[Message], *, add_generation_prompt: bool) -> list[_Piece]:
         marks = [f"\ue000{i}\ue001" for i in range(len(messages))]

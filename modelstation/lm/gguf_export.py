@@ -5,16 +5,17 @@ print(export_gguf(Path('MODEL_FOLDER'), Path('model-q8_0.gguf')))"`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any, cast
 
 import gguf
 import numpy as np
-from gguf.constants import GGMLQuantizationType, LlamaFileType
+from gguf.constants import GGMLQuantizationType
 from safetensors import safe_open
 
+from modelstation.lm.gguf_kinds import QUANTIZATIONS, kind_of, nbytes_of, quantize
 from modelstation.lm.gguf_tokenizer import add_tokenizer
 
 # What each model_type of transformers is called in GGUF. All have RMS norms, rotary positions and
@@ -23,11 +24,6 @@ ARCHITECTURES = {
     "llama": gguf.MODEL_ARCH.LLAMA,
     "qwen2": gguf.MODEL_ARCH.QWEN2,
     "qwen3": gguf.MODEL_ARCH.QWEN3,
-}
-QUANTIZATIONS = {
-    "q8_0": (GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
-    "f16": (GGMLQuantizationType.F16, LlamaFileType.MOSTLY_F16),
-    "f32": (GGMLQuantizationType.F32, LlamaFileType.ALL_F32),
 }
 
 
@@ -120,19 +116,40 @@ def _write_tensors(
     """
     shapes = {name: shape for name, shape in tensor_shapes(folder).items() if _has(config, name)}
     names = _target_names(folder, shapes, config)
+    kinds = _kinds(shapes, names, config, quantization)
     for name, shape in shapes.items():
-        kind = _kind(shape, quantization)
-        per_block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
-        nbytes = prod(shape) // per_block * block_bytes
-        writer.add_tensor_info(names[name], shape, np.dtype("float32"), nbytes, raw_dtype=kind)
+        nbytes = nbytes_of(shape, kinds[name])
+        writer.add_tensor_info(
+            names[name], shape, np.dtype("float32"), nbytes, raw_dtype=kinds[name]
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for name, array in _arrays(folder):
         if name in shapes:
-            data = _permuted(name, array, config)
-            writer.write_tensor_data(gguf.quants.quantize(data, _kind(data.shape, quantization)))
+            writer.write_tensor_data(quantize(_permuted(name, array, config), kinds[name]))
     return sum(prod(shape) for shape in shapes.values())
+
+
+def gguf_bytes(folder: Path, quantization: str) -> int:
+    """Of the weights in the file that export_gguf would write, from the headers alone."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    shapes = {name: shape for name, shape in tensor_shapes(folder).items() if _has(config, name)}
+    kinds = _kinds(shapes, _target_names(folder, shapes, config), config, quantization)
+    return sum(nbytes_of(shape, kinds[name]) for name, shape in shapes.items())
+
+
+def _kinds(
+    shapes: Mapping[str, tuple[int, ...]],
+    names: Mapping[str, str],
+    config: dict[str, Any],
+    quantization: str,
+) -> dict[str, GGMLQuantizationType]:
+    blocks, tied = config["num_hidden_layers"], "lm_head.weight" not in shapes
+    return {
+        name: kind_of(names[name], shape, quantization, blocks=blocks, tied=tied)
+        for name, shape in shapes.items()
+    }
 
 
 def _has(config: dict[str, Any], name: str) -> bool:
@@ -148,10 +165,6 @@ def _target_names(folder: Path, shapes: Iterable[str], config: dict[str, Any]) -
         if target is None:
             raise ValueError(f"{folder} holds a tensor that {architecture} does not have: {name}.")
     return cast(dict[str, str], names)
-
-
-def _kind(shape: Sequence[int], quantization: str) -> GGMLQuantizationType:
-    return QUANTIZATIONS[quantization][0] if len(shape) > 1 else GGMLQuantizationType.F32
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:

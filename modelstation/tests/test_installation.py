@@ -64,6 +64,7 @@ def test_every_queue_has_its_canary_and_nothing_is_scheduled_twice():
         ("models_app.tasks.send_waiting_webhooks", "default"),
         ("modelstation.core.tasks.reap", "default"),
         ("modelstation.core.tasks.reap", "default"),
+        ("training.tasks.clean_exports", "default"),
         ("training.tasks.measure_machine", "gpu"),
     ]
 

@@ -6,10 +6,12 @@ Acme's."""
 
 import json
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
+from django.utils import timezone
 
 from accounts.models import Invitation, Organization
 from accounts.services import create_token
@@ -33,7 +35,7 @@ from models_app.models import (
 from modelstation import testing
 from modelstation.core.artifacts import write_artifact
 from modelstation.core.models import Job
-from training.models import EvaluationRun, TrainingRun, UploadedFile
+from training.models import EvaluationRun, Export, TrainingRun, UploadedFile
 
 pytestmark = pytest.mark.django_db
 
@@ -151,6 +153,11 @@ PAGES = {
     "run_cancel": ("post", DEED),
     "run_requeue": ("post", DEED),
     "evaluation": ("get", PAGE),
+    "version_export": ("get", PAGE),
+    "version_export_live": ("get", PAGE),
+    "version_export_start": ("post", DEED, {"artifacts": ["adapter"]}),
+    "export_delete": ("post", DEED),
+    "export_push": ("post", ADMIN_DEED, {"repo_id": "acme/bank"}),
     "evaluation_print": ("get", PAGE),
     "evaluation_report": ("get", PAGE),
     "version_evaluate": ("post", DEED),
@@ -214,6 +221,10 @@ API = {
     "api_evaluations": ("get", LIST),
     "api_evaluation": ("get", OBJECT),
     "api_evaluation_rows": ("get", OBJECT),
+    "api_version_exports": ("post", (401, 404, 201, 201), {"artifacts": ["adapter"]}),
+    "api_export_sizes": ("get", OBJECT),
+    "api_export": ("delete", REMOVAL),
+    "api_export_pushes": ("post", (401, 404, 403, 201), {"repo_id": "acme/bank"}),
     "api_evaluation_report": ("get", OBJECT),
     "api_usage": ("get", LIST),
     "api_webhooks": ("get", LIST),
@@ -262,6 +273,8 @@ OPEN = {
     "auth_login": "the door itself",
     "auth_logout": "ends one's own session",
     "invitation_accept": "its secret is the guard; tested with the accounts",
+    "api_export_download": "its signature is the guard; tested with the exports",
+    "api_signing_key": "the same for every organisation; tested with the exports",
     "api_schema": "the description of the API",
     "api_docs": "the description of the API",
 }
@@ -340,6 +353,7 @@ def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
         "artifact": "adapter",
         "run_id": training.id,
         "evaluation_id": evaluation.id,
+        "export_id": make_export(version).id,
         "token_id": token.id,
         "membership_id": testing.join(org, testing.make_user("dora@example.org")).id,
         "invitation_id": invitation.id,
@@ -461,6 +475,19 @@ def make_version(org, model, artifacts_dir):
     )
 
 
+def make_export(version):
+    """Made and certified, with no file on the disk."""
+    return Export.objects.create(
+        org=version.org,
+        version=version,
+        artifacts=["adapter"],
+        folder="export",
+        file_name="export.zip",
+        certificate={"verdict": "pass", "artifacts": [], "reference": {}},
+        expires_at=timezone.now() + timedelta(days=1),
+    )
+
+
 def make_older_version(org, version):
     """One to roll back to."""
     same = {"base": version.base, "folder": "older", "state": "ready"}
@@ -476,10 +503,6 @@ def make_evaluation_files(folder):
 
 
 def make_invitation(org, alice):
-    from datetime import timedelta
-
-    from django.utils import timezone
-
     return Invitation.objects.create(
         org=org,
         email="new@example.org",

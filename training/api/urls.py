@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.api import evaluations, lineage, plan, views
+from training.api import evaluations, exports, lineage, plan, views
 
 urlpatterns = [
     path(
@@ -23,6 +23,28 @@ urlpatterns = [
         plan.TrainingPlanStartView.as_view(),
         name="api_training_plan_start",
     ),
+    path(
+        "versions/<uuid:version_id>/exports",
+        exports.VersionExportsView.as_view(),
+        name="api_version_exports",
+    ),
+    path(
+        "versions/<uuid:version_id>/exports/sizes",
+        exports.ExportSizesView.as_view(),
+        name="api_export_sizes",
+    ),
+    path("exports/<uuid:export_id>", exports.ExportView.as_view(), name="api_export"),
+    path(
+        "exports/<uuid:export_id>/pushes",
+        exports.ExportPushesView.as_view(),
+        name="api_export_pushes",
+    ),
+    path(
+        "downloads/<str:token>/<str:name>",
+        exports.ExportDownloadView.as_view(),
+        name="api_export_download",
+    ),
+    path("signing-key", exports.SigningKeyView.as_view(), name="api_signing_key"),
     path("runs", views.RunsView.as_view(), name="api_runs"),
     path("runs/<uuid:run_id>", views.RunView.as_view(), name="api_run"),
     path("runs/<uuid:run_id>/events", views.RunEventsView.as_view(), name="api_run_events"),

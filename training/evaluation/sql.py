@@ -163,9 +163,17 @@ def _row(
     for place, words in enumerate(columns):
         name = words[0].strip('"`').lower()
         filler: Any = 1000 * (number + 1) + place if _is_number(words) else f"v{number}_{place}"
-        met = name in asked and name != missed
-        row.append(_value_meeting(*asked[name], filler) if met else filler)
+        choose = _value_missing if name == missed else _value_meeting
+        row.append(choose(*asked[name], filler) if name in asked else filler)
     return row
+
+
+def _value_missing(op: str, literal: str, filler: Any) -> Any:
+    if literal.startswith("'"):
+        return filler
+    return {"<": float(literal) + 1, "<=": float(literal) + 1}.get(
+        op, float(literal) - 1 if op in (">", ">=") else filler
+    )
 
 
 def _value_meeting(op: str, literal: str, filler: Any) -> Any:

@@ -1,7 +1,5 @@
 """/v1/fine_tuning/jobs: strangers, what may be asked, how a build is told, deeds and pages."""
 
-import uuid
-
 import openai
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -91,7 +89,7 @@ def test_a_strangers_file_is_none_that_one_could_train_on(stranger, file):
     assert not FineTuningRequest.objects.exists()
 
 
-@pytest.mark.parametrize("name", ["x", "ftjob-", "ftjob-1", f"ftjob-{uuid.uuid4().hex}"])
+@pytest.mark.parametrize("name", ["x", "ftjob-", "ftjob-1", f"ftjob-{'0' * 32}"])
 def test_what_is_no_id_of_a_job_is_not_found(api, name):
     assert error_of(api.get(f"{JOBS}/{name}"), 404)[0] == "not_found"
 

@@ -11,7 +11,6 @@ import xllamacpp
 from gguf import GGUFReader
 
 from models_app.serving.engine import Engine, GenerationConfig
-from models_app.serving.slots import Slot
 from modelstation.lm.catalog import BASES
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.gguf_export import ARCHITECTURES, export_gguf
@@ -64,7 +63,7 @@ def test_llama_cpp_takes_the_tokens_that_transformers_finds_most_likely(tiny):
     for text in TEXTS:
         messages = [{"role": "user", "content": text}]
         prompt = renderer.render_prompt(messages)
-        request = engine._request(prompt, GenerationConfig(max_tokens=24), Slot(0), False)
+        request = engine._request(prompt, GenerationConfig(max_tokens=24), cache_prompt=False)
         reply = engine._server.handle_completions({**request, "logprobs": 1, "logit_bias": bias})
         taken = [token["id"] for token in reply["choices"][0]["logprobs"]["content"]]
         with torch.no_grad():

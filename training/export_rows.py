@@ -1,0 +1,77 @@
+"""Rows of exports: one download each, and its pushes to the hub."""
+
+from django.db import models
+from django.utils import timezone
+
+from accounts.models import User
+from models_app.models import ModelVersion
+from modelstation.core.encrypted import EncryptedField
+from modelstation.core.models import Job
+from modelstation.core.tenancy import OrgOwned
+
+
+class Export(OrgOwned):
+    """One bundle of a version's artifacts with its papers. Its state is its job's; the file is
+    there, in `folder`, once that succeeded and until it expires.
+    """
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="exports")
+    job = models.OneToOneField(
+        Job, on_delete=models.SET_NULL, null=True, related_name="version_export"
+    )
+    artifacts = models.JSONField(default=list)  # names of training.exporting.card.NAMES
+    expected_bytes = models.BigIntegerField(default=0)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    # What came of it; empty until it succeeded.
+    folder = models.CharField(max_length=300, blank=True)  # under settings.ARTIFACTS_DIR
+    file_name = models.CharField(max_length=200, blank=True)
+    file_bytes = models.BigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    manifest = models.JSONField(default=dict)
+    certificate = models.JSONField(default=dict)
+    expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"export of {self.version}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.job is not None and self.job.is_live
+
+    @property
+    def is_there(self) -> bool:
+        """Is there a file to download?"""
+        return (
+            bool(self.folder) and self.expires_at is not None and self.expires_at > timezone.now()
+        )
+
+
+class ExportPush(OrgOwned):
+    """One push of an export to a model repository of the hub. Its state is its job's."""
+
+    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="pushes")
+    job = models.OneToOneField(
+        Job, on_delete=models.SET_NULL, null=True, related_name="export_push"
+    )
+    repo_id = models.CharField(max_length=200)
+    is_private = models.BooleanField(default=True)
+    # Given with this one push, and forgotten when it ends; empty: the organisation's own.
+    token = EncryptedField(blank=True)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    url = models.URLField(max_length=400, blank=True)
+    commit = models.CharField(max_length=64, blank=True)
+    is_new_commit = models.BooleanField(default=False)  # False: the hub held these files already
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name_plural = "export pushes"
+
+    def __str__(self) -> str:
+        return f"{self.export_id} to {self.repo_id}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.job is not None and self.job.is_live
