@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -42,15 +43,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         spec = write_spec(folder, asked.rows, asked.tuned)
-        print("| arm | seconds | rows/s, both models |\n|---|---:|---:|")
+        print("| arm | seconds | CPU seconds | rows/s, both models |\n|---|---:|---:|---:|")
         for arm in ("ours", "again"):
+            before = cpu_seconds(resource.RUSAGE_CHILDREN)
             seconds, report = evaluated(folder, spec)
-            print(line(arm, seconds, asked.rows))
+            used = cpu_seconds(resource.RUSAGE_CHILDREN) - before
+            print(line(arm, seconds, used, asked.rows), flush=True)
             for side in ("base", "tuned"):
                 said = {key: report[side][key] for key in ("score", "seconds", "tokens_per_second")}
                 print(f"<!-- {arm} {side}: {said}, asked {report[side]['asked']} -->")
-        seconds = one_by_one(spec, asked.sample)
-        print(line(f"one by one ({asked.sample} rows and probes, scaled)", seconds, asked.rows))
+        seconds, used = one_by_one(spec, asked.sample)
+        name = f"one by one ({asked.sample} rows and probes, scaled)"
+        print(line(name, seconds, used, asked.rows))
 
 
 def arguments() -> argparse.Namespace:
@@ -107,8 +111,10 @@ def evaluated(folder: Path, spec: dict) -> tuple[float, dict]:
     return seconds, json.loads((Path(spec["out_dir"]) / "report.json").read_text())
 
 
-def one_by_one(spec: dict, sample: int) -> float:
-    """Seconds for all rows and probes of both sides, from the first `sample` of each."""
+def one_by_one(spec: dict, sample: int) -> tuple[float, float]:
+    """Seconds and CPU seconds for all rows and probes of both sides, from the first `sample` of
+    each.
+    """
     report = json.loads((Path(spec["out_dir"]) / "report.json").read_text())
     rows = read_conversations(Path(spec["test_file"]))
     system = {"role": "system", "content": SYSTEM}
@@ -117,21 +123,29 @@ def one_by_one(spec: dict, sample: int) -> float:
     ]
     probes = [probe.messages for probe in all_probes()]
     engine = Engine(BASE / GGUF, BASE, n_ctx=1024, n_threads=idle_cores(), n_parallel=1)
-    per_row = per_answer(engine, prompts, report["max_tokens"])
-    per_probe = per_answer(engine, probes[:sample], MAX_TOKENS)
+    row = per_answer(engine, prompts, report["max_tokens"])
+    probe = per_answer(engine, probes[:sample], MAX_TOKENS)
     engine.close()
-    return 2 * (per_row * len(rows) + per_probe * len(probes))
+    wall, used = (2 * (row[i] * len(rows) + probe[i] * len(probes)) for i in (0, 1))
+    return wall, used
 
 
-def per_answer(engine: Engine, prompts: list, max_tokens: int) -> float:
-    started = time.monotonic()
+def per_answer(engine: Engine, prompts: list, max_tokens: int) -> tuple[float, float]:
+    started, before = time.monotonic(), cpu_seconds(resource.RUSAGE_SELF)
     for prompt in prompts:
         engine.generate(prompt, GenerationConfig(max_tokens=max_tokens))
-    return (time.monotonic() - started) / len(prompts)
+    wall, used = time.monotonic() - started, cpu_seconds(resource.RUSAGE_SELF) - before
+    return wall / len(prompts), used / len(prompts)
 
 
-def line(arm: str, seconds: float, rows: int) -> str:
-    return f"| {arm} | {seconds:.1f} | {2 * rows / seconds:.1f} |"
+def cpu_seconds(of: int) -> float:
+    """On a busy machine the figure to look at."""
+    usage = resource.getrusage(of)
+    return usage.ru_utime + usage.ru_stime
+
+
+def line(arm: str, seconds: float, used: float, rows: int) -> str:
+    return f"| {arm} | {seconds:.1f} | {used:.1f} | {2 * rows / seconds:.1f} |"
 
 
 if __name__ == "__main__":

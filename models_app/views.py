@@ -107,7 +107,6 @@ def model_curation(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpR
 
 
 @login_required
-@login_required
 @require_GET
 def version_download(
     request: HttpRequest, org: str, version_id: uuid.UUID, artifact: str

@@ -38,7 +38,7 @@ VERSION = "2020-10-01"  # of OpenAI's API, as it calls itself
 # At once, or as a stream.
 ANSWER = {
     (200, "application/json"): OpenApiTypes.OBJECT,
-    (200, "text/event-stream"): OpenApiTypes.STR,
+    (200, "text/event-stream"): OpenApiTypes.ANY,
 }
 
 
@@ -118,7 +118,7 @@ class CompletionsView(AnswersView):
     @extend_schema(
         operation_id="openai_completion",
         request=TextRequestSerializer,
-        responses=OpenApiTypes.OBJECT,
+        responses=ANSWER,
     )
     def post(self, request: Request) -> HttpResponseBase:
         """Go on with a text, or several, as they stand: no chat template, no system prompt."""

@@ -18,7 +18,7 @@ LAST_EVENT_ID = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="Go on after this event: what a browser sends when it comes back.",
 )
-STREAM = {(200, "text/event-stream"): OpenApiTypes.STR}
+STREAM = {(200, "text/event-stream"): OpenApiTypes.ANY}
 STREAM_HELP = (
     "Server-sent events: `id` is what to go on after, `event` the kind, `data` an event as the "
     "list shows it. Ends with `event: end` once the work has ended, and after five minutes in any "

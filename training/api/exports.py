@@ -21,6 +21,7 @@ from rest_framework.views import APIView
 from accounts.api.authentication import request_membership, request_org, request_user
 from accounts.models import Membership, Role
 from models_app.access import version_for
+from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.idempotency import answer_once
 from models_app.models import ModelVersion
 from models_app.ranges import file_response
@@ -61,7 +62,7 @@ class ExportSerializer(serializers.ModelSerializer[Export]):
             "created_at",
         ]  # fmt: skip
 
-    @extend_schema_field(OpenApiTypes.URI)
+    @extend_schema_field(serializers.URLField(allow_null=True))
     def get_url(self, export: Export) -> str | None:
         if not export.is_there:
             return None
@@ -99,7 +100,11 @@ class VersionExportsView(generics.ListAPIView[Export]):
         found: QuerySet[Export] = version.exports.select_related("job").defer("manifest")
         return found
 
-    @extend_schema(request=ExportDraftSerializer, responses={201: ExportDetailSerializer})
+    @extend_schema(
+        request=ExportDraftSerializer,
+        responses={201: ExportDetailSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+    )
     def post(self, request: Request, version_id: uuid.UUID) -> Response:
         """Make a download: artifacts, parity certificate, card, Modelfile, client, signature."""
         (code, body), _ = answer_once(
@@ -179,7 +184,11 @@ class ExportPushesView(generics.ListAPIView[ExportPush]):
         found: QuerySet[ExportPush] = export.pushes.select_related("job")
         return found
 
-    @extend_schema(request=ExportPushDraftSerializer, responses={201: ExportPushSerializer})
+    @extend_schema(
+        request=ExportPushDraftSerializer,
+        responses={201: ExportPushSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+    )
     def post(self, request: Request, export_id: uuid.UUID) -> Response:
         """Push its files to a model repository of the hub, private unless told otherwise."""
         caller = request_membership(request, role=Role.ADMIN)

@@ -18,8 +18,8 @@ from typing import Any
 
 STEPS_BETWEEN_CHECKS = 1000
 MOST_CHECKS = 2000  # two million steps of SQLite's machine: well under a second
-MOST_ROWS = 10_000
-MOST_BYTES = 1 << 20
+MOST_ROWS = 1000
+MOST_BYTES = 1 << 16  # of one value: 64 MB in all at worst
 QUERY = re.compile(r"\s*(select|with|values)\b", re.IGNORECASE)
 BUILDS = re.compile(r"\s*(create\s+table|insert\s+into)\b", re.IGNORECASE)
 STATEMENT = re.compile(r"\b(?:create\s+table|insert\s+into)\b(?:'[^']*'|[^';])*;?", re.IGNORECASE)

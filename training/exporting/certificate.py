@@ -31,6 +31,8 @@ from training.progress import Channel
 LEAST_AGREEMENT = 0.99
 PASS, FAIL = "pass", "fail"
 PLAIN = "exact_match"
+SAME = "Answers as the model that was measured."
+WITHIN = "Other answers here and there; its score lies within the interval of the reference."
 REFERENCE = "merged safetensors in transformers, computed in float32, greedy"
 HOW = {
     "merged": "transformers, computed in float32",
@@ -187,7 +189,7 @@ def _line(
         same = [a.strip() == b.strip() for a, b in zip(answers, wanted, strict=True)]
         line |= grading.interval(answers) | {"agreement": sum(same) / len(same)}
         wrong += _shortfalls(name, line, reference)
-    said = " ".join(wrong) or "Behaves as the model that was measured."
+    said = " ".join(wrong) or (SAME if line["agreement"] >= LEAST_AGREEMENT else WITHIN)
     return line | {"verdict": FAIL if wrong else PASS, "sentence": said}
 
 

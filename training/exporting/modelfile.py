@@ -32,15 +32,16 @@ class TurnFormat:
         return "".join(turns) + self.answer
 
 
-def turn_format(renderer: ChatRenderer) -> TurnFormat | None:
-    """None for a template that is more than marks around messages, once a system prompt is
-    there.
+def turn_format(renderer: ChatRenderer, *, has_system: bool = True) -> TurnFormat | None:
+    """None for a template that is more than marks around messages, with a system prompt in front
+    or, where the model has none, without: some templates then bring one of their own.
     """
     try:
         found = _found(renderer)
     except ValueError:
         return None
-    proofs = [_chat("system", "user"), _chat("system", "user", "assistant", "user")]
+    opening = ("system", "user") if has_system else ("user",)
+    proofs = [_chat(*opening), _chat(*opening, "assistant", "user")]
     is_true = all(found.render(chat) == renderer.render_text(chat) for chat in proofs)
     return found if is_true else None
 
@@ -88,27 +89,23 @@ def _between(text: str, marks: Sequence[str]) -> list[str]:
 def render_modelfile(
     renderer: ChatRenderer, gguf: str, *, system_prompt: str, context: int, max_tokens: int
 ) -> str:
-    template = _template(turn_format(renderer))
+    template = _template(turn_format(renderer, has_system=bool(system_prompt)))
     system = f'SYSTEM """{system_prompt}"""' if system_prompt else ""
     if '"""' in system_prompt:
         system = "# The system prompt holds three quotes, which this file cannot: send it yourself."
     stops = [f'PARAMETER stop "{renderer.show([token])}"' for token in renderer.stop_token_ids]
-    return "\n".join(
-        line
-        for line in [
-            f"FROM ./{gguf}",
-            template,
-            system,
-            *stops,
-            f"PARAMETER num_ctx {context}",
-            f"PARAMETER num_predict {max_tokens}",
-            "# Always the likeliest token, unweighted: how the model was measured.",
-            "PARAMETER temperature 0",
-            "PARAMETER repeat_penalty 1",
-            "",
-        ]
-        if line or line == ""
-    )
+    lines = [
+        f"FROM ./{gguf}",
+        template,
+        system,
+        *stops,
+        f"PARAMETER num_ctx {context}",
+        f"PARAMETER num_predict {max_tokens}",
+        "# Always the likeliest token, unweighted: how the model was measured.",
+        "PARAMETER temperature 0",
+        "PARAMETER repeat_penalty 1",
+    ]
+    return "\n".join(filter(None, lines)) + "\n"
 
 
 def _template(found: TurnFormat | None) -> str:

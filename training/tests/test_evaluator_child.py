@@ -14,6 +14,7 @@ from modelstation.lm.testing import make_tiny_llama
 from training import evaluator
 from training.evaluation import generate
 from training.evaluation.generate import Generated, answer_budget, held_out
+from training.evaluation.probes import all_probes
 from training.progress import Channel, ChildError
 
 
@@ -89,7 +90,7 @@ def test_a_run_through_the_engine_writes_a_report_and_says_its_verdict(tmp_path,
     assert result["event"] == "result"
     assert result["n_test"] == 6
     outcomes = [check["outcome"] for check in result["criteria"]]
-    assert (result["verdict"], outcomes) == ("fail", ["fail", "inconclusive"])
+    assert (result["verdict"], outcomes) == ("inconclusive", ["inconclusive"] * 2)
     assert result["base"]["score"] == result["tuned"]["score"]
     assert result["baseline"] == {
         "name": "majority answer",
@@ -177,3 +178,107 @@ def test_what_cannot_be_measured_is_refused_before_an_engine_starts(
     with pytest.raises(ChildError, match=said) as caught:
         evaluator.run_evaluation(write_spec(tmp_path, tiny, **values), quiet())
     assert caught.value.code == code
+
+
+def test_the_bases_answers_are_kept_and_the_tuned_models_are_asked_again(
+    tmp_path, tiny, monkeypatch
+):
+    spec = write_spec(tmp_path, tiny, cache_dir=str(tmp_path / "kept"))
+    asked = answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
+    first = evaluator.run_evaluation(spec, quiet())
+    assert len(asked) == 2
+    asked = answering(monkeypatch, ["no", "yes"] * 3, [])  # only the tuned model is asked
+    again = evaluator.run_evaluation(spec, quiet())
+    assert len(asked) == 1
+    assert again["base"] == first["base"] | {"cached": True}
+    assert again["tuned"]["score"] == first["tuned"]["score"] == 1
+
+
+def test_the_live_version_answers_with_its_own_prompt(tmp_path, tiny, monkeypatch):
+    live = {"gguf": str(tiny / "model-q8_0.gguf"), "tokenizer_folder": str(tiny)}
+    live |= {"name": "v1", "system_prompt": "The old prompt."}
+    spec = write_spec(tmp_path, tiny, live=live)
+    sides = iter([["no"] * 6, ["no", "yes"] * 3, ["no"] * 6])
+    asked = []
+
+    def generated(gguf, tokenizer_folder, prompts, **_):
+        asked.append(prompts[0][0]["content"])
+        return Generated(next(sides), seconds=2.0, answer_tokens=10, cut_off=1)
+
+    monkeypatch.setattr(generate, "generate", generated)
+    result = evaluator.run_evaluation(spec, quiet())
+    assert asked == ["The model's prompt."] * 2 + ["The old prompt."]
+    assert (result["live"]["name"], result["live"]["score"]) == ("v1", 0.5)
+    assert result["criteria"][-1]["metric"] == "not_worse_than_live"
+    row = json.loads((tmp_path / "out" / "rows.jsonl").read_text().splitlines()[0])
+    assert {"live", "live_score"} <= row.keys()
+
+
+def test_probes_are_asked_without_the_models_prompt(tmp_path, tiny, monkeypatch):
+    spec = write_spec(tmp_path, tiny, probes=True)
+    asked = []
+
+    def generated(gguf, tokenizer_folder, prompts, **_):
+        asked.append(prompts)
+        return Generated(["yes"] * len(prompts), seconds=2.0, answer_tokens=10, cut_off=1)
+
+    monkeypatch.setattr(generate, "generate", generated)
+    result = evaluator.run_evaluation(spec, quiet())
+    assert all(turns[0]["role"] == "user" for turns in [*asked[2], *asked[3]])
+    assert result["probes"]["forgetting"]["score"] == 0
+    assert result["probes"]["note"] == ""
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert len(report["probes"]["rows"]) == result["probes"]["n"] == len(asked[2])
+
+
+def test_sql_rows_carry_their_tables(tmp_path, tiny, monkeypatch):
+    right, wrong = "SELECT a FROM t WHERE b = 'x'", "SELECT a FROM t"
+    line = {
+        "messages": row("Which a?", right),
+        "fixture": {"ddl": "CREATE TABLE t (a TEXT, b TEXT)", "rows": [["1", "x"], ["2", "y"]]},
+    }
+    spec = write_spec(tmp_path, tiny, criteria=["Execution accuracy of at least 50%"])
+    (tmp_path / "test.jsonl").write_text((json.dumps(line) + "\n") * 40)
+    answering(monkeypatch, [wrong] * 40, [right.lower()] * 40)
+    result = evaluator.run_evaluation(spec, quiet())
+    check = result["criteria"][0]
+    assert (check["rows"], check["score"], check["base"]["score"]) == (40, 1, 0)
+
+
+def test_a_prompt_that_occurs_twice_is_asked_once(tiny):
+    hello, bye = [{"role": "user", "content": "hello"}], [{"role": "user", "content": "bye"}]
+    done = []
+    found = generate.generate(
+        tiny / "model-q8_0.gguf",
+        tiny,
+        [hello, bye, hello],
+        max_tokens=4,
+        on_done=done.append,
+        timed=1,
+    )
+    assert found.asked == len(done) == 2
+    assert found.texts[0] == found.texts[2]
+    assert len(found.tokens) == 3
+    assert len(found.latencies) == 1
+
+
+def test_rows_of_one_prompt_are_batched_together_the_longest_first():
+    prompts = [
+        [{"role": "system", "content": system}, {"role": "user", "content": "x" * length}]
+        for system, length in (("b", 1), ("a", 2), ("b", 5), ("a", 9))
+    ]
+    assert generate.batching_order(prompts, [1, 2, 5, 9]) == [3, 1, 2, 0]
+
+
+def test_forgetting_is_noted_and_decides_nothing(tmp_path, tiny, monkeypatch):
+    spec = write_spec(tmp_path, tiny, probes=True, criteria=[])
+    good = [probe.good for probe in all_probes()]
+    sides = iter([["no"] * 6, ["no", "yes"] * 3, good, ["yes"] * len(good)])
+
+    def generated(gguf, tokenizer_folder, prompts, **_):
+        return Generated(next(sides), seconds=2.0, answer_tokens=10, cut_off=1)
+
+    monkeypatch.setattr(generate, "generate", generated)
+    result = evaluator.run_evaluation(spec, quiet())
+    assert "forget general skills" in result["probes"]["note"]
+    assert [check["metric"] for check in result["criteria"]] == ["beats_base"]

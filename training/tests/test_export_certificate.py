@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from itertools import islice
+from random import Random
 
 import gguf
 import pytest
@@ -183,3 +185,32 @@ def test_without_held_out_rows_there_is_no_export(version, tiny_llama, tmp_path,
     (tmp_path / "test.jsonl").write_text("")
     with pytest.raises(ChildError, match="no held-out rows"):
         exporter.run_export(spec, quiet)
+
+
+@pytest.mark.slow
+def test_the_real_base_in_16_bits_answers_as_transformers_does(settings, tmp_path, quiet):
+    folder = settings.MODELS_DIR / "smollm2-135m-instruct"
+    if not (folder / "model.safetensors").is_file():
+        pytest.skip("SmolLM2-135M-Instruct is not in place: run make setup.")
+    file = tmp_path / "model-f16.gguf"
+    export_gguf(folder, file, quantization="f16")
+    certificate = certify(
+        {"gguf-f16": file},
+        Sources(folder, folder, folder),
+        held_out(real_chats(), PROMPT),
+        metric="exact_match",
+        labels=None,
+        max_tokens=8,
+        channel=quiet,
+    )
+    (line,) = certificate["artifacts"]
+    assert (line["agreement"], line["verdict"]) == (1, "pass")
+
+
+def real_chats():
+    """Rows of the starter corpus, which is the same everywhere."""
+    from distillation.starter.corpus import messages_of
+    from distillation.starter.helpdesk import generate
+
+    rows = islice(generate(Random(0)), 8)
+    return [messages_of(row)[-2:] for row in rows]

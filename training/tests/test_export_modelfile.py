@@ -57,3 +57,10 @@ def test_a_system_prompt_that_would_end_the_quotation_is_left_out(tiny_llama):
     text = modelfile(load_renderer(tiny_llama), 'Say """ and go on')
     assert "\nSYSTEM" not in text
     assert "send it yourself" in text
+
+
+def test_a_template_with_a_system_prompt_of_its_own_is_not_claimed_without_one(tiny_llama):
+    """SmolLM2's says something where nobody does; Ollama's template would not."""
+    renderer = load_renderer(tiny_llama).with_template((TEMPLATES / "smollm2.jinja").read_text())
+    assert CANNOT_SAY in modelfile(renderer, prompt="")
+    assert "TEMPLATE" in modelfile(load_renderer(tiny_llama), prompt="")
