@@ -263,6 +263,10 @@ EXPORT_LINK_HOURS = env.float("EXPORT_LINK_HOURS", default=24)
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")
 MODEL_SERVER_KEY = env.str("MODEL_SERVER_KEY", default=own_key("model-server-key"))
+# Set: answers come from vLLM on GPUs; the model server then only embeds.
+VLLM_URL = env.str("VLLM_URL", default="")
+VLLM_KEY = env.str("VLLM_KEY", default="")
+VLLM_MAX_ADAPTERS = env.int("VLLM_MAX_ADAPTERS", default=32)
 
 # --- What is let through. 0: no limit; the admin sets others for one organisation ----------------
 REQUESTS_PER_MINUTE_PER_TOKEN = env.int("REQUESTS_PER_MINUTE_PER_TOKEN", default=0)

@@ -12,6 +12,8 @@ import httpx
 from django.conf import settings
 
 from models_app.serving.engine import Completion, GenerationConfig, Piece, TokenLogprob
+from models_app.serving.errors import ServingError
+from models_app.serving.vllm import Adapter, Vllm
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.chat import Message
 
@@ -27,8 +29,14 @@ __all__ = [
     "stream",
 ]
 
-# A long answer on busy cores may take minutes; a server that does not even connect is down.
-TIMEOUT = httpx.Timeout(300, connect=2)
+# Longer than the server's own deadline; a server that does not even connect is down.
+TIMEOUT = httpx.Timeout(330, connect=2)
+
+
+class Refused(UserFacingError):
+    """`retry_after`: seconds after which asking again may help; None when it will not."""
+
+    retry_after: int | None = None
 
 
 def health() -> bool:
@@ -47,6 +55,10 @@ def generate(
     owner: str = "",
 ) -> Completion:
     """`owner` is who asks, an organisation's id: the server is fair among them."""
+    if settings.VLLM_URL:
+        with _refusals_told():
+            asked = _vllm_question(gguf, tokenizer_folder, messages, config)
+            return _vllm().generate(*asked, owner=owner)
     body = _generate_body(gguf, tokenizer_folder, messages, config, owner, stream=False)
     return _completion(_post("/generate", body))
 
@@ -60,6 +72,11 @@ def stream(
     owner: str = "",
 ) -> Iterator[Piece | Completion]:
     """Pieces of text as they come, then the Completion."""
+    if settings.VLLM_URL:
+        with _refusals_told():
+            asked = _vllm_question(gguf, tokenizer_folder, messages, config)
+            yield from _vllm().stream(*asked, owner=owner)
+        return
     body = _generate_body(gguf, tokenizer_folder, messages, config, owner, stream=True)
     with (
         _failures_explained(),
@@ -72,17 +89,52 @@ def stream(
             event = json.loads(line)
             if "error" in event:
                 raise _refusal(event)
-            yield _piece(event["piece"]) if "piece" in event else _completion(event["completion"])
+            if "completion" in event:
+                yield _completion(event["completion"])
+                return
+            yield _piece(event["piece"])
+        raise httpx.RemoteProtocolError("the stream ended before the answer")
 
 
 def load(gguf: Path, tokenizer_folder: Path) -> None:
-    """Have a model ready before anybody asks it."""
+    """Warm-up: the next request for this model need not wait for it to be loaded."""
     _post("/load", {"gguf": str(gguf), "tokenizer_folder": str(tokenizer_folder)})
 
 
 def embed(texts: Sequence[str]) -> list[list[float]]:
     vectors: list[list[float]] = _post("/embed", {"texts": list(texts)})["embeddings"]
     return vectors
+
+
+@cache
+def _vllm() -> Vllm:
+    return Vllm(
+        settings.VLLM_URL,
+        settings.VLLM_KEY,
+        secret=settings.SECRET_KEY,
+        max_adapters=settings.VLLM_MAX_ADAPTERS,
+    )
+
+
+def _vllm_question(
+    gguf: Path,
+    tokenizer_folder: Path,
+    messages: list[Message],
+    config: GenerationConfig | None,
+) -> tuple[str, Adapter | None, Path, list[Message], GenerationConfig]:
+    # Here, because rows are needed: whoever imports the client need not have models ready.
+    from models_app.serving.vllm_models import vllm_model
+
+    model = vllm_model(gguf)
+    return model.base, model.adapter, tokenizer_folder, messages, config or GenerationConfig()
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    try:
+        yield
+    except ServingError as error:
+        raise _refused(error.message, error.code, error.retry_after) from error
 
 
 def _completion(found: dict[str, Any]) -> Completion:
@@ -138,17 +190,29 @@ def _failures_explained() -> Iterator[None]:
             code="model_server_unavailable",
             hint="Ask for fewer tokens, or try again when less is running.",
         ) from error
-    except (httpx.HTTPError, ValueError) as error:
+    except httpx.ConnectError as error:
         raise UserFacingError(
             "The model server is not running.",
             code="model_server_unavailable",
-            hint="An operator can start it: it is the `models` line of the Procfile.",
+            hint="It may be starting; else an operator can start it: the Procfile's `models`.",
+        ) from error
+    except (httpx.HTTPError, ValueError) as error:
+        raise UserFacingError(
+            "The model server stopped while it answered.",
+            code="model_server_unavailable",
+            hint="It starts again by itself: ask once more in a few seconds.",
         ) from error
 
 
 def _refusal(content: dict[str, Any]) -> UserFacingError:
     error = content["error"]
-    return UserFacingError(error["message"], code=error["code"])
+    return _refused(error["message"], error["code"], error.get("retry_after"))
+
+
+def _refused(message: str, code: str, retry_after: int | None) -> Refused:
+    refusal = Refused(message, code=code)
+    refusal.retry_after = retry_after
+    return refusal
 
 
 @cache

@@ -4,29 +4,37 @@ The prompt is sent as the token ids of our own chat renderer, so the template us
 the template used here. No Django, no torch.
 """
 
+import json
 import os
 import queue
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from models_app.serving import gguf_facts
+from models_app.serving.errors import ServingError
+from models_app.serving.json_schemas import enforceable, refused
+from models_app.serving.prompts import PromptReader
+from models_app.serving.slots import Slot, Slots
+from modelstation.lm.chat import Message, load_renderer
 
-from modelstation.lm.chat import ChatRenderer, Message, load_renderer
+__all__ = [
+    "Cancelled",
+    "Completion",
+    "Engine",
+    "GenerationConfig",
+    "Piece",
+    "ServingError",
+    "TokenLogprob",
+]
 
-
-class ServingError(Exception):
-    """A request that cannot be served; `message` is a sentence for the user."""
-
-    def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
+CACHED_FROM_TOKENS = 16  # a shorter prefix costs less to read than to find
+OnPiece = Callable[["Piece"], bool]
 
 
 @dataclass(frozen=True)
@@ -73,9 +81,13 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str  # "stop" | "length"
-    # Of the prompt, read from the cache: says how it was made, not what was said.
+    # Of the prompt, read from the cache; no part of what was answered.
     cached_tokens: int = field(default=0, compare=False)
     logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class Cancelled(Exception):
+    """Nobody wants the answer any more."""
 
 
 class Engine:
@@ -99,16 +111,46 @@ class Engine:
         self.n_ctx = n_ctx
         self.n_parallel = n_parallel
         self._renderer = load_renderer(tokenizer_folder)
+        self._prompts = PromptReader(self._renderer)
         self._server = _start(gguf, n_ctx, n_threads or default_threads(), n_parallel, exact)
+        self._slots = Slots(n_parallel)
+        self._known_schemas: set[str] = set()
         # llama.cpp waits for ever when it is closed before its loop has begun: one token shows
-        # that it has, and reads the weights into memory.
+        # that it has. It also warms up, so that the first user does not wait for it.
         first = {"prompt": [self._renderer.eos_token_id], "max_tokens": 1, "cache_prompt": False}
         self._server.handle_completions(first)
 
     def generate(self, messages: list[Message], config: GenerationConfig) -> Completion:
         """The same answer every time at temperature 0 while no other request runs beside it."""
-        # Cached prompt ids were computed in another batch shape, which can tip a near tie.
-        return self._complete(messages, config, cache_prompt=config.temperature > 0)
+        return self.run(messages, config)
+
+    def run(
+        self,
+        messages: list[Message],
+        config: GenerationConfig,
+        on_piece: OnPiece = lambda piece: False,
+    ) -> Completion:
+        """Tells each piece as it is decoded; `on_piece` says True to stop, which raises Cancelled.
+
+        The leading system messages are kept in a slot, read on their own, so that what follows is
+        computed in batches of the same shape whether they were cached or not: another shape can
+        tip a near tie between two tokens.
+        """
+        prompt = self._prompts.prompt(messages)
+        repeatable = config.temperature == 0 or config.seed is not None
+        prefix = self._prompts.shared_prefix(messages, prompt)
+        if len(prefix) < CACHED_FROM_TOKENS or len(prompt) >= self.n_ctx:
+            prefix = ()
+        with self._slots.take(prefix) as slot:
+            self._check_schema(config.json_schema, slot)
+            if repeatable and prefix:
+                self._hold(prefix, slot)
+            elif slot.prefix != prefix:
+                slot.prefix = ()
+            request = self._request(
+                prompt, config, slot, cache_prompt=bool(prefix) or not repeatable
+            )
+            return _decode(self._server, request, config.top_logprobs, on_piece)
 
     def generate_many(
         self,
@@ -124,8 +166,7 @@ class Engine:
         """
         with ThreadPoolExecutor(self.n_parallel) as executor:
             futures = [
-                executor.submit(self._complete, messages, config, cache_prompt=True)
-                for messages in conversations
+                executor.submit(self._complete, messages, config) for messages in conversations
             ]
             try:
                 for done, future in enumerate(as_completed(futures), start=1):
@@ -137,62 +178,27 @@ class Engine:
                 raise
         return [future.result() for future in futures]
 
-    def decode(
-        self, prompt: list[int], config: GenerationConfig, hand_over: Callable[[Piece], bool]
-    ) -> Completion | None:
-        """The answer to these token ids; `hand_over` gets each piece as it is decoded, and stops
-        the rest by saying True: then there is no Completion. A shared beginning is read from the
-        cache, so that a near tie may fall otherwise than in `generate`.
-        """
-        text, last, failed = "", None, None
-        logprobs: list[TokenLogprob] = []
-
-        def take(chunk: dict[str, Any]) -> bool:
-            nonlocal text, last, failed
-            try:
-                choice = _choice(chunk)
-            except ServingError as error:
-                failed = error
-                return True
-            piece = Piece(choice["text"], _logprobs(choice["logprobs"]))
-            text += piece.text
-            logprobs.extend(piece.logprobs)
-            last = chunk if choice["finish_reason"] else None
-            return bool(piece.text or piece.logprobs) and hand_over(piece)
-
-        request = self._request(prompt, config, cache_prompt=True)
-        self._server.handle_completions({**request, "stream": True}, take)
-        if failed is not None:
-            raise failed
-        return _completion(last, text, tuple(logprobs)) if last else None
-
     def stream(
         self, messages: list[Message], config: GenerationConfig
     ) -> Generator[Piece | Completion, None, None]:
         """Pieces of text as they are decoded, then the Completion. Closing it stops decoding."""
-        prompt = render(self._renderer, messages)
-        heard: queue.SimpleQueue[Piece | Completion | Exception | None] = queue.SimpleQueue()
+        found: queue.SimpleQueue[Piece | Completion | Exception] = queue.SimpleQueue()
         stopped = threading.Event()
 
         def hand_over(piece: Piece) -> bool:
-            heard.put(piece)
+            found.put(piece)
             return stopped.is_set()
 
-        def run() -> None:
+        def work() -> None:
             try:
-                heard.put(self.decode(prompt, config, hand_over))
+                found.put(self.run(messages, config, hand_over))
             except Exception as error:
-                heard.put(error)
+                found.put(error)
 
-        worker = threading.Thread(target=run, daemon=True)
+        worker = threading.Thread(target=work, daemon=True)
         worker.start()
         try:
-            while isinstance(event := heard.get(), Piece):
-                yield event
-            if isinstance(event, Exception):
-                raise event
-            if event is not None:
-                yield event
+            yield from _until_completed(found)
         finally:
             stopped.set()
             # An abandoned stream may be collected in any thread, that one included.
@@ -203,20 +209,61 @@ class Engine:
         """Frees the model. No request may be running."""
         self._server = None
 
-    def _complete(
-        self, messages: list[Message], config: GenerationConfig, *, cache_prompt: bool
-    ) -> Completion:
-        prompt = render(self._renderer, messages)
-        reply = self._server.handle_completions(
-            self._request(prompt, config, cache_prompt=cache_prompt)
-        )
+    def _complete(self, messages: list[Message], config: GenerationConfig) -> Completion:
+        prompt = self._prompts.prompt(messages)
+        with self._slots.take() as slot:
+            slot.prefix = ()
+            self._check_schema(config.json_schema, slot)
+            reply = self._server.handle_completions(
+                self._request(prompt, config, slot, cache_prompt=True)
+            )
         choice = _choice(reply)
-        return _completion(reply, choice["text"], _logprobs(choice["logprobs"]))
+        return _completion(reply, choice["text"], _logprobs(choice, config.top_logprobs))
+
+    def _hold(self, prefix: tuple[int, ...], slot: Slot) -> None:
+        """Leaves exactly the prefix in the slot, whatever conversation went on from it before."""
+        read = {"prompt": list(prefix), "max_tokens": 0, "id_slot": slot.id}
+        if slot.prefix != prefix:
+            slot.prefix = ()
+            self._server.handle_completions({**read, "cache_prompt": False})
+        # The last token is read again, alone; after it the cache is the same bits every time.
+        _choice(self._server.handle_completions({**read, "cache_prompt": True}))
+        slot.prefix = prefix
+
+    def _check_schema(self, schema: dict[str, Any] | None, slot: Slot) -> None:
+        """llama.cpp answers freely, with a line in its log, where it cannot follow a schema: a try
+        in which ending at once is all but forced shows whether it would.
+        """
+        if schema is None or (told := json.dumps(schema)) in self._known_schemas:
+            return
+        slot.prefix = ()
+        ends = [[token, 1000.0] for token in self._renderer.stop_token_ids]
+        choice = _choice(
+            self._server.handle_completions(
+                {
+                    "prompt": [self._renderer.eos_token_id],
+                    "max_tokens": 1,
+                    "temperature": 0,
+                    "json_schema": enforceable(schema),
+                    "logit_bias": ends,
+                    "id_slot": slot.id,
+                    "cache_prompt": False,
+                }
+            )
+        )
+        if choice["finish_reason"] == "stop":
+            raise refused("no answer fits it, or it uses what cannot be enforced here")
+        self._known_schemas.add(told)
 
     def _request(
-        self, prompt: list[int], config: GenerationConfig, *, cache_prompt: bool
+        self,
+        prompt: list[int],
+        config: GenerationConfig,
+        slot: Slot | None = None,
+        *,
+        cache_prompt: bool,
     ) -> dict[str, Any]:
-        request = {
+        request: dict[str, Any] = {
             "prompt": prompt,
             "max_tokens": config.max_tokens,
             "temperature": config.temperature,
@@ -225,56 +272,97 @@ class Engine:
             "top_k": 0,
             "min_p": 0.0,
             "stop": list(config.stop),
+            "cache_prompt": cache_prompt,
             "presence_penalty": config.presence_penalty,
             "frequency_penalty": config.frequency_penalty,
-            "logit_bias": [[token, bias] for token, bias in config.logit_bias.items()],
-            "cache_prompt": cache_prompt,
+            "repeat_last_n": self.n_ctx,  # of all tokens, not of the last 64
+            "logit_bias": _biases(prompt, config),
         }
+        if slot is not None:
+            request["id_slot"] = slot.id
         if config.seed is not None:
             request["seed"] = config.seed
         if config.top_logprobs is not None:
-            request["logprobs"] = max(1, config.top_logprobs)  # none is told with 0 of them
+            request["logprobs"] = max(1, config.top_logprobs)
         if config.json_schema is not None:
-            request["json_schema"] = usable_schema(config.json_schema)
+            request["json_schema"] = enforceable(config.json_schema)
         return request
 
 
-def render(renderer: ChatRenderer, messages: list[Message]) -> list[int]:
-    """Token ids of the conversation, up to where the answer begins."""
-    try:
-        return renderer.render_prompt(messages)
-    except ValueError as error:
-        raise ServingError(str(error), code="invalid_messages") from error
+def _biases(prompt: list[int], config: GenerationConfig) -> list[list[float]]:
+    """llama.cpp counts the prompt's tokens for its penalties, OpenAI only the answer's: the
+    difference is given back. (A token of the prompt then never pays the presence penalty.)
+    """
+    biases = dict(config.logit_bias)
+    if config.frequency_penalty or config.presence_penalty:
+        for token, count in Counter(prompt).items():
+            given_back = count * config.frequency_penalty + config.presence_penalty
+            biases[token] = biases.get(token, 0.0) + given_back
+    return [[token, bias] for token, bias in biases.items()]
 
 
-def usable_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """As llama.cpp takes it; {} asks for any object. What it would silently ignore is refused."""
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ServingError(
-            f"The JSON schema is not valid: {error.message}", code="invalid_json_schema"
-        ) from error
-    return schema or {"type": "object"}
+def memory_needed(gguf: Path, *, n_ctx: int, n_parallel: int) -> int:
+    """Bytes that an engine will take, before it is loaded: weights, caches, work space."""
+    if not gguf.is_file():
+        return 0
+    cache = gguf_facts.read(gguf).cache_bytes_per_token * n_ctx * n_parallel
+    return gguf.stat().st_size + cache + WORK_SPACE_BYTES
 
 
-def refuse_too_long(tokens: int, n_ctx: int) -> None:
-    if tokens >= n_ctx:
-        raise ServingError(
-            f"The prompt has {tokens} tokens; this model takes fewer than {n_ctx}, answer "
-            "included. Shorten the messages.",
-            code="context_length_exceeded",
-        )
+WORK_SPACE_BYTES = 48 * 2**20  # buffers of a batch, the tokenizer twice
 
 
 def default_threads() -> int:
-    """Half the cores. The threads of llama.cpp wait for each other by spinning: with as many as
-    cores, and a training run beside them, two cores gave 3 tokens/s where one thread gives 45.
+    """All cores. The threads of llama.cpp wait for each other at every layer; they do so asleep
+    (OMP_WAIT_POLICY): spinning, two threads beside a training on two cores gave 4 tokens/s where
+    waiting gives 27, and one thread 33.
     """
-    return max(1, len(os.sched_getaffinity(0)) // 2)
+    return max(1, len(os.sched_getaffinity(0)))
 
 
-def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int, exact: bool) -> Any:
+def _decode(
+    server: Any, request: dict[str, Any], n_top: int | None, on_piece: OnPiece
+) -> Completion:
+    pieces: list[Piece] = []
+    chunks: list[dict[str, Any]] = []
+    failures: list[Exception] = []
+
+    def hear(chunk: dict[str, Any]) -> bool:
+        """True makes llama.cpp stop decoding; what is raised here would be lost in it."""
+        try:
+            choice = _choice(chunk)
+            piece = Piece(choice["text"], _logprobs(choice, n_top))
+            chunks[:] = [chunk]
+            if piece.text or piece.logprobs:
+                pieces.append(piece)
+                if on_piece(piece):
+                    raise Cancelled
+        except Exception as error:
+            failures.append(error)
+        return bool(failures)
+
+    server.handle_completions({**request, "stream": True}, hear)
+    if failures:
+        raise failures[0]
+    text = "".join(piece.text for piece in pieces)
+    return _completion(chunks[0], text, tuple(t for piece in pieces for t in piece.logprobs))
+
+
+def _until_completed(
+    found: "queue.SimpleQueue[Piece | Completion | Exception]",
+) -> Generator[Piece | Completion, None, None]:
+    while True:
+        item = found.get()
+        if isinstance(item, Exception):
+            raise item
+        yield item
+        if isinstance(item, Completion):
+            return
+
+
+def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int, exact: bool = False) -> Any:
+    # Read by OpenMP when llama.cpp is loaded; see default_threads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import xllamacpp
 
     if not gguf.is_file():
@@ -288,6 +376,9 @@ def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int, exact: bool)
     params.warmup = False
     params.fit_params = False
     params.verbosity = 0
+    # It would keep prompts that left their slot, up to 8 GiB of them for each model.
+    params.cache_ram_mib = 0
+    params.cache_idle_slots = False
     if exact:
         params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -308,10 +399,10 @@ def _choice(reply: dict[str, Any]) -> dict[str, Any]:
         choice: dict[str, Any] = reply["choices"][0]
         return choice
     if error["type"] == "exceed_context_size_error":
-        refuse_too_long(error["n_prompt_tokens"], error["n_ctx"])
-    if "grammar" in error["message"] or "schema" in error["message"].lower():
         raise ServingError(
-            f"The JSON schema cannot be kept to: {error['message']}", code="invalid_json_schema"
+            f"The prompt has {error['n_prompt_tokens']} tokens; this model takes fewer than "
+            f"{error['n_ctx']}, answer included. Shorten the messages.",
+            code="context_length_exceeded",
         )
     raise ServingError(f"The model could not answer: {error['message']}", code="generation_failed")
 
@@ -323,18 +414,25 @@ def _completion(reply: dict[str, Any], text: str, logprobs: tuple[TokenLogprob, 
         prompt_tokens=usage["prompt_tokens"],
         completion_tokens=usage["completion_tokens"],
         finish_reason=reply["choices"][0]["finish_reason"],
-        cached_tokens=usage.get("prompt_tokens_details", {}).get("cached_tokens", 0),
+        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0),
         logprobs=logprobs,
     )
 
 
-def _logprobs(told: dict[str, Any] | None) -> tuple[TokenLogprob, ...]:
-    return tuple(
-        TokenLogprob(
-            each["token"],
-            each["logprob"],
-            tuple(each["bytes"]),
-            _logprobs({"content": each.get("top_logprobs", ())}),
-        )
-        for each in (told or {}).get("content", ())
+def _logprobs(choice: dict[str, Any], n_top: int | None) -> tuple[TokenLogprob, ...]:
+    """Their bytes together are the text's: a character made of several tokens is told as one, with
+    the probability of its last; llama.cpp says nothing of the others.
+    """
+    told = choice.get("logprobs")
+    if n_top is None or not told:
+        return ()
+    return tuple(_token(each, n_top) for each in told["content"])
+
+
+def _token(told: dict[str, Any], n_top: int) -> TokenLogprob:
+    return TokenLogprob(
+        told["token"],
+        told["logprob"],
+        tuple(told["bytes"]),
+        tuple(_token(each, 0) for each in told.get("top_logprobs", ())[:n_top]),
     )

@@ -1,193 +1,263 @@
-"""The loaded models: the most recently used stay, within a number of engines and of bytes."""
+"""The loaded models: the most recently used stay, within a number of bytes. No Django."""
 
+import ctypes
 import os
+import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models_app.serving.engine import Engine, ServingError
+from models_app.serving.engine import Engine
+from models_app.serving.errors import ServingError
 
 Key = tuple[Path, Path]
-MEMORY = Path("/proc/self/statm")
+# What an engine is made of: another file in one of these places makes it another model.
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+BUSY_RETRY_S = 5
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-@dataclass
-class _Slot:
-    """A place in the pool; its engine is None while it is being loaded."""
+@dataclass(eq=False)
+class _Loaded:
+    """Loading while it has no engine; counted once room was made for it."""
 
-    stamp: tuple[int, int]
+    files: tuple[Any, ...]
     bytes: int
     engine: Engine | None = None
+    failure: Exception | None = None
     users: int = 0
-    instead_of: list["_Slot"] = field(default_factory=list)  # closed before this one is loaded
+    is_placed: bool = False
 
 
 class EnginePool:
-    """Thread-safe. An engine in use is never closed; a request that finds no room waits for it.
-
-    While one model is loaded the others go on answering. Requests that meet for a model that is not
-    loaded load it once.
+    """Thread-safe. A model is loaded once however many ask for it, and nobody waits for a load but
+    those who ask for that model. An engine in use is never closed; a request that finds no room
+    waits for it, and not for ever.
     """
 
     def __init__(
         self,
         *,
-        max_engines: int = 8,
+        max_engines: int = 64,
         max_bytes: int = 4 * 2**30,
         patience_s: float = 60,
         make: Callable[[Path, Path], Engine] = Engine,
+        needed: Callable[[Path], int] | None = None,
     ) -> None:
         self._max_engines = max_engines
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._patience_s = patience_s
         self._make = make
-        self._slots: OrderedDict[Key, _Slot] = OrderedDict()
+        self._needed = needed or _size
+        self._loaded: OrderedDict[Key, _Loaded] = OrderedDict()
+        self._outdated: list[_Loaded] = []  # in use while their file was replaced
         self._changed = threading.Condition()
-        # One at a time: what a model takes is measured, and two would be measured as one.
+        # One after the other: two at once fight over disk and cores, and could not be measured.
         self._loading = threading.Lock()
 
     @contextmanager
     def engine(self, gguf: Path, tokenizer_folder: Path) -> Iterator[Engine]:
         """The engine for this file, loaded where it is not; kept loaded for the block."""
-        slot = self._enter((gguf, tokenizer_folder))
+        loaded = self._acquire((gguf, tokenizer_folder))
+        assert loaded.engine is not None
         try:
-            assert slot.engine is not None
-            yield slot.engine
+            yield loaded.engine
         finally:
-            with self._changed:
-                slot.users -= 1
-                self._changed.notify_all()
+            self._release(loaded)
 
     def close(self) -> None:
         with self._changed:
-            slots = list(self._slots.values())
-            self._slots.clear()
-        _close(slots)
+            entries = [*self._loaded.values(), *self._outdated]
+            self._loaded.clear()
+            self._outdated.clear()
+        _close(entries)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> list[dict[str, Any]]:
+        """What is loaded, the most recently used last."""
         with self._changed:
-            models = [
-                {"model": str(gguf), "bytes": slot.bytes, "in_use": slot.users}
-                for (gguf, _), slot in self._slots.items()
+            return [
+                {
+                    "gguf": str(gguf),
+                    "bytes": entry.bytes,
+                    "users": entry.users,
+                    "state": "ready" if entry.engine else "loading",
+                }
+                for (gguf, _), entry in self._loaded.items()
             ]
-        return {
-            "engines": len(models),
-            "bytes": sum(model["bytes"] for model in models),
-            "max_bytes": self._max_bytes,
-            "models": models,
-        }
+
+    def bytes(self) -> int:
+        return sum(entry.bytes for entry in self._entries())
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._loaded)
 
-    def _enter(self, key: Key) -> _Slot:
-        stamp, size = _look(key[0])
+    def _acquire(self, key: Key) -> _Loaded:
+        files = _fingerprint(key)
+        size = self._needed(key[0])
         with self._changed:
-            ready = self._changed.wait_for(
-                lambda: self._is_ready(key, stamp) or self._reserve(key, stamp, size),
-                self._patience_s,
-            )
-            if not ready:
-                raise ServingError(
-                    "All loaded models are busy. Try again shortly.",
-                    code="model_server_unavailable",
-                )
-            slot = self._slots[key]
-            self._slots.move_to_end(key)
-            slot.users += 1
-        if slot.engine is None:
-            self._load(key, slot)
-        return slot
-
-    def _is_ready(self, key: Key, stamp: tuple[int, int]) -> bool:
-        """A file that was replaced is another model."""
-        slot = self._slots.get(key)
-        return slot is not None and slot.engine is not None and slot.stamp == stamp
-
-    def _reserve(self, key: Key, stamp: tuple[int, int], size: int) -> bool:
-        """Takes a place for a model to be loaded; False while it is being loaded by another, or
-        there is no room.
-        """
-        held = self._slots.get(key)
-        if held is not None and (held.engine is None or held.users):
-            return False
-        stale = [key] if held else []
-        victims, fits = self._victims(size, stale)
-        if fits:
-            closing = [self._slots.pop(victim) for victim in victims]
-            self._slots[key] = _Slot(stamp, size, instead_of=closing)
-        return fits
-
-    def _victims(self, size: int, stale: Sequence[Key] = ()) -> tuple[list[Key], bool]:
-        """Idle models whose end makes room for `size` bytes, least recently used first, and whether
-        it is enough. One model alone always fits.
-        """
-        victims = list(stale)
-        left = {key: slot.bytes for key, slot in self._slots.items() if key not in victims}
-        for key, slot in self._slots.items():
-            if self._fits(left, size):
-                break
-            if key in left and slot.users == 0 and slot.engine is not None:
-                victims.append(key)
-                del left[key]
-        return victims, self._fits(left, size)
-
-    def _fits(self, left: dict[Key, int], size: int) -> bool:
-        return not left or (
-            len(left) < self._max_engines and sum(left.values()) + size <= self._max_bytes
-        )
-
-    def _load(self, key: Key, slot: _Slot) -> None:
+            stale = self._set_aside_outdated(key, files)
+            entry = self._loaded.get(key)
+            mine = entry is None
+            if entry is None:
+                entry = self._loaded[key] = _Loaded(files, 0)
+            entry.users += 1
+            self._loaded.move_to_end(key)
+        _close(stale)
         try:
-            with self._loading:
-                _close(slot.instead_of)
-                before = _resident()
-                engine = self._make(*key)
-                taken = max(slot.bytes, _resident() - before)
+            self._load(key, entry, size) if mine else self._wait_for(entry)
         except BaseException:
-            with self._changed:
-                del self._slots[key]
-                self._changed.notify_all()
+            self._release(entry)
+            raise
+        return entry
+
+    def _release(self, entry: _Loaded) -> None:
+        with self._changed:
+            entry.users -= 1
+            unused = entry in self._outdated and entry.users == 0
+            if unused:
+                self._outdated.remove(entry)
+            self._changed.notify_all()
+        if unused:
+            _close([entry])
+
+    def _wait_for(self, entry: _Loaded) -> None:
+        with self._changed:
+            is_over = self._changed.wait_for(
+                lambda: entry.engine or entry.failure, self._patience_s
+            )
+            if not is_over:
+                raise _busy()
+            if entry.failure:
+                raise entry.failure
+
+    def _load(self, key: Key, entry: _Loaded, size: int) -> None:
+        try:
+            _close(self._make_room(entry, size))
+            with self._loading:
+                before = resident_bytes()
+                engine = self._make(*key)
+                grown = resident_bytes() - before
+        except BaseException as error:
+            self._forget(key, entry, error)
             raise
         with self._changed:
-            slot.engine, slot.bytes, slot.instead_of = engine, taken, []
-            excess = [self._slots.pop(victim) for victim in self._excess()]
+            entry.engine, entry.bytes = engine, max(size, grown)
+            excess = self._idle_beyond_the_limit()
             self._changed.notify_all()
         _close(excess)
 
-    def _excess(self) -> list[Key]:
-        """To be closed because a model took more than its file foretold."""
-        others = {key: slot.bytes for key, slot in self._slots.items()}
-        excess = []
-        for key, slot in self._slots.items():
-            if sum(others.values()) > self._max_bytes and not slot.users and slot.engine:
-                excess.append(key)
-                del others[key]
-        return excess
+    def _forget(self, key: Key, entry: _Loaded, error: BaseException) -> None:
+        with self._changed:
+            entry.failure = error if isinstance(error, ServingError) else _broken()
+            entry.bytes, entry.is_placed = 0, False
+            if self._loaded.get(key) is entry:
+                del self._loaded[key]
+            with suppress(ValueError):
+                self._outdated.remove(entry)
+            self._changed.notify_all()
+
+    def _make_room(self, entry: _Loaded, size: int) -> list[_Loaded]:
+        """Engines to close, least recently used first, so that one of `size` bytes fits."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._can_fit(entry, size), self._patience_s):
+                raise _busy()
+            entry.bytes, entry.is_placed = size, True
+            return self._idle_beyond_the_limit()
+
+    def _can_fit(self, entry: _Loaded, size: int) -> bool:
+        """With every idle engine closed; a model too large for the limit is served alone."""
+        held = [each for each in self._entries() if each is not entry and not _is_idle(each)]
+        placed = [each for each in held if each.is_placed]
+        return not placed or (
+            len(placed) < self._max_engines
+            and sum(each.bytes for each in placed) + size <= self.max_bytes
+        )
+
+    def _idle_beyond_the_limit(self) -> list[_Loaded]:
+        closing: list[_Loaded] = []
+        for key, entry in list(self._loaded.items()):
+            if self._is_within_the_limit():
+                break
+            if _is_idle(entry):
+                closing.append(self._loaded.pop(key))
+        return closing
+
+    def _is_within_the_limit(self) -> bool:
+        placed = [entry for entry in self._entries() if entry.is_placed]
+        return len(placed) <= self._max_engines and self.bytes() <= self.max_bytes
+
+    def _set_aside_outdated(self, key: Key, files: tuple[Any, ...]) -> list[_Loaded]:
+        entry = self._loaded.get(key)
+        if entry is None or entry.files == files:
+            return []
+        del self._loaded[key]
+        if entry.users == 0:
+            return [entry]
+        self._outdated.append(entry)
+        return []
+
+    def _entries(self) -> list[_Loaded]:
+        return [*self._loaded.values(), *self._outdated]
 
 
-def _look(gguf: Path) -> tuple[tuple[int, int], int]:
-    """What tells one file from its successor, and its size."""
-    if not gguf.is_file():
-        return (0, 0), 0
-    found = gguf.stat()
-    return (found.st_mtime_ns, found.st_size), found.st_size
-
-
-def _close(slots: list[_Slot]) -> None:
-    for slot in slots:
-        if slot.engine is not None:
-            slot.engine.close()
-            slot.engine = None
-
-
-def _resident() -> int:
-    """Bytes of this process in memory; 0 where the system does not tell."""
+def resident_bytes() -> int:
+    """Main memory that this process holds now; 0 where the kernel does not tell."""
     try:
-        return int(MEMORY.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
         return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _is_idle(entry: _Loaded) -> bool:
+    return entry.users == 0 and entry.engine is not None
+
+
+def _close(entries: list[_Loaded]) -> None:
+    """Never under the lock: freeing gigabytes takes a while."""
+    for entry in entries:
+        if entry.engine is not None:
+            entry.engine.close()
+    if entries:
+        _give_back_freed_memory()
+
+
+def _give_back_freed_memory() -> None:
+    """glibc keeps what was freed: a few dozen MB more after every load, in each thread's arena."""
+    trim = getattr(LIBC, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _fingerprint(key: Key) -> tuple[Any, ...]:
+    gguf, tokenizer_folder = key
+    paths = (gguf, *(tokenizer_folder / name for name in TOKENIZER_FILES))
+    return tuple(_identity(path) for path in paths)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _size(gguf: Path) -> int:
+    return gguf.stat().st_size if gguf.is_file() else 0
+
+
+def _busy() -> ServingError:
+    return ServingError(
+        "All loaded models are busy. Try again shortly.",
+        code="server_busy",
+        retry_after=BUSY_RETRY_S,
+    )
+
+
+def _broken() -> ServingError:
+    return ServingError("The model could not be loaded.", code="model_unreadable")

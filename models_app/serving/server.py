@@ -12,134 +12,187 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request as HttpRequest
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models_app.serving.answering import RETRY_AFTER, Answer, Answering, Limits, Request
-from models_app.serving.engine import Completion, Engine, GenerationConfig, Piece, ServingError
+from models_app.serving.admission import Limits, Ticket
+from models_app.serving.asking import Asked, read_files, read_generate, read_json, read_texts
+from models_app.serving.desk import Desk
+from models_app.serving.engine import Completion, Engine, Piece, memory_needed
+from models_app.serving.errors import ServingError
 from models_app.serving.pool import EnginePool
-from modelstation.lm.chat import Message
 
-KEY_HEADER = b"x-model-server-key"
-MAX_BODY_BYTES = 8 * 2**20
+KEY_HEADER = "x-model-server-key"
+CLIENT_GONE = 499  # as nginx has it: nobody is there to read it
 STATUS = {
     "path_refused": 403,
     "model_file_missing": 404,
-    "request_too_large": 413,
+    "too_large": 413,
+    "server_busy": 429,
     "rate_limit_exceeded": 429,
     "generation_failed": 500,
     "model_unreadable": 500,
     "model_server_unavailable": 503,
+    "deadline_exceeded": 504,
 }
-T = TypeVar("T")
-GONE = 499  # nobody reads it: the client has left
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One place for what an operator may choose; each is an environment variable of main()."""
+
+    n_ctx: int = 4096
+    max_body_bytes: int = 4 * 2**20
+    deadline_s: float = 300
+    limits: Limits = field(default_factory=Limits)
 
 
 def build_app(
-    *, key: str, roots: list[Path], pool: EnginePool, limits: Limits | None = None
+    *, key: str, roots: list[Path], pool: EnginePool, settings: Settings | None = None
 ) -> Starlette:
-    answering = Answering(pool, limits or Limits())
+    settings = settings or Settings()
+    desk = Desk(pool, settings.limits, settings.n_ctx)
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(answering.close)
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok", **desk.facts()})
 
-    async def health(request: HttpRequest) -> Response:
-        return JSONResponse({"status": "ok"} | answering.facts())
+    async def generate(request: Request) -> Response:
+        asked = read_generate(await read_json(request), roots, settings.deadline_s)
+        return await _while_listened_to(request, _answer(desk, asked))
 
-    async def generate(request: HttpRequest) -> Response:
-        asked = _read_generate(await _read_json(request), roots)
-        answer = await _unless_gone(request, answering.begin(asked))
-        if answer is None:
-            return Response(status_code=GONE)
-        if asked.stream:
-            return StreamingResponse(_lines(answer), media_type="application/x-ndjson")
-        found = await _unless_gone(request, _whole(answer))
-        return JSONResponse(asdict(found)) if found else Response(status_code=GONE)
+    async def load(request: Request) -> Response:
+        await desk.load(read_files(await read_json(request), roots))
+        return JSONResponse({"status": "ok"})
 
-    async def load(request: HttpRequest) -> Response:
-        body = await _read_json(request)
-        await answering.load(_read_generate({"messages": [], **body}, roots))
-        return JSONResponse({"status": "loaded"})
-
-    async def embed(request: HttpRequest) -> Response:
-        texts = (await _read_json(request)).get("texts")
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise ServingError("texts must be a list of strings.", code="invalid_request")
+    async def embed(request: Request) -> Response:
+        texts = read_texts(await read_json(request))
         return JSONResponse({"embeddings": await run_in_threadpool(_embed, texts)})
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/health", health),
+            Route("/metrics", health),
             Route("/generate", generate, methods=["POST"]),
             Route("/load", load, methods=["POST"]),
             Route("/embed", embed, methods=["POST"]),
         ],
-        middleware=[Middleware(_KeyRequired, key=key)],
+        middleware=[Middleware(_Door, key=key, max_body_bytes=settings.max_body_bytes)],
         exception_handlers={ServingError: _refuse},
-        lifespan=lifespan,
     )
+    app.state.desk = desk
+    return app
 
 
-class _KeyRequired:
-    """A port on loopback is open to every user of the machine; the key is what closes it."""
+class _Door:
+    """A port on loopback is open to every user of the machine; the key is what closes it. A body
+    beyond the limit is refused while it comes.
+    """
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        self._app, self._key = app, key.encode()
+    def __init__(self, app: ASGIApp, key: str, max_body_bytes: int) -> None:
+        self._app = app
+        self._key = key.encode()
+        self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = dict(scope.get("headers", ())).get(KEY_HEADER, b"")
-        app: ASGIApp = _error("The model server's key is missing or wrong.", "invalid_key", 401)
-        if scope["type"] != "http" or hmac.compare_digest(given, self._key):
-            app = self._app
-        await app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if not hmac.compare_digest(headers.get(KEY_HEADER.encode(), b""), self._key):
+            refusal = _error("The model server's key is missing or wrong.", "invalid_key", 401)
+            await refusal(scope, receive, send)
+        elif length.isdigit() and int(length) > self._max_body_bytes:
+            await _refusal(self._too_large())(scope, receive, send)
+        else:
+            await self._app(scope, self._counted(receive), send)
+
+    def _counted(self, receive: Receive) -> Receive:
+        taken = 0
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._max_body_bytes:
+                raise self._too_large()
+            return message
+
+        return counted
+
+    def _too_large(self) -> ServingError:
+        most = f"{self._max_body_bytes / 2**20:g} MB"
+        return ServingError(f"The request is larger than {most}.", code="too_large")
 
 
-async def _unless_gone(request: HttpRequest, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work returns; None, and the work is stopped, where the client leaves before."""
-    working, gone = asyncio.create_task(work), asyncio.create_task(_hung_up(request))
+async def _answer(desk: Desk, asked: Asked) -> Response:
+    async with asyncio.timeout(asked.deadline_s):
+        ticket = await desk.admit(asked)
+    if asked.stream:
+        return _Stream(desk, asked, ticket)
+    return JSONResponse(asdict(await desk.answer(asked, ticket)))
+
+
+async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
+    """Cancels the work, in the queue or at its next token, when the caller has gone."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_gone(request))
     try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return await working if working.done() else None
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else Response(status_code=CLIENT_GONE)
+    except TimeoutError as error:
+        raise ServingError(
+            "No slot came free in time. Try again shortly.", code="server_busy", retry_after=5
+        ) from error
     finally:
-        for task in (working, gone):
-            task.cancel()
+        working.cancel()
+        leaving.cancel()
 
 
-async def _hung_up(request: HttpRequest) -> None:
+async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def _whole(answer: Answer) -> Completion:
-    async for event in answer:
-        if isinstance(event, Completion):
-            return event
-    raise ServingError("The model did not finish its answer.", code="generation_failed")
+class _Stream(StreamingResponse):
+    """Lines of JSON. However the response ends, begun or not, the engine is stopped."""
+
+    def __init__(self, desk: Desk, asked: Asked, ticket: Ticket) -> None:
+        self._pieces = desk.pieces(asked, ticket)
+        self._admission, self._ticket = desk.admission, ticket
+        self._has_begun = False
+        super().__init__(self._lines(), media_type="application/x-ndjson")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            if self._has_begun:
+                await self._pieces.aclose()
+            else:
+                self._admission.leave(self._ticket)
+
+    async def _lines(self) -> AsyncIterator[str]:
+        self._has_begun = True
+        try:
+            async for piece in self._pieces:
+                yield json.dumps(_event(piece)) + "\n"
+        except ServingError as error:
+            yield json.dumps(_error_body(error)) + "\n"
 
 
-async def _lines(answer: Answer) -> AsyncIterator[str]:
-    """A failure once the stream has begun is a line of it."""
-    try:
-        async for event in answer:
-            kind = "piece" if isinstance(event, Piece) else "completion"
-            yield json.dumps({kind: asdict(event)}) + "\n"
-    except ServingError as error:
-        yield json.dumps({"error": {"code": error.code, "message": error.message}}) + "\n"
-    finally:
-        answer.stop()
+def _event(piece: Piece | Completion) -> dict[str, Any]:
+    return {"piece" if isinstance(piece, Piece) else "completion": asdict(piece)}
 
 
 _embedding = threading.Lock()
@@ -154,74 +207,23 @@ def _embed(texts: list[str]) -> list[list[float]]:
     return vectors
 
 
-async def _read_json(request: HttpRequest) -> dict[str, Any]:
-    try:
-        body = json.loads(await _read_body(request))
-    except ValueError as error:
-        raise ServingError("The body is not JSON.", code="invalid_request") from error
-    if not isinstance(body, dict):
-        raise ServingError("The body must be an object.", code="invalid_request")
-    return body
-
-
-async def _read_body(request: HttpRequest) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise ServingError(
-                f"The request is larger than {MAX_BODY_BYTES >> 20} MB.", code="request_too_large"
-            )
-    return bytes(body)
-
-
-def _read_generate(body: dict[str, Any], roots: list[Path]) -> Request:
-    try:
-        config = dict(body.get("config") or {})
-        return Request(
-            gguf=_allowed(body["gguf"], roots),
-            tokenizer_folder=_allowed(body["tokenizer_folder"], roots),
-            messages=[_message(message) for message in body["messages"]],
-            config=_config(config),
-            owner=str(body.get("owner") or ""),
-            stream=bool(body.get("stream")),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ServingError(
-            f"The request cannot be read: {error!r}.", code="invalid_request"
-        ) from error
-
-
-def _config(given: dict[str, Any]) -> GenerationConfig:
-    """JSON has no tuples, and no keys that are numbers."""
-    bias = {int(token): float(value) for token, value in given.get("logit_bias", {}).items()}
-    return GenerationConfig(**{**given, "stop": tuple(given.get("stop", ())), "logit_bias": bias})
-
-
-def _message(given: dict[str, Any]) -> Message:
-    role, content = given["role"], given["content"]
-    if not isinstance(role, str) or not isinstance(content, str):
-        raise TypeError("role and content must be strings")
-    return {"role": role, "content": content}
-
-
-def _allowed(path: str, roots: list[Path]) -> Path:
-    """The resolved path, so that neither ".." nor a link leads out of the roots."""
-    resolved = Path(path).resolve()
-    if not any(resolved.is_relative_to(root) for root in roots):
-        raise ServingError(f"{path} does not lie among the models.", code="path_refused")
-    return resolved
-
-
-async def _refuse(request: HttpRequest, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServingError)
-    return _error(error.message, error.code, STATUS.get(error.code, 400))
+    return _refusal(error)
+
+
+def _refusal(error: ServingError) -> Response:
+    wait = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
+    return JSONResponse(_error_body(error), STATUS.get(error.code, 400), headers=wait)
+
+
+def _error_body(error: ServingError) -> dict[str, Any]:
+    told = {"code": error.code, "message": error.message, "retry_after": error.retry_after}
+    return {"error": told}
 
 
 def _error(message: str, code: str, status: int) -> Response:
-    body = {"error": {"code": code, "message": message}}
-    headers = {"retry-after": RETRY_AFTER} if status in (429, 503) else None
-    return JSONResponse(body, status_code=status, headers=headers)
+    return JSONResponse({"error": {"code": code, "message": message}}, status_code=status)
 
 
 def _roots() -> list[Path]:
@@ -230,8 +232,33 @@ def _roots() -> list[Path]:
     return [var, Path(models).resolve()] if models else [var]
 
 
-def _whole_number(name: str, default: int) -> int:
+def _number(name: str, default: int) -> int:
     return int(os.environ.get(name) or default)
+
+
+def _half_of_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _settings() -> Settings:
+    return Settings(
+        n_ctx=_number("MODEL_SERVER_CONTEXT", 4096),
+        deadline_s=_number("MODEL_SERVER_DEADLINE_SECONDS", 300),
+        limits=Limits(
+            model_slots=_number("MODEL_SERVER_PARALLEL", 4),
+            total_slots=_number("MODEL_SERVER_TOTAL_PARALLEL", 16),
+            model_queue=_number("MODEL_SERVER_QUEUE", 64),
+        ),
+    )
+
+
+def _pool(settings: Settings) -> EnginePool:
+    n_ctx, n_parallel = settings.n_ctx, settings.limits.model_slots
+    return EnginePool(
+        max_bytes=_number("MODEL_SERVER_MB", _half_of_memory() // 2**20) * 2**20,
+        make=lambda gguf, folder: Engine(gguf, folder, n_ctx=n_ctx, n_parallel=n_parallel),
+        needed=lambda gguf: memory_needed(gguf, n_ctx=n_ctx, n_parallel=n_parallel),
+    )
 
 
 def main() -> None:
@@ -242,26 +269,17 @@ def main() -> None:
     key = os.environ.get("MODEL_SERVER_KEY")
     if not key:
         sys.exit("Set MODEL_SERVER_KEY to a secret that the web process knows too.")
-    limits = Limits(
-        n_ctx=_whole_number("MODEL_SERVER_CONTEXT", 4096),
-        n_parallel=_whole_number("MODEL_SERVER_PARALLEL", 4),
-        max_waiting=_whole_number("MODEL_SERVER_QUEUE", 64),
-    )
-    pool = EnginePool(
-        max_engines=_whole_number("MODEL_SERVER_MODELS", 8),
-        max_bytes=_whole_number("MODEL_SERVER_MB", 4096) << 20,
-        make=lambda gguf, folder: Engine(
-            gguf, folder, n_ctx=limits.n_ctx, n_parallel=limits.n_parallel
-        ),
-    )
-    app = build_app(key=key, roots=_roots(), pool=pool, limits=limits)
+    settings = _settings()
+    app = build_app(key=key, roots=_roots(), pool=_pool(settings), settings=settings)
+    # At SIGTERM nothing new is taken, and what is being answered has this long to end.
     uvicorn.run(
         app,
         host=arguments.host,
         port=arguments.port,
         log_level="warning",
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=_number("MODEL_SERVER_DRAIN_SECONDS", 20),
     )
+    app.state.desk.close()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,7 @@
 """The engine answers as transformers does, keeps order, and says why when it cannot."""
 
-import json
-import math
 import shutil
 
-import jsonschema
 import pytest
 import torch
 
@@ -154,85 +151,3 @@ def test_a_missing_and_a_damaged_file_are_told_apart(exported, tmp_path):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         GenerationConfig(**wrong)
-
-
-def test_an_answer_fits_its_schema(engine):
-    schema = {
-        "type": "object",
-        "properties": {"colour": {"enum": ["red", "blue"]}, "count": {"type": "integer"}},
-        "required": ["colour", "count"],
-        "additionalProperties": False,
-    }
-    config = GenerationConfig(max_tokens=200, json_schema=schema, temperature=1.0, seed=7)
-
-    answer = engine.generate(CHATS[0], config)
-
-    assert answer.finish_reason == "stop"
-    jsonschema.validate(json.loads(answer.text), schema)
-
-
-@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"properties": 3}])
-def test_a_schema_that_is_none_is_refused_with_the_reason(engine, schema):
-    with pytest.raises(ServingError, match="not valid") as refused:
-        engine.generate(CHATS[0], GenerationConfig(json_schema=schema))
-    assert refused.value.code == "invalid_json_schema"
-
-
-def test_letters_of_several_bytes_are_never_cut_in_two(engine):
-    config = GenerationConfig(max_tokens=100, json_schema={"enum": ["Zoë 🎉 日本"]})
-
-    *pieces, last = engine.stream(CHATS[0], config)
-
-    assert json.loads("".join(piece.text for piece in pieces)) == "Zoë 🎉 日本"
-    assert json.loads(last.text) == "Zoë 🎉 日本"
-
-
-def test_each_token_tells_its_probability_and_the_likeliest_ones(engine):
-    config = GenerationConfig(max_tokens=5, top_logprobs=3)
-
-    *pieces, last = engine.stream(CHATS[0], config)
-
-    assert len(last.logprobs) == last.completion_tokens
-    assert tuple(each for piece in pieces for each in piece.logprobs) == last.logprobs
-    alone = engine.generate(CHATS[0], config).logprobs
-    assert [each.token for each in last.logprobs] == [each.token for each in alone]
-    for each in last.logprobs:
-        assert len(each.top) == 3
-        assert each.logprob == each.top[0].logprob  # greedy takes the likeliest
-        assert sum(math.exp(other.logprob) for other in each.top) <= 1.0001
-        assert bytes(each.bytes).decode("utf-8", "ignore") == each.token
-
-
-def test_no_probabilities_are_told_unasked(engine):
-    assert engine.generate(CHATS[0], GenerationConfig(max_tokens=2)).logprobs == ()
-
-
-def test_a_token_can_be_forbidden_and_another_one_forced(engine):
-    forced = engine._renderer.render_prompt(CHATS[1])[-2]
-    config = GenerationConfig(max_tokens=4, logit_bias={forced: 100}, top_logprobs=1)
-    chosen = {each.token for each in engine.generate(CHATS[0], config).logprobs}
-
-    config = GenerationConfig(max_tokens=4, logit_bias={forced: -100}, top_logprobs=1)
-    avoiding = {each.token for each in engine.generate(CHATS[0], config).logprobs}
-
-    assert len(chosen) == 1
-    assert not chosen & avoiding
-
-
-def test_penalties_reach_the_sampler(engine):
-    plain = engine.generate(CHATS[0], GenerationConfig(max_tokens=16))
-    varied = engine.generate(
-        CHATS[0], GenerationConfig(max_tokens=16, frequency_penalty=2.0, presence_penalty=2.0)
-    )
-
-    assert len(set(varied.text)) > len(set(plain.text))
-
-
-def test_a_shared_beginning_is_read_from_the_cache(engine):
-    prompt = engine._renderer.render_prompt(CHATS[0])
-    config = GenerationConfig(max_tokens=1)
-    engine.decode(prompt, config, lambda piece: False)
-
-    again = engine.decode(prompt, config, lambda piece: False)
-
-    assert again.cached_tokens == len(prompt) - 1

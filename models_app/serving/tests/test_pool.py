@@ -1,6 +1,7 @@
 """Which models stay loaded."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,7 @@ def test_waiting_has_an_end(factory):
         pytest.raises(ServingError, match="busy") as refused,
     ):
         use(pool, "b")
-    assert refused.value.code == "model_server_unavailable"
+    assert (refused.value.code, refused.value.retry_after) == ("server_busy", 5)
 
 
 def test_a_model_that_cannot_be_loaded_leaves_nothing(factory):
@@ -108,96 +109,132 @@ def test_a_model_that_cannot_be_loaded_leaves_nothing(factory):
     assert len(pool) == 0
 
 
-def test_requests_that_meet_load_a_model_once(factory):
-    started, go_on = threading.Event(), threading.Event()
+class Gate:
+    """Makes engines, each only once it is let through."""
 
-    def slow(gguf, folder):
-        started.set()
-        assert go_on.wait(5)
-        return factory(gguf, folder)
+    def __init__(self):
+        self.begun = []
+        self.open = threading.Event()
 
-    pool, served = EnginePool(make=slow), []
-    threads = [threading.Thread(target=lambda: served.append(use(pool, "a"))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    assert started.wait(5)
-    go_on.set()
-    for thread in threads:
-        thread.join(5)
-
-    assert len(factory.made) == 1
-    assert served == factory.made * 4
+    def __call__(self, gguf, tokenizer_folder):
+        self.begun.append(gguf.name)
+        if gguf.name.startswith("slow"):
+            assert self.open.wait(10)
+        return FakeEngine(gguf, tokenizer_folder)
 
 
-def test_a_model_that_is_being_loaded_does_not_hold_up_the_others(factory):
-    loading, go_on = threading.Event(), threading.Event()
-
-    def make(gguf, folder):
-        if gguf.name == "slow":
-            loading.set()
-            assert go_on.wait(5)
-        return factory(gguf, folder)
-
-    pool = EnginePool(make=make)
-    use(pool, "quick")
-    thread = threading.Thread(target=use, args=(pool, "slow"))
+def in_thread(work):
+    thread = threading.Thread(target=work)
     thread.start()
-    assert loading.wait(5)
-
-    assert use(pool, "quick")
-
-    go_on.set()
-    thread.join(5)
-    assert len(pool) == 2
+    return thread
 
 
-def test_who_waited_for_a_load_that_failed_tries_again(factory):
-    def fails_once(gguf, folder):
-        if not tried:
-            tried.append(gguf)
-            raise ServingError("damaged", code="model_unreadable")
-        return factory(gguf, folder)
-
-    tried = []
-    pool = EnginePool(make=fails_once)
-    with pytest.raises(ServingError, match="damaged"):
-        use(pool, "a")
-
-    assert use(pool, "a") is factory.made[0]
+def until(condition):
+    give_up = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
 
 
-def test_a_file_that_was_replaced_is_loaded_anew(factory, tmp_path):
+def test_many_who_ask_at_once_share_one_load():
+    gate = Gate()
+    pool, found = EnginePool(make=gate), []
+    threads = [in_thread(lambda: found.append(use(pool, "slow"))) for _ in range(8)]
+    until(lambda: pool.facts() and pool.facts()[0]["users"] == 8)
+    gate.open.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert gate.begun == ["slow"]
+    assert len(found) == 8
+    assert len(set(map(id, found))) == 1
+
+
+def test_a_load_does_not_hold_up_a_model_that_is_ready():
+    gate = Gate()
+    pool = EnginePool(make=gate)
+    ready = use(pool, "ready")
+    loading = in_thread(lambda: use(pool, "slow"))
+    until(lambda: "slow" in gate.begun)
+
+    assert use(pool, "ready") is ready
+    gate.open.set()
+    loading.join(10)
+
+
+def test_all_who_waited_for_a_load_hear_why_it_failed():
+    gate = Gate()
+
+    def fail(gguf, tokenizer_folder):
+        gate(gguf, tokenizer_folder)
+        raise ServingError("damaged", code="model_unreadable")
+
+    pool, heard = EnginePool(make=fail), []
+
+    def ask():
+        try:
+            use(pool, "slow")
+        except ServingError as error:
+            heard.append(error.message)
+
+    threads = [in_thread(ask) for _ in range(3)]
+    until(lambda: pool.facts() and pool.facts()[0]["users"] == 3)
+    gate.open.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert heard == ["damaged"] * 3
+    assert pool.facts() == []
+
+
+def test_a_file_that_was_replaced_is_loaded_again(factory, tmp_path):
     file = tmp_path / "a"
     file.write_bytes(b"old")
     pool = EnginePool(make=factory)
     old = use(pool, file)
-    file.write_bytes(b"a newer one")
+    file.write_bytes(b"newer")
 
-    assert use(pool, file) is not old
-    assert old.closed
+    with pool.engine(file, Path("tokenizer")) as new:
+        assert new is not old
+        assert old.closed
+        file.write_bytes(b"newest of all")
+        newest = use(pool, file)
+        assert newest is not new
+        assert not new.closed  # it is in use
+    assert new.closed
     assert len(pool) == 1
 
 
-def test_thirty_models_take_turns_in_a_place_for_eight(factory, tmp_path):
+def test_engines_are_closed_outside_of_the_lock(tmp_path):
+    pool = EnginePool(max_engines=1, make=FakeEngine)
+    first = use(pool, "a")
+    seen = []
+    first.close = lambda: seen.append(in_thread(pool.facts).join(5) or pool.facts())
+
+    use(pool, "b")
+
+    assert len(seen) == 1
+
+
+def test_thirty_models_under_a_limit_for_eight_stay_within_it(factory, tmp_path):
     for number in range(30):
         (tmp_path / str(number)).write_bytes(bytes(100))
-    pool = EnginePool(max_engines=99, max_bytes=800, make=factory)
+    pool = EnginePool(max_bytes=8 * 100, make=factory)
 
-    for _ in range(3):
-        for number in range(30):
-            use(pool, tmp_path / str(number))
-            assert pool.facts()["bytes"] <= 800
+    for number in [*range(30), *range(30)]:
+        use(pool, tmp_path / str(number))
+        assert pool.bytes() <= 800
 
     assert sum(not engine.closed for engine in factory.made) == len(pool) == 8
 
 
-def test_what_a_model_really_takes_counts(factory, monkeypatch):
-    resident = iter([0, 300, 300, 600])  # before and after each of two loads
-    monkeypatch.setattr("models_app.serving.pool._resident", lambda: next(resident))
-    pool = EnginePool(max_bytes=500, make=factory)
-    first = use(pool, "a")
+def test_what_loading_really_took_counts(factory, tmp_path, monkeypatch):
+    held = iter([0, 500, 500, 1000])
+    monkeypatch.setattr("models_app.serving.pool.resident_bytes", lambda: next(held))
+    pool = EnginePool(max_bytes=800, make=factory)
 
-    use(pool, "b")
+    a = use(pool, "a")
+    b = use(pool, "b")
 
-    assert first.closed
-    assert pool.facts()["bytes"] == 300
+    assert (a.closed, b.closed) == (True, False)
+    assert pool.bytes() == 500
