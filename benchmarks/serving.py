@@ -33,8 +33,6 @@ sys.path.insert(0, str(REPOSITORY))
 os.environ.setdefault("MODELSTATION_VAR", str(REPOSITORY / "var" / "bench-serving"))
 os.environ.setdefault("MODELSTATION_MODELS_DIR", str(REPOSITORY / "var" / "models"))
 os.environ["DJANGO_SETTINGS_MODULE"] = "modelstation.settings"
-# Before torch brings an OpenMP of its own: as in the model server.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import django  # noqa: E402
 import psutil  # noqa: E402
