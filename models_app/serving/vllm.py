@@ -62,7 +62,7 @@ class Vllm:
         *,
         owner: str,
     ) -> Completion:
-        body = _body(tokenizer_folder, messages, config)
+        body = _body(tokenizer_folder, messages, config) | self._salt(owner)
         with self._served_as(base, adapter, owner) as name:
             reply = self._asked(name, adapter, body)
             with closing(reply):
@@ -83,7 +83,7 @@ class Vllm:
         owner: str,
     ) -> Iterator[Piece | Completion]:
         """Closing it closes the connection, at which vLLM stops."""
-        body = _body(tokenizer_folder, messages, config)
+        body = _body(tokenizer_folder, messages, config) | self._salt(owner)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         with self._served_as(base, adapter, owner) as name:
             reply = self._asked(name, adapter, body)
@@ -94,6 +94,10 @@ class Vllm:
         """What vLLM knows it by: nobody who lacks our secret can guess another tenant's."""
         identity = f"{adapter.org_id}:{adapter.version_id}".encode()
         return f"lora-{hmac.new(self._secret, identity, hashlib.sha256).hexdigest()[:40]}"
+
+    def _salt(self, owner: str) -> dict[str, str]:
+        """No prompt cached for one organisation speeds, and so betrays itself to, another."""
+        return {"cache_salt": hmac.new(self._secret, owner.encode(), hashlib.sha256).hexdigest()}
 
     @contextmanager
     def _served_as(self, base: str, adapter: Adapter | None, owner: str) -> Iterator[str]:
@@ -175,6 +179,10 @@ def _body(
         "max_tokens": config.max_tokens,
         "temperature": config.temperature,
         "top_p": config.top_p,
+        # Else the base's generation_config.json decides them.
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
         "stop": list(config.stop),
         "stop_token_ids": renderer.stop_token_ids,
         "presence_penalty": config.presence_penalty,
@@ -218,7 +226,7 @@ def _pieces(reply: httpx.Response, config: GenerationConfig) -> Iterator[Piece |
             if piece.text or piece.logprobs:
                 pieces.append(piece)
                 yield piece
-    if not reason:
+    if not reason or not usage:
         raise httpx.RemoteProtocolError("the stream ended before the answer")
     text = "".join(piece.text for piece in pieces)
     yield _completion(text, reason, usage, tuple(t for piece in pieces for t in piece.logprobs))
@@ -238,6 +246,8 @@ def _events(reply: httpx.Response) -> Iterator[dict[str, Any]]:
 def _completion(
     text: str, reason: str, usage: dict[str, Any], logprobs: tuple[TokenLogprob, ...]
 ) -> Completion:
+    if reason not in ("stop", "length"):  # "abort", "error"
+        raise ServingError("vLLM gave the answer up.", code="generation_failed")
     return Completion(
         text=text,
         prompt_tokens=usage.get("prompt_tokens", 0),

@@ -29,6 +29,10 @@ FIELDS = {
     "max_tokens": int,
     "temperature": (int, float),
     "top_p": (int, float),
+    "top_k": int,
+    "min_p": (int, float),
+    "repetition_penalty": (int, float),
+    "cache_salt": str,
     "stop": list,
     "stop_token_ids": list,
     "presence_penalty": (int, float),
@@ -218,6 +222,16 @@ def test_every_setting_travels(ask, stand_in):
     assert sent["response_format"]["json_schema"]["schema"] == schema
     assert [token.token for token in answer.logprobs] == ["a", "b"]
     assert [each.token for each in answer.logprobs[0].top] == ["a"]
+
+
+def test_the_base_decides_no_setting_and_shares_no_cache_between_organisations(ask, stand_in):
+    ask(owner="a")
+    ask(owner="b")
+
+    one, other = stand_in.asked
+    assert (one["top_k"], one["min_p"], one["repetition_penalty"]) == (-1, 0.0, 1.0)
+    assert one["cache_salt"] != other["cache_salt"]
+    assert "a" != one["cache_salt"]
 
 
 def test_a_stream_is_the_answer_in_pieces(vllm, exported, stand_in):
