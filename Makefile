@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLES ?= 150
 
-.PHONY: up setup down test test-api test-faults lint format lock clean
+.PHONY: up setup down test test-long test-api test-faults lint format lock clean
 
 up: $(VENV)/installed
 	@$(BIN)/python manage.py up
@@ -23,6 +23,10 @@ test: $(VENV)/installed-dev lint
 test-faults: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "faults or not faults" modelstation/tests/faults \
 		training/tests/test_interruption.py training/tests/test_trainer_child.py
+
+# What takes too long to run each time: the real base replayed, the whole pool searched.
+test-long: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
 # The whole API against its description, each operation with many more requests than in make test.
 test-api: $(VENV)/installed-dev

@@ -252,6 +252,10 @@ ORG_JOBS_AT_ONCE = {
 EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=4)
 EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=2)
 
+# --- Evaluation -----------------------------------------------------------------------------------
+# Ask base and tuned 62 general questions at each evaluation, to see what tuning made it forget.
+EVALUATION_PROBES = env.bool("EVALUATION_PROBES", default=True)
+
 # --- Exports --------------------------------------------------------------------------------------
 # Signs what is handed out: whoever holds it can sign as this installation.
 EXPORT_SIGNING_KEY = env.str(

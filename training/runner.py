@@ -156,6 +156,7 @@ def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> d
         "labels": dataset.run.intent.get("labels") or None,
         "max_tokens": None,
         "cache_dir": str(settings.ARTIFACTS_DIR / str(run.model_id) / "answers"),
+        "probes": settings.EVALUATION_PROBES,
         "seed": 0,
     }
 

@@ -141,7 +141,7 @@ def held_out_rows(dirty, named):
                     yield Example(input_text(row["messages"]), row["messages"][-1]["content"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_02_rows_of_the_held_out_sets_are_blocked_and_clean_ones_are_not(dirty):
     rows, key = raw_rows(dirty, "02_test_leakage.jsonl"), key_of(dirty, "02_test_leakage.json")
     held_out = list(held_out_rows(dirty, {row["eval_id"] for row in key.values()}))
@@ -313,7 +313,7 @@ def test_20b_a_small_file_that_expands_to_much_is_refused_before_it_has(dirty):
     assert refusal.value.code == "expands_too_far"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_20b_where_it_is_allowed_one_row_is_kept_of_90_000_and_memory_stays_flat(loaded, dirty):
     path, allowed = dirty / "20b_expands_to_100mb.jsonl.gz", Limits(expansion_ratio=1_000)
     run, rows = loaded(path.name, limits=allowed)

@@ -102,6 +102,7 @@ def precision(generator, name, *, with_examples):
     return sum(sources.get(s, 0) for s in task["relevant_sources"]) / sum(sources.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TASKS)
 def test_with_examples_nearly_all_rows_are_of_the_relevant_sources(generator, name):
     assert precision(generator, name, with_examples=True) >= 0.9

@@ -243,6 +243,7 @@ def test_the_real_base_learns_in_a_few_steps(settings, tmp_path, corpus, org, al
     if not (settings.MODELS_DIR / DEMO.base / "model-q8_0.gguf").is_file():
         pytest.skip("SmolLM2-135M-Instruct is not in place: run make setup.")
     settings.ARTIFACTS_DIR = tmp_path / "artifacts"
+    settings.EVALUATION_PROBES = False  # half of the minutes; the tiny journeys have them
     testing.make_base(DEMO.base)
     model = make_model(org, base_id=DEMO.base, training_config=FEW_STEPS)
     work_off()

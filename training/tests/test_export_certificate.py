@@ -187,7 +187,7 @@ def test_without_held_out_rows_there_is_no_export(version, tiny_llama, tmp_path,
         exporter.run_export(spec, quiet)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_real_base_in_16_bits_answers_as_transformers_does(settings, tmp_path, quiet):
     folder = settings.MODELS_DIR / "smollm2-135m-instruct"
     if not (folder / "model.safetensors").is_file():

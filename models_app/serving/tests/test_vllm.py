@@ -231,7 +231,7 @@ def test_the_base_decides_no_setting_and_shares_no_cache_between_organisations(a
     one, other = stand_in.asked
     assert (one["top_k"], one["min_p"], one["repetition_penalty"]) == (-1, 0.0, 1.0)
     assert one["cache_salt"] != other["cache_salt"]
-    assert "a" != one["cache_salt"]
+    assert one["cache_salt"] != "a"
 
 
 def test_a_stream_is_the_answer_in_pieces(vllm, exported, stand_in):
