@@ -20,7 +20,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +88,9 @@ class Run:
 
 def main() -> None:
     asked = arguments()
+    if asked.instant_server:
+        serve_instantly(asked.instant_server)
+        return
     ensure_offline_weights(MODELS)
     print(
         f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f} at the "
@@ -112,6 +114,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--overhead-requests", type=int, default=200)
+    parser.add_argument("--instant-server", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--short", action="store_true", help="one small run of everything")
     asked = parser.parse_args()
     if asked.short:
@@ -204,23 +207,23 @@ def together(ask: Callable, chats: list) -> int:
 
 
 @contextmanager
-def model_server() -> Iterator[Callable]:
+def model_server(*command: str) -> Iterator[Callable]:
     """A process of its own, streamed from by the web process's client."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port = str(probe.getsockname()[1])
     settings.MODEL_SERVER_URL, settings.MODEL_SERVER_KEY = f"http://127.0.0.1:{port}", KEY
     environment = os.environ | {
         "MODEL_SERVER_KEY": KEY,
         "MODEL_SERVER_CONTEXT": str(CONTEXT),
         "MODEL_SERVER_PARALLEL": str(SLOTS),
     }
-    command = [sys.executable, "-m", "models_app.serving.server", "--port", str(port)]
-    with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as process:
+    command = command or ("-m", "models_app.serving.server", "--port")
+    with subprocess.Popen([sys.executable, *command, port], cwd=REPOSITORY, env=environment) as it:
         while not client.health():
             time.sleep(0.05)
         yield lambda chat, config: list(client.stream(FILE, FILE.parent, chat, config))[-1]
-        process.terminate()
+        it.terminate()
 
 
 def median_cold_load(repeat: int) -> float:
@@ -247,8 +250,8 @@ class InstantEngine:
 
 
 def overhead(requests: int) -> None:
-    """POST /v1/chat/completions by Django's test client: token, lookup, usage row, client, server
-    (in a thread of this process, over a port), prompt rendered; all but the engine.
+    """POST /v1/chat/completions by Django's test client: token, lookup, usage row, client, a model
+    server in a process of its own, prompt rendered; all but the engine.
     """
     from django.test import Client
     from django.test.utils import setup_databases, setup_test_environment, teardown_databases
@@ -257,7 +260,7 @@ def overhead(requests: int) -> None:
     old = setup_databases(verbosity=0, interactive=False)
     try:
         name, token = demo_model()
-        with instant_server():
+        with model_server(__file__, "--instant-server"):
             web = Client(headers={"authorization": f"Bearer {token}"})
             body = {"model": name, "messages": conversations(1)[0]}
             seconds = [timed_request(web, body) for _ in range(requests + 10)][10:]
@@ -278,29 +281,19 @@ def demo_model() -> tuple[str, str]:
     return BASE, secret
 
 
+def serve_instantly(port: int) -> None:
+    import uvicorn
+
+    app = build_app(key=KEY, roots=[MODELS.resolve()], pool=EnginePool(make=InstantEngine))
+    uvicorn.run(app, port=port, log_level="warning")
+
+
 def timed_request(web, body: dict) -> float:
     started = time.perf_counter()
     reply = web.post("/v1/chat/completions", body, content_type="application/json")
     taken = time.perf_counter() - started
     assert reply.status_code == 200, reply.content
     return taken
-
-
-@contextmanager
-def instant_server() -> Iterator[None]:
-    import uvicorn
-
-    app = build_app(key=KEY, roots=[MODELS.resolve()], pool=EnginePool(make=InstantEngine))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    settings.MODEL_SERVER_URL, settings.MODEL_SERVER_KEY = f"http://127.0.0.1:{port}", KEY
-    yield
-    server.should_exit = True
-    thread.join()
 
 
 def thirty_models(folder: Path, rounds: int) -> None:
