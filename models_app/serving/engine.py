@@ -12,11 +12,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from models_app.serving import gguf_facts
+from models_app.serving.answers import Completion, GenerationConfig, Piece, TokenLogprob
 from models_app.serving.errors import ServingError
 from models_app.serving.json_schemas import enforceable, refused
 from models_app.serving.prompts import PromptReader
@@ -34,56 +34,7 @@ __all__ = [
 ]
 
 CACHED_FROM_TOKENS = 16  # a shorter prefix costs less to read than to find
-OnPiece = Callable[["Piece"], bool]
-
-
-@dataclass(frozen=True)
-class GenerationConfig:
-    max_tokens: int = 256
-    temperature: float = 0.0  # 0: always the most likely token
-    top_p: float = 1.0
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    logit_bias: dict[int, float] = field(default_factory=dict)  # by token id
-    top_logprobs: int | None = None  # alternatives told for each token; None: no logprobs at all
-    json_schema: dict[str, Any] | None = None  # the answer fits it; {}: any JSON object
-
-    def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise ValueError("max_tokens must be at least 1.")
-        if not 0 <= self.temperature <= 2:
-            raise ValueError("temperature must lie between 0 and 2.")
-        if not 0 < self.top_p <= 1:
-            raise ValueError("top_p must be above 0 and at most 1.")
-
-
-@dataclass(frozen=True)
-class TokenLogprob:
-    token: str
-    logprob: float
-    bytes: tuple[int, ...]
-    top: tuple["TokenLogprob", ...] = ()  # the likeliest at this place, itself mostly among them
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What a stream yields: text just decoded, with its tokens where they were asked for."""
-
-    text: str
-    logprobs: tuple[TokenLogprob, ...] = ()
-
-
-@dataclass(frozen=True)
-class Completion:
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    finish_reason: str  # "stop" | "length"
-    # Of the prompt, read from the cache; no part of what was answered.
-    cached_tokens: int = field(default=0, compare=False)
-    logprobs: tuple[TokenLogprob, ...] = ()
+OnPiece = Callable[[Piece], bool]
 
 
 class Cancelled(Exception):
