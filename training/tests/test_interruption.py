@@ -93,6 +93,7 @@ def assert_ended_as_if_nothing_had_happened(run, settings):
     assert events.filter(message="Done.").count() == 1
 
 
+@pytest.mark.long
 def test_a_paused_run_goes_on_from_its_checkpoint(run, once, settings):
     def pause(lease):
         jobs.request_pause(Job.objects.get(id=run.job_id))

@@ -127,6 +127,7 @@ def test_upload_train_read_and_delete(sdk, tiny, org, as_alice):
     assert DatasetVersion.objects.get().rows.count() == 40
 
 
+@pytest.mark.long
 def test_a_csv_beside_a_validation_file_with_numbers_of_ones_own(sdk, tiny):
     table = "text,label\n" + "".join(
         f"ticket {i} about a {LABELS[i % 3]},{LABELS[i % 3]}\n" for i in range(40)

@@ -118,6 +118,7 @@ def until(child, wanted):
     raise AssertionError(f"the child ended without {wanted}: {child.stderr.read()}")
 
 
+@pytest.mark.long
 def test_a_run_asked_to_stop_saves_itself_and_goes_on_with_the_same_command(tmp_path, tiny):
     spec = write_spec(tmp_path, tiny, max_steps=2_000, eval_every=0)
     values = json.loads(spec.read_text()) | {"checkpoints_dir": str(tmp_path / "kept")}

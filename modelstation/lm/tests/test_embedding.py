@@ -41,6 +41,7 @@ def test_the_vectors_are_those_of_sentence_transformers(embedder):
     assert (np.sum(embedder.embed(texts) * plain, axis=1) > 0.998).all()
 
 
+@pytest.mark.long
 def test_a_text_has_nearly_the_same_vector_alone_and_in_any_batch(embedder):
     texts = [f"ticket {n}: " + "my screen is black " * (n % 7) for n in range(60)]
     together, turned = embedder.embed(texts), embedder.embed(texts[::-1])[::-1]
