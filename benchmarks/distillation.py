@@ -220,7 +220,7 @@ def nll_after_training(rows, held_out, asked):
     import torch
 
     from modelstation.lm.chat import load_renderer
-    from training.recipes import lora_sft
+    from training.recipes import lora_sft, preparing
     from training.recipes.config import TrainingConfig
     from training.recipes.rows import encode
 
@@ -234,7 +234,7 @@ def nll_after_training(rows, held_out, asked):
             max_seq_len=MAX_SEQ_LEN,
             eval_every=0,
         )
-        prepared = lora_sft.prepare(Path(folder), asked.base, config)
+        prepared = preparing.prepare(Path(folder), asked.base, config)
     model = lora_sft.setup_model(asked.base, prepared.config)
     trained = 0
     if rows:

@@ -115,14 +115,14 @@ def measure(arm: str, asked: argparse.Namespace) -> dict | None:
 
 def prepared_rows(asked: argparse.Namespace, arm: str):
     """The same rows and settings for every arm; the peer's schedule: no warm-up, even decay."""
-    from training.recipes import lora_sft
+    from training.recipes import preparing
     from training.recipes.config import TrainingConfig
 
     config = TrainingConfig(
         learning_rate=LEARNING_RATE, lora_rank=RANK, epochs=1.0, eval_every=0,
         warmup_ratio=0.0, final_lr_ratio=1 / steps(asked.rows),
     )  # fmt: skip
-    prepared = lora_sft.prepare(asked.dataset, asked.base, config)
+    prepared = preparing.prepare(asked.dataset, asked.base, config)
     if arm == OURS_DEFAULT:
         return prepared
     by_length = sorted(range(len(prepared.train)), key=lambda i: len(prepared.train[i].inputs))

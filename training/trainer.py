@@ -30,7 +30,8 @@ from training.progress import Channel, ChildError, read_spec, required, run_as_c
 if TYPE_CHECKING:
     import torch
 
-    from training.recipes.lora_sft import Outcome, Prepared
+    from training.recipes.lora_sft import Outcome
+    from training.recipes.preparing import Prepared
 
 PR_SET_PDEATHSIG = 1
 GGUF_NAME = "model-q8_0.gguf"
@@ -103,7 +104,7 @@ def _prepare(dataset: Path, base_folder: Path, config: dict[str, Any]) -> "Prepa
                 "bad_spec", f"The run needs the file {path.name} in {path.parent.name}."
             )
     from training.recipes.config import config_from
-    from training.recipes.lora_sft import prepare
+    from training.recipes.preparing import prepare
 
     try:
         return prepare(dataset, base_folder, config_from(config))

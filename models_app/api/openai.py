@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, StreamingHttpResponse
@@ -64,7 +65,7 @@ class OpenAIView(APIView):
         return openai_exception_handler
 
 
-class AnswersView(OpenAIView):
+class AnswersView(OpenAIView, ABC):
     """A request for answers: admitted, read, put to a model."""
 
     parser_classes = [SmallBodyParser]
@@ -81,8 +82,8 @@ class AnswersView(OpenAIView):
         reply = self.reply(meter, asked)
         return _streamed(reply) if asked["stream"] else Response(reply.body())
 
-    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply:
-        raise NotImplementedError
+    @abstractmethod
+    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply: ...
 
     def _admit(self, request: Request) -> None:
         assert isinstance(request.auth, ApiToken)

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ logger = logging.getLogger("modelstation.openai")
 
 
 @dataclass(frozen=True)
-class Reply:
+class Reply(ABC):
     """One question's answers on their way out; the kinds of it say how a choice looks."""
 
     question: Question
@@ -35,19 +36,19 @@ class Reply:
     def id(self) -> str:
         return self.prefix + self.hex
 
-    def choice(self, number: int, completion: Completion) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def choice(self, number: int, completion: Completion) -> dict[str, Any]: ...
 
     def opening(self) -> list[dict[str, Any]]:
         """Choices that come before any piece."""
         return []
 
+    @abstractmethod
     def part(self, number: int, piece: Piece, offset: int) -> dict[str, Any]:
         """The choice of a chunk; `offset` counts the characters that went before."""
-        raise NotImplementedError
 
-    def ending(self, number: int, completion: Completion) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def ending(self, number: int, completion: Completion) -> dict[str, Any]: ...
 
     def body(self) -> dict[str, Any]:
         completions = self.question.answers()

@@ -89,5 +89,5 @@ def _allowed(path: str, roots: list[Path]) -> Path:
     """The resolved path, so that neither ".." nor a link leads out of the roots."""
     resolved = Path(path).resolve()
     if not any(resolved.is_relative_to(root) for root in roots):
-        raise ServingError(f"{path} does not lie among the models.", code="path_refused")
+        raise ServingError("The file asked for does not lie among the models.", code="path_refused")
     return resolved

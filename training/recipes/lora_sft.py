@@ -22,42 +22,22 @@ from typing import Any
 
 import torch
 
-from modelstation.lm.chat import load_renderer
 from modelstation.lm.loading import load_causal_lm
 from training.progress import ChildError, Stopped
 from training.recipes import checkpoints
-from training.recipes.config import MIN_ROWS, RunFacts, TrainingConfig, budgeted_steps, resolve
+from training.recipes.config import TrainingConfig
 from training.recipes.data import Batch, collate, micro_batches, plan_batches
 from training.recipes.kernels import AnswerLoss, install
-from training.recipes.machine import cpu_has_bf16, peak_memory_bytes
+from training.recipes.machine import peak_memory_bytes
 from training.recipes.parallel import Processes
-from training.recipes.rows import TokenRow, common_prefix, encode, read_conversations
-from training.recipes.shapes import read_shape
+from training.recipes.preparing import Prepared
+from training.recipes.rows import TokenRow
 
-MAX_VALID_ROWS = 64
 SMOOTHING_STEPS = 20
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into writing checkpoints
 
 Weights = dict[str, torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """All that is settled before a weight is loaded."""
-
-    config: TrainingConfig
-    train: list[TokenRow]
-    valid: list[TokenRow]
-    prefix: int
-    steps: list[list[int]]
-    rows_left_out: int
-    is_cut: bool = False  # max_tokens pays for no more steps
-
-    @property
-    def lengths(self) -> list[int]:
-        """What each row adds to its batch."""
-        return [len(row.inputs) - self.prefix for row in self.train]
 
 
 @dataclass
@@ -91,60 +71,6 @@ class Outcome:
             "resumed_from": self.resumed_from,
             "peak_memory_bytes": peak_memory_bytes(),
         }
-
-
-def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepared:
-    """Reads and encodes the rows, resolves the config, plans every step.
-
-    Refuses before any weight is loaded.
-    """
-    renderer = load_renderer(base_folder)
-    train, left_out = encode(
-        read_conversations(dataset / "train.jsonl"), renderer, config.max_seq_len
-    )
-    if len(train) < MIN_ROWS:
-        raise ChildError("not_enough_data", _too_few_rows(len(train), left_out, config.max_seq_len))
-    valid_rows = read_conversations(dataset / "valid.jsonl")[:MAX_VALID_ROWS]
-    valid, _ = encode(valid_rows, renderer, config.max_seq_len)
-    prefix = common_prefix([*train, *valid])
-    lengths = [len(row.inputs) - prefix for row in train]
-    answers = sum(row.answer_tokens for row in train)
-    resolved = resolve(config, run_facts(lengths, base_folder, prefix, answers))
-    steps = plan_batches(
-        lengths,
-        tokens_per_batch=resolved.tokens_per_batch or 0,
-        epochs=resolved.epochs or 0,
-        max_steps=resolved.max_steps,
-        seed=resolved.seed,
-    )
-    paid = budgeted_steps((sum(len(train[i].inputs) for i in rows) for rows in steps), resolved)
-    cut = paid < len(steps)
-    return Prepared(resolved, train, valid, prefix, steps[:paid], left_out, cut)
-
-
-def _too_few_rows(rows: int, left_out: int, max_seq_len: int) -> str:
-    longer = f" ({left_out} more are longer than {max_seq_len} tokens)" if left_out else ""
-    return (
-        f"Not enough data: {rows} training rows{longer}, at least {MIN_ROWS} needed. Add examples."
-    )
-
-
-def run_facts(
-    lengths: Sequence[int], base_folder: Path, prefix: int, answer_tokens: int
-) -> RunFacts:
-    has_cuda, shape = torch.cuda.is_available(), read_shape(base_folder)
-    return RunFacts(
-        rows=len(lengths),
-        tokens=sum(lengths),
-        longest_row=max(lengths),
-        parameters=shape.parameters,
-        context=shape.context,
-        has_cuda=has_cuda,
-        has_bf16=torch.cuda.is_bf16_supported() if has_cuda else cpu_has_bf16(),
-        prefix=prefix,
-        answer_tokens=answer_tokens,
-        lora_parameters=shape.lora_parameters,
-    )
 
 
 def setup_model(base_folder: Path, config: TrainingConfig) -> torch.nn.Module:

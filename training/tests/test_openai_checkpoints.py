@@ -12,7 +12,7 @@ from modelstation.core.artifacts import verify
 from modelstation.lm.loading import load_causal_lm
 from training import trainer
 from training.progress import Channel
-from training.recipes import lora_sft
+from training.recipes import lora_sft, preparing
 from training.recipes.checkpoints import kept_states
 from training.recipes.data import collate
 from training.recipes.rows import encode, read_conversations
@@ -26,7 +26,7 @@ def dataset(tmp_path):
 
 def trained(base, dataset, kept, **values):
     """A model after its training, and the facts of it."""
-    prepared = lora_sft.prepare(dataset, base, config(**values))
+    prepared = preparing.prepare(dataset, base, config(**values))
     model = lora_sft.setup_model(base, prepared.config)
     outcome = lora_sft.train(model, prepared, lambda *a, **k: None, checkpoints_dir=kept)
     facts = {**outcome.facts(), "base_name": "tiny", "config": asdict(prepared.config)}

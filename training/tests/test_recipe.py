@@ -12,7 +12,7 @@ import torch
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.testing import make_tiny_llama
 from training.progress import ChildError, Stopped
-from training.recipes import lora_sft
+from training.recipes import lora_sft, preparing
 from training.recipes.config import (
     RunFacts,
     TrainingConfig,
@@ -65,7 +65,7 @@ def config(**values):
 
 
 def run(dataset, base, **values):
-    prepared = lora_sft.prepare(dataset, base, config(**values))
+    prepared = preparing.prepare(dataset, base, config(**values))
     model = lora_sft.setup_model(base, prepared.config)
     return model, lora_sft.train(model, prepared, lambda *args, **kwargs: None)
 
@@ -108,7 +108,7 @@ def test_the_head_is_run_at_answer_positions_only(tiny, monkeypatch):
 
 
 def test_only_adapter_weights_move(tiny, dataset):
-    prepared = lora_sft.prepare(dataset, tiny, config())
+    prepared = preparing.prepare(dataset, tiny, config())
     model = lora_sft.setup_model(tiny, prepared.config)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     lora_sft.train(model, prepared, lambda *args, **kwargs: None)
@@ -166,7 +166,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_try(tiny, datase
 def test_bfloat16_trains_float32_adapters(tiny, dataset):
     if not cpu_has_bf16():
         pytest.skip("this CPU has no bfloat16 arithmetic")
-    prepared = lora_sft.prepare(dataset, tiny, TrainingConfig(max_steps=2, device="cpu"))
+    prepared = preparing.prepare(dataset, tiny, TrainingConfig(max_steps=2, device="cpu"))
     model = lora_sft.setup_model(tiny, prepared.config)
     assert prepared.config.dtype == "bfloat16"
     assert {parameter.dtype for parameter in lora_sft.trainable(model)} == {torch.float32}
@@ -176,7 +176,7 @@ def test_bfloat16_trains_float32_adapters(tiny, dataset):
 
 
 def test_progress_tells_step_loss_rate_speed_and_time_left(tiny, dataset):
-    prepared = lora_sft.prepare(dataset, tiny, config())
+    prepared = preparing.prepare(dataset, tiny, config())
     told = []
     model = lora_sft.setup_model(tiny, prepared.config)
     lora_sft.train(model, prepared, lambda stage, **facts: told.append((stage, facts)))
@@ -212,7 +212,7 @@ def test_the_losses_of_a_seed_are_these(tiny, dataset, method):
 
 
 def test_full_tuning_moves_every_weight(tiny, dataset):
-    prepared = lora_sft.prepare(dataset, tiny, config(method="full"))
+    prepared = preparing.prepare(dataset, tiny, config(method="full"))
     model = lora_sft.setup_model(tiny, prepared.config)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     lora_sft.train(model, prepared, lambda *args, **kwargs: None)
@@ -224,7 +224,7 @@ def test_other_methods_train_in_bfloat16_too(tiny, dataset, method):
     if not cpu_has_bf16():
         pytest.skip("this CPU has no bfloat16 arithmetic")
     asked = TrainingConfig(max_steps=20, device="cpu", method=method, learning_rate=5e-3)
-    prepared = lora_sft.prepare(dataset, tiny, asked)
+    prepared = preparing.prepare(dataset, tiny, asked)
     model = lora_sft.setup_model(tiny, prepared.config)
     outcome = lora_sft.train(model, prepared, lambda *args, **kwargs: None)
     assert outcome.losses[-1] < outcome.losses[0] - 0.3
@@ -232,7 +232,7 @@ def test_other_methods_train_in_bfloat16_too(tiny, dataset, method):
 
 
 def test_micro_batches_add_up_to_the_whole_step(tiny, dataset):
-    longest = max(lora_sft.prepare(dataset, tiny, config()).lengths)
+    longest = max(preparing.prepare(dataset, tiny, config()).lengths)
     _, whole = run(dataset, tiny, tokens_per_batch=8 * longest)
     _, in_turns = run(dataset, tiny, tokens_per_batch=8 * longest, micro_batch_tokens=2 * longest)
     assert in_turns.losses == pytest.approx(whole.losses, abs=2e-5)
@@ -246,8 +246,8 @@ def test_a_run_without_progress_stops_early_and_says_so(tiny, dataset, monkeypat
 
 
 def test_a_budget_of_tokens_ends_the_plan_and_its_schedule(tiny, dataset):
-    free = lora_sft.prepare(dataset, tiny, config(max_steps=50))
-    bound = lora_sft.prepare(dataset, tiny, config(max_steps=50, max_tokens=1000))
+    free = preparing.prepare(dataset, tiny, config(max_steps=50))
+    bound = preparing.prepare(dataset, tiny, config(max_steps=50, max_tokens=1000))
     assert 0 < len(bound.steps) < len(free.steps)
     read = sum(len(bound.train[i].inputs) for rows in bound.steps for i in rows)
     assert read <= 1000
@@ -268,7 +268,7 @@ def test_a_budget_of_minutes_ends_the_run_with_the_best_weights_so_far(tiny, dat
 
 def interrupted(dataset, tiny, folder, *, at, **values):
     """The run, asked to stop after so many steps."""
-    prepared = lora_sft.prepare(dataset, tiny, config(**values))
+    prepared = preparing.prepare(dataset, tiny, config(**values))
     model = lora_sft.setup_model(tiny, prepared.config)
     done = []
     with pytest.raises(Stopped):
@@ -279,7 +279,7 @@ def interrupted(dataset, tiny, folder, *, at, **values):
 
 
 def resumed(dataset, tiny, folder, **values):
-    prepared = lora_sft.prepare(dataset, tiny, config(**values))
+    prepared = preparing.prepare(dataset, tiny, config(**values))
     model = lora_sft.setup_model(tiny, prepared.config)
     return model, lora_sft.train(
         model, prepared, lambda *args, **kwargs: None, checkpoints_dir=folder
@@ -346,7 +346,7 @@ def test_a_full_disk_at_a_checkpoint_is_told_and_the_run_goes_on(
 
     monkeypatch.setattr(torch, "save", no_room)
     told = []
-    prepared = lora_sft.prepare(dataset, tiny, config(checkpoint_every=2))
+    prepared = preparing.prepare(dataset, tiny, config(checkpoint_every=2))
     model = lora_sft.setup_model(tiny, prepared.config)
     outcome = lora_sft.train(
         model,

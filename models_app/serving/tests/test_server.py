@@ -75,6 +75,7 @@ def test_files_outside_the_models_are_refused(post, exported, tmp_path, way_out)
         refused = post("/generate", asked(exported, **{field: path}))
         assert refused.status_code == 403
         assert refused.json()["error"]["code"] == "path_refused"
+        assert path not in refused.text  # where things lie is nobody's business
 
 
 @pytest.mark.parametrize(
