@@ -166,7 +166,7 @@ def _generate_body(
         "gguf": str(gguf),
         "tokenizer_folder": str(tokenizer_folder),
         "messages": messages,
-        "config": asdict(config or GenerationConfig()),
+        "config": vars(config or GenerationConfig()),
         "owner": owner,
         "stream": stream,
     }
