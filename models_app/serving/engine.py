@@ -195,7 +195,7 @@ class Engine:
                     "prompt": [self._renderer.eos_token_id],
                     "max_tokens": 1,
                     "temperature": 0,
-                    "grammar": grammar(schema),
+                    "grammar": grammar(schema, self._renderer.stop_token_ids),
                     "logit_bias": ends,
                     "id_slot": slot.id,
                     "cache_prompt": False,
@@ -236,7 +236,8 @@ class Engine:
         if config.top_logprobs is not None:
             request["logprobs"] = max(1, config.top_logprobs)
         if config.json_schema is not None:
-            request["grammar"] = grammar(config.json_schema)
+            stops = self._renderer.stop_token_ids
+            request["grammar"] = grammar(config.json_schema, stops)
         return request
 
 

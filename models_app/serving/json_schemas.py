@@ -41,11 +41,16 @@ def enforceable(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def grammar(schema: dict[str, Any]) -> str:
-    """For llama.cpp: JSON that fits the schema, in its two ways to be written."""
+def grammar(schema: dict[str, Any], stop_token_ids: list[int]) -> str:
+    """For llama.cpp: JSON that fits the schema, in its two ways to be written, and then the end.
+
+    The end is named because llama.cpp picks one of the tokens that end an answer, which may not be
+    the one that models are taught: a number, which could always go on, would then never end.
+    """
     schema = enforceable(schema)
+    end = f"<[{','.join(map(str, stop_token_ids))}]>"
     rules = [f"{name}: %json {_told(schema, *ends)}" for name, ends in _WRITTEN.items()]
-    return "\n".join(["%llguidance {}", f"start: {' | '.join(_WRITTEN)}", *rules])
+    return "\n".join(["%llguidance {}", f"start: ({' | '.join(_WRITTEN)}) {end}", *rules])
 
 
 def _told(schema: dict[str, Any], item_separator: str, key_separator: str) -> str:

@@ -7,7 +7,13 @@ from models_app.serving.answers import GenerationConfig
 from models_app.serving.vllm_logprobs import Vocabulary
 from modelstation.lm import testing
 
-TEXTS = ["Please answer.", "  two  blanks\n\ttab", "Grüße, 日本 🙂🏳️‍🌈 ▁", "<0x41> <|im_start|>", "\x00\x7f¡"]
+TEXTS = [
+    "Please answer.",
+    "  two  blanks\n\ttab",
+    "Grüße, 日本 🙂🏳️‍🌈 ▁",
+    "<0x41> <|im_start|>",
+    "\x00\x7f¡",
+]
 SUNNY = "ab 日本 🙂 c"
 
 
