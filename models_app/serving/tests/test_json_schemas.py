@@ -1,4 +1,4 @@
-"""The grammar of an answer: it fits the schema, and blanks between tokens have an end, in every mode.
+"""The grammar of an answer: it fits the schema, and blanks between tokens have an end.
 
 The worst of models is had by biases: one that would rather write blanks than anything else.
 """
@@ -41,6 +41,7 @@ INVOICE = {
     "required": ["number", "lines", "paid"],
     "additionalProperties": False,
 }
+ARRAY = {"type": "array"}
 SCHEMAS = [
     {},  # json_object
     {"type": "object"},
@@ -154,6 +155,14 @@ def test_who_loves_blanks_writes_one_between_two_tokens_at_most(write, schema):
     check(write, schema)
 
 
+@pytest.mark.parametrize("kind", ["integer", "number"])
+def test_a_number_ends_where_the_model_would_end_it(write, kind):
+    """It could always go on, and the token to end with is the one that models are taught."""
+    answer = write({"type": kind}, blanks=300.0)
+
+    assert (answer.finish_reason, len(answer.text)) == ("stop", 1)
+
+
 @settings(
     max_examples=60,
     deadline=None,
@@ -204,17 +213,13 @@ def test_an_untrained_model_answers_with_what_parses_and_fits():
         pytest.skip(str(absent))
     engine = Engine(folder / "model-q8_0.gguf", folder, n_ctx=1024, n_parallel=4)
     chat = [{"role": "user", "content": "An invoice for two coffees, as JSON."}]
-    short = {"type": "string", "maxLength": 12}
-    number = {"type": "integer", "minimum": 0, "maximum": 9999}
-    line = INVOICE["properties"]["lines"]["items"] | {
-        "properties": {"what": short, "cents": number}
-    }
-    lines = {"type": "array", "minItems": 1, "maxItems": 3, "items": line}
+    short = {"what": {"type": "string", "maxLength": 12}, "cents": {"enum": [100, 250, 399]}}
+    line = INVOICE["properties"]["lines"]["items"] | {"properties": short}
+    lines = {"type": "array", "minItems": 1, "maxItems": 2, "items": line}
     schema = INVOICE | {"properties": INVOICE["properties"] | {"lines": lines}}
 
-    for temperature, seed in ((0.0, None), (1.0, 1), (1.5, 2), (2.0, 3)):
-        config = GenerationConfig(400, temperature, seed=seed, json_schema=schema)
-        answer = engine.generate(chat, config)
+    for temperature in (0.0, 2.0):
+        answer = engine.generate(chat, GenerationConfig(400, temperature, json_schema=schema))
         assert answer.finish_reason == "stop", answer.text
         jsonschema.validate(json.loads(answer.text), schema)
         assert not re.search(r"\s\s", between(answer.text))
