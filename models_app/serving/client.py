@@ -40,6 +40,8 @@ class Refused(UserFacingError):
 
 
 def health() -> bool:
+    if settings.VLLM_URL:
+        return _vllm().is_up()
     try:
         return _http().get(_url("/health"), headers=_headers(), timeout=2).is_success
     except httpx.HTTPError:

@@ -3,7 +3,7 @@
 vLLM serves one base (its --served-model-name is the base's name) and our adapters on top of it,
 which are loaded while it runs (--enable-lora, VLLM_ALLOW_RUNTIME_LORA_UPDATING=true, and the
 artifacts at the same paths). Prompts are sent as token ids of our own renderer. Only vLLM itself
-can bound the white space of JSON: --structured-outputs-config.disable_any_whitespace=true.
+can bound the blanks of JSON: --structured-outputs-config '{"disable_any_whitespace": true}'.
 """
 
 import hashlib
@@ -84,7 +84,7 @@ class Vllm:
         self._secret = secret.encode()
         self._deadline_s = deadline_s
         self._adapters = Adapters(max_adapters, load=self._load, unload=self._unload)
-        self._context_lengths: dict[str, int] = {}
+        self._context_lengths: dict[str, int | None] = {}
 
     def generate(
         self,
@@ -125,6 +125,12 @@ class Vllm:
                 events = self._in_time(_events(reply), ends_at)
                 yield from _pieces(events, _reader(tokenizer_folder, config))
 
+    def is_up(self) -> bool:
+        try:
+            return self._http.get("/health", timeout=CONNECT_S).is_success
+        except httpx.HTTPError:
+            return False
+
     def adapter_name(self, adapter: Adapter) -> str:
         """What vLLM knows it by: nobody who lacks our secret can guess another tenant's."""
         identity = f"{adapter.org_id}:{adapter.version_id}".encode()
@@ -159,14 +165,15 @@ class Vllm:
         raise refusal_of(reply)
 
     def _has_mended(self, served: _Served, reply: httpx.Response) -> bool:
-        if reply.status_code == httpx.codes.NOT_FOUND and served.load_again:
-            self._context_lengths.pop(served.base, None)
-            served.load_again()
-            return True
-        if refusal_of(reply).code != "context_length_exceeded":
+        is_lost = reply.status_code == httpx.codes.NOT_FOUND and served.load_again is not None
+        if not is_lost and refusal_of(reply).code != "context_length_exceeded":
             return False
-        known = self._context_lengths.pop(served.base, None)
-        return self._context_length(served.base) != known
+        known = self._context_lengths.get(served.base)
+        self._context_lengths = {}
+        is_other = self._context_length(served.base) != known
+        if is_lost and served.load_again:
+            served.load_again()
+        return is_lost or is_other
 
     def _send(self, served: _Served, body: dict[str, Any]) -> httpx.Response:
         """The body of a refusal is read; that of an answer is not."""
@@ -189,17 +196,23 @@ class Vllm:
         return {**body, "max_tokens": min(body["max_tokens"], most - count)}
 
     def _context_length(self, base: str) -> int | None:
-        """None where vLLM does not tell it, or serves no such base."""
-        if base not in self._context_lengths:
-            with failures_explained():
-                reply = self._http.get("/v1/models", timeout=LOADING)
-                if not reply.is_success:
-                    raise refusal_of(reply)
-                lengths = {each["id"]: each.get("max_model_len") for each in reply.json()["data"]}
-            if not lengths.get(base):
-                return None
-            self._context_lengths[base] = lengths[base]
-        return self._context_lengths[base]
+        """None where vLLM does not tell. An adapter is only loaded on its own base: on another of
+        the same shape it would answer, and nonsense.
+        """
+        lengths = self._context_lengths
+        if base not in lengths:
+            lengths = self._context_lengths = self._bases()
+        if base not in lengths:
+            raise ServingError("vLLM does not serve this base.", code="model_file_missing")
+        return lengths[base]
+
+    def _bases(self) -> dict[str, int | None]:
+        with failures_explained():
+            reply = self._http.get("/v1/models", timeout=LOADING)
+            if not reply.is_success:
+                raise refusal_of(reply)
+            served = [each for each in reply.json()["data"] if not each.get("parent")]
+            return {each["id"]: each.get("max_model_len") for each in served}
 
     def _load(self, name: str, folder: Path) -> None:
         reply = self._post("/v1/load_lora_adapter", lora_name=name, lora_path=str(folder))

@@ -211,7 +211,7 @@ def test_an_untrained_model_answers_with_what_parses_and_fits():
         folder = base_folder(REPOSITORY / "var" / "models", "smollm2-135m-instruct")
     except ValueError as absent:
         pytest.skip(str(absent))
-    engine = Engine(folder / "model-q8_0.gguf", folder, n_ctx=1024, n_parallel=4)
+    engine = Engine(folder / "model-q8_0.gguf", folder, n_ctx=512, n_threads=1, n_parallel=1)
     chat = [{"role": "user", "content": "An invoice for two coffees, as JSON."}]
     short = {"what": {"type": "string", "maxLength": 12}, "cents": {"enum": [100, 250, 399]}}
     line = INVOICE["properties"]["lines"]["items"] | {"properties": short}

@@ -92,7 +92,7 @@ def test_an_answer_beyond_the_context_ends_there(ask, stream, stand_in):
 def test_a_prompt_that_fills_the_context_is_refused_unasked(ask, stand_in, vllm, left):
     count = ask().prompt_tokens
     stand_in.max_model_len = count + left
-    vllm._context_lengths.clear()
+    vllm._context_lengths = {}
     with pytest.raises(ServingError, match=f"has {count} tokens.* fewer than {count + left}") as no:
         ask(adapter(), "org")
 
@@ -239,6 +239,14 @@ def test_the_setting_sends_a_base_by_its_name(chosen, version, exported, stand_i
 
     assert client.generate(gguf, exported, HELLO).text == "ab"
     assert stand_in.asked[0]["model"] == BASE
+
+
+def test_whether_vllm_is_up_is_what_pages_hear(chosen, settings):
+    assert client.health()
+
+    settings.VLLM_URL = "http://127.0.0.1:9"
+    client._vllm.cache_clear()
+    assert not client.health()
 
 
 def test_a_version_without_adapter_and_an_unknown_file_are_refused(chosen, version, tmp_path):

@@ -95,6 +95,22 @@ def test_an_adapter_forgotten_by_a_restart_is_loaded_again(ask, stream, stand_in
     assert len(stand_in.loads) == 3
 
 
+def test_an_adapter_is_never_loaded_on_another_base(ask, stand_in):
+    stand_in.restart(base="same-shape")
+    with pytest.raises(ServingError, match="does not serve this base") as before:
+        ask(adapter(), "org")
+    assert stand_in.loads == []
+
+    stand_in.restart()
+    ask(adapter(), "org")
+    stand_in.restart(base="same-shape")
+    with pytest.raises(ServingError, match="does not serve this base") as after:
+        ask(adapter(), "org")
+
+    assert before.value.code == after.value.code == "model_file_missing"
+    assert len(stand_in.loads) == 1
+
+
 def test_an_adapter_that_stays_lost_is_not_loaded_for_ever(ask, stand_in):
     stand_in.fails_with = (404, "The model does not exist.")
     with pytest.raises(ServingError, match="not loaded") as lost:

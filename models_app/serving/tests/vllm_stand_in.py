@@ -59,11 +59,12 @@ class StandIn:
             "completions": self.completions,
         }
         routes = [Route(f"/v1/{n}", door(deed), methods=["POST"]) for n, deed in deeds.items()]
-        self.app = Starlette(routes=[Route("/v1/models", door(self.models)), *routes])
+        told = [Route("/v1/models", door(self.models)), Route("/health", self.health)]
+        self.app = Starlette(routes=[*told, *routes])
 
     def begin_anew(self):
         self.adapters, self.asked, self.loads, self.unloaded = {}, [], [], []
-        self.max_model_len = 200
+        self.base, self.max_model_len = BASE, 200
         self.answer = [*self.ids("a"), *self.ids("b"), self.end]
         self.alternatives = []
         self.fails_with = self.fails_to_load = self.fails_to_unload = None
@@ -71,17 +72,20 @@ class StandIn:
         self.gates = {}  # of adapters that load slowly, by path
         self.left = threading.Event()  # somebody hung up
 
-    def restart(self):
-        self.adapters = {}
+    def restart(self, base=BASE):
+        self.base, self.adapters = base, {}
 
     def ids(self, text):
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
+    async def health(self, request):
+        return PlainTextResponse("")
+
     async def models(self, request):
-        base = {"id": BASE, "root": "/models/tiny", "parent": None}
+        base = {"id": self.base, "root": "/models/tiny", "parent": None}
         cards = [base | {"max_model_len": self.max_model_len}]
         for name, path in self.adapters.items():
-            cards.append({"id": name, "root": path, "parent": BASE, "max_model_len": None})
+            cards.append({"id": name, "root": path, "parent": self.base, "max_model_len": None})
         common = {"object": "model", "created": 1, "owned_by": "vllm", "permission": []}
         return JSONResponse({"object": "list", "data": [common | card for card in cards]})
 
@@ -132,7 +136,7 @@ class StandIn:
             return error(400, "prompt must be token ids")
         if not all(key.isdigit() for key in body["logit_bias"]):
             return error(400, "logit_bias keys must be token ids")
-        if body["model"] not in {BASE, *self.adapters}:
+        if body["model"] not in {self.base, *self.adapters}:
             return error(404, f"The model `{body['model']}` does not exist.", "NotFoundError")
         count, wanted = len(body["prompt"]), body["max_tokens"]
         if count + wanted > self.max_model_len:
