@@ -10,12 +10,12 @@ from models_app.serving.errors import ServingError
 
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 MOST_CHARACTERS = 100_000
-# What holds answers to a schema, in llama.cpp as in vLLM, is llguidance, whose own key would loosen
-# it: nobody's schema sets that.
+# llguidance holds llama.cpp's answers to a schema (and vLLM's, where it is chosen). Its own key
+# could loosen the schema: nobody's sets it.
 SETTINGS = "x-guidance"
-# By its default white space between two tokens has no end, nor has it with a pattern that has one:
-# a pattern is taken again and again. So there are two ways to write an answer, without blanks and
-# with one after each comma and colon.
+# By its default white space between two tokens has no end; a pattern with an end is taken again and
+# again, and helps nothing. So there are two ways to write an answer: without blanks, and with one
+# after each comma and colon.
 _WRITTEN = {"compact": (",", ":"), "spaced": (", ", ": ")}
 # llama.cpp logs what it cannot enforce and answers freely: what is known beforehand is told here.
 _UNENFORCEABLE = ("not", "if", "uniqueItems", "contains", "dependentRequired", "dependentSchemas")

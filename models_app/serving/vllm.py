@@ -59,7 +59,7 @@ class _Served:
 
     base: str
     name: str
-    load_again: Callable[[], None] | None = None
+    load_again: Callable[[], object] | None = None
 
 
 class Vllm:

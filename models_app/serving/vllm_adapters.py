@@ -36,15 +36,14 @@ class Adapters:
         self._lock = threading.Lock()  # of these books; never held while vLLM is asked
 
     @contextmanager
-    def held(self, name: str, folder: Path) -> Iterator[Callable[[], None]]:
+    def held(self, name: str, folder: Path) -> Iterator[Callable[[], object]]:
         """Loaded, and kept so for the block, which is given what loads it once more: for when vLLM
         has lost it. Of many requests that find it lost, one loads it.
         """
         place = self._enter(name)
         try:
-            self._load(place, name, folder, seen=None)
-            seen = place.loading
-            yield lambda: self._load(place, name, folder, seen=seen)
+            loaded = self._load(place, name, folder, seen=None)
+            yield lambda: self._load(place, name, folder, seen=loaded)
         finally:
             with self._lock:
                 place.users -= 1
@@ -77,7 +76,9 @@ class Adapters:
         self._leaving[idle] = (self._places.pop(idle), threading.Event())
         return idle
 
-    def _load(self, place: _Place, name: str, folder: Path, *, seen: Future[None] | None) -> None:
+    def _load(
+        self, place: _Place, name: str, folder: Path, *, seen: Future[None] | None
+    ) -> Future[None]:
         """Unless another request has begun to since `seen`; then this one waits for that."""
         with self._lock:
             leads = place.loading is seen
@@ -86,6 +87,7 @@ class Adapters:
         if leads:
             self._lead(loading, place, name, folder)
         loading.result()
+        return loading
 
     def _lead(self, loading: Future[None], place: _Place, name: str, folder: Path) -> None:
         try:

@@ -1,5 +1,7 @@
 """The vLLM client asks as our own server is asked, and fails as it fails."""
 
+import threading
+
 import pytest
 
 from models_app.models import ModelVersion
@@ -170,11 +172,13 @@ def test_an_answer_that_takes_too_long_is_told_as_our_own_server_tells_it(
     vllm_server, stand_in, exported
 ):
     vllm = Vllm(vllm_server[1], KEY, secret="s", deadline_s=0.2)
-    stand_in.stream_ends = "never"
-    with pytest.raises(ServingError, match="not ready within 0.2 seconds") as late:
-        list(vllm.stream(BASE, None, exported, HELLO, GenerationConfig(), owner=""))
-
-    assert late.value.code == "deadline_exceeded"
+    asked = (BASE, None, exported, HELLO, GenerationConfig())
+    stand_in.stream_ends, stand_in.holds = "never", threading.Event()
+    for ask in (vllm.generate, lambda *a, **k: list(vllm.stream(*a, **k))):
+        with pytest.raises(ServingError, match="not ready within 0.2 seconds") as late:
+            ask(*asked, owner="")
+        assert late.value.code == "deadline_exceeded"
+        stand_in.holds.set()
 
 
 def test_the_whole_of_a_stream_has_a_deadline(vllm_server, stand_in, exported):
@@ -247,6 +251,15 @@ def test_whether_vllm_is_up_is_what_pages_hear(chosen, settings):
     settings.VLLM_URL = "http://127.0.0.1:9"
     client._vllm.cache_clear()
     assert not client.health()
+
+
+def test_who_leaves_a_stream_of_the_client_closes_the_request(chosen, version, exported, stand_in):
+    stand_in.stream_ends = "never"
+    pieces = client.stream(engine_paths(version)[0], exported, HELLO, owner=str(version.org_id))
+    next(pieces)
+    pieces.close()
+
+    assert stand_in.left.wait(20)
 
 
 def test_a_version_without_adapter_and_an_unknown_file_are_refused(chosen, version, tmp_path):

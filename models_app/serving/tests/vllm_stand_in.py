@@ -70,6 +70,7 @@ class StandIn:
         self.fails_with = self.fails_to_load = self.fails_to_unload = None
         self.stream_ends = ""  # "error", "old error", "cut", "never"
         self.gates = {}  # of adapters that load slowly, by path
+        self.holds = None  # an event until which no answer is given
         self.left = threading.Event()  # somebody hung up
 
     def restart(self, base=BASE):
@@ -117,6 +118,8 @@ class StandIn:
     async def completions(self, request):
         body = await request.json()
         self.asked.append(body)
+        if self.holds:
+            await run_in_threadpool(self.holds.wait, PATIENCE_S)
         if self.fails_with:
             return error(*self.fails_with)
         if (problem := self.problem(body)) is not None:
