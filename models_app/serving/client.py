@@ -44,6 +44,8 @@ class Refused(UserFacingError):
 
 
 def health() -> bool:
+    if settings.VLLM_URL:
+        return _vllm().is_up()
     try:
         reply = _http().request("GET", _url("/health"), headers=_headers(), timeout=2)
     except HTTPError:

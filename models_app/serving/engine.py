@@ -18,7 +18,7 @@ from typing import Any
 from models_app.serving import gguf_facts
 from models_app.serving.answers import Completion, GenerationConfig, Piece, TokenLogprob
 from models_app.serving.errors import ServingError
-from models_app.serving.json_schemas import enforceable, refused
+from models_app.serving.json_schemas import grammar, refused
 from models_app.serving.prompts import PromptReader
 from models_app.serving.slots import Slot, Slots
 from modelstation.lm.chat import Message, load_renderer
@@ -195,7 +195,7 @@ class Engine:
                     "prompt": [self._renderer.eos_token_id],
                     "max_tokens": 1,
                     "temperature": 0,
-                    "json_schema": enforceable(schema),
+                    "grammar": grammar(schema, self._renderer.stop_token_ids),
                     "logit_bias": ends,
                     "id_slot": slot.id,
                     "cache_prompt": False,
@@ -236,7 +236,8 @@ class Engine:
         if config.top_logprobs is not None:
             request["logprobs"] = max(1, config.top_logprobs)
         if config.json_schema is not None:
-            request["json_schema"] = enforceable(config.json_schema)
+            stops = self._renderer.stop_token_ids
+            request["grammar"] = grammar(config.json_schema, stops)
         return request
 
 

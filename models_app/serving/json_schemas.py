@@ -10,25 +10,56 @@ from models_app.serving.errors import ServingError
 
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 MOST_CHARACTERS = 100_000
+# llguidance holds llama.cpp's answers to a schema (and vLLM's, where it is chosen). Its own key
+# could loosen the schema: nobody's sets it.
+SETTINGS = "x-guidance"
+# By its default white space between two tokens has no end; a pattern with an end is taken again and
+# again, and helps nothing. So there are two ways to write an answer: without blanks, and with one
+# after each comma and colon.
+_WRITTEN = {"compact": (",", ":"), "spaced": (", ", ": ")}
 # llama.cpp logs what it cannot enforce and answers freely: what is known beforehand is told here.
 _UNENFORCEABLE = ("not", "if", "uniqueItems", "contains", "dependentRequired", "dependentSchemas")
 
 
 def enforceable(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema to send; raises ServingError `invalid_json_schema` naming the reason."""
+    schema = {name: value for name, value in schema.items() if name != SETTINGS}
     if not schema:
         return ANY_OBJECT
-    if len(json.dumps(schema)) > MOST_CHARACTERS:
-        raise refused(f"it is longer than {MOST_CHARACTERS} characters")
     try:
+        if len(json.dumps(schema, allow_nan=False)) > MOST_CHARACTERS:
+            raise refused(f"it is longer than {MOST_CHARACTERS} characters")
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         place = ".".join(map(str, error.absolute_path)) or "the top"
         raise refused(f"at {place}: {error.message}") from error
+    except ValueError as error:
+        raise refused("it holds a number that JSON does not have") from error
     except RecursionError as error:
         raise refused("it is nested too deeply") from error
     _refuse_unenforceable(schema)
     return schema
+
+
+def grammar(schema: dict[str, Any], stop_token_ids: list[int]) -> str:
+    """For llama.cpp: JSON that fits the schema, in its two ways to be written, and then the end.
+
+    The end is named because llama.cpp picks one of the tokens that end an answer, which may not be
+    the one that models are taught: a number, which could always go on, would then never end.
+    """
+    schema = enforceable(schema)
+    end = f"<[{','.join(map(str, stop_token_ids))}]>"
+    rules = [f"{name}: %json {_told(schema, *ends)}" for name, ends in _WRITTEN.items()]
+    return "\n".join(["%llguidance {}", f"start: ({' | '.join(_WRITTEN)}) {end}", *rules])
+
+
+def _told(schema: dict[str, Any], item_separator: str, key_separator: str) -> str:
+    settings = {
+        "whitespace_flexible": False,
+        "item_separator": item_separator,
+        "key_separator": key_separator,
+    }
+    return json.dumps({SETTINGS: settings, **schema})
 
 
 def refused(reason: str) -> ServingError:

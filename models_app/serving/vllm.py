@@ -2,15 +2,16 @@
 
 vLLM serves one base (its --served-model-name is the base's name) and our adapters on top of it,
 which are loaded while it runs (--enable-lora, VLLM_ALLOW_RUNTIME_LORA_UPDATING=true, and the
-artifacts at the same paths). Prompts are sent as token ids of our own renderer.
+artifacts at the same paths). Prompts are sent as token ids of our own renderer. Only vLLM itself
+can bound the blanks of JSON: --structured-outputs-config '{"disable_any_whitespace": true}'.
 """
 
 import hashlib
 import hmac
 import json
-import threading
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,14 +20,28 @@ from typing import Any
 
 import httpx
 
-from models_app.serving.engine import Completion, GenerationConfig, Piece, TokenLogprob
+from models_app.serving.answers import Completion, GenerationConfig, Piece, TokenLogprob
 from models_app.serving.errors import ServingError
 from models_app.serving.json_schemas import enforceable
 from models_app.serving.prompts import PromptReader
+from models_app.serving.vllm_adapters import Adapters
+from models_app.serving.vllm_errors import (
+    failures_explained,
+    refusal,
+    refusal_of,
+    told_by,
+    too_late,
+    too_long,
+)
+from models_app.serving.vllm_logprobs import LogprobReader, Vocabulary
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 
-TIMEOUT = httpx.Timeout(330, connect=2)
-BUSY_RETRY_S = 5
+logger = logging.getLogger("modelstation.vllm")
+
+CONNECT_S = 2
+LOADING = httpx.Timeout(120, connect=CONNECT_S)  # of an adapter, from a slow disk
+# As many connections as requests; an idle one is let go before vLLM closes it, after 5 seconds.
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=3)
 
 
 @dataclass(frozen=True)
@@ -38,19 +53,38 @@ class Adapter:
     folder: Path
 
 
-class Vllm:
-    """Thread-safe. Knows which adapters it loaded, and unloads the least recently used."""
+@dataclass(frozen=True)
+class _Served:
+    """What to ask vLLM for, and how to load it again, which a base cannot be."""
 
-    def __init__(self, url: str, key: str, *, secret: str, max_adapters: int = 32) -> None:
-        headers = {"authorization": f"Bearer {key}"} if key else {}
+    base: str
+    name: str
+    load_again: Callable[[], object] | None = None
+
+
+class Vllm:
+    """Thread-safe."""
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        secret: str,
+        max_adapters: int = 32,
+        deadline_s: float = 300,
+    ) -> None:
         self._http = httpx.Client(
-            base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT, trust_env=False
+            base_url=url.rstrip("/"),
+            headers={"authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(deadline_s, connect=CONNECT_S),
+            limits=LIMITS,
+            trust_env=False,
         )
         self._secret = secret.encode()
-        self._max_adapters = max_adapters
-        self._loaded: OrderedDict[str, None] = OrderedDict()
-        self._in_use: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._deadline_s = deadline_s
+        self._adapters = Adapters(max_adapters, load=self._load, unload=self._unload)
+        self._context_lengths: dict[str, int | None] = {}
 
     def generate(
         self,
@@ -63,14 +97,13 @@ class Vllm:
         owner: str,
     ) -> Completion:
         body = _body(tokenizer_folder, messages, config) | self._salt(owner)
-        with self._served_as(base, adapter, owner) as name:
-            reply = self._asked(name, adapter, body)
-            with closing(reply):
-                told = _read(reply)
-        choice = told["choices"][0]
-        return _completion(
-            choice["text"], choice["finish_reason"], told["usage"], _logprobs(choice, config)
-        )
+        with self._served(base, adapter, body, owner) as served:
+            reply = self._asked(served, body)
+            with closing(reply), failures_explained(self._deadline_s):
+                told = json.loads(reply.read())
+                [choice] = told["choices"]
+                logprobs = _reader(tokenizer_folder, config)(choice)
+        return _completion(choice["text"], choice["finish_reason"], told["usage"], logprobs)
 
     def stream(
         self,
@@ -85,10 +118,18 @@ class Vllm:
         """Closing it closes the connection, at which vLLM stops."""
         body = _body(tokenizer_folder, messages, config) | self._salt(owner)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-        with self._served_as(base, adapter, owner) as name:
-            reply = self._asked(name, adapter, body)
-            with closing(reply), _failures_explained():
-                yield from _pieces(reply, config)
+        ends_at = time.monotonic() + self._deadline_s
+        with self._served(base, adapter, body, owner) as served:
+            reply = self._asked(served, body)
+            with closing(reply), failures_explained(self._deadline_s):
+                events = self._in_time(_events(reply), ends_at)
+                yield from _pieces(events, _reader(tokenizer_folder, config))
+
+    def is_up(self) -> bool:
+        try:
+            return self._http.get("/health", timeout=CONNECT_S).is_success
+        except httpx.HTTPError:
+            return False
 
     def adapter_name(self, adapter: Adapter) -> str:
         """What vLLM knows it by: nobody who lacks our secret can guess another tenant's."""
@@ -100,74 +141,108 @@ class Vllm:
         return {"cache_salt": hmac.new(self._secret, owner.encode(), hashlib.sha256).hexdigest()}
 
     @contextmanager
-    def _served_as(self, base: str, adapter: Adapter | None, owner: str) -> Iterator[str]:
-        """The name to ask for; an adapter is loaded, and stays so for the block."""
-        if adapter is None:
-            yield base
-            return
-        if not owner or owner != adapter.org_id:
+    def _served(
+        self, base: str, adapter: Adapter | None, body: dict[str, Any], owner: str
+    ) -> Iterator[_Served]:
+        """An adapter is loaded, and stays so for the block."""
+        if adapter is not None and (not owner or owner != adapter.org_id):
             raise ServingError("There is no such model.", code="model_not_found")
+        self._fitted(base, body)  # what cannot be answered loads nothing
+        if adapter is None:
+            yield _Served(base, base)
+            return
         name = self.adapter_name(adapter)
-        with self._lock:
-            self._in_use[name] += 1
-        try:
-            self._load(name, adapter)
-            yield name
-        finally:
-            with self._lock:
-                self._in_use[name] -= 1
+        with self._adapters.held(name, adapter.folder) as load_again:
+            yield _Served(base, name, load_again)
 
-    def _load(self, name: str, adapter: Adapter) -> None:
-        # Under the lock: two requests for one adapter load it once, and loading takes milliseconds.
-        with self._lock:
-            if name in self._loaded:
-                self._loaded.move_to_end(name)
-                return
-            self._make_room()
-            self._post_adapter("load", lora_name=name, lora_path=str(adapter.folder))
-            self._loaded[name] = None
-
-    def _make_room(self) -> None:
-        for name in list(self._loaded):
-            if len(self._loaded) < self._max_adapters:
-                return
-            if not self._in_use[name]:
-                self._post_adapter("unload", lora_name=name)
-                del self._loaded[name]
-        if len(self._loaded) >= self._max_adapters:
-            raise ServingError(
-                "All loaded adapters are busy. Try again shortly.",
-                code="server_busy",
-                retry_after=BUSY_RETRY_S,
-            )
-
-    def _post_adapter(self, verb: str, **body: str) -> None:
-        with _failures_explained():
-            reply = self._http.post(f"/v1/{verb}_lora_adapter", json=body)
-        is_there_already = verb == "load" and "already" in reply.text
-        is_gone_already = verb == "unload" and reply.status_code in (400, 404)
-        if not (reply.is_success or is_there_already or is_gone_already):
-            raise _refusal(reply.status_code, reply.headers, _error_of(reply))
-
-    def _asked(self, name: str, adapter: Adapter | None, body: dict[str, Any]) -> httpx.Response:
-        """An open reply. An adapter that vLLM forgot, by a restart, is loaded once more."""
-        reply = self._send(name, body)
-        if reply.status_code == httpx.codes.NOT_FOUND and adapter is not None:
-            reply.close()
-            with self._lock:
-                self._loaded.pop(name, None)
-            self._load(name, adapter)
-            reply = self._send(name, body)
+    def _asked(self, served: _Served, body: dict[str, Any]) -> httpx.Response:
+        """An open reply; asked twice where vLLM was started anew, and knows other things."""
+        reply = self._send(served, body)
+        if not reply.is_success and self._has_mended(served, reply):
+            reply = self._send(served, body)
         if reply.is_success:
             return reply
-        with closing(reply):
-            reply.read()
-        raise _refusal(reply.status_code, reply.headers, _error_of(reply))
+        raise refusal_of(reply)
 
-    def _send(self, name: str, body: dict[str, Any]) -> httpx.Response:
-        request = self._http.build_request("POST", "/v1/completions", json={"model": name, **body})
-        with _failures_explained():
-            return self._http.send(request, stream=True)
+    def _has_mended(self, served: _Served, reply: httpx.Response) -> bool:
+        is_lost = reply.status_code == httpx.codes.NOT_FOUND and served.load_again is not None
+        if not is_lost and refusal_of(reply).code != "context_length_exceeded":
+            return False
+        known = self._context_lengths.get(served.base)
+        self._context_lengths = {}
+        is_other = self._context_length(served.base) != known
+        if is_lost and served.load_again:
+            served.load_again()
+        return is_lost or is_other
+
+    def _send(self, served: _Served, body: dict[str, Any]) -> httpx.Response:
+        """The body of a refusal is read; that of an answer is not."""
+        asked = {"model": served.name, **self._fitted(served.base, body)}
+        request = self._http.build_request("POST", "/v1/completions", json=asked)
+        with failures_explained(self._deadline_s):
+            reply = self._http.send(request, stream=True)
+            if not reply.is_success:
+                with closing(reply):
+                    reply.read()
+        return reply
+
+    def _fitted(self, base: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Cut to the context as our own server cuts: vLLM refuses what may outgrow it."""
+        most, count = self._context_length(base), len(body["prompt"])
+        if most is None:
+            return body
+        if count >= most:
+            raise too_long(count, most)
+        return {**body, "max_tokens": min(body["max_tokens"], most - count)}
+
+    def _context_length(self, base: str) -> int | None:
+        """None where vLLM does not tell. An adapter is only loaded on its own base: on another of
+        the same shape it would answer, and nonsense.
+        """
+        lengths = self._context_lengths
+        if base not in lengths:
+            lengths = self._context_lengths = self._bases()
+        if base not in lengths:
+            raise ServingError("vLLM does not serve this base.", code="model_file_missing")
+        return lengths[base]
+
+    def _bases(self) -> dict[str, int | None]:
+        with failures_explained():
+            reply = self._http.get("/v1/models", timeout=LOADING)
+            if not reply.is_success:
+                raise refusal_of(reply)
+            served = [each for each in reply.json()["data"] if not each.get("parent")]
+            return {each["id"]: each.get("max_model_len") for each in served}
+
+    def _load(self, name: str, folder: Path) -> None:
+        reply = self._post("/v1/load_lora_adapter", lora_name=name, lora_path=str(folder))
+        told = told_by(reply)
+        if reply.is_success or "already been loaded" in told:  # by another process of ours
+            return
+        error = refusal_of(reply)
+        logger.warning("vLLM did not load an adapter (%s): %s", reply.status_code, told)
+        if error.code == "model_file_missing":
+            raise ServingError("vLLM does not find this version's adapter.", code=error.code)
+        if reply.status_code in (400, 500):  # a rank above --max-lora-rank, another base's weights
+            message = "vLLM cannot serve this version's adapter: an operator finds why in the log."
+            raise ServingError(message, code="model_unreadable")
+        raise error
+
+    def _unload(self, name: str) -> None:
+        """vLLM fails at it (500) when it dropped the weights itself, for want of space."""
+        reply = self._post("/v1/unload_lora_adapter", lora_name=name)
+        if not reply.is_success and reply.status_code not in (400, 404, 500):
+            raise refusal_of(reply)
+
+    def _post(self, path: str, **body: str) -> httpx.Response:
+        with failures_explained():
+            return self._http.post(path, json=body, timeout=LOADING)
+
+    def _in_time(self, events: Iterator[dict[str, Any]], ends_at: float) -> Iterator[Any]:
+        for event in events:
+            if time.monotonic() > ends_at:
+                raise too_late(self._deadline_s)
+            yield event
 
 
 def _body(
@@ -192,7 +267,7 @@ def _body(
     if config.seed is not None:
         body["seed"] = config.seed
     if config.top_logprobs is not None:
-        body["logprobs"] = config.top_logprobs
+        body |= {"logprobs": config.top_logprobs, "return_tokens_as_token_ids": True}
     if config.json_schema is not None:
         schema = enforceable(config.json_schema)
         named = {"name": "answer", "schema": schema, "strict": True}
@@ -208,21 +283,27 @@ def _renderer(folder: Path) -> ChatRenderer:
         raise ServingError(str(error), code="model_file_missing") from error
 
 
-def _read(reply: httpx.Response) -> dict[str, Any]:
-    with _failures_explained():
-        told: dict[str, Any] = json.loads(reply.read())
-    return told
+_vocabulary = lru_cache(16)(Vocabulary)
+ReadLogprobs = Callable[[dict[str, Any]], tuple[TokenLogprob, ...]]
 
 
-def _pieces(reply: httpx.Response, config: GenerationConfig) -> Iterator[Piece | Completion]:
+def _reader(tokenizer_folder: Path, config: GenerationConfig) -> ReadLogprobs:
+    if config.top_logprobs is None:
+        return lambda choice: ()
+    return LogprobReader(_vocabulary(tokenizer_folder), config.top_logprobs).read
+
+
+def _pieces(
+    events: Iterator[dict[str, Any]], read_logprobs: ReadLogprobs
+) -> Iterator[Piece | Completion]:
     pieces: list[Piece] = []
     reason = ""
     usage: dict[str, Any] = {}
-    for chunk in _events(reply):
+    for chunk in events:
         usage = chunk.get("usage") or usage
         for choice in chunk["choices"]:
             reason = choice.get("finish_reason") or reason
-            piece = Piece(choice["text"], _logprobs(choice, config))
+            piece = Piece(choice["text"], read_logprobs(choice))
             if piece.text or piece.logprobs:
                 pieces.append(piece)
                 yield piece
@@ -238,8 +319,9 @@ def _events(reply: httpx.Response) -> Iterator[dict[str, Any]]:
         if not line.startswith("data:") or data == "[DONE]":
             continue
         event = json.loads(data)
-        if "error" in event:
-            raise _refusal(int(event["error"].get("code") or 500), {}, event["error"])
+        error = event if event.get("object") == "error" else event.get("error")
+        if error:
+            raise refusal(int(error.get("code") or 500), error)
         yield event
 
 
@@ -256,71 +338,3 @@ def _completion(
         cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
         logprobs=logprobs,
     )
-
-
-def _logprobs(choice: dict[str, Any], config: GenerationConfig) -> tuple[TokenLogprob, ...]:
-    told, n_top = choice.get("logprobs"), config.top_logprobs
-    if n_top is None or not told:
-        return ()
-    tops = told.get("top_logprobs") or [{}] * len(told["tokens"])
-    return tuple(
-        _token(token, logprob, _top(top or {}, n_top))
-        for token, logprob, top in zip(told["tokens"], told["token_logprobs"], tops, strict=True)
-    )
-
-
-def _top(told: dict[str, float], n_top: int) -> tuple[TokenLogprob, ...]:
-    likeliest = sorted(told.items(), key=lambda each: -each[1])[:n_top]
-    return tuple(_token(token, logprob) for token, logprob in likeliest)
-
-
-def _token(token: str, logprob: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
-    return TokenLogprob(token, logprob, tuple(token.encode()), top)
-
-
-def _error_of(reply: httpx.Response) -> dict[str, Any]:
-    """vLLM nests its errors since 0.10; before, the body was the error."""
-    try:
-        told = reply.json()
-    except ValueError:
-        return {"message": reply.text[:200]}
-    if not isinstance(told, dict):
-        return {"message": str(told)[:200]}
-    error = told.get("error", told)
-    return error if isinstance(error, dict) else {"message": str(error)}
-
-
-def _refusal(status: int, headers: Any, error: dict[str, Any]) -> ServingError:
-    message = str(error.get("message") or "The model server refused the request.")
-    lowered = message.lower()
-    if status in (401, 403):
-        return ServingError("vLLM refused our key.", code="invalid_key")
-    if status == 404:
-        return ServingError("The model is not loaded in vLLM.", code="model_file_missing")
-    if status == 429:
-        wait = str(headers.get("retry-after", ""))
-        seconds = int(wait) if wait.isdigit() else BUSY_RETRY_S
-        return ServingError("vLLM is busy.", code="server_busy", retry_after=seconds)
-    if status >= 500:
-        return ServingError("vLLM failed.", code="model_server_unavailable")
-    if "context length" in lowered or "max_model_len" in lowered:
-        return ServingError(message, code="context_length_exceeded")
-    if "schema" in lowered or "grammar" in lowered or "guided" in lowered:
-        return ServingError(message, code="invalid_json_schema")
-    return ServingError(message, code="invalid_request")
-
-
-@contextmanager
-def _failures_explained() -> Iterator[None]:
-    try:
-        yield
-    except httpx.TimeoutException as error:
-        raise _unavailable("vLLM took too long to answer.") from error
-    except httpx.ConnectError as error:
-        raise _unavailable("vLLM is not running.") from error
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        raise _unavailable("vLLM stopped while it answered.") from error
-
-
-def _unavailable(message: str) -> ServingError:
-    return ServingError(message, code="model_server_unavailable")

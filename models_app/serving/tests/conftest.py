@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
-from models_app.serving.engine import Engine
+from models_app.serving.engine import Engine, GenerationConfig
+from models_app.serving.tests.vllm_stand_in import BASE, HELLO, KEY, StandIn, served
+from models_app.serving.vllm import Vllm
 from modelstation.lm.gguf_export import export_gguf
 
 
@@ -23,3 +25,40 @@ def engine(exported):
     engine = Engine(exported / "model.gguf", exported, n_ctx=256, n_threads=1, n_parallel=4)
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def vllm_server(exported):
+    """A stand-in of vLLM and its address."""
+    stand_in = StandIn(exported)
+    with served(stand_in) as url:
+        yield stand_in, url
+
+
+@pytest.fixture
+def stand_in(vllm_server):
+    vllm_server[0].begin_anew()
+    return vllm_server[0]
+
+
+@pytest.fixture
+def vllm(vllm_server, stand_in):
+    return Vllm(vllm_server[1], KEY, secret="s", max_adapters=2)
+
+
+@pytest.fixture
+def ask(vllm, exported):
+    def ask(adapter=None, owner="", config=None, messages=HELLO):
+        config = config or GenerationConfig()
+        return vllm.generate(BASE, adapter, exported, messages, config, owner=owner)
+
+    return ask
+
+
+@pytest.fixture
+def stream(vllm, exported):
+    def stream(adapter=None, owner="", config=None):
+        config = config or GenerationConfig()
+        return vllm.stream(BASE, adapter, exported, HELLO, config, owner=owner)
+
+    return stream
