@@ -3,6 +3,7 @@ processes; a limit of 0 is none."""
 
 import logging
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -177,6 +178,51 @@ class Meter:
         )
         tokens = used.prompt_tokens + used.completion_tokens
         _count({_tokens_key(self.token.org_id): tokens}, int(time.time()) // DAY)
+
+
+def check_quota(org: Organization) -> None:
+    """For the playground, which makes no request of a token: raises LimitReached when the tokens of
+    today are used up.
+    """
+    per_day = _limits_of(org)[1]
+    tokens = _tokens_today(org, per_day, int(time.time())) if per_day else None
+    if tokens and not tokens.left:
+        raise LimitReached(
+            f"Your organisation has used its {per_day:,} tokens of today, in the playground and by "
+            "the API. More are to be had after midnight UTC; an operator can raise the quota.",
+            code="insufficient_quota",
+            retry_after=tokens.reset,
+            allowance=Allowance(tokens=tokens),
+        )
+
+
+def record_playground(
+    *,
+    org_id: uuid.UUID,
+    model: str,
+    version_id: uuid.UUID | None,
+    used: Completion,
+    milliseconds: int,
+) -> None:
+    """Count an answer that no token asked for, even if its version is gone meanwhile."""
+    for references in ({"version_id": version_id}, {}):
+        try:
+            with transaction.atomic():
+                UsageRecord.objects.create(
+                    org_id=org_id,
+                    model=model,
+                    is_playground=True,
+                    prompt_tokens=used.prompt_tokens,
+                    cached_tokens=used.cached_tokens,
+                    completion_tokens=used.completion_tokens,
+                    milliseconds=milliseconds,
+                    **references,
+                )
+                tokens = used.prompt_tokens + used.completion_tokens
+                _count({_tokens_key(org_id): tokens}, int(time.time()) // DAY)
+            return
+        except IntegrityError:
+            logger.info("the version behind an answer is gone: counted without it")
 
 
 def total(completions: Sequence[Completion], choices: int = 1) -> Completion:
