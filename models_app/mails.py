@@ -95,7 +95,7 @@ def _note_failure(mail: EndMail, error: Exception) -> bool:
 
 
 def _message(mail: EndMail, model: CustomModel) -> EmailMessage:
-    is_ready = mail.job.state == Job.State.SUCCEEDED and model.status == CustomModel.Status.READY
+    is_ready = model.status == CustomModel.Status.READY and _has_ended_a_build(mail.job)
     name = " ".join(model.name.split())
     return EmailMessage(
         subject=f"{name} is ready" if is_ready else f"{name} was not built",
@@ -105,17 +105,28 @@ def _message(mail: EndMail, model: CustomModel) -> EmailMessage:
     )
 
 
+def _has_ended_a_build(job: Job) -> bool:
+    """Where only a training was asked for, an evaluation that failed takes nothing from it."""
+    return job.state == Job.State.SUCCEEDED or job.kind == "evaluate"
+
+
 def _story(mail: EndMail, model: CustomModel) -> list[str]:
+    if model.status == CustomModel.Status.READY and _has_ended_a_build(mail.job):
+        return [_how_ready(model), _scores(model), model.status_reason]
     if failure := failure_of(mail.job):
         advice = f"What to try: {failure.advice}" if failure.advice else ""
         return [f"The build of “{model.name}” failed: {failure.sentence}", advice]
-    if model.status == CustomModel.Status.READY:
-        return [f"“{model.name}” is built and is served now.", _scores(model), model.status_reason]
     return [
         f"“{model.name}” was trained, but its new version is not published.",
         model.status_reason,
         _scores(model),
     ]
+
+
+def _how_ready(model: CustomModel) -> str:
+    if model.live_version_id is None:
+        return f"“{model.name}” is trained."
+    return f"“{model.name}” is built and is served now."
 
 
 def _scores(model: CustomModel) -> str:

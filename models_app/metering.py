@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from accounts.models import ApiToken, Organization
-from models_app.models import UsageCounter, UsageLimit
+from models_app.models import UsageCounter, UsageLimit, UsageRecord
 from models_app.served import Served
 from models_app.serving.client import Completion
 from modelstation.core.errors import UserFacingError
@@ -200,6 +200,52 @@ class Meter:
         }
         today = _amounts({_tokens_key(self.token.org_id): tokens}, int(time.time()) // DAY)
         _run(_RECORD, {**facts, **references, **today})
+
+
+def check_quota(org: Organization) -> None:
+    """For the playground, which makes no request of a token: raises LimitReached when the tokens of
+    today are used up.
+    """
+    per_day = _limits_of(org)[1]
+    tokens = _tokens_today(org, per_day, int(time.time())) if per_day else None
+    if tokens and not tokens.left:
+        raise LimitReached(
+            f"Your organisation has used its {per_day:,} tokens of today, in the playground and by "
+            "the API. More are to be had after midnight UTC; an operator can raise the quota.",
+            code="insufficient_quota",
+            retry_after=tokens.reset,
+            allowance=Allowance(tokens=tokens),
+        )
+
+
+def record_playground(
+    *,
+    org_id: UUID,
+    model: str,
+    version_id: UUID | None,
+    used: Completion,
+    milliseconds: int,
+) -> None:
+    """Count an answer that no token asked for, even if its version is gone meanwhile."""
+    for references in ({"version_id": version_id}, {}):
+        try:
+            with transaction.atomic():
+                UsageRecord.objects.create(
+                    org_id=org_id,
+                    model=model,
+                    is_playground=True,
+                    prompt_tokens=used.prompt_tokens,
+                    cached_tokens=used.cached_tokens,
+                    completion_tokens=used.completion_tokens,
+                    milliseconds=milliseconds,
+                    **references,
+                )
+                tokens = used.prompt_tokens + used.completion_tokens
+                today = int(time.time()) // DAY
+                _run(_COUNT, _amounts({_tokens_key(org_id): tokens}, today))
+            return
+        except IntegrityError:
+            logger.info("the version behind an answer is gone: counted without it")
 
 
 def total(completions: Sequence[Completion], choices: int = 1) -> Completion:

@@ -51,6 +51,7 @@ class Column:
     title: str
     paths: tuple[Path, Path]
     system_prompt: str
+    counted_as: str  # in what was used: the model's slug, or the base
     version: ModelVersion | None = None
 
 
@@ -98,7 +99,8 @@ class Answer:
 
 
 def columns_of(version: ModelVersion, other: ModelVersion | None = None) -> list[Column]:
-    base = Column(BASE, f"Base, {version.base_id}", base_paths(version.base), version.system_prompt)
+    name, paths = version.base_id, base_paths(version.base)
+    base = Column(BASE, f"Base, {name}", paths, version.system_prompt, counted_as=name)
     columns = [base, _of_version(TUNED, version)]
     if other is not None and other != version:
         columns.append(_of_version(OTHER, other))
@@ -146,6 +148,7 @@ class Conversation:
     owner: str
     heartbeat: float
     answers: list[Answer] = field(default_factory=list)  # those that are done
+    heard: dict[str, list[str]] = field(default_factory=dict)  # the pieces so far, by column
     _told: "queue.SimpleQueue[_Told]" = field(default_factory=queue.SimpleQueue)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -168,6 +171,7 @@ class Conversation:
         except queue.Empty:
             return None
         if told.answer is None:
+            self.heard.setdefault(told.column.name, []).append(told.piece)
             return told.column, told.piece
         self.answers.append(told.answer)
         return told.column, told.answer
@@ -206,7 +210,12 @@ class Conversation:
 
 def _of_version(name: str, version: ModelVersion) -> Column:
     return Column(
-        name, f"Tuned, v{version.number}", engine_paths(version), version.system_prompt, version
+        name=name,
+        title=f"Tuned, v{version.number}",
+        paths=engine_paths(version),
+        system_prompt=version.system_prompt,
+        counted_as=version.model.slug,
+        version=version,
     )
 
 

@@ -1,6 +1,7 @@
 """The playground's pages: as a form that answers at once, and as a stream that its script reads."""
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,9 +16,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import org_for
 from models_app.access import model_for
+from models_app.metering import LimitReached, check_quota
 from models_app.models import CustomModel
 from models_app.playground import Answer, Conversation, answer_all, columns_of, turns_after
 from models_app.playground_forms import PlaygroundForm, told_turns
+from models_app.playground_usage import count_answers, count_conversation
 from models_app.serving import client
 from modelstation.core.events import (
     PAGE_HEARTBEAT_SECONDS,
@@ -48,8 +51,14 @@ def playground_answer(request: HttpRequest, org: str, model_id: uuid.UUID) -> Ht
     form = PlaygroundForm(request.POST, model=model)
     if not form.is_valid():
         return _page(request, model, form)
+    try:
+        check_quota(owner)
+    except LimitReached as error:
+        page = _page(request, model, form, refused=error.message)
+        return _too_many(page, error.retry_after)
     columns = columns_of(form.cleaned_data["version"], form.cleaned_data["other"])
     answers = answer_all(columns, form.question, owner=str(owner.id))
+    count_answers(model, answers)
     turns = told_turns(turns_after(answers, form.question))
     return _page(request, model, form, answers=answers, turns=turns)
 
@@ -65,11 +74,13 @@ def playground_stream(request: HttpRequest, org: str, model_id: uuid.UUID) -> Ht
     form = PlaygroundForm(request.POST, model=model)
     if not form.is_valid():
         return render(request, "models_app/_answers.html", {"form": form}, status=422)
+    try:
+        check_quota(owner)
+    except LimitReached as error:
+        return _refused(request, error.message, error.retry_after)
     give_back = SLOTS.take(owner.id)
     if give_back is None:
-        refused = render(request, "models_app/_answers.html", {"refused": TOO_MANY}, status=429)
-        refused["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        return refused
+        return _refused(request, TOO_MANY, RETRY_AFTER_SECONDS)
     columns = columns_of(form.cleaned_data["version"], form.cleaned_data["other"])
     asked = Conversation(columns, form.question, str(owner.id), PAGE_HEARTBEAT_SECONDS)
     stream = AnswerStream(_events(request, model, asked), give_back)
@@ -93,6 +104,15 @@ def _events(request: HttpRequest, model: CustomModel, asked: Conversation) -> It
     """
     waiting = [Answer(column, asked.question) for column in asked.columns]
     yield _event("begin", html=_html(request, model, "_answers", answers=waiting))
+    began = time.monotonic()
+    try:
+        yield from _spoken(request, model, asked)
+    finally:
+        count_conversation(model, asked, began)
+    yield _event("end", turns=told_turns(turns_after(asked.answers, asked.question)))
+
+
+def _spoken(request: HttpRequest, model: CustomModel, asked: Conversation) -> Iterator[bytes]:
     with closing(iter(asked)) as told:  # type: ignore[type-var]
         for said in told:
             if said is None:
@@ -104,7 +124,17 @@ def _events(request: HttpRequest, model: CustomModel, asked: Conversation) -> It
                 yield _event("answer", column=column.name, html=html)
             else:
                 yield _event("piece", column=column.name, text=what)
-    yield _event("end", turns=told_turns(turns_after(asked.answers, asked.question)))
+
+
+def _refused(request: HttpRequest, message: str, retry_after: int) -> HttpResponse:
+    fragment = render(request, "models_app/_answers.html", {"refused": message})
+    return _too_many(fragment, retry_after)
+
+
+def _too_many(response: HttpResponse, retry_after: int) -> HttpResponse:
+    response.status_code = 429
+    response["Retry-After"] = str(retry_after)
+    return response
 
 
 def _html(request: HttpRequest, model: CustomModel, part: str, **context: Any) -> str:

@@ -1,9 +1,13 @@
-"""A file over HTTP that can be gone on with: Range, If-Range, ETag, HEAD (RFC 9110, 13 and 14)."""
+"""A file over HTTP that can be gone on with: Range, If-Range, ETag, HEAD (RFC 9110, 13 and 14).
+Where a proxy sends it, all of this is the proxy's.
+"""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import http_date
@@ -18,14 +22,16 @@ def file_response(
     """The whole file, the one range that was asked for (206), or 416. `etag` names these bytes:
     another file has another one. Several ranges at once are answered with the whole.
     """
-    size = path.stat().st_size
     common = {
         "Accept-Ranges": "bytes",
         "ETag": f'"{etag}"',
-        "Last-Modified": http_date(int(path.stat().st_mtime)),
         "Content-Disposition": f'attachment; filename="{name}"',
         "Cache-Control": "private, no-transform",
     }
+    if settings.EXPORT_SENDER:
+        return _handed_over(path, content_type, common)
+    size = path.stat().st_size
+    common["Last-Modified"] = http_date(int(path.stat().st_mtime))
     asked = _asked_range(request, size, common)
     if asked == ():
         return HttpResponse(status=416, headers={**common, "Content-Range": f"bytes */{size}"})
@@ -37,6 +43,18 @@ def file_response(
     return StreamingHttpResponse(
         chunks, status=206 if asked else 200, content_type=content_type, headers=headers
     )
+
+
+def _handed_over(path: Path, content_type: str, headers: dict[str, str]) -> HttpResponse:
+    """No body: the proxy puts the file there, or the range of it that it was asked for. nginx gives
+    it an ETag of its own; Apache keeps ours.
+    """
+    if settings.EXPORT_SENDER == "x-sendfile":
+        told = {"X-Sendfile": str(path)}
+    else:
+        place = quote(path.relative_to(settings.ARTIFACTS_DIR).as_posix())
+        told = {"X-Accel-Redirect": f"{settings.EXPORT_SENDER}{place}"}
+    return HttpResponse(content_type=content_type, headers=headers | told)
 
 
 def _asked_range(

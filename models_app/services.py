@@ -18,6 +18,7 @@ from models_app.mails import tell_of_end
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.promotions import promote_on_pass
 from models_app.recommending import recommended
+from models_app.served import tuned_name
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
@@ -29,6 +30,8 @@ JOB_KINDS = ("distil", "freeze", "train", "evaluate")
 CHECK_BEFORE_BUILDING = "training.planning.check_before_building"
 DISCARD_EXPORTS = "training.exports.discard_exports_of"
 CHECK_BEFORE_TRAINING = "training.planning.check_before_training"
+# What an evaluation was to measure, if nothing but its training was asked for; else None.
+VERSION_AS_ASKED = "training.evaluations.version_as_asked"
 
 
 def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) -> CustomModel:
@@ -260,10 +263,12 @@ def finish_evaluation(
     passed: bool,
     reason: str,
     is_again: bool = False,
+    is_trained_as_asked: bool = False,
 ) -> None:
     """Ready and live, or failed with the sentence that says why. What did not pass, or is worse
     than the live version, is not published; nor is one that was only measured again, while another
-    one is live: that is a person's choice.
+    one is live: that is a person's choice. Where nothing but the training was asked, it is ready
+    without being live.
     """
     version.scores = scores
     version.contract_digest = scores.get("contract_digest", "")
@@ -279,8 +284,18 @@ def finish_evaluation(
         _set_status(model, Status.READY, reason)
         return
     stays = f"Version {model.live_version.number} stays live." if model.live_version else ""
-    why = (reason if not passed else "") or objection
-    _set_status(model, Status.FAILED, f"{why} {stays}".strip())
+    why = f"{(reason if not passed else '') or objection} {stays}".strip()
+    if is_trained_as_asked:
+        _set_status(model, Status.READY, f"{_trained_as_asked(version)} It is not live: {why}")
+        return
+    _set_status(model, Status.FAILED, why)
+
+
+def _trained_as_asked(version: ModelVersion) -> str:
+    return (
+        f"Version {version.number} is trained as its file asks and answers under its own name, "
+        f"{tuned_name(version)}."
+    )
 
 
 def settle_ended_job(job: Job) -> None:
@@ -288,14 +303,25 @@ def settle_ended_job(job: Job) -> None:
     if job.kind not in JOB_KINDS:
         return
     model = CustomModel.objects.filter(id=job.subject_id).first()
-    if model is not None:
-        status = Status.CANCELLED if job.state == Job.State.CANCELLED else Status.FAILED
-        if model.live_version_id and _measured_again(job):
-            status = Status.READY
-        _set_status(model, status, job.error_text)
-        webhooks.tell_of_end(model=model, job=job)
-        if status == Status.FAILED:
-            tell_of_end(model=model, job=job)
+    if model is None:
+        return
+    is_again = _measured_again(job)
+    status, reason = _end_of(job, model, is_again=is_again)
+    _set_status(model, status, reason)
+    webhooks.tell_of_end(model=model, job=job)
+    if status == Status.FAILED or (status == Status.READY and not is_again):
+        tell_of_end(model=model, job=job)
+
+
+def _end_of(job: Job, model: CustomModel, *, is_again: bool) -> tuple[CustomModel.Status, str]:
+    """What was only measured again leaves the model as it was."""
+    is_cancelled = job.state == Job.State.CANCELLED
+    if is_again and model.live_version_id:
+        return Status.READY, job.error_text
+    version = import_string(VERSION_AS_ASKED)(job) if is_again or not is_cancelled else None
+    if version is not None:
+        return Status.READY, f"{_trained_as_asked(version)} It was not measured: {job.error_text}"
+    return (Status.CANCELLED if is_cancelled else Status.FAILED), job.error_text
 
 
 def _measured_again(job: Job) -> bool:

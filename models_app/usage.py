@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Count, F, QuerySet, Sum, Value
+from django.db.models import Case, Count, F, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce, TruncDate
 from django.utils import timezone
 
@@ -15,13 +15,16 @@ from modelstation.core.errors import UserFacingError
 
 DEFAULT_DAYS = 30
 MOST_DAYS = 366
-NO_TOKEN = "deleted"
+NO_TOKEN, PLAYGROUND = "deleted", "playground"
 # How records are grouped; tokens of one name that are not the same stay apart.
 GROUPS: dict[str, dict[str, Any]] = {
     "day": {"of_day": TruncDate("created_at", tzinfo=UTC)},
     "model": {"of_model": F("model")},
     "token": {
-        "of_token": Coalesce("token__name", Value(NO_TOKEN)),
+        "of_token": Case(
+            When(is_playground=True, then=Value(PLAYGROUND)),
+            default=Coalesce("token__name", Value(NO_TOKEN)),
+        ),
         "of_token_id": F("token_id"),
     },
 }

@@ -16,6 +16,7 @@ class UsageRecord(OrgOwned):
         "models_app.ModelVersion", on_delete=models.SET_NULL, null=True, related_name="usage"
     )
     token = models.ForeignKey(ApiToken, on_delete=models.SET_NULL, null=True, related_name="+")
+    is_playground = models.BooleanField(default=False, db_default=False)  # asked there, by no token
     prompt_tokens = models.PositiveIntegerField()
     cached_tokens = models.PositiveIntegerField(default=0)  # of the prompt
     completion_tokens = models.PositiveIntegerField()

@@ -263,6 +263,13 @@ EXPORT_SIGNING_KEY = env.str(
 )
 EXPORT_DAYS = env.int("EXPORT_DAYS", default=7)  # then the file goes
 EXPORT_LINK_HOURS = env.float("EXPORT_LINK_HOURS", default=24)
+# Who sends their files. Empty: a web process, of which each download holds a thread. A location
+# such as /artifacts/: nginx, by X-Accel-Redirect. "x-sendfile": Apache or lighttpd.
+EXPORT_SENDER = env.str("EXPORT_SENDER", default="")
+if EXPORT_SENDER not in ("", "x-sendfile") and not (
+    len(EXPORT_SENDER) > 2 and EXPORT_SENDER[0] == EXPORT_SENDER[-1] == "/"
+):
+    raise ImproperlyConfigured("EXPORT_SENDER is x-sendfile, or a location such as /artifacts/.")
 
 # --- Model server ---------------------------------------------------------------------------------
 MODEL_SERVER_URL = env.str("MODEL_SERVER_URL", default="http://127.0.0.1:8711")

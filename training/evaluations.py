@@ -16,7 +16,7 @@ from models_app.models import CustomModel, ModelVersion
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
-from training.models import EvaluationRun, EvaluationScore
+from training.models import EvaluationRun, EvaluationScore, TrainingRun
 from training.reports import report_of
 
 LIVE_KEPT = ("score", "low", "high", "difference")
@@ -109,10 +109,23 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
         passed=run.verdict == EvaluationRun.Verdict.PASS,
         reason=reason_of(result),
         is_again=run.is_again,
+        is_trained_as_asked=_is_trained_as_asked(run.version),
     )
     if not run.is_again:
         tell_of_end(model=run.model, job=run.job)
         webhooks.tell_of_end(model=run.model, job=run.job)
+
+
+def version_as_asked(job: Job) -> ModelVersion | None:
+    """What this evaluation was to measure, if nothing but its training was asked for."""
+    run = EvaluationRun.objects.filter(job=job).select_related("version__model__org").first()
+    return run.version if run is not None and _is_trained_as_asked(run.version) else None
+
+
+def _is_trained_as_asked(version: ModelVersion) -> bool:
+    related = ("model", "dataset_version__run__job")
+    run = TrainingRun.objects.filter(version=version).select_related(*related).first()
+    return run is not None and run.is_all_that_was_asked
 
 
 def _with_live(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ def export_by_token(token: str) -> Export:
         raise PermissionDenied(EXPIRED) from error
     except (signing.BadSignature, ValueError, TypeError) as error:
         raise PermissionDenied(FORGED) from error
-    export = Export.objects.filter(id=uuid.UUID(export_id), org_id=org_id).first()
+    exports = Export.objects.select_related("org", "version__model")
+    export = exports.filter(id=uuid.UUID(export_id), org_id=org_id).first()
     if export is None or not export.is_there or not file_of(export).is_file():
         raise Http404(GONE)
     found: Export = export

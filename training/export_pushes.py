@@ -25,7 +25,6 @@ from modelstation.core.models import Job
 from training.exports import file_of
 from training.models import Export, ExportPush
 
-PASS = "pass"  # of training.exporting.certificate, which loads too much for a web process
 CARD, README = "MODEL_CARD.md", "README.md"
 
 
@@ -131,7 +130,7 @@ def _must_be_there(export: Export) -> None:
 
 
 def _must_be_certified(export: Export) -> None:
-    if export.certificate.get("verdict") != PASS:
+    if not export.is_certified:
         raise UserFacingError(
             "The parity certificate of this export did not pass, so it is not published.",
             code="not_certified",

@@ -42,6 +42,10 @@ class Export(OrgOwned):
         return self.job is not None and self.job.is_live
 
     @property
+    def is_certified(self) -> bool:
+        return bool(self.certificate.get("verdict") == "pass")
+
+    @property
     def is_there(self) -> bool:
         """Is there a file to download?"""
         return (

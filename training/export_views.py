@@ -127,7 +127,8 @@ def _context(request: HttpRequest, membership: Membership, version: ModelVersion
     )
     for export in found:
         if export.is_there:
-            export.url = request.build_absolute_uri(link_path(export))  # type: ignore[attr-defined]
+            export.path = link_path(export)  # type: ignore[attr-defined]
+            export.url = request.build_absolute_uri(export.path)  # type: ignore[attr-defined]
     live = [row for export in found for row in (export, *export.pushes.all()) if row.is_live]
     return {
         "version": version,

@@ -168,6 +168,32 @@ def file_of(export: Export) -> Path:
     return Path(settings.ARTIFACTS_DIR) / export.folder / export.file_name
 
 
+def check_accepted(export: Export, *, actor: User | None, accepted: bool, begins: bool) -> None:
+    """Files that do not answer as the model was trained to are handed out to who says yes to that.
+    `begins`: it is no going on with a download that was let begin.
+    """
+    if export.is_certified:
+        return
+    if not accepted:
+        raise UserFacingError(
+            "The parity certificate of this export did not pass: its files do not all answer as "
+            "the model was trained to.",
+            code="not_certified",
+            param="accept_failed_certificate",
+            hint="The certificate says what differs. To have the files all the same, add "
+            "?accept_failed_certificate=true to the link.",
+        )
+    if begins:
+        verdict = export.certificate.get("verdict", "")
+        record(
+            org=export.org,
+            actor=actor,
+            action="export.download_uncertified",
+            target=export,
+            certificate=verdict,
+        )
+
+
 def clean_expired() -> int:
     """Files of expired exports; the row stays and tells that there was one."""
     expired = Export.objects.filter(expires_at__lt=timezone.now()).exclude(folder="")

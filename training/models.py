@@ -35,6 +35,13 @@ class TrainingRun(OrgOwned):
         return f"training of {self.model}"
 
     @property
+    def is_all_that_was_asked(self) -> bool:
+        """Rows of an uploaded file and no criteria: what an evaluation finds of it is told, and
+        nobody is held to it.
+        """
+        return self.dataset_version.run.job.kind == "freeze" and not self.model.success_criteria
+
+    @property
     def checkpoint_step(self) -> int | None:
         """Where it goes on from, should it stop now; None before its first checkpoint."""
         kept = self.job.events.filter(kind=JobEvent.Kind.CHECKPOINT).order_by("seq").last()

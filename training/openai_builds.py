@@ -58,8 +58,8 @@ class Build:
     @property
     def status(self) -> str:
         last = self.last
-        if last.kind == "evaluate" and last.state == State.FAILED and self._is_judged_by_nobody:
-            return "succeeded"  # trained and served; that it was not measured is told
+        if last.kind == "evaluate" and last.state == State.FAILED and self._is_trained_as_asked:
+            return "succeeded"  # that it was not measured is told
         if last.state in STATUS_OF_STATE:
             return STATUS_OF_STATE[State(last.state)]
         if last.kind in MAKING:
@@ -72,10 +72,10 @@ class Build:
 
     @property
     def is_met(self) -> bool:
-        """A file that came with no criteria is trained on, and what came of it is told; a model
-        with a requirement is held to it. A person's word counts: the version is ready or live then.
+        """A model with a requirement is held to it. A person's word counts: the version is ready or
+        live then.
         """
-        if self._is_judged_by_nobody:
+        if self._is_trained_as_asked:
             return True
         if self.evaluation is None:  # it went with its version
             return self.model.status != CustomModel.Status.FAILED
@@ -119,21 +119,17 @@ class Build:
         return tuned_name(version) if version and self.status == "succeeded" else None
 
     @property
-    def _is_judged_by_nobody(self) -> bool:
-        return self.request is not None and not self.model.success_criteria
+    def _is_trained_as_asked(self) -> bool:
+        """The model's pages, its mail and webhooks go by the same; see TrainingRun."""
+        if self.run is None:  # it went with its dataset
+            return self.root.kind == "freeze" and not self.model.success_criteria
+        return self.run.is_all_that_was_asked
 
     @property
     def _status_of_dataset(self) -> str:
         """Selected, and waiting for a person's review; or left at that."""
         waits = self.last.is_live or self.model.status == CustomModel.Status.REVIEW
         return "validating_files" if waits else "cancelled"
-
-
-def counts_as_success(evaluation: EvaluationRun) -> bool:
-    """What the client of this API is told when an evaluation ends."""
-    is_judged = bool(evaluation.model.success_criteria)
-    passed = evaluation.verdict == EvaluationRun.Verdict.PASS
-    return passed or (not is_judged and evaluation.model.fine_tuning_requests.exists())
 
 
 def builds_of(org: Organization) -> QuerySet[Job]:
@@ -210,7 +206,8 @@ def _is_awaited(group: list[Job]) -> bool:
 def _add_rows(found: list[Build]) -> None:
     ids = [job.id for build in found for job in build.jobs]
     runs = TrainingRun.objects.filter(job__in=ids)
-    related = ("version__model", "version__org", "version__base", "results", "dataset_version")
+    related = ["version__model", "version__org", "version__base", "results", "model"]
+    related += ["dataset_version__run__job"]
     run_of = {run.job_id: run for run in runs.select_related(*related)}
     evaluations = EvaluationRun.objects.filter(job__in=ids).prefetch_related("scores")
     evaluation_of = {evaluation.job_id: evaluation for evaluation in evaluations}

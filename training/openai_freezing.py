@@ -2,9 +2,10 @@
 
 Only rows that are there twice, to the letter, are left out, and that is told. Rows to validate and
 to measure on come of the validation file, else of the training file by a seeded hash of their
-content; rows with the same input never straddle splits.
+content; rows with the same input never straddle splits, nor do the answers of one conversation.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,7 @@ class Dealt:
     rows: list[tuple[ExampleRow, str, str]] = field(default_factory=list)
     duplicates: int = 0
     held_out_again: int = 0  # rows to train on that the validation file holds too
+    known_openings: int = 0  # held-out rows that open as conversations which are trained on
 
     def of(self, split: str) -> list[ExampleRow]:
         return [row for row, dealt, _ in self.rows if dealt == split]
@@ -68,6 +70,11 @@ class Dealt:
             lines.append(
                 f"{self.held_out_again:,} rows of the training file are in the validation file "
                 "too: they are not trained on."
+            )
+        if self.known_openings:
+            lines.append(
+                f"{self.known_openings:,} held-out answers are to what conversations open with "
+                "that are trained on: nothing is measured on them."
             )
         return lines
 
@@ -89,7 +96,11 @@ def freeze(job: Job, lease: Lease) -> Publish:
         lease.log(line)
     config = training_config(request, dealt)
     version = _version(job, request, dealt)
-    rows = [_dataset_row(version, i, *row) for i, row in enumerate(dealt.rows)]
+    groups = _conversations([row for row, _, _ in dealt.rows])
+    rows = [
+        _dataset_row(version, i, *row, group)
+        for i, (row, group) in enumerate(zip(dealt.rows, groups, strict=True))
+    ]
     freezing.count(version, freezing.groups_of(rows))
     version.number = curation.next_number(model.id)
     version.folder = f"{model.id}/datasets/{job.id}-{job.attempt}"
@@ -130,9 +141,13 @@ def deal(
         held_splits = _halves(held_out, seed)
     else:
         config = SelectionConfig(rows=len(to_train), seed=seed, **shares)
-        splits = assign_splits(_hashes(to_train), _twins(to_train), config, held_out=False)
+        groups = _numbered(_conversations(to_train))
+        splits = assign_splits(_hashes(to_train), groups, config, held_out=False)
         held_splits = ["valid"] * len(held_out)
-    dealt.rows = [(row, split, names[0]) for row, split in zip(to_train, splits, strict=True)]
+    dealt.rows = [
+        (row, split, names[0]) for row, split in _without_known_openings(to_train, splits)
+    ]
+    dealt.known_openings = len(to_train) - len(dealt.rows)
     dealt.rows += [(row, split, names[1]) for row, split in zip(held_out, held_splits, strict=True)]
     return dealt
 
@@ -155,11 +170,10 @@ def _once(rows: Sequence[ExampleRow], dealt: Dealt) -> list[ExampleRow]:
 
 def _halves(rows: list[ExampleRow], seed: int) -> list[str]:
     """One half chooses the checkpoint, the other measures what came of it."""
-    order: dict[str, None] = dict.fromkeys(
-        sorted({_twin(row) for row in rows}, key=lambda key: seeded_key(seed, key))
-    )
-    half = set(list(order)[: len(order) // 2])
-    return ["valid" if _twin(row) in half else "test" for row in rows]
+    groups = _conversations(rows)
+    order = sorted(set(groups), key=lambda key: seeded_key(seed, key))
+    half = set(order[: len(order) // 2])
+    return ["valid" if group in half else "test" for group in groups]
 
 
 def _hashes(rows: list[ExampleRow]) -> list[str]:
@@ -170,9 +184,39 @@ def _twin(row: ExampleRow) -> str:
     return input_key(input_text(row.messages))
 
 
-def _twins(rows: list[ExampleRow]) -> list[int]:
+def _conversations(rows: Sequence[ExampleRow]) -> list[str]:
+    """What must fall on one side, by one key: rows that follow one another, each the beginning of
+    the next, are of one conversation. Its whole input is its key, so that twins have the same.
+    """
+    keys: list[str] = []
+    for row, following in zip(reversed(rows), [None, *reversed(rows)], strict=False):
+        is_opening = following is not None and _opens(row, following)
+        keys.append(keys[-1] if is_opening else _twin(row))
+    return keys[::-1]
+
+
+def _opens(row: ExampleRow, other: ExampleRow) -> bool:
+    length = len(row.messages)
+    return length < len(other.messages) and other.messages[:length] == row.messages
+
+
+def _numbered(keys: Sequence[str]) -> list[int]:
     numbers: dict[str, int] = {}
-    return [numbers.setdefault(_twin(row), len(numbers)) for row in rows]
+    return [numbers.setdefault(key, len(numbers)) for key in keys]
+
+
+def _without_known_openings(
+    rows: list[ExampleRow], splits: list[str]
+) -> list[tuple[ExampleRow, str]]:
+    """Many conversations may open alike: were they all kept on one side, nothing would be left for
+    the other. So a held-out answer is dropped where the same was asked in what is trained on.
+    """
+    trained = {_twin(row) for row, split in zip(rows, splits, strict=True) if split == "train"}
+    return [
+        (row, split)
+        for row, split in zip(rows, splits, strict=True)
+        if split == "train" or _twin(row) not in trained
+    ]
 
 
 def _rows_of(request: FineTuningRequest, file_id: Any) -> list[ExampleRow]:
@@ -248,18 +292,21 @@ def intent_of(rows: Sequence[ExampleRow]) -> dict[str, Any]:
 
 
 def _funnel(dealt: Dealt) -> list[dict[str, Any]]:
-    left, steps = len(dealt.rows) + dealt.duplicates + dealt.held_out_again, []
-    for name, refused in (
+    refusals = (
         ("exact duplicates", dealt.duplicates),
         ("also in the validation file", dealt.held_out_again),
-    ):
+        ("held out, and opening as what is trained on", dealt.known_openings),
+    )
+    left = len(dealt.rows) + sum(refused for _, refused in refusals)
+    steps = []
+    for name, refused in refusals:
         left -= refused
         steps.append({"filter": name, "refused": refused, "kept": left, "examples": []})
     return steps
 
 
 def _dataset_row(
-    version: DatasetVersion, position: int, row: ExampleRow, split: str, file: str
+    version: DatasetVersion, position: int, row: ExampleRow, split: str, file: str, group: str
 ) -> DatasetRow:
     return DatasetRow(
         version=version,
@@ -271,12 +318,18 @@ def _dataset_row(
         license=OWN_DATA,
         content_hash=row.content_hash,
         corpus_hash="",
-        twin_group="",
+        twin_group=hashlib.sha256(group.encode()).hexdigest(),
         score=1.0,
         scores={},
-        reason=f"Line {row.line} of the uploaded file, as it is.",
+        reason=_reason(row),
         step="upload",
     )
+
+
+def _reason(row: ExampleRow) -> str:
+    answers = sum(message["role"] == "assistant" for message in row.messages)
+    as_far = f", up to its answer {answers}" if answers > 1 else ""
+    return f"Line {row.line} of the uploaded file{as_far}."
 
 
 def _publish(version: DatasetVersion, rows: list[DatasetRow], config: dict[str, Any]) -> None:

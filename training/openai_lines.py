@@ -6,11 +6,15 @@ nothing is left out in silence, because what was uploaded is what is trained on.
 A chat row may carry tools. They are written as Qwen's and Hermes' templates write them, since a
 small model's own template has no place for them: definitions in the system turn, calls as
 <tool_call> in the answer, results as <tool_response> in the turn of the user.
+
+A conversation with several answers is several rows, one after the other: each answer is learnt,
+with what was said before as its context. One with weight 0 is context alone.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from distillation.importing.errors import BadRow, ImportRefused, RowError
 from distillation.importing.json_rows import RawRow, Rows
 from distillation.importing.readers import read_rows
 from distillation.importing.rows import ExampleRow, ReadOptions, to_examples
-from distillation.importing.shapes import CHAT_COLUMNS, PAIRS, ROLES, text_of
+from distillation.importing.shapes import CHAT_COLUMNS, MAX_TURNS, PAIRS, ROLES, text_of
 from distillation.importing.streams import Limits
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.task_kind import task_kind
@@ -26,6 +30,7 @@ from distillation.pipeline.text import input_text
 from distillation.pipeline.types import Example, Requirement
 
 MAX_ROWS = 100_000
+MAX_CHARACTERS = 2 << 30  # of all rows: no more than the largest upload could hold
 MAX_NAME_CHARS = 64
 MAX_TOOLS = 128
 INSTRUCTION_COLUMNS = {"instruction", "input", "context", "output", "response", "system"}
@@ -48,8 +53,8 @@ NOTES = {
     "tools": "Tools are written as text, as Qwen's templates write them: definitions in the system "
     "message, calls as <tool_call>, results as <tool_response>. Ask the model in the same form.",
     "names": "The names of participants are not shown to the model.",
-    "weights": "Only a row's last answer is learnt; earlier ones are read as context, also those "
-    "with weight 1.",
+    "answers": "A conversation with several answers is several rows: each answer is learnt, with "
+    "what was said before as its context. Answers with weight 0 are context alone.",
 }
 
 
@@ -58,7 +63,9 @@ class Reading:
     """What was met on the way, for the notes on a file."""
 
     notes: dict[str, str] = field(default_factory=dict)
+    lines: int = 0  # as they stand in the file, the present one included
     rows: int = 0
+    characters: int = 0
 
     def note(self, name: str) -> None:
         self.notes[name] = NOTES[name]
@@ -71,23 +78,41 @@ def read_lines(path: Path, reading: Reading | None = None) -> Iterator[ExampleRo
     """
     reading = reading or Reading()
     options = ReadOptions(source="upload", license=OWN_DATA)
-    return to_examples(_plain(read_rows(path, Limits()), path.name, reading), path.name, options)
+    plain = _plain(read_rows(path, Limits()), path.name, reading)
+    told = 0  # the line whose problem was told: it may be one of several of its rows
+    for row in to_examples(plain, path.name, options):
+        if isinstance(row, RowError):
+            if told == reading.lines:
+                continue
+            told = reading.lines
+        yield row
 
 
 def _plain(rows: Rows, file: str, reading: Reading) -> Rows:
     """Rows as the importer knows them."""
     for row in rows:
-        reading.rows += 1
-        if reading.rows > MAX_ROWS:
-            raise _too_many(file)
+        reading.lines += 1
         if isinstance(row, RowError):
+            _count(reading, 0, file)
             yield row
             continue
         _refuse_ambiguous(row, file)
         try:
-            yield RawRow(row.line, _plain_row(row.data, reading))
+            plain = _plain_rows(row.data, reading)
         except BadRow as error:
+            _count(reading, 0, file)
             yield error.at(file, row.line, row.data)
+            continue
+        for data, characters in plain:
+            _count(reading, characters, file)
+            yield RawRow(row.line, data)
+
+
+def _count(reading: Reading, characters: int, file: str) -> None:
+    reading.rows += 1
+    reading.characters += characters
+    if reading.rows > MAX_ROWS or reading.characters > MAX_CHARACTERS:
+        raise _too_many(file)
 
 
 def kind_of(rows: Sequence[ExampleRow]) -> str:
@@ -125,7 +150,8 @@ def _refuse_ambiguous(row: RawRow, file: str) -> None:
 def _too_many(file: str) -> ImportRefused:
     return ImportRefused(
         file,
-        f"it has more than {MAX_ROWS:,} rows.",
+        f"it has more than {MAX_ROWS:,} rows, or too much text: each answer of a conversation is a "
+        "row, with all that was said before.",
         code="too_many_rows",
         hint="Train on a part of them.",
     )
@@ -134,20 +160,35 @@ def _too_many(file: str) -> ImportRefused:
 # --- one row --------------------------------------------------------------------------------------
 
 
-def _plain_row(data: dict[str, Any], reading: Reading) -> dict[str, Any]:
+def _plain_rows(data: dict[str, Any], reading: Reading) -> list[tuple[dict[str, Any], int]]:
+    """The rows of one line, each with its length in characters, about."""
     for name, hint in UNREAD.items():
         if name in data:
             raise BadRow("unsupported_field", name, f"`{name}` is not supported.", hint)
     column = next((name for name in CHAT_COLUMNS if name in data), None)
     turns = data.get(column) if column else None
     if column is None or not isinstance(turns, list):
-        return data  # the importer says what is wrong with it
+        return [(data, 0)]  # the importer says what is wrong with it
     plain = [_turn(turn, f"{column}[{i}]", reading) for i, turn in enumerate(turns)]
-    _refuse_unlearnt(turns, column, reading)
+    _refuse_unlearnt(turns, column)
     plain = _joined(plain)
     if tools := data.get("tools"):
         plain = _with_tools(plain, tools, reading)
-    return {**data, column: plain}
+    ends = [i for i, turn in enumerate(plain) if _is_learnt(turn)]
+    if not ends or len(plain) > MAX_TURNS:
+        return [({**data, column: plain}, 0)]
+    if len(ends) > 1:
+        reading.note("answers")
+    lengths = list(accumulate(len(str(turn)) for turn in plain))
+    return [({**data, column: plain[: end + 1]}, lengths[end]) for end in ends]
+
+
+def _is_learnt(turn: Any) -> bool:
+    return isinstance(turn, dict) and _role_of(turn) == "assistant" and turn.get("weight") != 0
+
+
+def _role_of(turn: dict[str, Any]) -> str | None:
+    return ROLES.get(str(turn.get("role", turn.get("from"))).strip().lower())
 
 
 def _turn(turn: Any, where: str, reading: Reading) -> Any:
@@ -160,7 +201,8 @@ def _turn(turn: Any, where: str, reading: Reading) -> Any:
         said = text_of(turn.get("content"), f"{where}.content")
         return {"role": "user", "content": f"<tool_response>\n{said}\n</tool_response>", "by": role}
     if "tool_calls" in turn and turn["tool_calls"] is not None:
-        return {"role": role, "content": _with_calls(turn, where, reading)}
+        said = _with_calls(turn, where, reading)
+        return {"role": role, "content": said, "weight": turn.get("weight")}
     return turn
 
 
@@ -183,12 +225,12 @@ def _check_marks(turn: dict[str, Any], where: str, reading: Reading) -> None:
         raise BadRow("bad_weight", f"{where}.weight", "only an answer may have a weight.", hint)
 
 
-def _refuse_unlearnt(turns: list[Any], column: str, reading: Reading) -> None:
-    """The last answer is what is learnt: it must be there, and be wanted."""
+def _refuse_unlearnt(turns: list[Any], column: str) -> None:
+    """There must be an answer at the end, and one that is wanted."""
     if not turns or not all(isinstance(turn, dict) for turn in turns):
         return
     last = len(turns) - 1
-    roles = [ROLES.get(str(turn.get("role", turn.get("from"))).strip().lower()) for turn in turns]
+    roles = [_role_of(turn) for turn in turns]
     if "assistant" in roles and roles[last] != "assistant":
         raise BadRow(
             "no_answer",
@@ -196,15 +238,13 @@ def _refuse_unlearnt(turns: list[Any], column: str, reading: Reading) -> None:
             "the last message is not the assistant's, so there is nothing to learn from it.",
             "End the row with the answer that the model shall give.",
         )
-    if turns[last].get("weight") == 0:
+    if "assistant" in roles and not any(map(_is_learnt, turns)):
         raise BadRow(
             "nothing_to_learn",
             f"{column}[{last}].weight",
-            "the last answer has weight 0, and only the last answer is learnt.",
-            "Give it weight 1, or end the row with an answer that shall be learnt.",
+            "every answer has weight 0, so there is nothing to learn.",
+            "Give weight 1 to an answer that shall be learnt, or leave the row out.",
         )
-    if any(turn.get("weight") == 1 for turn in turns[:last]):
-        reading.note("weights")
 
 
 # --- tools as text --------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Asking the model server for one answer or several, and keeping count of what was used."""
 
-import logging
 import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -9,13 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from models_app.api.openai_requests import RANDOM_SEED
+from models_app.counting import count_unfinished
 from models_app.metering import Meter, total
 from models_app.served import Served
 from models_app.serving import client
 from models_app.serving.client import Completion, GenerationConfig, Piece
-from modelstation.lm.chat import Message, load_renderer
+from modelstation.lm.chat import Message
 
-logger = logging.getLogger("modelstation.openai")
 AT_ONCE = 8  # answers of one request that are written at a time
 Pieces = Generator[tuple[int, Piece | Completion], None, None]
 
@@ -115,17 +114,8 @@ class Tally:
             )
 
     def _counted(self, number: int) -> Completion:
-        """The server tells its count at the end alone; the tokenizer knows it as well. A piece is
-        mostly a token.
-        """
-        prompt, written = 0, self._pieces[number]
-        try:
-            renderer = load_renderer(self._question.served.tokenizer_folder)
-            prompt = len(renderer.render_prompt(self._question.messages(number)))
-            written = renderer.count_tokens(self._texts[number])
-        except (OSError, ValueError) as error:
-            logger.warning("an abandoned answer is counted by its pieces: %s", error)
-        return Completion(self._texts[number], prompt, written, finish_reason="stop")
+        folder, messages = self._question.served.tokenizer_folder, self._question.messages(number)
+        return count_unfinished(folder, messages, self._texts[number], self._pieces[number])
 
 
 def _numbered(pieces: Iterator[Piece | Completion]) -> Pieces:

@@ -70,7 +70,9 @@ class UsageView(APIView):
         responses=UsageSerializer,
     )
     def get(self, request: Request) -> Response:
-        """Requests and tokens by day (in UTC), model or token; by token for admins only."""
+        """Requests and tokens by day (in UTC), model or token; by token for admins only. What was
+        asked in the playground has no token, and is called so.
+        """
         asked = _asked(request)
         group = asked["group_by"]
         role = Role.ADMIN if group == "token" else Role.MEMBER

@@ -67,6 +67,12 @@ def test_production_refuses_to_start_with_weak_field_keys(keys):
     assert "at least 32 random characters" in done.stderr
 
 
+def test_a_sender_of_exports_that_is_none_is_refused():
+    done = run_python("import modelstation.settings", EXPORT_SENDER="/artifacts")
+    assert done.returncode != 0
+    assert "EXPORT_SENDER is x-sendfile, or a location" in done.stderr
+
+
 def test_migrations_are_complete():
     done = run_python(
         "import sys; from manage import main;"

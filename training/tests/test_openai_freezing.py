@@ -87,6 +87,66 @@ def test_rows_with_the_same_input_never_straddle_splits(rows):
     assert all(len(found) == 1 for found in splits.values())
 
 
+def talk(number, opening="Hello", greeting="Hi."):
+    said = [("user", opening), ("assistant", greeting)]
+    said += [("user", f"Ticket {number}"), ("assistant", f"label {number % 3}")]
+    said += [("user", f"And ticket {number}0?"), ("assistant", f"label {number % 7}")]
+    return {"messages": [{"role": role, "content": content} for role, content in said]}
+
+
+@pytest.fixture
+def talks(tmp_path):
+    """`talks(conversations)`: as they are read, a row for each answer."""
+
+    def read(conversations):
+        path = tmp_path / "talks.jsonl"
+        path.write_bytes(jsonl(conversations))
+        return list(read_lines(path))
+
+    return read
+
+
+def sides(dealt):
+    """The splits that the answers of each conversation were dealt to."""
+    found = {}
+    for row, split, _ in dealt.rows:
+        if len(row.messages) > 2:
+            found.setdefault(row.messages[2]["content"], set()).add(split)
+    return found
+
+
+def test_the_answers_of_one_conversation_never_straddle_splits(talks):
+    dealt = deal(talks(talk(n, opening=f"Hello {n}") for n in range(60)), [], seed=1)
+
+    assert all(len(found) == 1 for found in sides(dealt).values())
+    assert len(dealt.rows) == 180
+    assert counts(dealt)["test"] > 20
+    assert counts(dealt)["valid"] > 5
+
+
+def test_nor_do_those_of_a_validation_file(talks, rows):
+    held_out = talks(talk(n, opening=f"Hello {n}") for n in range(20))
+
+    dealt = deal(rows(range(40)), held_out, seed=1)
+
+    splits = {}
+    for row, split, _ in dealt.rows:
+        if "Hello" in row.messages[0]["content"]:
+            splits.setdefault(row.messages[0]["content"], set()).add(split)
+    assert len(splits) == 20
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_conversations_that_open_alike_are_held_out_all_the_same(talks):
+    dealt = deal(talks(talk(n, greeting=f"Hi {n}.") for n in range(60)), [], seed=1)
+
+    assert counts(dealt)["test"] > 20
+    openings = {split for row, split, _ in dealt.rows if len(row.messages) == 2}
+    assert openings == {"train"}
+    assert dealt.known_openings > 0
+    assert dealt.told[-1].startswith(f"{dealt.known_openings} held-out answers")
+
+
 def test_too_few_different_rows_are_refused(rows):
     with pytest.raises(UserFacingError) as refused:
         deal(rows([*range(9), 0, 1]), [], seed=0)
@@ -176,6 +236,27 @@ def test_the_rows_are_frozen_as_they_are_and_their_descent_is_told(request_for, 
     assert (training.subject_id, training.state) == (request.model_id, "queued")
     request.model.refresh_from_db()
     assert request.model.training_config == {"seed": 5}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_answer_of_a_conversation_is_a_row_that_says_where_it_is_from(
+    request_for, artifacts_dir
+):
+    request_for([talk(n, opening=f"Hello {n}") for n in range(20)])
+
+    work_off(["freeze"])
+
+    dataset = DatasetVersion.objects.get()
+    assert dataset.row_count == 60
+    of_first = dataset.rows.filter(reason__startswith="Line 1 of the uploaded file").order_by("id")
+    assert [row.reason for row in of_first] == [
+        "Line 1 of the uploaded file.",
+        "Line 1 of the uploaded file, up to its answer 2.",
+        "Line 1 of the uploaded file, up to its answer 3.",
+    ]
+    assert len({row.twin_group for row in of_first}) == 1
+    assert len({row.twin_group for row in dataset.rows.all()}) == 20
+    assert not [c for c in lineage_of(dataset).checks if c.verdict == "differs"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -114,7 +114,7 @@ def test_fields_that_belong_together_are_read_in_one_way(columns):
     assert len(readings_of(columns)) == 1
 
 
-def test_weights_of_the_learnt_answer_may_be_given(read):
+def test_an_answer_with_weight_0_is_context_alone(read):
     reading = Reading()
     earlier = [USER, {**ANSWER, "weight": 0}, USER]
 
@@ -125,12 +125,68 @@ def test_weights_of_the_learnt_answer_may_be_given(read):
     assert reading.notes == {}
 
 
-def test_an_earlier_answer_with_weight_1_is_told_to_be_context(read):
+@pytest.mark.parametrize("weight", [{}, {"weight": 1}, {"weight": None}])
+def test_every_answer_of_a_conversation_is_learnt_with_what_was_said_before(read, weight):
     reading = Reading()
+    system = {"role": "system", "content": "Help."}
+    again = [{"role": "user", "content": "and when"}, {"role": "assistant", "content": "tomorrow"}]
 
-    read({"messages": [USER, {**ANSWER, "weight": 1}, USER, ANSWER]}, reading=reading)
+    first, second = read(
+        {"messages": [system, USER, {**ANSWER, **weight}, *again], "id": "a"}, reading=reading
+    )
 
-    assert list(reading.notes) == ["weights"]
+    assert first.messages == [system, USER, ANSWER]
+    assert second.messages == [system, USER, ANSWER, *again]
+    assert (first.line, second.line) == (1, 1)
+    assert first.external_id != second.external_id
+    assert list(reading.notes) == ["answers"]
+
+
+def test_what_follows_the_last_learnt_answer_is_left_off(read):
+    [row] = read({"messages": [USER, ANSWER, USER, {**ANSWER, "weight": 0}]})
+
+    assert row.messages == [USER, ANSWER]
+
+
+def test_the_turns_of_a_sharegpt_conversation_are_learnt_too(read):
+    turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}] * 2
+
+    assert [len(row.messages) for row in read({"conversations": turns})] == [2, 4]
+
+
+def test_a_call_is_an_answer_that_is_learnt_or_not(read):
+    result = {"role": "tool", "tool_call_id": "1", "content": "on its way"}
+
+    rows = read({"messages": [USER, CALL, result, ANSWER], "tools": [TOOL]})
+    assert [len(row.messages) for row in rows] == [3, 5]  # with the system turn of the tools
+    assert rows[0].messages[-1]["content"].startswith("<tool_call>")
+
+    [row] = read({"messages": [USER, {**CALL, "weight": 0}, result, ANSWER], "tools": [TOOL]})
+    assert len(row.messages) == 5
+
+
+def test_a_bad_turn_is_one_problem_however_many_answers_there_are(read):
+    blank = {"role": "user", "content": " "}
+
+    found = read(
+        {"messages": [blank, ANSWER, USER, ANSWER, USER, ANSWER]},
+        {"messages": [USER, ANSWER, USER, ANSWER, ANSWER]},
+        {"messages": [USER, ANSWER]},
+    )
+
+    problems = [row for row in found if isinstance(row, RowError)]
+    assert [(row.line, row.code) for row in problems] == [(1, "empty"), (2, "turn_order")]
+    assert found[-1].messages == [USER, ANSWER]
+
+
+def test_conversations_that_would_become_too_much_text_are_refused(read, monkeypatch):
+    monkeypatch.setattr("training.openai_lines.MAX_CHARACTERS", 1000)
+    long = {"messages": [USER, ANSWER] * 20}
+
+    with pytest.raises(ImportRefused) as refused:
+        read(long)
+
+    assert refused.value.code == "too_many_rows"
 
 
 def test_what_is_wrong_with_a_row_is_named_by_its_field(problem):
@@ -165,7 +221,7 @@ def test_tools_are_written_as_text(read):
     system = {"role": "system", "content": "Help."}
     reading = Reading()
 
-    [row] = read(
+    *_, row = read(
         {"messages": [system, USER, CALL, *results, ANSWER], "tools": [TOOL]}, reading=reading
     )
 
@@ -179,7 +235,7 @@ def test_tools_are_written_as_text(read):
     assert result["role"] == "user"
     assert result["content"].count("<tool_response>") == 2
     assert answer["content"] == "delivery"
-    assert list(reading.notes) == ["tools"]
+    assert list(reading.notes) == ["tools", "answers"]
 
 
 def test_a_row_may_end_with_a_call(read):
@@ -249,7 +305,7 @@ DIRTY = {
     "11_broken_json.jsonl": (5, 12),
     "12_invalid_utf8_and_nul.jsonl": (6, 2),
     "13_alpaca_array.json": (21, 2),
-    "14_sharegpt_conversations.jsonl": (16, 1),
+    "14_sharegpt_conversations.jsonl": (17, 1),
     "15_prompt_completion.parquet": (30, 3),
     "17_not_really_a.parquet": (0, 1),
 }
