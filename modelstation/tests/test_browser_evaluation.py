@@ -103,7 +103,7 @@ def test_what_is_typed_as_a_criterion_is_read_back_at_once(page, org):
 
 def test_a_version_goes_live_against_its_evaluation_by_a_persons_word(page, org, evaluation):
     page.goto(f"/o/{org.slug}/models/{evaluation.model_id}/")
-    page.click("text=Not published…")
+    page.click("text=Why not live?")
     page.fill("textarea[name=reason]", "A pilot with ten people.")
     page.click("text=Publish anyway")
     page.locator("text=Version 3 is live now.").wait_for(timeout=5000)

@@ -1,5 +1,7 @@
 """The frame of every page, the form renderer, the small pieces, and the operators' view of jobs."""
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 from django import forms
 from django.template import Context, Template
@@ -51,6 +53,19 @@ def test_durations_read_like_speech(seconds, text):
 )
 def test_large_counts_are_shortened(count, text):
     assert ui.compact(count) == text
+
+
+def test_a_moment_is_told_in_utc_whatever_its_zone():
+    at = datetime(2026, 11, 4, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert ui.moment(at) == "3 Nov 2026, 23:30 UTC"
+    assert ui.moment(at.astimezone(UTC)) == ui.moment(at)
+    assert ui.moment(None) == "–"
+
+
+def test_a_difference_is_told_in_points_with_its_sign():
+    assert [ui.as_points(value) for value in (-0.081, 0.0304, None, "")] == [
+        "-8.1 points", "+3.0 points", "–", "–",
+    ]  # fmt: skip
 
 
 def test_a_badge_escapes_what_it_does_not_know():
