@@ -287,4 +287,3 @@ def _outward(org: Organization, job: Job) -> Work | None:
         page = reverse("dataset_pushes", args=[org.slug, push.dataset_id])
         return Work(job, f"Push of {push.dataset} to {push.repo_id}", page)
     return None
-

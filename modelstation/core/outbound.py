@@ -32,8 +32,8 @@ ALSO_CLOSED = [
 ]  # fmt: skip
 
 REACHABLE = (
-    "Give an address that can be reached from the internet; an operator may allow private ones with "
-    "WEBHOOK_ALLOW_PRIVATE=true."
+    "Give an address that can be reached from the internet; an operator may allow private ones "
+    "with WEBHOOK_ALLOW_PRIVATE=true."
 )
 _PLAIN = re.compile(r"[!-~]+")  # printable ASCII, no blank
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

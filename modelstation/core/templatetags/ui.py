@@ -5,7 +5,7 @@
 {% current "models" "model" %}      aria-current="page" when the page's URL name is one of these
 {{ seconds|duration }}              "1 h 4 min"      {{ 0.4831|as_percent }}  "48.3 %"
 {{ count|compact }}                 "134.5M"         {{ counts|get:"train" }}  a value by its key
-{{ row.created_at|moment }}         "24 Nov 2026, 22:09 UTC"       {{ -0.081|as_points }}  "-8.1 points"
+{{ row.created_at|moment }}         "24 Nov 2026, 22:09 UTC"   {{ -0.081|as_points }}  "-8.1 points"
 """
 
 from datetime import UTC, datetime

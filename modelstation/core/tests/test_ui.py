@@ -119,8 +119,8 @@ def test_a_measured_model_shows_its_scores_with_intervals_and_each_criterions_ou
     run.scores.create(subject="base", metric="exact_match", score=0.12, low=0.1, high=0.14)
     run.scores.create(subject="tuned", metric="exact_match", score=0.9, low=0.87, high=0.93)
     page = as_bob.get(reverse("model", args=["acme", model.id])).content.decode()
-    assert "0.900 (0.870 to 0.930)" in page
-    assert "0.120 (0.100 to 0.140)" in page
+    assert "90.0 % (87.0 to 93.0 %)" in page
+    assert "12.0 % (10.0 to 14.0 %)" in page
     assert page.count("Inconclusive") == 2  # the verdict, and its one criterion
     assert "Too few rows." in page
 
