@@ -52,12 +52,12 @@ class PlaygroundForm(forms.Form):
         help_text="0: always the same, likeliest answer; the higher, the more varied.",
     )
     max_tokens = forms.IntegerField(
-        label="Longest answer, in tokens",
+        label="Longest answer",
         min_value=1,
         max_value=MAX_TOKENS,
         initial=DEFAULT_TOKENS,
         required=False,
-        help_text="A token is a short word or a part of one.",
+        help_text="In tokens: short words, or parts of one.",
     )
     seed = forms.IntegerField(
         min_value=0,

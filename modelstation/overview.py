@@ -21,8 +21,9 @@ from models_app.version_lines import VersionLine, version_lines
 from modelstation.core.charts import Interval, interval_bars
 from modelstation.core.failures import Failure, failure_of
 from modelstation.core.models import Job, JobEvent
-from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.models import EvaluationRun, TrainingRun
 
+SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Without a model"}
 STAGES = {"distil": "Distil", "train": "Train", "evaluate": "Evaluate"}
 EVENTS_SHOWN = 200
 EVENTS_WHILE_LIVE = 8
@@ -133,7 +134,7 @@ class Overview:
         )
         rows = [
             Interval(label, scores[subject].score, scores[subject].low, scores[subject].high)
-            for subject, label in EvaluationScore.Subject.choices
+            for subject, label in SUBJECTS.items()
             if subject in scores
         ]
         return interval_bars(rows, title="Scores on the held-out rows") if rows else ""
@@ -148,7 +149,8 @@ def overview_of(model: CustomModel) -> Overview:
         .order_by("-id")[:EVENTS_SHOWN]
     )
     dataset = model.dataset_versions.frozen().first()
-    evaluation = model.evaluation_runs.exclude(verdict="").prefetch_related("scores").first()
+    measured = model.evaluation_runs.exclude(verdict="").select_related("version")
+    evaluation = measured.prefetch_related("scores").first()
     return Overview(
         model=model,
         stages=_stages(model, build, events),

@@ -30,7 +30,9 @@ SHOWN = 10
 
 class ExportForm(forms.Form):
     artifacts = forms.MultipleChoiceField(
-        label="What goes along", widget=forms.CheckboxSelectMultiple
+        label="What goes along",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one."},
     )
 
     def __init__(self, *args: Any, version: ModelVersion, **kwargs: Any) -> None:

@@ -331,7 +331,7 @@ def test_the_page_shows_choices_certificate_and_link(made, as_bob, org):
 
 def test_a_choice_that_is_refused_is_said_in_the_form(version, as_bob, org, monkeypatch):
     url = reverse("version_export_start", args=[org.slug, version.pk])
-    assert "This field is required" in as_bob.post(url).content.decode()
+    assert "Choose at least one." in as_bob.post(url).content.decode()
     monkeypatch.setattr(exports, "free_bytes", lambda: 1000)
     page = as_bob.post(url, {"artifacts": ["merged", "gguf-q4_k_m"]})
     assert "are free" in str(page.context["form"].errors)

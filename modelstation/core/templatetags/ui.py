@@ -58,6 +58,14 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def milliseconds(count: float | None) -> str:
+    """432 ms, 15.4 s."""
+    if count is None:
+        return "–"
+    return f"{count / 1000:.1f} s" if count >= 1000 else f"{count:.0f} ms"
+
+
+@register.filter
 def moment(at: datetime | None) -> str:
     """The one way in which a page tells when something was: nobody has to guess the zone."""
     return f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC" if at else "–"

@@ -55,6 +55,10 @@ def test_large_counts_are_shortened(count, text):
     assert ui.compact(count) == text
 
 
+def test_milliseconds_become_seconds_where_there_are_many():
+    assert [ui.milliseconds(count) for count in (None, 432, 15443)] == ["–", "432 ms", "15.4 s"]
+
+
 def test_a_moment_is_told_in_utc_whatever_its_zone():
     at = datetime(2026, 11, 4, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     assert ui.moment(at) == "3 Nov 2026, 23:30 UTC"
