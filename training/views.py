@@ -31,8 +31,8 @@ VERDICTS = {
     "fail": "The tuned model misses a criterion, so it goes live only by a person’s word.",
 }
 NEXT_STEPS = {
-    "inconclusive": "More held-out rows settle it. The contract is frozen, so add them to a copy of "
-    "the model; or let an owner or admin publish this version with a reason.",
+    "inconclusive": "More held-out rows settle it. The contract is frozen, so add them to a copy "
+    "of the model; or let an owner or admin publish this version with a reason.",
     "fail": "Look at the worst answers below. Correct such answers in the playground, add examples "
     "or data of your own, then build again; or let an owner or admin publish this version with a "
     "reason.",
