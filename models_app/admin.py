@@ -82,7 +82,9 @@ class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """The models alone: what belongs to them is read-only here, and goes by the same deed as
         on their own pages, files and running work included.
         """
-        return [str(model) for model in objs], {"models": len(objs)}, set(), []
+        said = "{} of {}, with its datasets, versions, exports and files; its work is stopped"
+        listed = [said.format(model, model.org) for model in objs]
+        return listed, {"models": len(listed)}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: CustomModel) -> None:
         assert isinstance(request.user, User)
@@ -97,11 +99,17 @@ class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class ModelVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """A version is frozen: every field is for reading."""
 
-    list_display = ["__str__", "org", "state", "base", "tuned_score", "base_score", "created_at"]
+    list_display = [
+        "__str__", "org", "state", "verdict", "base", "tuned_score", "base_score", "created_at",
+    ]  # fmt: skip
     list_filter = ["state", "base", "created_at"]
     list_select_related = ["org", "model", "base"]
     search_fields = ["model__name", "model__slug", "org__name", "dataset_digest"]
     date_hierarchy = "created_at"
+
+    @admin.display(description="Verdict")
+    def verdict(self, version: ModelVersion) -> str:
+        return str(version.scores.get("verdict") or "–")
 
     @admin.display(description="Tuned")
     def tuned_score(self, version: ModelVersion) -> str:
