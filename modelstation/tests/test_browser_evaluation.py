@@ -86,6 +86,10 @@ def test_contract_versions_and_report_fit_a_phone(page, org, evaluation, width):
         page.goto(f"/o/{org.slug}/{path}")
         shoot(page, f"{name}-{width}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        if name == "model":  # what can be done with a version is seen without scrolling sideways
+            for button in page.locator("#versions .button:visible").all():
+                box = button.bounding_box()
+                assert box["x"] + box["width"] <= width, button.text_content()
     assert page.complaints == []
 
 
