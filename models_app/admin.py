@@ -6,6 +6,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from accounts.models import User
+from models_app import services
 from models_app.models import (
     BaseFetch,
     CustomModel,
@@ -70,16 +72,44 @@ class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         "contract", "contract_frozen_at", "created_at", "updated_at",
     ]  # fmt: skip
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """One without a contract would be no model; operators build in an organisation's pages."""
+        return False
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """The models alone: what belongs to them is read-only here, and goes by the same deed as
+        on their own pages, files and running work included.
+        """
+        said = "{} of {}, with its datasets, versions, exports and files; its work is stopped"
+        listed = [said.format(model, model.org) for model in objs]
+        return listed, {"models": len(listed)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: CustomModel) -> None:
+        assert isinstance(request.user, User)
+        services.delete_model(actor=request.user, model=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CustomModel]) -> None:
+        for model in queryset:
+            self.delete_model(request, model)
+
 
 @admin.register(ModelVersion)
-class ModelVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ModelVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """A version is frozen: every field is for reading."""
 
-    list_display = ["__str__", "org", "state", "base", "tuned_score", "base_score", "created_at"]
+    list_display = [
+        "__str__", "org", "state", "verdict", "base", "tuned_score", "base_score", "created_at",
+    ]  # fmt: skip
     list_filter = ["state", "base", "created_at"]
     list_select_related = ["org", "model", "base"]
     search_fields = ["model__name", "model__slug", "org__name", "dataset_digest"]
     date_hierarchy = "created_at"
+
+    @admin.display(description="Verdict")
+    def verdict(self, version: ModelVersion) -> str:
+        return str(version.scores.get("verdict") or "–")
 
     @admin.display(description="Tuned")
     def tuned_score(self, version: ModelVersion) -> str:
@@ -88,12 +118,6 @@ class ModelVersionAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="Base score")
     def base_score(self, version: ModelVersion) -> str:
         return _score(version, "base")
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
 
 @admin.register(Promotion)
@@ -108,7 +132,9 @@ class PromotionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class UsageRecordAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """What may be billed: nobody edits or deletes it."""
+
     list_display = [
         "model",
         "org",
@@ -126,12 +152,6 @@ class UsageRecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
         return super().get_queryset(request).select_related("org", "version__model", "token")
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
 
 @admin.register(UsageLimit)

@@ -35,15 +35,34 @@ def contract_preview(request: HttpRequest, org: str) -> HttpResponse:
 
 
 @login_required
+@require_POST
+def model_contract_preview(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    """The same while the contract of a model is edited; nothing is kept."""
+    model = model_for(org_for(request, org), model_id)
+    form = ContractForm(request.POST, model=model)
+    form.is_valid()
+    for name, value in form.cleaned_data.items():
+        setattr(model, name, value)
+    return render(request, "models_app/_contract_words.html", {"contract": compiled(model)})
+
+
+@login_required
 @require_http_methods(["GET", "POST"])
 def model_contract(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
     model = model_for(org_for(request, org), model_id)
     form = ContractForm(request.POST or None, model=model)
     if request.method == "POST" and form.is_valid() and _is_saved(request, model, form):
+        _say_what_is_not_measured(request, model)
         messages.success(request, "The contract is saved. It is frozen when the build begins.")
         return redirect("model", org, model.id)
     context = {"model": model, "form": form, "contract": contract_of(model)}
     return render(request, "models_app/model_contract.html", context)
+
+
+def _say_what_is_not_measured(request: HttpRequest, model: CustomModel) -> None:
+    model.refresh_from_db()
+    for item in model.contract["unread"]:
+        messages.warning(request, f"“{item['sentence']}” will not be measured. {item['hint']}")
 
 
 def _is_saved(request: HttpRequest, model: CustomModel, form: ContractForm) -> bool:

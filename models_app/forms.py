@@ -12,6 +12,26 @@ from models_app.models import CustomModel, FoundationModel
 from modelstation.core.errors import UserFacingError
 
 EXAMPLE_ROWS = 3
+CRITERIA_LIKE = (
+    "At least 90 % of the answers are exactly right\nAnswers in under 2 seconds\nBelow 200 MB"
+)
+CRITERIA_HELP = (
+    "One per line, in plain words: what is measured, and how much of it. Below stands what is read "
+    "out of them. That the tuned model beats its base is always asked for."
+)
+METRIC_WORDS = {
+    "exact_match": "the whole answer is right",
+    "json_equal": "the same JSON values, in any order",
+    "entity_f1": "the right names with the right kinds",
+    "token_f1": "the same words, in any order",
+    "rougeL_f1": "the same words, in the same order",
+    "final_number_match": "the final number is right",
+}
+METRIC_CHOICES = [
+    ("", "Automatic, by the kind of task"),
+    *((name, f"{name}: {METRIC_WORDS[name]}") for name in METRICS),
+]
+METRIC_HELP = "How close an answer is to the expected one; all scores are told in it."
 ARROW = "=>"
 PAIR_HELP = (
     "One per line: <code>input =&gt; output</code>, "
@@ -108,17 +128,15 @@ class ModelDraftForm(forms.Form):
     examples = PairsField(label="More examples", help_text=PAIR_HELP)
     success_criteria = LinesField(
         required=False,
-        widget=_area(2, "exact_match >= 0.9"),
-        help_text="One per line. That the tuned model beats its base is always asked for.",
+        widget=_area(3, CRITERIA_LIKE),
+        help_text=CRITERIA_HELP,
     )
     test_rows = PairsField(
         label="Held-out rows",
         help_text=f"{PAIR_HELP} Used for measuring only, never for training. "
         "Without any, part of the dataset is set aside.",
     )
-    metric = forms.ChoiceField(
-        required=False, choices=[("", "Automatic"), *((name, name) for name in METRICS)]
-    )
+    metric = forms.ChoiceField(required=False, choices=METRIC_CHOICES, help_text=METRIC_HELP)
     base = forms.ModelChoiceField(
         label="Base model",
         required=False,
@@ -187,11 +205,12 @@ class ContractForm(forms.Form):
     """Criteria, metric and held-out rows of a model, until its contract is frozen."""
 
     success_criteria = LinesField(
-        label="Success criteria", required=False, widget=_area(4), help_text="One per line."
+        label="Success criteria",
+        required=False,
+        widget=_area(4, CRITERIA_LIKE),
+        help_text=CRITERIA_HELP,
     )
-    metric = forms.ChoiceField(
-        required=False, choices=[("", "Automatic"), *((name, name) for name in METRICS)]
-    )
+    metric = forms.ChoiceField(required=False, choices=METRIC_CHOICES, help_text=METRIC_HELP)
     test_rows = PairsField(label="Held-out rows", help_text=PAIR_HELP)
 
     def __init__(self, *args: Any, model: CustomModel, **options: Any) -> None:

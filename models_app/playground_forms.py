@@ -41,7 +41,7 @@ class PlaygroundForm(forms.Form):
         max_length=8_000,
         required=False,
         widget=_area(3),
-        help_text="For all of them. Left as it is or emptied, each version answers under its own.",
+        help_text="For all columns. Left as it is or emptied, each version answers under its own.",
     )
     temperature = forms.FloatField(
         min_value=0,
@@ -49,16 +49,22 @@ class PlaygroundForm(forms.Form):
         initial=0,
         required=False,
         widget=forms.NumberInput(attrs={"step": "0.1"}),
-        help_text="0: always the likeliest token.",
+        help_text="0: always the same, likeliest answer; the higher, the more varied.",
     )
     max_tokens = forms.IntegerField(
-        label="Most tokens",
+        label="Longest answer",
         min_value=1,
         max_value=MAX_TOKENS,
         initial=DEFAULT_TOKENS,
         required=False,
+        help_text="In tokens: short words, or parts of one.",
     )
-    seed = forms.IntegerField(min_value=0, max_value=MAX_SEED, required=False)
+    seed = forms.IntegerField(
+        min_value=0,
+        max_value=MAX_SEED,
+        required=False,
+        help_text="Above temperature 0: the same number gives the same answer again.",
+    )
     schema = forms.CharField(
         label="JSON Schema",
         max_length=MAX_SCHEMA_CHARS,

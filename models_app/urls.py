@@ -31,6 +31,11 @@ urlpatterns = [
     ),
     path("models/new/contract/", contract_views.contract_preview, name="contract_preview"),
     path("models/<uuid:model_id>/contract/", contract_views.model_contract, name="model_contract"),
+    path(
+        "models/<uuid:model_id>/contract/preview/",
+        contract_views.model_contract_preview,
+        name="model_contract_preview",
+    ),
     path("models/<uuid:model_id>/copy/", contract_views.model_copy, name="model_copy"),
     path("models/<uuid:model_id>/rollback/", promotion_views.model_rollback, name="model_rollback"),
     path(

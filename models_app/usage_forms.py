@@ -11,21 +11,26 @@ LABELS = {
 }
 
 
+def _day(label: str) -> forms.DateField:
+    """A browser's own picker: it shows nothing that is not written as ISO has it."""
+    widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+    return forms.DateField(label=label, required=False, widget=widget)
+
+
 class PeriodForm(forms.Form):
-    start = forms.DateField(
-        label="From", required=False, widget=forms.DateInput(attrs={"type": "date"})
-    )
-    end = forms.DateField(
-        label="To", required=False, widget=forms.DateInput(attrs={"type": "date"})
-    )
+    start = _day("From")
+    end = _day("To")
 
 
 class WebhookForm(forms.Form):
-    name = forms.CharField(max_length=80, required=False, help_text="What you call it.")
+    name = forms.CharField(
+        max_length=80, required=False, help_text="What you call it; else its URL stands for it."
+    )
     url = forms.CharField(
         label="URL",
         max_length=500,
         widget=forms.URLInput(attrs={"placeholder": "https://", "autocomplete": "off"}),
+        help_text="Where your program takes a POST of JSON; on the public internet.",
     )
     events = forms.MultipleChoiceField(
         label="Send when a build",

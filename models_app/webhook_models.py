@@ -82,3 +82,8 @@ class WebhookDelivery(OrgOwned):
 
     def __str__(self) -> str:
         return f"{self.type} to {self.endpoint_id}"
+
+    @property
+    def is_test(self) -> bool:
+        """A test is its own cause; else that is the job it tells of."""
+        return self.cause == self.event_id

@@ -1,6 +1,7 @@
 """The pages of webhooks: members see them, admins change them."""
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -8,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -15,11 +17,12 @@ from accounts.access import enter, manages
 from accounts.models import Membership, Role
 from models_app import webhooks
 from models_app.access import delivery_for, webhook_for
-from models_app.models import WebhookEndpoint
+from models_app.models import WebhookDelivery, WebhookEndpoint
 from models_app.usage_forms import WebhookChangesForm, WebhookForm
 from modelstation.core.errors import UserFacingError
 
 DELIVERIES_A_PAGE = 25
+WATCHED_FOR = timedelta(minutes=2)
 
 
 @login_required
@@ -133,14 +136,23 @@ def _page(
     secret: str = "",
 ) -> HttpResponse:
     deliveries = Paginator(endpoint.deliveries.defer("body"), DELIVERIES_A_PAGE)
+    page = deliveries.get_page(request.GET.get("page"))
     context = {
         "endpoint": endpoint,
         "manages": manages(membership),
         "form": form or WebhookChangesForm(initial=_stored(endpoint)),
         "secret": secret,
-        "page": deliveries.get_page(request.GET.get("page")),
+        "page": page,
+        "is_sending": any(_is_about_to_be_sent(delivery) for delivery in page),
+        "disabled_after_days": webhooks.DISABLED_AFTER.days,
     }
     return render(request, "models_app/webhook.html", context)
+
+
+def _is_about_to_be_sent(delivery: WebhookDelivery) -> bool:
+    """For a while: without a worker nobody should watch for ever."""
+    is_new = timezone.now() - delivery.next_try_at < WATCHED_FOR
+    return delivery.state == delivery.State.WAITING and not delivery.attempts and is_new
 
 
 def _stored(endpoint: WebhookEndpoint) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the roof's pages show, read from every app in a fixed number of queries."""
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,13 +21,20 @@ from models_app.version_lines import VersionLine, version_lines
 from modelstation.core.charts import Interval, interval_bars
 from modelstation.core.failures import Failure, failure_of
 from modelstation.core.models import Job, JobEvent
-from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.models import EvaluationRun, TrainingRun
 
+SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Without a model"}
 STAGES = {"distil": "Distil", "train": "Train", "evaluate": "Evaluate"}
 EVENTS_SHOWN = 200
 EVENTS_WHILE_LIVE = 8
 LATEST_MODELS = 6
 USAGE_DAYS = 30
+WORKED_ON = (
+    "base_fetch",
+    "version_export__version__model",
+    "export_push__export__version__model",
+    "dataset_push__dataset__model",
+)
 
 
 # --- A model --------------------------------------------------------------------------------------
@@ -127,7 +134,7 @@ class Overview:
         )
         rows = [
             Interval(label, scores[subject].score, scores[subject].low, scores[subject].high)
-            for subject, label in EvaluationScore.Subject.choices
+            for subject, label in SUBJECTS.items()
             if subject in scores
         ]
         return interval_bars(rows, title="Scores on the held-out rows") if rows else ""
@@ -142,7 +149,8 @@ def overview_of(model: CustomModel) -> Overview:
         .order_by("-id")[:EVENTS_SHOWN]
     )
     dataset = model.dataset_versions.frozen().first()
-    evaluation = model.evaluation_runs.exclude(verdict="").prefetch_related("scores").first()
+    measured = model.evaluation_runs.exclude(verdict="").select_related("version")
+    evaluation = measured.prefetch_related("scores").first()
     return Overview(
         model=model,
         stages=_stages(model, build, events),
@@ -211,11 +219,12 @@ class Work:
     job: Job
     name: str
     url: str
+    told: str = ""  # the newest stage that it told of
 
     @property
     def doing(self) -> str:
-        stage = self.job.stage.replace("_", " ")
-        return stage or self.job.kind
+        waits = "waiting for a free worker" if self.job.state == Job.State.QUEUED else ""
+        return waits or self.told or self.job.kind
 
 
 def dashboard_facts(org: Organization) -> dict[str, Any]:
@@ -237,13 +246,21 @@ def dashboard_facts(org: Organization) -> dict[str, Any]:
 
 def _live_work(org: Organization) -> list[Work]:
     live = Job.objects.for_org(org).filter(state__in=Job.LIVE_STATES)
-    jobs = list(live.select_related("base_fetch").order_by("created_at"))
+    jobs = list(live.select_related(*WORKED_ON).order_by("created_at"))
+    told = _newest_stages(jobs)
     subjects = [job.subject_id for job in jobs]
     models = CustomModel.objects.for_org(org).in_bulk(subjects)
     imports = ImportRun.objects.filter(org=org).in_bulk(subjects)
-    return [
+    found = [
         _work(org, job, models.get(job.subject_id), imports.get(job.subject_id)) for job in jobs
     ]
+    return [replace(work, told=told.get(work.job.id, "")) for work in found]
+
+
+def _newest_stages(jobs: list[Job]) -> dict[uuid.UUID, str]:
+    stages = JobEvent.objects.filter(job__in=jobs, kind=JobEvent.Kind.STAGE)
+    newest = stages.order_by("job_id", "-seq").distinct("job_id")
+    return dict(newest.values_list("job_id", "message"))
 
 
 def _work(org: Organization, job: Job, model: CustomModel | None, run: ImportRun | None) -> Work:
@@ -255,4 +272,20 @@ def _work(org: Organization, job: Job, model: CustomModel | None, run: ImportRun
         fetch = getattr(job, "base_fetch", None)  # none yet, when it was queued again
         name = f"Fetch of {fetch.base_id if fetch else 'a base'}"
         return Work(job, name, reverse("bases", args=[org.slug]))
-    return Work(job, "Import of a source", reverse("sources", args=[org.slug]))
+    return _outward(org, job) or Work(
+        job, "Import of a source", reverse("sources", args=[org.slug])
+    )
+
+
+def _outward(org: Organization, job: Job) -> Work | None:
+    """What leaves the house: exports, and pushes to the hub."""
+    if export := getattr(job, "version_export", None):
+        page = reverse("version_export", args=[org.slug, export.version_id])
+        return Work(job, f"Export of {export.version}", page)
+    if push := getattr(job, "export_push", None):
+        page = reverse("version_export", args=[org.slug, push.export.version_id])
+        return Work(job, f"Push of {push.export.version} to {push.repo_id}", page)
+    if push := getattr(job, "dataset_push", None):
+        page = reverse("dataset_pushes", args=[org.slug, push.dataset_id])
+        return Work(job, f"Push of {push.dataset} to {push.repo_id}", page)
+    return None

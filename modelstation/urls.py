@@ -11,6 +11,10 @@ from modelstation import pages
 handler404 = "modelstation.core.api.page_not_found"
 handler500 = "modelstation.core.api.server_error"
 
+admin.site.site_title = "ModelStation operators"
+admin.site.site_header = "ModelStation operators, all times in UTC"
+admin.site.index_title = "What is on this installation"
+
 api = [
     path("", include("models_app.api.urls")),
     path("", include("distillation.api.urls")),

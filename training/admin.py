@@ -1,6 +1,7 @@
 """Operators look at craft here: training runs and evaluations, with the state of their jobs."""
 
 from django.contrib import admin
+from django.template.defaultfilters import filesizeformat
 
 from modelstation.core.job_actions import JobActions, ReadOnly
 from training.models import (
@@ -69,10 +70,20 @@ class FineTuningRequestAdmin(ReadOnly, JobActions):
 
 @admin.register(Export)
 class ExportAdmin(ReadOnly, JobActions):
-    list_display = ["version", "org", "job_state", "file_bytes", "expires_at", "created_at"]
+    list_display = [
+        "version", "org", "job_state", "certified", "size", "expires_at", "created_at",
+    ]  # fmt: skip
     list_filter = ["job__state", "job__error_code", "created_at"]
     list_select_related = ["org", "job", "version__model"]
     search_fields = ["id", "job__id", "version__model__name", "org__name"]
+
+    @admin.display(description="Certificate")
+    def certified(self, export: Export) -> str:
+        return str(export.certificate.get("verdict") or "–")
+
+    @admin.display(description="Size", ordering="file_bytes")
+    def size(self, export: Export) -> str:
+        return filesizeformat(export.file_bytes) if export.file_bytes else "–"
 
 
 @admin.register(ExportPush)

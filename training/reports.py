@@ -44,9 +44,17 @@ class CriterionLine:
     words: str
     asked: str
     sentence: str
-    tuned: dict[str, Any]
-    base: dict[str, Any]
-    baseline: float | None
+    tuned: "Amount"
+    base: "Amount"
+    baseline: "Amount"
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A score with its interval and its unit, in words; empty for what was not measured."""
+
+    score: str = ""
+    interval: str = ""
 
 
 def criteria_of(run: EvaluationRun) -> list[CriterionLine]:
@@ -54,17 +62,33 @@ def criteria_of(run: EvaluationRun) -> list[CriterionLine]:
 
 
 def _line(criterion: dict[str, Any]) -> CriterionLine:
+    unit = criterion.get("unit", "")
     tuned = criterion.get("tuned") or {"score": criterion.get("score")}
     baseline = criterion.get("baseline")
+    if not isinstance(baseline, dict):
+        baseline = {"score": baseline}
     return CriterionLine(
         outcome=criterion.get("outcome") or ("pass" if criterion.get("passed") else "fail"),
         words=criterion.get("words") or _bound_of(criterion),
         asked=criterion.get("asked", ""),
         sentence=criterion.get("sentence", ""),
-        tuned=tuned,
-        base=criterion.get("base") or {},
-        baseline=baseline.get("score") if isinstance(baseline, dict) else baseline,
+        tuned=_amount(tuned, unit),
+        base=_amount(criterion.get("base") or {}, unit),
+        baseline=_amount(baseline, unit),
     )
+
+
+def _amount(found: dict[str, Any], unit: str) -> Amount:
+    """Without a unit a score lies between 0 and 1, and is told as all scores on pages are."""
+    score, low, high = (found.get(key) for key in ("score", "low", "high"))
+    if score is None:
+        return Amount()
+    told = f"{score:.3g} {unit}" if unit else f"{100 * score:.1f} %"
+    if low is None or high is None:
+        return Amount(told)
+    if unit:
+        return Amount(told, f"{low:.3g} to {high:.3g} {unit}")
+    return Amount(told, f"{100 * low:.1f} to {100 * high:.1f} %")
 
 
 def _bound_of(criterion: dict[str, Any]) -> str:
@@ -87,6 +111,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ConfusionRow:
+    number: int  # of its label's column
     label: str
     cells: list[Cell]
     total: int
@@ -105,6 +130,12 @@ class Confusion:
 
     columns: list[str]
     rows: list[ConfusionRow]
+
+    @property
+    def without_row(self) -> list[tuple[int, str]]:
+        """Columns whose label no row names: answered here and there, and never expected."""
+        named = {row.number for row in self.rows}
+        return [(n, label) for n, label in enumerate(self.columns, 1) if n not in named]
 
     @property
     def is_wide(self) -> bool:
@@ -126,9 +157,10 @@ def confusion_of(report: dict[str, Any]) -> Confusion | None:
     """None for a task that is not one of labels. A label that no row expects has no row."""
     found = report.get("confusion") or {}
     labels = [str(label) for label in found.get("labels", [])]
+    pairs = zip(labels, found.get("counts", []), strict=False)
     rows = [
-        ConfusionRow(label, list(_cells(label, labels, counts)), sum(counts))
-        for label, counts in zip(labels, found.get("counts", []), strict=False)
+        ConfusionRow(number, label, list(_cells(label, labels, counts)), sum(counts))
+        for number, (label, counts) in enumerate(pairs, 1)
         if any(counts)
     ]
     return Confusion(labels, rows) if rows else None

@@ -24,11 +24,18 @@ from training.run_views import problems_of, stage_of
 
 ANSWERS_PER_PAGE = 25
 WORST_PRINTED = 10
-SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Trivial baseline"}
+SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Without a model"}
 VERDICTS = {
     "pass": "The tuned model meets every criterion.",
     "inconclusive": "Not every criterion is settled: too few held-out rows, or scores too close.",
     "fail": "The tuned model misses a criterion, so it goes live only by a person’s word.",
+}
+NEXT_STEPS = {
+    "inconclusive": "More held-out rows settle it. The contract is frozen, so add them to a copy "
+    "of the model; or let an owner or admin publish this version with a reason.",
+    "fail": "Look at the worst answers below. Correct such answers in the playground, add examples "
+    "or data of your own, then build again; or let an owner or admin publish this version with a "
+    "reason.",
 }
 
 
@@ -54,7 +61,9 @@ def evaluation_print(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -
     found = evaluation_for(org_for(request, org), evaluation_id)
     context = _findings(found) | {
         "dataset": dataset_of_version(found.version),
-        "answers": reports.answers_of(found)[:WORST_PRINTED],
+        "answers": [row for row in reports.answers_of(found) if row["tuned_score"] < 1][
+            :WORST_PRINTED
+        ],
     }
     return render(request, "training/evaluation_print.html", context)
 
@@ -89,6 +98,7 @@ def _findings(run: EvaluationRun) -> dict[str, Any]:
     return {
         "evaluation": run,
         "verdict": VERDICTS.get(run.verdict, ""),
+        "next_step": NEXT_STEPS.get(run.verdict, ""),
         "scores": _score_bars(run, report),
         "report": report,
         "criteria": reports.criteria_of(run),

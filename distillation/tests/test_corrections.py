@@ -296,6 +296,16 @@ def test_lists_ask_the_database_equally_often_for_one_correction_and_for_ten(
         assert counts[-1] == counts[1]
 
 
+def test_what_waits_for_the_next_build_is_told_with_the_way_to_it(as_bob, model, alice):
+    type(model).objects.update(status="ready")
+    row = correct(model, alice)
+    assert "Build again" not in as_bob.get(page("corrections", model)).content.decode()
+    corrections.accept_correction(actor=alice, row=row)
+    listed = as_bob.get(page("corrections", model)).content.decode()
+    assert "1 accepted correction waits for the next build." in " ".join(listed.split())
+    assert page("model_rebuild", model) in listed
+
+
 def test_the_list_is_narrowed_and_counts_the_states(as_bob, model, alice):
     correct(model, alice)
     accepted(model, alice, input="another one")

@@ -71,7 +71,9 @@ def corrections(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResp
     conflicts = deeds.conflicts_of(model, list(page))
     for row in page:
         row.conflict = conflicts[row.id]
-    context = {"model": model, "page": page, "state": state, "counts": _counts(model)}
+    counts = _counts(model)
+    waiting = dict(counts)[CandidateRow.State.ACCEPTED]
+    context = {"model": model, "page": page, "state": state, "counts": counts, "waiting": waiting}
     return render(request, "distillation/corrections.html", context)
 
 

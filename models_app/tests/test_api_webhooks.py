@@ -187,6 +187,8 @@ def test_a_refused_url_is_told_in_the_form(as_alice, org, settings):
     answer = as_alice.post(page("webhooks"), HOOK).content.decode()
 
     assert "not on the public internet" in answer
+    assert "WEBHOOK_ALLOW_PRIVATE" in answer  # what to do
+    assert HOOK["url"] in answer  # and nothing has to be typed again
     assert not WebhookEndpoint.objects.exists()
 
 
@@ -199,6 +201,18 @@ def test_the_page_changes_tests_and_turns_off(as_alice, endpoint):
     assert (endpoint.name, endpoint.is_enabled) == ("Theirs", False)
     assert "turned off" in answer
     assert WebhookDelivery.objects.get().event_id in answer
+
+
+def test_the_page_watches_a_test_until_it_was_tried(as_alice, endpoint):
+    as_alice.post(page("webhook_test", endpoint.id))
+    watched = as_alice.get(page("webhook", endpoint.id)).content.decode()
+    WebhookDelivery.objects.update(attempts=1, error="connection refused")
+    tried = as_alice.get(page("webhook", endpoint.id)).content.decode()
+
+    assert "(a test)" in watched
+    assert 'hx-trigger="every 2s"' in watched
+    assert "next try" in tried
+    assert 'hx-trigger="every 2s"' not in tried
 
 
 def test_a_member_reads_and_finds_no_buttons(as_bob, endpoint):

@@ -90,6 +90,21 @@ def test_an_open_contract_is_edited_on_its_page(as_bob, model):
     assert model.test_rows == [{"input": "hi", "output": "greeting"}]
 
 
+def test_an_edited_contract_is_read_back_before_it_is_saved_and_nothing_is_kept(as_bob, model):
+    typed = {"success_criteria": "at leest 90 pct good", "metric": "token_f1", "test_rows": ""}
+    part = text_of(as_bob.post(url("model_contract_preview", model.id), typed))
+    assert "No check could be read out of “at leest 90 pct good”" in part
+    assert "Measured in <code>token_f1</code>" in part
+    model.refresh_from_db()
+    assert (model.metric, len(model.success_criteria)) == ("", 2)
+
+
+def test_a_criterion_that_cannot_be_read_is_said_when_it_is_saved(as_bob, model):
+    typed = {"success_criteria": "at leest 90 pct good", "metric": "", "test_rows": ""}
+    page = as_bob.post(url("model_contract", model.id), typed, follow=True)
+    assert "“at leest 90 pct good” will not be measured." in text_of(page)
+
+
 def test_a_row_without_an_answer_is_refused_at_its_field(as_bob, model):
     asked = {"test_rows": '{"input": "hi", "output": " "}'}
     response = as_bob.post(url("model_contract", model.id), asked)

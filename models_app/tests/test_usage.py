@@ -153,6 +153,7 @@ def test_the_page_shows_tokens_per_day_and_model(org, as_alice, token):
 
     for text in ("10 Mar 2026", "bank-intents", "1,234", "nightly"):
         assert text in page
+    assert 'value="2026-03-01"' in page  # a date picker shows no other spelling
     assert "Nothing was used" in as_alice.get(url).content.decode()
     assert (
         "ends before it begins"

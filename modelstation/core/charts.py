@@ -230,8 +230,8 @@ def _with_interval(row: Interval) -> str:
     if not math.isfinite(row.value):
         return "no score"
     if row.low is None or row.high is None:
-        return f"{row.value:.3f}"
-    return f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
+        return f"{100 * row.value:.1f} %"
+    return f"{100 * row.value:.1f} % ({100 * row.low:.1f} to {100 * row.high:.1f} %)"
 
 
 # --- points ---------------------------------------------------------------------------------------

@@ -31,6 +31,10 @@ ALSO_CLOSED = [
     )
 ]  # fmt: skip
 
+REACHABLE = (
+    "Give an address that can be reached from the internet; an operator may allow private ones "
+    "with WEBHOOK_ALLOW_PRIVATE=true."
+)
 _PLAIN = re.compile(r"[!-~]+")  # printable ASCII, no blank
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -59,7 +63,7 @@ def check_url(url: str, *, param: str = "url") -> None:
     try:
         addresses_of(host, parts.port or 443)
     except Unreachable as error:
-        raise _refused(f"Nothing can be sent to this URL: {error}.", param) from error
+        raise _refused(f"Nothing can be sent to this URL: {error}.", param, REACHABLE) from error
 
 
 def post(url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
@@ -114,8 +118,8 @@ def _beginning(chunks: Iterable[bytes]) -> bytes:
     return kept[:KEPT_BYTES]
 
 
-def _refused(message: str, param: str) -> UserFacingError:
-    return UserFacingError(message, code="url_refused", param=param)
+def _refused(message: str, param: str, hint: str = "") -> UserFacingError:
+    return UserFacingError(message, code="url_refused", param=param, hint=hint)
 
 
 class _Guarded(httpcore.NetworkBackend):

@@ -86,6 +86,10 @@ def test_contract_versions_and_report_fit_a_phone(page, org, evaluation, width):
         page.goto(f"/o/{org.slug}/{path}")
         shoot(page, f"{name}-{width}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        if name == "model":  # what can be done with a version is seen without scrolling sideways
+            for button in page.locator("#versions .button:visible").all():
+                box = button.bounding_box()
+                assert box["x"] + box["width"] <= width, button.text_content()
     assert page.complaints == []
 
 
@@ -103,7 +107,7 @@ def test_what_is_typed_as_a_criterion_is_read_back_at_once(page, org):
 
 def test_a_version_goes_live_against_its_evaluation_by_a_persons_word(page, org, evaluation):
     page.goto(f"/o/{org.slug}/models/{evaluation.model_id}/")
-    page.click("text=Not published…")
+    page.click("text=Why not live?")
     page.fill("textarea[name=reason]", "A pilot with ten people.")
     page.click("text=Publish anyway")
     page.locator("text=Version 3 is live now.").wait_for(timeout=5000)

@@ -91,6 +91,7 @@ PAGES = {
     "model_curation": ("post", DEED, {"curation": "review"}),
     "contract_preview": ("post", PAGE, DRAFT),
     "model_contract": ("post", DEED, {"success_criteria": "", "metric": "token_f1"}),
+    "model_contract_preview": ("post", PAGE, {"success_criteria": "exact match >= 0.9"}),
     "model_copy": ("post", DEED),
     "model_rollback": ("post", DEED),
     "playground": ("get", PAGE),

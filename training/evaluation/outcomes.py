@@ -18,6 +18,7 @@ below, else inconclusive. The live version is a floor: only a drop beyond the in
 from collections.abc import Sequence
 
 from training.evaluation.criterion import (
+    IN_WORDS_OF_OP,
     MEASURED,
     OPS,
     Criterion,
@@ -73,10 +74,8 @@ def meets(found: Interval, criterion: Criterion) -> tuple[str, str]:
     score, low, high = (
         words_of_value(criterion, value) for value in (found.score, found.low, found.high)
     )
-    name = criterion.metric
-    said = (
-        f"{name} is {score}, asked was {criterion.op} {words_of_value(criterion, criterion.value)}"
-    )
+    bound = f"{IN_WORDS_OF_OP[criterion.op]} {words_of_value(criterion, criterion.value)}"
+    said = f"{criterion.metric} is {score}, asked was {bound}"
     within = f"the mark lies within the 95% interval ({low} to {high})"
     inside = found.low < criterion.value < found.high
     if not met and not _within(found, criterion.value):

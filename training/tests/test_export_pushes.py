@@ -151,6 +151,15 @@ def test_a_refused_token_is_a_sentence(hub, export, alice):
     assert push.job.error_code == "hub_token_refused"
 
 
+def test_a_push_that_is_refused_keeps_what_was_typed_but_the_token(hub, export, as_alice, org):
+    url = reverse("export_push", args=[org.slug, export.pk])
+    page = as_alice.post(url, {"repo_id": "no slash", "token": TOKEN}).content.decode()
+    assert "This is no name of a repository" in page
+    assert 'value="no slash"' in page
+    assert TOKEN not in page
+    assert not ExportPush.objects.exists()
+
+
 def test_an_admin_pushes_from_the_page(hub, export, as_alice, org):
     url = reverse("version_export", args=[org.slug, export.version_id])
     assert "Push to the Hugging Face Hub" in as_alice.get(url).content.decode()

@@ -329,6 +329,37 @@ def test_the_page_shows_choices_certificate_and_link(made, as_bob, org):
     assert url in model_page.content.decode()
 
 
+def test_a_choice_that_is_refused_is_said_in_the_form(version, as_bob, org, monkeypatch):
+    url = reverse("version_export_start", args=[org.slug, version.pk])
+    assert "Choose at least one." in as_bob.post(url).content.decode()
+    monkeypatch.setattr(exports, "free_bytes", lambda: 1000)
+    page = as_bob.post(url, {"artifacts": ["merged", "gguf-q4_k_m"]})
+    assert "are free" in str(page.context["form"].errors)
+    assert page.context["form"]["artifacts"].value() == ["merged", "gguf-q4_k_m"]
+    assert not Job.objects.filter(kind="export").exists()
+
+
+def test_an_export_at_work_is_named_on_the_dashboard_and_watched_alone(
+    version, made, alice, as_bob, org
+):
+    export = exports.submit_export(actor=alice, version=version)
+    url = reverse("version_export", args=[org.slug, version.pk])
+    page = as_bob.get(url).content.decode()
+    assert page.count('hx-trigger="every 2s"') == 1
+    assert f'hx-select="#export-{export.pk}"' in page
+    dashboard = as_bob.get(reverse("dashboard", args=[org.slug]))
+    assert [work.name for work in dashboard.context["work"]] == [f"Export of {version}"]
+    assert dashboard.context["work"][0].url == url
+
+
+def test_a_failed_export_says_why_and_what_to_try(version, as_bob, org, alice):
+    export = exports.submit_export(actor=alice, version=version)
+    Job.objects.filter(id=export.job_id).update(state="failed", error_code="oom_killed")
+    page = as_bob.get(reverse("version_export", args=[org.slug, version.pk])).content.decode()
+    assert "ran out of memory" in page
+    assert "What to try:" in page
+
+
 def test_a_second_export_waits_for_the_first(version, alice):
     exports.submit_export(actor=alice, version=version)
     with pytest.raises(UserFacingError, match="being exported already"):

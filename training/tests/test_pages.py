@@ -132,7 +132,7 @@ def test_an_evaluation_without_its_files_keeps_its_scores(as_bob, org, evaluatio
     for path in (artifacts_dir / "evaluation").iterdir():
         path.unlink()
     page = text_of(as_bob.get(url("evaluation", org, evaluation_id=evaluation.id)))
-    assert "0.720" in page
+    assert "72.0 %" in page
     assert "no longer on the disk" in page
 
 
@@ -216,9 +216,18 @@ def test_a_stranger_gets_no_report_and_no_evaluation_again(as_charlie, org, foun
 def test_a_criterion_stands_beside_base_and_no_model_with_its_intervals(as_bob, org, found, name):
     page = text_of(as_bob.get(url(name, org, evaluation_id=found.id)))
     assert "At least 90 % of the answers are right" in page
-    for number in ("0.720", "0.610 to 0.830", "0.020", "0.000 to 0.070", "0.100"):
+    for number in ("72.0 %", "61.0 to 83.0 %", "2.0 %", "0.0 to 7.0 %", "10.0 %"):
         assert number in page
     assert "Inconclusive" in page
+
+
+def test_a_quantity_is_told_with_its_unit(as_bob, org, found):
+    tuned = {"score": 0.4312, "low": 0.4, "high": 0.5}
+    found.criteria = [CRITERION | {"unit": "seconds", "tuned": tuned, "baseline": None}]
+    found.save()
+    page = text_of(as_bob.get(url("evaluation", org, evaluation_id=found.id)))
+    assert "0.431 seconds" in page
+    assert "0.4 to 0.5 seconds" in page
 
 
 @pytest.mark.parametrize("name", ["evaluation", "evaluation_print"])
@@ -232,12 +241,13 @@ def test_the_report_shows_confusion_fields_forgetting_and_the_live_version(
     assert '<td class="num heat-wrong-0">0</td>' in page
     assert "<strong>1 ×</strong>" in page
     assert "other</th>" not in page
-    assert "0.847" in page
+    assert "Column 3: other, which no row expects." in page
+    assert "84.7 %" in page
     assert "It has forgotten some general knowledge." in page
-    assert "-0.300 to -0.100" in page
+    assert "-30.0 points to -10.0 points" in page
     assert "arithmetic" in page
     assert "Worse" in page
-    assert "(-0.140 to -0.020)" in page
+    assert "(-14.0 points to -2.0 points)" in page
 
 
 def test_what_is_printed_names_requirement_contract_and_dataset(as_bob, org, found):

@@ -82,7 +82,7 @@ def test_the_verdict_is_the_worst_of_the_criteria():
     found = report(answers(10, 70), [met, missed])
     assert found["verdict"] == "fail"
     assert [check["passed"] for check in found["criteria"]] == [True, False, True]
-    assert "asked was >= 90 %: not met" in found["criteria"][1]["sentence"]
+    assert "asked was at least 90 %: not met" in found["criteria"][1]["sentence"]
 
 
 def test_a_mark_inside_the_interval_is_said_to_be_there():

@@ -5,8 +5,10 @@
 {% current "models" "model" %}      aria-current="page" when the page's URL name is one of these
 {{ seconds|duration }}              "1 h 4 min"      {{ 0.4831|as_percent }}  "48.3 %"
 {{ count|compact }}                 "134.5M"         {{ counts|get:"train" }}  a value by its key
+{{ row.created_at|moment }}         "24 Nov 2026, 22:09 UTC"   {{ -0.081|as_points }}  "-8.1 points"
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django import template
@@ -53,6 +55,28 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+@register.filter
+def milliseconds(count: float | None) -> str:
+    """432 ms, 15.4 s."""
+    if count is None:
+        return "–"
+    return f"{count / 1000:.1f} s" if count >= 1000 else f"{count:.0f} ms"
+
+
+@register.filter
+def moment(at: datetime | None) -> str:
+    """The one way in which a page tells when something was: nobody has to guess the zone."""
+    return f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC" if at else "–"
+
+
+@register.filter
+def as_points(difference: float | str | None) -> str:
+    """A difference of two shares: 3 % less and 3 points less are not the same."""
+    if difference is None or isinstance(difference, str):
+        return "–"
+    return f"{100 * difference:+.1f} points"
 
 
 @register.filter

@@ -98,7 +98,7 @@ def test_interval_bars_show_the_score_the_interval_and_a_whisker():
     scores = [Interval("Base", 0.02, 0.0, 0.05), Interval("Tuned", 0.72, 0.66, 0.77)]
     markup = charts.interval_bars([*scores, Interval("Majority", 0.013)], title="Exact match")
     ElementTree.fromstring(markup)
-    assert "0.720 (0.660 to 0.770)" in markup
+    assert "72.0 % (66.0 to 77.0 %)" in markup
     assert 'width="72.0%"' in markup
     assert 'x1="66.0%" x2="77.0%" y1="12" y2="12"' in markup
     assert markup.count("bar-whisker") == 6

@@ -1,5 +1,7 @@
 """The frame of every page, the form renderer, the small pieces, and the operators' view of jobs."""
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 from django import forms
 from django.template import Context, Template
@@ -53,6 +55,23 @@ def test_large_counts_are_shortened(count, text):
     assert ui.compact(count) == text
 
 
+def test_milliseconds_become_seconds_where_there_are_many():
+    assert [ui.milliseconds(count) for count in (None, 432, 15443)] == ["–", "432 ms", "15.4 s"]
+
+
+def test_a_moment_is_told_in_utc_whatever_its_zone():
+    at = datetime(2026, 11, 4, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert ui.moment(at) == "3 Nov 2026, 23:30 UTC"
+    assert ui.moment(at.astimezone(UTC)) == ui.moment(at)
+    assert ui.moment(None) == "–"
+
+
+def test_a_difference_is_told_in_points_with_its_sign():
+    assert [ui.as_points(value) for value in (-0.081, 0.0304, None, "")] == [
+        "-8.1 points", "+3.0 points", "–", "–",
+    ]  # fmt: skip
+
+
 def test_a_badge_escapes_what_it_does_not_know():
     assert "<b>" not in Template("{% badge value %}").render(Context({"value": "<b>"}))
 
@@ -104,8 +123,8 @@ def test_a_measured_model_shows_its_scores_with_intervals_and_each_criterions_ou
     run.scores.create(subject="base", metric="exact_match", score=0.12, low=0.1, high=0.14)
     run.scores.create(subject="tuned", metric="exact_match", score=0.9, low=0.87, high=0.93)
     page = as_bob.get(reverse("model", args=["acme", model.id])).content.decode()
-    assert "0.900 (0.870 to 0.930)" in page
-    assert "0.120 (0.100 to 0.140)" in page
+    assert "90.0 % (87.0 to 93.0 %)" in page
+    assert "12.0 % (10.0 to 14.0 %)" in page
     assert page.count("Inconclusive") == 2  # the verdict, and its one criterion
     assert "Too few rows." in page
 
