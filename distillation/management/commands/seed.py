@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -31,6 +31,7 @@ from distillation.models import ImportRun
 from distillation.nearest import EXACT_SEARCH_ROWS, index_is_wanted
 from distillation.quality import flag_text
 from distillation.sources import named_origin, source_names
+from modelstation.core.commands import PlainCommand
 
 SHOWN_ERRORS = 10
 
@@ -47,7 +48,7 @@ class Work:
     look: Inspection
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = "Load and embed sources by name (see distillation/sources.toml) or by file or folder."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import Max
 from django.utils.module_loading import import_string
 from rich.console import Console
@@ -33,6 +33,7 @@ from models_app.recommending import recommended
 from models_app.services import create_model
 from modelstation import installation
 from modelstation.core import jobs
+from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from modelstation.journey import story_of
@@ -41,7 +42,7 @@ from modelstation.terminal import JobDisplay
 WAIT_SECONDS = 1.0
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = __doc__
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -146,9 +147,11 @@ def _intent_edits(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        edits: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        edits: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CommandError(f"The corrections cannot be read from {path}: {error}") from error
+    if not isinstance(edits, dict):
+        raise CommandError(f"The corrections in {path} must be one JSON object.")
     return edits
 
 

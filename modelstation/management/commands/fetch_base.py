@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from models_app.bases import is_on_disk, mirror_catalogue
 from models_app.fetching import take_from_folder, take_from_hub
+from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.catalog import BASES
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = __doc__
 
     def add_arguments(self, parser: CommandParser) -> None:
