@@ -7,7 +7,7 @@ from typing import Any
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers
+from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,7 +18,7 @@ from models_app.access import webhook_for
 from models_app.api.openai import OpenAIView
 from models_app.models import WebhookEndpoint
 from models_app.webhook_models import WebhookEvent
-from modelstation.core.api import number_of
+from modelstation.core.api import limit_of
 from modelstation.core.errors import UserFacingError
 
 PREFIX = "we_"
@@ -55,8 +55,11 @@ class EndpointsView(OpenAIView):
         own = list(WebhookEndpoint.objects.for_org(request_org(request)))
         if after := request.query_params.get("after"):
             names = [_name_of(endpoint) for endpoint in own]
-            own = own[names.index(after) + 1 :] if after in names else []
-        limit = max(1, number_of(request, "limit", DEFAULT_LIMIT, most=MOST))
+            if after not in names:
+                message = f"Nothing here has the id “{after[:80]}”."
+                raise exceptions.ValidationError({"after": message})
+            own = own[names.index(after) + 1 :]
+        limit = limit_of(request, DEFAULT_LIMIT, most=MOST)
         data = [_told(endpoint) for endpoint in own[:limit]]
         ends = {"first_id": None, "last_id": None}
         if data:

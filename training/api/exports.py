@@ -11,9 +11,7 @@ from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import generics, serializers, status
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny
-from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -26,6 +24,7 @@ from models_app.idempotency import answer_once
 from models_app.models import ModelVersion
 from models_app.ranges import file_response
 from modelstation.core.api import StrictSerializer
+from modelstation.core.event_api import AnyAccept
 from training import export_pushes, exports
 from training.access import export_for
 from training.export_links import export_by_token, link_path
@@ -223,24 +222,12 @@ class SigningKeyView(APIView):
         return Response({"algorithm": "ed25519", "public_key": key})
 
 
-class AsItIs(BaseContentNegotiation):
-    """A file is sent whatever the caller says to accept; errors are JSON."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        return JSONRenderer(), "application/json"
-
-
 class ExportDownloadView(APIView):
     """The link itself is the key: no login, no token."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    content_negotiation_class = AsItIs
+    content_negotiation_class = AnyAccept
 
     @extend_schema(
         auth=[],
