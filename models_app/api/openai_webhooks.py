@@ -18,27 +18,25 @@ from models_app.access import webhook_for
 from models_app.api.openai import OpenAIView
 from models_app.models import WebhookEndpoint
 from models_app.webhook_models import WebhookEvent
-from modelstation.core.api import limit_of
+from modelstation.core.api import Choice, StrictSerializer, limit_of
 from modelstation.core.errors import UserFacingError
 
 PREFIX = "we_"
 DEFAULT_LIMIT, MOST = 20, 100
 
 
-class EndpointDraftSerializer(serializers.Serializer[dict[str, Any]]):
+class EndpointDraftSerializer(StrictSerializer):
     name = serializers.CharField(max_length=80)
     url = serializers.CharField(max_length=500)
-    event_types = serializers.ListField(
-        child=serializers.ChoiceField(choices=WebhookEvent.choices), allow_empty=False
-    )
+    event_types = serializers.ListField(child=Choice(WebhookEvent.choices), allow_empty=False)
 
 
-class EndpointRotationSerializer(serializers.Serializer[dict[str, Any]]):
+class EndpointRotationSerializer(StrictSerializer):
     keep_old_secret_active_for_24_hours = serializers.BooleanField(default=False)
 
 
-class EndpointTestSerializer(serializers.Serializer[dict[str, Any]]):
-    event_type = serializers.ChoiceField(choices=WebhookEvent.choices)
+class EndpointTestSerializer(StrictSerializer):
+    event_type = Choice(WebhookEvent.choices)
 
 
 class EndpointsView(OpenAIView):

@@ -16,6 +16,12 @@ from rest_framework.views import exception_handler as drf_exception_handler
 from modelstation.core.errors import UserFacingError
 
 SHOWN_CHARS, MESSAGE_CHARS = 200, 4000  # of a bad value, and of all that is said about it
+NOT_THERE = "There is no such thing here."
+# What the framework says in terms of Python, by its codes.
+PLAINLY = {
+    "not_a_list": "A list is needed.",
+    "not_a_dict": "A JSON object is needed.",
+}
 INTERNAL_ERROR = "Something went wrong on our side. The operator can see the details."
 # A UserFacingError is a 400 unless its code stands here.
 STATUS_OF_CODE = {
@@ -98,6 +104,15 @@ class NewestFirstPagination(CursorPagination):
             raise exceptions.ValidationError({"cursor": message}) from error
 
 
+class Choice(serializers.ChoiceField):
+    """Whoever gives another value is told which there are."""
+
+    def __init__(self, choices: Any, **options: Any) -> None:
+        super().__init__(choices, **options)
+        known = ", ".join(str(choice) for choice in self.choices)
+        self.error_messages["invalid_choice"] = f"“{{input}}” is none of {known}."
+
+
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses keys that it does not know: a misspelt optional field must not be lost in silence."""
 
@@ -142,6 +157,8 @@ def hint_of(error: Exception, context: dict[str, Any]) -> str:
         return f"Send it as {' or '.join(parser.media_type for parser in parsers)}."
     if isinstance(error, exceptions.NotAcceptable):
         return "Answers are application/json."
+    if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        return "Send “Authorization: Bearer ms_…”; the page of API tokens makes them."
     return ""
 
 
@@ -155,7 +172,24 @@ def first_problem(detail: Any, path: str = "") -> tuple[str, str, str]:
     if isinstance(detail, list):
         at, item = next(((n, item) for n, item in enumerate(detail) if item), (0, "Invalid value."))
         return first_problem(item, f"{path}.{at}".strip(".") if isinstance(item, dict) else path)
-    return path, str(detail), getattr(detail, "code", "invalid")
+    code = getattr(detail, "code", "invalid")
+    return path, PLAINLY.get(code) or _without_python(str(detail)), code
+
+
+def _without_python(message: str) -> str:
+    is_framework = message.startswith("Invalid data. Expected a dictionary")
+    return "A JSON object is needed." if is_framework else message
+
+
+def what_is_missing(error: Exception, context: dict[str, Any]) -> tuple[str, str]:
+    """Which thing an address names that is not there, and what the address calls it."""
+    given = context.get("kwargs") or {}
+    if names := [name for name in given if name.endswith("_id")]:
+        thing = names[-1].removesuffix("_id").replace("_", " ")
+        why = "it may have been deleted, or belong to another organisation"
+        return f"There is no {thing} “{given[names[-1]]}” here; {why}.", names[-1]
+    said = str(error)
+    return (NOT_THERE if not said or "matches the given query" in said else said), ""
 
 
 def number_of(request: Request, name: str, default: int, *, most: int = 2**63 - 1) -> int:
@@ -232,7 +266,8 @@ def _body_of(error: Exception, context: dict[str, Any]) -> dict[str, Any]:
         param, message, _ = first_problem(error.detail)
         return error_body("invalid", message, param=param)
     if isinstance(error, Http404):
-        return error_body("not_found", "There is no such thing here.")
+        message, param = what_is_missing(error, context)
+        return error_body("not_found", message, param=param)
     if isinstance(error, exceptions.APIException):
         code = getattr(error.detail, "code", error.default_code)
         return error_body(str(code), str(error.detail), hint=hint_of(error, context))

@@ -13,9 +13,8 @@ from django.core.exceptions import (
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 
-from modelstation.core.api import INTERNAL_ERROR, error_body, openai_error_body
+from modelstation.core.api import INTERNAL_ERROR, NOT_THERE, error_body, openai_error_body
 
-NOT_FOUND = "There is no such thing here."
 UNREADABLE = "This request cannot be read."
 # What Django says of them is for whoever runs the installation.
 REASONS: dict[type[Exception], str] = {
@@ -34,7 +33,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    told = _told(request, 404, "not_found", NOT_FOUND)
+    told = _told(request, 404, "not_found", NOT_THERE)
     return told or defaults.page_not_found(request, exception)
 
 
@@ -51,12 +50,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _told(request: HttpRequest, status: int, code: str, message: str) -> JsonResponse | None:
     """None for pages."""
-    if request.path.startswith("/v1/"):
+    path = f"{request.path}/"
+    if path.startswith("/v1/"):
         kind = "server_error" if status >= 500 else "invalid_request_error"
         # Clients show this id with the error.
         headers = {"x-request-id": f"req_{uuid.uuid4().hex}"}
         body = openai_error_body(code, message, kind=kind)
         return JsonResponse(body, status=status, headers=headers)
-    if request.path.startswith(("/api/", "/auth/")):
+    if path.startswith(("/api/", "/auth/")):
         return JsonResponse(error_body(code, message), status=status)
     return None

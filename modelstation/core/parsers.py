@@ -1,5 +1,7 @@
 """How the API reads a body. Apart from core.api, which needs DRF's views; they need this."""
 
+import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +47,8 @@ class BodyParser(BaseParser):
             data = JSONParser().parse(stream, media_type, parser_context)
         except RecursionError as error:
             raise _too_deep() from error
+        except exceptions.ParseError as error:
+            raise _plainly(error) from error
         _refuse_unstorable(data)
         return data
 
@@ -59,6 +63,8 @@ def _refuse_unstorable(value: Any, depth: int = 0) -> None:
     if isinstance(value, str):
         if "\x00" in value or not _is_encodable(value):
             raise exceptions.ParseError("The text holds a NUL character or half a surrogate pair.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise exceptions.ParseError("A number in the body is too large.")
     elif isinstance(value, dict):
         for key, item in value.items():
             _refuse_unstorable(key)
@@ -66,6 +72,18 @@ def _refuse_unstorable(value: Any, depth: int = 0) -> None:
     elif isinstance(value, list):
         for item in value:
             _refuse_unstorable(item, depth + 1)
+
+
+def _plainly(error: exceptions.ParseError) -> exceptions.ParseError:
+    """What Python says of it is no help to whoever wrote the body."""
+    match error.__context__:
+        case json.JSONDecodeError():
+            return error
+        case UnicodeDecodeError() as broken:
+            return exceptions.ParseError(f"Byte {broken.start + 1} of the body is not UTF-8.")
+        case ValueError() as cause if "digits" in str(cause):
+            return exceptions.ParseError("A number in the body has too many digits.")
+    return error
 
 
 def _too_deep() -> exceptions.ParseError:

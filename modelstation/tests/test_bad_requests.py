@@ -9,6 +9,7 @@ pytestmark = pytest.mark.django_db
 OURS = {"code", "message", "param", "hint"}
 OPENAIS = {"message", "type", "param", "code"}
 CHAT = {"model": "bank-intents", "messages": [{"role": "user", "content": "Hello"}]}
+NOWHERE = "00000000-0000-4000-8000-000000000000"
 FORM_FIELD = "\r\n".join(
     ["--x", 'Content-Disposition: form-data; name="purpose"', "", "f" * 3_000_000, "--x--", ""]
 )
@@ -95,6 +96,67 @@ def test_a_body_of_another_kind_is_told_what_it_should_be(api):
     ]:
         response = api.generic("POST", path, "a,b", content_type="text/csv")
         assert kind in error_of(response, 415, OPENAIS)["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"model": "\xff"}', "Byte 12 of the body is not UTF-8."),
+        (b'{"model": %s}' % (b"9" * 5000), "A number in the body has too many digits."),
+        (b'{"model": 1e400}', "A number in the body is too large."),
+        (b'{"model": %s}' % (b"[" * 200 + b"]" * 200), "nested deeper than 100 levels."),
+    ],
+)
+def test_what_makes_a_body_unreadable_is_told_without_python(api, body, said):
+    for path, fields in [("/v1/chat/completions", OPENAIS), ("/api/v1/models", OURS)]:
+        response = api.generic("POST", path, body, content_type="application/json")
+        error = error_of(response, 400, fields)
+        assert error["code"] == "parse_error"
+        assert said in error["message"]
+
+
+def test_a_value_of_another_type_is_told_without_python(api):
+    told = [
+        api.post("/v1/chat/completions", CHAT | {"messages": "Hello"}, format="json"),
+        api.post("/v1/chat/completions", CHAT | {"messages": ["Hello"]}, format="json"),
+        api.post("/v1/chat/completions", CHAT | {"stop": {}}, format="json"),
+        api.post("/v1/fine_tuning/jobs", {"model": "m", "metadata": "x"}, format="json"),
+        api.post("/api/v1/models", [], format="json"),
+        api.post("/api/v1/models", {"name": "m", "success_criteria": {}}, format="json"),
+    ]
+    for response in told:
+        assert response.status_code == 400
+        for word in (b"dict", b'"str"', b"int."):
+            assert word not in response.content
+
+
+def test_a_choice_that_there_is_not_is_told_those_that_there_are(api):
+    asked = CHAT | {"messages": [{"role": "boss", "content": "Hello"}]}
+    error = error_of(api.post("/v1/chat/completions", asked, format="json"), 400, OPENAIS)
+    assert error["message"] == "“boss” is none of system, developer, user, assistant."
+    error = error_of(api.get("/api/v1/usage", {"group_by": "week"}), 400)
+    assert error["message"] == "“week” is none of day, model, token."
+
+
+def test_a_thing_that_is_not_there_is_called_by_its_name(api):
+    error = error_of(api.get("/v1/fine_tuning/jobs/ftjob-none"), 404, OPENAIS)
+    assert error["param"] == "job_id"
+    assert "no job “ftjob-none”" in error["message"]
+    error = error_of(api.get(f"/api/v1/models/{NOWHERE}"), 404)
+    assert (error["code"], error["param"]) == ("not_found", "model_id")
+    assert f"no model “{NOWHERE}”" in error["message"]
+
+
+def test_who_comes_without_a_token_is_told_how_to_bring_one(db):
+    for path, field in [("/v1/models", "message"), ("/api/v1/models", "hint")]:
+        for headers in ({}, {"HTTP_AUTHORIZATION": "Bearer ms_nonsense"}):
+            error = APIClient().get(path, **headers).json()["error"]
+            assert "Authorization: Bearer ms_" in error[field]
+
+
+def test_the_address_above_openais_surface_is_json_too(api):
+    assert error_of(api.get("/v1"), 404, OPENAIS)["code"] == "not_found"
+    assert error_of(api.get("/api"), 404)["code"] == "not_found"
 
 
 def test_an_answer_of_another_kind_is_told_what_there_is(api):
