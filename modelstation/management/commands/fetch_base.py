@@ -23,9 +23,18 @@ class Command(PlainCommand):
     help = __doc__
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", choices=sorted(BASES), help="a base of the catalogue")
         parser.add_argument(
-            "--from", dest="source", type=Path, help="a folder with the files of its revision"
+            "name",
+            choices=sorted(BASES),
+            metavar="NAME",
+            help=f"a base of the catalogue: {', '.join(sorted(BASES))}",
+        )
+        parser.add_argument(
+            "--from",
+            dest="source",
+            type=Path,
+            metavar="FOLDER",
+            help="a folder with the files of its revision",
         )
 
     def handle(self, *args: Any, name: str, source: Path | None, **options: Any) -> None:
