@@ -1,7 +1,7 @@
 """The API's common shapes: one error body, one pagination, one way to read a body."""
 
 import uuid
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.exceptions import ValidationError
 from django.db import DataError
@@ -89,10 +89,7 @@ class NewestFirstPagination(CursorPagination):
 
     def get_page_size(self, request: Request) -> int:
         """A limit that cannot be one is told, and not replaced in silence."""
-        size = number_of(request, "limit", self.page_size or 1, most=self.max_page_size)
-        if not size:
-            raise _no_limit(self.max_page_size)
-        return size
+        return page_size_of(request, self.page_size or 1, most=self.max_page_size)
 
     def paginate_queryset(
         self, queryset: Any, request: Request, view: APIView | None = None
@@ -202,16 +199,19 @@ def number_of(request: Request, name: str, default: int, *, most: int = 2**63 - 
     return min(int(given), most)
 
 
+def page_size_of(request: Request, default: int, *, most: int) -> int:
+    """How many rows a page is asked to have; where more are asked for, the most that it has."""
+    return number_of(request, "limit", default, most=most) or _refuse_limit(most)
+
+
 def limit_of(request: Request, default: int, *, most: int) -> int:
-    """How many rows a page is asked to have."""
+    """As OpenAI has it: where more are asked for, that is told."""
     limit = number_of(request, "limit", default)
-    if not 1 <= limit <= most:
-        raise _no_limit(most)
-    return limit
+    return limit if 1 <= limit <= most else _refuse_limit(most)
 
 
-def _no_limit(most: int) -> exceptions.ValidationError:
-    return exceptions.ValidationError({"limit": f"A number from 1 to {most:,} is needed."})
+def _refuse_limit(most: int) -> NoReturn:
+    raise exceptions.ValidationError({"limit": f"A number from 1 to {most:,} is needed."})
 
 
 def id_of(request: Request, name: str) -> uuid.UUID | None:
