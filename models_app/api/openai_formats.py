@@ -54,6 +54,8 @@ def problem_of(schema: Any) -> str:
     """What is wrong with the schema, in a sentence; empty when nothing is."""
     if not isinstance(schema, dict):
         return "A JSON schema is needed."
+    if not isinstance(schema.get("$schema", ""), str):
+        return "“$schema” must be a text."  # which is looked up, whatever it is
     try:
         if len(json.dumps(schema, allow_nan=False)) > MAX_SCHEMA_CHARS:
             return f"The schema is longer than {MAX_SCHEMA_CHARS:,} characters."
