@@ -54,8 +54,6 @@ def problem_of(schema: Any) -> str:
     """What is wrong with the schema, in a sentence; empty when nothing is."""
     if not isinstance(schema, dict):
         return "A JSON schema is needed."
-    if not isinstance(schema.get("$schema", ""), str):
-        return "“$schema” must be a text."  # which is looked up, whatever it is
     try:
         if len(json.dumps(schema, allow_nan=False)) > MAX_SCHEMA_CHARS:
             return f"The schema is longer than {MAX_SCHEMA_CHARS:,} characters."
@@ -108,6 +106,8 @@ def _problem_here(part: dict[str, Any], root: dict[str, Any]) -> str:
         return f"minItems, maxItems, minLength and maxLength are at most {MAX_REPEATS:,}."
     if "$ref" in part and not _leads_somewhere(part["$ref"], root):
         return "“$ref” must point to a part of the schema itself, as in #/$defs/name."
+    if not isinstance(part.get("$schema", ""), str):
+        return "“$schema” must be a text."
     pattern = part.get("pattern")
     return _problem_of_pattern(pattern) if isinstance(pattern, str) else ""
 

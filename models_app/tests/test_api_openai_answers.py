@@ -265,6 +265,7 @@ def nested(depth):
         {"$schema": True},
         {"$schema": {}},
         {"$schema": "http://["},
+        {"$schema": 2020},
         nested(40),
         nested(90),
     ],
