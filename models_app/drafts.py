@@ -19,7 +19,7 @@ METRICS = (
 MAX_EXAMPLES = 50
 MAX_TEST_ROWS = 5000
 MOST_PAIRS = {"examples": MAX_EXAMPLES, "test_rows": MAX_TEST_ROWS}
-MIN_REQUIREMENT_CHARS = 20
+MIN_REQUIREMENT_CHARS, MAX_REQUIREMENT_CHARS = 20, 20_000
 MAX_ROWS = 100_000
 # A string, like all tasks: training stands above this room. Raises ValueError naming the field.
 CHECK_TRAINING_CONFIG = "training.recipes.config.config_from"
@@ -53,6 +53,10 @@ class ModelDraft:
             raise UserFacingError(
                 "The requirement is too short to work from.", param="requirement", hint=hint
             )
+        if len(self.requirement) > MAX_REQUIREMENT_CHARS:
+            hint = "Most of it stands in the system prompt of every row: say it in less."
+            most = f"A requirement has at most {MAX_REQUIREMENT_CHARS:,} characters."
+            raise UserFacingError(most, param="requirement", hint=hint)
         check_metric(self.metric)
         if not 20 <= self.rows <= MAX_ROWS:
             raise UserFacingError(f"Rows must be between 20 and {MAX_ROWS:,}.", param="rows")

@@ -40,7 +40,10 @@ def submit_fetch(*, actor: User, org: Organization, name: str) -> BaseFetch:
         base = FoundationModel.objects.select_for_update().filter(name=name).first()
         if base is None or name not in BASES:
             raise UserFacingError(
-                f"There is no base “{name}” in the catalogue.", code="unknown_base", param="base"
+                f"There is no base “{name}” in the catalogue.",
+                code="unknown_base",
+                param="base",
+                hint=f"There are {', '.join(sorted(BASES))}.",
             )
         _must_be_absent(base)
         fetch: BaseFetch = BaseFetch.objects.create(org=org, base=base, created_by=actor)

@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import http_date
 
 CHUNK_BYTES = 1 << 20
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,40})-(\d{0,40})", re.ASCII)
 
 
 def file_response(

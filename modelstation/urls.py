@@ -8,8 +8,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from modelstation import pages
 
-handler404 = "modelstation.core.api.page_not_found"
-handler500 = "modelstation.core.api.server_error"
+handler400 = "modelstation.core.handlers.bad_request"
+handler404 = "modelstation.core.handlers.page_not_found"
+handler500 = "modelstation.core.handlers.server_error"
 
 admin.site.site_title = "ModelStation operators"
 admin.site.site_header = "ModelStation operators, all times in UTC"

@@ -15,7 +15,6 @@ from django.middleware.csrf import get_token
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.exceptions import APIException, Throttled
-from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,6 +22,7 @@ from rest_framework.views import APIView
 from accounts.api import serializers
 from accounts.api.authentication import SessionAuthentication, request_org
 from accounts.models import User
+from modelstation.core.parsers import SmallBodyParser
 
 # What allauth still asks for after the right password, by the key of its stage.
 PENDING = {
@@ -43,7 +43,7 @@ class LoginView(APIView):
     # JSON alone, which no foreign page can post without asking: a log-in needs no CSRF token.
     authentication_classes = []
     permission_classes = []
-    parser_classes = [JSONParser]
+    parser_classes = [SmallBodyParser]
 
     @extend_schema(request=serializers.LoginSerializer, responses=serializers.MeSerializer, auth=[])
     def post(self, request: Request) -> Response:

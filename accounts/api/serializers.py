@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.models import ApiToken, Invitation, Membership, Organization, Role, User
-from modelstation.core.api import StrictSerializer
+from modelstation.core.api import Choice, StrictSerializer
 
 MAX_TOKEN_DAYS = 3650
 
@@ -82,7 +82,7 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
 
 
 class RoleSerializer(StrictSerializer):
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = Choice(Role.choices)
 
 
 class InvitationSerializer(serializers.ModelSerializer[Invitation]):
@@ -95,7 +95,7 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
 
 class InvitationDraftSerializer(StrictSerializer):
     email = serializers.EmailField(max_length=254)
-    role = serializers.ChoiceField(choices=Role.choices, default=Role.MEMBER)
+    role = Choice(Role.choices, default=Role.MEMBER)
 
 
 class NewInvitationSerializer(InvitationSerializer):

@@ -18,7 +18,7 @@ from distillation.models import CandidateRow
 from models_app.access import model_for
 from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.idempotency import answer_once
-from modelstation.core.api import StrictSerializer
+from modelstation.core.api import Choice, StrictSerializer
 
 MOST_NUMBER = 2**31 - 1
 STATE = OpenApiParameter("state", OpenApiTypes.STR, enum=CandidateRow.State.values)
@@ -66,7 +66,7 @@ class CorrectionDraftSerializer(StrictSerializer):
 class CorrectionChangesSerializer(StrictSerializer):
     input = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS, required=False)
     correction = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS, required=False)
-    state = serializers.ChoiceField(choices=list(corrections.DECISIONS), required=False)
+    state = Choice(list(corrections.DECISIONS), required=False)
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         if not given:

@@ -17,7 +17,7 @@ from distillation.api import serializers
 from distillation.comparing import KINDS, counts_of, pairs_of
 from distillation.distributions import distributions_of
 from distillation.models import DatasetVersion
-from modelstation.core.api import number_of
+from modelstation.core.api import number_of, page_size_of
 
 MOST_PAIRS = 200
 KIND = OpenApiParameter("kind", OpenApiTypes.STR, enum=KINDS)
@@ -121,7 +121,7 @@ class DatasetCompareView(APIView):
         if kind not in KINDS:
             raise exceptions.ValidationError({"kind": f"One of {', '.join(KINDS)}."})
         start = number_of(request, "offset", 0)
-        stop = start + number_of(request, "limit", 50, most=MOST_PAIRS)
+        stop = start + page_size_of(request, 50, most=MOST_PAIRS)
         counts = counts_of(first, second)
         found = {
             "first": {"id": first.id, "distributions": distributions_of(first)},

@@ -13,7 +13,7 @@ from accounts import services
 from accounts.api.authentication import request_membership, request_org
 from accounts.models import Membership, Organization, Role
 from distillation.licensing import LicenseShare, license_policy_of, license_shares
-from modelstation.core.api import StrictSerializer
+from modelstation.core.api import Choice, StrictSerializer
 
 
 class LicensePolicySerializer(StrictSerializer):
@@ -21,7 +21,7 @@ class LicensePolicySerializer(StrictSerializer):
     nobody stated come in only with `allow_unknown`.
     """
 
-    kind = serializers.ChoiceField(choices=Organization.LicensePolicy.choices)
+    kind = Choice(Organization.LicensePolicy.choices)
     names = serializers.ListField(
         child=serializers.CharField(max_length=80), max_length=200, required=False
     )

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from distillation.curation import MAX_ANSWER_CHARS, Chosen
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
 from distillation.row_filter import SORTS, RowFilter, row_filter
-from modelstation.core.api import StrictSerializer
+from modelstation.core.api import Choice, StrictSerializer
 
 
 class SourceSerializer(serializers.ModelSerializer[SourceDataset]):
@@ -172,18 +172,16 @@ class RowFilterSerializer(StrictSerializer):
     """Which rows are meant. Empty: all of them."""
 
     q = serializers.CharField(required=False, allow_blank=True, max_length=200)
-    split = serializers.ChoiceField(DatasetRow.Split.choices, required=False, allow_blank=True)
+    split = Choice(DatasetRow.Split.choices, required=False, allow_blank=True)
     source = serializers.CharField(required=False, allow_blank=True)  # type: ignore[assignment]
-    decision = serializers.ChoiceField(
-        DatasetRow.Decision.choices, required=False, allow_blank=True
-    )
+    decision = Choice(DatasetRow.Decision.choices, required=False, allow_blank=True)
     answer = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
     license = serializers.CharField(required=False, allow_blank=True)
     edited = serializers.BooleanField(required=False, allow_null=True)
 
 
 class RowQuerySerializer(RowFilterSerializer):
-    sort = serializers.ChoiceField(list(SORTS), required=False, allow_blank=True)
+    sort = Choice(list(SORTS), required=False, allow_blank=True)
 
 
 class ChosenSerializer(StrictSerializer):
@@ -211,7 +209,7 @@ class ChosenSerializer(StrictSerializer):
 
 
 class DecideSerializer(ChosenSerializer):
-    decision = serializers.ChoiceField(DatasetRow.Decision.choices)
+    decision = Choice(DatasetRow.Decision.choices)
 
 
 class AnswersSerializer(ChosenSerializer):

@@ -83,7 +83,7 @@ def parse_line(data: bytes) -> dict[str, Any]:
             f"byte {error.start + 1} of the line is not UTF-8.",
             "Save the file as UTF-8.",
         ) from error
-    except (RecursionError, json.JSONDecodeError) as error:
+    except (RecursionError, ValueError) as error:
         raise BadRow(
             "broken_json",
             "",
@@ -96,7 +96,9 @@ def parse_line(data: bytes) -> dict[str, Any]:
 def reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg}, at character {error.pos + 1}"
-    return "it is nested too deeply"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "a number has too many digits"
 
 
 def read_json_array(path: Path, limits: Limits) -> Rows:
@@ -140,14 +142,14 @@ class ArrayWindow:
         while True:
             try:
                 value, end = DECODER.raw_decode(self._text, self._at)
-            except RecursionError as error:
-                raise self._broken("it is nested too deeply") from error
             except json.JSONDecodeError as error:
                 # It may only be cut off at the edge of the window.
                 waiting = len(self._text) - self._at
                 if waiting > self._limits.line_bytes or not self._fill():
                     raise self._broken(error.msg) from error
                 continue
+            except (RecursionError, ValueError) as error:
+                raise self._broken(reason(error)) from error
             self._advance(end)
             return value
 

@@ -45,6 +45,7 @@ READ_CHARS = 8000  # of each text: labels and keys that stand later are not look
 TOKENS_PER_WORD = 1.35  # English prose under a byte-level BPE of about 50k pieces
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
+MAX_CHARS = 1_000_000  # of an answer that somebody may ask for
 _SAYS_WHAT_TO_DO = re.compile(
     r"\b(must|should|return|answer|extract|classif\w*|translate|write|tell|give|show|summar\w*|"
     r"rewrite|convert|explain|route[d]?|only|want)\b",
@@ -57,7 +58,8 @@ def edits_from(data: Mapping[str, Any]) -> IntentEdits:
     if not isinstance(data, Mapping):
         raise ValueError("intent_edits must be an object")
     if unknown := sorted(set(data) - set(_READ)):
-        raise ValueError(f"{unknown[0]} is not a field of the understanding")
+        known = ", ".join(_READ)
+        raise ValueError(f"{unknown[0]} is not a field of the understanding: there are {known}")
     _check_storable(data)
     given = {name: _READ[name](value) for name, value in data.items() if value is not None}
     return IntentEdits(**given)
@@ -90,8 +92,8 @@ def _read_labels(value: Any) -> tuple[str, ...]:
 
 
 def _read_count(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_CHARS:
+        raise ValueError(f"{name} must be a whole number from 1 to {MAX_CHARS:,}")
     return value
 
 

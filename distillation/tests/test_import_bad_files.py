@@ -5,6 +5,9 @@ import json
 import pytest
 
 from distillation import uploads
+from distillation.importing.errors import ImportRefused
+from distillation.importing.readers import read_rows
+from distillation.importing.streams import Limits
 from distillation.models import CorpusExample, ImportRun
 from distillation.tests.import_files import pairs
 from distillation.tests.test_import_pages import chosen, finish, url
@@ -39,6 +42,21 @@ def test_a_file_of_no_use_is_refused_at_once(upload, uploads_dir, org, name, con
     assert says in text_of(upload(content, name=name))
     assert not ImportRun.objects.exists()
     assert [path for path in uploads_dir.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("number", [b"9" * 5_000, b"-" + b"9" * 5_000, b"[" * 5_000 + b"]" * 5_000])
+def test_what_python_cannot_read_is_a_bad_row_or_array(number, tmp_path):
+    row = b'{"prompt": "a", "completion": "b", "id": %s}' % number
+    good = b'{"prompt": "c", "completion": "d"}'
+    lines, array = tmp_path / "a.jsonl", tmp_path / "a.json"
+    lines.write_bytes(row + b"\n" + good)
+    array.write_bytes(b"[" + row + b"," + good + b"]")
+
+    bad, taken = read_rows(lines, Limits())
+
+    assert (bad.code, bad.line, taken.line) == ("broken_json", 1, 2)
+    with pytest.raises(ImportRefused, match="too many digits|too deeply"):
+        list(read_rows(array, Limits()))
 
 
 def test_a_file_that_is_too_large_is_refused_with_the_limit(upload, settings, uploads_dir):

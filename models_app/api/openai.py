@@ -32,6 +32,7 @@ from models_app.api.openai_requests import (
 from models_app.api.openai_texts import TextReply
 from models_app.metering import Allowance, LimitReached, Meter, admit
 from models_app.served import Served, all_served, served_by
+from modelstation.core.event_api import AnyAccept
 from modelstation.core.parsers import SmallBodyParser
 
 VERSION = "2020-10-01"  # of OpenAI's API, as it calls itself
@@ -47,6 +48,7 @@ class OpenAIView(APIView):
     """With the headers of OpenAI's answers, failures included."""
 
     authentication_classes = [TokenAuthentication]
+    content_negotiation_class = AnyAccept  # who asks for a stream may accept nothing else
     allowance: Allowance | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

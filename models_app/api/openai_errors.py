@@ -7,7 +7,13 @@ from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
-from modelstation.core.api import first_problem, openai_error_body, status_of
+from modelstation.core.api import (
+    first_problem,
+    hint_of,
+    openai_error_body,
+    status_of,
+    what_is_missing,
+)
 from modelstation.core.errors import UserFacingError
 
 RETRY_AFTER_SECONDS = "5"
@@ -66,11 +72,11 @@ def openai_exception_handler(error: Exception, context: dict[str, Any]) -> Respo
             return _answer(404, "model_not_found", str(error.detail), param="model")
         case exceptions.APIException():
             code = CODES.get(error.status_code, error.default_code)
-            return _answer(
-                error.status_code, code, str(error.detail), wait=getattr(error, "wait", None)
-            )
+            message = f"{error.detail} {hint_of(error, context)}".strip()
+            return _answer(error.status_code, code, message, wait=getattr(error, "wait", None))
         case Http404():
-            return _answer(404, "not_found", "There is no such thing here.")
+            message, param = what_is_missing(error, context)
+            return _answer(404, "not_found", message, param=param)
         case PermissionDenied():
             return _answer(403, CODES[403], str(error) or "You may not do this.")
     return None

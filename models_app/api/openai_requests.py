@@ -13,6 +13,7 @@ from rest_framework import serializers
 
 from models_app.api.openai_formats import wanted_schema
 from models_app.serving.client import GenerationConfig
+from modelstation.core.api import Choice
 from modelstation.lm.chat import RAW
 
 ROLES = ("system", "developer", "user", "assistant")
@@ -25,6 +26,7 @@ MAX_TEXT_LOGPROBS = 5
 MAX_BIASES = 1024
 TEXT_TOKENS = 16  # what a text completion is long when nothing is said
 MAX_SEED = 2**63 - 1
+LEAST_TOP_P = 0.001  # which leaves the likeliest token alone, as nought does for OpenAI
 RANDOM_SEED = 2**32 - 1  # which llama.cpp takes for "none"
 # Keys that change nothing about the text of an answer here.
 HARMLESS = {
@@ -63,7 +65,7 @@ class ContentField(serializers.Field[str, Any, str, Any]):
 class ChatMessageSerializer(serializers.Serializer[dict[str, str]]):
     """Other keys, such as `name` and `weight`, are taken and ignored."""
 
-    role = serializers.ChoiceField(choices=ROLES)
+    role = Choice(ROLES)
     content = ContentField()
 
 
@@ -83,11 +85,12 @@ class LogitBiasField(serializers.Field[dict[int, float], Any, dict[str, float], 
     """Token ids, as JSON writes keys, with −100 to 100 for each."""
 
     def to_internal_value(self, data: Any) -> dict[int, float]:
-        is_right = isinstance(data, dict) and len(data) <= MAX_BIASES
-        if not is_right or not all(_is_bias(*item) for item in data.items()):
-            raise serializers.ValidationError(
-                f"At most {MAX_BIASES} token ids are needed, each with a number from -100 to 100."
-            )
+        if not isinstance(data, dict) or len(data) > MAX_BIASES:
+            raise serializers.ValidationError(f"At most {MAX_BIASES} token ids are taken.")
+        for token, bias in data.items():
+            if not _is_bias(token, bias):
+                message = "A token id is needed, with a number from -100 to 100."
+                raise serializers.ValidationError({token: message}, code="invalid_value")
         return {int(token): float(bias) for token, bias in data.items()}
 
     def to_representation(self, value: dict[int, float]) -> dict[str, float]:
@@ -167,7 +170,7 @@ class AnswerRequestSerializer(serializers.Serializer[dict[str, Any]]):
 
     model = serializers.CharField()
     temperature = serializers.FloatField(min_value=0, max_value=2, required=False)
-    top_p = serializers.FloatField(min_value=0.001, max_value=1, required=False)
+    top_p = serializers.FloatField(min_value=0, max_value=1, required=False)
     n = serializers.IntegerField(min_value=1, max_value=MAX_CHOICES, default=1)
     max_tokens = serializers.IntegerField(min_value=1, max_value=MAX_TOKENS, required=False)
     stop = StopField(max_length=MAX_STOPS, required=False)
@@ -254,6 +257,8 @@ def _config(asked: dict[str, Any], limit: int | None) -> GenerationConfig:
     wanted: dict[str, Any] = {name: asked[name] for name in given if name in asked}
     if limit:
         wanted["max_tokens"] = limit
+    if "top_p" in wanted:
+        wanted["top_p"] = max(wanted["top_p"], LEAST_TOP_P)
     if "seed" in wanted:
         wanted["seed"] %= RANDOM_SEED  # OpenAI's are of 64 bits, llama.cpp's of 32
     return GenerationConfig(stop=tuple(asked.get("stop", ())), **wanted)

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import Http404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import serializers
+from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,27 +18,25 @@ from models_app.access import webhook_for
 from models_app.api.openai import OpenAIView
 from models_app.models import WebhookEndpoint
 from models_app.webhook_models import WebhookEvent
-from modelstation.core.api import number_of
+from modelstation.core.api import Choice, StrictSerializer, limit_of
 from modelstation.core.errors import UserFacingError
 
 PREFIX = "we_"
 DEFAULT_LIMIT, MOST = 20, 100
 
 
-class EndpointDraftSerializer(serializers.Serializer[dict[str, Any]]):
+class EndpointDraftSerializer(StrictSerializer):
     name = serializers.CharField(max_length=80)
     url = serializers.CharField(max_length=500)
-    event_types = serializers.ListField(
-        child=serializers.ChoiceField(choices=WebhookEvent.choices), allow_empty=False
-    )
+    event_types = serializers.ListField(child=Choice(WebhookEvent.choices), allow_empty=False)
 
 
-class EndpointRotationSerializer(serializers.Serializer[dict[str, Any]]):
+class EndpointRotationSerializer(StrictSerializer):
     keep_old_secret_active_for_24_hours = serializers.BooleanField(default=False)
 
 
-class EndpointTestSerializer(serializers.Serializer[dict[str, Any]]):
-    event_type = serializers.ChoiceField(choices=WebhookEvent.choices)
+class EndpointTestSerializer(StrictSerializer):
+    event_type = Choice(WebhookEvent.choices)
 
 
 class EndpointsView(OpenAIView):
@@ -55,8 +53,11 @@ class EndpointsView(OpenAIView):
         own = list(WebhookEndpoint.objects.for_org(request_org(request)))
         if after := request.query_params.get("after"):
             names = [_name_of(endpoint) for endpoint in own]
-            own = own[names.index(after) + 1 :] if after in names else []
-        limit = max(1, number_of(request, "limit", DEFAULT_LIMIT, most=MOST))
+            if after not in names:
+                message = f"Nothing here has the id “{after[:80]}”."
+                raise exceptions.ValidationError({"after": message})
+            own = own[names.index(after) + 1 :]
+        limit = limit_of(request, DEFAULT_LIMIT, most=MOST)
         data = [_told(endpoint) for endpoint in own[:limit]]
         ends = {"first_id": None, "last_id": None}
         if data:

@@ -9,7 +9,7 @@ from rest_framework.reverse import reverse
 
 from models_app.models import CustomModel, ModelVersion
 from models_app.promotions import objection_to
-from modelstation.core.api import StrictSerializer
+from modelstation.core.api import Choice, StrictSerializer
 from modelstation.core.failures import failure_of
 from modelstation.core.models import Job, JobEvent
 
@@ -51,7 +51,7 @@ class ModelDraftSerializer(StrictSerializer):
         required=False, min_value=1, allow_null=True, help_text="Of the served model."
     )
     training_config = serializers.DictField(required=False)
-    curation = serializers.ChoiceField(CustomModel.Curation.choices, required=False)
+    curation = Choice(CustomModel.Curation.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
 
@@ -59,7 +59,7 @@ class ModelChangesSerializer(StrictSerializer):
     """What may change once a model is made; what is left out stays."""
 
     system_prompt = serializers.CharField(required=False, max_length=20_000)
-    curation = serializers.ChoiceField(CustomModel.Curation.choices, required=False)
+    curation = Choice(CustomModel.Curation.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from rest_framework.views import APIView
 from accounts.api.authentication import request_membership
 from accounts.models import Role
 from models_app.usage import GROUPS, period_of, usage_by, usage_in_all
+from modelstation.core.api import Choice
 
 GROUP_CHOICES = list(GROUPS)
 
 
 class UsageQuerySerializer(serializers.Serializer[dict[str, Any]]):
-    group_by = serializers.ChoiceField(choices=GROUP_CHOICES, default="day")
+    group_by = Choice(GROUP_CHOICES, default="day")
     start = serializers.DateField(required=False)
     end = serializers.DateField(required=False)
 
@@ -48,7 +49,7 @@ class UsageRowSerializer(UsageSumsSerializer):
 
 
 class UsageSerializer(serializers.Serializer[dict[str, Any]]):
-    group_by = serializers.ChoiceField(choices=GROUP_CHOICES)
+    group_by = Choice(GROUP_CHOICES)
     total = UsageSumsSerializer()
 
     def get_fields(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.drafts import ModelDraft
 from models_app.idempotency import answer_once
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.api import number_of
+from modelstation.core.api import number_of, page_size_of
 from modelstation.core.errors import UserFacingError
 from modelstation.core.event_api import (
     EVENTS_A_PAGE,
@@ -132,7 +132,7 @@ class ModelEventsView(APIView):
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
         """The story of the model's jobs, oldest first, 500 at a time: go on `after` the last id."""
         model = model_for(request_org(request), model_id)
-        limit = number_of(request, "limit", EVENTS_A_PAGE, most=MOST_EVENTS)
+        limit = page_size_of(request, EVENTS_A_PAGE, most=MOST_EVENTS)
         events = Story(subject_id=model.id).after(number_of(request, "after", 0), limit)
         return Response(serializers.EventSerializer(events, many=True).data)
 

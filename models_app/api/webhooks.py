@@ -19,14 +19,14 @@ from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.idempotency import Answer, answer_once
 from models_app.models import WebhookDelivery, WebhookEndpoint
 from models_app.webhook_models import WebhookEvent, every_event
-from modelstation.core.api import StrictSerializer
+from modelstation.core.api import Choice, StrictSerializer
 from modelstation.core.encrypted import Sealed
 
 
 class WebhookDraftSerializer(StrictSerializer):
     url = serializers.CharField(max_length=500)
     events = serializers.ListField(
-        child=serializers.ChoiceField(choices=WebhookEvent.choices),
+        child=Choice(WebhookEvent.choices),
         allow_empty=False,
         max_length=len(WebhookEvent),
         required=False,

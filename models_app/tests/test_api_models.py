@@ -146,6 +146,7 @@ def test_what_is_left_out_is_chosen_for_the_user(api):
         ({"name": ""}, "name"),
         ({"name": "x" * 81}, "name"),
         ({"requirement": "short"}, "requirement"),
+        ({"requirement": "long " * 5_000}, "requirement"),
         ({"rows": 3}, "rows"),
         ({"rows": "many"}, "rows"),
         ({"metric": "vibes"}, "metric"),

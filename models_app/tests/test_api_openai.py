@@ -221,6 +221,11 @@ def test_sampling_options_reach_the_engine(api, server, model):
     )
 
 
+def test_a_top_p_of_nought_leaves_the_likeliest_token(api, server, model):
+    assert post(api, top_p=0).status_code == 200
+    assert 0 < server.calls[0][3].top_p < 0.01
+
+
 def test_content_in_text_parts_is_joined(api, server, model):
     parts = [{"type": "text", "text": "My card "}, {"type": "text", "text": "is lost"}]
 
@@ -280,8 +285,10 @@ def test_what_is_harmless_is_ignored(api, server, model, change):
         ({"top_logprobs": 3}, "top_logprobs", "invalid_value"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "invalid_value"),
         ({"presence_penalty": 2.1}, "presence_penalty", "invalid_value"),
-        ({"logit_bias": {"a": 1}}, "logit_bias", "invalid_value"),
-        ({"logit_bias": {"7": 101}}, "logit_bias", "invalid_value"),
+        ({"logit_bias": {"a": 1}}, "logit_bias.a", "invalid_value"),
+        ({"logit_bias": {"7": 101}}, "logit_bias.7", "invalid_value"),
+        ({"logit_bias": dict.fromkeys(map(str, range(1025)), 0)}, "logit_bias", "invalid_value"),
+        ({"top_p": -0.1}, "top_p", "invalid_value"),
         ({"tools": {}}, "tools", "invalid_value"),
         ({"tool_choice": "required"}, "tool_choice", "unsupported_value"),
         (

@@ -262,9 +262,12 @@ def nested(depth):
         {"type": "array", "items": {"type": "string"}, "maxItems": 100_000},
         {"enum": ["x" * 70_000]},
         {"$schema": ["2020-12"]},
+        {"$schema": True},
+        {"$schema": {}},
+        {"$schema": "http://["},
         {"$schema": 2020},
         nested(40),
-        nested(400),
+        nested(90),
     ],
 )
 def test_a_bad_schema_is_refused_at_its_place(api, server, model, schema):
@@ -276,6 +279,12 @@ def test_a_bad_schema_is_refused_at_its_place(api, server, model, schema):
     assert error["code"] == "invalid_value"
     assert error["param"] == "response_format.json_schema.schema"
     assert server.calls == []
+
+
+def test_a_schema_that_is_deeper_than_any_body_is_refused(api, server, model):
+    named = {"name": "answer", "schema": nested(400)}
+    answer = post(api, response_format={"type": "json_schema", "json_schema": named})
+    assert "nested deeper than" in error_of(answer, 400)["message"]
 
 
 JSON = st.recursive(

@@ -1,12 +1,11 @@
 """The API's common shapes: one error body, one pagination, one way to read a body."""
 
 import uuid
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.exceptions import ValidationError
 from django.db import DataError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views import defaults
+from django.http import Http404
 from rest_framework import exceptions, serializers, status
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
@@ -16,6 +15,13 @@ from rest_framework.views import exception_handler as drf_exception_handler
 
 from modelstation.core.errors import UserFacingError
 
+SHOWN_CHARS, MESSAGE_CHARS = 200, 4000  # of a bad value, and of all that is said about it
+NOT_THERE = "There is no such thing here."
+# What the framework says in terms of Python, by its codes.
+PLAINLY = {
+    "not_a_list": "A list is needed.",
+    "not_a_dict": "A JSON object is needed.",
+}
 INTERNAL_ERROR = "Something went wrong on our side. The operator can see the details."
 # A UserFacingError is a 400 unless its code stands here.
 STATUS_OF_CODE = {
@@ -81,6 +87,10 @@ class NewestFirstPagination(CursorPagination):
     page_size_query_param = "limit"
     max_page_size = 200
 
+    def get_page_size(self, request: Request) -> int:
+        """A limit that cannot be one is told, and not replaced in silence."""
+        return page_size_of(request, self.page_size or 1, most=self.max_page_size)
+
     def paginate_queryset(
         self, queryset: Any, request: Request, view: APIView | None = None
     ) -> list[Any] | None:
@@ -89,6 +99,15 @@ class NewestFirstPagination(CursorPagination):
         except (ValidationError, DataError, ValueError, exceptions.NotFound) as error:
             message = "This cursor is not one of ours. Begin without it."
             raise exceptions.ValidationError({"cursor": message}) from error
+
+
+class Choice(serializers.ChoiceField):
+    """Whoever gives another value is told which there are."""
+
+    def __init__(self, choices: Any, **options: Any) -> None:
+        super().__init__(choices, **options)
+        known = ", ".join(str(choice) for choice in self.choices)
+        self.error_messages["invalid_choice"] = f"“{{input}}” is none of {known}."
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -104,7 +123,8 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 def error_body(code: str, message: str, *, param: str = "", hint: str = "") -> dict[str, Any]:
-    return {"error": {"code": code, "message": message, "param": param, "hint": hint}}
+    told = {"message": _short(message, MESSAGE_CHARS), "param": _short(param), "hint": hint}
+    return {"error": {"code": code, **told}}
 
 
 def status_of(error: UserFacingError) -> int:
@@ -123,8 +143,20 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return Response(body, status=status_of(error), headers=retry_headers(error))
     response = drf_exception_handler(error, context)
     if response is not None:
-        response.data = _body_of(error)
+        response.data = _body_of(error, context)
     return response
+
+
+def hint_of(error: Exception, context: dict[str, Any]) -> str:
+    """What to do about a failure that the framework found."""
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        parsers = getattr(context.get("view"), "parser_classes", ())
+        return f"Send it as {' or '.join(parser.media_type for parser in parsers)}."
+    if isinstance(error, exceptions.NotAcceptable):
+        return "Answers are application/json."
+    if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        return "Send “Authorization: Bearer ms_…”; the page of API tokens makes them."
+    return ""
 
 
 def first_problem(detail: Any, path: str = "") -> tuple[str, str, str]:
@@ -137,15 +169,49 @@ def first_problem(detail: Any, path: str = "") -> tuple[str, str, str]:
     if isinstance(detail, list):
         at, item = next(((n, item) for n, item in enumerate(detail) if item), (0, "Invalid value."))
         return first_problem(item, f"{path}.{at}".strip(".") if isinstance(item, dict) else path)
-    return path, str(detail), getattr(detail, "code", "invalid")
+    code = getattr(detail, "code", "invalid")
+    return path, PLAINLY.get(code) or _without_python(str(detail)), code
+
+
+def _without_python(message: str) -> str:
+    is_framework = message.startswith("Invalid data. Expected a dictionary")
+    return "A JSON object is needed." if is_framework else message
+
+
+def what_is_missing(error: Exception, context: dict[str, Any]) -> tuple[str, str]:
+    """Which thing an address names that is not there, and what the address calls it."""
+    given = context.get("kwargs") or {}
+    if names := [name for name in given if name.endswith("_id")]:
+        thing = names[-1].removesuffix("_id").replace("_", " ")
+        why = "it may have been deleted, or belong to another organisation"
+        return f"There is no {thing} “{given[names[-1]]}” here; {why}.", names[-1]
+    said = str(error)
+    return (NOT_THERE if not said or "matches the given query" in said else said), ""
 
 
 def number_of(request: Request, name: str, default: int, *, most: int = 2**63 - 1) -> int:
     """A whole number ≥ 0 of the query string, at most `most`."""
     given = request.query_params.get(name, str(default))
     if not (given.isascii() and given.isdigit() and len(given) < 19):
-        raise exceptions.ValidationError({name: f"A whole number is needed, not “{given}”."})
+        raise exceptions.ValidationError(
+            {name: f"A whole number is needed, not “{_short(given)}”."}
+        )
     return min(int(given), most)
+
+
+def page_size_of(request: Request, default: int, *, most: int) -> int:
+    """How many rows a page is asked to have; where more are asked for, the most that it has."""
+    return number_of(request, "limit", default, most=most) or _refuse_limit(most)
+
+
+def limit_of(request: Request, default: int, *, most: int) -> int:
+    """As OpenAI has it: where more are asked for, that is told."""
+    limit = number_of(request, "limit", default)
+    return limit if 1 <= limit <= most else _refuse_limit(most)
+
+
+def _refuse_limit(most: int) -> NoReturn:
+    raise exceptions.ValidationError({"limit": f"A number from 1 to {most:,} is needed."})
 
 
 def id_of(request: Request, name: str) -> uuid.UUID | None:
@@ -156,37 +222,20 @@ def id_of(request: Request, name: str) -> uuid.UUID | None:
     try:
         return uuid.UUID(given)
     except ValueError as error:
-        raise exceptions.ValidationError({name: f"An id is needed, not “{given}”."}) from error
+        message = f"An id is needed, not “{_short(given)}”."
+        raise exceptions.ValidationError({name: message}) from error
 
 
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """For addresses that no view answers: programs get the error shape, people the page."""
-    if request.path.startswith("/api/"):
-        return JsonResponse(error_body("not_found", "There is no such thing here."), status=404)
-    if request.path.startswith("/v1/"):
-        body = openai_error_body("not_found", "There is no such thing here.")
-        return JsonResponse(body, status=404, headers=_named())
-    return defaults.page_not_found(request, exception)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    if request.path.startswith("/api/"):
-        return JsonResponse(error_body("internal_error", INTERNAL_ERROR), status=500)
-    if request.path.startswith("/v1/"):
-        body = openai_error_body("internal_error", INTERNAL_ERROR, kind="server_error")
-        return JsonResponse(body, status=500, headers=_named())
-    return defaults.server_error(request)
-
-
-def _named() -> dict[str, str]:
-    """For what no view of /v1 answers: clients show this id with the error."""
-    return {"x-request-id": f"req_{uuid.uuid4().hex}"}
+def _short(text: str, most: int = SHOWN_CHARS) -> str:
+    """What was sent is not sent back whole: a bad value or key can be of any length."""
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def openai_error_body(
     code: str | None, message: str, *, kind: str = "invalid_request_error", param: str | None = None
 ) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": param or None, "code": code}}
+    told = {"message": _short(message, MESSAGE_CHARS), "param": _short(param or "") or None}
+    return {"error": {**told, "type": kind, "code": code}}
 
 
 def add_error_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -212,13 +261,14 @@ def _error_shape(fields: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {"error": error}, "required": ["error"]}
 
 
-def _body_of(error: Exception) -> dict[str, Any]:
+def _body_of(error: Exception, context: dict[str, Any]) -> dict[str, Any]:
     if isinstance(error, exceptions.ValidationError):
         param, message, _ = first_problem(error.detail)
         return error_body("invalid", message, param=param)
     if isinstance(error, Http404):
-        return error_body("not_found", "There is no such thing here.")
+        message, param = what_is_missing(error, context)
+        return error_body("not_found", message, param=param)
     if isinstance(error, exceptions.APIException):
         code = getattr(error.detail, "code", error.default_code)
-        return error_body(str(code), str(error.detail))
+        return error_body(str(code), str(error.detail), hint=hint_of(error, context))
     return error_body("permission_denied", str(error) or "You may not do this.")

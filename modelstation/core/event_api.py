@@ -5,7 +5,7 @@ from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
@@ -26,8 +26,8 @@ STREAM_HELP = (
 )
 
 
-class AnyAccept(BaseContentNegotiation):
-    """Errors of a stream are JSON, though who asks for one accepts only text/event-stream."""
+class AnyAccept(DefaultContentNegotiation):
+    """Files and streams are sent whatever the caller says to accept; errors of them are JSON."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: Any = None

@@ -1,5 +1,7 @@
 """How the API reads a body. Apart from core.api, which needs DRF's views; they need this."""
 
+import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +9,7 @@ from rest_framework import exceptions, status
 from rest_framework.parsers import BaseParser, JSONParser
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
+MAX_DEPTH = 100  # what is taken is copied and walked through by functions that call themselves
 MAX_SMALL_BODY_BYTES = 4 * 1024 * 1024  # of a conversation: far more than any context holds
 
 
@@ -35,15 +38,18 @@ class BodyParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        request = (parser_context or {}).get("request")
-        length = int(request.META.get("CONTENT_LENGTH") or 0) if request is not None else 0
-        if length > self.max_bytes:
+        meta = getattr((parser_context or {}).get("request"), "META", {})
+        if int(meta.get("CONTENT_LENGTH") or 0) > self.max_bytes:
             raise BodyTooLarge(self.max_bytes)
+        if meta.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+            raise exceptions.ParseError("The body is packed. Send it without a Content-Encoding.")
         try:
             data = JSONParser().parse(stream, media_type, parser_context)
-            _refuse_unstorable(data)
         except RecursionError as error:
-            raise exceptions.ParseError("JSON parse error - nested too deeply") from error
+            raise _too_deep() from error
+        except exceptions.ParseError as error:
+            raise _plainly(error) from error
+        _refuse_unstorable(data)
         return data
 
 
@@ -51,17 +57,37 @@ class SmallBodyParser(BodyParser):
     max_bytes = MAX_SMALL_BODY_BYTES
 
 
-def _refuse_unstorable(value: Any) -> None:
+def _refuse_unstorable(value: Any, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise _too_deep()
     if isinstance(value, str):
         if "\x00" in value or not _is_encodable(value):
             raise exceptions.ParseError("The text holds a NUL character or half a surrogate pair.")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise exceptions.ParseError("A number in the body is too large.")
     elif isinstance(value, dict):
         for key, item in value.items():
             _refuse_unstorable(key)
-            _refuse_unstorable(item)
+            _refuse_unstorable(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _refuse_unstorable(item)
+            _refuse_unstorable(item, depth + 1)
+
+
+def _plainly(error: exceptions.ParseError) -> exceptions.ParseError:
+    """What Python says of it is no help to whoever wrote the body."""
+    match error.__context__:
+        case json.JSONDecodeError():
+            return error
+        case UnicodeDecodeError() as broken:
+            return exceptions.ParseError(f"Byte {broken.start + 1} of the body is not UTF-8.")
+        case ValueError() as cause if "digits" in str(cause):
+            return exceptions.ParseError("A number in the body has too many digits.")
+    return error
+
+
+def _too_deep() -> exceptions.ParseError:
+    return exceptions.ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.")
 
 
 def _is_encodable(text: str) -> bool:

@@ -5,6 +5,7 @@ Short in `make test`; `make test-api` sends fifty times as much. Every request i
 that each finds the same organisation: Acme, which holds one of each thing.
 """
 
+import json
 import os
 import sys
 import zlib
@@ -234,11 +235,12 @@ NASTY = [
     "\U0001f600\u202e",
     "%",
 ]
-BODIES = [None, [], {}, 0, "", "\0", [None], {"": None}]
+DEEP = json.loads('{"items": ' * 90 + "{}" + "}" * 90)  # less than what is refused unlooked
+BODIES = [None, [], {}, 0, "", "\0", [None], {"": None}, DEEP]
 # Integers that no column holds, numbers for texts, texts for numbers, and shapes within shapes.
 FIELDS = [
     10**400, 2**63, -(2**31) - 1, 1.5e308, True, None, "", " ", "x" * 5_000, "9" * 5_000, "\ud83d",
-    "\u202e\U0001f600", [], [None], [[]], {}, {"": None}, [{"input": 1}], {"a": {"b": []}},
+    "\u202e\U0001f600", [], [None], [[]], {}, {"": None}, [{"input": 1}], {"a": {"b": []}}, DEEP,
 ]  # fmt: skip
 SPOILT = {
     "application/json": b"{",
@@ -249,7 +251,31 @@ SPOILT = {
     "multipart/form-data; boundary=x": b"--x",
     "multipart/form-data": b"",
     "nonsense": b"\xff\xfe",
+    "application/json; charset=nonsense": b'"\xff"',
 }
+# Of a server's environment, each with a body that is good.
+ODD = [
+    {"HTTP_ACCEPT": "text/html"},
+    {"HTTP_ACCEPT": "nonsense"},
+    {"HTTP_ACCEPT": "*/*;q=most, ,;"},
+    {"HTTP_ACCEPT": ""},
+    {"HTTP_ACCEPT_LANGUAGE": "\xff;q=2"},
+    {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""},
+    {"HTTP_CONTENT_ENCODING": "gzip"},
+    {"HTTP_HOST": "elsewhere.example"},
+    {"HTTP_IDEMPOTENCY_KEY": "k" * 300},
+    {"HTTP_IDEMPOTENCY_KEY": "\xff"},
+    {"HTTP_IF_NONE_MATCH": "*"},
+    {"HTTP_LAST_EVENT_ID": "9" * 40},
+    {"HTTP_RANGE": "bytes=9-1"},
+    {"HTTP_X_HTTP_METHOD_OVERRIDE": "DELETE"},
+    {"HTTP_X_ORGANIZATION": "elsewhere"},
+    {"CONTENT_LENGTH": "-1"},
+    {"CONTENT_LENGTH": "many"},
+    {"CONTENT_LENGTH": "1"},
+    {"CONTENT_LENGTH": str(10**12)},
+    {"CONTENT_TYPE": ""},
+]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -297,6 +323,11 @@ def nasty_cases(operation, ids):
         for name in path:
             if not name.endswith("_id") and value:
                 yield operation.Case(path_parameters=path | {name: value}), {}
+    for place, environ in enumerate(ODD):
+        if len(ODD) < EXAMPLES or (first + place) % 5 == 0:
+            body = good_body(operation, path, ids)
+            more = {"environ_overrides": environ} | ({"json": body} if body else {})
+            yield operation.Case(path_parameters=path), more
     if operation.method.upper() in ("POST", "PATCH", "PUT"):
         for body in [*BODIES, *nasty_fields(operation, path, ids)]:
             yield operation.Case(path_parameters=path), {"json": body}

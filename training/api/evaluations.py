@@ -21,7 +21,7 @@ from models_app.access import version_for
 from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.idempotency import answer_once
 from models_app.models import ModelVersion
-from modelstation.core.api import id_of, number_of
+from modelstation.core.api import id_of, number_of, page_size_of
 from training.access import evaluation_for
 from training.api import serializers
 from training.evaluations import evaluate_again
@@ -68,7 +68,7 @@ class EvaluationRowsView(APIView):
     def get(self, request: Request, evaluation_id: uuid.UUID) -> Response:
         """What base and tuned model answered to each held-out row."""
         evaluation = evaluation_for(request_org(request), evaluation_id)
-        after, limit = number_of(request, "after", 0), number_of(request, "limit", 50, most=200)
+        after, limit = number_of(request, "after", 0), page_size_of(request, 50, most=200)
         rows = _rows(evaluation, after, limit + 1)
         more = after + limit if len(rows) > limit else None
         return Response({"results": rows[:limit], "next_after": more})

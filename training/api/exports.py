@@ -17,9 +17,7 @@ from drf_spectacular.utils import (
     extend_schema_field,
 )
 from rest_framework import generics, serializers, status
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny
-from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -32,6 +30,7 @@ from models_app.idempotency import answer_once
 from models_app.models import ModelVersion
 from models_app.ranges import file_response
 from modelstation.core.api import StrictSerializer
+from modelstation.core.event_api import AnyAccept
 from training import export_pushes, exports
 from training.access import export_for
 from training.export_links import export_by_token, link_path
@@ -232,18 +231,6 @@ class SigningKeyView(APIView):
         return Response({"algorithm": "ed25519", "public_key": key})
 
 
-class AsItIs(BaseContentNegotiation):
-    """A file is sent whatever the caller says to accept; errors are JSON."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        return JSONRenderer(), "application/json"
-
-
 def _person(request: Request) -> User | None:
     """Who is logged in in the browser, where it is one."""
     user = get_user(request._request)  # DRF asks nobody here, and says that it is nobody
@@ -259,7 +246,7 @@ class ExportDownloadView(APIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
-    content_negotiation_class = AsItIs
+    content_negotiation_class = AnyAccept
 
     @extend_schema(
         auth=[],

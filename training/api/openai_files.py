@@ -16,11 +16,12 @@ from distillation.uploads import ReceivedFile, receive_on_disk
 from models_app.api.openai import OpenAIView
 from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.idempotency import answer_once
+from modelstation.core.api import limit_of
 from modelstation.core.event_api import AnyAccept
 from training import openai_files as services
 from training.access import file_for
 from training.api import openai_serializers as serializers
-from training.api.openai_paging import AFTER, LIMIT, ORDER, limit_of, order_of, page_of, rows_after
+from training.api.openai_paging import AFTER, LIMIT, ORDER, order_of, page_of, rows_after
 from training.api.openai_requests import FileUploadSerializer
 from training.api.openai_shapes import file_shape
 from training.models import UploadedFile

@@ -18,13 +18,13 @@ from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.idempotency import answer_once
 from models_app.models import FoundationModel
 from models_app.served import named_by
+from modelstation.core.api import limit_of
 from training import openai_jobs as services
 from training.access import build_for, find_file
 from training.api import openai_serializers as serializers
 from training.api.openai_paging import (
     AFTER,
     LIMIT,
-    limit_of,
     metadata_of,
     page_of,
     rows_after,

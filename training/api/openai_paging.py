@@ -10,19 +10,10 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework import exceptions
 from rest_framework.request import Request
 
-from modelstation.core.api import number_of
-
 AFTER = OpenApiParameter("after", OpenApiTypes.STR, description="The last id of the page before.")
 LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="How many at most.")
 ORDER = OpenApiParameter("order", OpenApiTypes.STR, enum=["asc", "desc"])
 _METADATA = re.compile(r"metadata\[(?P<key>.{1,64})\]", re.DOTALL)
-
-
-def limit_of(request: Request, default: int, *, most: int) -> int:
-    limit = number_of(request, "limit", default)
-    if not 1 <= limit <= most:
-        raise exceptions.ValidationError({"limit": f"A number from 1 to {most:,} is needed."})
-    return limit
 
 
 def order_of(request: Request) -> str:

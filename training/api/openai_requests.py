@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from modelstation.core.api import Choice
 from training.models import UploadedFile
 
 MAX_SUFFIX = 64
@@ -66,7 +67,7 @@ class SupervisedSerializer(KnownFields):
 
 
 class MethodSerializer(KnownFields):
-    type = serializers.ChoiceField(choices=["supervised"])
+    type = Choice(["supervised"])
     supervised = SupervisedSerializer(required=False)
 
     def to_internal_value(self, data: Any) -> Any:
@@ -124,7 +125,7 @@ class FileUploadSerializer(serializers.Serializer[Any]):
         help_text="JSONL of chats, prompt and completion, instructions or text and label; CSV; "
         "Parquet."
     )
-    purpose = serializers.ChoiceField(choices=[UploadedFile.Purpose.FINE_TUNE.value])
+    purpose = Choice([UploadedFile.Purpose.FINE_TUNE.value])
 
     def to_internal_value(self, data: Any) -> Any:
         for name in data:

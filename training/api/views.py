@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
 from models_app.api.serializers import EventSerializer
-from modelstation.core.api import id_of, number_of
+from modelstation.core.api import id_of, number_of, page_size_of
 from modelstation.core.event_api import (
     EVENTS_A_PAGE,
     LAST_EVENT_ID,
@@ -64,7 +64,7 @@ class RunEventsView(APIView):
     def get(self, request: Request, run_id: uuid.UUID) -> Response:
         """The story of the run, oldest first: go on `after` the last seq."""
         run = training_run_for(request_org(request), run_id)
-        limit = number_of(request, "limit", EVENTS_A_PAGE, most=MOST_EVENTS)
+        limit = page_size_of(request, EVENTS_A_PAGE, most=MOST_EVENTS)
         events = Story(job_id=run.job_id).after(number_of(request, "after", 0), limit)
         return Response(EventSerializer(events, many=True).data)
 

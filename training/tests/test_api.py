@@ -170,6 +170,13 @@ def test_evaluated_rows_come_in_pages(api, evaluation):
     assert second["next_after"] is None
 
 
+def test_a_page_of_no_rows_is_refused(api, evaluation):
+    """It would end where it began: whoever follows `next_after` would ask for ever."""
+    response = api.get(f"/api/v1/evaluations/{evaluation.id}/rows?limit=0")
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "limit"
+
+
 def test_an_evaluation_that_has_not_ended_has_no_rows_yet(api, evaluation):
     EvaluationRun.objects.filter(id=evaluation.id).update(folder="")
 

@@ -49,8 +49,8 @@ def test_a_strangers_file_is_not_there(api, stranger):
     name = upload(api).json()["id"]
 
     for path in ("", "/content", "/problems"):
-        assert error_of(stranger.get(f"/v1/files/{name}{path}"), 404) == ("not_found", None)
-    assert error_of(stranger.delete(f"/v1/files/{name}"), 404) == ("not_found", None)
+        assert error_of(stranger.get(f"/v1/files/{name}{path}"), 404) == ("not_found", "file_id")
+    assert error_of(stranger.delete(f"/v1/files/{name}"), 404) == ("not_found", "file_id")
     assert stranger.get("/v1/files").json()["data"] == []
     assert error_of(stranger.get(f"/v1/files?after={name}"), 400) == ("invalid_value", "after")
     assert UploadedFile.objects.count() == 1

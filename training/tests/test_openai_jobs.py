@@ -76,9 +76,9 @@ def test_a_strangers_job_is_not_there(api, stranger, file):
     name = create(api, file).json()["id"]
 
     for path in ("", "/events", "/checkpoints"):
-        assert error_of(stranger.get(f"{JOBS}/{name}{path}"), 404) == ("not_found", None)
+        assert error_of(stranger.get(f"{JOBS}/{name}{path}"), 404) == ("not_found", "job_id")
     for deed in ("cancel", "pause", "resume"):
-        assert error_of(stranger.post(f"{JOBS}/{name}/{deed}"), 404) == ("not_found", None)
+        assert error_of(stranger.post(f"{JOBS}/{name}/{deed}"), 404) == ("not_found", "job_id")
     assert stranger.get(JOBS).json()["data"] == []
     assert error_of(stranger.get(f"{JOBS}?after={name}"), 400) == ("invalid_value", "after")
     assert Job.objects.get(kind="freeze").state == "queued"

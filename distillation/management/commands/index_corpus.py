@@ -8,12 +8,13 @@ from argparse import ArgumentParser
 from typing import Any
 
 import psycopg
-from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, connection
+from django.core.management.base import CommandError
+from django.db import DatabaseError, OperationalError, connection
 from rich.console import Console
 from rich.progress import Progress
 
 from distillation.nearest import CREATE_INDEX, EXACT_SEARCH_ROWS, INDEX, index_is_ready
+from modelstation.core.commands import PlainCommand
 
 SECONDS_BETWEEN_LOOKS = 1.0
 PROGRESS = """
@@ -21,7 +22,7 @@ PROGRESS = """
 """
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = f"Build the vector index that search uses above {EXACT_SEARCH_ROWS:,} rows."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -35,8 +36,7 @@ class Command(BaseCommand):
                 return
             # What an interrupted building leaves is of no use, and slows every import.
             cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX}")
-            cursor.execute("SELECT set_config('maintenance_work_mem', %s, false)", [memory])
-            cursor.execute(f"SET max_parallel_maintenance_workers = {workers}")
+            allow(cursor, memory, workers)
             cursor.execute("SELECT pg_backend_pid()")
             with Watch(cursor.fetchone()[0], self.console()):
                 self.build(cursor)
@@ -52,6 +52,18 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Postgres could not build the index: {error}. If it ran out of shared memory, "
                 "give its container more (shm_size), or try --workers 0 or less --memory."
+            ) from error
+
+
+def allow(cursor: Any, memory: str, workers: int) -> None:
+    wanted = {"maintenance_work_mem": memory, "max_parallel_maintenance_workers": str(workers)}
+    for name, value in wanted.items():
+        try:
+            cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
+        except DatabaseError as error:
+            told = str(error).splitlines()[0]
+            raise CommandError(
+                f"Postgres does not take this: {told}. Write --memory 2GB --workers 2."
             ) from error
 
 

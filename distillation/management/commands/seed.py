@@ -1,6 +1,10 @@
-"""Load sources into the corpus: `manage.py seed starter`, `manage.py seed rows.jsonl corpus/`.
+"""Load and embed sources into the corpus, by name (distillation/sources.toml), file or folder.
 
-manage.py seed tickets.csv --columns user=Frage,assistant=Antwort --license CC0-1.0
+    manage.py seed starter
+    manage.py seed rows.jsonl corpus/
+    manage.py seed tickets.csv --columns user=Frage,assistant=Antwort --license CC0-1.0
+
+Loading again adds nothing; an interrupted load goes on where it stopped.
 """
 
 import time
@@ -9,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -31,6 +35,7 @@ from distillation.models import ImportRun
 from distillation.nearest import EXACT_SEARCH_ROWS, index_is_wanted
 from distillation.quality import flag_text
 from distillation.sources import named_origin, source_names
+from modelstation.core.commands import PlainCommand
 
 SHOWN_ERRORS = 10
 
@@ -47,8 +52,8 @@ class Work:
     look: Inspection
 
 
-class Command(BaseCommand):
-    help = "Load and embed sources by name (see distillation/sources.toml) or by file or folder."
+class Command(PlainCommand):
+    help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("what", nargs="*", metavar="NAME|PATH")
@@ -61,6 +66,8 @@ class Command(BaseCommand):
         parser.add_argument("--redact", action="store_true", help="personal data to its kind")
 
     def handle(self, *, what: list[str], limit: int | None, **options: Any) -> None:
+        if limit is not None and limit < 1:
+            raise CommandError("--limit is a number from 1 on; leave it out to load all rows.")
         self.console = Console(file=getattr(self.stdout, "_out", None))
         read = ReadOptions(
             source=options["source"],

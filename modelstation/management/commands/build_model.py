@@ -1,8 +1,7 @@
 """From a requirement to a measured model in one terminal, without workers: the same services, run
 here.
 
-    manage.py build_model --requirement "Route each helpdesk ticket …" --examples examples.jsonl
-    --rows 400
+    manage.py build_model --requirement "Route each ticket …" --examples examples.jsonl --rows 400
 
 The last line of stdout is one JSON object. Exit code 0 only when the model is ready.
 """
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import Max
 from django.utils.module_loading import import_string
 from rich.console import Console
@@ -33,6 +32,7 @@ from models_app.recommending import recommended
 from models_app.services import create_model
 from modelstation import installation
 from modelstation.core import jobs
+from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from modelstation.journey import story_of
@@ -41,47 +41,81 @@ from modelstation.terminal import JobDisplay
 WAIT_SECONDS = 1.0
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = __doc__
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--requirement", required=True, help="the requirement, or @FILE to read it from"
-        )
-        parser.add_argument("--objective", default="", help="what the model does, in one sentence")
-        parser.add_argument("--policy", default="", help="how it must answer")
-        parser.add_argument(
-            "--examples", type=Path, help="JSONL of input/output pairs or chats, at most 50"
+            "--requirement",
+            required=True,
+            metavar="TEXT|@FILE",
+            help="the requirement, or @FILE to read it from",
         )
         parser.add_argument(
-            "--test", type=Path, help="held-out rows; without it the frozen test split is used"
+            "--objective", default="", metavar="TEXT", help="what the model does, in one sentence"
+        )
+        parser.add_argument("--policy", default="", metavar="TEXT", help="how it must answer")
+        parser.add_argument(
+            "--examples",
+            type=Path,
+            metavar="FILE",
+            help="JSONL of input/output pairs or chats, at most 50",
         )
         parser.add_argument(
-            "--metric", default="", choices=["", *METRICS], help="default: by the kind of task"
+            "--test",
+            type=Path,
+            metavar="FILE",
+            help="held-out rows; without it the frozen test split is used",
         )
         parser.add_argument(
-            "--criterion", action="append", default=[], help="a success criterion; repeatable"
+            "--metric",
+            default="",
+            choices=["", *METRICS],
+            metavar="METRIC",
+            help=f"one of {', '.join(METRICS)}; default: by the kind of task",
         )
         parser.add_argument(
-            "--system-prompt", default="", help="default: compiled from the requirement"
+            "--criterion",
+            action="append",
+            default=[],
+            metavar="TEXT",
+            help="a success criterion; repeatable",
+        )
+        parser.add_argument(
+            "--system-prompt",
+            default="",
+            metavar="TEXT",
+            help="default: compiled from the requirement",
         )
         parser.add_argument(
             "--intent-edits",
             type=Path,
+            metavar="FILE",
             help="JSON file that puts right what is understood: see POST /api/v1/intents",
         )
         parser.add_argument(
-            "--base", default="", help="default: the recommended one of those that are installed"
+            "--base",
+            default="",
+            metavar="NAME",
+            help="default: the recommended one of those that are installed",
         )
         parser.add_argument(
-            "--max-size-mb", type=int, help="how large the served model may be, at most"
+            "--max-size-mb",
+            type=int,
+            metavar="MB",
+            help="how large the served model may be, at most",
         )
-        parser.add_argument("--rows", type=int, default=1000, help="rows in the dataset")
         parser.add_argument(
-            "--name", default="", help="default: the first words of the requirement"
+            "--rows", type=int, default=1000, metavar="N", help="rows in the dataset (1000)"
         )
         parser.add_argument(
-            "--org", default="", help="slug of the organisation; default: the demo's"
+            "--name", default="", metavar="TEXT", help="default: the first words of the requirement"
+        )
+        parser.add_argument(
+            "--org",
+            default="",
+            metavar="SLUG",
+            help="slug of the organisation; default: the demo's",
         )
         parser.add_argument(
             "--json", action="store_true", help="print nothing on stdout but the JSON object"
@@ -146,9 +180,11 @@ def _intent_edits(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        edits: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        edits: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CommandError(f"The corrections cannot be read from {path}: {error}") from error
+    if not isinstance(edits, dict):
+        raise CommandError(f"The corrections in {path} must be one JSON object.")
     return edits
 
 
@@ -157,8 +193,11 @@ def _text_or_file(value: str) -> str:
         return value
     try:
         return Path(value[1:]).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"The requirement cannot be read from {value[1:]}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{value[1:]} is not UTF-8. Save it as UTF-8.") from error
+    except OSError as error:
+        told = error.strerror
+        raise CommandError(f"The requirement cannot be read from “{value[1:]}”: {told}.") from error
 
 
 def _pairs(path: Path | None) -> list[dict[str, str]]:

@@ -6,13 +6,14 @@ it exists."""
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from modelstation.core.commands import PlainCommand
 from modelstation.core.health import silent
 from modelstation.core.queue import QUEUES
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = __doc__
     requires_system_checks: list[str] = []
 

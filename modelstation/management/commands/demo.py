@@ -5,14 +5,14 @@ progress.
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from rich.console import Console
 
 from modelstation import installation, journey
+from modelstation.core.commands import PlainCommand
 from modelstation.terminal import Lines
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = __doc__
     requires_system_checks: list[str] = []
 

@@ -8,23 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from models_app.bases import is_on_disk, mirror_catalogue
 from models_app.fetching import take_from_folder, take_from_hub
+from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.catalog import BASES
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = __doc__
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", choices=sorted(BASES), help="a base of the catalogue")
         parser.add_argument(
-            "--from", dest="source", type=Path, help="a folder with the files of its revision"
+            "name",
+            choices=sorted(BASES),
+            metavar="NAME",
+            help=f"a base of the catalogue: {', '.join(sorted(BASES))}",
+        )
+        parser.add_argument(
+            "--from",
+            dest="source",
+            type=Path,
+            metavar="FOLDER",
+            help="a folder with the files of its revision",
         )
 
     def handle(self, *args: Any, name: str, source: Path | None, **options: Any) -> None:

@@ -7,13 +7,13 @@ import sys
 from typing import Any
 
 from django.apps import apps
-from django.core.management import BaseCommand
 from django.db import models
 
+from modelstation.core.commands import PlainCommand
 from modelstation.core.encrypted import EncryptedField, Sealed, SecretUnreadable
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = "Encrypt every stored secret again with the first of FIELD_ENCRYPTION_KEYS."
 
     def handle(self, *args: Any, **options: Any) -> None:

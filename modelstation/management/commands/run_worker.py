@@ -6,14 +6,15 @@ is killed or no canary is answered. With --no-keeper it ends with a code that is
 import os
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from modelstation.core.cluster import run_cluster
+from modelstation.core.commands import PlainCommand
 from modelstation.core.keeper import keep
 from modelstation.core.queue import QUEUES
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = __doc__
     requires_system_checks: list[str] = []
 

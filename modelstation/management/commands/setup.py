@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from rich.console import Console
 
 from modelstation import installation
+from modelstation.core.commands import PlainCommand
 
 STEPS: dict[str, Callable[[], object]] = {
     "Database schema": installation.prepare_schema,
@@ -21,7 +22,7 @@ if settings.DEVELOPMENT:  # never an account with known ways in, in production
     STEPS["Demo organisation"] = installation.prepare_demo
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = __doc__
     requires_system_checks: list[str] = []
 

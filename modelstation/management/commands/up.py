@@ -13,7 +13,7 @@ from typing import Any
 
 import honcho.manager
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import connections
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
@@ -21,13 +21,14 @@ from rich.console import Console
 from rich.panel import Panel
 
 from modelstation import installation
+from modelstation.core.commands import PlainCommand
 from modelstation.core.database import stop
 
 # It prints the demo's progress, then stays: honcho ends all processes as soon as one ends.
 DEMO_PROCESS = "python manage.py demo; exec sleep infinity"
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = __doc__
     requires_system_checks: list[str] = []
 
@@ -72,6 +73,8 @@ def _environment() -> dict[str, str]:
 
 
 def _refuse_taken(name: str, port: str) -> None:
+    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        raise CommandError(f"{name} is a number from 1 to 65535, not “{port}”.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

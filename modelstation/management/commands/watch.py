@@ -12,10 +12,11 @@ import os
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 
 from modelstation import journey
+from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
 from modelstation.core.events import Story
 from modelstation.terminal import Display, JsonLines, display_for
@@ -23,7 +24,7 @@ from modelstation.terminal import Display, JsonLines, display_for
 INTERRUPTED = 130
 
 
-class Command(BaseCommand):
+class Command(PlainCommand):
     help = __doc__
     requires_system_checks: list[str] = []
 
