@@ -165,6 +165,38 @@ def api_for(org):
     return make
 
 
+@pytest.fixture
+def api(api_for, alice):
+    return api_for(alice)
+
+
+@pytest.fixture
+def stranger(api_for, charlie):
+    """An API client of another organisation."""
+    return api_for(charlie, charlie.organizations.get())
+
+
+@pytest.fixture
+def sdk_for(live_server):
+    """`sdk_for(user, org)`: OpenAI's own client, with a token of that user."""
+    import openai
+
+    from accounts.services import create_token
+
+    def make(user, org, max_retries=0):
+        _, secret = create_token(actor=user, org=org, name="sdk")
+        url = f"{live_server.url}/v1"
+        return openai.OpenAI(base_url=url, api_key=secret, max_retries=max_retries)
+
+    return make
+
+
+@pytest.fixture
+def sdk(sdk_for, alice, org):
+    with sdk_for(alice, org) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory):
     from modelstation.lm.testing import make_tiny_llama

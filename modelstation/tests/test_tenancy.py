@@ -27,7 +27,6 @@ from distillation.models import (
 from distillation.tests.drafts import make_draft
 from models_app.models import (
     BaseFetch,
-    ModelVersion,
     Promotion,
     WebhookDelivery,
     WebhookEndpoint,
@@ -462,11 +461,8 @@ def make_version(org, model, artifacts_dir):
         kind="adapter",
         facts={},
     )
-    return ModelVersion.objects.create(
-        org=org,
-        model=model,
-        number=1,
-        base=model.base,
+    return testing.make_version(
+        model,
         system_prompt="Label.",
         dataset_digest="0" * 64,
         folder="version",
@@ -490,8 +486,7 @@ def make_export(version):
 
 def make_older_version(org, version):
     """One to roll back to."""
-    same = {"base": version.base, "folder": "older", "state": "ready"}
-    return ModelVersion.objects.create(org=org, model=version.model, number=0, **same)
+    return testing.make_version(version.model, 0, folder="older", state="ready")
 
 
 def make_evaluation_files(folder):

@@ -1,6 +1,5 @@
 import shutil
 
-import openai
 import pytest
 
 from modelstation import testing
@@ -21,22 +20,3 @@ def tiny_bases(tiny_llama, tmp_path_factory):
 def tiny(settings, tiny_bases, artifacts_dir, uploads_dir):
     settings.MODELS_DIR = tiny_bases
     return testing.make_base("tiny")
-
-
-@pytest.fixture
-def sdk_for(live_server):
-    """`sdk_for(user, org)`: OpenAI's own client, with a token of that user."""
-
-    from accounts.services import create_token
-
-    def make(user, org):
-        _, secret = create_token(actor=user, org=org, name="sdk")
-        return openai.OpenAI(base_url=f"{live_server.url}/v1", api_key=secret, max_retries=0)
-
-    return make
-
-
-@pytest.fixture
-def sdk(sdk_for, alice, org):
-    with sdk_for(alice, org) as client:
-        yield client
