@@ -36,6 +36,31 @@ os.environ["MODELSTATION_VAR"] = os.environ.get("MODELSTATION_TEST_VAR") or str(
 os.environ["MODELSTATION_TEST_VAR"] = os.environ["MODELSTATION_VAR"]
 os.environ["DJANGO_SETTINGS_MODULE"] = "modelstation.settings"
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: threads of one would spin for those of another. Children inherit it.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A database that nobody will miss need not survive a power cut.
+CARELESS = ("fsync", "synchronous_commit", "full_page_writes")
+# As the command flush, which truncates every table and makes content types and permissions again;
+# but most tables are empty, and those two are the same for all tests.
+EMPTY_TABLES = """
+DO $$
+DECLARE found text;
+BEGIN
+    SET LOCAL session_replication_role = replica;  -- foreign keys ask for no order then
+    FOR found IN
+        SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = 'public'
+        AND tablename NOT IN ('django_migrations', 'django_content_type', 'auth_permission')
+    LOOP
+        IF pg_relation_size(found::regclass) > 1000000 THEN
+            EXECUTE 'TRUNCATE ' || found || ' CASCADE';
+        ELSE
+            EXECUTE 'DELETE FROM ' || found;
+        END IF;
+    END LOOP;
+END $$
+"""
 
 
 def pytest_configure():
@@ -46,6 +71,22 @@ def pytest_configure():
     django.setup()
     if str(settings.VAR_DIR) != os.environ["MODELSTATION_VAR"]:
         raise pytest.UsageError("Settings were loaded too early: unset DJANGO_SETTINGS_MODULE.")
+    if "DATABASE_URL" not in os.environ:
+        _be_careless()
+
+
+def _be_careless():
+    """The embedded server of the tests does not wait for the disk."""
+    import psycopg
+    from django.conf import settings
+
+    from modelstation.core.database import database_url
+
+    url = database_url(settings.VAR_DIR / "postgres")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in CARELESS:
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -61,6 +102,22 @@ def _quick_settings():
         },
     )
     with quick:
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_emptying():
+    """What a transactional test leaves is taken away table by table."""
+    from django.db import connection
+    from django.test import TransactionTestCase
+
+    def empty(self):
+        with connection.cursor() as cursor:
+            cursor.execute(EMPTY_TABLES)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if "DATABASE_URL" not in os.environ:  # else it may not be ours to rule
+            patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
         yield
 
 
