@@ -5,7 +5,7 @@ What may be pushed, its files and its token are each kind's own affair.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Push = TypeVar("Push", bound=HubPush)
 
 
-def must_not_be_pushing(pushes: QuerySet[Push], repo_id: str) -> None:
+def must_not_be_pushing(pushes: QuerySet[Any], repo_id: str) -> None:
     """Among the pushes of one thing, whose row is locked."""
     if pushes.filter(repo_id=repo_id, job__state__in=Job.LIVE_STATES).exists():
         raise UserFacingError(
