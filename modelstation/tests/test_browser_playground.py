@@ -192,10 +192,10 @@ def test_what_goes_wrong_is_said_in_its_place(page, model, server, settings):
     shoot(page, "playground-refused")
 
 
-def test_it_answers_without_any_script(browser, page, model):
+def test_it_answers_without_any_script(browser, page, model, live_server):
     plain = browser.new_context(
         java_script_enabled=False,
-        base_url=page.url.split("/o/")[0],
+        base_url=live_server.url,
         storage_state=page.context.storage_state(),
     ).new_page()
     plain.goto(path(model))
