@@ -3,6 +3,7 @@
 import fcntl
 import itertools
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import IO
@@ -259,3 +260,14 @@ def tiny_llama(tmp_path_factory):
     from modelstation.lm.testing import make_tiny_llama
 
     return make_tiny_llama(tmp_path_factory.mktemp("tiny") / "llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_bases(tiny_llama, tmp_path_factory):
+    """A models folder that holds the tiny llama under the name of a base."""
+    from modelstation.lm.gguf_export import export_gguf
+
+    folder = tmp_path_factory.mktemp("bases")
+    shutil.copytree(tiny_llama, folder / "tiny")
+    export_gguf(folder / "tiny", folder / "tiny" / "model-q8_0.gguf")
+    return folder

@@ -5,6 +5,8 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
 
+pytestmark = pytest.mark.xdist_group("api_schema")  # they read one schema
+
 
 @pytest.fixture(scope="module")
 def schema():
