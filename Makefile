@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLES ?= 150
 
-.PHONY: up setup down test test-long test-api test-faults lint format lock clean
+.PHONY: up setup down test test-long test-api test-faults format lock clean \
+	lint lint-style lint-templates lint-types lint-imports
 
 up: $(VENV)/installed
 	@$(BIN)/python manage.py up
@@ -33,11 +34,21 @@ test-api: $(VENV)/installed-dev
 	MODELSTATION_API_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 2 --dist worksteal \
 		modelstation/tests/test_api_fuzz.py
 
+# Side by side: types take as long as all else together.
 lint: $(VENV)/installed-dev
+	@$(MAKE) --no-print-directory --jobs --output-sync lint-style lint-templates lint-types lint-imports
+
+lint-style: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-templates: $(VENV)/installed-dev
 	$(BIN)/djlint --check --lint --quiet templates
+
+lint-types: $(VENV)/installed-dev
 	$(BIN)/mypy .
+
+lint-imports: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 format: $(VENV)/installed-dev

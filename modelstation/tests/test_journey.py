@@ -252,7 +252,8 @@ def test_the_real_base_learns_in_a_few_steps(settings, tmp_path, corpus, org, al
     settings.ARTIFACTS_DIR = tmp_path / "artifacts"
     settings.EVALUATION_PROBES = False  # half of the minutes; the tiny journeys have them
     testing.make_base(DEMO.base)
-    model = make_model(org, base_id=DEMO.base, training_config=FEW_STEPS)
+    config = FEW_STEPS | {"max_steps": 15}
+    model = make_model(org, base_id=DEMO.base, training_config=config)
     work_off()
     model.refresh_from_db()
     assert model.versions.exists(), model.status_reason
