@@ -5,33 +5,55 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 
 from accounts.models import ApiToken, Organization
-from models_app.models import UsageCounter, UsageLimit, UsageRecord
+from models_app.models import UsageCounter, UsageLimit
 from models_app.served import Served
 from models_app.serving.client import Completion
 from modelstation.core.errors import UserFacingError
+from modelstation.core.lookups import Lookup
+from modelstation.core.tenancy import new_id
 
 logger = logging.getLogger("modelstation.usage")
 MINUTE, DAY = 60, 86_400
 
-# A new window begins at nought in the same row. set_config: what a crash loses are the requests of
-# this minute, for which no call should wait for the disk.
+_OWN_LIMIT = Lookup(
+    lambda: UsageLimit.objects.filter(org=UUID(int=0)),
+    ("id", "requests_per_minute", "tokens_per_day"),
+)
+# Each is one statement, in which nobody can come between, and which the ORM would write for longer
+# than Postgres takes to run it. set_config: no answer waits for the disk; a crash of the database
+# loses what was counted in its last half second.
+#
+# A new window begins at nought in the same row.
 _COUNT = """
 INSERT INTO models_app_usagecounter AS counter (key, "window", count)
 SELECT asked.key, asked.win, asked.n
-FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS asked (key, win, n)
-{lazily}
+FROM unnest(%(keys)s::text[], %(windows)s::bigint[], %(numbers)s::bigint[]) AS asked (key, win, n)
+CROSS JOIN set_config('synchronous_commit', 'off', true)
 ON CONFLICT (key) DO UPDATE SET
   count = excluded.count
     + CASE WHEN counter."window" = excluded."window" THEN counter.count ELSE 0 END,
   "window" = excluded."window"
 RETURNING key, count
 """
-_LAZILY = "CROSS JOIN set_config('synchronous_commit', 'off', true)"
+_RECORD = f"""
+WITH record AS (
+  INSERT INTO models_app_usagerecord (
+    id, org_id, created_at, model, version_id, token_id,
+    prompt_tokens, cached_tokens, completion_tokens, milliseconds
+  ) VALUES (
+    %(id)s, %(org)s, clock_timestamp(), %(model)s, %(version)s, %(token)s,
+    %(prompt_tokens)s, %(cached_tokens)s, %(completion_tokens)s, %(milliseconds)s
+  )
+)
+{_COUNT}
+"""
 
 
 class LimitReached(UserFacingError):
@@ -97,9 +119,9 @@ def admit(token: ApiToken) -> Allowance:
 
 def _limits_of(org: Organization) -> tuple[int, int]:
     """Requests a minute and tokens a day of the organisation."""
-    own = UsageLimit.objects.filter(org=org).first()
     minute = settings.REQUESTS_PER_MINUTE_PER_ORGANIZATION
     day = settings.TOKENS_PER_DAY_PER_ORGANIZATION
+    own = _OWN_LIMIT.first(org.pk)
     if own is None:
         return minute, day
     return (
@@ -122,7 +144,7 @@ def _count_request(token: ApiToken, per_organization: int, now: int) -> Gauge | 
     counted = [key for key, limit in limits.items() if limit]
     if not counted:
         return None
-    used = _count(dict.fromkeys(counted, 1), now // MINUTE, lazily=True)
+    used = _run(_COUNT, _amounts(dict.fromkeys(counted, 1), now // MINUTE))
     gauges = [Gauge(limits[key], used[key], reset=MINUTE - now % MINUTE) for key in counted]
     return min(gauges, key=lambda gauge: gauge.limit - gauge.used)
 
@@ -131,14 +153,16 @@ def _tokens_key(org_id: object) -> str:
     return f"tokens:org:{org_id}"
 
 
-def _count(amounts: dict[str, int], window: int, *, lazily: bool = False) -> dict[str, int]:
-    """Add to the counters, and what they stand at; one statement, in which nobody can come
-    between.
-    """
+def _amounts(amounts: dict[str, int], window: int) -> dict[str, Any]:
+    """To be added to the counters."""
     keys, numbers = list(amounts), list(amounts.values())
+    return {"keys": keys, "windows": [window] * len(keys), "numbers": numbers}
+
+
+def _run(statement: str, parameters: Mapping[str, Any]) -> dict[str, int]:
+    """What the counters stand at."""
     with connection.cursor() as cursor:
-        statement = _COUNT.format(lazily=_LAZILY if lazily else "")
-        cursor.execute(statement, [keys, [window] * len(keys), numbers])
+        cursor.execute(statement, parameters)
         return dict(cursor.fetchall())
 
 
@@ -156,27 +180,26 @@ class Meter:
     def record(self, used: Completion) -> None:
         """Count what was used, even if the model or the token is gone meanwhile."""
         version = self.served.version
-        kept = {"version_id": version.id if version else None, "token_id": self.token.id}
-        for references in (kept, {}):
-            try:
-                with transaction.atomic():
-                    self._record(used, references)
-                return
-            except IntegrityError:
-                logger.info("the model or token behind an answer is gone: counted without them")
+        kept = {"version": version.id if version else None, "token": self.token.id}
+        try:
+            self._record(used, kept)
+        except IntegrityError:
+            logger.info("the model or token behind an answer is gone: counted without them")
+            self._record(used, dict.fromkeys(kept))
 
     def _record(self, used: Completion, references: Mapping[str, object]) -> None:
-        UsageRecord.objects.create(
-            org_id=self.token.org_id,
-            model=_counted_as(self.served),
-            prompt_tokens=used.prompt_tokens,
-            cached_tokens=used.cached_tokens,
-            completion_tokens=used.completion_tokens,
-            milliseconds=round(1000 * (time.monotonic() - self.started)),
-            **references,
-        )
         tokens = used.prompt_tokens + used.completion_tokens
-        _count({_tokens_key(self.token.org_id): tokens}, int(time.time()) // DAY)
+        facts = {
+            "id": new_id(),
+            "org": self.token.org_id,
+            "model": _counted_as(self.served),
+            "prompt_tokens": used.prompt_tokens,
+            "cached_tokens": used.cached_tokens,
+            "completion_tokens": used.completion_tokens,
+            "milliseconds": round(1000 * (time.monotonic() - self.started)),
+        }
+        today = _amounts({_tokens_key(self.token.org_id): tokens}, int(time.time()) // DAY)
+        _run(_RECORD, {**facts, **references, **today})
 
 
 def total(completions: Sequence[Completion], choices: int = 1) -> Completion:

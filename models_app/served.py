@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from django.db.models import QuerySet
 
 from accounts.models import Organization
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.serving_paths import base_paths, engine_paths
+from modelstation.core.lookups import Lookup
 
 _PINNED = re.compile(r"(?P<slug>[-\w]+):v(?P<number>[0-9]{1,9})", re.ASCII)
 _TUNED = re.compile(
@@ -20,6 +22,18 @@ _TUNED = re.compile(
     re.ASCII,
 )
 BASES_OWNER = "modelstation"
+
+_LIVE_MODEL = Lookup(
+    lambda: CustomModel.objects.filter(org=UUID(int=0), slug="-", live_version__isnull=False),
+    (
+        "id", "org_id", "slug", "live_version_id", "live_version__id", "live_version__org_id",
+        "live_version__model_id", "live_version__created_at", "live_version__folder",
+        "live_version__system_prompt",
+    ),
+)  # fmt: skip
+_INSTALLED_BASE = Lookup(
+    lambda: FoundationModel.objects.filter(name="-", is_installed=True), ("name",)
+)
 
 
 @dataclass(frozen=True)
@@ -50,19 +64,22 @@ def tuned_name(version: ModelVersion) -> str:
 
 def named_by(org: Organization, name: str) -> Named | None:
     """The version that a pinned or a tuned name means; None for any other name."""
-    versions = ModelVersion.objects.for_org(org).select_related("model", "org")
     if pinned := _PINNED.fullmatch(name):
-        of_slug = versions.filter(model__slug=pinned["slug"], number=int(pinned["number"]))
+        of_slug = _versions(org).filter(model__slug=pinned["slug"], number=int(pinned["number"]))
         version = of_slug.first()
         return Named(version) if version else None
     if not (tuned := _TUNED.fullmatch(name)) or tuned["org"] != org.slug:
         return None
-    of_slug = versions.filter(model__slug=tuned["slug"], base=tuned["base"])
+    of_slug = _versions(org).filter(model__slug=tuned["slug"], base=tuned["base"])
     version = of_slug.filter(id__iendswith=tuned["id"]).first()
     checkpoint = tuned["checkpoint"] or ""
     if version is None or (checkpoint and _folder_of(version, checkpoint) is None):
         return None
     return Named(version, checkpoint)
+
+
+def _versions(org: Organization) -> QuerySet[ModelVersion]:
+    return ModelVersion.objects.for_org(org).select_related("model", "org")
 
 
 def _folder_of(version: ModelVersion, checkpoint: str) -> str | None:
@@ -81,10 +98,10 @@ def served_by(org: Organization, name: str) -> Served | None:
         return _version(named.version, name, checkpoint=named.checkpoint)
     if _PINNED.fullmatch(name):
         return None
-    live = _live_models(org).filter(slug=name).first()
-    if live is not None:
-        return _live(live)
-    base = FoundationModel.objects.filter(name=name, is_installed=True).first()
+    live = _LIVE_MODEL.first(org.pk, name)
+    if live is not None and live.live_version is not None:
+        return _version(live.live_version, name, owner=org.slug)
+    base = _INSTALLED_BASE.first(name)
     return _base(base) if base else None
 
 
@@ -99,9 +116,8 @@ def all_served(org: Organization) -> list[Served]:
 
 
 def _tuned(org: Organization) -> list[Served]:
-    versions = ModelVersion.objects.for_org(org).select_related("model", "org")
     heavy = ("requirement", "examples", "test_rows", "training_config", "objective", "policy")
-    found = versions.defer("artifacts", "config", *(f"model__{name}" for name in heavy))
+    found = _versions(org).defer("artifacts", "config", *(f"model__{name}" for name in heavy))
     return [_version(version, tuned_name(version)) for version in found.order_by("-created_at")]
 
 

@@ -18,9 +18,18 @@ from accounts import tokens
 from accounts.access import membership_of
 from accounts.models import ApiToken, Membership, Organization, Role, User
 from modelstation.core.errors import UserFacingError
+from modelstation.core.lookups import Lookup
 
 KEYWORD = "Bearer"
 USED_AT_PRECISION = timedelta(minutes=1)
+
+_TOKENS_OF_MEMBERS = Lookup(
+    lambda: ApiToken.objects.filter(org__memberships__user=F("user"), digest=""),
+    (
+        "id", "org_id", "user_id", "expires_at", "last_used_at", "revoked_at",
+        "user__id", "user__email", "user__is_active", "org__id", "org__name", "org__slug",
+    ),
+)  # fmt: skip
 
 
 class TokenAuthentication(authentication.BaseAuthentication):
@@ -47,8 +56,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
 def token_of(secret: str) -> ApiToken:
     """The live token behind a secret, with its user and organisation."""
     digest = tokens.digest_of(secret) if tokens.looks_like_token(secret) else ""
-    of_a_member = ApiToken.objects.filter(org__memberships__user=F("user"))
-    token: ApiToken | None = of_a_member.select_related("user", "org").filter(digest=digest).first()
+    token: ApiToken | None = _TOKENS_OF_MEMBERS.first(digest)
     if token is None or not token.user.is_active:
         raise AuthenticationFailed("There is no such API token.", code="invalid_token")
     if token.revoked_at:

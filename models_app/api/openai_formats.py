@@ -106,6 +106,8 @@ def _problem_here(part: dict[str, Any], root: dict[str, Any]) -> str:
         return f"minItems, maxItems, minLength and maxLength are at most {MAX_REPEATS:,}."
     if "$ref" in part and not _leads_somewhere(part["$ref"], root):
         return "“$ref” must point to a part of the schema itself, as in #/$defs/name."
+    if not isinstance(part.get("$schema", ""), str):
+        return "“$schema” must be a text."
     pattern = part.get("pattern")
     return _problem_of_pattern(pattern) if isinstance(pattern, str) else ""
 

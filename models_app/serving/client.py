@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
+import urllib3
 from django.conf import settings
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
+from urllib3.exceptions import TimeoutError as ServerTimeout
 
 from models_app.serving.engine import Completion, GenerationConfig, Piece, TokenLogprob
 from models_app.serving.errors import ServingError
@@ -29,8 +31,10 @@ __all__ = [
     "stream",
 ]
 
+OK = 200
+MOST_KEPT_OPEN = 32  # connections
 # Longer than the server's own deadline; a server that does not even connect is down.
-TIMEOUT = httpx.Timeout(330, connect=2)
+TIMEOUT = urllib3.Timeout(connect=2, read=330)
 
 
 class Refused(UserFacingError):
@@ -41,9 +45,10 @@ class Refused(UserFacingError):
 
 def health() -> bool:
     try:
-        return _http().get(_url("/health"), headers=_headers(), timeout=2).is_success
-    except httpx.HTTPError:
+        reply = _http().request("GET", _url("/health"), headers=_headers(), timeout=2)
+    except HTTPError:
         return False
+    return reply.status == OK
 
 
 def generate(
@@ -78,14 +83,10 @@ def stream(
             yield from _vllm().stream(*asked, owner=owner)
         return
     body = _generate_body(gguf, tokenizer_folder, messages, config, owner, stream=True)
-    with (
-        _failures_explained(),
-        _http().stream("POST", _url("/generate"), json=body, headers=_headers()) as reply,
-    ):
-        if not reply.is_success:
-            reply.read()
+    with _failures_explained(), closing(_ask("/generate", body, preload_content=False)) as reply:
+        if reply.status != OK:
             raise _refusal(reply.json())
-        for line in reply.iter_lines():
+        for line in reply:
             event = json.loads(line)
             if "error" in event:
                 raise _refusal(event)
@@ -93,7 +94,7 @@ def stream(
                 yield _completion(event["completion"])
                 return
             yield _piece(event["piece"])
-        raise httpx.RemoteProtocolError("the stream ended before the answer")
+        raise ProtocolError("the stream ended before the answer")
 
 
 def load(gguf: Path, tokenizer_folder: Path) -> None:
@@ -173,30 +174,34 @@ def _generate_body(
 
 def _post(path: str, body: dict[str, Any]) -> dict[str, Any]:
     with _failures_explained():
-        reply = _http().post(_url(path), json=body, headers=_headers())
+        reply = _ask(path, body)
         content: dict[str, Any] = reply.json()
-    if not reply.is_success:
+    if reply.status != OK:
         raise _refusal(content)
     return content
+
+
+def _ask(path: str, body: dict[str, Any], **options: Any) -> urllib3.BaseHTTPResponse:
+    return _http().request("POST", _url(path), json=body, headers=_headers(), **options)
 
 
 @contextmanager
 def _failures_explained() -> Iterator[None]:
     try:
         yield
-    except httpx.TimeoutException as error:
-        raise UserFacingError(
-            "The model server took too long to answer.",
-            code="model_server_unavailable",
-            hint="Ask for fewer tokens, or try again when less is running.",
-        ) from error
-    except httpx.ConnectError as error:
+    except (NewConnectionError, ConnectTimeoutError) as error:
         raise UserFacingError(
             "The model server is not running.",
             code="model_server_unavailable",
             hint="It may be starting; else an operator can start it: the Procfile's `models`.",
         ) from error
-    except (httpx.HTTPError, ValueError) as error:
+    except ServerTimeout as error:
+        raise UserFacingError(
+            "The model server took too long to answer.",
+            code="model_server_unavailable",
+            hint="Ask for fewer tokens, or try again when less is running.",
+        ) from error
+    except (HTTPError, ValueError) as error:
         raise UserFacingError(
             "The model server stopped while it answered.",
             code="model_server_unavailable",
@@ -216,9 +221,11 @@ def _refused(message: str, code: str, retry_after: int | None) -> Refused:
 
 
 @cache
-def _http() -> httpx.Client:
-    """One per process, for its open connections; no proxy, the server is a neighbour."""
-    return httpx.Client(timeout=TIMEOUT, trust_env=False)
+def _http() -> urllib3.PoolManager:
+    """One per process, for its open connections. It asks once, an answer may have been begun; and
+    through no proxy, the server is a neighbour.
+    """
+    return urllib3.PoolManager(maxsize=MOST_KEPT_OPEN, timeout=TIMEOUT, retries=False)
 
 
 def _url(path: str) -> str:

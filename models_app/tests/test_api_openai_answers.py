@@ -195,6 +195,7 @@ def nested(depth):
         {"type": "array", "items": {"type": "string"}, "maxItems": 100_000},
         {"enum": ["x" * 70_000]},
         {"$schema": ["2020-12"]},
+        {"$schema": 2020},
         nested(40),
         nested(400),
     ],
