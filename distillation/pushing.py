@@ -35,7 +35,7 @@ def must_not_be_pushing(pushes: QuerySet[Any], repo_id: str) -> None:
         )
 
 
-def start_push(push: HubPush, *, kind: str, actor: User) -> None:
+def start_push(push: Push, *, kind: str, actor: User) -> None:
     """In the transaction that made its row."""
     push.job = jobs.submit(kind=kind, org=push.org, subject_id=push.pk)
     push.save(update_fields=["job"])
