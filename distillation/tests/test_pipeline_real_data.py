@@ -18,7 +18,7 @@ from distillation.pipeline.types import (
 )
 from modelstation.testing import shared_data
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("real_data")]  # one pool embedded
+pytestmark = pytest.mark.slow
 ROWS_PER_SOURCE = 60
 CONFIG = SelectionConfig(rows=40, minimum_rows=10)
 TASKS = (

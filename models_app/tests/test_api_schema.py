@@ -5,8 +5,6 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
 
-pytestmark = pytest.mark.xdist_group("api_schema")  # they read one schema
-
 
 @pytest.fixture(scope="module")
 def schema():

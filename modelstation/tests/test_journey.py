@@ -32,7 +32,6 @@ from training.curves import points_of
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.slow,
-    pytest.mark.xdist_group("journey"),
 ]
 
 FAR_FROM_THE_CORPUS = "Translate Old Norse runes to Klingon war poetry in trochaic metre."

@@ -17,7 +17,6 @@ from training.exporting.bundle import public_key_hex, seal_bundle, write_zip
 from training.progress import Channel
 from training.tests.exported import PROMPT, make_version_files, spec_of
 
-pytestmark = pytest.mark.xdist_group("export_bundle")  # they look at one bundle
 SECRET = "s" * 48
 
 

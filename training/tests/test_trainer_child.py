@@ -18,7 +18,6 @@ from training import trainer
 from training.progress import Channel, ChildError
 from training.tests.test_recipe import write_dataset
 
-pytestmark = pytest.mark.xdist_group("trainer_child")  # they look at one run
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 

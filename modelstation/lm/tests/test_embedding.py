@@ -8,7 +8,7 @@ from modelstation.lm.embedding import (
     weights_folder,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("embedding")]  # one model loaded
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
