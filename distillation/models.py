@@ -14,6 +14,7 @@ from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
 from distillation.label_map import LabelTable, label_table
+from distillation.push_rows import HubPush
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, OrgQuerySet, new_id
@@ -364,29 +365,19 @@ class DatasetRow(models.Model):
         return self.original_messages is not None
 
 
-class DatasetPush(OrgOwned):
-    """One push of a frozen dataset to the hub. Its state is its job's."""
+class DatasetPush(HubPush):
+    """One push of a frozen dataset to the hub."""
+
+    what = "dataset"
 
     dataset = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="pushes")
     job = models.OneToOneField(
         Job, on_delete=models.SET_NULL, null=True, related_name="dataset_push"
     )
-    repo_id = models.CharField(max_length=200)
-    is_private = models.BooleanField(default=True)
-    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    # What came of it; empty until it succeeded.
-    url = models.URLField(max_length=400, blank=True)
-    commit = models.CharField(max_length=64, blank=True)
-    digest = models.CharField(max_length=64, blank=True)
-    is_new_commit = models.BooleanField(default=False)  # False: the hub held this digest already
+    digest = models.CharField(max_length=64, blank=True)  # empty until it succeeded
 
-    class Meta:
-        ordering = ["-created_at"]
+    class Meta(HubPush.Meta):
         verbose_name_plural = "dataset pushes"
 
     def __str__(self) -> str:
         return f"{self.dataset_id} to {self.repo_id}"
-
-    @property
-    def is_live(self) -> bool:
-        return self.job is not None and self.job.is_live

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
     from accounts.models import Membership, Organization, Role, User
-    from models_app.models import CustomModel
+    from models_app.models import CustomModel, ModelVersion
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PASSWORD = "correct horse battery"
@@ -55,6 +55,15 @@ def make_model(org: "Organization", *, name: str = "Bank intents", **fields: Any
     } | fields
     model: CustomModel = CustomModel.objects.create(org=org, **wanted)
     return model
+
+
+def make_version(model: "CustomModel", number: int = 1, **fields: Any) -> "ModelVersion":
+    """A version's row, a draft unless told otherwise; its folder is named, not made."""
+    from models_app.models import ModelVersion
+
+    wanted = {"org": model.org, "base": model.base, "folder": f"{model.id}/v{number}"} | fields
+    version: ModelVersion = ModelVersion.objects.create(model=model, number=number, **wanted)
+    return version
 
 
 def make_base(name: str = "smollm2-135m-instruct", **fields: Any) -> Any:

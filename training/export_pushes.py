@@ -13,11 +13,16 @@ from tempfile import TemporaryDirectory
 from django.conf import settings
 from django.db import transaction
 
-from accounts.audit import record
 from accounts.models import User
 from distillation.hub import Pushed, check_repo_id, push_files
-from modelstation.core import jobs
-from modelstation.core.encrypted import Sealed
+from distillation.pushing import (
+    finish_push,
+    hub_with,
+    must_not_be_pushing,
+    push_of,
+    settle_failed_push,
+    start_push,
+)
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import Publish
 from modelstation.core.lease import Lease
@@ -39,7 +44,7 @@ def submit_push(
         _must_be_there(export)
         _must_be_certified(export)
         _must_have_token(export, token)
-        _must_not_be_pushing(export, repo_id)
+        must_not_be_pushing(export.pushes.all(), repo_id)
         push: ExportPush = ExportPush.objects.create(
             org=export.org,
             export=export,
@@ -48,41 +53,33 @@ def submit_push(
             token=token,
             created_by=actor,
         )
-        push.job = jobs.submit(kind="push_export", org=export.org, subject_id=push.pk)
-        push.save(update_fields=["job"])
-        _record(push, actor, "export.push", is_private=is_private)
+        start_push(push, kind="push_export", actor=actor)
     return push
 
 
 def push_export(job: Job, lease: Lease) -> Publish:
-    push = ExportPush.objects.select_related("export__version__model", "org", "created_by").get(
-        id=job.subject_id
-    )
-    ExportPush.objects.filter(pk=push.pk).update(job=job)  # another one, when it was requeued
+    related = ExportPush.objects.select_related("export__version__model", "org", "created_by")
+    push = push_of(job, related)
     _must_be_there(push.export)
     _must_have_token(push.export, push.token)
     lease.stage("push", f"Pushing to {push.repo_id}")
     pushed = _push(push)
     lease.check()
-    return lambda: _publish(push, pushed)
+    return lambda: finish_push(push, pushed, page=push.repo_id, token="")
 
 
 def settle_ended_push(job: Job) -> None:
-    """Why it failed stands on its job; the audit tells that it did. The token is forgotten."""
+    """The token is forgotten."""
     for push in ExportPush.objects.filter(id=job.subject_id).select_related("org", "created_by"):
         ExportPush.objects.filter(pk=push.pk).update(token="")
-        _record(push, push.created_by, f"export.push_{job.state}", code=job.error_code)
+        settle_failed_push(push, job)
 
 
 def _push(push: ExportPush) -> Pushed:
-    from huggingface_hub import HfApi
-
-    sealed = push.token or push.org.hub_token
-    assert isinstance(sealed, Sealed)
     version = push.export.version
     with TemporaryDirectory(dir=settings.ARTIFACTS_DIR) as folder:
         return push_files(
-            HfApi(endpoint=settings.HF_ENDPOINT, token=sealed.open()),
+            hub_with(push.token or push.org.hub_token),
             push.repo_id,
             _files(push.export, Path(folder)),
             digest=push.export.sha256,
@@ -106,18 +103,6 @@ def _files(export: Export, folder: Path) -> dict[str, Path | bytes]:
     card = files[README]
     assert isinstance(card, Path)
     return {**files, CARD: card}
-
-
-def _publish(push: ExportPush, pushed: Pushed) -> None:
-    """In the transaction that ends the job."""
-    push.url = f"{settings.HF_ENDPOINT}/{push.repo_id}"
-    push.commit, push.is_new_commit, push.token = pushed.commit, pushed.is_new, ""
-    push.save(update_fields=["url", "commit", "is_new_commit", "token"])
-    _record(push, push.created_by, "export.pushed", commit=push.commit)
-
-
-def _record(push: ExportPush, actor: User | None, action: str, **facts: str | bool) -> None:
-    record(org=push.org, actor=actor, action=action, target=push.repo_id, **facts)
 
 
 def _must_be_there(export: Export) -> None:
@@ -144,14 +129,4 @@ def _must_have_token(export: Export, token: object) -> None:
             "There is no token of the hub to push with.",
             code="no_hub_token",
             hint="Give one with the push, or let an admin store one on the settings page.",
-        )
-
-
-def _must_not_be_pushing(export: Export, repo_id: str) -> None:
-    live = ExportPush.objects.filter(export=export, repo_id=repo_id, job__state__in=Job.LIVE_STATES)
-    if live.exists():
-        raise UserFacingError(
-            f"This export is being pushed to {repo_id} already.",
-            code="already_pushing",
-            hint="Wait until that push has ended.",
         )

@@ -4,6 +4,7 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import User
+from distillation.push_rows import HubPush
 from models_app.models import ModelVersion
 from modelstation.core.encrypted import EncryptedField
 from modelstation.core.models import Job
@@ -53,29 +54,20 @@ class Export(OrgOwned):
         )
 
 
-class ExportPush(OrgOwned):
-    """One push of an export to a model repository of the hub. Its state is its job's."""
+class ExportPush(HubPush):
+    """One push of an export to a model repository of the hub."""
+
+    what = "export"
 
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="pushes")
     job = models.OneToOneField(
         Job, on_delete=models.SET_NULL, null=True, related_name="export_push"
     )
-    repo_id = models.CharField(max_length=200)
-    is_private = models.BooleanField(default=True)
     # Given with this one push, and forgotten when it ends; empty: the organisation's own.
     token = EncryptedField(blank=True)
-    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    url = models.URLField(max_length=400, blank=True)
-    commit = models.CharField(max_length=64, blank=True)
-    is_new_commit = models.BooleanField(default=False)  # False: the hub held these files already
 
-    class Meta:
-        ordering = ["-created_at"]
+    class Meta(HubPush.Meta):
         verbose_name_plural = "export pushes"
 
     def __str__(self) -> str:
         return f"{self.export_id} to {self.repo_id}"
-
-    @property
-    def is_live(self) -> bool:
-        return self.job is not None and self.job.is_live

@@ -57,14 +57,10 @@ def train(job: Job, lease: Lease) -> Publish:
     config = planning.config_of_attempt(run) | job.overrides
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
     kept = settings.ARTIFACTS_DIR / str(model.id) / "checkpoints"
-    spec = {
-        "dataset": str(settings.ARTIFACTS_DIR / dataset.folder),
-        "base_folder": str(settings.MODELS_DIR / model.base_id),
-        "base_name": model.base_id,
+    spec = _training_spec(model, dataset) | {
         "out_dir": str(settings.ARTIFACTS_DIR / folder),
         "checkpoints_dir": str(kept),
         "config": config,
-        "keep_checkpoints": model.fine_tuning_requests.exists(),
     }
     try:
         result = run_child(
@@ -79,6 +75,16 @@ def train(job: Job, lease: Lease) -> Publish:
         shutil.rmtree(kept, ignore_errors=True)
         raise
     return lambda: _publish_training(run, folder, result, kept)
+
+
+def _training_spec(model: CustomModel, dataset: DatasetVersion) -> dict[str, Any]:
+    """What training.trainer is told of the model, whichever attempt it is."""
+    return {
+        "dataset": str(settings.ARTIFACTS_DIR / dataset.folder),
+        "base_folder": str(settings.MODELS_DIR / model.base_id),
+        "base_name": model.base_id,
+        "keep_checkpoints": model.fine_tuning_requests.exists(),
+    }
 
 
 def _half_the_batch(config: dict[str, Any]) -> dict[str, Any] | None:

@@ -1,12 +1,13 @@
 """/api/v1/models/{id}/corrections: what a model should have answered, for its next dataset."""
 
 import uuid
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import exceptions, generics, serializers, status
+from rest_framework import exceptions, generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -16,8 +17,8 @@ from distillation import corrections
 from distillation.access import answering_version, correction_for
 from distillation.models import CandidateRow
 from models_app.access import model_for
+from models_app.api.once import made_once
 from models_app.api.shapes import IDEMPOTENCY_KEY
-from models_app.idempotency import answer_once
 from modelstation.core.api import Choice, StrictSerializer
 
 MOST_NUMBER = 2**31 - 1
@@ -102,13 +103,8 @@ class CorrectionsView(generics.ListAPIView[CandidateRow]):
     )
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
         """Say what the model should have answered. Once accepted, the next build trains on it."""
-        (code, body), is_replay = answer_once(
-            org=request_org(request),
-            key=request.headers.get("Idempotency-Key", ""),
-            body=["POST", request.path, request.data],
-            deed=lambda: (status.HTTP_201_CREATED, self._create(request, model_id)),
-        )
-        return Response(body, code, headers={"Idempotent-Replayed": "true"} if is_replay else None)
+        create = partial(self._create, request, model_id)
+        return made_once(request, create, said=request.data)
 
     def _create(self, request: Request, model_id: uuid.UUID) -> dict[str, Any]:
         model = model_for(request_org(request), model_id)

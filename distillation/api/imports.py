@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import exceptions, generics, status
+from rest_framework import exceptions, generics
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,7 +21,7 @@ from distillation.access import import_for
 from distillation.api import import_serializers as serializers
 from distillation.imports import ImportDraft, name_from_file
 from distillation.models import ImportRun
-from models_app.idempotency import answer_once
+from models_app.api.once import made_once
 from modelstation.core.errors import UserFacingError
 
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -62,13 +62,8 @@ class ImportsView(generics.ListAPIView[ImportRun]):
         upload = partial(
             imports.upload, actor=request_user(request), org=org, file=file, draft=draft
         )
-        (code, body), is_replay = answer_once(
-            org=org,
-            key=request.headers.get("Idempotency-Key", ""),
-            body=["POST", request.path, said, file.sha256.hexdigest()],
-            deed=lambda: (status.HTTP_201_CREATED, _shown(upload())),
-        )
-        return Response(body, code, headers={"Idempotent-Replayed": "true"} if is_replay else None)
+        told = [said, file.sha256.hexdigest()]
+        return made_once(request, lambda: _shown(upload()), said=told)
 
 
 class ImportView(APIView):

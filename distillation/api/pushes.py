@@ -1,11 +1,12 @@
 """/api/v1/datasets/{id}/pushes: send a frozen dataset to the hub, and see what came of it."""
 
 import uuid
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework import generics, serializers, status
+from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -14,7 +15,8 @@ from accounts.models import Membership, Role
 from distillation.access import dataset_for
 from distillation.models import DatasetPush
 from distillation.pushes import submit_push
-from models_app.idempotency import answer_once
+from models_app.api.once import made_once
+from models_app.api.shapes import IDEMPOTENCY_KEY
 from modelstation.core.api import StrictSerializer
 
 
@@ -48,17 +50,16 @@ class DatasetPushesView(generics.ListAPIView[DatasetPush]):
         pushes: QuerySet[DatasetPush] = dataset.pushes.select_related("job")
         return pushes
 
-    @extend_schema(request=PushDraftSerializer, responses={201: PushSerializer})
+    @extend_schema(
+        request=PushDraftSerializer,
+        responses={201: PushSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+    )
     def post(self, request: Request, dataset_id: uuid.UUID) -> Response:
         """Push it with the organisation's token. The same digest is never committed twice."""
         caller = request_membership(request, role=Role.ADMIN)
-        (code, body), _ = answer_once(
-            org=caller.org,
-            key=request.headers.get("Idempotency-Key", ""),
-            body=["POST", request.path, request.data],
-            deed=lambda: (status.HTTP_201_CREATED, self._submit(caller, request, dataset_id)),
-        )
-        return Response(body, status=code)
+        push = partial(self._submit, caller, request, dataset_id)
+        return made_once(request, push, said=request.data)
 
     def _submit(
         self, caller: Membership, request: Request, dataset_id: uuid.UUID

@@ -10,16 +10,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def api(api_for, alice):
-    return api_for(alice)
-
-
-@pytest.fixture
-def stranger(api_for, charlie):
-    return api_for(charlie, charlie.organizations.get())
-
-
-@pytest.fixture
 def dataset(org, artifacts_dir):
     model = make_model(org)
     job = jobs.submit(kind="distil", org=org, subject_id=model.id)

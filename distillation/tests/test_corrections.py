@@ -16,7 +16,6 @@ from distillation.models import CandidateRow, DatasetRow, DatasetVersion
 from distillation.tests.distilled import HELD_OUT, distil_for
 from distillation.tests.drafts import make_draft
 from distillation.tests.test_runner import _corpus  # noqa: F401
-from models_app.models import ModelVersion
 from modelstation import testing
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
@@ -25,16 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def make_version(model, number=3, **fields):
-    return ModelVersion.objects.create(
-        org=model.org,
-        model=model,
-        number=number,
-        base=model.base,
-        system_prompt="Name the intent.",
-        dataset_digest="",
-        folder=f"{model.id}/v{number}",
-        **fields,
-    )
+    return testing.make_version(model, number=number, system_prompt="Name the intent.", **fields)
 
 
 def correct(model, user, input="my plastic never came", correction="card_arrival", **said):

@@ -11,11 +11,11 @@ from distillation.models import (
     ImportRun,
     SourceDataset,
 )
-from models_app.models import ModelVersion
 from modelstation import testing
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
+from modelstation.testing import make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -64,9 +64,7 @@ def make_dataset(org, sources, *, name="Bank intents", digest="d" * 64):
         )
         for position, example in enumerate(examples.select_related("source").order_by("id"))
     )
-    ModelVersion.objects.create(
-        org=org, model=model, number=1, base=model.base, dataset_digest=digest, folder="v"
-    )
+    make_version(model, dataset_digest=digest)
     return dataset
 
 

@@ -21,16 +21,6 @@ def _embedder(monkeypatch):
     monkeypatch.setattr("modelstation.lm.embedding.load_embedder", FakeEmbedder)
 
 
-@pytest.fixture
-def api(api_for, alice):
-    return api_for(alice)
-
-
-@pytest.fixture
-def stranger(api_for, charlie):
-    return api_for(charlie, charlie.organizations.get())
-
-
 def send(client, content=None, name="tickets.jsonl", key="", **said):
     content = lines(pairs(3)) if content is None else content
     file = SimpleUploadedFile(name, content if isinstance(content, bytes) else lines(content))

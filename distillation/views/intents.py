@@ -53,15 +53,7 @@ def model_understood(request: HttpRequest, org: str) -> HttpResponse:
             actor=_user(request), org=owner, draft=replace(draft_form.draft, **form.corrected)
         )
         return redirect("model", owner.slug, model.id)
-    context = {
-        "draft_form": draft_form,
-        "form": form,
-        "corrections": json.dumps(corrected),
-        "chosen_base": draft_form.draft.base,
-        "advice": recommended(draft_form.draft),
-        "contract": compiled(draft_form.draft),
-    }
-    return render(request, "distillation/model_understood.html", context)
+    return _second_step(request, draft_form, form, corrected)
 
 
 @login_required
@@ -128,6 +120,20 @@ def _first_step(
 ) -> HttpResponse:
     context = {"form": form, "corrections": json.dumps(corrected)}
     return render(request, "models_app/model_new.html", context)
+
+
+def _second_step(
+    request: HttpRequest, draft_form: ModelDraftForm, form: IntentForm, corrected: dict[str, Any]
+) -> HttpResponse:
+    context = {
+        "draft_form": draft_form,
+        "form": form,
+        "corrections": json.dumps(corrected),
+        "chosen_base": draft_form.draft.base,
+        "advice": recommended(draft_form.draft),
+        "contract": compiled(draft_form.draft),
+    }
+    return render(request, "distillation/model_understood.html", context)
 
 
 def _corrections(request: HttpRequest) -> dict[str, Any]:

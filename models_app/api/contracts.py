@@ -1,22 +1,22 @@
 """/api/v1/models/{id}/contract and …/copy."""
 
 import uuid
+from functools import partial
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
 from models_app import services
 from models_app.access import model_for
+from models_app.api.once import made_once
 from models_app.api.serializers import ModelSerializer, PairSerializer, shown_model
 from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.contracts import contract_of, edit_contract
-from models_app.idempotency import answer_once
 from models_app.models import CustomModel
 from modelstation.core.api import StrictSerializer
 
@@ -90,15 +90,8 @@ class ModelCopyView(APIView):
         nothing is built before `rebuild` is called.
         """
         model = model_for(request_org(request), model_id)
-        (code, body), is_replay = answer_once(
-            org=model.org,
-            key=request.headers.get("Idempotency-Key", ""),
-            body=["POST", request.path],
-            deed=lambda: (status.HTTP_201_CREATED, self._copy(request, model)),
-        )
-        headers = {"Location": reverse("api_model", args=[body["id"]], request=request)}
-        headers |= {"Idempotent-Replayed": "true"} if is_replay else {}
-        return Response(body, status=code, headers=headers)
+        copy = partial(self._copy, request, model)
+        return made_once(request, copy, said=None, location=lambda body: body["links"]["self"])
 
     def _copy(self, request: Request, model: CustomModel) -> dict[str, Any]:
         copy = services.copy_model(actor=request_user(request), model=model)

@@ -1,6 +1,7 @@
 """/api/v1/models and versions: each view translates HTTP for one door and one service."""
 
 import uuid
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,10 +17,10 @@ from accounts.api.authentication import request_org, request_user
 from models_app import services
 from models_app.access import model_for, version_for
 from models_app.api import serializers
+from models_app.api.once import made_once
 from models_app.api.serializers import shown_model
 from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.drafts import ModelDraft
-from models_app.idempotency import answer_once
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.api import number_of, page_size_of
 from modelstation.core.errors import UserFacingError
@@ -55,16 +56,12 @@ class ModelsView(generics.ListAPIView[CustomModel]):
     )
     def post(self, request: Request) -> Response:
         """Make a model; its work is enqueued with it, and its status is `pending`."""
-        (code, body), is_replay = answer_once(
-            org=request_org(request),
-            key=request.headers.get("Idempotency-Key", ""),
-            body=["POST", request.path, request.data],
-            deed=lambda: (status.HTTP_201_CREATED, self._create(request)),
+        return made_once(
+            request,
+            partial(self._create, request),
+            said=request.data,
+            location=lambda body: body["links"]["self"],
         )
-        headers = {"Location": body["links"]["self"]} | (
-            {"Idempotent-Replayed": "true"} if is_replay else {}
-        )
-        return Response(body, status=code, headers=headers)
 
     def _create(self, request: Request) -> dict[str, Any]:
         asked = serializers.ModelDraftSerializer(data=request.data)

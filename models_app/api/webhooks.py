@@ -1,7 +1,7 @@
 """/api/v1/webhooks: where the organisation hears of its jobs. Admins change them, all see them."""
 
 import uuid
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -15,8 +15,8 @@ from accounts.api.authentication import request_membership, request_org
 from accounts.models import Membership, Role
 from models_app import webhooks
 from models_app.access import delivery_for, webhook_for
+from models_app.api.once import made_once
 from models_app.api.shapes import IDEMPOTENCY_KEY
-from models_app.idempotency import Answer, answer_once
 from models_app.models import WebhookDelivery, WebhookEndpoint
 from models_app.webhook_models import WebhookEvent, every_event
 from modelstation.core.api import Choice, StrictSerializer
@@ -88,11 +88,12 @@ class WebhooksView(generics.ListAPIView[WebhookEndpoint]):
         internet, unless the operator allows others.
         """
         caller = request_membership(request, role=Role.ADMIN)
-        (code, body), _ = _once(request, request.data, lambda: (201, self._create(caller, request)))
+        answer = made_once(request, partial(self._create, caller, request), said=request.data)
         # The stored answer is without the secret, which is kept encrypted.
-        endpoint = webhook_for(caller.org, body["id"])
+        endpoint = webhook_for(caller.org, answer.data["id"])
         assert isinstance(endpoint.secret, Sealed)
-        return Response(body | {"secret": endpoint.secret.open()}, status=code)
+        answer.data = {**answer.data, "secret": endpoint.secret.open()}
+        return answer
 
     def _create(self, caller: Membership, request: Request) -> dict[str, Any]:
         asked = {"events": every_event()} | _valid(WebhookDraftSerializer(data=request.data))
@@ -140,12 +141,11 @@ class WebhookTestView(APIView):
         """
         caller, endpoint = _for_admin(request, webhook_id)
 
-        def send() -> Answer:
+        def send() -> dict[str, Any]:
             delivery = webhooks.send_test(actor=caller.user, endpoint=endpoint)
-            return 201, _plain(DeliverySerializer(delivery).data)
+            return _plain(DeliverySerializer(delivery).data)
 
-        (code, body), _ = _once(request, None, send)
-        return Response(body, status=code)
+        return made_once(request, send, said=None)
 
 
 class DeliveriesView(generics.ListAPIView[WebhookDelivery]):
@@ -170,15 +170,6 @@ def _for_admin(request: Request, webhook_id: uuid.UUID) -> tuple[Membership, Web
     """A stranger's webhook is no webhook, before anything is said of roles."""
     endpoint = webhook_for(request_org(request), webhook_id)
     return request_membership(request, role=Role.ADMIN), endpoint
-
-
-def _once(request: Request, body: Any, deed: Callable[[], Answer]) -> tuple[Answer, bool]:
-    return answer_once(
-        org=request_org(request),
-        key=request.headers.get("Idempotency-Key", ""),
-        body=["POST", request.path, body],
-        deed=deed,
-    )
 
 
 def _valid(asked: serializers.Serializer[Any]) -> dict[str, Any]:

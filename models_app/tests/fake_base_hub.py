@@ -31,7 +31,7 @@ class FakeBaseHub:
         self.held, self.go_on = threading.Event(), threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=[0.02], daemon=True).start()
 
     def add(self, repo_id, revision, folder):
         files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}

@@ -8,7 +8,8 @@ from django_q.models import OrmQ
 from rest_framework.test import APIClient
 
 from accounts.services import create_token
-from models_app.models import CustomModel, IdempotentRequest, ModelVersion
+from models_app.models import CustomModel, IdempotentRequest
+from modelstation import testing
 from modelstation.core import jobs
 from modelstation.core.models import Job, JobEvent
 from modelstation.testing import REQUIREMENT, make_base, make_model, make_org
@@ -19,29 +20,13 @@ ASKED = {"name": "Bank intents", "requirement": REQUIREMENT}
 
 
 @pytest.fixture
-def api(api_for, alice):
-    return api_for(alice)
-
-
-@pytest.fixture
-def stranger(api_for, charlie):
-    return api_for(charlie, charlie.organizations.get())
-
-
-@pytest.fixture
 def model(org):
     return make_model(org)
 
 
 def make_version(model, *, number=1, state="ready", **fields):
-    wanted = {
-        "system_prompt": "Answer with the label.",
-        "dataset_digest": "d" * 64,
-        "folder": f"{model.id}/v{number}",
-    }
-    return ModelVersion.objects.create(
-        org=model.org, model=model, number=number, state=state, base=model.base, **wanted | fields
-    )
+    wanted = {"system_prompt": "Answer with the label.", "dataset_digest": "d" * 64} | fields
+    return testing.make_version(model, number, state=state, **wanted)
 
 
 def error_of(response, status):

@@ -6,11 +6,9 @@ import openai
 import pytest
 from rest_framework.test import APIClient
 
-from accounts.services import create_token
-from models_app.models import CustomModel, ModelVersion, UsageRecord
+from models_app.models import CustomModel, UsageRecord
 from models_app.served import tuned_name
-from models_app.serving import client
-from models_app.serving.client import Completion, Piece
+from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.testing import make_base, make_model
 
@@ -19,66 +17,20 @@ CHAT = "/v1/chat/completions"
 ASKED = {"model": "bank-intents", "messages": [{"role": "user", "content": "My card is lost"}]}
 
 
-class FakeServer:
-    """Answers every conversation alike, and remembers what it was asked."""
-
-    def __init__(self):
-        self.calls = []
-        self.error = None
-        self.error_after = None
-
-    def generate(self, gguf, tokenizer_folder, messages, config, *, owner=""):
-        self.calls.append((gguf, tokenizer_folder, messages, config))
-        if self.error:
-            raise self.error
-        return Completion("lost_card", prompt_tokens=11, completion_tokens=3, finish_reason="stop")
-
-    def stream(self, gguf, tokenizer_folder, messages, config, *, owner=""):
-        completion = self.generate(gguf, tokenizer_folder, messages, config)
-        yield Piece("lost_")
-        if self.error_after:
-            raise self.error_after
-        yield Piece("card")
-        yield completion
-
-
-@pytest.fixture
-def server(monkeypatch):
-    fake = FakeServer()
-    monkeypatch.setattr(client, "generate", fake.generate)
-    monkeypatch.setattr(client, "stream", fake.stream)
-    return fake
-
-
 @pytest.fixture
 def model(org):
+    return live_model(org)
+
+
+def live_model(org):
     model = make_model(org)
     model.live_version = make_version(model, 1)
     model.save()
     return model
 
 
-@pytest.fixture
-def api(api_for, alice):
-    return api_for(alice)
-
-
-@pytest.fixture
-def stranger(api_for, charlie):
-    return api_for(charlie, charlie.organizations.get())
-
-
 def make_version(model, number, state="ready"):
-    return ModelVersion.objects.create(
-        org=model.org,
-        model=model,
-        number=number,
-        state=state,
-        base=model.base,
-        system_prompt=f"Prompt {number}.",
-        dataset_digest="",
-        folder=f"{model.id}/v{number}",
-    )
+    return testing.make_version(model, number, state=state, system_prompt=f"Prompt {number}.")
 
 
 def post(api, **change):
@@ -139,11 +91,11 @@ def test_a_slug_serves_the_live_version_with_its_system_prompt(api, server, mode
     assert body["choices"][0]["finish_reason"] == "stop"
     assert body["usage"] == {
         "prompt_tokens": 11,
-        "completion_tokens": 3,
-        "total_tokens": 14,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens": 2,
+        "total_tokens": 13,
+        "prompt_tokens_details": {"cached_tokens": 4},
     }
-    gguf, folder, messages, _ = server.calls[0]
+    gguf, folder, messages, *_ = server.calls[0]
     assert gguf == settings.ARTIFACTS_DIR / str(model.id) / "v1" / "gguf" / "model-q8_0.gguf"
     assert folder == gguf.parent
     assert messages == [{"role": "system", "content": "Prompt 1."}, *ASKED["messages"]]
@@ -153,14 +105,14 @@ def test_a_version_can_be_pinned(api, server, model):
     make_version(model, 2, state="draft")
 
     assert post(api, model="bank-intents:v2").json()["model"] == "bank-intents:v2"
-    assert server.calls[0][2][0]["content"] == "Prompt 2."
+    assert server.calls[0].messages[0]["content"] == "Prompt 2."
     assert error_of(post(api, model="bank-intents:v3"), 404)["code"] == "model_not_found"
 
 
 def test_a_base_answers_by_its_name_without_a_prompt_and_is_counted(api, server, model, settings):
     assert post(api, model="smollm2-135m-instruct").status_code == 200
-    assert server.calls[0][1] == settings.MODELS_DIR / "smollm2-135m-instruct"
-    assert server.calls[0][2] == ASKED["messages"]
+    assert server.calls[0].tokenizer_folder == settings.MODELS_DIR / "smollm2-135m-instruct"
+    assert server.calls[0].messages == ASKED["messages"]
     record = UsageRecord.objects.get()
     assert (record.model, record.version) == ("smollm2-135m-instruct", None)
     assert (record.org.slug, record.prompt_tokens) == ("acme", 11)
@@ -177,7 +129,7 @@ def test_the_requests_own_system_prompt_wins(api, server, model):
 
     post(api, messages=own)
 
-    assert server.calls[0][2] == [{"role": "system", "content": "Be rude."}, own[1]]
+    assert server.calls[0].messages == [{"role": "system", "content": "Be rude."}, own[1]]
 
 
 def test_models_and_bases_are_listed(api, model, django_assert_num_queries):
@@ -211,7 +163,7 @@ def test_sampling_options_reach_the_engine(api, server, model):
 
     assert post(api, **asked).status_code == 200
 
-    config = server.calls[0][3]
+    config = server.calls[0].config
     assert (config.temperature, config.top_p, config.seed, config.stop, config.max_tokens) == (
         0.5,
         0.9,
@@ -231,7 +183,7 @@ def test_content_in_text_parts_is_joined(api, server, model):
 
     post(api, messages=[{"role": "user", "content": parts}])
 
-    assert server.calls[0][2][-1]["content"] == "My card is lost"
+    assert server.calls[0].messages[-1]["content"] == "My card is lost"
 
 
 @pytest.mark.parametrize(
@@ -380,7 +332,7 @@ def test_a_stream_is_role_pieces_reason_usage_and_done(api, server, model):
         "stop",
     ]
     assert chunks[-1]["choices"] == []
-    assert chunks[-1]["usage"]["total_tokens"] == 14
+    assert chunks[-1]["usage"]["total_tokens"] == 13
 
 
 def test_usage_comes_only_when_asked_for(api, server, model):
@@ -395,7 +347,7 @@ def test_each_answer_is_counted_on_its_version_and_token(api, server, model, str
 
     record = UsageRecord.objects.get()
     assert (record.version, record.token.name) == (model.live_version, "test")
-    assert (record.prompt_tokens, record.completion_tokens) == (11, 3)
+    assert (record.prompt_tokens, record.completion_tokens) == (11, 2)
 
 
 @pytest.mark.django_db(transaction=True)  # the foreign key is checked at the commit
@@ -405,7 +357,7 @@ def test_a_model_deleted_while_it_answers_still_finishes_its_answer(api, server,
 
     assert events_of(response)[-1] == "[DONE]"
     record = UsageRecord.objects.get()
-    assert (record.model, record.version, record.completion_tokens) == ("bank-intents", None, 3)
+    assert (record.model, record.version, record.completion_tokens) == ("bank-intents", None, 2)
 
 
 def test_answers_and_errors_carry_an_id_and_their_time(api, server, model):
@@ -417,13 +369,6 @@ def test_answers_and_errors_carry_an_id_and_their_time(api, server, model):
 
 
 # --- The client that everybody has ----------------------------------------------------------------
-
-
-@pytest.fixture
-def sdk(live_server, org, alice):
-    _, secret = create_token(actor=alice, org=org, name="sdk")
-    with openai.OpenAI(base_url=f"{live_server.url}/v1", api_key=secret, max_retries=0) as sdk:
-        yield sdk
 
 
 @pytest.mark.django_db(transaction=True)
@@ -440,7 +385,7 @@ def test_the_openai_client_chats_streams_lists_and_understands_our_errors(sdk, s
         "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
         == "lost_card"
     )
-    assert chunks[-1].usage.total_tokens == 14
+    assert chunks[-1].usage.total_tokens == 13
 
     slug, tuned, base = [model.id for model in sdk.models.list()]
     assert (slug, base) == ("bank-intents", "smollm2-135m-instruct")

@@ -8,22 +8,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts.services import create_token
 from models_app import metering
 from models_app.api.openai_formats import problem_of
 from models_app.models import UsageLimit, UsageRecord
 from models_app.serving import client
-from models_app.serving.client import Completion, Piece, TokenLogprob
 from models_app.tests.test_api_openai import (
     ASKED,
     CHAT,
     error_of,
     events_of,
-    make_version,
+    live_model,
     post,
 )
 from modelstation.core.errors import UserFacingError
-from modelstation.testing import make_model
 
 pytestmark = pytest.mark.django_db
 TEXT = "/v1/completions"
@@ -40,73 +37,9 @@ COLOUR = {
 }
 
 
-def logprob(token, value, *others):
-    top = tuple(TokenLogprob(other, value - 1, tuple(other.encode())) for other in others)
-    return TokenLogprob(token, value, tuple(token.encode()), top)
-
-
-LOGPROBS = (logprob("lost_", -0.5, "lost_", "found"), logprob("card", -0.25, "card", "é"))
-
-
-class FakeServer:
-    """Answers with its seed, so that choices differ; two tokens to each answer."""
-
-    def __init__(self):
-        self.calls = []
-        self.closed = []
-        self.error_after = None
-        self.gate = None  # an event for which every second piece waits
-        self.lock = threading.Lock()
-
-    def generate(self, gguf, tokenizer_folder, messages, config, *, owner=""):
-        with self.lock:
-            self.calls.append((messages, config, owner))
-        return Completion(
-            f"lost_{self._end(messages, config)}",
-            prompt_tokens=11,
-            completion_tokens=2,
-            finish_reason="stop",
-            cached_tokens=4,
-            logprobs=LOGPROBS if config.top_logprobs is not None else (),
-        )
-
-    def stream(self, gguf, tokenizer_folder, messages, config, *, owner=""):
-        completion = self.generate(gguf, tokenizer_folder, messages, config, owner=owner)
-        first, second = (completion.logprobs[:1], completion.logprobs[1:])
-        try:
-            yield Piece("lost_", first)
-            if self.gate is not None:
-                assert self.gate.wait(10)
-            if self.error_after:
-                raise self.error_after
-            yield Piece(self._end(messages, config), second)
-            yield completion
-        finally:
-            self.closed.append(config.seed)
-
-    def _end(self, messages, config):
-        return f"card{config.seed or ''}"
-
-
-@pytest.fixture
-def server(monkeypatch):
-    fake = FakeServer()
-    monkeypatch.setattr(client, "generate", fake.generate)
-    monkeypatch.setattr(client, "stream", fake.stream)
-    return fake
-
-
 @pytest.fixture
 def model(org):
-    model = make_model(org)
-    model.live_version = make_version(model, 1)
-    model.save()
-    return model
-
-
-@pytest.fixture
-def api(api_for, alice):
-    return api_for(alice)
+    return live_model(org)
 
 
 def complete(api, **change):
@@ -144,7 +77,7 @@ def test_choices_have_seeds_of_their_own_and_their_prompt_counts_once(api, serve
     }
     record = UsageRecord.objects.get()
     assert (record.prompt_tokens, record.completion_tokens, record.cached_tokens) == (11, 6, 4)
-    assert {owner for _, _, owner in server.calls} == {str(org.id)}
+    assert {call.owner for call in server.calls} == {str(org.id)}
 
 
 def test_a_stream_of_several_choices_carries_their_indexes(api, server, model):
@@ -194,7 +127,7 @@ def test_penalties_and_biases_reach_the_engine(api, server, model):
 
     assert post(api, **asked).status_code == 200
 
-    config = server.calls[0][1]
+    config = server.calls[0].config
     assert (config.presence_penalty, config.frequency_penalty) == (0.5, -1)
     assert config.logit_bias == {17: -100, 3: 2.5}
     assert config.top_logprobs is None
@@ -215,7 +148,7 @@ def test_penalties_and_biases_reach_the_engine(api, server, model):
 )
 def test_a_response_format_becomes_the_engines_schema(api, server, model, response_format, schema):
     assert post(api, response_format=response_format).status_code == 200
-    assert server.calls[0][1].json_schema == schema
+    assert server.calls[0].config.json_schema == schema
 
 
 def test_a_schema_that_refers_to_its_own_parts_is_taken(api, server, model):
@@ -327,7 +260,7 @@ def test_a_schema_needs_a_name(api, server, model, described, param):
 def test_logprobs_are_told_token_by_token(api, server, model):
     choice = post(api, logprobs=True, top_logprobs=2).json()["choices"][0]
 
-    assert server.calls[0][1].top_logprobs == 2
+    assert server.calls[0].config.top_logprobs == 2
     first, second = choice["logprobs"]["content"]
     assert (first["token"], first["logprob"], bytes(first["bytes"])) == ("lost_", -0.5, b"lost_")
     assert [each["token"] for each in first["top_logprobs"]] == ["lost_", "found"]
@@ -337,7 +270,7 @@ def test_logprobs_are_told_token_by_token(api, server, model):
 
 def test_logprobs_without_alternatives_ask_for_none(api, server, model):
     post(api, logprobs=True)
-    assert server.calls[0][1].top_logprobs == 0
+    assert server.calls[0].config.top_logprobs == 0
 
 
 def test_a_stream_tells_logprobs_with_each_piece(api, server, model):
@@ -355,7 +288,7 @@ def test_a_stream_tells_logprobs_with_each_piece(api, server, model):
 def test_a_prompt_is_put_to_the_model_as_it_stands(api, server, model):
     body = complete(api, max_tokens=9).json()
 
-    messages, config, _ = server.calls[0]
+    _, _, messages, config, _ = server.calls[0]
     assert messages == [{"role": "raw", "content": "My card"}]
     assert config.max_tokens == 9
     assert body["object"] == "text_completion"
@@ -376,14 +309,14 @@ def test_several_prompts_and_choices_are_numbered_prompt_by_prompt(api, server, 
         (2, "lost_card5"),
         (3, "lost_card6"),
     ]
-    assert sorted(messages[0]["content"] for messages, _, _ in server.calls) == ["a", "a", "b", "b"]
+    assert sorted(call.messages[0]["content"] for call in server.calls) == ["a", "a", "b", "b"]
     assert body["usage"]["prompt_tokens"] == 22  # each prompt once
     assert body["usage"]["completion_tokens"] == 8
 
 
 def test_without_a_length_a_text_is_as_short_as_openais(api, server, model):
     complete(api)
-    assert server.calls[0][1].max_tokens == 16
+    assert server.calls[0].config.max_tokens == 16
 
 
 def test_logprobs_of_a_text_are_lists_beside_one_another(api, server, model):
@@ -562,13 +495,6 @@ def test_an_address_that_there_is_not_is_json(api, path):
 # --- The client that everybody has ----------------------------------------------------------------
 
 
-@pytest.fixture
-def sdk(live_server, org, alice):
-    _, secret = create_token(actor=alice, org=org, name="sdk")
-    with openai.OpenAI(base_url=f"{live_server.url}/v1", api_key=secret, max_retries=0) as sdk:
-        yield sdk
-
-
 @pytest.mark.django_db(transaction=True)
 def test_the_openai_client_reads_choices_logprobs_schemas_and_texts(sdk, server, model):
     answer = sdk.chat.completions.create(**ASKED, n=2, seed=1, logprobs=True, top_logprobs=2)
@@ -579,7 +505,7 @@ def test_the_openai_client_reads_choices_logprobs_schemas_and_texts(sdk, server,
 
     schema = {"type": "json_schema", "json_schema": {"name": "c", "schema": COLOUR}}
     sdk.chat.completions.create(**ASKED, response_format=schema)
-    assert server.calls[-1][1].json_schema == COLOUR
+    assert server.calls[-1].config.json_schema == COLOUR
 
     with sdk.chat.completions.stream(**ASKED, n=2, logprobs=True) as stream:
         final = stream.get_final_completion()
@@ -643,8 +569,7 @@ def failing(error):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_openai_client_does_not_retry_what_cannot_change(live_server, org, alice, monkeypatch):
-    _, secret = create_token(actor=alice, org=org, name="sdk")
+def test_the_openai_client_does_not_retry_what_cannot_change(sdk_for, org, alice, monkeypatch):
     calls = []
 
     def conflict(*args, **kwargs):
@@ -652,13 +577,8 @@ def test_the_openai_client_does_not_retry_what_cannot_change(live_server, org, a
         raise UserFacingError("Frozen.", code="already_building")
 
     monkeypatch.setattr(client, "generate", conflict)
-    model = make_model(org)
-    model.live_version = make_version(model, 1)
-    model.save()
-    with (
-        openai.OpenAI(base_url=f"{live_server.url}/v1", api_key=secret, max_retries=3) as sdk,
-        pytest.raises(openai.ConflictError),
-    ):
+    live_model(org)
+    with sdk_for(alice, org, max_retries=3) as sdk, pytest.raises(openai.ConflictError):
         sdk.chat.completions.create(**ASKED)
 
     assert len(calls) == 1

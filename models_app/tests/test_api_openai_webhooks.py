@@ -3,7 +3,6 @@
 import openai
 import pytest
 
-from accounts.services import create_token
 from models_app import webhooks
 from models_app.models import WebhookEndpoint
 from modelstation.core.tests.listeners import listening
@@ -20,21 +19,9 @@ def private(settings):
 
 
 @pytest.fixture
-def api(api_for, alice):
-    return api_for(alice)
-
-
-@pytest.fixture
 def endpoint(org, alice):
     endpoint, _ = webhooks.create_endpoint(actor=alice, org=org, url=ASKED["url"], events=[FAILED])
     return f"{URL}/we_{endpoint.id.hex}"
-
-
-@pytest.fixture
-def sdk(live_server, org, alice):
-    _, secret = create_token(actor=alice, org=org, name="sdk")
-    with openai.OpenAI(base_url=f"{live_server.url}/v1", api_key=secret, max_retries=0) as sdk:
-        yield sdk
 
 
 def test_a_strangers_and_a_nameless_endpoint_are_not_found(api, api_for, charlie, endpoint):

@@ -12,12 +12,11 @@ import jsonschema
 import openai
 import pytest
 
-from accounts.services import create_token
-from models_app.models import ModelVersion, UsageRecord
+from models_app.models import UsageRecord
 from models_app.served import tuned_name
 from models_app.serving import client
 from modelstation.lm.gguf_export import export_gguf
-from modelstation.testing import REPOSITORY, make_model
+from modelstation.testing import REPOSITORY, make_model, make_version
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 KEY = "a key of the tests"
@@ -63,16 +62,7 @@ def model_server(var, settings):
 @pytest.fixture
 def version(org, var, tiny_llama, settings):
     model = make_model(org)
-    model.live_version = ModelVersion.objects.create(
-        org=org,
-        model=model,
-        number=1,
-        state="ready",
-        base=model.base,
-        system_prompt="Answer with one word.",
-        dataset_digest="",
-        folder=f"{model.id}/v1",
-    )
+    model.live_version = make_version(model, state="ready", system_prompt="Answer with one word.")
     model.save()
     folder = settings.ARTIFACTS_DIR / model.live_version.folder / "gguf"
     folder.mkdir(parents=True)
@@ -82,13 +72,6 @@ def version(org, var, tiny_llama, settings):
     for path in tiny_llama.glob("*.jinja"):
         shutil.copy(path, folder)
     return model.live_version
-
-
-@pytest.fixture
-def sdk(live_server, org, alice):
-    _, secret = create_token(actor=alice, org=org, name="sdk")
-    with openai.OpenAI(base_url=f"{live_server.url}/v1", api_key=secret, max_retries=0) as sdk:
-        yield sdk
 
 
 def test_a_version_answers_streams_and_is_counted(model_server, version, sdk):

@@ -22,11 +22,6 @@ def private(settings):
 
 
 @pytest.fixture
-def api(api_for, alice):
-    return api_for(alice)
-
-
-@pytest.fixture
 def endpoint(org, alice):
     return webhooks.create_endpoint(
         actor=alice, org=org, url=HOOK["url"], events=every_event(), name="Ours"

@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from models_app import services
-from models_app.models import CustomModel, ModelVersion, Promotion
+from models_app.models import CustomModel, Promotion
 from modelstation import testing
 
 pytestmark = pytest.mark.django_db
@@ -25,8 +25,7 @@ def frozen(model):
 
 
 def make_version(model, number, **fields):
-    wanted = {"base": model.base, "folder": f"v{number}", "state": "ready"} | fields
-    return ModelVersion.objects.create(org=model.org, model=model, number=number, **wanted)
+    return testing.make_version(model, number, **{"state": "ready"} | fields)
 
 
 def url(name, *args):

@@ -11,11 +11,12 @@ from django_q.models import OrmQ
 
 from accounts.models import EndMail, Membership, User
 from models_app import mails, services
-from models_app.models import CustomModel, ModelVersion
+from models_app.models import CustomModel
 from modelstation import testing
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
+from modelstation.testing import make_version
 from training.tests.runs import make_job
 
 pytestmark = pytest.mark.django_db
@@ -45,9 +46,7 @@ def fail(model, code="diverged"):
 
 def succeed(model, passed=True):
     job = make_job(model, "evaluate", "succeeded")
-    version = ModelVersion.objects.create(
-        org=model.org, model=model, number=1, base=model.base, folder="v"
-    )
+    version = make_version(model)
     reason = "" if passed else "exact_match is 0.850, below 0.900."
     services.finish_evaluation(version=version, scores=SCORES, passed=passed, reason=reason)
     mails.tell_of_end(model=model, job=job)

@@ -6,10 +6,10 @@ import zipfile
 import pytest
 from django.urls import reverse
 
-from models_app.models import CustomModel, ModelVersion
+from models_app.models import CustomModel
 from modelstation.core import jobs
 from modelstation.core.models import Job, JobEvent, QueueHealth
-from modelstation.testing import REQUIREMENT, make_base, make_model, make_org
+from modelstation.testing import REQUIREMENT, make_base, make_model, make_org, make_version
 
 PROMPT = "Answer with the label only."
 
@@ -21,12 +21,9 @@ def model(org):
 
 @pytest.fixture
 def version(model, artifacts_dir):
-    version = ModelVersion.objects.create(
-        org=model.org,
-        model=model,
-        number=1,
+    version = make_version(
+        model,
         state="ready",
-        base=model.base,
         system_prompt=PROMPT,
         dataset_digest="0" * 64,
         folder="versions/one",

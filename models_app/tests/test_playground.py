@@ -6,9 +6,9 @@ import threading
 import pytest
 from django.urls import reverse
 
-from models_app.models import ModelVersion
 from models_app.serving import client
 from models_app.serving.client import Completion, Piece
+from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.events import SLOTS
 from modelstation.testing import let_go, make_model
@@ -72,9 +72,8 @@ def version(model):
 
 
 def make_version(model, number, **fields):
-    wanted = {"base": model.base, "system_prompt": PROMPT, "dataset_digest": "0" * 64}
-    wanted |= {"folder": f"v{number}", "org": model.org, "state": "ready"}
-    return ModelVersion.objects.create(model=model, number=number, **wanted | fields)
+    wanted = {"system_prompt": PROMPT, "state": "ready"} | fields
+    return testing.make_version(model, number, **wanted)
 
 
 def url(name, model, org="acme"):

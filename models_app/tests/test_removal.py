@@ -5,6 +5,7 @@ import pytest
 from accounts.models import AuditEntry
 from models_app.models import CustomModel, ModelVersion
 from models_app.served import all_served, served_by, tuned_name
+from modelstation import testing
 from modelstation.core.models import Job
 from modelstation.testing import make_base, make_model, make_org
 
@@ -27,25 +28,10 @@ def api(api_for, alice, artifacts_dir):
     return api_for(alice)
 
 
-@pytest.fixture
-def stranger(api_for, charlie):
-    return api_for(charlie, charlie.organizations.get())
-
-
 def make_version(model, number, state="ready"):
     from django.conf import settings
 
-    version = ModelVersion.objects.create(
-        org=model.org,
-        model=model,
-        number=number,
-        state=state,
-        base=model.base,
-        system_prompt="",
-        dataset_digest="",
-        folder=f"{model.id}/v{number}",
-        artifacts=ARTIFACTS,
-    )
+    version = testing.make_version(model, number=number, state=state, artifacts=ARTIFACTS)
     for kind in ARTIFACTS:
         folder = settings.ARTIFACTS_DIR / version.folder / kind
         folder.mkdir(parents=True)

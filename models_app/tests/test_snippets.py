@@ -11,11 +11,10 @@ import pytest
 from django.urls import reverse
 
 from accounts.services import create_token
-from models_app.models import ModelVersion
 from models_app.serving import client
 from models_app.serving.client import Completion
 from models_app.snippets import snippets_for
-from modelstation.testing import make_model
+from modelstation.testing import make_model, make_version
 
 NODE = shutil.which("node") or str(Path(playwright.__file__).parent / "driver" / "node")
 # What breaks a shell, a string of Python or of JavaScript, if it is not quoted.
@@ -25,16 +24,7 @@ AWKWARD = 'It\'s "my" card: $HOME `id` \\n {x} ${y}\nwhere is it? 卡 \u2028 %s 
 @pytest.fixture
 def model(org):
     model = make_model(org, examples=[{"input": AWKWARD, "output": "card_arrival"}])
-    model.live_version = ModelVersion.objects.create(
-        org=org,
-        model=model,
-        number=1,
-        state="ready",
-        base=model.base,
-        system_prompt="Label.",
-        dataset_digest="",
-        folder="v1",
-    )
+    model.live_version = make_version(model, state="ready", system_prompt="Label.")
     model.save()
     return model
 

@@ -28,11 +28,6 @@ def token(org, alice):
     return create_token(actor=alice, org=org, name="nightly")[0]
 
 
-@pytest.fixture
-def api(api_for, alice):
-    return api_for(alice)
-
-
 def use(org, model="bank-intents", prompt=10, answer=2, at=DAY, token=None, cached=0):
     record = UsageRecord.objects.create(
         org=org,

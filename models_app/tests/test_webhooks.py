@@ -19,6 +19,7 @@ from modelstation.core import jobs, outbound
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from modelstation.core.tests.listeners import listening
+from modelstation.testing import make_version
 from training.evaluations import finish_evaluation
 from training.models import EvaluationRun
 from training.tests.runs import make_job
@@ -78,14 +79,6 @@ def evaluate(model, verdict):
     }  # fmt: skip
     finish_evaluation(run=run, folder="e", result=result)
     return run.job
-
-
-def make_version(model):
-    from models_app.models import ModelVersion
-
-    return ModelVersion.objects.create(
-        org=model.org, model=model, number=1, base=model.base, folder="v"
-    )
 
 
 def unwrapped(request, secret, **options):

@@ -17,7 +17,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
 PAGES = (
@@ -41,16 +40,13 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, live_server, org):
-    """Alice, logged in through the page. What the console says is kept in `page.complaints`."""
+def page(browser, live_server, as_alice):
+    """Alice, logged in. What the console says is kept in `page.complaints`."""
     page = browser.new_page(base_url=live_server.url)
     page.complaints = []
     page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
-    page.goto("/accounts/login/")
-    page.fill("input[name=login]", "alice@example.org")
-    page.fill("input[name=password]", testing.PASSWORD)
-    page.click("main button[type=submit]")
-    page.wait_for_url(f"**/o/{org.slug}/")
+    session = as_alice.cookies["sessionid"].value
+    page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
     yield page
     page.close()
 
@@ -94,7 +90,13 @@ def make_webhook(org):
     return endpoint
 
 
-def test_the_first_stop_of_the_keyboard_skips_to_the_content(page):
+def test_a_person_logs_in_and_the_first_stop_of_the_keyboard_skips_to_the_content(page, org):
+    page.context.clear_cookies()
+    page.goto("/accounts/login/")
+    page.fill("input[name=login]", "alice@example.org")
+    page.fill("input[name=password]", testing.PASSWORD)
+    page.click("main button[type=submit]")
+    page.wait_for_url(f"**/o/{org.slug}/")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent").strip() == "Skip to content"
     page.keyboard.press("Enter")

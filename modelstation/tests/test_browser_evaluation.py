@@ -7,6 +7,7 @@ import pytest
 from accounts.models import User
 from models_app.models import CustomModel, ModelVersion, Promotion
 from modelstation import testing
+from modelstation.testing import make_version
 from modelstation.tests import test_browser
 from modelstation.tests.test_browser_run import shoot
 from training.models import EvaluationRun, EvaluationScore
@@ -24,14 +25,12 @@ def evaluation(org, artifacts_dir):
     """Of a version that may not go live, beside one that is."""
     model = testing.make_model(org, status="failed", success_criteria=CRITERIA)
     live, version = (
-        ModelVersion.objects.create(
-            org=org, model=model, number=number, base=model.base, folder="v", state=state
-        )
+        make_version(model, number=number, state=state)
         for number, state in ((2, "ready"), (3, "draft"))
     )
     actor = User.objects.get(email="alice@example.org")
     for number in (1, 2):
-        old = live if number == 2 else make_first(live)
+        old = live if number == 2 else make_version(model, state="ready")
         Promotion.objects.create(org=org, model=model, version=old, actor=actor)
     CustomModel.objects.filter(id=model.id).update(live_version=live)
     run = EvaluationRun.objects.create(
@@ -55,11 +54,6 @@ def evaluation(org, artifacts_dir):
     ModelVersion.objects.filter(id=version.id).update(scores=scores)
     write_files(artifacts_dir / "e")
     return run
-
-
-def make_first(live):
-    same = {"base": live.base, "folder": "v", "state": "ready"}
-    return ModelVersion.objects.create(org=live.org, model=live.model, number=1, **same)
 
 
 def write_files(folder):

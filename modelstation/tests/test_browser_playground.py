@@ -9,12 +9,12 @@ import pytest
 from django.urls import reverse
 
 from distillation.models import CandidateRow
-from models_app.models import ModelVersion
 from models_app.serving import client
 from models_app.serving.client import Completion, Piece
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.events import SLOTS
+from modelstation.testing import make_version
 from modelstation.tests import test_browser
 
 SHOTS = os.environ.get("MODELSTATION_SHOTS", "")  # a folder: pictures of the pages
@@ -70,15 +70,12 @@ def model(org):
     example = {"input": "Where is my card?", "output": "card_arrival"}
     model = testing.make_model(org, name="Bank intents of the call centre", examples=[example])
     for number in (1, 2):
-        model.live_version = ModelVersion.objects.create(
-            org=org,
-            model=model,
+        model.live_version = make_version(
+            model,
             number=number,
             state="ready",
-            base=model.base,
             system_prompt="Label the message with one intent.",
             dataset_digest="0" * 64,
-            folder=f"v{number}",
         )
     model.save()
     return model
@@ -195,10 +192,10 @@ def test_what_goes_wrong_is_said_in_its_place(page, model, server, settings):
     shoot(page, "playground-refused")
 
 
-def test_it_answers_without_any_script(browser, page, model):
+def test_it_answers_without_any_script(browser, page, model, live_server):
     plain = browser.new_context(
         java_script_enabled=False,
-        base_url=page.url.split("/o/")[0],
+        base_url=live_server.url,
         storage_state=page.context.storage_state(),
     ).new_page()
     plain.goto(path(model))

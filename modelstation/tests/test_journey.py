@@ -7,7 +7,6 @@ the real model."""
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 
 from accounts.models import Organization
+from distillation.models import CorpusExample, ImportRun, SourceDataset
 from models_app.models import CustomModel
 from modelstation import testing
 from modelstation.core import jobs
@@ -32,33 +32,39 @@ from training.curves import points_of
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.slow,
-    pytest.mark.xdist_group("journey"),
 ]
 
 FAR_FROM_THE_CORPUS = "Translate Old Norse runes to Klingon war poetry in trochaic metre."
 FEW_STEPS = {"max_steps": 30, "tokens_per_batch": 256, "eval_every": 15}
 
 
-@pytest.fixture(scope="session")
-def tiny_base(tiny_llama, tmp_path_factory):
-    """A models folder that holds the tiny llama under the name of a base."""
-    from modelstation.lm.gguf_export import export_gguf
+SEEDED = [model._meta.db_table for model in (SourceDataset, ImportRun, CorpusExample)]
 
-    folder = tmp_path_factory.mktemp("models")
-    shutil.copytree(tiny_llama, folder / "tiny")
-    export_gguf(folder / "tiny", folder / "tiny" / "model-q8_0.gguf")
-    return folder
+
+@pytest.fixture(scope="module")
+def seeded():
+    """What seeding wrote into each table, once the first test has seeded."""
+    return {}
 
 
 @pytest.fixture
-def corpus(db):
-    """The starter corpus' helpdesk rows and some others, embedded for real."""
-    call_command("seed", "starter", limit=900, verbosity=0)
+def corpus(transactional_db, seeded):
+    """The starter corpus' helpdesk rows and some others: embedded for real, then copied."""
+    with connection.cursor() as cursor:
+        if seeded:
+            for table, rows in seeded.items():
+                with cursor.copy(f"COPY {table} FROM STDIN") as copy:
+                    copy.write(rows)
+            return
+        call_command("seed", "starter", limit=900, verbosity=0)
+        for table in SEEDED:
+            with cursor.copy(f"COPY {table} TO STDOUT") as copy:
+                seeded[table] = b"".join(copy)
 
 
 @pytest.fixture
-def tiny(settings, tiny_base, tmp_path, corpus):
-    settings.MODELS_DIR = tiny_base
+def tiny(settings, tiny_bases, tmp_path, corpus):
+    settings.MODELS_DIR = tiny_bases
     settings.ARTIFACTS_DIR = tmp_path / "artifacts"
     testing.make_base("tiny")
 
@@ -245,7 +251,8 @@ def test_the_real_base_learns_in_a_few_steps(settings, tmp_path, corpus, org, al
     settings.ARTIFACTS_DIR = tmp_path / "artifacts"
     settings.EVALUATION_PROBES = False  # half of the minutes; the tiny journeys have them
     testing.make_base(DEMO.base)
-    model = make_model(org, base_id=DEMO.base, training_config=FEW_STEPS)
+    config = FEW_STEPS | {"max_steps": 15}
+    model = make_model(org, base_id=DEMO.base, training_config=config)
     work_off()
     model.refresh_from_db()
     assert model.versions.exists(), model.status_reason

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import generics, status
+from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -18,8 +19,8 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
 from models_app.access import version_for
+from models_app.api.once import made_once
 from models_app.api.shapes import IDEMPOTENCY_KEY
-from models_app.idempotency import answer_once
 from models_app.models import ModelVersion
 from modelstation.core.api import id_of, number_of, page_size_of
 from training.access import evaluation_for
@@ -85,15 +86,12 @@ class VersionEvaluateView(APIView):
         does not replace the live version by itself: publish it then.
         """
         version = version_for(request_org(request), version_id)
-        (code, body), is_replay = answer_once(
-            org=version.org,
-            key=request.headers.get("Idempotency-Key", ""),
-            body=["POST", request.path],
-            deed=lambda: (status.HTTP_201_CREATED, _evaluated(request, version)),
-        )
-        headers = {"Location": reverse("api_evaluation", args=[body["id"]], request=request)}
-        headers |= {"Idempotent-Replayed": "true"} if is_replay else {}
-        return Response(body, status=code, headers=headers)
+        measure = partial(_evaluated, request, version)
+        return made_once(request, measure, said=None, location=partial(_link_to, request))
+
+
+def _link_to(request: Request, shown: dict[str, Any]) -> str:
+    return str(reverse("api_evaluation", args=[shown["id"]], request=request))
 
 
 def _evaluated(request: Request, version: ModelVersion) -> dict[str, Any]:

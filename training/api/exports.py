@@ -3,6 +3,7 @@ version's artifacts, and its way to the hub.
 """
 
 import uuid
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -25,8 +26,8 @@ from rest_framework.views import APIView
 from accounts.api.authentication import request_membership, request_org, request_user
 from accounts.models import Membership, Role, User
 from models_app.access import version_for
+from models_app.api.once import made_once
 from models_app.api.shapes import IDEMPOTENCY_KEY
-from models_app.idempotency import answer_once
 from models_app.models import ModelVersion
 from models_app.ranges import file_response
 from modelstation.core.api import StrictSerializer
@@ -115,13 +116,7 @@ class VersionExportsView(generics.ListAPIView[Export]):
     )
     def post(self, request: Request, version_id: uuid.UUID) -> Response:
         """Make a download: artifacts, parity certificate, card, Modelfile, client, signature."""
-        (code, body), _ = answer_once(
-            org=request_org(request),
-            key=request.headers.get("Idempotency-Key", ""),
-            body=["POST", request.path, request.data],
-            deed=lambda: (status.HTTP_201_CREATED, _create(request, version_id)),
-        )
-        return Response(body, status=code)
+        return made_once(request, partial(_create, request, version_id), said=request.data)
 
 
 def _create(request: Request, version_id: uuid.UUID) -> dict[str, Any]:
@@ -200,13 +195,7 @@ class ExportPushesView(generics.ListAPIView[ExportPush]):
     def post(self, request: Request, export_id: uuid.UUID) -> Response:
         """Push its files to a model repository of the hub, private unless told otherwise."""
         caller = request_membership(request, role=Role.ADMIN)
-        (code, body), _ = answer_once(
-            org=caller.org,
-            key=request.headers.get("Idempotency-Key", ""),
-            body=["POST", request.path, request.data],
-            deed=lambda: (status.HTTP_201_CREATED, _push(caller, request, export_id)),
-        )
-        return Response(body, status=code)
+        return made_once(request, partial(_push, caller, request, export_id), said=request.data)
 
 
 def _push(caller: Membership, request: Request, export_id: uuid.UUID) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from rest_framework.response import Response
 
 from accounts.api.authentication import request_org, request_user
 from distillation.uploads import ReceivedFile, receive_on_disk
+from models_app.api.once import made_once
 from models_app.api.openai import OpenAIView
 from models_app.api.shapes import IDEMPOTENCY_KEY
-from models_app.idempotency import answer_once
 from modelstation.core.api import limit_of
 from modelstation.core.event_api import AnyAccept
 from training import openai_files as services
@@ -72,16 +72,11 @@ class FilesView(OpenAIView):
         asked.is_valid(raise_exception=True)
         file = asked.validated_data["file"]
         assert isinstance(file, ReceivedFile)
-        (code, body), is_replay = answer_once(
-            org=org,
-            key=request.headers.get("Idempotency-Key", ""),
-            body=["POST", request.path, file.name, file.sha256.hexdigest()],
-            deed=lambda: (
-                200,
-                file_shape(services.keep_upload(actor=request_user(request), org=org, file=file)),
-            ),
-        )
-        return Response(body, code, headers={"Idempotent-Replayed": "true"} if is_replay else None)
+
+        def keep() -> dict[str, Any]:
+            return file_shape(services.keep_upload(actor=request_user(request), org=org, file=file))
+
+        return made_once(request, keep, said=[file.name, file.sha256.hexdigest()], code=200)
 
 
 class FileView(OpenAIView):

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -12,10 +13,10 @@ from rest_framework.response import Response
 
 from accounts.api.authentication import request_org, request_user
 from accounts.models import Organization
+from models_app.api.once import made_once
 from models_app.api.openai import OpenAIView
 from models_app.api.openai_errors import ModelNotFound
 from models_app.api.shapes import IDEMPOTENCY_KEY
-from models_app.idempotency import answer_once
 from models_app.models import FoundationModel
 from models_app.served import named_by
 from modelstation.core.api import limit_of
@@ -68,13 +69,7 @@ class JobsView(OpenAIView):
     )
     def post(self, request: Request) -> Response:
         """Train a base on an uploaded file, its rows as they are."""
-        (code, body), is_replay = answer_once(
-            org=request_org(request),
-            key=request.headers.get("Idempotency-Key", ""),
-            body=["POST", request.path, request.data],
-            deed=lambda: (200, self._create(request)),
-        )
-        return Response(body, code, headers={"Idempotent-Replayed": "true"} if is_replay else None)
+        return made_once(request, partial(self._create, request), said=request.data, code=200)
 
     def _create(self, request: Request) -> dict[str, Any]:
         org = request_org(request)

@@ -104,18 +104,18 @@ def generate(
     renderer = load_renderer(tokenizer_folder)
     unique = distinct(prompts)
     lengths = [len(renderer.render_prompt(prompt)) for prompt in unique]
-    order = batching_order(unique, lengths)
+    asked = [unique[place] for place in batching_order(unique, lengths)]
     context = -(-(max(lengths) + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
     config = GenerationConfig(max_tokens=max_tokens)
     engine = Engine(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores())
     try:
         started = time.monotonic()
-        found = engine.generate_many([unique[place] for place in order], config, on_done)
+        found = engine.generate_many(asked, config, on_done)
         seconds = time.monotonic() - started
         latencies = [_seconds_of(engine, prompt, config) for prompt in prompts[:timed]]
     finally:
         engine.close()
-    by_prompt = {_key(unique[place]): one for place, one in zip(order, found, strict=True)}
+    by_prompt = {_key(prompt): one for prompt, one in zip(asked, found, strict=True)}
     answers = [by_prompt[_key(prompt)] for prompt in prompts]
     return Generated(
         texts=[answer.text for answer in answers],

@@ -80,11 +80,7 @@ def certify(
     trained = load_renderer(sources.tokenizer)
     max_tokens = max_tokens or answer_budget(rows.references, trained)
     metric, graded = _metric(metric, labels, rows.references)
-    grading = Grading(
-        graded,
-        Bootstrap(len(rows.references), 0),
-        rows.references,
-    )
+    grading = Grading(graded, Bootstrap(len(rows.references), 0), rows.references)
     checks = {name: _checks(name, path, trained, rows.prompts) for name, path in artifacts.items()}
     wanted = _replayed("merged", sources.merged, sources, trained, rows, max_tokens, channel)
     reference = grading.interval(wanted)

@@ -37,27 +37,39 @@ def by_transformers(
     answers = [""] * len(ids)
     done = 0
     for batch in _batches(ids):
-        length = max(len(ids[row]) for row in batch)
-        padding = [length - len(ids[row]) for row in batch]
-        pad = [renderer.pad_token_id]
-        asked = [pad * n + ids[row] for n, row in zip(padding, batch, strict=True)]
-        with torch.inference_mode():
-            told = model.generate(
-                input_ids=torch.tensor(asked),
-                attention_mask=torch.tensor([[0] * n + [1] * (length - n) for n in padding]),
-                max_new_tokens=max_tokens,
-                do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                eos_token_id=renderer.stop_token_ids,
-                pad_token_id=renderer.pad_token_id,
-            )
-        for row, answer in zip(batch, told[:, length:].tolist(), strict=True):
+        told = _continued(model, renderer, [ids[row] for row in batch], max_tokens)
+        for row, answer in zip(batch, told, strict=True):
             answers[row] = renderer.decode(_until_stop(answer, renderer.stop_token_ids))
         done += len(batch)
         on_done(done)
     return answers
+
+
+def _continued(
+    model: Any, renderer: ChatRenderer, prompts: Sequence[list[int]], max_tokens: int
+) -> list[list[int]]:
+    """What follows each prompt, greedily; it goes on after a stop while others have none yet."""
+    import torch
+
+    length = max(len(prompt) for prompt in prompts)
+    padding = [length - len(prompt) for prompt in prompts]
+    pad = [renderer.pad_token_id]
+    with torch.inference_mode():
+        told = model.generate(
+            input_ids=torch.tensor(
+                [pad * n + ids for n, ids in zip(padding, prompts, strict=True)]
+            ),
+            attention_mask=torch.tensor([[0] * n + [1] * (length - n) for n in padding]),
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            eos_token_id=renderer.stop_token_ids,
+            pad_token_id=renderer.pad_token_id,
+        )
+    continued: list[list[int]] = told[:, length:].tolist()
+    return continued
 
 
 def _batches(ids: Sequence[list[int]]) -> list[list[int]]:

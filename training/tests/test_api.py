@@ -4,23 +4,12 @@ import uuid
 import pytest
 
 from distillation.models import DatasetVersion, DistillationRun
-from models_app.models import ModelVersion
 from modelstation.core import jobs
 from modelstation.core.models import Job, JobEvent
-from modelstation.testing import make_model
+from modelstation.testing import make_model, make_version
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def api(api_for, alice):
-    return api_for(alice)
-
-
-@pytest.fixture
-def stranger(api_for, charlie):
-    return api_for(charlie, charlie.organizations.get())
 
 
 @pytest.fixture
@@ -35,15 +24,7 @@ def run(org, model):
 
 @pytest.fixture
 def evaluation(org, model, artifacts_dir):
-    version = ModelVersion.objects.create(
-        org=org,
-        model=model,
-        number=1,
-        base=model.base,
-        system_prompt="",
-        dataset_digest="",
-        folder="v",
-    )
+    version = make_version(model)
     job = jobs.submit(kind="evaluate", org=org, subject_id=model.id)
     evaluation = EvaluationRun.objects.create(
         org=org,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models_app.models import CustomModel, ModelVersion
+from models_app.models import CustomModel
 from models_app.serving_paths import engine_paths
 from modelstation import testing
 from modelstation.core.lease import Lease
@@ -47,14 +47,8 @@ def versions(org, artifacts_dir):
 
 
 def make_version(model, number):
-    version = ModelVersion.objects.create(
-        org=model.org,
-        model=model,
-        number=number,
-        base=model.base,
-        folder=f"v{number}",
-        system_prompt=f"Prompt {number}.",
-        dataset_digest="d" * 64,
+    version = testing.make_version(
+        model, number=number, system_prompt=f"Prompt {number}.", dataset_digest="d" * 64
     )
     gguf = engine_paths(version)[0]
     gguf.parent.mkdir(parents=True, exist_ok=True)

@@ -36,16 +36,6 @@ def run(model):
     return run
 
 
-@pytest.fixture
-def api(api_for, alice):
-    return api_for(alice)
-
-
-@pytest.fixture
-def stranger(api_for, charlie):
-    return api_for(charlie, charlie.organizations.get())
-
-
 def read(response):
     """(id, event, data) of every message of a stream that ends."""
     body = b"".join(response.streaming_content).decode()

@@ -170,7 +170,7 @@ def test_the_client_sends_system_prompt_and_question_and_prints_the_answer(bundl
             """Quiet."""
 
     server = HTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}/v1"
         found = run(bundle, "client.py", "--url", url, "where is my card")

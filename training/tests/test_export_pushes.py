@@ -9,10 +9,9 @@ from django.urls import reverse
 from accounts import services
 from accounts.models import AuditEntry
 from distillation.tests.fake_hub import FakeHub
-from models_app.models import ModelVersion
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job, JobEvent
-from modelstation.testing import make_model
+from modelstation.testing import make_model, make_version
 from training import exports, tasks
 from training.export_pushes import submit_push
 from training.models import Export, ExportPush
@@ -42,9 +41,7 @@ def hub(monkeypatch, settings):
 @pytest.fixture
 def export(org, artifacts_dir):
     model = make_model(org)
-    version = ModelVersion.objects.create(
-        org=org, model=model, number=1, base=model.base, folder="v", system_prompt=""
-    )
+    version = make_version(model)
     made = Export.objects.create(
         org=org,
         version=version,

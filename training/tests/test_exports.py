@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry
 from distillation.models import DatasetVersion, DistillationRun
-from models_app.models import ModelVersion
 from models_app.services import delete_model
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
@@ -62,10 +61,8 @@ def version(org, trained, artifacts_dir, settings):
         folder="dataset",
         row_count=4,
     )
-    return ModelVersion.objects.create(
-        org=org,
-        model=model,
-        number=1,
+    return testing.make_version(
+        model,
         base=base,
         state="ready",
         system_prompt=PROMPT,

@@ -27,11 +27,9 @@ def make_version(dataset, number=1):
         )
         for kind in ("adapter", "gguf")
     }
-    version = ModelVersion.objects.create(
-        org=org,
-        model=model,
+    version = testing.make_version(
+        model,
         number=number,
-        base=model.base,
         dataset_digest=dataset.digest,
         folder=folder,
         artifacts=artifacts,

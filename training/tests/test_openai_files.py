@@ -23,11 +23,6 @@ def api(api_for, alice, uploads_dir):
     return api_for(alice)
 
 
-@pytest.fixture
-def stranger(api_for, charlie):
-    return api_for(charlie, charlie.organizations.get())
-
-
 def upload(api, name="tickets.jsonl", content=None, headers=None, **fields):
     content = jsonl([chat_row(1), chat_row(2)]) if content is None else content
     form = {"file": SimpleUploadedFile(name, content), "purpose": "fine-tune"} | fields

@@ -5,10 +5,11 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from accounts.models import AuditEntry
-from models_app.models import CustomModel, ModelVersion
+from models_app.models import CustomModel
 from models_app.served import tuned_name
 from modelstation import testing
 from modelstation.core.models import Job, JobEvent
+from modelstation.testing import make_version
 from training.models import EvaluationRun, FineTuningRequest, UploadedFile
 from training.openai_jobs import keep_results
 from training.tests.openai_rows import chat_file, chat_row, jsonl
@@ -27,11 +28,6 @@ def base(db, settings, tmp_path):
 @pytest.fixture
 def api(api_for, alice, uploads_dir, artifacts_dir, base):
     return api_for(alice)
-
-
-@pytest.fixture
-def stranger(api_for, charlie):
-    return api_for(charlie, charlie.organizations.get())
 
 
 @pytest.fixture
@@ -281,20 +277,6 @@ def test_one_key_makes_one_job(api, file):
 
 
 # --- How a build is told --------------------------------------------------------------------------
-
-
-def make_version(model, state="draft", **fields):
-    return ModelVersion.objects.create(
-        org=model.org,
-        model=model,
-        number=1,
-        base=model.base,
-        state=state,
-        system_prompt="",
-        dataset_digest="",
-        folder=f"{model.id}/v1",
-        **fields,
-    )
 
 
 def evaluated(run, verdict="pass", job_state="succeeded", **version):

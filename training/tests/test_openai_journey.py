@@ -17,7 +17,6 @@ from training.tests.openai_rows import LABELS, chat_file, chat_row, jsonl, work_
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.slow,
-    pytest.mark.xdist_group("openai_journey"),
 ]
 EPOCHS = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}}
 

@@ -4,9 +4,9 @@ import uuid
 import pytest
 from django.urls import reverse
 
-from models_app.models import ModelVersion
 from modelstation import testing
 from modelstation.core.models import Job
+from modelstation.testing import make_version
 from training.models import EvaluationRun, EvaluationScore
 from training.tests.runs import make_job, make_run
 
@@ -26,9 +26,7 @@ def run(model):
 
 @pytest.fixture
 def evaluation(model, artifacts_dir):
-    version = ModelVersion.objects.create(
-        org=model.org, model=model, number=3, base=model.base, folder="version"
-    )
+    version = make_version(model, number=3, folder="version")
     evaluation = EvaluationRun.objects.create(
         org=model.org,
         job=make_job(model, "evaluate", "succeeded"),

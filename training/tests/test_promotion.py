@@ -11,6 +11,7 @@ from modelstation import testing
 from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
+from modelstation.testing import make_version
 from training import evaluations
 from training.models import EvaluationRun
 from training.tests.runs import end, make_job, make_run
@@ -21,18 +22,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def model(org, bob):
     return testing.make_model(org, status="evaluating", built_by=bob)
-
-
-def make_version(model, number, state="draft", **fields):
-    return ModelVersion.objects.create(
-        org=model.org,
-        model=model,
-        number=number,
-        base=model.base,
-        folder=f"v{number}",
-        state=state,
-        **fields,
-    )
 
 
 def measured(verdict, live=None, forgotten=""):

@@ -4,10 +4,10 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import EndMail
-from models_app.models import ModelVersion
 from modelstation import testing
 from modelstation.core.lease import Lease, LeaseLost
 from modelstation.core.models import Job, JobEvent
+from modelstation.testing import make_version
 from training import evaluations, runner
 from training.models import EvaluationRun
 from training.tests.runs import add_points, end, make_job, make_run
@@ -92,9 +92,7 @@ def test_the_models_page_says_what_to_try(as_bob, org, run):
 
 def test_the_verdict_of_an_evaluation_is_told_to_who_started_it(org, bob, run):
     type(run.model).objects.update(built_by=bob)
-    version = ModelVersion.objects.create(
-        org=org, model=run.model, number=1, base=run.model.base, folder="v"
-    )
+    version = make_version(run.model)
     job = make_job(run.model, "evaluate")
     evaluation = EvaluationRun.objects.create(
         org=org, job=job, model=run.model, version=version, metric="exact_match"

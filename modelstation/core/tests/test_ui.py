@@ -11,7 +11,7 @@ from models_app.serving import client
 from modelstation.core import health, jobs
 from modelstation.core.models import Job, JobEvent
 from modelstation.core.templatetags import ui
-from modelstation.testing import make_model, make_user
+from modelstation.testing import make_model, make_user, make_version
 
 
 class ExampleForm(forms.Form):
@@ -106,11 +106,10 @@ def test_the_dashboard_shows_live_work_and_system_problems(as_bob, org, monkeypa
 
 
 def test_a_measured_model_shows_its_scores_with_intervals_and_each_criterions_outcome(as_bob, org):
-    from models_app.models import ModelVersion
     from training.models import EvaluationRun
 
     model = make_model(org, status="ready")
-    version = ModelVersion.objects.create(org=org, model=model, number=1, base=model.base)
+    version = make_version(model)
     run = EvaluationRun.objects.create(
         org=org,
         job=jobs.submit(kind="evaluate", org=org, subject_id=model.id),

@@ -8,7 +8,7 @@ import pytest
 from modelstation.core import jobs
 from modelstation.core.models import Job
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.faults]
+pytestmark = pytest.mark.faults
 State = Job.State
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from modelstation.core.models import Job
 
-pytestmark = pytest.mark.xdist_group("faults")
 State = Job.State
 
 

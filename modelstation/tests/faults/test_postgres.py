@@ -18,7 +18,7 @@ from django.db import connection
 from modelstation.core.models import Job
 from modelstation.tests.faults.house import database_env
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.faults]
+pytestmark = pytest.mark.faults
 State = Job.State
 
 

@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 
 from modelstation.core.models import Job
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.faults]
+pytestmark = pytest.mark.faults
 State = Job.State
 STOCK = {"Q_CLUSTER_NAME": "gpu", "QUEUE_BROKER": ""}
 

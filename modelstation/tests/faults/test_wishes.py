@@ -11,7 +11,7 @@ from django.db import connection
 from modelstation.core import jobs
 from modelstation.core.models import Job
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.faults]
+pytestmark = pytest.mark.faults
 State = Job.State
 
 
