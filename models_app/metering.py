@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 
 from accounts.models import ApiToken, Organization
-from models_app.models import UsageCounter, UsageLimit, UsageRecord
+from models_app.models import UsageCounter, UsageLimit
 from models_app.served import Served
 from models_app.serving.client import Completion
 from modelstation.core.errors import UserFacingError
@@ -45,10 +45,10 @@ RETURNING key, count
 _RECORD = f"""
 WITH record AS (
   INSERT INTO models_app_usagerecord (
-    id, org_id, created_at, model, version_id, token_id,
+    id, org_id, created_at, model, version_id, token_id, is_playground,
     prompt_tokens, cached_tokens, completion_tokens, milliseconds
   ) VALUES (
-    %(id)s, %(org)s, clock_timestamp(), %(model)s, %(version)s, %(token)s,
+    %(id)s, %(org)s, clock_timestamp(), %(model)s, %(version)s, %(token)s, %(is_playground)s,
     %(prompt_tokens)s, %(cached_tokens)s, %(completion_tokens)s, %(milliseconds)s
   )
 )
@@ -178,28 +178,15 @@ class Meter:
     started: float = field(default_factory=time.monotonic)
 
     def record(self, used: Completion) -> None:
-        """Count what was used, even if the model or the token is gone meanwhile."""
         version = self.served.version
-        kept = {"version": version.id if version else None, "token": self.token.id}
-        try:
-            self._record(used, kept)
-        except IntegrityError:
-            logger.info("the model or token behind an answer is gone: counted without them")
-            self._record(used, dict.fromkeys(kept))
-
-    def _record(self, used: Completion, references: Mapping[str, object]) -> None:
-        tokens = used.prompt_tokens + used.completion_tokens
-        facts = {
-            "id": new_id(),
-            "org": self.token.org_id,
-            "model": _counted_as(self.served),
-            "prompt_tokens": used.prompt_tokens,
-            "cached_tokens": used.cached_tokens,
-            "completion_tokens": used.completion_tokens,
-            "milliseconds": round(1000 * (time.monotonic() - self.started)),
-        }
-        today = _amounts({_tokens_key(self.token.org_id): tokens}, int(time.time()) // DAY)
-        _run(_RECORD, {**facts, **references, **today})
+        record_usage(
+            org_id=self.token.org_id,
+            model=_counted_as(self.served),
+            version_id=version.id if version else None,
+            token_id=self.token.id,
+            used=used,
+            milliseconds=round(1000 * (time.monotonic() - self.started)),
+        )
 
 
 def check_quota(org: Organization) -> None:
@@ -218,34 +205,38 @@ def check_quota(org: Organization) -> None:
         )
 
 
-def record_playground(
+def record_usage(
     *,
     org_id: UUID,
     model: str,
     version_id: UUID | None,
     used: Completion,
     milliseconds: int,
+    token_id: UUID | None = None,
+    is_playground: bool = False,
 ) -> None:
-    """Count an answer that no token asked for, even if its version is gone meanwhile."""
-    for references in ({"version_id": version_id}, {}):
+    """Count an answer, even if the version or the token behind it is gone meanwhile."""
+    facts = {
+        "id": new_id(),
+        "org": org_id,
+        "model": model,
+        "is_playground": is_playground,
+        "prompt_tokens": used.prompt_tokens,
+        "cached_tokens": used.cached_tokens,
+        "completion_tokens": used.completion_tokens,
+        "milliseconds": milliseconds,
+    }
+    tokens = used.prompt_tokens + used.completion_tokens
+    today = _amounts({_tokens_key(org_id): tokens}, int(time.time()) // DAY)
+    for references in (
+        {"version": version_id, "token": token_id},
+        {"version": None, "token": None},
+    ):
         try:
-            with transaction.atomic():
-                UsageRecord.objects.create(
-                    org_id=org_id,
-                    model=model,
-                    is_playground=True,
-                    prompt_tokens=used.prompt_tokens,
-                    cached_tokens=used.cached_tokens,
-                    completion_tokens=used.completion_tokens,
-                    milliseconds=milliseconds,
-                    **references,
-                )
-                tokens = used.prompt_tokens + used.completion_tokens
-                today = int(time.time()) // DAY
-                _run(_COUNT, _amounts({_tokens_key(org_id): tokens}, today))
+            _run(_RECORD, {**facts, **today, **references})
             return
         except IntegrityError:
-            logger.info("the version behind an answer is gone: counted without it")
+            logger.info("the model, token or organisation behind an answer is gone")
 
 
 def total(completions: Sequence[Completion], choices: int = 1) -> Completion:

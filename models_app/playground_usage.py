@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 
 from models_app.counting import count_unfinished
-from models_app.metering import record_playground
+from models_app.metering import record_usage
 from models_app.models import CustomModel
 from models_app.playground import Answer, Column, Conversation, messages_of
 from models_app.serving.client import Completion
@@ -31,10 +31,11 @@ def count_conversation(model: CustomModel, asked: Conversation, began: float) ->
 
 
 def _count(model: CustomModel, column: Column, used: Completion, milliseconds: int) -> None:
-    record_playground(
+    record_usage(
         org_id=model.org_id,
         model=column.counted_as,
         version_id=column.version.id if column.version else None,
         used=used,
         milliseconds=milliseconds,
+        is_playground=True,
     )
