@@ -267,7 +267,9 @@ def usage(body, tokens):
 @contextmanager
 def served(stand_in):
     """Its address while it runs."""
-    server = uvicorn.Server(uvicorn.Config(stand_in.app, port=0, log_level="critical"))
+    # A request that is held up on purpose must not hold up the end.
+    config = uvicorn.Config(stand_in.app, port=0, log_level="critical", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
