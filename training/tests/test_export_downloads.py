@@ -160,7 +160,7 @@ def test_the_page_asks_for_the_yes_where_it_failed_and_only_there(made, as_bob, 
 
     told = as_bob.get(page).content.decode()
     assert 'name="accept_failed_certificate"' in told
-    assert "?accept_failed_certificate=true'</pre>" in told
+    assert "?accept_failed_certificate=true'</code></pre>" in told
     assert "required" in told
 
 
