@@ -268,11 +268,10 @@ def usage(body, tokens):
 def served(stand_in):
     """Its address while it runs."""
     server = uvicorn.Server(uvicorn.Config(stand_in.app, port=0, log_level="critical"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         time.sleep(0.01)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    # A request that is held up on purpose must not hold up the end.
-    server.should_exit = server.force_exit = True
-    thread.join(5)
+    server.should_exit = True
+    thread.join()
