@@ -97,15 +97,7 @@ def admit(token: ApiToken) -> Allowance:
     """Count a request; raises LimitReached when it is one too many."""
     now = int(time.time())
     per_minute, per_day = _limits_of(token.org)
-    allowance = Allowance(tokens=_tokens_today(token.org, per_day, now) if per_day else None)
-    if allowance.tokens and not allowance.tokens.left:
-        raise LimitReached(
-            f"The organisation has used its {per_day:,} tokens of today. More are to be had after "
-            "midnight UTC; an operator can raise the quota.",
-            code="insufficient_quota",
-            retry_after=allowance.tokens.reset,
-            allowance=allowance,
-        )
+    allowance = Allowance(tokens=_tokens_left(token.org, per_day, now))
     allowance.requests = _count_request(token, per_minute, now)
     if allowance.requests and allowance.requests.used > allowance.requests.limit:
         raise LimitReached(
@@ -130,10 +122,22 @@ def _limits_of(org: Organization) -> tuple[int, int]:
     )
 
 
-def _tokens_today(org: Organization, limit: int, now: int) -> Gauge:
+def _tokens_left(org: Organization, limit: int, now: int) -> Gauge | None:
+    """Raises LimitReached when those of today are used up; None where there is no limit."""
+    if not limit:
+        return None
     today = UsageCounter.objects.filter(key=_tokens_key(org.pk), window=now // DAY)
     used = today.values_list("count", flat=True).first() or 0
-    return Gauge(limit, used, reset=DAY - now % DAY)
+    tokens = Gauge(limit, used, reset=DAY - now % DAY)
+    if not tokens.left:
+        raise LimitReached(
+            f"The organisation has used its {limit:,} tokens of today, by the API and in the "
+            "playground. More are to be had after midnight UTC; an operator can raise the quota.",
+            code="insufficient_quota",
+            retry_after=tokens.reset,
+            allowance=Allowance(tokens=tokens),
+        )
+    return tokens
 
 
 def _count_request(token: ApiToken, per_organization: int, now: int) -> Gauge | None:
@@ -193,16 +197,7 @@ def check_quota(org: Organization) -> None:
     """For the playground, which makes no request of a token: raises LimitReached when the tokens of
     today are used up.
     """
-    per_day = _limits_of(org)[1]
-    tokens = _tokens_today(org, per_day, int(time.time())) if per_day else None
-    if tokens and not tokens.left:
-        raise LimitReached(
-            f"Your organisation has used its {per_day:,} tokens of today, in the playground and by "
-            "the API. More are to be had after midnight UTC; an operator can raise the quota.",
-            code="insufficient_quota",
-            retry_after=tokens.reset,
-            allowance=Allowance(tokens=tokens),
-        )
+    _tokens_left(org, _limits_of(org)[1], int(time.time()))
 
 
 def record_usage(

@@ -22,9 +22,6 @@ from models_app.serving.prompts import PromptReader
 from modelstation.lm.chat import load_renderer
 
 Found = Piece | Completion | Exception
-# A prompt this short, of a tokenizer that is loaded, is read in less time than a thread takes to
-# be woken; a longer one would keep the event loop from everybody else.
-MOST_CHARACTERS_AT_ONCE = 4_000
 
 
 class Desk:
@@ -38,16 +35,12 @@ class Desk:
         # Rendering and loading: never behind answers.
         self._side_threads = ThreadPoolExecutor(4, "side")
         self._readers = lru_cache(64)(_prompt_reader)
-        self._checked: set[ModelFiles] = set()
         self._began = time.monotonic()
         self.counts = {"answered": 0, "cancelled": 0, "failed": 0, "prompt_tokens": 0, "tokens": 0}
 
     async def admit(self, asked: Asked) -> Ticket:
         """Refuses what can never be answered before it waits; then waits for a slot."""
-        if asked.files in self._checked and _characters(asked) <= MOST_CHARACTERS_AT_ONCE:
-            self._check(asked)
-        else:
-            await self._aside(self._check, asked)
+        await self._aside(self._check, asked)
         return await self.admission.enter(str(asked.files.gguf), asked.owner)
 
     async def answer(self, asked: Asked, ticket: Ticket) -> Completion:
@@ -104,7 +97,6 @@ class Desk:
                 "answer included. Shorten the messages.",
                 code="context_length_exceeded",
             )
-        self._checked.add(asked.files)
 
     async def _found(
         self, asked: Asked, ticket: Ticket, *, only_last: bool
@@ -156,10 +148,6 @@ class Desk:
         except Exception as error:
             self.counts["cancelled" if isinstance(error, Cancelled) else "failed"] += 1
             hand_over(error)
-
-
-def _characters(asked: Asked) -> int:
-    return sum(len(message["content"]) for message in asked.messages)
 
 
 class _deadline:

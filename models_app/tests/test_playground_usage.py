@@ -4,9 +4,8 @@ import pytest
 from django.urls import reverse
 
 from models_app.models import UsageCounter, UsageLimit, UsageRecord
-from models_app.serving import client
+from models_app.tests import test_playground
 from models_app.tests.test_playground import (
-    FakeServer,
     answered,
     asked,
     make_version,
@@ -18,16 +17,7 @@ from modelstation.testing import let_go, make_model
 
 pytestmark = pytest.mark.django_db
 BOTH = [answered, streamed]
-
-
-@pytest.fixture
-def server(monkeypatch):
-    fake = FakeServer()
-    monkeypatch.setattr(client, "health", lambda: True)
-    monkeypatch.setattr(client, "generate", fake.generate)
-    monkeypatch.setattr(client, "stream", fake.stream)
-    yield fake
-    fake.goes_on.set()
+server = test_playground.server
 
 
 @pytest.fixture
