@@ -34,7 +34,7 @@ class Vocabulary:
         return token in self._added and bool(self._added[token].special)
 
     def bytes_of(self, token: int) -> bytes:
-        """None for an id beyond the vocabulary, which models have room for."""
+        """Empty for an id beyond the vocabulary, which models have room for."""
         if token in self._added:
             return str(self._added[token].content).encode()
         spelt = self._tokenizer.id_to_token(token) or ""
