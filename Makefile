@@ -25,7 +25,7 @@ test: $(VENV)/installed-dev lint
 # Every fault that a release must survive, with real processes; make test runs a short form of it.
 test-faults: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "faults or not faults" modelstation/tests/faults \
-		training/tests/test_interruption.py training/tests/test_trainer_child.py
+		training/tests/runs/test_interruption.py training/tests/runs/test_child.py
 
 # What takes too long to run each time: the real base replayed, the whole pool searched.
 test-long: $(VENV)/installed-dev

@@ -44,7 +44,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Files whose tests share something costly stay on one worker, and begin first. The mark xdist_group
 # says so in vain: xdist 3.8 writes it into a name of the test that pytest 9.2 no longer reads.
 TOGETHER = {
-    "distillation/tests/test_pipeline_real_data.py": "the pool, embedded",
+    "distillation/tests/pipeline/test_real_data.py": "the pool, embedded",
     "models_app/tests/test_api_schema.py": "the schema",
     "modelstation/lm/tests/test_embedding.py": "the embedding model",
     "modelstation/tests/faults/test_kills.py": "real workers",
@@ -53,9 +53,9 @@ TOGETHER = {
     "modelstation/tests/test_browser_playground.py": "the browser",
     "modelstation/tests/test_browser_run.py": "the browser",
     "modelstation/tests/test_journey.py": "the starter corpus, embedded",
-    "training/tests/test_export_bundle.py": "a bundle",
-    "training/tests/test_openai_journey.py": "trainings",
-    "training/tests/test_trainer_child.py": "a finished run",
+    "training/tests/export/test_bundle.py": "a bundle",
+    "training/tests/finetuning/test_journey.py": "trainings",
+    "training/tests/runs/test_child.py": "a finished run",
 }
 # A database that nobody will miss need not survive a power cut.
 CARELESS = ("fsync", "synchronous_commit", "full_page_writes")
@@ -292,7 +292,7 @@ def tiny_llama(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_bases(tiny_llama, tmp_path_factory):
     """A models folder that holds the tiny llama under the name of a base."""
-    from modelstation.lm.gguf_export import export_gguf
+    from modelstation.lm.gguf.export import export_gguf
 
     folder = tmp_path_factory.mktemp("bases")
     shutil.copytree(tiny_llama, folder / "tiny")

@@ -45,7 +45,7 @@ def create_organization(*, actor: User, name: str) -> Organization:
 
 def delete_organization(*, actor: User, org: Organization) -> None:
     """With all that is its own; its files go after the commit. A job at work is lost at its next
-    heartbeat, and what it wrote until then goes as it ends (see modelstation.core.attempts).
+    heartbeat, and what it wrote until then goes as it ends (see modelstation.core.jobs.attempts).
     """
     with transaction.atomic():
         org = _locked_org(org)  # nothing can be added to it from here on

@@ -66,9 +66,9 @@ def held_out_of(task):
     """Inputs in the model's form: what a system turn of the row alone says (the section to write)
     belongs to the input, as in training rows.
     """
-    from distillation.pipeline.form import MANY_SYSTEM_TURNS
     from distillation.pipeline.text import input_text
     from distillation.pipeline.types import Example
+    from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
     from modelstation.testing import shared_data
 
     lines = (shared_data() / task["eval_file"]).read_text().splitlines()
@@ -87,7 +87,7 @@ def held_out_of(task):
 def pool():
     """Sees what an organisation without rows of its own sees."""
     from accounts.models import Organization
-    from distillation.index import CorpusCatalog
+    from distillation.corpus.catalog import CorpusCatalog
 
     org, _ = Organization.objects.get_or_create(
         slug="benchmark", defaults={"name": "Benchmark", "allow_unknown_license": True}
@@ -117,8 +117,8 @@ class Remembering:
 
 def select(asked):
     from distillation.pipeline.dataset_generator import DatasetGenerator
-    from distillation.pipeline.intent import understand
     from distillation.pipeline.types import NotEnoughData, SelectionConfig
+    from distillation.pipeline.understand.intent import understand
     from modelstation.lm.embedding import load_embedder
 
     embedder, catalog = Remembering(load_embedder()), pool()
@@ -168,8 +168,8 @@ def train(asked):
 
 
 def measure(task, k, arm, asked):
-    from distillation.pipeline.form import held_out_messages
-    from distillation.pipeline.intent import understand
+    from distillation.pipeline.understand.intent import understand
+    from distillation.pipeline.understand.row_format import held_out_messages
 
     requirement = requirement_of(task, with_examples=True)
     held_out = held_out_of(task)
@@ -205,7 +205,7 @@ def rows_of(arm, task, requirement, k, held_out, prompt):
 
 
 def oracle_rows(catalog, task, k, prompt):
-    from distillation.pipeline import form
+    from distillation.pipeline.understand import row_format as form
 
     groups = [g.key for g in catalog.source_groups() if g.source in task["relevant_sources"]]
     rows = list(catalog.rows(groups, limit=100_000))

@@ -24,9 +24,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from models_app.serving.engine import Engine, GenerationConfig  # noqa: E402
-from training.evaluation.probes import MAX_TOKENS, all_probes  # noqa: E402
-from training.recipes.machine import idle_cores  # noqa: E402
+from training.plan.estimate.machine import idle_cores  # noqa: E402
 from training.recipes.rows import read_conversations  # noqa: E402
+from training.scoring.probes import MAX_TOKENS, all_probes  # noqa: E402
 
 BASE = REPOSITORY / "var" / "models" / "smollm2-135m-instruct"
 GGUF = "model-q8_0.gguf"
@@ -105,7 +105,7 @@ def made_rows(rows: int) -> list[str]:
 def evaluated(folder: Path, spec: dict) -> tuple[float, dict]:
     """Wall time of the whole child: imports, loading, answers, grading and report."""
     started = time.monotonic()
-    command = [sys.executable, "-m", "training.evaluator", str(folder / "spec.json")]
+    command = [sys.executable, "-m", "training.evaluations.child", str(folder / "spec.json")]
     subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
     seconds = time.monotonic() - started
     return seconds, json.loads((Path(spec["out_dir"]) / "report.json").read_text())

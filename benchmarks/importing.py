@@ -99,9 +99,11 @@ def worker(rows: int, embedder: str, folder: Path) -> dict:
 
     from accounts.models import User
     from accounts.services import create_organization
-    from distillation import imports, tasks, uploads
-    from modelstation import installation
+    from distillation import tasks
+    from distillation.imports import services as imports
+    from distillation.imports import uploads
     from modelstation.lm import embedding
+    from modelstation.site import installation
 
     installation.prepare_schema()
     if embedder == "words":

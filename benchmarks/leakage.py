@@ -17,7 +17,7 @@ from random import Random
 
 import numpy as np
 
-from distillation.pipeline.leakage import LEAK_COSINE, LeakageIndex
+from distillation.pipeline.choose.leakage import LEAK_COSINE, LeakageIndex
 from distillation.pipeline.text import embedding_text
 from distillation.pipeline.types import Candidate, Example
 from modelstation.testing import shared_data

@@ -5,7 +5,7 @@
     python benchmarks/preflight.py --points POINTS       # compare runs measured before, run nothing
     python benchmarks/preflight.py --points POINTS --calibrate    # print constants fitted to them
 
-Each run is the real training child (`python -m training.trainer SPEC`) in a process of its own,
+Each run is the real training child (`python -m training.runs.child SPEC`) in a process of its own,
 from its start to its last artifact. Its peak memory is what the kernel says at its end. Rows are
 made of words, so that any length can be asked for. The machine is measured first, as a worker does
 it. Nothing is corrected by earlier runs here. Leave the machine alone meanwhile: another busy core
@@ -107,7 +107,7 @@ def measure_all(asked: argparse.Namespace) -> list[dict]:
 
 def measured_machine() -> dict:
     done = subprocess.run(
-        [sys.executable, "-m", "training.recipes.measure"],
+        [sys.executable, "-m", "training.plan.estimate.measure"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -121,7 +121,7 @@ def measure(case: Case, number: int, folder: Path, models: Path) -> dict:
     spec = write_spec(case, number, work, models)
     started = time.monotonic()
     child = subprocess.Popen(
-        [sys.executable, "-m", "training.trainer", str(spec)],
+        [sys.executable, "-m", "training.runs.child", str(spec)],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -192,8 +192,8 @@ def words(rng: random.Random, count: int) -> str:
 
 def data_facts(case: Case, work: Path, models: Path):
     from modelstation.lm.chat import load_renderer
+    from training.plan.estimate.token_facts import count_tokens
     from training.recipes.rows import read_conversations
-    from training.recipes.token_facts import count_tokens
 
     rows = read_conversations(work / "train.jsonl")
     renderer = load_renderer(base_folder(case, work.parent, models))
@@ -201,7 +201,7 @@ def data_facts(case: Case, work: Path, models: Path):
 
 
 def shape_of(folder: Path):
-    from training.recipes.shapes import read_shape
+    from training.plan.estimate.shapes import read_shape
 
     return read_shape(folder)
 
@@ -227,12 +227,12 @@ def name_of(case: Case) -> str:
 
 def estimate_of(point: dict, by=None):
     """What the preflight would have said of this run on an unlimited machine."""
+    from training.plan.estimate.costs import CALIBRATION
+    from training.plan.estimate.estimates import Facts, Machine
+    from training.plan.estimate.preflight import preflight
+    from training.plan.estimate.shapes import BaseShape
+    from training.plan.estimate.token_facts import DataFacts
     from training.recipes.config import config_from
-    from training.recipes.costs import CALIBRATION
-    from training.recipes.estimates import Facts, Machine
-    from training.recipes.preflight import preflight
-    from training.recipes.shapes import BaseShape
-    from training.recipes.token_facts import DataFacts
 
     machine = Machine(**{**point["machine"], "available_bytes": 0}, is_measured=True)
     facts = Facts(DataFacts.from_json(point["data"]), BaseShape(**point["shape"]))
@@ -280,7 +280,7 @@ def calibrated(points: list[dict]) -> str:
     """Constants that make the relative errors small, and how well those fitted to every second
     point foretell the others.
     """
-    from training.recipes.costs import CALIBRATION
+    from training.plan.estimate.costs import CALIBRATION
 
     good = [point for point in points if point["exit"] == 0]
     halves = (good[::2], good[1::2])
@@ -294,7 +294,7 @@ def calibrated(points: list[dict]) -> str:
 
 
 def fitted(points: list[dict]):
-    from training.recipes.costs import CALIBRATION
+    from training.plan.estimate.costs import CALIBRATION
 
     found = fit(CALIBRATION, TIME_CONSTANTS, lambda by: errors_of(points, by)[0])
     return fit(found, MEMORY_CONSTANTS, lambda by: errors_of(points, by)[1])

@@ -30,17 +30,17 @@ from pgvector import HalfVector  # noqa: E402
 from psycopg.types.json import Jsonb  # noqa: E402
 
 from accounts.models import Organization  # noqa: E402
-from distillation.index import CorpusCatalog, binary_cursor  # noqa: E402
-from distillation.loading import know_halfvec  # noqa: E402
-from distillation.models import EMBEDDING_DIMENSIONS, SourceDataset  # noqa: E402
-from distillation.nearest import (  # noqa: E402
+from distillation.corpus.catalog import CorpusCatalog, binary_cursor  # noqa: E402
+from distillation.corpus.nearest import (  # noqa: E402
     CREATE_INDEX,
     TABLE,
     by_index,
     by_scan,
     index_is_ready,
 )
-from distillation.scope import Scope  # noqa: E402
+from distillation.corpus.scope import Scope  # noqa: E402
+from distillation.imports.loading import know_halfvec  # noqa: E402
+from distillation.models import EMBEDDING_DIMENSIONS, SourceDataset  # noqa: E402
 
 SOURCES = 30
 ROUTED_SOURCES = 3

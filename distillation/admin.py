@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.models import User
-from distillation.deletion import SourceUse, delete_source, use_of
+from distillation.corpus.deletion import SourceUse, delete_source, use_of
 from distillation.models import (
     CandidateRow,
     DatasetPush,
@@ -16,7 +16,7 @@ from distillation.models import (
     ImportRun,
     SourceDataset,
 )
-from modelstation.core.job_actions import JobActions, ReadOnly
+from modelstation.core.jobs.admin_actions import JobActions, ReadOnly
 
 
 @admin.register(SourceDataset)

@@ -9,15 +9,15 @@ from typing import Any
 from django import forms
 from django.db.models import QuerySet
 
-from distillation.curation import MAX_ANSWER_CHARS, answer_shape
-from distillation.distributions import Facets
-from distillation.importing.preview import Preview
-from distillation.importing.readers import READERS
-from distillation.importing.shapes import ColumnMapping
-from distillation.imports import ImportDraft, name_from_file
+from distillation.curation.distributions import Facets
+from distillation.curation.row_filter import RowFilter, row_filter, sorted_rows
+from distillation.curation.services import MAX_ANSWER_CHARS, answer_shape
+from distillation.imports.reading.preview import Preview
+from distillation.imports.reading.readers import READERS
+from distillation.imports.reading.shapes import ColumnMapping
+from distillation.imports.services import ImportDraft, name_from_file
 from distillation.models import DatasetRow, DatasetVersion
 from distillation.pipeline.licenses import OWN_DATA, UNKNOWN
-from distillation.row_filter import RowFilter, row_filter, sorted_rows
 from modelstation.core.errors import UserFacingError
 
 LICENSES = [

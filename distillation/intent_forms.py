@@ -11,10 +11,10 @@ from django.forms.boundfield import BoundField
 
 from distillation.intents import as_shown, corrections
 from distillation.label_map import LabelLine
-from distillation.pipeline.explain import Line, explain
-from distillation.pipeline.intent import edits_from, understand
-from distillation.pipeline.languages import NAMES
 from distillation.pipeline.types import TASK_KINDS, Requirement
+from distillation.pipeline.understand.explain import Line, explain
+from distillation.pipeline.understand.intent import edits_from, understand
+from distillation.pipeline.understand.languages import NAMES
 from models_app.forms import LinesField
 
 KIND_CHOICES = {

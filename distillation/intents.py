@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from distillation.pipeline.explain import explain
-from distillation.pipeline.intent import edits_from, understand
 from distillation.pipeline.types import Example, IntentEdits, IntentSpec, Requirement
+from distillation.pipeline.understand.explain import explain
+from distillation.pipeline.understand.intent import edits_from, understand
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
 

@@ -14,7 +14,7 @@ from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
 from distillation.label_map import LabelTable, label_table
-from distillation.push_rows import HubPush
+from distillation.pushes.rows import HubPush
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, OrgQuerySet, new_id

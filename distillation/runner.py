@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from distillation import corrections, curation, freezing
-from distillation.cards import counts_of, facts_of_version
-from distillation.index import CorpusCatalog
+from distillation.corpus.catalog import CorpusCatalog
+from distillation.corrections import services as corrections
+from distillation.curation import freezing
+from distillation.curation import services as curation
+from distillation.datasets.cards import counts_of, facts_of_version
 from distillation.intents import facts_of, requirement_of
-from distillation.licensing import license_policy_of
 from distillation.models import (
     CorpusExample,
     DatasetRow,
@@ -24,9 +25,9 @@ from distillation.models import (
     DistillationRun,
     SourceDataset,
 )
+from distillation.organization.licensing import license_policy_of
 from distillation.pipeline.corrections import CORRECTION
 from distillation.pipeline.dataset_generator import DatasetGenerator
-from distillation.pipeline.intent import edits_from
 from distillation.pipeline.types import (
     Example,
     FunnelStep,
@@ -37,12 +38,13 @@ from distillation.pipeline.types import (
     Selection,
     SelectionConfig,
 )
+from distillation.pipeline.understand.intent import edits_from
 from models_app import services as model_services
 from models_app.models import CustomModel
-from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
-from modelstation.core.jobs import Publish
-from modelstation.core.lease import Lease
+from modelstation.core.jobs import jobs
+from modelstation.core.jobs.jobs import Publish
+from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
 
 ROWS_PER_INSERT = 1000

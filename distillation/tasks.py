@@ -3,7 +3,7 @@
 Each imports what it runs when it runs: a worker that only imports never loads what selects.
 """
 
-from modelstation.core import jobs
+from modelstation.core.jobs import jobs
 
 
 def run_distillation(job_id: str) -> None:
@@ -13,12 +13,12 @@ def run_distillation(job_id: str) -> None:
 
 
 def run_import(job_id: str) -> None:
-    from distillation import import_runner
+    from distillation.imports import runner as import_runner
 
     jobs.run_job(job_id, import_runner.load_upload)
 
 
 def run_push(job_id: str) -> None:
-    from distillation import pushes
+    from distillation.pushes import services as pushes
 
     jobs.run_job(job_id, pushes.push_dataset)

@@ -2,19 +2,17 @@
 
 from django.urls import path
 
-from distillation.views import (
-    compare,
-    corrections,
-    curation,
-    datasets,
-    imports,
-    intents,
-    lineage,
-    organization,
-    pushes,
-    quality,
-    sources,
-)
+from distillation.corpus import quality_views as quality
+from distillation.corpus import views as sources
+from distillation.corrections import views as corrections
+from distillation.curation import views as curation
+from distillation.datasets import compare_views as compare
+from distillation.datasets import lineage_views as lineage
+from distillation.datasets import views as datasets
+from distillation.imports import views as imports
+from distillation.organization import views as organization
+from distillation.pushes import views as pushes
+from distillation.views import intents
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),

@@ -19,7 +19,7 @@ from models_app.models import (
     WebhookDelivery,
     WebhookEndpoint,
 )
-from modelstation.core.job_actions import JobActions, ReadOnly
+from modelstation.core.jobs.admin_actions import JobActions, ReadOnly
 
 
 @admin.register(FoundationModel)

@@ -23,7 +23,7 @@ MIN_REQUIREMENT_CHARS, MAX_REQUIREMENT_CHARS = 20, 20_000
 MAX_ROWS = 100_000
 # A string, like all tasks: training stands above this room. Raises ValueError naming the field.
 CHECK_TRAINING_CONFIG = "training.recipes.config.config_from"
-CHECK_INTENT_EDITS = "distillation.pipeline.intent.edits_from"  # likewise
+CHECK_INTENT_EDITS = "distillation.pipeline.understand.intent.edits_from"  # likewise
 DEFAULT_BASE = "smollm2-135m-instruct"
 
 

@@ -16,9 +16,9 @@ from django.utils import timezone
 
 from accounts.models import EndMail, Membership
 from models_app.models import CustomModel
-from modelstation.core.failures import failure_of
+from modelstation.core.jobs.failures import failure_of
+from modelstation.core.jobs.queue import enqueue
 from modelstation.core.models import Job
-from modelstation.core.queue import enqueue
 
 logger = logging.getLogger("modelstation.mails")
 

@@ -3,17 +3,17 @@
 from django.db import models
 
 from accounts.models import User
-from models_app.usage_models import UsageCounter as UsageCounter
-from models_app.usage_models import UsageLimit as UsageLimit
-from models_app.usage_models import UsageRecord as UsageRecord
-from models_app.webhook_models import WebhookDelivery as WebhookDelivery
-from models_app.webhook_models import WebhookEndpoint as WebhookEndpoint
+from models_app.usage.rows import UsageCounter as UsageCounter
+from models_app.usage.rows import UsageLimit as UsageLimit
+from models_app.usage.rows import UsageRecord as UsageRecord
+from models_app.webhooks.rows import WebhookDelivery as WebhookDelivery
+from models_app.webhooks.rows import WebhookEndpoint as WebhookEndpoint
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned
 
 
 class FoundationModel(models.Model):
-    """A base to start from. Rows mirror modelstation.lm.catalog, so that models can point at
+    """A base to start from. Rows mirror modelstation.lm.bases.catalog, so that models can point at
     them.
     """
 
@@ -82,8 +82,8 @@ class CustomModel(OrgOwned):
     )  # [{"input", "output"}], held out; empty: the frozen split
     success_criteria = models.JSONField(default=list, blank=True)  # sentences
     metric = models.CharField(max_length=40, blank=True)  # empty: chosen from the kind of task
-    # The criteria, compiled to checks: see models_app.contracts. Once it is frozen, criteria,
-    # metric and test_rows stay as they are.
+    # The criteria, compiled to checks: see models_app.contract.services. Once it is frozen,
+    # criteria, metric and test_rows stay as they are.
     contract = models.JSONField(default=dict, blank=True)
     contract_frozen_at = models.DateTimeField(null=True, blank=True)
     system_prompt = models.TextField(

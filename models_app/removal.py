@@ -8,8 +8,8 @@ from django.db import transaction
 from accounts.audit import record
 from accounts.models import Organization, User
 from models_app import services
+from models_app.gateway.model_resolver import Named, named_by
 from models_app.models import CustomModel, ModelVersion
-from models_app.served import Named, named_by
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 

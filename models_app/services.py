@@ -11,27 +11,27 @@ from django.utils.text import slugify
 
 from accounts.audit import record
 from accounts.models import Organization, User
-from models_app import webhooks
-from models_app.contracts import compiled, freeze_contract
+from models_app.bases.recommending import recommended
+from models_app.contract.services import compiled, freeze_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_curation, check_intent_edits
+from models_app.gateway.model_resolver import tuned_name
 from models_app.mails import tell_of_end
 from models_app.models import CustomModel, FoundationModel, ModelVersion
-from models_app.promotions import promote_on_pass
-from models_app.recommending import recommended
-from models_app.served import tuned_name
-from modelstation.core import jobs
+from models_app.versions.promotions import promote_on_pass
+from models_app.webhooks import services as webhooks
 from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "freeze", "train", "evaluate")
 # Strings, like all tasks: training stands above this room. They raise UserFacingError for a model
 # that could not be trained here.
-CHECK_BEFORE_BUILDING = "training.planning.check_before_building"
-DISCARD_EXPORTS = "training.exports.discard_exports_of"
-CHECK_BEFORE_TRAINING = "training.planning.check_before_training"
+CHECK_BEFORE_BUILDING = "training.plan.services.check_before_building"
+DISCARD_EXPORTS = "training.export.services.discard_exports_of"
+CHECK_BEFORE_TRAINING = "training.plan.services.check_before_training"
 # What an evaluation was to measure, if nothing but its training was asked for; else None.
-VERSION_AS_ASKED = "training.evaluations.version_as_asked"
+VERSION_AS_ASKED = "training.evaluations.services.version_as_asked"
 
 
 def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) -> CustomModel:

@@ -2,11 +2,11 @@
 in its row.
 """
 
-from modelstation.core import jobs
+from modelstation.core.jobs import jobs
 
 
 def run_fetch(job_id: str) -> None:
-    from models_app import fetching
+    from models_app.bases import fetching
 
     jobs.run_job(job_id, fetching.fetch)
 
@@ -25,13 +25,13 @@ def send_waiting_mails() -> int:
 
 
 def send_webhook(delivery_id: str) -> None:
-    from models_app import webhooks
+    from models_app.webhooks import services as webhooks
 
     webhooks.send(delivery_id)
 
 
 def send_waiting_webhooks() -> int:
     """Scheduled every minute, as for e-mails."""
-    from models_app import webhooks
+    from models_app.webhooks import services as webhooks
 
     return webhooks.send_waiting()

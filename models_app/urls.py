@@ -1,9 +1,13 @@
 from django.urls import include, path
 
-from models_app import base_views, contract_views, playground_views, promotion_views, views
+from models_app import views
+from models_app.bases import views as base_views
+from models_app.contract import views as contract_views
+from models_app.playground import views as playground_views
+from models_app.versions import views as promotion_views
 
 urlpatterns = [
-    path("", include("models_app.usage_urls")),
+    path("", include("models_app.usage.urls")),
     path("models/", views.model_list, name="models"),
     path("models/new/", views.model_new, name="model_new"),
     path("models/<uuid:model_id>/delete/", views.model_delete, name="model_delete"),

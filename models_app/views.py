@@ -13,10 +13,10 @@ from accounts.access import org_for
 from accounts.models import Organization, User
 from models_app import services
 from models_app.access import model_for, version_for
-from models_app.downloads import zip_chunks
 from models_app.forms import ModelDraftForm, ModelFilterForm, SystemPromptForm
+from models_app.gateway.paths import version_folder
 from models_app.models import CustomModel
-from models_app.serving_paths import version_folder
+from models_app.versions.downloads import zip_chunks
 
 PER_PAGE = 25
 

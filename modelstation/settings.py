@@ -107,7 +107,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "modelstation.core.middleware.UserFacingErrorMiddleware",
+    "modelstation.core.web.middleware.UserFacingErrorMiddleware",
 ]
 ROOT_URLCONF = "modelstation.urls"
 WSGI_APPLICATION = "modelstation.wsgi.application"
@@ -127,7 +127,7 @@ TEMPLATES = [
         },
     }
 ]
-FORM_RENDERER = "modelstation.core.forms.PageFormRenderer"
+FORM_RENDERER = "modelstation.core.web.forms.PageFormRenderer"
 
 # --- Database -------------------------------------------------------------------------------------
 DATABASES = {"default": environ.Env.db_url_config(database_url(VAR_DIR / "postgres"))}
@@ -181,12 +181,12 @@ REST_FRAMEWORK = {
         "accounts.api.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PAGINATION_CLASS": "modelstation.core.api.NewestFirstPagination",
+    "DEFAULT_PAGINATION_CLASS": "modelstation.core.web.api.NewestFirstPagination",
     "PAGE_SIZE": 50,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["modelstation.core.parsers.BodyParser"],
+    "DEFAULT_PARSER_CLASSES": ["modelstation.core.web.parsers.BodyParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "modelstation.core.api.exception_handler",
+    "EXCEPTION_HANDLER": "modelstation.core.web.api.exception_handler",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "ModelStation API",
@@ -196,14 +196,14 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "modelstation.core.api.add_error_responses",
+        "modelstation.core.web.api.add_error_responses",
     ],
     "ENUM_NAME_OVERRIDES": {
         "RoleEnum": "accounts.models.Role",
         "JobStateEnum": "modelstation.core.models.Job.State",
         "VersionStateEnum": "models_app.models.ModelVersion.State",
-        "WebhookEventEnum": "models_app.webhook_models.WebhookEvent",
-        "ChatRoleEnum": "models_app.api.openai_requests.ROLES",
+        "WebhookEventEnum": "models_app.webhooks.rows.WebhookEvent",
+        "ChatRoleEnum": "models_app.gateway.requests.ROLES",
         "DatasetStateEnum": "distillation.models.DatasetVersion.State",
         "SourceStateEnum": "distillation.models.SourceDataset.State",
         "CorrectionStateEnum": "distillation.models.CandidateRow.State",
@@ -229,7 +229,9 @@ _CLUSTER = {
 Q_CLUSTER = {
     "name": "default",
     "orm": "default",
-    "broker_class": env.str("QUEUE_BROKER", default="modelstation.core.broker.UnhurriedBroker"),
+    "broker_class": env.str(
+        "QUEUE_BROKER", default="modelstation.core.jobs.broker.UnhurriedBroker"
+    ),
     "label": "Queue",
     **_CLUSTER,
     "ALT_CLUSTERS": {"distil": dict(_CLUSTER), "gpu": {**_CLUSTER, "recycle": 1}},

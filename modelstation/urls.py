@@ -6,11 +6,11 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from modelstation import pages
+from modelstation.site import pages
 
-handler400 = "modelstation.core.handlers.bad_request"
-handler404 = "modelstation.core.handlers.page_not_found"
-handler500 = "modelstation.core.handlers.server_error"
+handler400 = "modelstation.core.web.handlers.bad_request"
+handler404 = "modelstation.core.web.handlers.page_not_found"
+handler500 = "modelstation.core.web.handlers.server_error"
 
 admin.site.site_title = "ModelStation operators"
 admin.site.site_header = "ModelStation operators, all times in UTC"
@@ -19,7 +19,7 @@ admin.site.index_title = "What is on this installation"
 api = [
     path("", include("models_app.api.urls")),
     path("", include("distillation.api.urls")),
-    path("", include("training.api.urls")),
+    path("", include("training.api_urls")),
     path("", include("accounts.api.urls")),
 ]
 
@@ -38,7 +38,7 @@ urlpatterns = [
     path("api/v1/", include(api)),
     path("api/schema/", SpectacularAPIView.as_view(), name="api_schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="api_schema"), name="api_docs"),
-    path("v1/", include("models_app.api.openai_urls")),
-    path("v1/", include("training.api.openai_urls")),
+    path("v1/", include("models_app.gateway.urls")),
+    path("v1/", include("training.finetuning.api.urls")),
     path("admin/", admin.site.urls),
 ]

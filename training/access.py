@@ -8,9 +8,9 @@ from django.shortcuts import get_object_or_404
 
 from accounts.models import Organization
 from distillation.models import DatasetVersion
+from training.finetuning.builds import Build, builds, builds_of
+from training.finetuning.ids import FILE, JOB, uuid_of
 from training.models import EvaluationRun, Export, TrainingRun, UploadedFile
-from training.openai_builds import Build, builds, builds_of
-from training.openai_ids import FILE, JOB, uuid_of
 
 
 def training_run_for(org: Organization, run_id: uuid.UUID | str) -> TrainingRun:

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.template.defaultfilters import filesizeformat
 
-from modelstation.core.job_actions import JobActions, ReadOnly
+from modelstation.core.jobs.admin_actions import JobActions, ReadOnly
 from training.models import (
     EvaluationRun,
     EvaluationScore,

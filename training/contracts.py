@@ -5,7 +5,7 @@ from typing import Any
 from distillation.intents import facts_of, understood
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
-from training.evaluation.criteria import compile_contract
+from training.scoring.criteria import compile_contract
 
 METRIC_OF_TASK = {
     "classify": "exact_match",

@@ -7,8 +7,8 @@ from distillation.models import DatasetVersion
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job, JobEvent
 from modelstation.core.tenancy import OrgOwned
-from training.export_rows import Export as Export
-from training.export_rows import ExportPush as ExportPush
+from training.export.rows import Export as Export
+from training.export.rows import ExportPush as ExportPush
 
 
 class TrainingRun(OrgOwned):
@@ -25,7 +25,7 @@ class TrainingRun(OrgOwned):
     facts = models.JSONField(
         default=dict
     )  # steps, tokens, losses, seconds, device: what the child reported at its end
-    # What was expected when it started, and why each setting was chosen: see training.planning.
+    # What was expected when it started, and why each setting was chosen: see training.plan.
     plan = models.JSONField(default=dict)
 
     class Meta:

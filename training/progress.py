@@ -1,7 +1,7 @@
 """What a child process says to its supervisor: one JSON object per line on the standard output it
 was given.
 
-python -m pytest training/tests/test_trainer_child.py
+python -m pytest training/tests/runs/test_child.py
 """
 
 import errno

@@ -1,11 +1,15 @@
 """Tasks of training: one id in, the rest is in the job."""
 
-from modelstation.core import jobs
-from training import export_pushes, export_runner, exports, profiling, runner
+from modelstation.core.jobs import jobs
+from training.export import pushes as export_pushes
+from training.export import runner as export_runner
+from training.export import services as exports
+from training.plan import profiling
+from training.runs import runner
 
 
 def run_freezing(job_id: str) -> None:
-    from training import openai_freezing
+    from training.finetuning import freezing as openai_freezing
 
     jobs.run_job(job_id, openai_freezing.freeze)
 

@@ -2,7 +2,11 @@
 
 from django.urls import path
 
-from training import export_views, lineage_views, plan_views, run_views, views
+from training.evaluations import views
+from training.export import views as export_views
+from training.lineage import views as lineage_views
+from training.plan import views as plan_views
+from training.runs import views as run_views
 
 urlpatterns = [
     path("models/<uuid:model_id>/lineage/", lineage_views.model_lineage, name="model_lineage"),

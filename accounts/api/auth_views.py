@@ -22,7 +22,7 @@ from rest_framework.views import APIView
 from accounts.api import serializers
 from accounts.api.authentication import SessionAuthentication, request_org
 from accounts.models import User
-from modelstation.core.parsers import SmallBodyParser
+from modelstation.core.web.parsers import SmallBodyParser
 
 # What allauth still asks for after the right password, by the key of its stage.
 PENDING = {

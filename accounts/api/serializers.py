@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from accounts.models import ApiToken, Invitation, Membership, Organization, Role, User
-from modelstation.core.api import Choice, StrictSerializer
+from modelstation.core.web.api import Choice, StrictSerializer
 
 MAX_TOKEN_DAYS = 3650
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from distillation.curation import MAX_ANSWER_CHARS, Chosen
+from distillation.curation.row_filter import SORTS, RowFilter, row_filter
+from distillation.curation.services import MAX_ANSWER_CHARS, Chosen
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
-from distillation.row_filter import SORTS, RowFilter, row_filter
-from modelstation.core.api import Choice, StrictSerializer
+from modelstation.core.web.api import Choice, StrictSerializer
 
 
 class SourceSerializer(serializers.ModelSerializer[SourceDataset]):

@@ -1,15 +1,12 @@
 from django.urls import path
 
-from distillation.api import (
-    corrections,
-    curation,
-    imports,
-    intents,
-    lineage,
-    organization,
-    pushes,
-    views,
-)
+from distillation.api import intents, views
+from distillation.corrections import api as corrections
+from distillation.curation import api as curation
+from distillation.datasets import lineage_api as lineage
+from distillation.imports import api as imports
+from distillation.organization import api as organization
+from distillation.pushes import api as pushes
 
 urlpatterns = [
     path("organization", organization.OrganizationView.as_view(), name="api_organization"),

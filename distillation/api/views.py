@@ -19,15 +19,16 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_membership, request_org, request_user
 from accounts.models import Role
-from distillation import curation, freezing
 from distillation.access import dataset_for, own_source_for, source_for
 from distillation.api import serializers
-from distillation.cards import card_text
-from distillation.deletion import delete_source, use_of
+from distillation.corpus.deletion import delete_source, use_of
+from distillation.corpus.quality import source_quality
+from distillation.curation import freezing
+from distillation.curation import services as curation
+from distillation.curation.row_filter import row_filter, sorted_rows
+from distillation.datasets.cards import card_text
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
-from distillation.quality import source_quality
-from distillation.row_filter import row_filter, sorted_rows
-from modelstation.core.api import NewestFirstPagination, error_body, id_of
+from modelstation.core.web.api import NewestFirstPagination, error_body, id_of
 
 CHUNK_BYTES = 64 * 1024
 FORMATS = ("jsonl", "parquet", "card")

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 
-# Of rows that were there before: what importing fills in from now on (distillation.loading).
+# Of rows that were there before: what importing fills in from now on (distillation.imports.loading).
 FILL_SEARCH = """
     UPDATE distillation_corpusexample SET search = to_tsvector('english', left((
         SELECT string_agg(turn->>'content', E'\\n') FROM jsonb_array_elements(messages - -1) turn

@@ -2,7 +2,7 @@
 
     write_card(folder, CardFacts(title="Support router, dataset 1", requirement="…", …))
 
-Try it: pytest distillation/tests/test_pipeline_card.py
+Try it: pytest distillation/tests/pipeline/test_card.py
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows that people taught: what a model should have answered. They pass the ordinary filters, come
 before all others, and are for training only.
 
-Try it: pytest distillation/tests/test_pipeline_corrections.py
+Try it: pytest distillation/tests/pipeline/test_corrections.py
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from distillation.pipeline import dedup
-from distillation.pipeline.filters import EXAMPLES_PER_STEP, describe, hard_filters
-from distillation.pipeline.finding import Found, score_rows
-from distillation.pipeline.labels import label_key
-from distillation.pipeline.leakage import LeakageIndex
+from distillation.pipeline.choose import dedup
+from distillation.pipeline.choose.candidate_search import Found, score_rows
+from distillation.pipeline.choose.filters import EXAMPLES_PER_STEP, describe, hard_filters
+from distillation.pipeline.choose.leakage import LeakageIndex
 from distillation.pipeline.licenses import OWN_DATA, LicensePolicy
 from distillation.pipeline.text import hash_messages
 from distillation.pipeline.types import (
@@ -26,6 +25,7 @@ from distillation.pipeline.types import (
     TextEmbedder,
     Vectors,
 )
+from distillation.pipeline.understand.labels import label_key
 
 CORRECTION = "correction"  # the step that put such a row in
 # What stands for its source: no slug, so no source can be called so.

@@ -12,16 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from distillation.pipeline import dedup, export, form
+from distillation.pipeline import export
+from distillation.pipeline.choose import dedup
+from distillation.pipeline.choose.candidate_search import Finder, Found, score_rows
+from distillation.pipeline.choose.filters import EXAMPLES_PER_STEP, describe, hard_filters
+from distillation.pipeline.choose.leakage import LeakageIndex
+from distillation.pipeline.choose.selection import SELECTORS, order_rows, seeded_key, within_budget
+from distillation.pipeline.choose.splits import assign_splits
 from distillation.pipeline.corrections import CORRECTION, taught_rows
-from distillation.pipeline.filters import EXAMPLES_PER_STEP, describe, hard_filters
-from distillation.pipeline.finding import Finder, Found, score_rows
-from distillation.pipeline.intent import NO_EDITS, json_object, understand
-from distillation.pipeline.label_map import MappedLabels, labels_of_sources, propose_label_map
-from distillation.pipeline.labels import learn_labels, merge_labels
-from distillation.pipeline.leakage import LeakageIndex
-from distillation.pipeline.selection import SELECTORS, order_rows, seeded_key, within_budget
-from distillation.pipeline.splits import assign_splits
 from distillation.pipeline.text import clip, hash_messages
 from distillation.pipeline.types import (
     Candidate,
@@ -42,6 +40,14 @@ from distillation.pipeline.types import (
     SelectionConfig,
     TextEmbedder,
 )
+from distillation.pipeline.understand import row_format as form
+from distillation.pipeline.understand.intent import NO_EDITS, json_object, understand
+from distillation.pipeline.understand.label_map import (
+    MappedLabels,
+    labels_of_sources,
+    propose_label_map,
+)
+from distillation.pipeline.understand.labels import learn_labels, merge_labels
 
 STAGES = ("understand", "route", "retrieve", "filter", "select", "split")
 REPLAY = "replay"

@@ -3,7 +3,7 @@
 Written from rows as they stand in the database, so that a dataset that is frozen at once and one
 that people curated first come out alike.
 
-Try it: pytest distillation/tests/test_pipeline_form.py
+Try it: pytest distillation/tests/pipeline/understand/test_row_format.py
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     LicensePolicy("permissive").allows("CC-BY-SA-4.0")  # False
 
-Try it: pytest distillation/tests/test_pipeline_licenses.py
+Try it: pytest distillation/tests/pipeline/test_licenses.py
 """
 
 from __future__ import annotations

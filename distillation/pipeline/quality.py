@@ -2,7 +2,7 @@
 
 Nothing is changed here; a person looks at it and decides.
 
-Try it: pytest distillation/tests/test_pipeline_quality.py
+Try it: pytest distillation/tests/pipeline/test_quality.py
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from distillation.pipeline.labels import is_label, label_key
-from distillation.pipeline.near_duplicates import near_duplicate_groups, normal_form
+from distillation.pipeline.choose.near_duplicates import near_duplicate_groups, normal_form
 from distillation.pipeline.text import normalise
 from distillation.pipeline.types import Vectors
+from distillation.pipeline.understand.labels import is_label, label_key
 
 NEIGHBOURS = 3
 BLOCK = 512

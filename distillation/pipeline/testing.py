@@ -1,6 +1,6 @@
 """A catalog in memory, for tests and benchmarks: the same questions as the database answers.
 
-Try it: pytest distillation/tests/test_pipeline_generator.py
+Try it: pytest distillation/tests/pipeline/test_generator.py
 """
 
 from __future__ import annotations

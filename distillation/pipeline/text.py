@@ -1,6 +1,6 @@
 """Normal forms of text: what counts as "the same", and what of a row is embedded.
 
-Try it: pytest distillation/tests/test_pipeline_dedup.py
+Try it: pytest distillation/tests/pipeline/choose/test_dedup.py
 """
 
 from __future__ import annotations

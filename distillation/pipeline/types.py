@@ -1,6 +1,6 @@
 """The words the pipeline speaks: frozen values, no behaviour beyond reading them.
 
-Try it: pytest distillation/tests/test_pipeline_generator.py
+Try it: pytest distillation/tests/pipeline/test_generator.py
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from distillation.tests.import_files import lines, pairs
+from distillation.tests.imports.files import lines, pairs
 
 
 @pytest.fixture

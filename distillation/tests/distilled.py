@@ -2,8 +2,8 @@
 
 from distillation import runner
 from distillation.models import DatasetVersion
-from distillation.tests.test_pipeline_generator import BANK
-from modelstation.core import jobs
+from distillation.tests.pipeline.test_generator import BANK
+from modelstation.core.jobs import jobs
 from modelstation.testing import make_model
 
 HELD_OUT = {"input": "is it lost?", "output": "lost_card"}

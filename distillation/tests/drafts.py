@@ -1,8 +1,8 @@
 """Datasets for tests of curation: a draft of bank messages, small enough to count by hand."""
 
 from distillation.models import DatasetRow, DatasetVersion, DistillationRun
-from distillation.pipeline.form import model_messages
 from distillation.pipeline.text import hash_messages
+from distillation.pipeline.understand.row_format import model_messages
 from modelstation import testing
 from modelstation.core.models import Job
 

@@ -3,7 +3,7 @@ import uuid
 import pytest
 
 from distillation.models import DatasetRow, DatasetVersion, DistillationRun, SourceDataset
-from modelstation.core import jobs
+from modelstation.core.jobs import jobs
 from modelstation.testing import make_model
 
 pytestmark = pytest.mark.django_db

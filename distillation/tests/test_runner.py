@@ -6,11 +6,11 @@ from django.conf import settings
 from distillation import runner
 from distillation.models import DatasetRow, DatasetVersion, DistillationRun
 from distillation.pipeline.text import hash_messages
-from distillation.tests.pipeline_rows import WordsEmbedder
-from distillation.tests.test_index import EMBED
-from distillation.tests.test_pipeline_generator import BANK, bank_rows
-from modelstation.core import jobs
+from distillation.tests.corpus.test_catalog import EMBED
+from distillation.tests.pipeline.rows import WordsEmbedder
+from distillation.tests.pipeline.test_generator import BANK, bank_rows
 from modelstation.core.artifacts import verify
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from modelstation.testing import make_model, make_org
 

@@ -18,12 +18,12 @@ from distillation.access import labelled_run_for
 from distillation.intent_forms import IntentForm, LabelMapForm
 from distillation.intents import FIELDS, requirement_of
 from distillation.label_map import LabelLine, LabelTable, label_table, rules_with
-from distillation.pipeline.intent import edits_from
+from distillation.pipeline.understand.intent import edits_from
 from models_app import services
 from models_app.access import model_for
-from models_app.contracts import compiled
+from models_app.bases.recommending import recommended
+from models_app.contract.services import compiled
 from models_app.forms import ModelDraftForm
-from models_app.recommending import recommended
 
 LINES_PER_PAGE = 50
 LEFT_OUT = "left_out"

@@ -8,10 +8,10 @@ from rest_framework.request import Request
 from rest_framework.reverse import reverse
 
 from models_app.models import CustomModel, ModelVersion
-from models_app.promotions import objection_to
-from modelstation.core.api import Choice, StrictSerializer
-from modelstation.core.failures import failure_of
+from models_app.versions.promotions import objection_to
+from modelstation.core.jobs.failures import failure_of
 from modelstation.core.models import Job, JobEvent
+from modelstation.core.web.api import Choice, StrictSerializer
 
 WAITING, PAUSED = "waiting", "paused"
 INTENT_EDITS_HELP = (

@@ -1,9 +1,12 @@
 from django.urls import include, path
 
-from models_app.api import bases, contracts, promotions, views
+from models_app.api import views
+from models_app.bases import api as bases
+from models_app.contract import api as contracts
+from models_app.versions import api as promotions
 
 urlpatterns = [
-    path("", include("models_app.api.usage_urls")),
+    path("", include("models_app.usage.api_urls")),
     path("models", views.ModelsView.as_view(), name="api_models"),
     path("models/<uuid:model_id>", views.ModelView.as_view(), name="api_model"),
     path("models/<uuid:model_id>/cancel", views.ModelCancelView.as_view(), name="api_model_cancel"),

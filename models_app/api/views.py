@@ -17,14 +17,15 @@ from accounts.api.authentication import request_org, request_user
 from models_app import services
 from models_app.access import model_for, version_for
 from models_app.api import serializers
-from models_app.api.once import made_once
+from models_app.api.idempotency import made_once
 from models_app.api.serializers import shown_model
 from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.api import number_of, page_size_of
 from modelstation.core.errors import UserFacingError
-from modelstation.core.event_api import (
+from modelstation.core.jobs.events import Story, stream_response
+from modelstation.core.web.api import number_of, page_size_of
+from modelstation.core.web.event_api import (
     EVENTS_A_PAGE,
     LAST_EVENT_ID,
     LIMIT,
@@ -33,7 +34,6 @@ from modelstation.core.event_api import (
     STREAM_HELP,
     AnyAccept,
 )
-from modelstation.core.events import Story, stream_response
 
 AFTER = OpenApiParameter("after", OpenApiTypes.INT, description="Only events with a greater id.")
 

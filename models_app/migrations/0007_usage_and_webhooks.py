@@ -4,7 +4,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import models_app.webhook_models
+import models_app.webhooks.rows
 import modelstation.core.encrypted
 import modelstation.core.tenancy
 
@@ -101,7 +101,7 @@ class Migration(migrations.Migration):
                     "events",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.CharField(max_length=40),
-                        default=models_app.webhook_models.every_event,
+                        default=models_app.webhooks.rows.every_event,
                         size=None,
                     ),
                 ),

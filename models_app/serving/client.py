@@ -14,7 +14,7 @@ from urllib3.exceptions import TimeoutError as ServerTimeout
 
 from models_app.serving.engine import Completion, GenerationConfig, Piece, TokenLogprob
 from models_app.serving.errors import ServingError
-from models_app.serving.vllm import Adapter, Vllm
+from models_app.serving.vllm.engine import Adapter, Vllm
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.chat import Message
 
@@ -125,7 +125,7 @@ def _vllm_question(
     config: GenerationConfig | None,
 ) -> tuple[str, Adapter | None, Path, list[Message], GenerationConfig]:
     # Here, because rows are needed: whoever imports the client need not have models ready.
-    from models_app.serving.vllm_models import vllm_model
+    from models_app.serving.vllm.models import vllm_model
 
     model = vllm_model(gguf)
     return model.base, model.adapter, tokenizer_folder, messages, config or GenerationConfig()

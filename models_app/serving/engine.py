@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from models_app.serving import gguf_facts
 from models_app.serving.answers import Completion, GenerationConfig, Piece, TokenLogprob
 from models_app.serving.errors import ServingError
 from models_app.serving.json_schemas import grammar, refused
 from models_app.serving.prompts import PromptReader
 from models_app.serving.slots import Slot, Slots
 from modelstation.lm.chat import Message, load_renderer
+from modelstation.lm.gguf import facts as gguf_facts
 
 __all__ = [
     "Cancelled",

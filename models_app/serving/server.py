@@ -26,11 +26,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models_app.serving.admission import Limits, Ticket
-from models_app.serving.asking import Asked, read_files, read_generate, read_json, read_texts
-from models_app.serving.desk import Desk
 from models_app.serving.engine import Completion, Engine, Piece, memory_needed
 from models_app.serving.errors import ServingError
 from models_app.serving.pool import EnginePool
+from models_app.serving.request_parser import (
+    Asked,
+    read_files,
+    read_generate,
+    read_json,
+    read_texts,
+)
+from models_app.serving.scheduler import Desk
 
 KEY_HEADER = "x-model-server-key"
 CLIENT_GONE = 499  # as nginx has it: nobody is there to read it

@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 from accounts.services import create_token
 from models_app.models import CustomModel, IdempotentRequest
 from modelstation import testing
-from modelstation.core import jobs
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job, JobEvent
 from modelstation.testing import REQUIREMENT, make_base, make_model, make_org
 
@@ -184,7 +184,7 @@ def test_other_failures_have_the_one_shape_too(api):
 
 
 def test_a_body_beyond_the_limit_is_refused_unread(api, monkeypatch):
-    monkeypatch.setattr("modelstation.core.parsers.BodyParser.max_bytes", 10)
+    monkeypatch.setattr("modelstation.core.web.parsers.BodyParser.max_bytes", 10)
 
     assert error_of(api.post(URL, ASKED, format="json"), 413)["code"] == "body_too_large"
 

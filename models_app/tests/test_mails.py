@@ -13,11 +13,11 @@ from accounts.models import EndMail, Membership, User
 from models_app import mails, services
 from models_app.models import CustomModel
 from modelstation import testing
-from modelstation.core import jobs
 from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from modelstation.testing import make_version
-from training.tests.runs import make_job
+from training.tests.planted_runs import make_job
 
 pytestmark = pytest.mark.django_db
 SCORES = {

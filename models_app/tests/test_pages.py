@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 
 from models_app.models import CustomModel
-from modelstation.core import jobs
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job, JobEvent, QueueHealth
 from modelstation.testing import REQUIREMENT, make_base, make_model, make_org, make_version
 

@@ -2,7 +2,7 @@
 
 import json
 
-from modelstation.lm.catalog import BASES, Base
+from modelstation.lm.bases.catalog import BASES, Base
 from modelstation.lm.testing import make_tiny_qwen
 
 REVISION = "a" * 40
@@ -11,7 +11,7 @@ REPO = "tiny/qwen"
 
 def entry_of(folder, name="tiny-qwen", **changes):
     """The catalogue's entry of the model in `folder`."""
-    from modelstation.lm.gguf_export import tensor_shapes
+    from modelstation.lm.gguf.export import tensor_shapes
 
     config = json.loads((folder / "config.json").read_text())
     hidden, vocabulary = config["hidden_size"], config["vocab_size"]

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from modelstation.core.job_actions import JobActions, ReadOnly
+from modelstation.core.jobs.admin_actions import JobActions, ReadOnly
 from modelstation.core.models import Job, JobEvent, QueueHealth
 
 EVENT_FIELDS = ("at", "kind", "message", "operator_detail")

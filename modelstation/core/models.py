@@ -10,7 +10,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from modelstation.core.interrupts import LeaseLost
+from modelstation.core.jobs.interrupts import LeaseLost
 from modelstation.core.tenancy import OrgOwned
 
 

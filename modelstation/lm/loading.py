@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelstation.lm.catalog import BASES, GGUF_NAME, is_complete
-from modelstation.lm.gguf_export import export_gguf
+from modelstation.lm.bases.catalog import BASES, GGUF_NAME, is_complete
+from modelstation.lm.gguf.export import export_gguf
 
 if TYPE_CHECKING:
     import torch

@@ -50,7 +50,7 @@ def make_tiny_qwen(folder: Path, architecture: str, *, seed: int = 0) -> Path:
     """
     from tokenizers import Regex, pre_tokenizers
 
-    from modelstation.lm.gguf_tokenizer import QWEN2_CUT
+    from modelstation.lm.gguf.tokenizer import QWEN2_CUT
 
     folder.mkdir(parents=True, exist_ok=True)
     cut = pre_tokenizers.Split(Regex(QWEN2_CUT), behavior="isolated")

@@ -63,7 +63,7 @@ def _model_server(monkeypatch):
 @pytest.fixture(autouse=True)
 def _short_streams(monkeypatch, settings):
     """A stream is read to its end here."""
-    monkeypatch.setattr("modelstation.core.events.STREAM_SECONDS", 0.0)
+    monkeypatch.setattr("modelstation.core.jobs.events.STREAM_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ def test_the_web_process_never_imports_torch():
 
 
 @pytest.mark.parametrize(
-    "module", ["training.trainer", "training.evaluator", "models_app.serving.server"]
+    "module", ["training.runs.child", "training.evaluations.child", "models_app.serving.server"]
 )
 def test_processes_that_hold_models_never_import_django(module):
     done = run_python(f"import sys, {module}; print('django' in sys.modules)")

@@ -10,7 +10,7 @@ import pytest
 from distillation.tests.drafts import make_draft
 from models_app.models import UsageRecord, WebhookDelivery, WebhookEndpoint
 from modelstation import testing
-from modelstation.core import jobs
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

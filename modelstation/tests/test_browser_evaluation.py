@@ -11,8 +11,8 @@ from modelstation.testing import make_version
 from modelstation.tests import test_browser
 from modelstation.tests.test_browser_run import shoot
 from training.models import EvaluationRun, EvaluationScore
-from training.tests.runs import make_job
-from training.tests.test_pages import CRITERION, FINDINGS, LIVE
+from training.tests.evaluations.test_pages import CRITERION, FINDINGS, LIVE
+from training.tests.planted_runs import make_job
 
 pytestmark = test_browser.pytestmark
 browser, page = test_browser.browser, test_browser.page

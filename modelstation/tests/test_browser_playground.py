@@ -13,7 +13,7 @@ from models_app.serving import client
 from models_app.serving.client import Completion, Piece
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
-from modelstation.core.events import SLOTS
+from modelstation.core.jobs.events import SLOTS
 from modelstation.testing import make_version
 from modelstation.tests import test_browser
 

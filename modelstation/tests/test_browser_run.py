@@ -7,10 +7,10 @@ import pytest
 from django.urls import reverse
 
 from modelstation import testing
-from modelstation.core.events import SLOTS
+from modelstation.core.jobs.events import SLOTS
 from modelstation.core.models import Job, JobEvent
 from modelstation.tests import test_browser
-from training.tests.runs import add_points, end, make_run
+from training.tests.planted_runs import add_points, end, make_run
 
 SHOTS = os.environ.get("MODELSTATION_SHOTS", "")  # a folder: pictures of the pages
 pytestmark = test_browser.pytestmark
@@ -98,7 +98,7 @@ def test_where_no_stream_is_free_the_page_asks_by_itself(page, run, settings):
 
 def test_the_stream_of_a_page_that_was_left_is_given_back(page, run, monkeypatch, settings):
     settings.EVENT_STREAMS_PER_ORGANIZATION = 1
-    monkeypatch.setattr("training.run_views.PAGE_HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("training.runs.views.PAGE_HEARTBEAT_SECONDS", 0.1)
     page.goto(path_of(run))
     page.goto("about:blank")
     for _ in range(100):

@@ -6,10 +6,11 @@ from django_q.models import Schedule
 
 from accounts.models import ApiToken, Organization, User
 from models_app.models import CustomModel
-from modelstation import installation, testing
-from modelstation.core import health
+from modelstation import testing
+from modelstation.core.jobs import health
+from modelstation.core.jobs.queue import QUEUES
 from modelstation.core.models import QueueHealth
-from modelstation.core.queue import QUEUES
+from modelstation.site import installation
 
 pytestmark = pytest.mark.django_db
 
@@ -56,14 +57,14 @@ def test_the_demos_model_is_made_once_with_its_work_enqueued():
 def test_every_queue_has_its_canary_and_nothing_is_scheduled_twice():
     installation.prepare_schedules()
     installation.prepare_schedules()
-    canaries = Schedule.objects.filter(func="modelstation.core.tasks.canary")
+    canaries = Schedule.objects.filter(func="modelstation.core.jobs.tasks.canary")
     assert sorted(canaries.values_list("cluster", flat=True)) == sorted(2 * QUEUES)
-    others = Schedule.objects.exclude(func="modelstation.core.tasks.canary")
+    others = Schedule.objects.exclude(func="modelstation.core.jobs.tasks.canary")
     assert sorted(others.values_list("func", "cluster")) == [
         ("models_app.tasks.send_waiting_mails", "default"),
         ("models_app.tasks.send_waiting_webhooks", "default"),
-        ("modelstation.core.tasks.reap", "default"),
-        ("modelstation.core.tasks.reap", "default"),
+        ("modelstation.core.jobs.tasks.reap", "default"),
+        ("modelstation.core.jobs.tasks.reap", "default"),
         ("training.tasks.clean_exports", "default"),
         ("training.tasks.measure_machine", "gpu"),
     ]

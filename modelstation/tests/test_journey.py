@@ -23,11 +23,11 @@ from accounts.models import Organization
 from distillation.models import CorpusExample, ImportRun, SourceDataset
 from models_app.models import CustomModel
 from modelstation import testing
-from modelstation.core import jobs
 from modelstation.core.artifacts import verify
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
-from modelstation.installation import DEMO
-from training.curves import points_of
+from modelstation.site.installation import DEMO
+from training.runs.curves import points_of
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

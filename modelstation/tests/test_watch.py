@@ -8,13 +8,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from rich.console import Console
 
-from modelstation import journey, plots, testing
-from modelstation.core import jobs
+from modelstation import testing
 from modelstation.core.errors import UserFacingError
-from modelstation.core.events import Story
+from modelstation.core.jobs import jobs
+from modelstation.core.jobs.events import Story
 from modelstation.core.models import Job, JobEvent
-from modelstation.terminal import JobDisplay, Lines, Screen
-from training.tests.runs import add_points, end, make_run
+from modelstation.site import journey, plots
+from modelstation.site.terminal import JobDisplay, Lines, Screen
+from training.tests.planted_runs import add_points, end, make_run
 
 pytestmark = pytest.mark.django_db
 DIVERGED = "Training diverged at step 12: the loss is no longer a number."

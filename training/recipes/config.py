@@ -1,7 +1,7 @@
 """What a training run may be asked for, what it gets by default, and what is refused before weights
 are loaded.
 
-    python -m pytest training/tests/test_recipe.py -k config
+    python -m pytest training/tests/recipes/test_recipe.py -k config
 
 Defaults follow "LoRA without regret": a learning rate about ten times that of full tuning, small
 batches, few epochs but enough steps. A field left at None is filled in by `resolve` from the facts

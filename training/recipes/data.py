@@ -1,6 +1,6 @@
 """Rows on disk become token rows, a plan of batches, and packed tensors.
 
-    python -m pytest training/tests/test_recipe.py -k batch
+    python -m pytest training/tests/recipes/test_recipe.py -k batch
 
 Rows of like length share a batch, bounded by its tokens. All rows of one model open with the same
 system prompt, which is computed once per batch and so does not count for its size.

@@ -1,6 +1,6 @@
 """The hot paths of a small transformer rewritten: the same numbers, fewer passes over memory.
 
-    python -m pytest training/tests/test_kernels.py
+    python -m pytest training/tests/recipes/test_kernels.py
 
 At a hidden size of some hundreds a step spends as long in the small operations around the matrix
 products as in the products themselves. Each function here does one of those stretches by hand,

@@ -1,6 +1,6 @@
 """Supervised fine-tuning: the whole recipe, its loop in plain sight.
 
-    python -m training.trainer SPEC.json
+    python -m training.runs.child SPEC.json
 
 The loss is on the answer's tokens only. With LoRA (on every linear layer but the head) and DoRA the
 base's weights are frozen in bfloat16, adapters and AdamW are float32; full tuning keeps float32
@@ -23,12 +23,12 @@ from typing import Any
 import torch
 
 from modelstation.lm.loading import load_causal_lm
+from training.plan.estimate.machine import peak_memory_bytes
 from training.progress import ChildError, Stopped
 from training.recipes import checkpoints
 from training.recipes.config import TrainingConfig
 from training.recipes.data import Batch, collate, micro_batches, plan_batches
 from training.recipes.kernels import AnswerLoss, install
-from training.recipes.machine import peak_memory_bytes
 from training.recipes.parallel import Processes
 from training.recipes.preparing import Prepared
 from training.recipes.rows import TokenRow

@@ -1,6 +1,6 @@
 """Several processes, one GPU each, that train one model: each takes its share of a step.
 
-    TRAINING_PROCESSES=2 python -m training.trainer SPEC.json
+    TRAINING_PROCESSES=2 python -m training.runs.child SPEC.json
 
 The gradients of adapters are small, so they are added up in one message after the last micro-batch;
 no wrapper stands around the model, and one process runs the same code as many.

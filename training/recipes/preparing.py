@@ -1,6 +1,6 @@
 """All that a training settles before it loads a weight: rows, config, the plan of every step.
 
-python -m pytest training/tests/test_recipe.py
+python -m pytest training/tests/recipes/test_recipe.py
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 
 from modelstation.lm.chat import load_renderer
+from training.plan.estimate.costs import MAX_VALID_ROWS
+from training.plan.estimate.machine import cpu_has_bf16
+from training.plan.estimate.shapes import read_shape
 from training.progress import ChildError
 from training.recipes.config import MIN_ROWS, RunFacts, TrainingConfig, budgeted_steps, resolve
-from training.recipes.costs import MAX_VALID_ROWS
 from training.recipes.data import plan_batches
-from training.recipes.machine import cpu_has_bf16
 from training.recipes.rows import TokenRow, common_prefix, encode, read_conversations
-from training.recipes.shapes import read_shape
 
 
 @dataclass(frozen=True)

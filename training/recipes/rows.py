@@ -1,7 +1,7 @@
 """Reads the rows of a frozen dataset, for training, evaluation and the preflight alike, and turns
 them into token rows. Needs no torch.
 
-python -m pytest training/tests/test_recipe.py -k row
+python -m pytest training/tests/recipes/test_recipe.py -k row
 """
 
 import json

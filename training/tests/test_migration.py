@@ -6,8 +6,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from modelstation import testing
 from modelstation.core.models import Job, JobEvent
-from training.curves import points_of
-from training.tests.runs import make_run
+from training.runs.curves import points_of
+from training.tests.planted_runs import make_run
 
 
 @pytest.mark.django_db(transaction=True)

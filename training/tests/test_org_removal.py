@@ -8,11 +8,11 @@ from accounts.services import delete_organization
 from distillation.models import CorpusExample, DatasetRow, ImportRun, SourceDataset
 from models_app.models import ModelVersion
 from modelstation import testing
-from modelstation.core import jobs
-from modelstation.core.lease import LeaseLost
+from modelstation.core.jobs import jobs
+from modelstation.core.jobs.lease import LeaseLost
 from modelstation.core.models import Job
 from training.models import Export
-from training.tests.runs import make_run
+from training.tests.planted_runs import make_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,7 @@ from django.db import DatabaseError, OperationalError, connection
 from rich.console import Console
 from rich.progress import Progress
 
-from distillation.nearest import CREATE_INDEX, EXACT_SEARCH_ROWS, INDEX, index_is_ready
+from distillation.corpus.nearest import CREATE_INDEX, EXACT_SEARCH_ROWS, INDEX, index_is_ready
 from modelstation.core.commands import PlainCommand
 
 SECONDS_BETWEEN_LOOKS = 1.0

@@ -1,4 +1,4 @@
-"""Load and embed sources into the corpus, by name (distillation/sources.toml), file or folder.
+"""Load and embed sources into the corpus, by name (see corpus/sources.toml), file or folder.
 
     manage.py seed starter
     manage.py seed rows.jsonl corpus/
@@ -26,15 +26,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from distillation.importing.errors import ImportRefused
-from distillation.importing.readers import is_known
-from distillation.importing.rows import Inspection, ReadOptions
-from distillation.importing.shapes import ColumnMapping
-from distillation.loading import Origin, file_origin, load
+from distillation.corpus.nearest import EXACT_SEARCH_ROWS, index_is_wanted
+from distillation.corpus.quality import flag_text
+from distillation.corpus.sources import named_origin, source_names
+from distillation.imports.loading import Origin, file_origin, load
+from distillation.imports.reading.errors import ImportRefused
+from distillation.imports.reading.readers import is_known
+from distillation.imports.reading.rows import Inspection, ReadOptions
+from distillation.imports.reading.shapes import ColumnMapping
 from distillation.models import ImportRun
-from distillation.nearest import EXACT_SEARCH_ROWS, index_is_wanted
-from distillation.quality import flag_text
-from distillation.sources import named_origin, source_names
 from modelstation.core.commands import PlainCommand
 
 SHOWN_ERRORS = 10

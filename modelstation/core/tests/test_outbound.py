@@ -9,7 +9,7 @@ import pytest
 
 from modelstation.core import outbound
 from modelstation.core.errors import UserFacingError
-from modelstation.core.tests.listeners import listening
+from modelstation.core.tests.jobs.listeners import listening
 
 FORBIDDEN = [
     "127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254",

@@ -11,9 +11,9 @@ import xllamacpp
 from gguf import GGUFReader
 
 from models_app.serving.engine import Engine, GenerationConfig
-from modelstation.lm.catalog import BASES
+from modelstation.lm.bases.catalog import BASES
 from modelstation.lm.chat import load_renderer
-from modelstation.lm.gguf_export import ARCHITECTURES, export_gguf
+from modelstation.lm.gguf.export import ARCHITECTURES, export_gguf
 from modelstation.lm.loading import load_causal_lm
 from modelstation.lm.testing import (
     make_tiny_llama,

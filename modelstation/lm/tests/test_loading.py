@@ -7,7 +7,7 @@ import pytest
 from gguf import GGUFReader
 
 from modelstation.lm import loading
-from modelstation.lm.catalog import BASES
+from modelstation.lm.bases.catalog import BASES
 
 NAME = "smollm2-135m-instruct"
 

@@ -20,23 +20,23 @@ from django.utils.module_loading import import_string
 from rich.console import Console
 
 from accounts.models import Organization
-from distillation.importing.errors import RowError
-from distillation.importing.rows import ExampleRow, ReadOptions, read_examples
+from distillation.imports.reading.errors import RowError
+from distillation.imports.reading.rows import ExampleRow, ReadOptions, read_examples
 from distillation.intents import understood
-from distillation.pipeline.explain import explain
-from distillation.pipeline.form import MANY_SYSTEM_TURNS
 from distillation.pipeline.text import input_text
+from distillation.pipeline.understand.explain import explain
+from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
+from models_app.bases.recommending import recommended
 from models_app.drafts import METRICS, ModelDraft
 from models_app.models import CustomModel
-from models_app.recommending import recommended
 from models_app.services import create_model
-from modelstation import installation
-from modelstation.core import jobs
 from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
-from modelstation.journey import story_of
-from modelstation.terminal import JobDisplay
+from modelstation.site import installation
+from modelstation.site.journey import story_of
+from modelstation.site.terminal import JobDisplay
 
 WAIT_SECONDS = 1.0
 

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from modelstation.core.commands import PlainCommand
-from modelstation.core.health import silent
-from modelstation.core.queue import QUEUES
+from modelstation.core.jobs.health import silent
+from modelstation.core.jobs.queue import QUEUES
 
 
 class Command(PlainCommand):

@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from modelstation import installation, journey
 from modelstation.core.commands import PlainCommand
-from modelstation.terminal import Lines
+from modelstation.site import installation, journey
+from modelstation.site.terminal import Lines
 
 
 class Command(PlainCommand):

@@ -12,11 +12,11 @@ from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-from models_app.bases import is_on_disk, mirror_catalogue
-from models_app.fetching import take_from_folder, take_from_hub
+from models_app.bases.fetching import take_from_folder, take_from_hub
+from models_app.bases.offers import is_on_disk, mirror_catalogue
 from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
-from modelstation.lm.catalog import BASES
+from modelstation.lm.bases.catalog import BASES
 
 
 class Command(PlainCommand):

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from modelstation.core.cluster import run_cluster
 from modelstation.core.commands import PlainCommand
-from modelstation.core.keeper import keep
-from modelstation.core.queue import QUEUES
+from modelstation.core.jobs.cluster import run_cluster
+from modelstation.core.jobs.keeper import keep
+from modelstation.core.jobs.queue import QUEUES
 
 
 class Command(PlainCommand):

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from rich.console import Console
 
-from modelstation import installation
 from modelstation.core.commands import PlainCommand
+from modelstation.site import installation
 
 STEPS: dict[str, Callable[[], object]] = {
     "Database schema": installation.prepare_schema,

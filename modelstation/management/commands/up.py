@@ -20,9 +20,9 @@ from honcho.manager import Manager
 from rich.console import Console
 from rich.panel import Panel
 
-from modelstation import installation
 from modelstation.core.commands import PlainCommand
 from modelstation.core.database import stop
+from modelstation.site import installation
 
 # It prints the demo's progress, then stays: honcho ends all processes as soon as one ends.
 DEMO_PROCESS = "python manage.py demo; exec sleep infinity"

@@ -15,11 +15,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 
-from modelstation import journey
 from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
-from modelstation.core.events import Story
-from modelstation.terminal import Display, JsonLines, display_for
+from modelstation.core.jobs.events import Story
+from modelstation.site import journey
+from modelstation.site.terminal import Display, JsonLines, display_for
 
 INTERRUPTED = 130
 

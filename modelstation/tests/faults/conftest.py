@@ -4,7 +4,7 @@ import pytest
 @pytest.fixture
 def house(transactional_db, artifacts_dir, tmp_path, monkeypatch):
     """Ends with nothing of it alive, whatever the test did."""
-    from modelstation.core import jobs
+    from modelstation.core.jobs import jobs
     from modelstation.tests.faults.house import House
     from modelstation.tests.faults.work import add_kind
 

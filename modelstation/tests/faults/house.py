@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db import connection
 
 from modelstation import testing
-from modelstation.core import jobs
 from modelstation.core.artifacts import verify
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job, JobEvent
 from modelstation.tests.faults.counter import expected_digest
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from modelstation.core import jobs
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
 pytestmark = pytest.mark.faults

@@ -172,7 +172,7 @@ def test_a_gpu_that_was_too_small_gets_a_smaller_batch_once(house, org):
 @pytest.mark.faults
 def test_everything_is_killed_and_restarted_with_twenty_jobs_in_all_states(house, org):
     from modelstation import testing
-    from modelstation.core import jobs
+    from modelstation.core.jobs import jobs
 
     keeper = house.start_workers()
     others = [testing.make_org(f"Other {number}") for number in range(4)]

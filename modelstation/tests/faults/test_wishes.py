@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from modelstation.core import jobs
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
 pytestmark = pytest.mark.faults
@@ -105,7 +105,7 @@ def _is_nearly_done(job):
 
 
 def test_the_same_hint_ten_times_to_four_workers_runs_the_job_once(house, org):
-    from modelstation.core.hints import send_hint
+    from modelstation.core.jobs.wakeups import send_hint
 
     for _ in range(4):
         house.start_workers()
@@ -140,7 +140,7 @@ def test_fifty_submits_at_once_with_one_key_are_one_job(house, org):
     assert set(made) == {Job.objects.get().id}
 
 
-@pytest.mark.parametrize("broker", ["modelstation.core.broker.UnhurriedBroker", ""])
+@pytest.mark.parametrize("broker", ["modelstation.core.jobs.broker.UnhurriedBroker", ""])
 def test_a_hundred_queued_runs_of_one_delay_anothers_first_by_one_at_most(house, org, broker):
     """With the stock broker too: a hint only wakes."""
     from modelstation import testing

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from django.conf import settings
 
-from modelstation.core import jobs
+from modelstation.core.jobs import jobs
+from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
-from modelstation.core.supervisor import run_child
 
 
 def add_kind():

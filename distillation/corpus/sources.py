@@ -1,0 +1,97 @@
+"""What `seed` knows by name: the starter corpus, and the hub datasets of sources.toml."""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from distillation.imports.loading import Origin, rows_origin
+from distillation.imports.reading.errors import ImportRefused
+from distillation.imports.reading.json_rows import RawRow
+from distillation.imports.reading.rows import ReadOptions, to_examples
+from distillation.imports.reading.shapes import ColumnMapping
+from distillation.imports.reading.table_rows import plain
+from distillation.starter.corpus import starter_rows
+
+CONFIG = Path(__file__).parent / "sources.toml"
+STARTER = "starter"
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """One dataset on the hub, at one revision, and how its columns become messages."""
+
+    name: str
+    hub_id: str
+    revision: str
+    license: str
+    split: str = "train"
+    config: str = ""
+    task: str = ""
+    task_column: str = ""
+    columns: ColumnMapping | None = None
+
+
+def hub_sources(config: Path = CONFIG) -> dict[str, HubSource]:
+    tables = tomllib.loads(config.read_text())
+    return {name: hub_source(name, dict(facts)) for name, facts in tables.items()}
+
+
+def hub_source(name: str, facts: dict[str, Any]) -> HubSource:
+    columns = facts.pop("columns", None)
+    labels = tuple(facts.pop("labels", ()))
+    mapping = ColumnMapping(**columns, labels=labels) if columns else None
+    return HubSource(name, columns=mapping, **facts)
+
+
+def source_names() -> list[str]:
+    return [STARTER, *hub_sources()]
+
+
+def named_origin(name: str) -> Origin:
+    if name == STARTER:
+        return starter_origin()
+    return hub_origin(hub_sources()[name])
+
+
+def starter_origin() -> Origin:
+    return rows_origin(STARTER, lambda: to_examples(raw(starter_rows()), STARTER, ReadOptions()))
+
+
+def hub_origin(source: HubSource) -> Origin:
+    options = ReadOptions(
+        source=source.name,
+        license=source.license,
+        task=source.task,
+        task_column=source.task_column,
+        columns=source.columns,
+    )
+    rows = partial(hub_rows, source)
+    return rows_origin(
+        source.hub_id, lambda: to_examples(raw(rows()), source.hub_id, options), source.revision
+    )
+
+
+def hub_rows(source: HubSource) -> Iterator[dict[str, Any]]:
+    """Needs a network, or the dataset in the local cache of `datasets`."""
+    from datasets import load_dataset
+
+    try:
+        rows = load_dataset(
+            source.hub_id, source.config or None, split=source.split, revision=source.revision
+        )
+    except (OSError, ValueError) as error:
+        raise ImportRefused(
+            source.hub_id,
+            f"the hub did not give it ({type(error).__name__}).",
+            code="hub_unavailable",
+            hint="Check the network, or download a file and give its path instead.",
+        ) from error
+    for row in rows:
+        yield {name: plain(value) for name, value in row.items()}
+
+
+def raw(rows: Iterator[dict[str, Any]]) -> Iterator[RawRow]:
+    return (RawRow(number, row) for number, row in enumerate(rows, 1))

@@ -1,0 +1,78 @@
+"""The page that lays two versions of a dataset side by side."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from accounts.access import org_for
+from distillation.access import dataset_for, sibling_for
+from distillation.curation.distributions import Counts, distributions_of
+from distillation.datasets.comparing import KINDS, counts_of, pairs_of
+from distillation.datasets.row_pages import BARS, page_of
+from distillation.datasets.views import siblings_of
+from distillation.models import DatasetVersion
+
+TITLES = {
+    "splits": "Splits",
+    "sources": "Sources",
+    "licenses": "Licences",
+    "answers": "Labels and keys of the answers",
+    "input_lengths": "Characters of the input",
+    "answer_lengths": "Characters of the answer",
+}
+
+
+@login_required
+@require_GET
+def dataset_compare(
+    request: HttpRequest, org: str, dataset_id: uuid.UUID, other_id: uuid.UUID
+) -> HttpResponse:
+    first = dataset_for(org_for(request, org), dataset_id)
+    second = sibling_for(first, other_id)
+    counts = counts_of(first, second)
+    kind = request.GET.get("kind", "")
+    kind = kind if kind in KINDS else _most_telling(counts)
+    page = page_of(request, range(counts[kind]))
+    context = {
+        "version": first,
+        "other": second,
+        "counts": counts,
+        "kind": kind,
+        "page": page,
+        "pairs": pairs_of(first, second, kind, list(page)),
+        "distributions": _side_by_side(first, second),
+        "siblings": siblings_of(first),
+    }
+    return render(request, "distillation/dataset_compare.html", context)
+
+
+def _most_telling(counts: Mapping[str, int]) -> str:
+    order = ("changed", "only_second", "only_first", "same")
+    return next((kind for kind in order if counts[kind]), "same")
+
+
+def _side_by_side(first: DatasetVersion, second: DatasetVersion) -> list[dict[str, Any]]:
+    one, two = distributions_of(first), distributions_of(second)
+    return [
+        beside(title, one[name], two[name])
+        for name, title in TITLES.items()
+        if one[name] or two[name]
+    ]
+
+
+def beside(title: str, one: Counts, two: Counts) -> dict[str, Any]:
+    """The largest groups of both, each with its rows in the one and in the other."""
+    names = list(dict.fromkeys([*one, *two]))
+    ranked = sorted(names, key=lambda name: -max(one.get(name, 0), two.get(name, 0)))
+    shown = set(ranked[:BARS])
+    return {
+        "title": title,
+        "largest": max([*one.values(), *two.values()], default=0),
+        "bars": [(name, one.get(name, 0), two.get(name, 0)) for name in names if name in shown],
+        "more_groups": len(names) - len(shown),
+    }

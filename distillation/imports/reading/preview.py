@@ -1,0 +1,130 @@
+"""A look at the beginning of a file: what it is, and what its first rows become. Stores nothing.
+
+preview_file(Path("tickets.csv"), ReadOptions()).rows[0].messages
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from distillation.imports.reading.errors import ImportRefused, RowError
+from distillation.imports.reading.json_rows import RawRow, Rows
+from distillation.imports.reading.readers import ending_of, read_rows, refuse_unreadable
+from distillation.imports.reading.rows import ExampleRow, ReadOptions, characters_of, to_examples
+from distillation.imports.reading.shapes import ColumnMapping, guess_mapping
+from distillation.imports.reading.streams import GZIP_MAGIC, Limits, head_of
+from distillation.imports.reading.table_rows import csv_dialect
+
+SHOWN_ROWS = 10
+SHOWN_ERRORS = 20
+LOOKED_AT_ROWS = 1_000
+LOOKED_AT_CHARACTERS = 4_000_000
+LOOKED_AT_BYTES = 256 << 20
+MAX_COLUMNS = 100
+FORMATS = {
+    ".jsonl": "JSON lines",
+    ".ndjson": "JSON lines",
+    ".json": "JSON array",
+    ".csv": "CSV",
+    ".tsv": "CSV",
+    ".parquet": "Parquet",
+}
+DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+
+
+@dataclass
+class Preview:
+    """`mapping` is how it is read: the columns, the name of the chat column, or None: unclear."""
+
+    format: str = ""
+    is_packed: bool = False
+    encoding: str = ""
+    delimiter: str = ""
+    columns: dict[str, None] = field(default_factory=dict)  # in their order
+    mapping: ColumnMapping | str | None = None
+    rows: list[ExampleRow] = field(default_factory=list)
+    errors: list[RowError] = field(default_factory=list)
+    read: int = 0
+    accepted: int = 0
+    flags: dict[str, int] = field(default_factory=dict)
+    is_whole: bool = False  # the counts are of the whole file, not of its beginning
+    refusal: ImportRefused | None = None
+
+    @property
+    def rejected(self) -> int:
+        return self.read - self.accepted
+
+    @property
+    def shape(self) -> str:
+        if isinstance(self.mapping, ColumnMapping):
+            parts = (self.mapping.system, self.mapping.user, self.mapping.context)
+            known = [part for part in parts if part in self.columns]
+            return f"{' + '.join(known)} → {self.mapping.assistant}"
+        return f"chat in “{self.mapping}”" if self.mapping else ""
+
+
+def preview_file(path: Path, options: ReadOptions) -> Preview:
+    preview = Preview(mapping=options.columns)
+    try:
+        _describe(path, options, preview)
+        raw = _watched(read_rows(path, _limits(options, preview)), preview)
+        for row in _beginning(to_examples(raw, path.name, options), preview):
+            _count(row, preview)
+    except ImportRefused as refusal:
+        # Columns of unknown names are no reason to refuse a file: somebody can say what they hold.
+        if refusal.code != "unknown_columns":
+            preview.refusal = refusal
+        preview.is_whole = True
+    return preview
+
+
+def _describe(path: Path, options: ReadOptions, preview: Preview) -> None:
+    refuse_unreadable(path)
+    ending = ending_of(path)
+    preview.format = FORMATS[ending]
+    preview.is_packed = head_of(path).startswith(GZIP_MAGIC)
+    if preview.format == "CSV":
+        preview.encoding, delimiter = csv_dialect(path, options.limits)
+        preview.delimiter = DELIMITER_NAMES[delimiter]
+    elif preview.format != "Parquet":
+        preview.encoding = "utf-8"
+
+
+def _limits(options: ReadOptions, preview: Preview) -> Limits:
+    """Somebody waits for the answer: they shall not wait for gigabytes in one line."""
+    if preview.format == "Parquet":
+        return options.limits  # which says at its end how large it is, and is not read to there
+    return replace(options.limits, expanded_bytes=LOOKED_AT_BYTES)
+
+
+def _watched(rows: Rows, preview: Preview) -> Rows:
+    for row in rows:
+        if isinstance(row, RawRow):
+            if len(preview.columns) < MAX_COLUMNS:
+                preview.columns |= dict.fromkeys(row.data)
+            preview.mapping = preview.mapping or guess_mapping(row.data)
+        yield row
+
+
+def _beginning(
+    rows: Iterator[ExampleRow | RowError], preview: Preview
+) -> Iterator[ExampleRow | RowError]:
+    characters = 0
+    for row in rows:
+        yield row
+        characters += characters_of(row)
+        if preview.read >= LOOKED_AT_ROWS or characters >= LOOKED_AT_CHARACTERS:
+            preview.is_whole = next(rows, None) is None
+            return
+    preview.is_whole = True
+
+
+def _count(row: ExampleRow | RowError, preview: Preview) -> None:
+    preview.read += 1
+    if isinstance(row, RowError):
+        preview.errors += [row] if len(preview.errors) < SHOWN_ERRORS else []
+        return
+    preview.accepted += 1
+    for flag in row.flags:
+        preview.flags[flag] = preview.flags.get(flag, 0) + 1
+    preview.rows += [row] if len(preview.rows) < SHOWN_ROWS else []

@@ -1,0 +1,241 @@
+"""The shapes that rows come in, each turned into chat messages that end with an answer.
+
+chat          {"messages": [{"role", "content"}]}, or "conversations" with from / value (ShareGPT)
+instruction   {"instruction", "input"?, "output"} (Alpaca; Dolly's context / response too)
+pair          {"prompt", "completion"}, {"question", "answer"}, {"text", "label"} …
+mapped        columns named by the caller: ColumnMapping(user="Frage", assistant="Antwort")
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distillation.imports.reading.errors import BadRow
+from distillation.imports.reading.text import Message, clean, is_blank
+
+Row = Mapping[str, Any]
+
+MAX_TURNS = 200
+MAX_CHARACTERS = 100_000
+
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "chatgpt": "assistant",
+}
+CHAT_COLUMNS = ("messages", "conversations", "conversation")
+INSTRUCTION_OUTPUTS = ("output", "response")
+INSTRUCTION_INPUTS = ("input", "context")
+PAIRS = (
+    ("prompt", "completion"),
+    ("prompt", "response"),
+    ("question", "answer"),
+    ("query", "response"),
+    ("input", "output"),
+    ("text", "label"),
+    ("text", "intent"),
+)
+KNOWN_SHAPES = (
+    "messages; conversations; instruction + output; prompt + completion; question + answer; "
+    "input + output; text + label"
+)
+
+
+@dataclass(frozen=True)
+class ColumnMapping:
+    """Which columns hold the turns, for files whose columns have names of their own.
+
+    `labels` names the classes where the answer column holds their numbers.
+    """
+
+    user: str
+    assistant: str
+    system: str = ""
+    context: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Conversation:
+    messages: list[Message]
+    flags: frozenset[str]
+
+
+def guess_mapping(row: Row) -> "ColumnMapping | str | None":
+    """The chat column's name, else the two columns that make a pair, else None."""
+    for column in CHAT_COLUMNS:
+        if column in row:
+            return column
+    if "instruction" in row:
+        output = next((name for name in INSTRUCTION_OUTPUTS if name in row), "output")
+        context = next((name for name in INSTRUCTION_INPUTS if name in row), "input")
+        return ColumnMapping("instruction", output, "system", context)
+    for user, assistant in PAIRS:
+        if user in row and assistant in row:
+            return ColumnMapping(user, assistant, "system")
+    return None
+
+
+def to_conversation(row: Row, mapping: ColumnMapping | str) -> Conversation:
+    """Messages that alternate and end with an answer; raises BadRow saying what is wrong."""
+    turns = chat_turns(row, mapping) if isinstance(mapping, str) else pair_turns(row, mapping)
+    flags: set[str] = set()
+    messages = []
+    for role, text, field in turns:
+        cleaned, repaired = clean(text)
+        flags |= repaired
+        refuse_blank(cleaned, role, field)
+        messages.append({"role": role, "content": cleaned})
+    if messages and messages[-1]["role"] == "user" and len(messages) > 2:
+        messages.pop()
+        flags.add("unanswered_last_turn_dropped")
+    refuse_bad_order(messages)
+    refuse_huge(messages)
+    return Conversation(messages, frozenset(flags))
+
+
+Turn = tuple[str, str, str]  # role, text, the field it came from
+
+
+def pair_turns(row: Row, mapping: ColumnMapping) -> list[Turn]:
+    turns = []
+    system = text_of(row.get(mapping.system), mapping.system) if mapping.system else ""
+    if not is_blank(system):
+        turns.append(("system", system, mapping.system))
+    question = text_of(required(row, mapping.user), mapping.user)
+    context = text_of(row.get(mapping.context), mapping.context) if mapping.context else ""
+    if not is_blank(context):
+        question = f"{question}\n\n{context}"
+    turns.append(("user", question, mapping.user))
+    answer = required(row, mapping.assistant)
+    turns.append(("assistant", answer_text(answer, mapping), mapping.assistant))
+    return turns
+
+
+def answer_text(answer: Any, mapping: ColumnMapping) -> str:
+    """A label given by number (or true, false) becomes its name where names are known."""
+    if not isinstance(answer, int | float):
+        return text_of(answer, mapping.assistant)
+    if not mapping.labels:
+        return f"{answer:g}" if isinstance(answer, float) else str(answer).lower()
+    if not 0 <= answer < len(mapping.labels) or answer != int(answer):
+        raise BadRow(
+            "unknown_label",
+            mapping.assistant,
+            f"label {answer} has no name.",
+            f"There are names for 0 to {len(mapping.labels) - 1}.",
+        )
+    return mapping.labels[int(answer)]
+
+
+def chat_turns(row: Row, column: str) -> list[Turn]:
+    turns = required(row, column)
+    if not isinstance(turns, list) or not turns:
+        raise BadRow(
+            "no_messages",
+            column,
+            "there are no messages here.",
+            'Give a list such as [{"role": "user", …}, {"role": "assistant", …}].',
+        )
+    if len(turns) > MAX_TURNS:
+        raise BadRow(
+            "too_many_turns",
+            column,
+            f"{len(turns)} turns, at most {MAX_TURNS} are taken.",
+            "Split the conversation into shorter ones.",
+        )
+    return [chat_turn(turn, f"{column}[{index}]") for index, turn in enumerate(turns)]
+
+
+def chat_turn(turn: Any, field: str) -> Turn:
+    if not isinstance(turn, dict):
+        raise BadRow("wrong_type", field, "a turn is not an object.", "Give role and content.")
+    role = ROLES.get(str(turn.get("role", turn.get("from"))).strip().lower())
+    if role is None:
+        raise BadRow(
+            "unknown_role",
+            f"{field}.role",
+            f"the role {str(turn.get('role', turn.get('from')))[:40]!r} is not known.",
+            "Use system, user or assistant.",
+        )
+    key = "content" if "content" in turn else "value"
+    return role, text_of(turn.get(key), f"{field}.{key}"), f"{field}.{key}"
+
+
+def text_of(value: Any, field: str) -> str:
+    """Text, or a list of text parts joined; nothing at all counts as empty text."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(is_text_part(part) for part in value):
+        return "\n".join(part["text"] for part in value)
+    raise BadRow(
+        "not_text", field, f"{type(value).__name__} instead of text.", "Put the value in quotes."
+    )
+
+
+def is_text_part(part: Any) -> bool:
+    return isinstance(part, dict) and isinstance(part.get("text"), str)
+
+
+def required(row: Row, column: str) -> Any:
+    if column not in row:
+        raise BadRow(
+            "missing_field",
+            column,
+            "this field is missing.",
+            "All rows of a file need the fields of its first row.",
+        )
+    return row[column]
+
+
+def refuse_blank(text: str, role: str, field: str) -> None:
+    if not is_blank(text):
+        return
+    what = {"user": "the question", "assistant": "the answer", "system": "the system turn"}[role]
+    raise BadRow("empty", field, f"{what} is empty.", "Fill it in or remove the row.")
+
+
+def refuse_blank_turns(messages: list[Message]) -> None:
+    """Cleaning may have left nothing of a turn."""
+    for index, message in enumerate(messages):
+        refuse_blank(message["content"], message["role"], f"messages[{index}].content")
+
+
+ORDER_RULES: tuple[tuple[Callable[[list[str]], bool], str, str], ...] = (
+    (lambda roles: "assistant" not in roles, "no_answer", "there is no answer."),
+    (lambda roles: "user" not in roles, "no_question", "there is no question."),
+    (lambda roles: "system" in roles[1:], "system_turn", "a system turn that is not the first."),
+    (lambda roles: unalternating(roles), "turn_order", "the turns do not alternate."),
+)
+
+
+def refuse_bad_order(messages: list[Message]) -> None:
+    roles = [message["role"] for message in messages]
+    for is_broken, code, message in ORDER_RULES:
+        if is_broken(roles):
+            hint = "A row is: system (may be left out), then user and assistant in turn."
+            raise BadRow(code, "messages", message, hint)
+
+
+def unalternating(roles: list[str]) -> bool:
+    talk = roles[1:] if roles[0] == "system" else roles
+    return talk != ["user", "assistant"] * (len(talk) // 2)
+
+
+def refuse_huge(messages: list[Message]) -> None:
+    size = sum(len(message["content"]) for message in messages)
+    if size > MAX_CHARACTERS:
+        raise BadRow(
+            "too_long",
+            "messages",
+            f"{size:,} characters, at most {MAX_CHARACTERS:,} are taken.",
+            "Split the text; a small model reads a few thousand characters.",
+        )

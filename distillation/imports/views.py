@@ -1,0 +1,162 @@
+"""Pages of an organisation's own data: upload, preview, progress, and what came of it."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.access import org_for
+from accounts.models import Organization, User
+from distillation.access import import_for
+from distillation.corpus.quality import flag_text
+from distillation.forms import LICENSES, ConfirmForm, UploadForm, told_of
+from distillation.imports import services as imports
+from distillation.imports import uploads
+from distillation.imports.reading.preview import Preview
+from distillation.imports.services import ImportDraft, draft_of
+from distillation.models import ImportRun, SourceDataset
+from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs.health import problems
+from modelstation.core.models import Job
+
+
+@csrf_exempt  # looked at by `_source_new`: it is in the body, which is read after the door
+@login_required
+@require_http_methods(["GET", "POST"])
+def source_new(request: HttpRequest, org: str) -> HttpResponse:
+    """A stranger's file is not even received; a member's goes to the disk as it comes in."""
+    owner = org_for(request, org)
+    uploads.receive_on_disk(request)
+    return _source_new(request, owner)
+
+
+@csrf_protect
+def _source_new(request: HttpRequest, org: Organization) -> HttpResponse:
+    form = UploadForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        file = form.cleaned_data["file"]
+        try:
+            run = imports.upload(actor=_user(request), org=org, file=file, draft=form.draft)
+            return redirect("import", org.slug, run.id)
+        except UserFacingError as error:
+            form.add_error("file", f"{error.message} {error.hint}".strip())
+    context = {"form": form, "licenses": LICENSES, "most_bytes": settings.UPLOAD_MAX_BYTES}
+    return render(request, "distillation/source_new.html", context)
+
+
+@login_required
+@require_GET
+def import_page(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpResponse:
+    run = import_for(org_for(request, org), import_id)
+    if run.state != ImportRun.State.UPLOADED:
+        return render(request, "distillation/import.html", _state(run))
+    draft = draft_of(run)
+    preview = imports.preview_of(run, draft)
+    form = ConfirmForm(initial=told_of(draft, preview.mapping), preview=preview)
+    return render(request, "distillation/import_preview.html", _look(run, form, draft, preview))
+
+
+@login_required
+@require_GET
+def import_live(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpResponse:
+    """What changes while it loads; it asks for itself again until the import has ended."""
+    run = import_for(org_for(request, org), import_id)
+    return render(request, "distillation/_import_state.html", _state(run))
+
+
+@login_required
+@require_POST
+def import_preview(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpResponse:
+    """How the rows would be read with the columns that were chosen; stores nothing."""
+    run = import_for(org_for(request, org), import_id)
+    if run.state != ImportRun.State.UPLOADED:
+        return redirect("import", org, run.id)
+    form, context = _asked(request, run)
+    template = "_preview.html" if request.htmx else "import_preview.html"  # type: ignore[attr-defined]
+    return render(request, f"distillation/{template}", context)
+
+
+@login_required
+@require_POST
+def import_confirm(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpResponse:
+    run = import_for(org_for(request, org), import_id)
+    if run.state != ImportRun.State.UPLOADED:
+        return redirect("import", org, run.id)
+    form, context = _asked(request, run)
+    if form.is_valid():
+        try:
+            imports.confirm_import(actor=_user(request), run=run, draft=form.draft)
+            return redirect("import", org, run.id)
+        except UserFacingError as error:
+            form.refuse(error)
+    return render(request, "distillation/import_preview.html", context)
+
+
+@login_required
+@require_POST
+def import_cancel(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpResponse:
+    run = import_for(org_for(request, org), import_id)
+    if not imports.cancel_import(actor=_user(request), run=run):
+        messages.info(request, "This import had ended already.")
+    return redirect("import", org, run.id)
+
+
+@login_required
+@require_GET
+def import_rejected(request: HttpRequest, org: str, import_id: uuid.UUID) -> StreamingHttpResponse:
+    """All rows that were left out, as `?format=jsonl` or `csv`."""
+    run = import_for(org_for(request, org), import_id)
+    form = request.GET.get("format", "jsonl")
+    if form not in uploads.REJECTED_FORMATS:
+        raise Http404("Rejected rows come as jsonl or csv.")
+    return uploads.rejected_download(run, form)
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+
+def _asked(request: HttpRequest, run: ImportRun) -> tuple[ConfirmForm, dict[str, Any]]:
+    """The form as it was sent, and the preview that it asks for; of a wrong one, as it stood."""
+    draft = draft_of(run)
+    preview = imports.preview_of(run, draft)
+    form = ConfirmForm(request.POST, preview=preview)
+    if form.is_valid():
+        draft, preview = form.draft, imports.preview_of(run, form.draft)
+    return form, _look(run, form, draft, preview)
+
+
+def _look(
+    run: ImportRun, form: ConfirmForm, draft: ImportDraft, preview: Preview
+) -> dict[str, Any]:
+    return {
+        "run": run,
+        "form": form,
+        "licenses": LICENSES,
+        "preview": preview,
+        "problem": imports.problem_of(run, draft, preview),
+        "earlier": imports.earlier(run),
+    }
+
+
+def _state(run: ImportRun) -> dict[str, Any]:
+    waits = run.job is not None and run.job.state == Job.State.QUEUED
+    name = draft_of(run).source_name
+    return {
+        "run": run,
+        "job": run.job,
+        "source_name": name,
+        "source": SourceDataset.objects.filter(org=run.org, name=name).first(),
+        "problems": problems(["distil"]) if waits else [],
+        "flags": {flag_text(flag): rows for flag, rows in run.flags.items()},
+    }
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # every view here asks for a login
+    return request.user

@@ -1,0 +1,102 @@
+"""/api/v1/organization: the settings of the caller's organisation."""
+
+from typing import Any
+
+from django.db import transaction
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import services
+from accounts.api.authentication import request_membership, request_org
+from accounts.models import Membership, Organization, Role
+from distillation.organization.licensing import LicenseShare, license_policy_of, license_shares
+from modelstation.core.web.api import Choice, StrictSerializer
+
+
+class LicensePolicySerializer(StrictSerializer):
+    """`any` stated licence, `permissive` ones only, or those `named` only. Rows whose licence
+    nobody stated come in only with `allow_unknown`.
+    """
+
+    kind = Choice(Organization.LicensePolicy.choices)
+    names = serializers.ListField(
+        child=serializers.CharField(max_length=80), max_length=200, required=False
+    )
+    allow_unknown = serializers.BooleanField(required=False)
+
+
+class LicenseShareSerializer(serializers.Serializer[LicenseShare]):
+    license = serializers.CharField()
+    rows = serializers.IntegerField()
+    allowed = serializers.BooleanField()
+
+
+class OrganizationSettingsSerializer(serializers.Serializer[dict[str, Any]]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    slug = serializers.CharField()
+    license_policy = LicensePolicySerializer()
+    licenses = LicenseShareSerializer(many=True, help_text="Of the rows in sight, most first.")
+    hub_token_hint = serializers.CharField(help_text="Empty: no token is stored.")
+
+
+class OrganizationChangeSerializer(StrictSerializer):
+    """What is left out stays as it is."""
+
+    license_policy = LicensePolicySerializer(required=False)
+    hub_token = serializers.CharField(
+        required=False, allow_blank=True, max_length=400, help_text="Empty: forget the token."
+    )
+
+
+class OrganizationView(APIView):
+    @extend_schema(responses=OrganizationSettingsSerializer)
+    def get(self, request: Request) -> Response:
+        return Response(_shown(request_org(request)))
+
+    @extend_schema(request=OrganizationChangeSerializer, responses=OrganizationSettingsSerializer)
+    def patch(self, request: Request) -> Response:
+        """Change the licence policy, or the token of the hub. The token is never shown again."""
+        caller = request_membership(request, role=Role.ADMIN)
+        asked = OrganizationChangeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        with transaction.atomic():
+            _change(caller, asked.validated_data)
+        return Response(_shown(Organization.objects.get(pk=caller.org.pk)))
+
+
+def _change(caller: Membership, changes: dict[str, Any]) -> None:
+    org = caller.org
+    if policy := changes.get("license_policy"):
+        services.change_license_policy(
+            actor=caller.user,
+            org=org,
+            kind=policy["kind"],
+            names=policy.get("names", org.license_names),
+            allow_unknown=policy.get("allow_unknown", org.allow_unknown_license),
+        )
+    token = changes.get("hub_token")
+    if token:
+        services.set_hub_token(actor=caller.user, org=org, token=token)
+    elif token == "":
+        services.clear_hub_token(actor=caller.user, org=org)
+
+
+def _shown(org: Organization) -> dict[str, Any]:
+    policy = license_policy_of(org)
+    body = {
+        "id": org.id,
+        "name": org.name,
+        "slug": org.slug,
+        "license_policy": {
+            "kind": policy.kind,
+            "names": policy.names,
+            "allow_unknown": policy.allow_unknown,
+        },
+        "licenses": license_shares(org, policy),
+        "hub_token_hint": org.hub_token_hint,
+    }
+    return dict(OrganizationSettingsSerializer(body).data)

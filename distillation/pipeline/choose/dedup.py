@@ -1,0 +1,94 @@
+"""One row of each kind: exact repeats by normal form, near ones by likeness; and groups of twins.
+
+Try it: pytest distillation/tests/pipeline/choose/test_dedup.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from distillation.pipeline.choose.near_duplicates import near_duplicate_groups
+from distillation.pipeline.text import input_key, normalise
+from distillation.pipeline.types import ScoredRow
+
+TWIN_ANSWER_WORDS = 6  # two rows with one answer of this length come from one original
+MIN_WINDOW = 64
+
+
+def exact_duplicates(rows: Sequence[ScoredRow]) -> list[bool]:
+    """True for rows whose input was met before with the same answer; the first one stays."""
+    seen: set[tuple[str, str]] = set()
+    verdicts = []
+    for row in rows:
+        key = (input_key(row.input), normalise(row.answer))
+        verdicts.append(key in seen)
+        seen.add(key)
+    return verdicts
+
+
+def contradictions(rows: Sequence[ScoredRow]) -> list[bool]:
+    """True for rows whose input was met before with another answer; the first one stays."""
+    seen: dict[str, str] = {}
+    return [
+        seen.setdefault(input_key(row.input), normalise(row.answer)) != normalise(row.answer)
+        for row in rows
+    ]
+
+
+def near_duplicates(rows: Sequence[ScoredRow], limit: int) -> tuple[list[int], list[int]]:
+    """Walk the rows in order and keep the first `limit` that repeat no kept one.
+
+    A row repeats another when their inputs are near duplicates and the answers are the same: with
+    another answer it teaches a difference. Returns the kept and the refused indices.
+    """
+    window = limit + limit // 4 + MIN_WINDOW
+    while True:
+        kept, refused = _walk(rows[:window], limit)
+        if len(kept) == limit or window >= len(rows):
+            return kept, refused
+        window *= 2
+
+
+def _walk(rows: Sequence[ScoredRow], limit: int) -> tuple[list[int], list[int]]:
+    kept: list[int] = []
+    refused: list[int] = []
+    seen: set[tuple[int, str]] = set()
+    for index, group in enumerate(_groups(rows)):
+        if len(kept) == limit:
+            break
+        key = (group, normalise(rows[index].answer))
+        (refused if key in seen else kept).append(index)
+        seen.add(key)
+    return kept, refused
+
+
+def _groups(rows: Sequence[ScoredRow]) -> list[int]:
+    if not rows:
+        return []
+    vectors = np.stack([row.candidate.embedding for row in rows])
+    return near_duplicate_groups([row.input for row in rows], vectors)
+
+
+def twin_groups(rows: Sequence[ScoredRow], *, by_answer: bool) -> list[int]:
+    """A group number per row: near inputs, and (where answers are free text) equal long answers."""
+    parents = _groups(rows)
+    if by_answer:
+        first: dict[str, int] = {}
+        for index, row in enumerate(rows):
+            if len(row.answer.split()) >= TWIN_ANSWER_WORDS:
+                _join(parents, first.setdefault(normalise(row.answer), index), index)
+    return [_root(parents, index) for index in range(len(rows))]
+
+
+def _root(parents: list[int], index: int) -> int:
+    while parents[index] != index:
+        parents[index] = parents[parents[index]]
+        index = parents[index]
+    return index
+
+
+def _join(parents: list[int], one: int, other: int) -> None:
+    low, high = sorted((_root(parents, one), _root(parents, other)))
+    parents[high] = low

@@ -1,0 +1,54 @@
+"""Train, valid and test by a seeded hash of the content; twins always fall on the same side.
+
+Try it: pytest distillation/tests/test_pipeline_splits.py
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Sequence
+
+from distillation.pipeline.choose.selection import seeded_key
+from distillation.pipeline.types import SelectionConfig
+
+MAX_TEST_SHARE = 0.25  # a small dataset is not eaten up by its test rows
+MAX_VALID_ROWS = 200  # beyond this a validation pass costs more than it tells
+
+
+def split_sizes(rows: int, config: SelectionConfig, *, held_out: bool) -> tuple[int, int]:
+    """How many rows go to test and to valid; with held-out rows of the user's, none go to test."""
+    test = max(round(rows * config.test_share), config.minimum_test_rows)
+    test = 0 if held_out else min(test, int(rows * MAX_TEST_SHARE))
+    return test, min(round(rows * config.valid_share), MAX_VALID_ROWS)
+
+
+def assign_splits(
+    hashes: Sequence[str],
+    groups: Sequence[int],
+    config: SelectionConfig,
+    *,
+    held_out: bool,
+    for_training: Container[int] = (),
+) -> list[str]:
+    """A split per row. Groups are dealt in the order of their seeded hash, while they fit; those
+    `for_training` go nowhere else.
+    """
+    members: dict[int, list[int]] = defaultdict(list)
+    for index, group in enumerate(groups):
+        if group not in for_training:
+            members[group].append(index)
+    test, valid = split_sizes(len(hashes), config, held_out=held_out)
+    room = {"test": test, "valid": valid}
+    splits = ["train"] * len(hashes)
+    for rows in sorted(members.values(), key=lambda rows: _group_key(rows, hashes, config.seed)):
+        fitting = [name for name, left in room.items() if len(rows) <= left]
+        if not fitting:
+            continue
+        room[fitting[0]] -= len(rows)
+        for index in rows:
+            splits[index] = fitting[0]
+    return splits
+
+
+def _group_key(rows: Sequence[int], hashes: Sequence[str], seed: int) -> str:
+    return min(seeded_key(seed, hashes[index]) for index in rows)

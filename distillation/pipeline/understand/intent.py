@@ -1,0 +1,278 @@
+"""From what the user wrote to what to look for: task kind, answer shape, queries, system prompt.
+
+Learned mostly from example answers, else from the words of the requirement. No model is asked.
+Try it: pytest distillation/tests/pipeline/understand/test_intent.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from distillation.pipeline.types import (
+    TASK_KINDS,
+    IntentEdits,
+    IntentSpec,
+    LabelRule,
+    Query,
+    Requirement,
+)
+from distillation.pipeline.understand.answer_band import answer_band
+from distillation.pipeline.understand.json_schema import check_schema, learn_schema
+from distillation.pipeline.understand.label_lists import (
+    counted_labels,
+    identifiers_shown,
+    label_lists,
+)
+from distillation.pipeline.understand.labels import MAX_LABEL_CHARS, label_key
+from distillation.pipeline.understand.languages import (
+    NAMES,
+    language_of,
+    language_of_all,
+    named_language,
+)
+from distillation.pipeline.understand.task_kind import (
+    PLAIN_NUMBER_PATTERN,
+    SQL_PATTERN,
+    WORKED_NUMBER_PATTERN,
+    task_kind,
+)
+from distillation.pipeline.understand.task_kind import (
+    json_object as json_object,  # others know it from here
+)
+
+NO_EDITS = IntentEdits()
+SYSTEM_PROMPT_TOKENS = 45
+READ_CHARS = 8000  # of each text: labels and keys that stand later are not looked for
+TOKENS_PER_WORD = 1.35  # English prose under a byte-level BPE of about 50k pieces
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+MAX_CHARS = 1_000_000  # of an answer that somebody may ask for
+_SAYS_WHAT_TO_DO = re.compile(
+    r"\b(must|should|return|answer|extract|classif\w*|translate|write|tell|give|show|summar\w*|"
+    r"rewrite|convert|explain|route[d]?|only|want)\b",
+    re.IGNORECASE,
+)
+
+
+def edits_from(data: Mapping[str, Any]) -> IntentEdits:
+    """What a form or the API sends; null: as understood. Raises ValueError naming the field."""
+    if not isinstance(data, Mapping):
+        raise ValueError("intent_edits must be an object")
+    if unknown := sorted(set(data) - set(_READ)):
+        known = ", ".join(_READ)
+        raise ValueError(f"{unknown[0]} is not a field of the understanding: there are {known}")
+    _check_storable(data)
+    given = {name: _READ[name](value) for name, value in data.items() if value is not None}
+    return IntentEdits(**given)
+
+
+def _check_storable(data: Mapping[str, Any]) -> None:
+    """What Postgres could not keep: NUL, half a surrogate pair, NaN."""
+    try:
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError("intent_edits must be JSON in valid Unicode") from error
+    if "\\u0000" in text:
+        raise ValueError("intent_edits must not hold NUL characters")
+
+
+def _read_kind(value: Any) -> str:
+    if value not in TASK_KINDS:
+        raise ValueError(f"task_kind must be one of {', '.join(TASK_KINDS)}")
+    return str(value)
+
+
+def _read_labels(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ValueError("labels must be a list of texts")
+    labels = list(dict.fromkeys(" ".join(name.split()) for name in value if name.strip()))
+    if wrong := next((name for name in labels if len(name) > MAX_LABEL_CHARS), ""):
+        raise ValueError(f"labels has one of more than {MAX_LABEL_CHARS} characters: {wrong[:80]}…")
+    return tuple(labels)
+
+
+def _read_count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_CHARS:
+        raise ValueError(f"{name} must be a whole number from 1 to {MAX_CHARS:,}")
+    return value
+
+
+def _read_language(value: Any) -> str:
+    if not isinstance(value, str) or (value and value not in NAMES):
+        raise ValueError("language must be a two-letter code such as en, or empty for any")
+    return value
+
+
+def _read_label_map(value: Any) -> tuple[LabelRule, ...]:
+    fields = {"source", "label", "mapped_to"}
+    whole = isinstance(value, list | tuple) and all(
+        isinstance(rule, Mapping)
+        and set(rule) == fields
+        and all(isinstance(text, str) for text in rule.values())
+        for rule in value
+    )
+    if not whole:
+        raise ValueError("label_map must be a list of objects with source, label and mapped_to")
+    return tuple(LabelRule(**rule) for rule in value)
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "task_kind": _read_kind,
+    "labels": _read_labels,
+    "json_schema": check_schema,
+    "answer_min_chars": partial(_read_count, "answer_min_chars"),
+    "answer_max_chars": partial(_read_count, "answer_max_chars"),
+    "language": _read_language,
+    "label_map": _read_label_map,
+}
+
+
+def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
+    """The understanding with a person's corrections, which always win."""
+    changed: dict[str, Any] = {
+        name: value
+        for name in ("json_schema", "answer_min_chars", "answer_max_chars", "language")
+        if (value := getattr(edits, name)) is not None
+    }
+    if edits.answer_max_chars is None and edits.answer_min_chars is not None:
+        changed["answer_max_chars"] = max(edits.answer_min_chars, intent.answer_max_chars)
+    if edits.answer_min_chars is None and edits.answer_max_chars is not None:
+        changed["answer_min_chars"] = min(edits.answer_max_chars, intent.answer_min_chars)
+    if edits.labels is not None:
+        changed |= {"labels": edits.labels, "labels_closed": True}
+    return replace(intent, label_rules=edits.label_map, **changed)
+
+
+def understand(requirement: Requirement, edits: IntentEdits = NO_EDITS) -> IntentSpec:
+    """What is wanted, as far as the words and examples say it; `edits` win over that."""
+    read = replace(
+        requirement,
+        text=_readable(requirement.text),
+        objective=_readable(requirement.objective),
+        policy=_readable(requirement.policy),
+    )
+    kind = edits.task_kind or task_kind(read)
+    intent = IntentSpec(
+        task_kind=kind,
+        system_prompt=compile_system_prompt(requirement),
+        queries=queries(requirement),
+        task_texts=task_texts(requirement),
+        language=input_language(read),
+        answer_pattern=_answer_pattern(kind, read),
+    )
+    return apply_edits(_with_answers(intent, read), edits)
+
+
+def _readable(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[^\S\n]+", " ", text[:READ_CHARS]))
+
+
+def _with_answers(intent: IntentSpec, requirement: Requirement) -> IntentSpec:
+    """The form of the answers, as the kind of task has it."""
+    words = _all_words(requirement)
+    answers = [example.output for example in requirement.examples]
+    low, high = answer_band(intent.task_kind, answers, words)
+    shaped = replace(intent, answer_min_chars=low, answer_max_chars=high)
+    if intent.task_kind == "classify":
+        labels, closed = _labels(requirement)
+        count = counted_labels(words)
+        hints = () if labels else identifiers_shown(words)
+        return replace(
+            shaped, labels=labels, labels_closed=closed, label_hints=hints, label_count=count
+        )
+    if intent.task_kind == "extract_json":
+        objects = [value for answer in answers if (value := json_object(answer)) is not None]
+        keys = tuple(sorted({key for value in objects for key in value}))
+        return replace(shaped, json_keys=keys, json_schema=learn_schema(objects, words))
+    return shaped
+
+
+def _labels(requirement: Requirement) -> tuple[tuple[str, ...], bool]:
+    """The allowed labels, and whether the user listed them all."""
+    shown = tuple(dict.fromkeys(example.output.strip() for example in requirement.examples))
+    keys = {label_key(name) for name in shown}
+    count = counted_labels(_all_words(requirement))
+    for text in (requirement.policy, requirement.objective, requirement.text):
+        for listed in label_lists(text):
+            if keys <= {label_key(name) for name in listed} and count in (0, len(listed)):
+                return listed, True
+    return shown, False
+
+
+def input_language(requirement: Requirement) -> str:
+    """Of the examples' inputs, else as the words name it, else that of a requirement written in
+    another language than English: who writes English may mean inputs in any.
+    """
+    if requirement.examples:
+        return language_of_all([example.input for example in requirement.examples])
+    words = _all_words(requirement)
+    written_in = language_of(words)
+    return named_language(words) or ("" if written_in == "en" else written_in)
+
+
+def _answer_pattern(kind: str, requirement: Requirement) -> str:
+    if kind == "sql":
+        return SQL_PATTERN
+    if kind != "number":
+        return ""
+    shown = [example.output for example in requirement.examples] or [_all_words(requirement)]
+    return WORKED_NUMBER_PATTERN if any("####" in text for text in shown) else PLAIN_NUMBER_PATTERN
+
+
+def queries(requirement: Requirement) -> tuple[Query, ...]:
+    found = [Query(requirement.text.strip(), "requirement")]
+    for example in requirement.examples:
+        found.append(Query(example.input.strip(), "example input"))
+        found.append(Query(f"{example.input.strip()}\n{example.output.strip()}", "example"))
+    return tuple(query for query in found if query.text)
+
+
+def task_texts(requirement: Requirement) -> tuple[str, ...]:
+    both = f"{requirement.objective} {requirement.policy}".strip()
+    texts = (requirement.text.strip(), requirement.objective.strip(), both)
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def compile_system_prompt(requirement: Requirement) -> str:
+    """One short prompt: it stands in every training row, so each word costs at every step.
+
+    Objective and policy say it best; without them, the requirement's sentences that give orders.
+    """
+    if requirement.system_prompt.strip():
+        return requirement.system_prompt.strip()
+    sentences = _sentences(f"{_closed(requirement.objective)} {_closed(requirement.policy)}")
+    if not sentences:
+        every = _sentences(requirement.text)
+        orders = [s for s in every if _SAYS_WHAT_TO_DO.search(s)]
+        sentences = orders or every
+    return _within_budget(sentences)
+
+
+def _within_budget(sentences: Sequence[str]) -> str:
+    budget = int(SYSTEM_PROMPT_TOKENS / TOKENS_PER_WORD)
+    chosen: list[str] = []
+    for sentence in sentences:
+        if sum(len(s.split()) for s in [*chosen, sentence]) <= budget:
+            chosen.append(sentence)
+    if not chosen and sentences:
+        return " ".join(sentences[0].split()[:budget])
+    return " ".join(chosen)
+
+
+def _closed(text: str) -> str:
+    stripped = text.strip()
+    return stripped if not stripped or stripped[-1] in ".!?" else f"{stripped}."
+
+
+def _sentences(text: str) -> list[str]:
+    return [part.strip() for part in _SENTENCE.split(text.strip()) if part.strip()]
+
+
+def _all_words(requirement: Requirement) -> str:
+    return f"{requirement.policy}\n{requirement.objective}\n{requirement.text}"

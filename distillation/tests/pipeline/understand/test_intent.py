@@ -1,0 +1,117 @@
+import pytest
+
+from distillation.pipeline.types import Example, Requirement
+from distillation.pipeline.understand.intent import compile_system_prompt, task_kind, understand
+from distillation.pipeline.understand.label_lists import listed_labels
+from distillation.pipeline.understand.labels import label_key, learn_labels
+
+
+def wanted(text="We want a small model.", outputs=(), **fields):
+    examples = tuple(Example(f"input {i}", output) for i, output in enumerate(outputs))
+    return Requirement(text, examples=examples, **fields)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "kind"),
+    [
+        (wanted("Label each ticket.", ["card_arrival", "lost_card"]), "classify"),
+        (wanted(outputs=["spam", "ham", "spam", "ham"]), "classify"),
+        (wanted(outputs=['{"city": "Rome"}', "{}"]), "extract_json"),
+        (wanted(outputs=["SELECT a FROM t", "select b from t"]), "sql"),
+        (wanted(outputs=["2 + 2 = 4\n#### 4", "It is 1.\n#### 1"]), "number"),
+        (wanted(outputs=["12.5", "-3"]), "number"),
+        (wanted(outputs=["wdiff a b", "rnm -fo -ss pattern -rs other path/to/files"]), "generate"),
+        (wanted("Route messages", ["A long answer that is a sentence, not a label."]), "generate"),
+    ],
+)
+def test_the_kind_of_task_is_learned_from_example_answers(requirement, kind):
+    assert task_kind(requirement) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Each message must be routed to one of our support topics.", "classify"),
+        ("Tell whether its tone is negative, neutral or positive.", "classify"),
+        ("The answer is a JSON object from type to names.", "extract_json"),
+        ("Return one SQLite SELECT over that table.", "sql"),
+        ("Show each step, then the final number after ####.", "number"),
+        ("Rewrite the sentence politely.", "generate"),
+    ],
+)
+def test_without_examples_the_words_of_the_requirement_tell(text, kind):
+    assert task_kind(wanted(text)) == kind
+
+
+def test_labels_are_closed_when_the_policy_lists_all_of_them():
+    intent = understand(wanted(outputs=["yes", "no"], policy="One of: yes, no, maybe."))
+    assert (intent.labels, intent.labels_closed) == (("yes", "no", "maybe"), True)
+
+
+def test_labels_stay_open_when_examples_only_name_some():
+    intent = understand(wanted("Label it with an intent, such as a or b.", ["a", "b"]))
+    assert (intent.labels, intent.labels_closed) == (("a", "b"), False)
+
+
+def test_a_list_that_misses_an_example_label_is_not_the_list_of_labels():
+    intent = understand(wanted("Label it.", ["x"], policy="One of: yes, no, maybe."))
+    assert (intent.labels, intent.labels_closed) == (("x",), False)
+
+
+def test_a_list_of_languages_is_not_a_list_of_labels():
+    assert listed_labels("Classify mails written in German, French or Italian.") == ()
+    assert listed_labels("The tone is negative, neutral or positive.") == (
+        "negative",
+        "neutral",
+        "positive",
+    )
+
+
+def test_json_keys_are_those_of_the_examples():
+    intent = understand(wanted(outputs=['{"b": 1, "a": 2}', '{"c": 3}', "{}"]))
+    assert intent.json_keys == ("a", "b", "c")
+
+
+def test_the_answer_band_is_wide_around_the_examples():
+    intent = understand(wanted(outputs=["x" * 40 + ".", "y" * 200 + "."]))
+    assert (intent.answer_min_chars, intent.answer_max_chars) == (10, 804)
+
+
+def test_queries_are_the_requirement_each_input_and_each_pair():
+    intent = understand(Requirement("Sort mail", examples=(Example("hi", "greeting"),)))
+    assert [query.text for query in intent.queries] == ["Sort mail", "hi", "hi\ngreeting"]
+
+
+def test_the_system_prompt_is_objective_and_policy():
+    requirement = wanted("Long story.", objective="Tag tweets", policy="One word.")
+    assert compile_system_prompt(requirement) == "Tag tweets. One word."
+
+
+def test_a_sentence_beyond_the_budget_is_left_out_whole():
+    long = " ".join(["word"] * 40)
+    requirement = wanted(objective="Tag tweets.", policy=f"{long}. Be short.")
+    assert compile_system_prompt(requirement) == "Tag tweets. Be short."
+
+
+def test_without_objective_the_sentences_that_give_orders_stand():
+    prompt = compile_system_prompt(wanted("We are a bank. Return only the topic name."))
+    assert prompt == "Return only the topic name."
+
+
+def test_a_prompt_that_the_user_edited_is_kept_as_it_is():
+    requirement = wanted(system_prompt=" Mine. ", objective="Other.")
+    assert compile_system_prompt(requirement) == "Mine."
+
+
+def test_learned_labels_are_those_that_come_again_in_one_spelling():
+    answers = ["Card Arrival", "card_arrival", "lost card", "lost card", "once", "A sentence."]
+    assert learn_labels(answers) == ("Card Arrival", "lost card")
+    assert label_key("Card-Arrival ") == "card_arrival"
+
+
+def test_identifiers_given_as_a_sample_hint_at_the_labels():
+    text = "Route each message to one of our 77 topics, such as card_arrival or exchange_rate."
+    spec = understand(Requirement(text))
+    assert (spec.labels, spec.label_hints) == ((), ("card_arrival", "exchange_rate"))
+    plain = understand(Requirement("Route each message to a topic, such as cards or rates."))
+    assert plain.label_hints == ()

@@ -1,0 +1,119 @@
+"""/api/v1/models/{id}/contract and …/copy."""
+
+import uuid
+from functools import partial
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.authentication import request_org, request_user
+from models_app import services
+from models_app.access import model_for
+from models_app.api.idempotency import made_once
+from models_app.api.serializers import ModelSerializer, PairSerializer, shown_model
+from models_app.api.shapes import IDEMPOTENCY_KEY
+from models_app.contract.services import contract_of, edit_contract
+from models_app.models import CustomModel
+from modelstation.core.web.api import StrictSerializer
+
+
+class UnreadSerializer(serializers.Serializer[dict[str, str]]):
+    sentence = serializers.CharField()
+    hint = serializers.CharField(help_text="What to write instead.")
+
+
+class ContractSerializer(serializers.Serializer[dict[str, Any]]):
+    """The criteria and what they were compiled to: each check with its plain `words`. `digest` is
+    the SHA-256 of it all, kept by every evaluation that judged by it.
+    """
+
+    model = serializers.UUIDField()
+    is_frozen = serializers.BooleanField()
+    frozen_at = serializers.DateTimeField(allow_null=True)
+    digest = serializers.CharField()
+    criteria = serializers.ListField(child=serializers.CharField())
+    metric = serializers.CharField()
+    is_metric_automatic = serializers.BooleanField()
+    checks = serializers.ListField(child=serializers.DictField())
+    unread = UnreadSerializer(many=True)
+    test_row_count = serializers.IntegerField(help_text="0: the dataset's frozen test split.")
+    test_rows_sha256 = serializers.CharField(allow_blank=True)
+
+
+class ContractChangesSerializer(StrictSerializer):
+    """What is left out stays as it is."""
+
+    criteria = serializers.ListField(
+        child=serializers.CharField(max_length=300), required=False, max_length=50
+    )
+    metric = serializers.CharField(
+        required=False, allow_blank=True, max_length=40, help_text="Empty: by the kind of task."
+    )
+    test_rows = PairSerializer(many=True, required=False)
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        if not given:
+            raise serializers.ValidationError(f"Give {' or '.join(self.fields)}.")
+        return given
+
+
+class ModelContractView(APIView):
+    @extend_schema(responses=ContractSerializer)
+    def get(self, request: Request, model_id: uuid.UUID) -> Response:
+        """The acceptance contract, as it is frozen, or as it would be now."""
+        return Response(_shown(model_for(request_org(request), model_id)))
+
+    @extend_schema(request=ContractChangesSerializer, responses=ContractSerializer)
+    def put(self, request: Request, model_id: uuid.UUID) -> Response:
+        """Change criteria, metric or held-out rows, as long as no data was touched; 409 with
+        `contract_frozen` after that: copy the model then.
+        """
+        model = model_for(request_org(request), model_id)
+        asked = ContractChangesSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        changes = dict(asked.validated_data)
+        if "criteria" in changes:
+            changes["success_criteria"] = changes.pop("criteria")
+        return Response(
+            _shown(edit_contract(actor=request_user(request), model=model, changes=changes))
+        )
+
+
+class ModelCopyView(APIView):
+    @extend_schema(request=None, responses={201: ModelSerializer}, parameters=[IDEMPOTENCY_KEY])
+    def post(self, request: Request, model_id: uuid.UUID) -> Response:
+        """A new model that keeps everything but data and versions; its contract is open, and
+        nothing is built before `rebuild` is called.
+        """
+        model = model_for(request_org(request), model_id)
+        copy = partial(self._copy, request, model)
+        return made_once(request, copy, said=None, location=lambda body: body["links"]["self"])
+
+    def _copy(self, request: Request, model: CustomModel) -> dict[str, Any]:
+        copy = services.copy_model(actor=request_user(request), model=model)
+        return shown_model(copy, request)
+
+
+def _shown(model: CustomModel) -> dict[str, Any]:
+    contract = contract_of(model)
+    return dict(
+        ContractSerializer(
+            {
+                "model": model.id,
+                "is_frozen": model.contract_frozen_at is not None,
+                "frozen_at": model.contract_frozen_at,
+                "digest": contract["digest"],
+                "criteria": contract["written"],
+                "metric": contract["metric"],
+                "is_metric_automatic": not model.metric,
+                "checks": contract["checks"],
+                "unread": contract["unread"],
+                "test_row_count": contract["test_rows"].get("count", 0),
+                "test_rows_sha256": contract["test_rows"].get("sha256", ""),
+            }
+        ).data
+    )

@@ -1,0 +1,187 @@
+"""/v1: the surface that the unmodified `openai` client speaks. Only Bearer tokens open it."""
+
+import time
+import uuid
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.authentication import TokenAuthentication, request_org
+from accounts.models import ApiToken
+from models_app.gateway.answers import Pieces, Question
+from models_app.gateway.chat import ChatReply
+from models_app.gateway.deletion import ModelDeletion
+from models_app.gateway.errors import ModelNotFound, openai_exception_handler
+from models_app.gateway.model_resolver import Served, all_served, served_by
+from models_app.gateway.replies import Reply
+from models_app.gateway.requests import (
+    AnswerRequestSerializer,
+    ChatRequestSerializer,
+    TextRequestSerializer,
+    chat_config,
+    conversation,
+    raw_prompts,
+    text_config,
+)
+from models_app.gateway.texts import TextReply
+from models_app.usage.metering import Allowance, LimitReached, Meter, admit
+from modelstation.core.web.event_api import AnyAccept
+from modelstation.core.web.parsers import SmallBodyParser
+
+VERSION = "2020-10-01"  # of OpenAI's API, as it calls itself
+
+# At once, or as a stream.
+ANSWER = {
+    (200, "application/json"): OpenApiTypes.OBJECT,
+    (200, "text/event-stream"): OpenApiTypes.ANY,
+}
+
+
+class OpenAIView(APIView):
+    """With the headers of OpenAI's answers, failures included."""
+
+    authentication_classes = [TokenAuthentication]
+    content_negotiation_class = AnyAccept  # who asks for a stream may accept nothing else
+    allowance: Allowance | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        started = time.monotonic()
+        response = super().dispatch(request, *args, **kwargs)
+        response["x-request-id"] = f"req_{uuid.uuid4().hex}"
+        response["openai-processing-ms"] = str(round(1000 * (time.monotonic() - started)))
+        response["openai-version"] = VERSION
+        if org := getattr(self.request, "org", None):
+            response["openai-organization"] = org.slug
+        for name, value in (self.allowance.headers() if self.allowance else {}).items():
+            response[name] = value
+        return response
+
+    def get_exception_handler(self) -> Any:
+        return openai_exception_handler
+
+
+class AnswersView(OpenAIView, ABC):
+    """A request for answers: admitted, read, put to a model."""
+
+    parser_classes = [SmallBodyParser]
+    prompt_param = "messages"  # what a failure calls that which the model was given
+    # One for all requests, of which it keeps nothing: its fields take longer to make than to use.
+    request_reader: ClassVar[AnswerRequestSerializer]
+
+    def answer(self, request: Request) -> HttpResponseBase:
+        self._admit(request)
+        asked = self.request_reader.run_validation(request.data)
+        assert isinstance(request.auth, ApiToken)
+        meter = Meter(_served(request, asked["model"]), request.auth)
+        reply = self.reply(meter, asked)
+        return _streamed(reply) if asked["stream"] else Response(reply.body())
+
+    @abstractmethod
+    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply: ...
+
+    def _admit(self, request: Request) -> None:
+        assert isinstance(request.auth, ApiToken)
+        try:
+            self.allowance = admit(request.auth)
+        except LimitReached as error:
+            self.allowance = error.allowance
+            raise
+
+
+class ChatCompletionsView(AnswersView):
+    request_reader = ChatRequestSerializer()
+
+    @extend_schema(
+        operation_id="openai_chat_completion",
+        request=ChatRequestSerializer,
+        responses=ANSWER,
+    )
+    def post(self, request: Request) -> HttpResponseBase:
+        """Answer a conversation, at once or as a stream of server-sent events."""
+        return self.answer(request)
+
+    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply:
+        messages = conversation(asked, meter.served.system_prompt)
+        question = Question(meter, [messages], chat_config(asked), asked["n"])
+        return ChatReply(question, _wants_usage(asked))
+
+
+class CompletionsView(AnswersView):
+    request_reader = TextRequestSerializer()
+    prompt_param = "prompt"
+
+    @extend_schema(
+        operation_id="openai_completion",
+        request=TextRequestSerializer,
+        responses=ANSWER,
+    )
+    def post(self, request: Request) -> HttpResponseBase:
+        """Go on with a text, or several, as they stand: no chat template, no system prompt."""
+        return self.answer(request)
+
+    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply:
+        question = Question(meter, raw_prompts(asked), text_config(asked), asked["n"])
+        return TextReply(question, _wants_usage(asked))
+
+
+class ServedModelsView(OpenAIView):
+    @extend_schema(operation_id="openai_models", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request) -> Response:
+        """The organisation's published models, and the installed bases."""
+        data = [_described(served) for served in all_served(request_org(request))]
+        ends = (
+            {"first_id": data[0]["id"], "last_id": data[-1]["id"]}
+            if data
+            else {"first_id": None, "last_id": None}
+        )
+        return Response({"object": "list", "data": data, "has_more": False} | ends)
+
+
+class ServedModelView(ModelDeletion, OpenAIView):
+    @extend_schema(operation_id="openai_model", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, name: str) -> Response:
+        return Response(_described(_served(request, name)))
+
+
+def _served(request: Request, name: str) -> Served:
+    # The token was let in as a member's: no need to ask again.
+    org = request.auth.org if isinstance(request.auth, ApiToken) else request_org(request)
+    served = served_by(org, name)
+    if served is None:
+        raise ModelNotFound(name)
+    return served
+
+
+def _wants_usage(asked: dict[str, Any]) -> bool:
+    return bool(asked.get("stream_options", {}).get("include_usage", False))
+
+
+def _streamed(reply: Reply) -> StreamingHttpResponse:
+    pieces = reply.question.pieces()
+    first = next(pieces)  # a failure before the first piece still gets its status
+    response = StreamingHttpResponse(
+        reply.events(_again(first, pieces)), content_type="text/event-stream"
+    )
+    response["Cache-Control"] = "no-cache"
+    response["X-Accel-Buffering"] = "no"  # a proxy must pass each piece on at once
+    return response
+
+
+def _again(first: Any, pieces: Pieces) -> Pieces:
+    try:
+        yield first
+        yield from pieces
+    finally:
+        pieces.close()
+
+
+def _described(served: Served) -> dict[str, Any]:
+    created = int(served.created_at.timestamp()) if served.created_at else 0
+    return {"id": served.name, "object": "model", "created": created, "owned_by": served.owner}

@@ -1,0 +1,177 @@
+"""Between the server's event loop and the engines' threads: admission, cancelling, deadlines.
+
+A request that waits holds no thread; one whose caller has gone stops at its next token. No Django.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from models_app.serving.admission import Admission, Limits, Ticket
+from models_app.serving.engine import Cancelled, Completion, Piece
+from models_app.serving.errors import ServingError
+from models_app.serving.pool import EnginePool
+from models_app.serving.prompts import PromptReader
+from models_app.serving.request_parser import Asked, ModelFiles
+from modelstation.lm.chat import load_renderer
+from modelstation.lm.gguf import facts as gguf_facts
+
+Found = Piece | Completion | Exception
+
+
+class Desk:
+    """One for each server."""
+
+    def __init__(self, pool: EnginePool, limits: Limits, n_ctx: int) -> None:
+        self.pool = pool
+        self.admission = Admission(limits)
+        self._n_ctx = n_ctx
+        self._threads = ThreadPoolExecutor(limits.total_slots, "engine")
+        # Rendering and loading: never behind answers.
+        self._side_threads = ThreadPoolExecutor(4, "side")
+        self._readers = lru_cache(64)(_prompt_reader)
+        self._began = time.monotonic()
+        self.counts = {"answered": 0, "cancelled": 0, "failed": 0, "prompt_tokens": 0, "tokens": 0}
+
+    async def admit(self, asked: Asked) -> Ticket:
+        """Refuses what can never be answered before it waits; then waits for a slot."""
+        await self._aside(self._check, asked)
+        return await self.admission.enter(str(asked.files.gguf), asked.owner)
+
+    async def answer(self, asked: Asked, ticket: Ticket) -> Completion:
+        async for found in self._found(asked, ticket, only_last=True):
+            if isinstance(found, Completion):
+                return found
+        raise AssertionError("an engine neither answered nor failed")
+
+    def pieces(self, asked: Asked, ticket: Ticket) -> AsyncGenerator[Piece | Completion, None]:
+        return self._found(asked, ticket, only_last=False)
+
+    async def load(self, files: ModelFiles) -> None:
+        """Warm-up: the model is ready when this returns."""
+
+        def load() -> None:
+            with self.pool.engine(files.gguf, files.tokenizer_folder):
+                pass
+
+        await self._aside(load)
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "uptime_seconds": round(time.monotonic() - self._began, 1),
+            "engines": len(self.pool),
+            "models": self.pool.facts(),
+            "bytes": self.pool.bytes(),
+            "max_bytes": self.pool.max_bytes,
+            "queue": self.admission.facts(),
+            "counts": dict(self.counts),
+        }
+
+    def close(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+        self._side_threads.shutdown(cancel_futures=True)
+        self.pool.close()
+
+    async def _aside(self, work: Callable[..., None], *arguments: Any) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._side_threads, work, *arguments)
+
+    def _check(self, asked: Asked) -> None:
+        gguf, folder = asked.files.gguf, asked.files.tokenizer_folder
+        if not gguf.is_file():
+            raise ServingError(
+                f"The model file {gguf.name} does not exist.", code="model_file_missing"
+            )
+        tokenizer = folder / "tokenizer.json"
+        changed = tokenizer.stat().st_mtime_ns if tokenizer.is_file() else 0
+        count = len(self._readers(folder, changed).prompt(asked.messages))
+        most = min(self._n_ctx, gguf_facts.read(gguf).context_length or self._n_ctx)
+        if count >= most:
+            raise ServingError(
+                f"The prompt has {count} tokens; this model takes fewer than {most}, "
+                "answer included. Shorten the messages.",
+                code="context_length_exceeded",
+            )
+
+    async def _found(
+        self, asked: Asked, ticket: Ticket, *, only_last: bool
+    ) -> AsyncGenerator[Piece | Completion, None]:
+        """Leaving it early, by whatever way, stops the engine; the slot is free once it stopped."""
+        loop = asyncio.get_running_loop()
+        found: asyncio.Queue[Found] = asyncio.Queue()
+        stopped = threading.Event()
+
+        def hand_over(item: Found) -> None:
+            loop.call_soon_threadsafe(found.put_nowait, item)
+
+        def hear(piece: Piece) -> bool:
+            if not only_last:
+                hand_over(piece)
+            return stopped.is_set()
+
+        work = loop.run_in_executor(self._threads, self._work, asked, stopped, hear, hand_over)
+        work.add_done_callback(lambda _: self.admission.leave(ticket))
+        try:
+            async with _deadline(asked.deadline_s):
+                while True:
+                    item = await found.get()
+                    if isinstance(item, Exception):
+                        raise item
+                    yield item
+                    if isinstance(item, Completion):
+                        return
+        finally:
+            stopped.set()
+
+    def _work(
+        self,
+        asked: Asked,
+        stopped: threading.Event,
+        hear: Callable[[Piece], bool],
+        hand_over: Callable[[Found], None],
+    ) -> None:
+        """In a thread. Every way out hands something over: a caller who waits must not hang."""
+        try:
+            with self.pool.engine(asked.files.gguf, asked.files.tokenizer_folder) as engine:
+                if stopped.is_set():
+                    raise Cancelled
+                completion = engine.run(asked.messages, asked.config, hear)
+            self.counts["answered"] += 1
+            self.counts["prompt_tokens"] += completion.prompt_tokens
+            self.counts["tokens"] += completion.completion_tokens
+            hand_over(completion)
+        except Exception as error:
+            self.counts["cancelled" if isinstance(error, Cancelled) else "failed"] += 1
+            hand_over(error)
+
+
+class _deadline:
+    """`asyncio.timeout` whose end is a sentence for the user."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *raised: Any) -> None:
+        try:
+            await self._timeout.__aexit__(*raised)
+        except TimeoutError as error:
+            raise ServingError(
+                f"The answer was not ready within {self._seconds:g} seconds. Ask for fewer tokens.",
+                code="deadline_exceeded",
+            ) from error
+
+
+def _prompt_reader(folder: Path, changed_ns: int) -> PromptReader:
+    try:
+        return PromptReader(load_renderer(folder))
+    except ValueError as error:
+        raise ServingError(str(error), code="model_file_missing") from error

@@ -1,0 +1,101 @@
+"""/api/v1/usage: what the organisation's programs used."""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.authentication import request_membership
+from accounts.models import Role
+from models_app.usage.services import GROUPS, period_of, usage_by, usage_in_all
+from modelstation.core.web.api import Choice
+
+GROUP_CHOICES = list(GROUPS)
+
+
+class UsageQuerySerializer(serializers.Serializer[dict[str, Any]]):
+    group_by = Choice(GROUP_CHOICES, default="day")
+    start = serializers.DateField(required=False)
+    end = serializers.DateField(required=False)
+
+
+class UsageSumsSerializer(serializers.Serializer[dict[str, Any]]):
+    """`cached_tokens` are those of the prompts that were read from a cache."""
+
+    requests = serializers.IntegerField()
+    prompt_tokens = serializers.IntegerField()
+    cached_tokens = serializers.IntegerField()
+    completion_tokens = serializers.IntegerField()
+    total_tokens = serializers.IntegerField()
+
+
+class UsageRowSerializer(UsageSumsSerializer):
+    """With what it is grouped by: `day`, `model`, or `token` and `token_id`."""
+
+    day = serializers.DateField(required=False)
+    model = serializers.CharField(required=False)
+    token = serializers.CharField(required=False)
+    token_id = serializers.UUIDField(required=False, allow_null=True)
+
+    def to_representation(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A field that the grouping has not is left out, and not null."""
+        return {
+            name: value for name, value in super().to_representation(row).items() if name in row
+        }
+
+
+class UsageSerializer(serializers.Serializer[dict[str, Any]]):
+    group_by = Choice(GROUP_CHOICES)
+    total = UsageSumsSerializer()
+
+    def get_fields(self) -> dict[str, Any]:
+        """`from` is no name in Python, and `data` is taken."""
+        return {
+            "from": serializers.DateField(),
+            "to": serializers.DateField(),
+            "data": UsageRowSerializer(many=True),
+        } | super().get_fields()
+
+
+class UsageView(APIView):
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("from", OpenApiTypes.DATE, description="Left out: 30 days in all."),
+            OpenApiParameter("to", OpenApiTypes.DATE, description="Included. Left out: today."),
+            OpenApiParameter("group_by", OpenApiTypes.STR, enum=GROUP_CHOICES),
+        ],
+        responses=UsageSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        """Requests and tokens by day (in UTC), model or token; by token for admins only. What was
+        asked in the playground has no token, and is called so.
+        """
+        asked = _asked(request)
+        group = asked["group_by"]
+        role = Role.ADMIN if group == "token" else Role.MEMBER
+        org = request_membership(request, role=role).org
+        period = period_of(asked.get("start"), asked.get("end"))
+        told = {
+            "from": period.start,
+            "to": period.end,
+            "group_by": group,
+            "data": usage_by(org, period, group),
+            "total": usage_in_all(org, period),
+        }
+        return Response(UsageSerializer(told).data)
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    names = {"from": "start", "to": "end", "group_by": "group_by"}
+    given = {names[key]: value for key, value in request.query_params.items() if key in names}
+    asked = UsageQuerySerializer(data=given)
+    if not asked.is_valid():
+        outer = {inner: name for name, inner in names.items()}
+        raise serializers.ValidationError(
+            {outer[name]: problems for name, problems in asked.errors.items()}
+        )
+    return dict(asked.validated_data)

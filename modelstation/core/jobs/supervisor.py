@@ -1,0 +1,224 @@
+"""Run Django-free work in a child process group, and turn its JSON lines into progress.
+
+Torch lives in the child: it may be killed, run out of memory or crash without taking a worker with
+it. The child gets no database password and no SECRET_KEY. Cancel is SIGTERM to the group, then
+SIGKILL. Pause, and a worker that shuts down, are SIGUSR1 to a child that understands it: it writes
+a checkpoint and exits with 75."""
+
+import ctypes
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs.interrupts import Crashed, Drained, Paused, RetrySmaller
+from modelstation.core.jobs.lease import Lease
+
+GRACE_SECONDS = 5.0
+POLL_SECONDS = 0.5
+CHECKPOINTED = 75  # EX_TEMPFAIL: the child's exit code after SIGUSR1
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
+LIBC = (
+    ctypes.CDLL(None) if sys.platform == "linux" else None
+)  # loaded here: nothing is allocated after the fork
+SECRETS = (
+    "DATABASE_URL",
+    "SECRET_KEY",
+    "MODEL_SERVER_KEY",
+    "EMAIL_URL",
+    "FIELD_ENCRYPTION_KEYS",
+    "EXPORT_SIGNING_KEY",
+)
+OUT_OF_MEMORY = "The process was killed while it worked, most likely for want of memory."
+SMALLER = "Use a smaller micro_batch_tokens or a smaller base."
+CRASHED = "The process that did the work crashed each time it was tried."
+NO_PROGRESS = "The work stood still for {minutes:.0f} minutes and was ended."
+VMSTAT = Path("/proc/vmstat")
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+def run_child(
+    module: str,
+    spec_path: str,
+    *,
+    lease: Lease,
+    on_event: OnEvent,
+    can_pause: bool = False,
+    when_gpu_oom: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Run `python -m module spec_path`; returns the facts of its result event.
+
+    `on_event` gets every progress, checkpoint and log event. `can_pause`: the child understands
+    SIGUSR1. `when_gpu_oom`: the overrides to try once more with. Raises what `lease.check` raises;
+    UserFacingError with the child's own error code, `oom_killed` or `no_progress`; Crashed;
+    RetrySmaller."""
+    killed_before = _killed_by_kernel()
+    child = _start([sys.executable, "-m", module, spec_path])
+    watch = _Watch(child, lease, can_pause)
+    lease.child_pauses = can_pause
+    try:
+        last = _follow(watch, on_event)
+        returncode = child.wait()
+    finally:
+        lease.child_pauses = False
+        _kill_group(child)
+    if watch.asked_at and returncode in (CHECKPOINTED, -signal.SIGUSR1):
+        lease.check()
+        raise Drained  # the wish to pause was withdrawn meanwhile
+    if last.get("code") == "gpu_oom" and when_gpu_oom and not lease.job.overrides:
+        raise RetrySmaller(when_gpu_oom, last["message"])
+    if returncode == -signal.SIGKILL and _killed_by_kernel() > killed_before:
+        raise UserFacingError(OUT_OF_MEMORY, code="oom_killed", hint=SMALLER)
+    return _outcome(returncode, last, module)
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Linux: the kernel signals this process when its parent dies, even by SIGKILL."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, number)
+
+
+def name_process(name: str) -> None:
+    """Linux: what ps and top show."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_NAME, name.encode())
+
+
+def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=None,  # the worker's own log: tracebacks are for operators
+        cwd=settings.BASE_DIR,
+        env=_environment(),
+        start_new_session=True,
+        preexec_fn=die_with_parent,
+    )
+
+
+def _environment() -> dict[str, str]:
+    public = {key: value for key, value in os.environ.items() if key not in SECRETS}
+    return {**public, "PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error"}
+
+
+class _Watch:
+    """What may end a child early: the lease, a wish to pause, or standing still."""
+
+    def __init__(self, child: subprocess.Popen[bytes], lease: Lease, can_pause: bool) -> None:
+        self.child = child
+        self.lease = lease
+        self.can_pause = can_pause
+        self.asked_at = 0.0
+        self._moved_at = time.monotonic()
+        self._place: tuple[Any, ...] = ()
+
+    def look(self) -> None:
+        self.lease.check()
+        if self.can_pause:
+            self._ask_to_pause()
+        if time.monotonic() - self._moved_at > settings.NO_PROGRESS_SECONDS:
+            text = NO_PROGRESS.format(minutes=settings.NO_PROGRESS_SECONDS / 60)
+            raise UserFacingError(text, code="no_progress")
+
+    def saw(self, event: dict[str, Any]) -> None:
+        """Progress is another place, not another line: a hung child may still write."""
+        place = (event.get("event"), event.get("stage"), event.get("step"))
+        if place != self._place:
+            self._place, self._moved_at = place, time.monotonic()
+        if event.get("event") == "checkpoint":
+            self.lease.checkpointed(event["step"])
+
+    def _ask_to_pause(self) -> None:
+        try:
+            self.lease.check_pause()
+        except (Paused, Drained):
+            if not self.asked_at:
+                self.asked_at = time.monotonic()
+                _signal_group(self.child, signal.SIGUSR1)  # one of several processes may train
+            elif time.monotonic() - self.asked_at > settings.DRAIN_SECONDS:
+                raise
+
+
+def _follow(watch: _Watch, on_event: OnEvent) -> dict[str, Any]:
+    """Read events until the child closes its pipe; returns the last result or error event."""
+    stdout = watch.child.stdout
+    assert stdout is not None
+    last: dict[str, Any] = {}
+    buffer = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        while True:
+            watch.look()
+            if not selector.select(POLL_SECONDS):
+                continue
+            chunk = os.read(stdout.fileno(), 1 << 16)
+            if not chunk:
+                return last
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            for event in map(_parse, lines):
+                if event.get("event") in ("result", "error"):
+                    last = event
+                elif event:
+                    watch.saw(event)
+                    on_event(event)
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _outcome(returncode: int, last: dict[str, Any], module: str) -> dict[str, Any]:
+    if last.get("event") == "error":
+        raise UserFacingError(last["message"], code=last.get("code", "failed"))
+    if returncode == 0 and last:
+        return last
+    if returncode == -signal.SIGKILL:
+        raise Crashed("oom_killed", f"{OUT_OF_MEMORY} {SMALLER}")
+    if returncode < 0:
+        raise Crashed("child_crashed", CRASHED)
+    raise RuntimeError(f"{module} ended with exit code {returncode} and no result")
+
+
+def _killed_by_kernel() -> int:
+    """How often the kernel has killed a process for want of memory: what tells an OOM from any
+    other SIGKILL. 0 where it does not say."""
+    try:
+        lines = VMSTAT.read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    """End the child and whatever it started; a no-op for a child that has ended with all its
+    group.
+    """
+    if child.stdout:
+        child.stdout.close()
+    if _signal_group(child, signal.SIGTERM):
+        deadline = time.monotonic() + GRACE_SECONDS
+        while child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+    _signal_group(child, signal.SIGKILL)
+    child.wait()
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: int) -> bool:
+    try:
+        os.killpg(child.pid, number)  # start_new_session: the group id is the child's pid
+    except ProcessLookupError:
+        return False
+    return True

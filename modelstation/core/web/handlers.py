@@ -1,0 +1,62 @@
+"""Answers where no view gives one: an address that there is not, a request that cannot be read, a
+failure of ours. Programs get the error shape of their surface, people the page.
+"""
+
+import uuid
+
+from django.core.exceptions import (
+    DisallowedHost,
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+
+from modelstation.core.web.api import INTERNAL_ERROR, NOT_THERE, error_body, openai_error_body
+
+UNREADABLE = "This request cannot be read."
+# What Django says of them is for whoever runs the installation.
+REASONS: dict[type[Exception], str] = {
+    DisallowedHost: "This is not an address of this installation. An operator can add it to "
+    "ALLOWED_HOSTS.",
+    RequestDataTooBig: "A field of the form is too large. Send what is large as a file.",
+    TooManyFieldsSent: "The request has too many fields.",
+    TooManyFilesSent: "The request has too many files. Send one at a time.",
+}
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    message = REASONS.get(type(exception), UNREADABLE)
+    told = _told(request, 400, "bad_request", message)
+    return told or defaults.bad_request(request, exception)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    told = _told(request, 404, "not_found", NOT_THERE)
+    return told or defaults.page_not_found(request, exception)
+
+
+def length_required(request: HttpRequest) -> HttpResponse:
+    """Django reads nothing of a body that comes in chunks."""
+    message = "The body came in chunks, without its length. Send it with a Content-Length."
+    told = _told(request, 411, "length_required", message)
+    return told or HttpResponse(message, status=411, content_type="text/plain")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _told(request, 500, "internal_error", INTERNAL_ERROR) or defaults.server_error(request)
+
+
+def _told(request: HttpRequest, status: int, code: str, message: str) -> JsonResponse | None:
+    """None for pages."""
+    path = f"{request.path}/"
+    if path.startswith("/v1/"):
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        # Clients show this id with the error.
+        headers = {"x-request-id": f"req_{uuid.uuid4().hex}"}
+        body = openai_error_body(code, message, kind=kind)
+        return JsonResponse(body, status=status, headers=headers)
+    if path.startswith(("/api/", "/auth/")):
+        return JsonResponse(error_body(code, message), status=status)
+    return None

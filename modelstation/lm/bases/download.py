@@ -1,0 +1,224 @@
+"""Files of one pinned revision of the hub into a folder: resumed where they were left, each checked
+against the size and hash that the hub states. Only safetensors, JSON and the chat template are
+ever asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from modelstation.core.errors import UserFacingError
+from modelstation.lm.bases.catalog import Base
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
+
+logger = logging.getLogger("modelstation.hub")
+
+NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json")
+OPTIONAL = ("generation_config.json", "chat_template.jinja", "model.safetensors.index.json")
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+CHUNK_BYTES = 1 << 20
+Report = Callable[[int, int], None]  # bytes done of bytes in all; raises to stop
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    name: str
+    size: int
+    sha256: str = ""  # of large files, which the hub keeps apart
+    git_sha1: str = ""  # of the others
+
+
+def is_wanted(name: str) -> bool:
+    """Never a pickle, a script or anything in a subfolder."""
+    return name in NEEDED or name in OPTIONAL or bool(WEIGHTS.fullmatch(name))
+
+
+def list_files(base: Base, endpoint: str) -> list[RemoteFile]:
+    """What to download. Raises UserFacingError for all that the hub or the network may refuse."""
+    from huggingface_hub import HfApi
+
+    with in_plain_words(base):
+        info = HfApi(endpoint=endpoint, token=False).model_info(
+            base.hub_id, revision=base.revision, files_metadata=True
+        )
+    if info.sha != base.revision:
+        raise UserFacingError(
+            f"The hub answered with another revision of {base.hub_id} than the one asked for.",
+            code="hub_wrong_revision",
+            hint="Nothing was kept. Check HF_ENDPOINT, or try again later.",
+        )
+    files = [_remote(sibling) for sibling in info.siblings or () if is_wanted(sibling.rfilename)]
+    names = {file.name for file in files}
+    missing = [name for name in NEEDED if name not in names]
+    if missing or not any(WEIGHTS.fullmatch(name) for name in names):
+        raise refused(base, f"it lacks {missing[0] if missing else 'safetensors weights'}")
+    return sorted(files, key=lambda file: file.size)
+
+
+def download(
+    files: list[RemoteFile], folder: Path, base: Base, endpoint: str, report: Report
+) -> None:
+    """All of `files` into `folder`. What lies there already and is right is kept."""
+    total = sum(file.size for file in files)
+    done = 0
+    for file in files:
+        report(done, total)
+        target = folder / file.name
+        if not (target.is_file() and _is_right(target, file)):
+            with in_plain_words(base):
+                _download_one(file, folder, base, endpoint, partial(_onward, report, done, total))
+        done += file.size
+    report(total, total)
+
+
+def _onward(report: Report, before: int, total: int, done: int) -> None:
+    report(before + done, total)
+
+
+def _download_one(
+    file: RemoteFile, folder: Path, base: Base, endpoint: str, report: Callable[[int], None]
+) -> None:
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils._headers import build_hf_headers
+
+    part = folder / f"{file.name}.part"
+    there = part.stat().st_size if part.is_file() else 0
+    if there > file.size:
+        part.unlink()
+        there = 0
+    with part.open("ab") as stream:
+        http_get(
+            hf_hub_url(base.hub_id, file.name, revision=base.revision, endpoint=endpoint),
+            stream,
+            resume_size=there,
+            headers=build_hf_headers(token=False, library_name="modelstation"),
+            expected_size=file.size,
+            tqdm_class=_bar(file, report),  # type: ignore[arg-type]
+        )
+    if not _is_right(part, file):
+        part.unlink()
+        raise _damaged(file.name)
+    part.rename(folder / file.name)
+
+
+def _bar(file: RemoteFile, report: Callable[[int], None]) -> type:
+    """In the place of the library's progress bar: it hears of every chunk before it is written."""
+
+    class Bar:
+        def __init__(self, *args: Any, initial: int = 0, **options: Any) -> None:
+            self.done = initial
+
+        def update(self, count: int) -> None:
+            self.done += count
+            if self.done > file.size:
+                raise _damaged(file.name)
+            report(self.done)
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+        ) -> None:
+            """Nothing to clean up."""
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    return Bar
+
+
+def _remote(sibling: RepoSibling) -> RemoteFile:
+    lfs = sibling.lfs
+    return RemoteFile(
+        name=sibling.rfilename,
+        size=int(sibling.size or 0),
+        sha256=lfs.sha256 if lfs else "",
+        git_sha1="" if lfs else sibling.blob_id or "",
+    )
+
+
+def _is_right(path: Path, file: RemoteFile) -> bool:
+    if path.stat().st_size != file.size:
+        return False
+    if file.sha256:
+        return _hash(hashlib.sha256(), path) == file.sha256
+    # Git hashes the kind and size of what it stores along with it.
+    return _hash(hashlib.sha1(b"blob %d\0" % file.size), path) == file.git_sha1
+
+
+def _hash(digest: Any, path: Path) -> str:
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return str(digest.hexdigest())
+
+
+# --- what may go wrong, in plain words ------------------------------------------------------------
+
+
+def refused(base: Base, why: str) -> UserFacingError:
+    return UserFacingError(
+        f"The files of {base.hub_id} are not taken: {why}.",
+        code="base_refused",
+        hint="Nothing was installed. Choose another base, or tell your operator.",
+    )
+
+
+def _damaged(name: str) -> UserFacingError:
+    return UserFacingError(
+        f"The file {name} did not arrive as the hub states it.",
+        code="hub_file_damaged",
+        hint="It was thrown away. Fetch again; what is complete is kept.",
+    )
+
+
+@contextmanager
+def in_plain_words(base: Base) -> Iterator[None]:
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        yield
+    except HfHubHTTPError as error:
+        raise _of_status(error.response.status_code, base) from None
+    except (httpx2.HTTPError, OfflineModeIsEnabled) as error:
+        logger.warning("fetch of %s: %s", base.hub_id, error)
+        raise UserFacingError(
+            "The hub cannot be reached from this installation.",
+            code="hub_unreachable",
+            hint="What has arrived is kept. Fetch again later, or let your operator run "
+            f"manage.py fetch_base {base.name} --from FOLDER.",
+        ) from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _damaged(base.hub_id) from None  # the library's own check of a file's length
+
+
+def _of_status(status: int, base: Base) -> UserFacingError:
+    if status in (401, 403, 404):
+        code, message = "hub_not_found", f"The hub does not show {base.hub_id} at this revision."
+        hint = "Ask your operator to check HF_ENDPOINT, or choose another base."
+    elif status == 429:
+        code, message = "hub_busy", "The hub takes no more requests from here just now."
+        hint = "Wait some minutes, then fetch again; what has arrived is kept."
+    else:
+        code, message = "hub_trouble", f"The hub has trouble of its own (status {status})."
+        hint = "Fetch again later; what has arrived is kept."
+    return UserFacingError(message, code=code, hint=hint)

@@ -1,0 +1,198 @@
+"""A job's story in a terminal: its log as lines, and below them, while it goes on, its curves, its
+figures and how far it is. Plain lines where no screen can be drawn, JSON for programs.
+"""
+
+import json
+import threading
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from django.db import connection
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from modelstation.core.charts import number
+from modelstation.core.jobs.events import Story, facts_of
+from modelstation.core.models import Job, JobEvent
+from modelstation.site import plots
+from modelstation.site.journey import Beat, detail_of, end_line, follow, progress_line
+from training.runs.curves import Point, points_of
+
+LINE_SECONDS = 15.0  # between lines where no screen can be drawn, as in a log file
+CURVE_SECONDS = 2.0
+PLOT_HEIGHT = 8
+AXIS_WIDTH = 10
+BAR_WIDTH = 40
+
+
+class Display(Protocol):
+    def show(self, beat: Beat) -> None: ...
+    def close(self) -> None: ...
+
+
+def display_for(console: Console) -> Display:
+    return Screen(console) if console.is_terminal else Lines(console)
+
+
+class JsonLines:
+    """Every event as one line of JSON."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def show(self, beat: Beat) -> None:
+        for event in beat.events:
+            self._console.file.write(json.dumps(facts_of(event), ensure_ascii=False) + "\n")
+        self._console.file.flush()
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+class Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._line_at = 0.0
+
+    def show(self, beat: Beat) -> None:
+        tell(self._console, beat.events)
+        job = beat.job
+        if job is None or job.state != Job.State.RUNNING or not job.progress.get("total_steps"):
+            return
+        if time.monotonic() - self._line_at >= LINE_SECONDS:
+            self._line_at = time.monotonic()
+            told = f"{job.kind:>18}  {progress_line(job)}"
+            self._console.print(told, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+
+class Screen:
+    """The log scrolls by above; curves, figures and bar stay in place below it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False)
+        self._live.start()
+        self._curves_at = 0.0
+        self._points: list[Point] = []
+
+    def show(self, beat: Beat) -> None:
+        tell(self._console, beat.events)
+        if beat.job is not None:
+            self._read_curves(beat)
+            self._live.update(picture(beat.job, self._points, self._console.width), refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _read_curves(self, beat: Beat) -> None:
+        assert beat.job is not None
+        if beat.is_over or time.monotonic() - self._curves_at >= CURVE_SECONDS:
+            self._curves_at = time.monotonic()
+            self._points = points_of(beat.job.id)
+
+
+class JobDisplay:
+    """Shows a story from a thread of its own, while the work goes on in the caller's."""
+
+    def __init__(self, story: Story, console: Console) -> None:
+        self._story = story
+        self._display = display_for(console)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._show_until_closed, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closed.set()
+        self._thread.join()
+        self._display.close()
+
+    def _show_until_closed(self) -> None:
+        try:
+            for beat in follow(self._story, self._closed):
+                self._display.show(beat)
+        finally:
+            connection.close()
+
+
+# --- What is drawn --------------------------------------------------------------------------------
+
+
+def tell(console: Console, events: list[JobEvent]) -> None:
+    for event in events:
+        if event.kind != JobEvent.Kind.METRICS:
+            line = f"[dim]{event.at:%H:%M:%S} {event.job.kind:>9}[/dim]  "
+            text = Text(event.message, style="red" if event.kind == JobEvent.Kind.ERROR else "")
+            console.print(Text.from_markup(line) + text, highlight=False, soft_wrap=True)
+
+
+def picture(job: Job, points: list[Point], width: int) -> RenderableType:
+    parts: list[RenderableType] = []
+    if points:
+        parts += [_plot(points, max(20, min(100, width - AXIS_WIDTH - 2))), _figures(job, points)]
+    parts.append(_bar(job, width) if job.is_live else Text(end_line(job)))
+    return Group(*parts)
+
+
+def _bar(job: Job, width: int) -> RenderableType:
+    total = job.progress.get("total_steps")
+    if job.state != Job.State.RUNNING or not total:
+        return Text(f"{job.kind}: {job.stage or job.state}, {job.state}", style="dim")
+    row = Table.grid(padding=(0, 1))
+    step = job.progress.get("step", 0)
+    bar = ProgressBar(total=total, completed=step, width=min(BAR_WIDTH, width // 3))
+    row.add_row(f"{job.kind}: {job.stage}", bar, f"{step:,}/{total:,} ({job.percent} %)")
+    return Group(row, Text(detail_of(job), style="dim"))
+
+
+def _figures(job: Job, points: list[Point]) -> RenderableType:
+    valid = [(p.valid_loss, p.step) for p in points if p.valid_loss is not None]
+    losses = [p.loss for p in points if p.loss is not None]
+    table = Table.grid(padding=(0, 2))
+    cells = [f"[green]━[/] training {number(losses[-1])}" if losses else ""]
+    if valid:
+        best, step = min(valid)
+        cells.append(
+            f"[yellow]━[/] validation {number(valid[-1][0])}, best {number(best)} at step {step:,}"
+        )
+    table.add_row(*(Text.from_markup(cell) for cell in cells if cell))
+    return table
+
+
+def _plot(points: list[Point], width: int) -> Text:
+    """Both losses over the steps, validation above training where they cross."""
+    train = [(p.step, p.loss) for p in points if p.loss is not None]
+    valid = [(p.step, p.valid_loss) for p in points if p.valid_loss is not None]
+    frame = train + valid
+    layers = [
+        (plots.drawn(line, frame, width=width, height=PLOT_HEIGHT), style)
+        for line, style in ((valid, "yellow"), (train, "green"))
+    ]
+    high, low = max(y for _, y in frame), min(y for _, y in frame)
+    labels = {0: number(high), PLOT_HEIGHT - 1: number(low)}
+    text = Text()
+    for row in range(PLOT_HEIGHT):
+        text.append(f"{labels.get(row, ''):>{AXIS_WIDTH}} ", style="dim")
+        for column in range(width):
+            dots, style = _on_top(layers, (row, column))
+            text.append(plots.character(dots) if dots else " ", style=style)
+        text.append("\n")
+    return text
+
+
+def _on_top(layers: list[tuple[plots.Cells, str]], cell: tuple[int, int]) -> tuple[int, str]:
+    return next(((cells[cell], style) for cells, style in layers if cell in cells), (0, ""))

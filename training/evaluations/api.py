@@ -1,0 +1,114 @@
+"""/api/v1/evaluations, and /api/v1/versions/{id}/evaluate."""
+
+import json
+import uuid
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.utils.encoders import JSONEncoder
+from rest_framework.views import APIView
+
+from accounts.api.authentication import request_org, request_user
+from models_app.access import version_for
+from models_app.api.idempotency import made_once
+from models_app.api.shapes import IDEMPOTENCY_KEY
+from models_app.models import ModelVersion
+from modelstation.core.web.api import id_of, number_of, page_size_of
+from training.access import evaluation_for
+from training.evaluations.reports import report_of
+from training.evaluations.services import evaluate_again
+from training.models import EvaluationRun
+from training.runs import serializers
+
+MODEL = OpenApiParameter("model", OpenApiTypes.UUID, description="Only those of this model.")
+VERSION = OpenApiParameter("version", OpenApiTypes.UUID, description="Only those of this version.")
+AFTER = OpenApiParameter("after", OpenApiTypes.INT, description="How many rows to pass over.")
+ROW_LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, description="At most 200.")
+
+
+@extend_schema(parameters=[MODEL, VERSION])
+class EvaluationsView(generics.ListAPIView[EvaluationRun]):
+    serializer_class = serializers.EvaluationSummarySerializer
+
+    def get_queryset(self) -> QuerySet[EvaluationRun]:
+        evaluations: QuerySet[EvaluationRun] = EvaluationRun.objects.for_org(
+            request_org(self.request)
+        )
+        asked = {f"{name}_id": id_of(self.request, name) for name in ("model", "version")}
+        evaluations = evaluations.filter(**{name: id for name, id in asked.items() if id})
+        return evaluations.defer("criteria", "live")
+
+
+class EvaluationView(APIView):
+    @extend_schema(responses=serializers.EvaluationSerializer)
+    def get(self, request: Request, evaluation_id: uuid.UUID) -> Response:
+        evaluation = evaluation_for(request_org(request), evaluation_id)
+        return Response(serializers.EvaluationSerializer(evaluation).data)
+
+
+class EvaluationReportView(APIView):
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, evaluation_id: uuid.UUID) -> Response:
+        """The whole report as it was written: criteria with intervals, `confusion` of labels,
+        `fields` of JSON answers, `probes` against forgetting, `live`. `{}` before it has ended.
+        """
+        return Response(report_of(evaluation_for(request_org(request), evaluation_id)))
+
+
+class EvaluationRowsView(APIView):
+    @extend_schema(parameters=[AFTER, ROW_LIMIT], responses=serializers.EvaluationRowsSerializer)
+    def get(self, request: Request, evaluation_id: uuid.UUID) -> Response:
+        """What base and tuned model answered to each held-out row."""
+        evaluation = evaluation_for(request_org(request), evaluation_id)
+        after, limit = number_of(request, "after", 0), page_size_of(request, 50, most=200)
+        rows = _rows(evaluation, after, limit + 1)
+        more = after + limit if len(rows) > limit else None
+        return Response({"results": rows[:limit], "next_after": more})
+
+
+class VersionEvaluateView(APIView):
+    @extend_schema(
+        request=None,
+        responses={201: serializers.EvaluationSerializer},
+        parameters=[IDEMPOTENCY_KEY],
+    )
+    def post(self, request: Request, version_id: uuid.UUID) -> Response:
+        """Measure this version again, against the frozen contract, beside what is live now. A pass
+        does not replace the live version by itself: publish it then.
+        """
+        version = version_for(request_org(request), version_id)
+        measure = partial(_evaluated, request, version)
+        return made_once(request, measure, said=None, location=partial(_link_to, request))
+
+
+def _link_to(request: Request, shown: dict[str, Any]) -> str:
+    return str(reverse("api_evaluation", args=[shown["id"]], request=request))
+
+
+def _evaluated(request: Request, version: ModelVersion) -> dict[str, Any]:
+    run = evaluate_again(actor=request_user(request), version=version)
+    return _as_json(serializers.EvaluationSerializer(run).data)
+
+
+def _as_json(data: Any) -> dict[str, Any]:
+    """Plain values only: the answer is kept for whoever asks with the same key."""
+    plain: dict[str, Any] = json.loads(json.dumps(data, cls=JSONEncoder))
+    return plain
+
+
+def _rows(evaluation: EvaluationRun, after: int, limit: int) -> list[dict[str, Any]]:
+    """Lines of the report's rows.jsonl; none before the evaluation has ended."""
+    path = settings.ARTIFACTS_DIR / evaluation.folder / "rows.jsonl"
+    if not evaluation.folder or not path.is_file():
+        return []
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in islice(lines, after, after + limit)]

@@ -1,0 +1,154 @@
+"""Deeds of evaluation: ask for one of a version, and end it inside the transaction that ends its
+job.
+"""
+
+from typing import Any
+
+from django.db import transaction
+
+from accounts.audit import record
+from accounts.models import User
+from distillation.models import DatasetVersion
+from models_app import services as model_services
+from models_app.mails import tell_of_end
+from models_app.models import CustomModel, ModelVersion
+from models_app.webhooks import services as webhooks
+from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs import jobs
+from modelstation.core.models import Job
+from training.evaluations.reports import report_of
+from training.models import EvaluationRun, EvaluationScore, TrainingRun
+
+LIVE_KEPT = ("score", "low", "high", "difference")
+SCORES_KEPT = ("metric", "n_test", "base", "tuned", "difference", "verdict")
+
+
+def submit_evaluation(version: ModelVersion, *, is_again: bool = False) -> EvaluationRun:
+    """The job and the row that says which version it measures, in the caller's transaction."""
+    job = jobs.submit(kind="evaluate", org=version.org, subject_id=version.model_id)
+    return _row_of(job, version, is_again=is_again)
+
+
+def evaluate_again(*, actor: User, version: ModelVersion) -> EvaluationRun:
+    """Measure a version anew against the frozen contract, beside what is live now."""
+    with transaction.atomic():
+        if dataset_of_version(version) is None and not version.model.test_rows:
+            raise UserFacingError(
+                "The held-out rows of this version are gone with its dataset.",
+                code="no_dataset",
+                hint="Build the model again.",
+            )
+        version.model = model_services.begin_evaluation_again(model_id=version.model_id)
+        run = submit_evaluation(version, is_again=True)
+        record(org=version.org, actor=actor, action="version.evaluate", target=version)
+    return run
+
+
+def run_of(job: Job) -> EvaluationRun:
+    """The evaluation that a job was submitted for. One that was queued again, as operators can,
+    measures what the failed one before it did; failing that, the newest version.
+    """
+    known = EvaluationRun.objects.select_related("model", "version__base", "version__model")
+    run: EvaluationRun | None = known.filter(job=job).first()
+    if run is not None:
+        return run
+    model = CustomModel.objects.get(id=job.subject_id)
+    last = known.filter(model=model).first()
+    if last is not None and not last.verdict:
+        return _row_of(job, last.version, is_again=last.is_again)
+    version = model.versions.select_related("base", "model").first()
+    if version is None:
+        raise UserFacingError("There is no trained version to evaluate.", code="no_version")
+    return _row_of(job, version, is_again=False)
+
+
+def _row_of(job: Job, version: ModelVersion, *, is_again: bool) -> EvaluationRun:
+    run: EvaluationRun = EvaluationRun.objects.create(
+        org=version.org,
+        job=job,
+        model=version.model,
+        version=version,
+        metric=version.model.contract.get("metric", ""),
+        contract_digest=version.model.contract_digest,
+        test_origin="user" if version.model.test_rows else "split",
+        is_again=is_again,
+    )
+    return run
+
+
+def dataset_of_version(version: ModelVersion) -> DatasetVersion | None:
+    """The one it was trained on; should its run be gone, the one of the digest it was made of."""
+    frozen = version.model.dataset_versions.frozen().select_related("run")
+    own = frozen.filter(training_runs__version=version).first()
+    found: DatasetVersion | None = own or frozen.filter(digest=version.dataset_digest).first()
+    return found
+
+
+def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> None:
+    """Keep the scores, and let the verdict decide what becomes of the version."""
+    run.folder = folder
+    run.test_count = result["n_test"]
+    run.verdict = result["verdict"]
+    run.criteria = result["criteria"]
+    run.live = _with_live(run, result)
+    run.save(update_fields=["folder", "test_count", "verdict", "criteria", "live"])
+    EvaluationScore.objects.bulk_create(
+        EvaluationScore(
+            run=run,
+            subject=subject,
+            metric=run.metric,
+            score=result[subject]["score"],
+            low=result[subject].get("low"),
+            high=result[subject].get("high"),
+        )
+        for subject in EvaluationScore.Subject.values
+    )
+    model_services.finish_evaluation(
+        version=run.version,
+        scores=scores_of(run, result),
+        passed=run.verdict == EvaluationRun.Verdict.PASS,
+        reason=reason_of(result),
+        is_again=run.is_again,
+        is_trained_as_asked=_is_trained_as_asked(run.version),
+    )
+    if not run.is_again:
+        tell_of_end(model=run.model, job=run.job)
+        webhooks.tell_of_end(model=run.model, job=run.job)
+
+
+def version_as_asked(job: Job) -> ModelVersion | None:
+    """What this evaluation was to measure, if nothing but its training was asked for."""
+    run = EvaluationRun.objects.filter(job=job).select_related("version__model__org").first()
+    return run.version if run is not None and _is_trained_as_asked(run.version) else None
+
+
+def _is_trained_as_asked(version: ModelVersion) -> bool:
+    related = ("model", "dataset_version__run__job")
+    run = TrainingRun.objects.filter(version=version).select_related(*related).first()
+    return run is not None and run.is_all_that_was_asked
+
+
+def _with_live(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
+    """Which version was live is known since the job began; how it did is in the report."""
+    found = result.get("live") or report_of(run).get("live")
+    if not run.live or not found:
+        return {}
+    return {**run.live, **{key: found.get(key) for key in LIVE_KEPT}}
+
+
+def scores_of(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
+    """What the version keeps: enough to decide by it whether it may go live."""
+    kept = {key: result[key] for key in SCORES_KEPT if key in result}
+    kept |= {"evaluation": str(run.id), "contract_digest": run.contract_digest}
+    return kept | ({"live": run.live} if run.live else {})
+
+
+def reason_of(result: dict[str, Any]) -> str:
+    """The sentences of the criteria that were missed, or could not be settled, and what the probes
+    warn of; empty when all is well.
+    """
+    missed = [
+        criterion["sentence"] for criterion in result["criteria"] if criterion["passed"] is not True
+    ]
+    forgotten = (result.get("probes") or {}).get("note", "")
+    return " ".join(filter(None, [*missed, forgotten]))

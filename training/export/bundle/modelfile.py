@@ -1,0 +1,122 @@
+"""Ollama's Modelfile: the chat template as a Go template, found by looking at what the model's own
+one writes around each message, and proved on whole conversations before it is used.
+
+python -m pytest training/tests/export/test_modelfile.py
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelstation.lm.chat import ChatRenderer, Message
+
+ROLES = ("system", "user", "assistant")
+CANNOT_SAY = (
+    "# The chat template of this model cannot be written in Ollama's language; Ollama takes the\n"
+    "# one in the GGUF where it knows it. Prefer llama.cpp (run.sh), which uses it as it is."
+)
+
+
+@dataclass(frozen=True)
+class TurnFormat:
+    """What stands before and after the content of each role, and before an answer."""
+
+    before: dict[str, str]
+    after: dict[str, str]
+    answer: str
+
+    def render(self, messages: Sequence[Message]) -> str:
+        turns = (
+            self.before[turn["role"]] + turn["content"] + self.after[turn["role"]]
+            for turn in messages
+        )
+        return "".join(turns) + self.answer
+
+
+def turn_format(renderer: ChatRenderer, *, has_system: bool = True) -> TurnFormat | None:
+    """None for a template that is more than marks around messages, with a system prompt in front
+    or, where the model has none, without: some templates then bring one of their own.
+    """
+    try:
+        found = _found(renderer)
+    except ValueError:
+        return None
+    opening = ("system", "user") if has_system else ("user",)
+    proofs = [_chat(*opening), _chat(*opening, "assistant", "user")]
+    is_true = all(found.render(chat) == renderer.render_text(chat) for chat in proofs)
+    return found if is_true else None
+
+
+def _found(renderer: ChatRenderer) -> TurnFormat:
+    chat = _chat("system", "user", "assistant", "user")
+    marks = [turn["content"] for turn in chat]
+    start, system_user, user_answer, answer_user, end = _between(renderer.render_text(chat), marks)
+    _, _, after_user = _between(
+        renderer.render_text(chat[:2], add_generation_prompt=False), marks[:2]
+    )
+    *_, after_answer = _between(
+        renderer.render_text(chat[:3], add_generation_prompt=False), marks[:3]
+    )
+    before_user = answer_user.removeprefix(after_answer)
+    return TurnFormat(
+        before={
+            "system": start,
+            "user": before_user,
+            "assistant": user_answer.removeprefix(after_user),
+        },
+        after={
+            "system": system_user.removesuffix(before_user),
+            "user": after_user,
+            "assistant": after_answer,
+        },
+        answer=end.removeprefix(after_user),
+    )
+
+
+def _chat(*roles: str) -> list[Message]:
+    return [{"role": role, "content": f"\ue000{at}\ue001"} for at, role in enumerate(roles)]
+
+
+def _between(text: str, marks: Sequence[str]) -> list[str]:
+    parts = []
+    for mark in marks:
+        before, found, text = text.partition(mark)
+        if not found:
+            raise ValueError("The template leaves a message out.")
+        parts.append(before)
+    return [*parts, text]
+
+
+def render_modelfile(
+    renderer: ChatRenderer, gguf: str, *, system_prompt: str, context: int, max_tokens: int
+) -> str:
+    template = _template(turn_format(renderer, has_system=bool(system_prompt)))
+    system = f'SYSTEM """{system_prompt}"""' if system_prompt else ""
+    if '"""' in system_prompt:
+        system = "# The system prompt holds three quotes, which this file cannot: send it yourself."
+    stops = [f'PARAMETER stop "{renderer.show([token])}"' for token in renderer.stop_token_ids]
+    lines = [
+        f"FROM ./{gguf}",
+        template,
+        system,
+        *stops,
+        f"PARAMETER num_ctx {context}",
+        f"PARAMETER num_predict {max_tokens}",
+        "# Always the likeliest token, unweighted: how the model was measured.",
+        "PARAMETER temperature 0",
+        "PARAMETER repeat_penalty 1",
+    ]
+    return "\n".join(filter(None, lines)) + "\n"
+
+
+def _template(found: TurnFormat | None) -> str:
+    if found is None:
+        return CANNOT_SAY
+    turns = (
+        f'{{{{ if eq .Role "{role}" }}}}{found.before[role]}{{{{ .Content }}}}{found.after[role]}'
+        "{{ end }}"
+        for role in ROLES
+    )
+    text = "{{ range .Messages }}" + "".join(turns) + "{{ end }}" + found.answer
+    literal = [*found.before.values(), *found.after.values(), found.answer]
+    is_plain = not any(mark in part for part in literal for mark in ("{{", "}}", '"""'))
+    return f'TEMPLATE """{text}"""' if is_plain else CANNOT_SAY

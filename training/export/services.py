@@ -1,0 +1,235 @@
+"""Deeds on exports: ask for one, delete it, make a link to it, clean up what has expired.
+
+What lies on the disk for an export lies in `<artifacts>/<export id>/`.
+"""
+
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.audit import record
+from accounts.models import User
+from models_app.gateway.paths import version_folder
+from models_app.models import CustomModel, ModelVersion
+from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs import jobs
+from modelstation.core.models import Job
+from training.models import Export
+
+DEFAULT_ARTIFACTS = ("adapter", "gguf-q8_0")
+ARTIFACTS = {
+    "adapter": "Adapter (PEFT)",
+    "merged": "Merged weights (safetensors)",
+    "gguf-f16": "GGUF, 16 bits",
+    "gguf-q8_0": "GGUF, Q8_0: what is served here",
+    "gguf-q4_k_m": "GGUF, Q4_K_M: the smallest",
+}
+PAPERS_BYTES = 1 << 20
+GGUF_HEAD_BYTES = 4 << 20  # vocabulary and merges
+SPARE_BYTES = 1 << 30  # of the disk is left to the rest of the house
+
+
+@dataclass(frozen=True)
+class Size:
+    name: str
+    label: str
+    bytes: int
+
+
+def sizes_of(version: ModelVersion) -> list[Size]:
+    """What each artifact that can be had of this version will take, about."""
+    return [
+        Size(name, label, _bytes_of(version, name))
+        for name, label in ARTIFACTS.items()
+        if name != "adapter" or "adapter" in version.artifacts
+    ]
+
+
+def _bytes_of(version: ModelVersion, name: str) -> int:
+    if name in ("adapter", "merged"):
+        return sum(entry["bytes"] for entry in version.artifacts.get(name, {}).get("files", ()))
+    from modelstation.lm.gguf.export import gguf_bytes
+
+    try:
+        weights = gguf_bytes(version_folder(version) / "merged", name.removeprefix("gguf-"))
+    except (ValueError, OSError, KeyError):
+        return 0  # said when it is made
+    return weights + GGUF_HEAD_BYTES
+
+
+def free_bytes() -> int:
+    settings.ARTIFACTS_DIR.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(settings.ARTIFACTS_DIR).free
+
+
+def submit_export(
+    *, actor: User, version: ModelVersion, artifacts: list[str] | None = None
+) -> Export:
+    sizes = {size.name: size.bytes for size in sizes_of(version)}
+    wanted = _wanted(artifacts, sizes)
+    expected = sum(sizes[name] for name in wanted) + PAPERS_BYTES
+    check_disk(expected)
+    with transaction.atomic():
+        ModelVersion.objects.select_for_update().get(pk=version.pk)
+        _must_not_be_exporting(version)
+        export: Export = Export.objects.create(
+            org=version.org,
+            version=version,
+            artifacts=wanted,
+            expected_bytes=expected,
+            created_by=actor,
+        )
+        export.job = jobs.submit(kind="export", org=version.org, subject_id=export.pk)
+        export.save(update_fields=["job"])
+        record(
+            org=version.org, actor=actor, action="version.export", target=version, artifacts=wanted
+        )
+    return export
+
+
+def _wanted(asked: list[str] | None, sizes: dict[str, int]) -> list[str]:
+    """In the order in which they are listed; without a choice the usual ones."""
+    chosen = set(DEFAULT_ARTIFACTS if asked is None else asked)
+    if unknown := sorted(chosen - ARTIFACTS.keys()):
+        raise UserFacingError(
+            f"There is no artifact “{unknown[0]}”.",
+            param="artifacts",
+            hint=f"Choose among {', '.join(sizes)}.",
+        )
+    if asked is not None and (missing := sorted(chosen - sizes.keys())):
+        raise UserFacingError(
+            f"This version has no {missing[0]}: all its weights were tuned.",
+            param="artifacts",
+            hint="Choose merged weights or a GGUF.",
+        )
+    found = [name for name in sizes if name in chosen]
+    if not found:
+        raise UserFacingError("Choose at least one artifact.", param="artifacts")
+    return found
+
+
+def check_disk(expected: int) -> None:
+    """Twice: the files while they are made, and the one file they become."""
+    needed, free = 2 * expected + SPARE_BYTES, free_bytes()
+    if free < needed:
+        raise UserFacingError(
+            f"This export needs {needed / 1e9:.1f} GB of disk space, and {free / 1e9:.1f} GB are "
+            "free.",
+            code="disk_full",
+            hint="Delete exports that were downloaded, or choose fewer artifacts.",
+        )
+
+
+def _must_not_be_exporting(version: ModelVersion) -> None:
+    if Export.objects.filter(version=version, job__state__in=Job.LIVE_STATES).exists():
+        raise UserFacingError(
+            f"Version {version.number} is being exported already.",
+            code="already_exporting",
+            hint="Wait until that export has ended, or delete it.",
+        )
+
+
+def delete_export(*, actor: User, export: Export) -> None:
+    """Its links are dead at once; its file goes after the commit."""
+    with transaction.atomic():
+        _discard(export)
+        record(org=export.org, actor=actor, action="export.delete", target=export)
+
+
+def discard_exports_of(model: CustomModel) -> None:
+    """Called in the transaction that deletes the model."""
+    for export in Export.objects.filter(version__model=model).select_related("job"):
+        _discard(export)
+
+
+def _discard(export: Export) -> None:
+    if export.job is not None:
+        jobs.request_cancel(export.job)
+    pushes = Job.objects.filter(export_push__export=export, state__in=Job.LIVE_STATES)
+    for job in pushes:
+        jobs.request_cancel(job)
+    export_folder = folder_of(export)
+    export.delete()
+    transaction.on_commit(partial(shutil.rmtree, export_folder, ignore_errors=True))
+
+
+def folder_of(export: Export) -> Path:
+    return Path(settings.ARTIFACTS_DIR) / str(export.pk)
+
+
+def file_of(export: Export) -> Path:
+    return Path(settings.ARTIFACTS_DIR) / export.folder / export.file_name
+
+
+def check_accepted(export: Export, *, actor: User | None, accepted: bool, begins: bool) -> None:
+    """Files that do not answer as the model was trained to are handed out to who says yes to that.
+    `begins`: it is no going on with a download that was let begin.
+    """
+    if export.is_certified:
+        return
+    if not accepted:
+        raise UserFacingError(
+            "The parity certificate of this export did not pass: its files do not all answer as "
+            "the model was trained to.",
+            code="not_certified",
+            param="accept_failed_certificate",
+            hint="The certificate says what differs. To have the files all the same, add "
+            "?accept_failed_certificate=true to the link.",
+        )
+    if begins:
+        verdict = export.certificate.get("verdict", "")
+        record(
+            org=export.org,
+            actor=actor,
+            action="export.download_uncertified",
+            target=export,
+            certificate=verdict,
+        )
+
+
+def clean_expired() -> int:
+    """Files of expired exports; the row stays and tells that there was one."""
+    expired = Export.objects.filter(expires_at__lt=timezone.now()).exclude(folder="")
+    for export in expired:
+        shutil.rmtree(folder_of(export), ignore_errors=True)
+        Export.objects.filter(pk=export.pk).update(folder="")
+    return len(expired)
+
+
+def finish_export(*, export: Export, folder: str, facts: dict[str, Any]) -> None:
+    """In the transaction that ends the job. A row that was deleted meanwhile stays deleted, and its
+    file goes with it.
+    """
+    expires_at = timezone.now() + timedelta(days=settings.EXPORT_DAYS)
+    kept = Export.objects.filter(pk=export.pk).update(folder=folder, expires_at=expires_at, **facts)
+    if not kept:
+        transaction.on_commit(partial(shutil.rmtree, folder_of(export), ignore_errors=True))
+        return
+    record(
+        org=export.org,
+        actor=export.created_by,
+        action="version.exported",
+        target=export,
+        sha256=facts["sha256"],
+        certificate=facts["certificate"]["verdict"],
+    )
+
+
+def settle_ended_export(job: Job) -> None:
+    """Why it failed stands on its job; the audit tells that it did."""
+    found = Export.objects.filter(id=job.subject_id).select_related("org", "created_by", "version")
+    for export in found:
+        record(
+            org=export.org,
+            actor=export.created_by,
+            action=f"version.export_{job.state}",
+            target=export,
+            code=job.error_code,
+        )

@@ -1,0 +1,204 @@
+"""Files, fine-tuning jobs, events and checkpoints as OpenAI's clients read them. What we know
+beyond their fields stands under `modelstation`.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from modelstation.core.models import JobEvent
+from training.finetuning.builds import Build, Checkpoint
+from training.finetuning.ids import (
+    checkpoint_name_of,
+    event_name_of,
+    file_name_of,
+    job_name_of,
+)
+from training.models import EvaluationRun, UploadedFile
+
+HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
+LEVELS = {JobEvent.Kind.ERROR: "error"}
+METRICS = {
+    "step": "step",
+    "total_steps": "total_steps",
+    "loss": "train_loss",
+    "train_accuracy": "train_mean_token_accuracy",
+    "valid_loss": "valid_loss",
+    "valid_accuracy": "valid_mean_token_accuracy",
+    "learning_rate": "learning_rate",
+    "tokens": "trained_tokens",
+}
+
+
+def seconds_of(at: datetime | None) -> int | None:
+    return int(at.timestamp()) if at else None
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def file_shape(file: UploadedFile, *, whole: bool = True) -> dict[str, Any]:
+    """`whole`: with every problem that is kept; a list tells only how many there are."""
+    more = {"sha256": file.sha256, "rows": file.row_count, "problem_count": file.problem_count}
+    if whole:
+        more |= {"problems": file.problems, "notes": file.notes}
+    return {
+        "id": file_name_of(file.id),
+        "object": "file",
+        "bytes": file.bytes,
+        "created_at": seconds_of(file.created_at),
+        "expires_at": None,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "status": file.status,
+        "status_details": file.status_details or None,
+        "modelstation": more,
+    }
+
+
+# --- jobs -----------------------------------------------------------------------------------------
+
+
+def job_shape(build: Build) -> dict[str, Any]:
+    request, run = build.request, build.run
+    hyperparameters = hyperparameters_of(build)
+    return {
+        "id": job_name_of(build.root.id),
+        "object": "fine_tuning.job",
+        "created_at": seconds_of(build.root.created_at),
+        "finished_at": seconds_of(build.finished_at),
+        "estimated_finish": seconds_of(_estimated_finish(build)),
+        "model": build.model.base_id,
+        "fine_tuned_model": build.tuned_name,
+        "organization_id": build.model.org.slug,
+        "status": build.status,
+        "training_file": _training_file(build),
+        "validation_file": file_name_of(request.validation_file) or None if request else None,
+        "result_files": [file_name_of(run.results.id)] if run and hasattr(run, "results") else [],
+        "trained_tokens": run.facts.get("train_tokens") if run and build.is_over else None,
+        "hyperparameters": hyperparameters,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        "seed": _seed(build),
+        "integrations": [],
+        "metadata": request.metadata if request else {},
+        "user_provided_suffix": request.suffix or None if request else None,
+        "error": _error(build),
+        "modelstation": _more(build),
+    }
+
+
+def hyperparameters_of(build: Build) -> dict[str, Any]:
+    """As asked; once the run's plan is settled, as it runs: numbers."""
+    asked = build.request.hyperparameters if build.request else {}
+    run = build.run
+    config = (run.resolved_config or run.plan.get("config") or {}) if run else {}
+    known: dict[str, Any] = dict.fromkeys(HYPERPARAMETERS, "auto")
+    steps = run.plan.get("steps") if run else None
+    if run and steps and config.get("epochs"):
+        rows = run.dataset_version.split_counts.get("train", 0)
+        known = {
+            "n_epochs": max(1, round(config["epochs"])),
+            "batch_size": max(1, round(rows * config["epochs"] / steps)),
+            "learning_rate_multiplier": 1.0,
+        }
+    return known | {name: value for name, value in asked.items() if value != "auto"}
+
+
+def _training_file(build: Build) -> str | None:
+    """Of a build from the web app the frozen rows, which can be read as a file too."""
+    if build.request:
+        return file_name_of(build.request.training_file)
+    return file_name_of(build.run.dataset_version_id) if build.run else None
+
+
+def _seed(build: Build) -> int:
+    if build.request:
+        return build.request.seed
+    return int(build.model.training_config.get("seed", 0))
+
+
+def _estimated_finish(build: Build) -> datetime | None:
+    """While it trains; what evaluating takes comes on top, and is not known."""
+    left = build.last.progress.get("eta_seconds") if build.last.state == "running" else None
+    return timezone.now() + timedelta(seconds=left) if left is not None else None
+
+
+def _error(build: Build) -> dict[str, Any] | None:
+    if build.failure is None:
+        return None
+    code, message, param = build.failure
+    return {"code": code, "message": message, "param": param}
+
+
+def _more(build: Build) -> dict[str, Any]:
+    run, last = build.run, build.last
+    return {
+        "stage": build.stage,
+        "progress": last.progress if last.is_live else {},
+        "model_id": str(build.model.id),
+        "model": build.model.slug,
+        "run_id": str(run.id) if run else None,
+        "dataset_id": str(run.dataset_version_id) if run else None,
+        "version_id": str(run.version_id) if run and run.version_id else None,
+        "splits": run.dataset_version.split_counts if run else {},
+        "config": run.resolved_config if run else {},
+        "evaluation": _evaluation(build.evaluation) if build.evaluation else None,
+    }
+
+
+def _evaluation(evaluation: EvaluationRun) -> dict[str, Any]:
+    return {
+        "id": str(evaluation.id),
+        "verdict": evaluation.verdict or None,
+        "metric": evaluation.metric,
+        "test_rows": evaluation.test_count,
+        "criteria": [criterion.get("sentence", "") for criterion in evaluation.criteria],
+        "scores": {
+            score.subject: {"score": score.score, "low": score.low, "high": score.high}
+            for score in evaluation.scores.all()
+        },
+    }
+
+
+# --- events and checkpoints -----------------------------------------------------------------------
+
+
+def event_shape(event: JobEvent) -> dict[str, Any]:
+    is_metrics = event.kind == JobEvent.Kind.METRICS
+    return {
+        "id": event_name_of(event.id),
+        "object": "fine_tuning.job.event",
+        "created_at": seconds_of(event.at),
+        "level": LEVELS.get(JobEvent.Kind(event.kind), "info"),
+        "message": _step_message(event.data) if is_metrics else event.message,
+        "type": "metrics" if is_metrics else "message",
+        "data": _step_data(event.data) if is_metrics else event.data,
+        "modelstation": {"kind": event.kind},
+    }
+
+
+def _step_message(data: dict[str, Any]) -> str:
+    told = f"Step {data.get('step')}/{data.get('total_steps')}"
+    if data.get("loss") is not None:
+        told += f": training loss={data['loss']:.3f}"
+    if data.get("valid_loss") is not None:
+        told += f", validation loss={data['valid_loss']:.3f}"
+    return told
+
+
+def _step_data(data: dict[str, Any]) -> dict[str, Any]:
+    return {theirs: data[ours] for ours, theirs in METRICS.items() if data.get(ours) is not None}
+
+
+def checkpoint_shape(build: Build, checkpoint: Checkpoint) -> dict[str, Any]:
+    assert build.run is not None  # a checkpoint is a run's
+    return {
+        "id": checkpoint_name_of(build.run.id, checkpoint.step),
+        "object": "fine_tuning.job.checkpoint",
+        "created_at": seconds_of(checkpoint.at),
+        "fine_tuned_model_checkpoint": checkpoint.name,
+        "fine_tuning_job_id": job_name_of(build.root.id),
+        "step_number": checkpoint.step,
+        "metrics": checkpoint.metrics,
+    }

@@ -1,0 +1,185 @@
+"""Deeds of /v1/fine_tuning/jobs: ask for a job, cancel it, pause it, resume it; and the file of
+its curves.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from django.db import transaction
+
+from accounts.audit import record
+from accounts.models import Organization, User
+from distillation.imports.services import name_from_file
+from models_app import services as model_services
+from models_app.models import CustomModel, FoundationModel
+from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs import jobs
+from modelstation.core.models import Job
+from training.finetuning.builds import Build, measured
+from training.finetuning.files import write_results
+from training.finetuning.freezing import MIN_FILE_ROWS, asked_config, too_few
+from training.finetuning.ids import file_name_of
+from training.models import FineTuningRequest, TrainingRun, UploadedFile
+from training.plan import services as planning
+
+logger = logging.getLogger("modelstation.openai")
+MOST_WAITING = 20  # jobs of one organisation that have not ended
+# Our measurements by the columns of the file; what was not measured at a step stays empty.
+RESULT_COLUMNS = {
+    "train_loss": "loss",
+    "train_accuracy": "train_accuracy",
+    "valid_loss": "valid_loss",
+    "valid_mean_token_accuracy": "valid_accuracy",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a job is asked for, its fields checked one by one by the API."""
+
+    base: FoundationModel
+    training_file: UploadedFile
+    validation_file: UploadedFile | None = None
+    suffix: str = ""
+    seed: int = 0
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse_bad(self.training_file, "training_file")
+        if self.validation_file is not None:
+            refuse_bad(self.validation_file, "validation_file")
+            if self.validation_file.sha256 == self.training_file.sha256:
+                raise UserFacingError(
+                    "The validation file is the training file.",
+                    code="invalid_value",
+                    param="validation_file",
+                    hint="Leave it out: a part of the training file is held out then.",
+                )
+        if self.training_file.row_count < MIN_FILE_ROWS:
+            raise too_few(self.training_file.row_count)
+
+
+def refuse_bad(file: UploadedFile, param: str) -> None:
+    if file._state.adding:  # frozen rows keep their sources and licences; a copy would lose them
+        raise UserFacingError(
+            "These are the frozen rows of a model's dataset.",
+            code="invalid_value",
+            param=param,
+            hint="Train that model again, or upload rows of your own.",
+        )
+    if file.purpose != UploadedFile.Purpose.FINE_TUNE:
+        raise UserFacingError(
+            f"{file_name_of(file.id)} has the purpose “{file.purpose}”.",
+            code="invalid_value",
+            param=param,
+            hint="Give a file that was uploaded for “fine-tune”.",
+        )
+    if file.status == UploadedFile.Status.ERROR:
+        raise UserFacingError(
+            f"{file_name_of(file.id)} cannot be trained on: {file.status_details}",
+            code="invalid_file",
+            param=param,
+            hint="Correct the rows and upload the file again.",
+        )
+
+
+def create_job(*, actor: User, org: Organization, asked: Asked) -> Job:
+    """A model of its own, and the job that freezes the rows; training and evaluation follow."""
+    _refuse_too_many(org)
+    name = asked.suffix or name_from_file(PurePath(asked.training_file.filename).name)
+    with transaction.atomic():
+        model: CustomModel = CustomModel.objects.create(
+            org=org,
+            name=name[:80],
+            slug=model_services.free_slug(org, name),
+            requirement=f"Answer as the rows of the uploaded file {asked.training_file} do.",
+            base=asked.base,
+            rows=asked.training_file.row_count,
+            intent_edits={"task_kind": asked.training_file.task_kind},
+            created_by=actor,
+            built_by=actor,
+        )
+        job = jobs.submit(kind="freeze", org=org, subject_id=model.id)
+        request = FineTuningRequest.objects.create(
+            org=org,
+            job=job,
+            model=model,
+            training_file=asked.training_file.id,
+            validation_file=asked.validation_file.id if asked.validation_file else None,
+            suffix=asked.suffix,
+            seed=asked.seed,
+            hyperparameters=asked.hyperparameters,
+            metadata=asked.metadata,
+        )
+        _check_plan(model, asked_config(request))
+        file = file_name_of(asked.training_file.id)
+        record(org=org, actor=actor, action="fine_tuning.create", target=model, file=file)
+    return job
+
+
+def _refuse_too_many(org: Organization) -> None:
+    waiting = FineTuningRequest.objects.for_org(org).filter(
+        model__status__in=CustomModel.LIVE_STATUSES
+    )
+    if waiting.count() >= MOST_WAITING:
+        raise UserFacingError(
+            f"{MOST_WAITING} fine-tuning jobs of this organisation have not ended yet.",
+            code="rate_limit_exceeded",
+            hint="Wait until one has, or cancel one.",
+        )
+
+
+def _check_plan(model: CustomModel, config: dict[str, Any]) -> None:
+    """What will not fit into the memory or on the disk is not queued; rows are guessed here."""
+    model.training_config = config
+    model.save(update_fields=["training_config"])
+    try:
+        planning.check_before_building(model)
+    except UserFacingError as error:
+        raise UserFacingError(
+            error.message, code=error.code, hint=error.hint, param="model"
+        ) from error
+
+
+def cancel_job(*, actor: User, build: Build) -> None:
+    _act(actor, build, jobs.request_cancel, "cancel", "not_building")
+
+
+def pause_job(*, actor: User, build: Build) -> None:
+    """At the next step's end, with a checkpoint to go on from."""
+    _act(actor, build, jobs.request_pause, "pause", "not_pausable")
+
+
+def resume_job(*, actor: User, build: Build) -> None:
+    _act(actor, build, jobs.resume, "resume", "not_paused")
+
+
+def _act(actor: User, build: Build, deed: Callable[[Job], bool], name: str, code: str) -> None:
+    with transaction.atomic():
+        job = build.live_job
+        if job is None or not deed(job):
+            message = f"A job that is {build.status} cannot be asked to {name}."
+            raise UserFacingError(message, code=code)
+        record(org=build.root.org, actor=actor, action=f"fine_tuning.{name}", target=build.model)
+
+
+# --- the file of the curves -----------------------------------------------------------------------
+
+
+def keep_results(run: TrainingRun) -> None:
+    """Called in the transaction that ends the training, which no file of curves shall undo."""
+    try:
+        write_results(run=run, lines=_result_lines(run))
+    except OSError:
+        logger.exception("no curves were written for run %s", run.id)
+
+
+def _result_lines(run: TrainingRun) -> Iterator[str]:
+    yield ",".join(["step", *RESULT_COLUMNS]) + "\n"
+    for step, told in sorted(measured(run).items()):
+        cells = [told.get(name) for name in RESULT_COLUMNS.values()]
+        yield ",".join([str(step), *("" if x is None else f"{x:.6g}" for x in cells)]) + "\n"

@@ -1,0 +1,87 @@
+"""What the preflight is asked and what it answers: the machine, the rows, the estimate with its
+bands.
+
+    python -m pytest training/tests/plan/test_preflight.py
+"""
+
+from dataclasses import dataclass
+
+from training.plan.estimate.shapes import BaseShape
+from training.plan.estimate.token_facts import DataFacts
+from training.recipes.config import RunFacts, TrainingConfig
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where the run will be. Rates are operations a second of its best matrix product. The ratios
+    are what earlier runs took over what was expected of them.
+    """
+
+    host: str = ""
+    cores: int = 1
+    has_bf16: bool = False
+    fp32_flops: float = 40e9
+    bf16_flops: float = 0.0
+    memory_bytes: int = 0  # 0: not known
+    available_bytes: int = 0
+    disk_free: int = 0
+    gpu: str = ""
+    gpus: int = 0  # all alike; each takes its share of a batch
+    gpu_memory_bytes: int = 0
+    gpu_flops: float = 0.0
+    is_measured: bool = False
+    time_ratio: float = 1.0
+    memory_ratio: float = 1.0
+    runs_seen: int = 0
+
+    def rate(self, config: TrainingConfig) -> float:
+        if config.device == "cuda" and self.gpu_flops:
+            return self.gpu_flops * max(1, self.gpus)
+        return (self.bf16_flops if config.dtype == "bfloat16" else 0) or self.fp32_flops
+
+    def memory_for(self, config: TrainingConfig) -> int:
+        return self.gpu_memory_bytes if config.device == "cuda" else self.available_bytes
+
+
+@dataclass(frozen=True)
+class Facts:
+    data: DataFacts
+    shape: BaseShape
+
+
+@dataclass(frozen=True)
+class Band:
+    low: float
+    expected: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Refusal:
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`config` is what would be used. Where it cannot be settled at all there are refusals and
+    nothing else.
+    """
+
+    config: TrainingConfig
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[str, ...] = ()
+    rows: int = 0
+    rows_left_out: int = 0
+    tokens: int = 0  # read in the whole run
+    answer_tokens: int = 0
+    steps: int = 0
+    unbudgeted_steps: int = 0  # without max_minutes and max_tokens
+    seconds_per_step: float = 0.0
+    minutes: Band = Band(0, 0, 0)
+    seconds_by_stage: dict[str, float] | None = None
+    memory_bytes: Band = Band(0, 0, 0)
+    memory_by_part: dict[str, float] | None = None
+    disk_bytes: int = 0
+    run_facts: RunFacts | None = None

@@ -1,0 +1,107 @@
+"""What the preflight refuses and what it remarks, in sentences that say what to do.
+
+python -m pytest training/tests/plan/test_preflight.py -k refus
+"""
+
+from training.plan.estimate.estimates import Estimate, Facts, Machine, Refusal
+from training.recipes.config import MIN_ROWS, USEFUL_STEPS, TrainingConfig
+
+FREE_SHARE = 0.95  # of the available memory; the rest is other people's
+FREE_DISK = 512 << 20  # left over, so that nobody else's work fails
+
+
+def refusals_of(estimate: Estimate, machine: Machine) -> list[Refusal]:
+    found = [
+        _does_not_fit(estimate, machine),
+        _disk_is_full(estimate, machine),
+        _over_budget(estimate),
+    ]
+    return [refusal for refusal in found if refusal]
+
+
+def too_few(rows: int, left_out: int, config: TrainingConfig) -> Refusal:
+    longer = (
+        f", and {left_out} more that are longer than {config.max_seq_len} tokens"
+        if left_out
+        else ""
+    )
+    have = f"{rows} row{'' if rows == 1 else 's'} to train on{longer}"
+    hint = "Raise max_seq_len, or add rows." if left_out else "Add examples or sources."
+    return Refusal(
+        "not_enough_data", f"Not enough data: {have}; at least {MIN_ROWS} are needed.", hint
+    )
+
+
+def _does_not_fit(estimate: Estimate, machine: Machine) -> Refusal | None:
+    config = estimate.config
+    room = machine.memory_for(config)
+    if not room or estimate.memory_bytes.high <= room * FREE_SHARE:
+        return None
+    where = f"the GPU ({machine.gpu})" if config.device == "cuda" else "this machine"
+    method = "; full fine-tuning needs most, lora least" if config.method == "full" else ""
+    return Refusal(
+        "does_not_fit",
+        f"This will not fit: training needs about {gigabytes(estimate.memory_bytes.expected)} of "
+        f"memory, up to {gigabytes(estimate.memory_bytes.high)}, and {where} has "
+        f"{gigabytes(room)} free.",
+        f"Choose a smaller base, or lower max_seq_len or micro_batch_tokens{method}.",
+    )
+
+
+def _disk_is_full(estimate: Estimate, machine: Machine) -> Refusal | None:
+    if not machine.disk_free or estimate.disk_bytes + FREE_DISK <= machine.disk_free:
+        return None
+    return Refusal(
+        "not_enough_disk",
+        f"Not enough disk: checkpoints and artifacts need {gigabytes(estimate.disk_bytes)}, and "
+        f"{gigabytes(machine.disk_free)} are free.",
+        "Delete models that are no longer used, or ask the operator for space.",
+    )
+
+
+def _over_budget(estimate: Estimate) -> Refusal | None:
+    wanted = min(USEFUL_STEPS, estimate.unbudgeted_steps)
+    if estimate.steps >= wanted:
+        return None
+    config = estimate.config
+    names = [name for name in ("max_minutes", "max_tokens") if getattr(config, name)]
+    needed = estimate.seconds_per_step * wanted / 60
+    return Refusal(
+        "over_budget",
+        f"The budget ({' and '.join(names)}) ends after {estimate.steps} "
+        f"step{'' if estimate.steps == 1 else 's'}; fewer than {wanted} teach a model nothing.",
+        f"{wanted} steps take about {needed:.1f} minutes of training: raise the budget, choose a "
+        "smaller base, or lower tokens_per_batch.",
+    )
+
+
+def notes_of(estimate: Estimate, facts: Facts, machine: Machine) -> list[str]:
+    config, notes = estimate.config, []
+    if not machine.is_measured:
+        notes.append(
+            "The machine has not been measured yet, so times are rough: a training worker measures "
+            "it when it starts."
+        )
+    if not facts.data.is_counted:
+        notes.append("There is no dataset yet: tokens are guessed from the rows asked for.")
+    if estimate.rows_left_out:
+        notes.append(
+            f"{estimate.rows_left_out} rows are longer than {config.max_seq_len} tokens and are "
+            "left out."
+        )
+    if estimate.steps < estimate.unbudgeted_steps and (config.max_minutes or config.max_tokens):
+        notes.append(
+            f"The budget ends the run after about {estimate.steps} of "
+            f"{estimate.unbudgeted_steps} steps; the learning rate falls to its last by then, and "
+            "the best checkpoint is kept."
+        )
+    if machine.runs_seen:
+        notes.append(
+            f"Corrected by {machine.runs_seen} earlier run{'s' * (machine.runs_seen > 1)} here: "
+            f"time × {machine.time_ratio:.2f}, memory × {machine.memory_ratio:.2f}."
+        )
+    return notes
+
+
+def gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB"

@@ -1,0 +1,87 @@
+"""What a dataset weighs in tokens: counted with the base's own tokenizer, or guessed before there
+is a dataset. Needs no torch, so that a page may ask.
+
+python -m pytest training/tests/plan/test_preflight.py -k tokens
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from modelstation.lm.chat import ChatRenderer, Message
+from training.recipes.rows import common_prefix, encode
+
+SAMPLE_ROWS = 2_000
+CHARS_PER_TOKEN = 3.6  # of English and of code, with the tokenizers of small bases
+TURN_TOKENS = 5  # the markup around each message
+GUESSED_INPUT_CHARS = 220
+GUESSED_ANSWER_CHARS = 40
+# A dataset's rows are not all of the examples' length; training sees about this spread.
+SPREAD = (0.5, 0.7, 0.85, 1.0, 1.15, 1.4, 2.0)
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Rows to train on, in tokens. `lengths` and `answers` are of a sample of the rows, `prefix` is
+    what all rows open with; the longest row is always in the sample when rows were counted.
+    """
+
+    rows: int
+    lengths: tuple[int, ...]
+    answers: tuple[int, ...]
+    prefix: int
+    valid_rows: int
+    is_counted: bool
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Self:
+        return cls(**{**kept, "lengths": tuple(kept["lengths"]), "answers": tuple(kept["answers"])})
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def is_sample(self) -> bool:
+        return not self.is_counted or self.rows > len(self.lengths)
+
+
+def count_tokens(
+    sample: Sequence[list[Message]], renderer: ChatRenderer, *, rows: int, valid_rows: int
+) -> DataFacts:
+    """Of rows to train on, of which `sample` is a part."""
+    encoded, _ = encode(sample, renderer, sys.maxsize)
+    return DataFacts(
+        rows=rows,
+        lengths=tuple(len(row.inputs) for row in encoded),
+        answers=tuple(row.answer_tokens for row in encoded),
+        prefix=common_prefix(encoded) if encoded else 0,
+        valid_rows=valid_rows,
+        is_counted=True,
+    )
+
+
+def guess_tokens(
+    prompt: str, pairs: Iterable[dict[str, str]], *, rows: int, valid_rows: int
+) -> DataFacts:
+    """From the lengths of a few examples, in characters; from usual ones where there is none."""
+    texts = [(len(pair["input"]), len(pair["output"])) for pair in pairs]
+    texts = texts or [(GUESSED_INPUT_CHARS, GUESSED_ANSWER_CHARS)]
+    prefix = _tokens(len(prompt)) + 2 * TURN_TOKENS
+    sizes = [
+        (prefix + _tokens(asked * by) + TURN_TOKENS, _tokens(said * by), _tokens(said * by))
+        for asked, said in texts
+        for by in SPREAD
+    ]
+    return DataFacts(
+        rows=rows,
+        lengths=tuple(asked + said for asked, said, _ in sizes),
+        answers=tuple(answer for _, _, answer in sizes),
+        prefix=prefix,
+        valid_rows=valid_rows,
+        is_counted=False,
+    )
+
+
+def _tokens(chars: float) -> int:
+    return max(1, round(chars / CHARS_PER_TOKEN))

@@ -1,0 +1,291 @@
+"""The bridge of the plan: a model's rows and this installation's machine become the facts of a
+preflight; what it says is shown before a start, checked at its door, and kept with the run.
+"""
+
+import os
+import socket
+import statistics
+from collections.abc import Container
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db.models import TextField
+from django.db.models.functions import Cast, Length
+
+from distillation.models import DatasetVersion
+from models_app.models import CustomModel, FoundationModel
+from modelstation.core.errors import UserFacingError
+from modelstation.core.models import Job
+from modelstation.lm.chat import load_renderer
+from training.models import MachineProfile, TrainingRun
+from training.plan.estimate.estimates import Band, Estimate, Facts, Machine
+from training.plan.estimate.explain import explain
+from training.plan.estimate.measure import disk_free, memory
+from training.plan.estimate.preflight import preflight
+from training.plan.estimate.shapes import BaseShape, guessed_shape, read_shape
+from training.plan.estimate.token_facts import SAMPLE_ROWS, DataFacts, count_tokens, guess_tokens
+from training.plan.profiling import ensure_measured
+from training.recipes.config import TrainingConfig, config_from
+
+LONGEST_ROWS = 16
+VALID_SHARE = 0.1
+COUNTED_FOR_SECONDS = 24 * 3600
+RUNS_LOOKED_AT = 10
+RATIO_BOUNDS = (0.2, 5.0)  # beyond them something else was wrong with the run
+DEFAULT_FLOPS_PER_CORE = 40e9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be run, what it would cost, and why."""
+
+    asked: dict[str, Any]
+    estimate: Estimate
+    reasons: dict[str, str]
+    machine: Machine
+    dataset: DatasetVersion | None
+    is_sample: bool
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        return asdict(self.estimate.config)
+
+    @property
+    def seconds(self) -> Band:
+        minutes = self.estimate.minutes
+        return Band(*(60 * each for each in (minutes.low, minutes.expected, minutes.high)))
+
+    @property
+    def room(self) -> int:
+        """Bytes of memory that are free where it would run; 0 when that is not known."""
+        return self.machine.memory_for(self.estimate.config)
+
+    def refuse(self, *, but: Container[str] = ()) -> None:
+        """UserFacingError of the first refusal, if there is one; those of the codes `but` pass."""
+        first = next((each for each in self.estimate.refusals if each.code not in but), None)
+        if first:
+            raise UserFacingError(
+                first.message, code=first.code, hint=first.hint, param="training_config"
+            )
+
+
+def plan_for(
+    model: CustomModel,
+    asked: dict[str, Any],
+    *,
+    dataset: DatasetVersion | None = None,
+    machine: Machine | None = None,
+) -> Plan:
+    """UserFacingError names a setting that is unknown or out of bounds."""
+    config = checked(asked)
+    machine = _fit_for(config, machine or known_machine())
+    facts = Facts(data_facts(model, dataset), shape_of(model.base))
+    estimate = preflight(config, facts, machine)
+    return Plan(
+        asked=asked,
+        estimate=estimate,
+        reasons=explain(config, estimate, machine),
+        machine=machine,
+        dataset=dataset,
+        is_sample=facts.data.is_sample,
+    )
+
+
+def checked(asked: dict[str, Any]) -> TrainingConfig:
+    try:
+        return config_from(asked)
+    except ValueError as error:
+        raise UserFacingError(str(error), param="training_config") from error
+
+
+def dataset_of(model: CustomModel) -> DatasetVersion | None:
+    """The one a new training takes: what was frozen last."""
+    found: DatasetVersion | None = model.dataset_versions.frozen().first()
+    return found
+
+
+def check_before_building(model: CustomModel) -> None:
+    """At the door of a build, whose dataset is still to be made: its rows are guessed."""
+    plan_for(model, model.training_config).refuse()
+
+
+def check_before_training(model: CustomModel) -> None:
+    """At the door of a training that a person starts by freezing: the draft is what it takes."""
+    draft = model.dataset_versions.drafts().first()
+    plan_for(model, model.training_config, dataset=draft or dataset_of(model)).refuse()
+
+
+# --- the rows and the base ------------------------------------------------------------------------
+
+
+def data_facts(model: CustomModel, dataset: DatasetVersion | None) -> DataFacts:
+    renderer_folder = settings.MODELS_DIR / model.base_id
+    if dataset is None or not (renderer_folder / "tokenizer.json").is_file():
+        return _guessed(model, dataset)
+    if dataset.is_draft:  # its rows change while people look at it
+        return _counted(model, dataset)
+    key = f"token-facts:{dataset.id}:{model.base_id}"
+    kept = cache.get(key)
+    if kept is None:
+        kept = _counted(model, dataset).to_json()
+        cache.set(key, kept, COUNTED_FOR_SECONDS)
+    return DataFacts.from_json(kept)
+
+
+def _counted(model: CustomModel, dataset: DatasetVersion) -> DataFacts:
+    """A sample spread over the rows, and those that look longest."""
+    rows = dataset.rows.kept().filter(split="train").order_by("position")
+    ids = list(rows.values_list("id", flat=True))
+    spread = ids[:: max(1, -(-len(ids) // SAMPLE_ROWS))]
+    if len(spread) < len(ids):
+        by_size = rows.annotate(size=Length(Cast("messages", TextField()))).order_by("-size")
+        spread += by_size.values_list("id", flat=True)[:LONGEST_ROWS]
+    sample = list(dataset.rows.filter(id__in=spread).values_list("messages", flat=True))
+    renderer = load_renderer(settings.MODELS_DIR / model.base_id)
+    valid_rows = dataset.rows.kept().filter(split="valid").count()
+    return count_tokens(sample, renderer, rows=len(ids), valid_rows=valid_rows)
+
+
+def _guessed(model: CustomModel, dataset: DatasetVersion | None) -> DataFacts:
+    counts = dataset.split_counts if dataset else {}
+    rows = counts.get("train", round(model.rows * (1 - 2 * VALID_SHARE)))
+    valid_rows = counts.get("valid", round(model.rows * VALID_SHARE))
+    prompt = model.system_prompt or model.requirement
+    return guess_tokens(prompt, model.examples, rows=rows, valid_rows=valid_rows)
+
+
+def shape_of(base: FoundationModel) -> BaseShape:
+    try:
+        return read_shape(settings.MODELS_DIR / base.name)
+    except ValueError:
+        return guessed_shape(base.parameters, base.context)
+
+
+# --- the machine ----------------------------------------------------------------------------------
+
+
+def known_machine() -> Machine:
+    """As a training worker measured it last, corrected by what runs took since; a cautious guess
+    before the first worker has started.
+    """
+    profile = MachineProfile.objects.first()
+    if profile is None:
+        return _unmeasured()
+    return _of_profile(profile)
+
+
+def _unmeasured() -> Machine:
+    """Its memory is not known either: the worker may be another machine than this one."""
+    cores = os.cpu_count() or 1
+    return Machine(
+        cores=cores,
+        has_bf16=True,  # not known; the run itself looks
+        fp32_flops=cores * DEFAULT_FLOPS_PER_CORE,
+        disk_free=disk_free(settings.ARTIFACTS_DIR),
+    )
+
+
+def _of_profile(profile: MachineProfile) -> Machine:
+    machine = Machine(**profile.facts, is_measured=True)
+    if profile.host == socket.gethostname():
+        total, available = memory()
+        machine = replace(machine, memory_bytes=total, available_bytes=available)
+    return _corrected(replace(machine, disk_free=disk_free(settings.ARTIFACTS_DIR)))
+
+
+def _fit_for(config: TrainingConfig, machine: Machine) -> Machine:
+    """A GPU that nobody has looked for yet is no reason to refuse."""
+    if machine.is_measured or config.device != "cuda":
+        return machine
+    return replace(machine, gpu="not measured yet", gpu_flops=20e12)
+
+
+def _corrected(machine: Machine) -> Machine:
+    """By the median of what the last runs of this host took over what was expected of them."""
+    ended = TrainingRun.objects.filter(
+        job__state=Job.State.SUCCEEDED, plan__host=machine.host
+    ).order_by("-created_at")
+    runs = list(ended.values_list("plan", "facts")[:RUNS_LOOKED_AT])
+    times = [ratio for plan, facts in runs if (ratio := _time_ratio(plan, facts))]
+    sizes = [ratio for plan, facts in runs if (ratio := _memory_ratio(plan, facts))]
+    return replace(
+        machine,
+        time_ratio=statistics.median(times) if times else 1.0,
+        memory_ratio=statistics.median(sizes) if sizes else 1.0,
+        runs_seen=len(times),
+    )
+
+
+def _time_ratio(plan: dict[str, Any], facts: dict[str, Any]) -> float | None:
+    """Of a run that ended early, only the steps it made count."""
+    steps, planned = facts.get("steps"), plan.get("steps")
+    if not steps or not planned:
+        return None
+    return _ratio(facts.get("seconds"), plan.get("training_seconds", 0) * steps / planned)
+
+
+def _memory_ratio(plan: dict[str, Any], facts: dict[str, Any]) -> float | None:
+    return _ratio(facts.get("peak_memory_bytes"), plan.get("training_bytes", 0))
+
+
+def _ratio(taken: Any, expected: float) -> float | None:
+    if not isinstance(taken, int | float) or not expected:
+        return None
+    low, high = RATIO_BOUNDS
+    return taken / expected if low <= taken / expected <= high else None
+
+
+# --- with the run ---------------------------------------------------------------------------------
+
+
+def config_of_attempt(run: TrainingRun) -> dict[str, Any]:
+    """In the worker, before the child starts: checked again with what is free right now. The first
+    attempt settles the config; a later one, which knows the machine better, must not change it.
+    """
+    if not run.plan:
+        plan = plan_of_run(run)
+        run.plan = _kept_with_run(plan) | {"config": config_for_child(plan)}
+        run.save(update_fields=["plan"])
+    config: dict[str, Any] = run.plan["config"]
+    return config
+
+
+def plan_of_run(run: TrainingRun) -> Plan:
+    profile = ensure_measured()
+    machine = _of_profile(profile) if profile else _unmeasured()
+    plan = plan_for(run.model, run.asked_config, dataset=run.dataset_version, machine=machine)
+    plan.refuse()
+    return plan
+
+
+def config_for_child(plan: Plan) -> dict[str, Any]:
+    """What was shown is what runs. Left to the child is what it sees better: its device, and the
+    batch where only a sample of the rows was counted.
+    """
+    left = {"device", "dtype"}
+    if plan.is_sample:
+        left |= {"tokens_per_batch", "micro_batch_tokens"}
+    chosen = {name: value for name, value in plan.resolved.items() if name not in left}
+    return {**chosen, **plan.asked}
+
+
+def _kept_with_run(plan: Plan) -> dict[str, Any]:
+    """Seconds and bytes are kept without their correction: the next one is made from these."""
+    estimate, machine = plan.estimate, plan.machine
+    stages = estimate.seconds_by_stage or {}
+    parts = estimate.memory_by_part or {}  # the child tells its peak before it merges
+    spent = sum(stages.get(stage, 0.0) for stage in ("train", "validate", "checkpoints"))
+    return {
+        "host": machine.host,
+        "steps": estimate.steps,
+        "tokens": estimate.tokens,
+        "minutes": asdict(estimate.minutes),
+        "peak_memory": asdict(estimate.memory_bytes),
+        "disk_bytes": estimate.disk_bytes,
+        "training_seconds": spent / machine.time_ratio,
+        "training_bytes": (sum(parts.values()) - parts.get("merging", 0)) / machine.memory_ratio,
+        "reasons": plan.reasons,
+        "notes": list(estimate.notes),
+    }

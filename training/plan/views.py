@@ -1,0 +1,87 @@
+"""The page of a training's plan: each setting with its reason, what it will cost, the start."""
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.access import org_for
+from accounts.models import User
+from models_app.access import model_for
+from models_app.models import CustomModel
+from modelstation.core.errors import UserFacingError
+from training.plan.forms import PlanForm, rows
+from training.plan.services import Plan, dataset_of, plan_for
+from training.runs import services
+
+
+@login_required
+@require_GET
+def training_plan(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    """With settings in the query, what they would cost; htmx gets the estimate alone."""
+    model = model_for(org_for(request, org), model_id)
+    is_asking = bool(request.GET.keys() & PlanForm().fields.keys())
+    form = PlanForm(request.GET if is_asking else model.training_config)
+    return _shown(request, model, form)
+
+
+@login_required
+@require_POST
+def training_plan_save(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    form = PlanForm(request.POST)
+    if form.is_valid() and _done(form, services.save_plan, request, model):
+        messages.success(request, "Saved. The next build trains with these settings.")
+        return redirect("training_plan", org, model.id)
+    return _shown(request, model, form)
+
+
+@login_required
+@require_POST
+def training_plan_start(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    form = PlanForm(request.POST)
+    if form.is_valid() and _done(form, services.start_run, request, model):
+        messages.success(request, "Training is queued with these settings.")
+        return redirect("model", org, model.id)
+    return _shown(request, model, form)
+
+
+def _done(form: PlanForm, deed: Any, request: HttpRequest, model: CustomModel) -> bool:
+    """False, and the reason on the form, when it was refused."""
+    assert isinstance(request.user, User)
+    try:
+        deed(actor=request.user, model=model, asked=form.asked)
+    except UserFacingError as error:
+        form.add_error(None, f"{error.message} {error.hint}".strip())
+        return False
+    return True
+
+
+def _shown(request: HttpRequest, model: CustomModel, form: PlanForm) -> HttpResponse:
+    plan = _plan(model, form)
+    context = {
+        "model": model,
+        "form": form,
+        "plan": plan,
+        "draft": model.dataset_versions.drafts().first(),
+        "dataset": dataset_of(model),
+        **rows(form, plan.resolved if plan else {}, plan.reasons if plan else {}),
+    }
+    template = "_plan" if request.htmx else "plan"  # type: ignore[attr-defined]
+    return render(request, f"training/{template}.html", context)
+
+
+def _plan(model: CustomModel, form: PlanForm) -> Plan | None:
+    """Of the newest frozen dataset, else of the draft, else of the rows asked for; None where the
+    form itself has something wrong.
+    """
+    form.is_valid()
+    if any(name != "__all__" for name in form.errors):
+        return None
+    dataset = dataset_of(model) or model.dataset_versions.drafts().first()
+    return plan_for(model, form.asked, dataset=dataset)

@@ -1,0 +1,317 @@
+"""The training child: a dataset and a base go in; adapter, merged weights and GGUF come out, each
+with a manifest.
+
+    python -m training.runs.child SPEC.json
+
+SPEC.json holds `dataset` (a folder with train.jsonl and valid.jsonl), `base_folder`, `base_name`,
+`out_dir`, `config` (fields of TrainingConfig) and, where a run shall survive its process,
+`checkpoints_dir`; with `keep_checkpoints` those that are left at its end become artifacts too.
+Progress and the result are JSON lines on standard output. SIGUSR1 asks for a checkpoint and an end
+(exit code 75); the same command then goes on from there. A run that is cancelled or fails publishes
+nothing: artifacts are made in a working folder and moved into place when all are whole. On a
+machine with several GPUs each gets a process of its own.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelstation.core.artifacts import write_artifact
+from training.progress import Channel, ChildError, read_spec, required, run_as_child
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.recipes.lora_sft import Outcome
+    from training.recipes.preparing import Prepared
+
+PR_SET_PDEATHSIG = 1
+GGUF_NAME = "model-q8_0.gguf"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+
+
+def main(spec_path: str) -> None:
+    processes = _processes()
+    if processes > 1 and "RANK" not in os.environ:
+        _launch(processes, spec_path)
+    if "RANK" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the launcher may be killed
+    run_as_child(lambda channel: run_training(read_spec(spec_path), channel))
+
+
+def _processes() -> int:
+    """One for each GPU; TRAINING_PROCESSES says otherwise."""
+    if asked := os.environ.get("TRAINING_PROCESSES"):
+        return int(asked)
+    import torch
+
+    return max(1, int(torch.cuda.device_count()))
+
+
+def _launch(processes: int, spec_path: str) -> None:
+    """Become torch's launcher. It must not die of the signal that asks for a checkpoint: what is
+    ignored stays so over exec, and each child then listens for itself.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"]
+    flags = [f"--nproc-per-node={processes}", "--module", "training.runs.child", spec_path]
+    os.execv(sys.executable, [*launcher, *flags])
+
+
+def run_training(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
+    """The result facts of one run. ChildError for whatever the user can put right."""
+    required(spec, "dataset", "base_folder", "base_name", "out_dir")
+    base_folder = Path(spec["base_folder"])
+    channel.progress("load", step=0, total_steps=1)
+    prepared = _prepare(Path(spec["dataset"]), base_folder, spec.get("config") or {})
+    channel.emit({"event": "log", "message": _opening_line(prepared)})
+    model, outcome = _train(base_folder, prepared, channel, spec.get("checkpoints_dir"))
+    if not _is_first():
+        return {}
+    facts = {
+        **outcome.facts(),
+        "base_name": spec["base_name"],
+        "device": prepared.config.device,
+        "config": asdict(prepared.config),
+    }
+    artifacts = write_artifacts(model, base_folder, Path(spec["out_dir"]), facts, channel)
+    if spec.get("keep_checkpoints") and spec.get("checkpoints_dir"):
+        kept = Path(spec["checkpoints_dir"])
+        artifacts |= export_checkpoints(
+            model, base_folder, Path(spec["out_dir"]), kept, facts, channel
+        )
+    return {"artifacts": artifacts, **facts}
+
+
+def _prepare(dataset: Path, base_folder: Path, config: dict[str, Any]) -> "Prepared":
+    for path in (dataset / "train.jsonl", dataset / "valid.jsonl", base_folder / "config.json"):
+        if not path.is_file():
+            raise ChildError(
+                "bad_spec", f"The run needs the file {path.name} in {path.parent.name}."
+            )
+    from training.recipes.config import config_from
+    from training.recipes.preparing import prepare
+
+    try:
+        return prepare(dataset, base_folder, config_from(config))
+    except ValueError as error:
+        raise ChildError("bad_spec", str(error)) from error
+
+
+def _is_first() -> bool:
+    from training.recipes.parallel import Processes
+
+    return Processes().is_first
+
+
+def _train(
+    base_folder: Path, prepared: "Prepared", channel: Channel, checkpoints_dir: str | None
+) -> "tuple[torch.nn.Module, Outcome]":
+    import torch
+
+    from training.plan.estimate.machine import idle_cores
+    from training.recipes.lora_sft import setup_model, train
+
+    torch.set_num_threads(idle_cores())
+    try:
+        model = setup_model(base_folder, prepared.config)
+        outcome = train(
+            model,
+            prepared,
+            lambda stage, **facts: _report(channel, stage, facts),
+            checkpoints_dir=Path(checkpoints_dir) if checkpoints_dir else None,
+            should_stop=lambda: channel.stop_wished,
+        )
+    except torch.cuda.OutOfMemoryError as error:
+        raise ChildError("gpu_oom", OUT_OF_GPU_MEMORY) from error
+    return model, outcome
+
+
+def _report(channel: Channel, stage: str, facts: dict[str, Any]) -> None:
+    step = facts["step"]
+    if stage == "checkpoint":
+        channel.emit({"event": "checkpoint", "step": step})
+    elif stage == "resumed":
+        channel.emit({"event": "log", "message": f"Goes on from the checkpoint of step {step}."})
+    elif stage == "checkpoint_failed":
+        text = f"No checkpoint of step {step} could be written ({facts['reason']}); it goes on."
+        channel.emit({"event": "log", "message": text})
+    else:
+        channel.progress(stage, **facts)
+
+
+OUT_OF_GPU_MEMORY = (
+    "The GPU ran out of memory: lower tokens_per_batch or max_seq_len, or choose a smaller base."
+)
+
+
+def _opening_line(prepared: "Prepared") -> str:
+    config = prepared.config
+    left_out = f", {prepared.rows_left_out} longer rows left out" if prepared.rows_left_out else ""
+    return (
+        f"{len(prepared.train)} rows{left_out}, {len(prepared.steps)} steps on {config.device} "
+        f"in {config.dtype}, learning rate {config.learning_rate:g}"
+    )
+
+
+def write_artifacts(
+    model: "torch.nn.Module",
+    base_folder: Path,
+    out_dir: Path,
+    facts: dict[str, Any],
+    channel: Channel,
+) -> dict[str, Any]:
+    """Makes the artifacts in a working folder and moves them to `out_dir` together.
+
+    Returns their manifests. Full tuning leaves no adapter.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".artifacts-", dir=out_dir))
+    steps: dict[str, tuple[str, Callable[[Path], None]]] = {
+        "adapter": ("merge", lambda target: save_adapter(model, target, facts["base_name"])),
+        "merged": ("merge", lambda target: save_merged(base_folder, work / "adapter", target)),
+        "gguf": ("export", lambda target: save_gguf(work / "merged", target)),
+    }
+    if facts["config"]["method"] == "full":
+        del steps["adapter"]
+        steps["merged"] = ("merge", lambda target: save_tuned(model, base_folder, target))
+    try:
+        manifests = {}
+        for done, (kind, (stage, fill)) in enumerate(steps.items()):
+            channel.progress(stage, step=done, total_steps=len(steps))
+            manifests[kind] = write_artifact(work / kind, fill, kind=kind, facts=facts)
+        for kind in steps:
+            _publish(work / kind, out_dir / kind)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    channel.progress("export", step=len(steps), total_steps=len(steps))
+    return manifests
+
+
+def export_checkpoints(
+    model: "torch.nn.Module",
+    base_folder: Path,
+    out_dir: Path,
+    checkpoints_dir: Path,
+    facts: dict[str, Any],
+    channel: Channel,
+) -> dict[str, Any]:
+    """A GGUF of each checkpoint that was kept, as the artifact `ckpt-step-N`; the best one is the
+    model itself. Leaves the weights of the last of them in the model.
+    """
+    from training.recipes.checkpoints import kept_states
+
+    states = [
+        (step, weights)
+        for step, weights in kept_states(checkpoints_dir)
+        if step != facts["best_step"]
+    ]
+    manifests = {}
+    for done, (step, weights) in enumerate(states):
+        channel.progress("checkpoints", step=done, total_steps=len(states))
+        model.load_state_dict(weights, strict=False)
+        kind = f"ckpt-step-{step}"
+        try:
+            manifests[kind] = _export_checkpoint(
+                model, base_folder, out_dir / kind, {**facts, "step": step}
+            )
+        except OSError as error:  # the model itself is whole: a full disk costs no more than these
+            told = f"The checkpoint of step {step} is not kept: {error.strerror or error}."
+            channel.emit({"event": "log", "message": told})
+    if states:
+        channel.progress("checkpoints", step=len(states), total_steps=len(states))
+    return manifests
+
+
+def _export_checkpoint(
+    model: Any, base_folder: Path, target: Path, facts: dict[str, Any]
+) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix=".checkpoint-", dir=target.parent) as work:
+        merged = _merged(model, base_folder, Path(work), facts)
+        return write_artifact(target, partial(save_gguf, merged), kind=target.name, facts=facts)
+
+
+def _merged(model: Any, base_folder: Path, work: Path, facts: dict[str, Any]) -> Path:
+    """A folder in `work` with the whole weights as they are now."""
+    merged = work / "merged"
+    merged.mkdir()
+    if facts["config"]["method"] == "full":
+        save_tuned(model, base_folder, merged)
+    else:
+        save_adapter(model, work / "adapter", facts["base_name"])
+        save_merged(base_folder, work / "adapter", merged)
+    return merged
+
+
+def _publish(artifact: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)  # an earlier attempt of this run
+    artifact.rename(target)
+
+
+def save_adapter(model: Any, target: Path, base_name: str) -> None:
+    """The adapter names its base by name: a path would mean nothing on another machine."""
+    model.peft_config["default"].base_model_name_or_path = base_name
+    model.save_pretrained(target, save_embedding_layers=False)
+    (target / "README.md").unlink(missing_ok=True)  # peft's empty model card
+
+
+def save_tuned(model: Any, base_folder: Path, target: Path) -> None:
+    """All weights were tuned, in float32: rounded once, to the base's own dtype."""
+    model.to(_stored_dtype(base_folder)).save_pretrained(target)
+    copy_tokenizer(base_folder, target)
+
+
+def save_merged(base_folder: Path, adapter: Path, target: Path) -> None:
+    """Base plus adapter, added in float32 and rounded once, to the base's own dtype."""
+    import torch
+    from peft import PeftModel
+
+    from modelstation.lm.loading import load_causal_lm
+
+    base = load_causal_lm(base_folder, torch.float32)
+    merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()
+    merged.to(_stored_dtype(base_folder)).save_pretrained(target)
+    copy_tokenizer(base_folder, target)
+
+
+def _stored_dtype(base_folder: Path) -> "torch.dtype":
+    import torch
+    from transformers import AutoConfig
+
+    stored: torch.dtype | None
+    stored = AutoConfig.from_pretrained(base_folder, local_files_only=True).dtype
+    return stored or torch.float32
+
+
+def save_gguf(merged: Path, target: Path) -> None:
+    """What the serving engine takes: quantised weights, and beside them the tokenizer that renders
+    chats.
+    """
+    from modelstation.lm.gguf.export import export_gguf
+
+    export_gguf(merged, target / GGUF_NAME, quantization="q8_0")
+    copy_tokenizer(merged, target)
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copy(source / name, target / name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

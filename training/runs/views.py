@@ -1,0 +1,295 @@
+"""The page of a training run: live while it learns, and what a person does with it."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.access import org_for
+from accounts.models import User
+from modelstation.core.charts import Series, line_chart, number
+from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs.events import (
+    PAGE_HEARTBEAT_SECONDS,
+    Story,
+    stream_response,
+    text_response,
+)
+from modelstation.core.jobs.failures import failure_of
+from modelstation.core.jobs.health import Problem, problems
+from modelstation.core.models import Job, JobEvent
+from modelstation.core.templatetags.ui import duration
+from training.access import training_run_for
+from training.models import TrainingRun
+from training.recipes.config import TrainingConfig
+from training.runs import services
+from training.runs.curves import Point, points_of
+
+LINES_A_PAGE = 100
+MANY_EVENTS = 5000  # from then on the curves, which hardly change any more, are drawn less often
+FACTS = {
+    "steps": "Steps",
+    "resumed_from": "Went on from step",
+    "train_tokens": "Tokens read",
+    "answer_tokens": "Answer tokens learned",
+    "final_loss": "Final training loss",
+    "best_valid_loss": "Best validation loss",
+    "best_step": "Kept as of step",
+    "ended_by": "Ended",
+    "seconds": "Time",
+    "peak_memory_bytes": "Peak memory",
+    "device": "Device",
+}
+ENDED_BY = {
+    "all_steps": "after all its steps",
+    "early_stop": "early: the validation loss did not get better any more",
+    "max_minutes": "by its budget of minutes, with the best so far kept",
+    "max_tokens": "by its budget of tokens, with the best so far kept",
+}
+
+
+@login_required
+@require_GET
+def run(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
+    found = training_run_for(org_for(request, org), run_id)
+    context = _live_context(found) | {
+        "config": _config_rows(found),
+        "reasons": found.plan.get("reasons"),
+        "facts": _facts(found),
+        "log": _log(found),
+        "every": 2 if found.job.event_count < MANY_EVENTS else 10,
+    }
+    return render(request, "training/run.html", context)
+
+
+@login_required
+@require_GET
+def run_live(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
+    """What changes while the run goes on, its log only when there is more of it. Once the run has
+    ended, the page is asked for afresh.
+    """
+    found = training_run_for(org_for(request, org), run_id)
+    if not found.job.is_live:
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    log = _log(found)
+    more = bool(log) and str(log[-1].seq) != request.GET.get("seen")
+    context = _live_context(found) | {"log": log, "more": more}
+    return render(request, "training/_run.html", context)
+
+
+@login_required
+@require_GET
+def run_stream(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponseBase:
+    """The run's events for its page, which a browser can ask for with no more than an address."""
+    owner = org_for(request, org)
+    story = Story(job_id=training_run_for(owner, run_id).job_id)
+    return stream_response(request, story, owner=owner.id, heartbeat=PAGE_HEARTBEAT_SECONDS)
+
+
+@login_required
+@require_GET
+def run_log(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
+    """A hundred lines of the log: the newest, or those before a line."""
+    found = training_run_for(org_for(request, org), run_id)
+    given = request.GET.get("before", "")
+    before = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else None
+    context = {"run": found, "job": found.job, "log": _log(found, before), "before": before}
+    return render(request, "training/run_log.html", context)
+
+
+@login_required
+@require_GET
+def run_log_text(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
+    found = training_run_for(org_for(request, org), run_id)
+    return text_response(f"run-{found.id}", _lines(found))
+
+
+@login_required
+@require_POST
+def run_pause(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
+    said = "The run was asked to pause: it keeps a checkpoint at its next step's end."
+    return _do(request, org, run_id, services.pause_run, said)
+
+
+@login_required
+@require_POST
+def run_resume(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
+    return _do(request, org, run_id, services.resume_run, "The run is queued to go on.")
+
+
+@login_required
+@require_POST
+def run_cancel(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
+    said = "The run was asked to stop; it does so within half a minute."
+    return _do(request, org, run_id, services.cancel_run, said)
+
+
+@login_required
+@require_POST
+def run_requeue(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
+    found = training_run_for(org_for(request, org), run_id)
+    try:
+        found = services.requeue_run(actor=_user(request), run=found)
+    except UserFacingError as error:
+        messages.warning(request, f"{error.message} {error.hint}".strip())
+    return redirect("run", org, found.id)
+
+
+def _do(
+    request: HttpRequest, org: str, run_id: uuid.UUID, deed: Callable[..., None], said: str
+) -> HttpResponse:
+    """A deed that the run may have outrun: then the page says so, and shows how it is."""
+    found = training_run_for(org_for(request, org), run_id)
+    try:
+        deed(actor=_user(request), run=found)
+        messages.info(request, said)
+    except UserFacingError as error:
+        messages.warning(request, error.message)
+    return redirect("run", org, run_id)
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # every view here asks for a login
+    return request.user
+
+
+# --- what changes ---------------------------------------------------------------------------------
+
+
+def _live_context(run: TrainingRun) -> dict[str, Any]:
+    points = points_of(run.job_id)
+    return {
+        "run": run,
+        "job": run.job,
+        "stage": stage_of(run.job),
+        "failure": failure_of(run.job),
+        "figures": _figures(run, points),
+        "loss_chart": _loss_chart(points),
+        "small_charts": [
+            _chart(points, "Learning rate", lambda point: point.learning_rate),
+            _chart(points, "Tokens per second", lambda point: point.tokens_per_second),
+            _chart(points, "Memory in GB", _gigabytes),
+        ],
+        "problems": problems_of(run.job),
+    }
+
+
+def stage_of(job: Job) -> str:
+    """What the job said last of what it is doing."""
+    kinds = (JobEvent.Kind.STAGE, JobEvent.Kind.STATE)
+    told = job.events.filter(kind__in=kinds).order_by("-seq")
+    return told.values_list("message", flat=True).first() or ""
+
+
+def problems_of(job: Job) -> list[Problem]:
+    """Why a job may wait in vain; nothing while it runs."""
+    if job.state != Job.State.QUEUED:
+        return []
+    return [
+        problem for problem in problems() if problem.code in (f"no_worker_{job.queue}", "disk_full")
+    ]
+
+
+def _figures(run: TrainingRun, points: list[Point]) -> list[tuple[str, str, str]]:
+    """(name, value, small print)"""
+    if not points:
+        return []
+    last, progress = points[-1], run.job.progress
+    valid = [(point.valid_loss, point.step) for point in points if point.valid_loss is not None]
+    losses = [point.loss for point in points if point.loss is not None]
+    best, best_step = min(valid, default=(None, 0))
+    kept = run.checkpoint_step
+    memory = progress.get("memory_bytes") or last.memory_bytes
+    speed = progress.get("tokens_per_second") or last.tokens_per_second
+    return [
+        ("Step", f"{last.step:,}", f"checkpoint at {kept:,}" if kept else ""),
+        ("Training loss", number(losses[-1]) if losses else "–", ""),
+        ("Best validation loss", _or_dash(best), f"at step {best_step:,}" if best_step else ""),
+        ("Tokens per second", _or_dash(speed), ""),
+        ("Memory", f"{memory / 1e9:.2f} GB" if memory else "–", ""),
+    ]
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else number(value)
+
+
+def _loss_chart(points: list[Point]) -> SafeString:
+    """Validation is measured now and then: only those steps make its line."""
+    train = Series("Training", [(p.step, p.loss) for p in points if p.loss is not None])
+    valid = Series(
+        "Validation", [(p.step, p.valid_loss) for p in points if p.valid_loss is not None]
+    )
+    return line_chart([train, valid], title="Loss", x_label="step")
+
+
+def _chart(points: list[Point], title: str, value: Callable[[Point], float | None]) -> SafeString:
+    known = [(point.step, value(point)) for point in points if value(point) is not None]
+    return line_chart([Series(title, known)], title=title, x_label="step", from_zero=True)
+
+
+def _gigabytes(point: Point) -> float | None:
+    return None if point.memory_bytes is None else point.memory_bytes / 1e9
+
+
+# --- the log --------------------------------------------------------------------------------------
+
+
+def _lines(run: TrainingRun) -> Any:
+    return Story(job_id=run.job_id).events().exclude(kind=JobEvent.Kind.METRICS)
+
+
+def _log(run: TrainingRun, before: int | None = None) -> list[JobEvent]:
+    lines = _lines(run) if before is None else _lines(run).filter(seq__lt=before)
+    return list(reversed(lines.order_by("-seq")[:LINES_A_PAGE]))
+
+
+# --- what stays -----------------------------------------------------------------------------------
+
+
+def _config_rows(run: TrainingRun) -> list[tuple[str, Any, Any, str]]:
+    """(setting, asked, used, why): what was not asked for is chosen from data and machine. Before
+    that, only what was asked.
+    """
+    known = [field.name for field in fields(TrainingConfig)]
+    names = known if run.resolved_config else [name for name in known if name in run.asked_config]
+    why = run.plan.get("reasons") or {}
+    return [
+        (name, run.asked_config.get(name), run.resolved_config.get(name), why.get(name, ""))
+        for name in names
+    ]
+
+
+def _facts(run: TrainingRun) -> list[tuple[str, str]]:
+    known = [(name, run.facts[name]) for name in FACTS if run.facts.get(name) not in (None, 0)]
+    return [*_expected(run), *((FACTS[name], _fact(name, value)) for name, value in known)]
+
+
+def _expected(run: TrainingRun) -> list[tuple[str, str]]:
+    """What its plan said before it started."""
+    minutes, memory = run.plan.get("minutes"), run.plan.get("peak_memory")
+    if not (minutes and memory):
+        return []
+    low, high = duration(60 * minutes["low"]), duration(60 * minutes["high"])
+    gigabytes = f"{memory['low'] / 1e9:.2f} to {memory['high'] / 1e9:.2f} GB"
+    return [("Expected time", f"{low} to {high}"), ("Expected memory", gigabytes)]
+
+
+def _fact(name: str, value: Any) -> str:
+    if name == "seconds":
+        return duration(value)
+    if name == "ended_by":
+        return ENDED_BY.get(value, str(value))
+    if name == "peak_memory_bytes":
+        return f"{value / 1e9:.2f} GB"
+    if isinstance(value, float):
+        return number(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,207 @@
+"""How one answer is graded against its reference, and the forms an answer is read in.
+
+python -m pytest training/tests/scoring/test_metrics.py
+"""
+
+import json
+import re
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from functools import cache
+from typing import Any
+
+FINAL_NUMBER = re.compile(r"####\s*(-?[\d,.]+)")
+PLAIN_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
+REFUSES = re.compile(
+    r"^\W*(i'?m |i am )?(sorry|unable to|not able to)\b"
+    r"|^\W*(i|we) (can(no|')?t|can not|won't|am unable|'m unable|am not able)\b"
+    r"|\bas an ai\b",
+    re.IGNORECASE,
+)
+CHRF_ORDER = 6
+SQL_NOT_PARSED = (
+    "syntax error",
+    "incomplete input",
+    "unrecognized token",
+    "one statement",
+    "null character",
+)
+
+
+def exact_match(prediction: str, reference: str) -> float:
+    return float(normalise(prediction) == normalise(reference))
+
+
+def json_equal(prediction: str, reference: str) -> float:
+    """Both parse and hold the same values, whatever the order of keys; true is not 1."""
+    expected, found = parse_json(reference), parse_json(prediction)
+    readable = found is not INVALID and expected is not INVALID
+    return float(readable and canonical(found) == canonical(expected))
+
+
+def json_valid(prediction: str, reference: str) -> float:
+    return float(parse_json(prediction) is not INVALID)
+
+
+def token_f1(prediction: str, reference: str) -> float:
+    """F1 over the multiset of white-space tokens, case kept: `-X` and `-x` are two options."""
+    return f1(*overlap(Counter(prediction.split()), Counter(reference.split())))
+
+
+def rouge_l_f1(prediction: str, reference: str) -> float:
+    """Longest common subsequence of lower-cased words, no stemming (Lin 2004, as in the rouge-score
+    package).
+    """
+    return float(_rouge().score(reference, prediction)["rougeL"].fmeasure)
+
+
+@cache
+def _rouge() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer  # seconds to import
+
+    return RougeScorer(["rougeL"], use_stemmer=False)
+
+
+def final_number_match(prediction: str, reference: str) -> float:
+    """The number after the last `####`; a reference without that mark is compared by its last
+    number.
+    """
+    if FINAL_NUMBER.search(reference) is None:
+        return number_match(prediction, reference)
+    return same_number(FINAL_NUMBER.findall(prediction), FINAL_NUMBER.findall(reference))
+
+
+def number_match(prediction: str, reference: str) -> float:
+    return same_number(PLAIN_NUMBER.findall(prediction), PLAIN_NUMBER.findall(reference))
+
+
+def contains(prediction: str, reference: str) -> float:
+    return float(normalise(reference) in normalise(prediction))
+
+
+def first_token_match(prediction: str, reference: str) -> float:
+    return float(prediction.split()[:1] == reference.split()[:1])
+
+
+def refusal(prediction: str, reference: str) -> float:
+    """The answer opens as one who declines does; where the reference does so too, it is none."""
+    return float(bool(REFUSES.search(prediction)) and not REFUSES.search(reference))
+
+
+def length_of(text: str, unit: str) -> int:
+    """In words or characters; tokens are counted by the engine."""
+    return len(text.split()) if unit == "words" else len(text.strip())
+
+
+def chrf_counts(prediction: str, reference: str) -> list[int]:
+    """Common, predicted and expected character n-grams for n = 1 … 6, white space left out."""
+    found, expected = "".join(prediction.split()), "".join(reference.split())
+    counts: list[int] = []
+    for n in range(1, CHRF_ORDER + 1):
+        counts += overlap(_ngrams(found, n), _ngrams(expected, n))
+    return counts
+
+
+def _ngrams(text: str, n: int) -> Counter[Any]:
+    return Counter(text[i : i + n] for i in range(len(text) - n + 1))
+
+
+def sql_parses(prediction: str, reference: str) -> float:
+    """SQLite reads the answer as one statement.
+
+    An unknown table or column is not a parsing matter.
+    """
+    if not prediction.strip():
+        return 0.0
+    with closing(sqlite3.connect(":memory:")) as database:
+        try:
+            database.execute(f"EXPLAIN {prediction}")
+        except (sqlite3.Error, ValueError) as error:
+            return float(not any(mark in str(error) for mark in SQL_NOT_PARSED))
+    return 1.0
+
+
+# --- helpers ------------------------------------------------------------------------------------
+
+INVALID = object()
+
+
+def normalise(text: str) -> str:
+    return text.strip().lower()
+
+
+def parse_json(text: str) -> Any:
+    """The value, or INVALID.
+
+    Anything around the JSON makes it invalid: a program has to read it as it comes.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return INVALID
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(_same_numbers(value), sort_keys=True)
+
+
+def _same_numbers(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _same_numbers(item) for key, item in value.items()}
+    return [_same_numbers(item) for item in value] if isinstance(value, list) else value
+
+
+def entities(text: str) -> Counter[Any] | None:
+    """The set of (type, exact name) pairs of `{type: [names]}`; None when the text has another
+    form.
+    """
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        return None
+    lists = [(kind, [names] if isinstance(names, str) else names) for kind, names in value.items()]
+    if any(not isinstance(names, list) for _, names in lists):
+        return None
+    return Counter({(kind, str(name)): 1 for kind, names in lists for name in names})
+
+
+def fields(text: str) -> Counter[Any] | None:
+    """Every leaf of a JSON object as a (path, value) pair; list items share their list's path."""
+    value = parse_json(text)
+    return Counter(_leaves(value, ())) if isinstance(value, dict) else None
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
+    if isinstance(value, dict):
+        return [leaf for key, item in value.items() for leaf in _leaves(item, (*path, key))]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in _leaves(item, (*path, "[]"))]
+    return [(path, canonical(value))]
+
+
+def overlap(found: Counter[Any], expected: Counter[Any]) -> tuple[int, int, int]:
+    return (found & expected).total(), found.total(), expected.total()
+
+
+def f1(hits: int, found: int, expected: int) -> float:
+    return 1.0 if found + expected == 0 else 2 * hits / (found + expected)
+
+
+def same_number(found: list[str], expected: list[str]) -> float:
+    if not found or not expected:
+        return 0.0
+    left, right = _number(found[-1]), _number(expected[-1])
+    return float(left is not None and left == right)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.replace(",", "").rstrip("."))
+    except ValueError:
+        return None

@@ -1,0 +1,137 @@
+"""General questions that every small assistant model should go on answering: has tuning made it
+forget?
+
+    python -m pytest training/tests/scoring/test_probes.py
+
+They are asked without the model's system prompt. Their score is told, and decides nothing: a model
+for one task may well give up the rest, as long as somebody knows.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelstation.lm.chat import Message
+from training.scoring.intervals import Bootstrap, as_json
+from training.scoring.metrics import Floats, mean_of
+from training.scoring.pairs import INVALID, PLAIN_NUMBER, canonical, parse_json, same_number
+
+FILE = Path(__file__).with_name("probes.jsonl")
+MAX_TOKENS = 32
+FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """`check` holds one or more of equals, contains, lacks, regex, number and json; all must
+    hold. `good` is an answer that passes.
+    """
+
+    id: str
+    kind: str
+    prompt: str
+    check: dict[str, Any]
+    good: str
+
+    @property
+    def messages(self) -> list[Message]:
+        return [{"role": "user", "content": self.prompt}]
+
+
+@cache
+def all_probes() -> tuple[Probe, ...]:
+    with FILE.open(encoding="utf-8") as lines:
+        return tuple(Probe(**json.loads(line)) for line in lines)
+
+
+def passes(check: dict[str, Any], answer: str) -> bool:
+    """Does an answer meet every part of the check? Case counts only where the check says so."""
+    cased = bool(check.get("exact_case"))
+    found = answer.strip()
+    tests = {
+        "equals": lambda wanted: _bare(found, cased) in [_bare(text, cased) for text in wanted],
+        "contains": lambda wanted: any(_has(found, text, cased) for text in wanted),
+        "lacks": lambda wanted: bool(found) and not any(_has(found, t, cased) for t in wanted),
+        "regex": lambda wanted: re.search(wanted, found) is not None,
+        "number": lambda wanted: bool(same_number(PLAIN_NUMBER.findall(found), [str(wanted)])),
+        "json": lambda wanted: _same_json(found, wanted),
+    }
+    return all(tests[name](wanted) for name, wanted in check.items() if name in tests)
+
+
+def _bare(text: str, cased: bool) -> str:
+    stripped = text.strip(" \t\n.!\"'")
+    return stripped if cased else stripped.lower()
+
+
+def _has(text: str, wanted: str, cased: bool) -> bool:
+    flags = 0 if cased else re.IGNORECASE
+    return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", text, flags) is not None
+
+
+def _same_json(text: str, wanted: Any) -> bool:
+    """Here a code fence around it is forgiven."""
+    value = parse_json(FENCE.sub("", text))
+    return value is not INVALID and canonical(value) == canonical(wanted)
+
+
+def probe_report(base: Sequence[str], tuned: Sequence[str], seed: int) -> dict[str, Any]:
+    """Both scores and their paired difference; `note` is empty unless the drop is beyond chance."""
+    probes, metric = all_probes(), mean_of(lambda passed, _: float(passed == "1"))
+    before, after = (_sums(probes, answers) for answers in (base, tuned))
+    bootstrap = Bootstrap(len(probes), seed)
+    forgetting = bootstrap.difference(metric, after, before)
+    return {
+        "n": len(probes),
+        "base": as_json(bootstrap.interval(metric, before)),
+        "tuned": as_json(bootstrap.interval(metric, after)),
+        "forgetting": as_json(forgetting),
+        "kinds": _by_kind(probes, before, after),
+        "note": _note(forgetting.score, len(probes)) if forgetting.high < 0 else "",
+        "rows": [
+            {
+                "id": probe.id,
+                "prompt": probe.prompt,
+                "base": base[i],
+                "tuned": tuned[i],
+                "base_passed": bool(before[i, 0]),
+                "tuned_passed": bool(after[i, 0]),
+            }
+            for i, probe in enumerate(probes)
+        ],
+    }
+
+
+def _sums(probes: Sequence[Probe], answers: Sequence[str]) -> Floats:
+    passed = [
+        float(passes(probe.check, answer)) for probe, answer in zip(probes, answers, strict=True)
+    ]
+    return np.column_stack([passed, np.ones(len(passed))])
+
+
+def _by_kind(probes: Sequence[Probe], before: Floats, after: Floats) -> list[dict[str, Any]]:
+    total = Counter(probe.kind for probe in probes)
+    places = {kind: [i for i, p in enumerate(probes) if p.kind == kind] for kind in total}
+    return [
+        {
+            "kind": kind,
+            "n": count,
+            "base": int(before[places[kind], 0].sum()),
+            "tuned": int(after[places[kind], 0].sum()),
+        }
+        for kind, count in total.items()
+    ]
+
+
+def _note(change: float, count: int) -> str:
+    return (
+        f"The tuned model passes fewer of the {count} general probes than its base "
+        f"({100 * change:+.0f} points, beyond chance): tuning made it forget general skills."
+    )

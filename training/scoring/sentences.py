@@ -1,0 +1,378 @@
+"""Criteria read out of plain sentences, by rules that would rather not read than misread.
+
+    python -m pytest training/tests/scoring/test_criteria.py
+
+A sentence is a subject (what is measured), one bound and one number. What is left over must not
+turn the meaning round: a negation that no rule accounts for leaves the sentence unread.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from training.scoring.criterion import (
+    BEATS_BASE,
+    LATENCY,
+    LENGTH,
+    LENGTH_RATIO,
+    SIZE,
+    Criterion,
+)
+from training.scoring.metrics import NEEDS_OPTION, metric_names
+
+FINAL_NUMBER_LINE = r"####\s*-?[\d,.]*\d[\d,.]*\s*$"
+
+# The first pattern that occurs in the sentence names the metric, so the particular ones come first.
+WORDS_OF_METRIC: tuple[tuple[str, str], ...] = (
+    (
+        r"one of the (known|allowed|listed|given)? ?(label|topic|class|categor|intent|value)",
+        "known_label",
+    ),
+    (r"(un)?(known|allowed|valid|invented) (label|topic|class|categor|intent)", "known_label"),
+    (r"last line .*####|#### form", "regex"),
+    (r"\bexecut", "execution_accuracy"),
+    (r"parses? (in|as|with) (sqlite|sql)|(in)?valid sql", "sql_parses"),
+    (r"macro[- ]?recall|balanced accuracy", "macro_recall"),
+    (r"macro[- ]?f1", "macro_f1"),
+    (r"rouge[- ]?l", "rougeL_f1"),
+    (r"\bchr-?f\b", "chrf"),
+    (r"(entity|entities|ner)\b.*f1|f1 .*entit", "entity_f1"),
+    (r"field[- ]?f1", "field_f1"),
+    (r"token[- ]?f1|word[- ]?f1", "token_f1"),
+    (
+        r"(in)?valid json|parses? as json|well-formed json|json is (in)?valid|broken json",
+        "json_valid",
+    ),
+    (r"(equal|identical|same|exact|match\w*) json|json .*(equal|identical|match)", "json_equal"),
+    (r"first (word|token)", "first_token_match"),
+    (r"final (number|answer|result)|right number", "final_number_match"),
+    (r"last number", "number_match"),
+    (r"contains? (the )?(right|correct|expected|reference)", "contains"),
+    (r"\brefus(e|es|als?)\b", "refusal"),
+    (r"\bempty (answer|repl|respons)|(answer|repl|respons)\w* (is|are) empty", "empty"),
+    (
+        r"exact(ly)?[- ](the )?(same|match|right|correct|label)|accura|correct|right answers?"
+        r"|\bwrong\b|\berrors?\b|answers? (is|are) right|answered right",
+        "exact_match",
+    ),
+)
+NAMES = {  # exact_match, as it stands in a form
+    name: re.compile(rf"\b{re.escape(name.lower()).replace('_', '[ _-]')}\b")
+    for name in metric_names()
+    if name not in NEEDS_OPTION
+}
+UNWANTED = ("refusal", "empty")  # less of it is better
+NEGATIVE = r"wrong|errors?|invalid|incorrect|unknown|invented|broken|malformed"
+NEGATIVE_NOUN = re.compile(rf"\b({NEGATIVE})\b")
+NEGATED = re.compile(r"\b(false|never|no|not|fails?|without|nor|none|cannot|n't)\b")
+NOT_MEASURED = re.compile(
+    r"\baverage\b|\bmean\b|per second|\bp\d\d\b|percentile|memory|\bram\b|throughput"
+)
+AGAINST_BASE = re.compile(
+    r"\b(than|over|beats?|above|outperforms?)\b[^.]{0,30}\b(base|untuned|original)\b"
+)
+UNREADABLE_AGAINST_BASE = re.compile(r"\b(worse|lower|less|not|never|no|as good)\b")
+EVERY = re.compile(r"\b(always|only|(every|each|all( the)?) (answer|repl|respons|output)\w*)\b")
+NONE_AT_ALL = re.compile(r"\b(never|no|zero)\b")
+PER_LABEL = re.compile(
+    r"(per|each|every|any|all)[- ](the )?(single )?(class|label|topic|categor|intent)"
+)
+
+# Bounds in the order in which they are looked for: "no more than" before "more than".
+BOUNDS: tuple[tuple[str, str], ...] = (
+    (
+        ">=",
+        r"at least|(?:no|not) (?:less|fewer|lower|worse|shorter|smaller) than"
+        r"|(?:not|never) (?:(?:drop|fall)s? )?(?:below|under)|minimum(?: of)?|≥|>="
+        r"|or (?:more|better|higher|above)|reach(?:es)?",
+    ),
+    (
+        "<=",
+        r"at most|(?:no|not|never) (?:more|higher|longer|larger|bigger|slower|greater) than"
+        r"|(?:not|never) (?:exceeds?|above|over)|up to|max(?:imum)?(?: of)?|≤|<="
+        r"|or (?:less|fewer|lower|shorter|smaller|faster|below|under)|within",
+    ),
+    (">", r"more than|above|over\b|exceed(?:s|ing)?|better than|higher than|longer than|>"),
+    (
+        "<",
+        r"less than|fewer than|lower than|smaller than|shorter than|faster than|under\b|below|<",
+    ),
+)
+ANY_BOUND = re.compile("|".join(f"(?P<b{i}>{pattern})" for i, (_, pattern) in enumerate(BOUNDS)))
+FLIPPED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
+NUMBER = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?)\s*(%|percent|per cent|points)?(?![\w-])")
+STATED = re.compile(r"(?:\bof|:|=)\s*\d|^\d+(?:\.\d+)?\s*(?:%|percent)")  # "accuracy: 90 %"
+SCALED = re.compile(r"\d\s*(?:$|[,;)(]|(?:on|in|against|for|over)\b)")  # 80 of 100, not 80 rows
+WORDS_TO_TEN = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+WORD_NUMBERS = {word: number for number, word in enumerate(WORDS_TO_TEN, 1)}
+OUT_OF = re.compile(r"\b(\d+|[a-z]+) (?:out of|in|of) (?:every )?(\d+|ten)\b(?!\s*%)")
+SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?)\b")
+BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(kb|mb|gb|megabytes?|gigabytes?)\b")
+MB_OF = {"k": 0.001, "m": 1.0, "g": 1000.0}
+LENGTH_BOUND = re.compile(r"(\d+) (words?|characters?|letters|tokens?)\b")
+TIMES = re.compile(r"\b(twice|double|(\d+(?:\.\d+)?) times) (?:that of |as long as )?(the|its) ref")
+PATTERN = re.compile(r"\b(?:pattern|regex|regular expression)\s*[`'\"“](.+?)[`'\"”](?=\s|$|[.,])")
+QUOTED = re.compile(r"[`'\"“‘]([^`'\"”’]{1,60})[`'\"”’]")
+
+
+def compile_sentence(sentence: str, labels: Sequence[str] = ()) -> Criterion | None:
+    """The check that a sentence states, or None.
+
+    A doubtful sentence is left unread rather than misread. `labels` lets a sentence name one.
+    """
+    text = " ".join(sentence.lower().split()).rstrip(".!")
+    if AGAINST_BASE.search(text):
+        return _against_base(text, sentence)
+    if NOT_MEASURED.search(text):
+        return None
+    readers: tuple[Callable[[str, str, Sequence[str]], Criterion | None], ...] = (
+        _pattern,
+        _one_label,
+        _each_label,
+        _length,
+        _latency,
+        _size,
+        _share_of_answer,
+        _quality,
+    )
+    for reader in readers:  # the first one whose subject the sentence has, decides
+        try:
+            if check := reader(text, sentence, labels):
+                return check
+        except _Unread:
+            return None
+    return None
+
+
+class _Unread(Exception):
+    """The subject is known, and the rest of the sentence is doubtful."""
+
+
+def _against_base(text: str, sentence: str) -> Criterion | None:
+    """By how much is not asked of any check we have."""
+    if NUMBER.search(text) or UNREADABLE_AGAINST_BASE.search(text):
+        return None
+    return Criterion(BEATS_BASE, ">", 0.0, of=_metric_named(text), sentence=sentence)
+
+
+# --- quality ------------------------------------------------------------------------------------
+
+
+def _quality(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
+    """A metric's score; "at most 5 % are wrong" is read as "at least 95 % are right"."""
+    metric = _metric_named(text)
+    if metric is None:
+        return None
+    if metric == "known_label":  # "one of the values" reads as a bound of nothing
+        text = re.sub(r"\bone of the\b", " ", text)
+    negative = metric in UNWANTED or NEGATIVE_NOUN.search(text) is not None
+    op, value = _share(text, negative)
+    if negative != (op in ("<", "<=")):
+        return None
+    if negative and metric not in UNWANTED:
+        op, value = FLIPPED[op], round(1 - value, 6)
+    options = {"pattern": FINAL_NUMBER_LINE} if metric == "regex" else {}
+    return Criterion(metric, op, value, options=options, sentence=sentence)
+
+
+def _metric_named(text: str) -> str | None:
+    for name, pattern in NAMES.items():
+        if "_" in name and pattern.search(text):
+            return name
+    return next((name for pattern, name in WORDS_OF_METRIC if re.search(pattern, text)), None)
+
+
+def _share(text: str, negative: bool = False) -> tuple[str, float]:
+    """(op, value in [0, 1]) of a sentence with exactly one number and one bound, or with none and
+    a word such as "always".
+    """
+    text, found = _fractions(re.sub(r"\bf1\b|\bs?f1\b", " ", text))
+    op, rest = _bound(text)
+    numbers = NUMBER.findall(rest)
+    if not numbers and op is None and not found:
+        return _absolute(rest, negative)
+    if NEGATED.search(rest) or len(numbers) + len(found) != 1:
+        raise _Unread
+    if found:
+        return op or ("<=" if negative else ">="), found[0]
+    if op is None and STATED.search(rest) and not negative:
+        op = ">="
+    value = _as_share(*numbers[0], scaled=not negative and SCALED.search(rest) is not None)
+    if op is None or value > 1:
+        raise _Unread
+    return op, value
+
+
+def _as_share(number: str, unit: str, *, scaled: bool) -> float:
+    value = float(number)
+    return value / 100 if unit or (value > 1 and scaled) else value
+
+
+def _absolute(rest: str, negative: bool) -> tuple[str, float]:
+    """ "Always valid JSON" or "Never an unknown label": not a single answer may differ."""
+    if negative and len(NEGATED.findall(rest)) <= 1 and NONE_AT_ALL.search(rest):
+        return "<=", 0.0
+    if not negative and EVERY.search(rest) and not NEGATED.search(rest):
+        return ">=", 1.0
+    raise _Unread
+
+
+def _fractions(text: str) -> tuple[str, list[float]]:
+    """The text without "nine out of ten", and what that is as a share."""
+    for match in OUT_OF.finditer(text):
+        part, whole = (WORD_NUMBERS.get(word) or _integer(word) for word in match.groups())
+        if part and whole and part <= whole and whole in (10, 20, 100, 1000):
+            return text.replace(match.group(), " "), [part / whole]
+    return text, []
+
+
+def _integer(word: str) -> int | None:
+    return int(word) if word.isdigit() else None
+
+
+def _bound(text: str) -> tuple[str | None, str]:
+    """The one bound of a sentence, and the sentence without it. Unread when there are several."""
+    found = {BOUNDS[int(str(match.lastgroup)[1:])][0] for match in ANY_BOUND.finditer(text)}
+    if len(found) > 1:
+        raise _Unread
+    return (found.pop() if found else None), ANY_BOUND.sub(" ", text)
+
+
+# --- labels, patterns, one answer ---------------------------------------------------------------
+
+
+def _each_label(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
+    if not PER_LABEL.search(text):
+        return None
+    rest = PER_LABEL.sub(" ", text)
+    name = "least_recall" if "recall" in rest else "least_f1" if "f1" in rest else None
+    if name is None:
+        raise _Unread
+    return _rate(name, rest, sentence, {})
+
+
+def _one_label(text: str, sentence: str, labels: Sequence[str]) -> Criterion | None:
+    kind = re.search(r"\b(recall|precision)\b", text)
+    label = _label_named(text, labels)
+    if kind is None or label is None or "macro" in text:
+        return None
+    rest = text.replace(label.lower(), " ")
+    return _rate(f"label_{kind.group()}", rest, sentence, {"label": label})
+
+
+def _label_named(text: str, labels: Sequence[str]) -> str | None:
+    """The one label that the sentence names; a short one only in quotes, for "no" is a word too."""
+    quoted = {found.lower() for found in QUOTED.findall(text)}
+    named = [
+        label
+        for label in labels
+        if label.lower() in quoted
+        or (len(label) > 3 and re.search(rf"(?<!\w){re.escape(label.lower())}(?!\w)", text))
+    ]
+    return named[0] if len(named) == 1 else None
+
+
+def _pattern(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
+    found = PATTERN.search(sentence)
+    if found is None:
+        return None
+    try:
+        re.compile(found.group(1))
+    except re.error as error:
+        raise _Unread from error
+    rest = text.replace(found.group().lower(), " ")
+    return _rate("regex", rest, sentence, {"pattern": found.group(1)})
+
+
+def _share_of_answer(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
+    """ "The answer is 'unknown' in at most 10 % of the rows"."""
+    found = re.search(rf"\banswers?(?: is| are| with)? {QUOTED.pattern}", text)
+    if found is None:
+        return None
+    op, value = _share(text.replace(found.group(), " "))
+    return Criterion("answer_share", op, value, options={"answer": found[1]}, sentence=sentence)
+
+
+def _rate(name: str, text: str, sentence: str, options: dict[str, str]) -> Criterion:
+    op, value = _share(text)
+    if op not in (">=", ">") or NEGATIVE_NOUN.search(text):
+        raise _Unread
+    return Criterion(name, op, value, options=dict(options), sentence=sentence)
+
+
+# --- quantities ---------------------------------------------------------------------------------
+
+
+def _latency(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
+    """The median; a bound on every single answer is another thing, and unread."""
+    found = SECONDS.search(text)
+    if found is None:
+        return None
+    if EVERY.search(text):
+        raise _Unread
+    scale = 0.001 if found.group(2).startswith("m") else 1.0
+    return _quantity(LATENCY, text, found, scale, sentence)
+
+
+def _size(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
+    found = BYTES.search(text)
+    return found and _quantity(SIZE, text, found, MB_OF[found.group(2)[0]], sentence)
+
+
+def _quantity(
+    name: str, text: str, found: re.Match[str], scale: float, sentence: str
+) -> Criterion | None:
+    op, rest = _bound(text.replace(found.group(), " "))
+    if op not in ("<", "<=") or NEGATED.search(rest) or NUMBER.search(rest):
+        raise _Unread
+    return Criterion(name, op, float(found.group(1)) * scale, sentence=sentence)
+
+
+def _length(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
+    if "length" in text and (times := TIMES.search(text)):
+        return _length_ratio(text, times, sentence)
+    found = LENGTH_BOUND.search(text)
+    if found is None:
+        if "length" in text:
+            raise _Unread
+        return None
+    unit = {"w": "words", "t": "tokens"}.get(found.group(2)[0], "characters")
+    if re.search(r"\bmedian\b|\btypical", text):
+        return _median_length(text, found, unit, sentence)
+    return _each_within(text, found, unit, sentence)
+
+
+def _length_ratio(text: str, times: re.Match[str], sentence: str) -> Criterion:
+    op, rest = _bound(text.replace(times.group(), " "))
+    if op not in ("<", "<=") or NEGATED.search(rest) or "median" not in text:
+        raise _Unread
+    value = float(times.group(2) or 2)
+    return Criterion(LENGTH_RATIO, op, value, options={"unit": "times"}, sentence=sentence)
+
+
+def _median_length(text: str, found: re.Match[str], unit: str, sentence: str) -> Criterion:
+    op, rest = _bound(text.replace(found.group(), " "))
+    if op is None or NEGATED.search(rest) or NUMBER.search(rest):
+        raise _Unread
+    return Criterion(LENGTH, op, float(found[1]), options={"unit": unit}, sentence=sentence)
+
+
+def _each_within(text: str, found: re.Match[str], unit: str, sentence: str) -> Criterion:
+    """A bound on answers one by one: on the stated share of them, or on all."""
+    before = list(ANY_BOUND.finditer(text, 0, found.start()))
+    if unit == "tokens" or not before:
+        raise _Unread
+    nearest = before[-1]
+    op = BOUNDS[int(str(nearest.lastgroup)[1:])][0]
+    rest = f"{text[: nearest.start()]} {text[found.end() :]}"
+    limit = int(found[1])
+    if re.search(r"\b(no|never an?) (answer|repl|respons)\w*", rest) and op == ">":
+        rest, op = re.sub(r"\b(no|never an?)\b", " ", rest), "<="
+    least = op in (">", ">=")
+    limit += {">": 1, "<": -1}.get(op, 0)
+    share_op, share = _share(rest) if NUMBER.search(rest) else (">=", 1.0)
+    if share_op not in (">", ">=") or NEGATED.search(rest) or limit < 1:
+        raise _Unread
+    options = {"least" if least else "most": limit}
+    return Criterion(
+        "length_within", share_op, share, options={**options, "unit": unit}, sentence=sentence
+    )

@@ -1,0 +1,113 @@
+"""What the evaluator is asked: which version, by which contract, beside what."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from models_app.gateway.paths import engine_paths
+from models_app.models import CustomModel
+from modelstation import testing
+from modelstation.core.jobs.lease import Lease
+from training.evaluations import services as evaluations
+from training.models import EvaluationRun
+from training.runs import runner
+from training.scoring.criteria import contract_criteria
+from training.tests.planted_runs import make_job, make_run
+
+pytestmark = pytest.mark.django_db
+CRITERIA = ["exact match at least 80 %", "Be kind."]
+SCORE = {"score": 0.8, "low": 0.7, "high": 0.9}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Specs that the child was started with; it answers with a pass."""
+    specs = []
+
+    def run_child(module, spec_path, **options):
+        specs.append(json.loads(Path(spec_path).read_text()))
+        result = {"metric": "exact_match", "n_test": 9, "verdict": "pass", "criteria": []}
+        live = SCORE | {"difference": {"score": 0.1, "low": 0.0, "high": 0.2}, "seconds": 3}
+        return result | {"base": SCORE, "tuned": SCORE, "baseline": SCORE, "live": live}
+
+    monkeypatch.setattr(runner, "run_child", run_child)
+    return specs
+
+
+@pytest.fixture
+def versions(org, artifacts_dir):
+    """Version 1 is live; 2 and 3 are not. All were trained on one dataset."""
+    model = testing.make_model(org, status="ready", success_criteria=CRITERIA)
+    run = make_run(model, "succeeded")
+    made = [make_version(model, number) for number in (1, 2, 3)]
+    run.dataset_version.digest = "d" * 64
+    run.dataset_version.save()
+    CustomModel.objects.filter(id=model.id).update(live_version=made[0])
+    return made
+
+
+def make_version(model, number):
+    version = testing.make_version(
+        model, number=number, system_prompt=f"Prompt {number}.", dataset_digest="d" * 64
+    )
+    gguf = engine_paths(version)[0]
+    gguf.parent.mkdir(parents=True, exist_ok=True)
+    gguf.write_bytes(b"GGUF")
+    return version
+
+
+def evaluate(run):
+    """As a worker does."""
+    type(run.job).objects.filter(id=run.job_id).update(state="running", lease_token=run.id)
+    run.job.refresh_from_db()
+    runner.evaluate(run.job, Lease(run.job))()
+    run.refresh_from_db()
+    return run
+
+
+def test_the_asked_version_is_measured_beside_the_live_one(alice, versions, asked):
+    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[1]))
+
+    (spec,) = asked
+    assert spec["tuned"]["gguf"] == str(engine_paths(versions[1])[0])
+    assert spec["system_prompt"] == "Prompt 2."
+    assert spec["live"]["gguf"] == str(engine_paths(versions[0])[0])
+    assert (spec["live"]["name"], spec["live"]["system_prompt"]) == ("version 1", "Prompt 1.")
+    assert (run.live["version"], run.live["number"]) == (str(versions[0].id), 1)
+    assert (run.live["score"], "seconds" in run.live) == (0.8, False)
+    versions[1].refresh_from_db()
+    assert versions[1].scores["live"] == run.live
+
+
+def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, asked):
+    run = evaluations.evaluate_again(actor=alice, version=versions[1])
+    CustomModel.objects.update(success_criteria=["exact match at least 1 %"], metric="token_f1")
+    evaluate(run)
+
+    (spec,) = asked
+    model = CustomModel.objects.get()
+    assert run.contract_digest == model.contract_digest != ""
+    assert spec["metric"] == run.metric == "exact_match"
+    frozen = contract_criteria(spec["contract"])
+    assert [check.value for check in frozen.checks] == [0.8, 0.0]
+    assert frozen.unread == ["Be kind."]
+
+
+def test_a_live_version_is_not_measured_beside_itself(alice, versions, asked):
+    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[0]))
+    assert "live" not in asked[0]
+    assert run.live == {}
+
+
+def test_a_live_version_whose_file_is_gone_does_not_stop_others(alice, versions, asked):
+    engine_paths(versions[0])[0].unlink()
+    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[1]))
+    assert "live" not in asked[0]
+    assert run.live == {}
+
+
+def test_a_job_that_says_no_version_measures_the_newest(versions, asked):
+    job = make_job(versions[0].model, "evaluate")
+    runner.evaluate(job, Lease(job))()
+    assert EvaluationRun.objects.get(job=job).version == versions[2]
