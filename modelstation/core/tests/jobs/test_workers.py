@@ -1,18 +1,22 @@
 """The commands of workers, and the broker. What happens when they are killed: tests/faults."""
 
+import multiprocessing
 import os
 import uuid
 from datetime import timedelta
+from queue import Queue
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_q.conf import Conf
 from django_q.models import OrmQ
+from django_q.worker import worker
 
 from modelstation.core.jobs import claims, jobs
 from modelstation.core.jobs.broker import UnhurriedBroker
 from modelstation.core.jobs.queue import enqueue
+from modelstation.core.jobs.reaper import reap
 from modelstation.core.models import Job, QueueHealth
 
 pytestmark = pytest.mark.django_db
@@ -83,6 +87,30 @@ def test_a_message_that_died_with_its_worker_does_not_stop_the_broker(broker, or
     assert take(broker) is None
     Job.objects.update(lease_owner=f"elsewhere:{os.getppid()}:1")
     assert take(broker) is not None
+
+
+def test_a_message_that_names_a_task_of_an_older_release_is_harmless(org, settings, monkeypatch):
+    """The worker cannot find the task and drops the message; the reaper wakes the job again."""
+    job = jobs.submit(kind="train", org=org, subject_id=uuid.uuid4())
+    OrmQ.objects.all().delete()
+    enqueue("modelstation.core.tasks.wake", str(job.id), queue="gpu")
+    old = OrmQ.objects.get()
+    tasks, results = Queue(), Queue()
+    monkeypatch.setattr("django_q.worker.close_old_django_connections", lambda: None)
+    for item in (old.task, "STOP"):
+        tasks.put(item)
+
+    worker(tasks, results, multiprocessing.Value("f", -1), -1)
+
+    ended = results.get_nowait()
+    assert not ended["success"]
+    assert "is not defined" in ended["result"]
+    assert settings.Q_CLUSTER["ack_failures"]
+    old.delete()  # what the monitor does with it
+    reap()
+    assert OrmQ.objects.get().args() == (str(job.id),)
+    job.refresh_from_db()
+    assert job.state == Job.State.QUEUED
 
 
 def test_the_broker_is_the_one_that_the_settings_name(settings):
