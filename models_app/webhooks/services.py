@@ -27,6 +27,7 @@ from django.utils.module_loading import import_string
 
 from accounts.audit import record
 from accounts.models import Membership, Organization, Role, User
+from models_app import tasks
 from models_app.models import CustomModel, WebhookDelivery, WebhookEndpoint
 from models_app.webhooks.rows import WebhookEvent
 from modelstation.core import outbound
@@ -196,7 +197,7 @@ def _send_later(
 
 
 def _hint(delivery: WebhookDelivery) -> None:
-    enqueue("models_app.tasks.send_webhook", str(delivery.id))
+    enqueue(tasks.send_webhook, str(delivery.id))
 
 
 # --- Sending --------------------------------------------------------------------------------------

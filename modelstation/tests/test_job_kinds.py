@@ -6,9 +6,8 @@ import pytest
 from django.utils.module_loading import import_string
 
 from modelstation.core.jobs.kinds import KINDS
-from modelstation.core.jobs.queue import QUEUES
+from modelstation.core.jobs.queue import QUEUES, WAKE
 from modelstation.core.jobs.tasks import wake
-from modelstation.core.jobs.wakeups import WAKE
 from modelstation.site.job_kinds import JOB_KINDS, SCHEDULED
 
 

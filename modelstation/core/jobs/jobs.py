@@ -33,7 +33,7 @@ from modelstation.core.jobs.claims import claim_fairest
 from modelstation.core.jobs.interrupts import Cancelled, Crashed, Drained, Paused, RetrySmaller
 from modelstation.core.jobs.kinds import KINDS, run_task
 from modelstation.core.jobs.lease import Lease, LeaseLost, patiently
-from modelstation.core.jobs.wakeups import send_hint, send_missing_hints
+from modelstation.core.jobs.queue import send_missing_wakeups, send_wakeup
 from modelstation.core.models import Job, JobEvent
 
 logger = logging.getLogger("modelstation.jobs")
@@ -65,16 +65,16 @@ def submit(
     fields = {"queue": KINDS[kind].queue, "subject_id": subject_id, "priority": priority}
     with transaction.atomic():
         if not idempotency_key:
-            return _first_hint(Job.objects.create(kind=kind, org=org, **fields))
+            return _announce(Job.objects.create(kind=kind, org=org, **fields))
         job, is_new = Job.objects.get_or_create(
             kind=kind, org=org, idempotency_key=idempotency_key, defaults=fields
         )
-        return _first_hint(job) if is_new else job
+        return _announce(job) if is_new else job
 
 
-def _first_hint(job: Job) -> Job:
+def _announce(job: Job) -> Job:
     _tell(job, JobEvent.Kind.STATE, "Waiting for a worker.")
-    send_hint(job)
+    send_wakeup(job)
     return job
 
 
@@ -88,7 +88,7 @@ def run_fairest(hinted_id: str) -> None:
         job = claim_fairest(queue) if queue else None
         if job is not None:
             run_task(job.kind, job)
-            send_missing_hints(job.queue)
+            send_missing_wakeups(job.queue)
 
 
 def run_job(job: Job | str, work: Work) -> None:
@@ -299,7 +299,7 @@ def _put_back(
         Job.objects.filter(id=job.id).update(state=state, **unleased | fields)
         _tell(job, JobEvent.Kind.STATE, message, data=data)
         if state == State.QUEUED and not fields.get("not_before"):
-            send_hint(job)
+            send_wakeup(job)
     return True
 
 
