@@ -19,7 +19,7 @@ from models_app.mails import tell_of_end
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.versions.promotions import promote_on_pass
 from models_app.webhooks import services as webhooks
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Busy, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
@@ -112,7 +112,7 @@ def rebuild(*, actor: User, model: CustomModel) -> None:
     with transaction.atomic():
         model = _locked(model.id)
         if model.is_live_work:
-            raise UserFacingError("This model is being built already.", code="already_building")
+            raise Busy("This model is being built already.", code="already_building")
         import_string(CHECK_BEFORE_BUILDING)(model)
         _set_status(model, Status.PENDING, built_by=actor)
         record(org=model.org, actor=actor, action="model.rebuild", target=model)
@@ -152,7 +152,7 @@ def start_training(
     """On the dataset that a person freezes, or froze; called in the transaction of that deed."""
     model = _locked(model_id)
     if model.is_live_work:
-        raise UserFacingError(
+        raise Busy(
             "This model is being built already.",
             code="already_building",
             hint="Cancel that build or let it end, then freeze the dataset.",
@@ -168,9 +168,7 @@ def begin_training_again(*, actor: User, model_id: uuid.UUID) -> CustomModel:
     model: CustomModel = CustomModel.objects.select_for_update().get(id=model_id)
     if model.is_live_work:
         hint = "Cancel that build or let it end first."
-        raise UserFacingError(
-            "This model is being built already.", code="already_building", hint=hint
-        )
+        raise Busy("This model is being built already.", code="already_building", hint=hint)
     _set_status(model, Status.TRAINING, built_by=actor)
     return model
 
@@ -248,9 +246,7 @@ def begin_evaluation_again(*, model_id: uuid.UUID) -> CustomModel:
     model = _locked(model_id)
     if model.is_live_work:
         hint = "Cancel that build or let it end first."
-        raise UserFacingError(
-            "This model is being built already.", code="already_building", hint=hint
-        )
+        raise Busy("This model is being built already.", code="already_building", hint=hint)
     freeze_contract(model)
     _set_status(model, Status.EVALUATING)
     return model

@@ -22,7 +22,7 @@ from models_app.api.serializers import shown_model
 from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs.events import Story, stream_response
 from modelstation.core.web.api import number_of, page_size_of
 from modelstation.core.web.event_api import (
@@ -111,7 +111,7 @@ class ModelCancelView(APIView):
         """Stop the build. Work that runs stops within seconds."""
         model = model_for(request_org(request), model_id)
         if not services.cancel_build(actor=request_user(request), model=model):
-            raise UserFacingError("Nothing is being built for this model.", code="not_building")
+            raise Conflict("Nothing is being built for this model.", code="not_building")
         return Response(shown_model(model_for(model.org, model_id), request))
 
 

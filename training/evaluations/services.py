@@ -13,7 +13,7 @@ from models_app import services as model_services
 from models_app.mails import tell_of_end
 from models_app.models import CustomModel, ModelVersion
 from models_app.webhooks import services as webhooks
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.evaluations.reports import report_of
@@ -33,7 +33,7 @@ def evaluate_again(*, actor: User, version: ModelVersion) -> EvaluationRun:
     """Measure a version anew against the frozen contract, beside what is live now."""
     with transaction.atomic():
         if dataset_of_version(version) is None and not version.model.test_rows:
-            raise UserFacingError(
+            raise Conflict(
                 "The held-out rows of this version are gone with its dataset.",
                 code="no_dataset",
                 hint="Build the model again.",
@@ -58,7 +58,7 @@ def run_of(job: Job) -> EvaluationRun:
         return _row_of(job, last.version, is_again=last.is_again)
     version = model.versions.select_related("base", "model").first()
     if version is None:
-        raise UserFacingError("There is no trained version to evaluate.", code="no_version")
+        raise Conflict("There is no trained version to evaluate.", code="no_version")
     return _row_of(job, version, is_again=False)
 
 

@@ -11,7 +11,7 @@ from accounts.audit import record
 from accounts.models import User
 from models_app import services as model_services
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.evaluations.services import submit_evaluation
@@ -37,7 +37,7 @@ def save_plan(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Plan
 def start_run(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Job:
     """Train again on the dataset that was frozen last; nothing is queued that cannot be done."""
     if dataset_of(model) is None:
-        raise UserFacingError(
+        raise Conflict(
             "This model has no frozen dataset yet.",
             code="no_dataset",
             hint="Freeze its draft, or build it; the settings can be saved for then.",
@@ -90,7 +90,7 @@ def requeue_run(*, actor: User, run: TrainingRun) -> TrainingRun:
 
 def _refuse(run: TrainingRun, rule: str, code: str) -> None:
     state = Job.objects.values_list("state", flat=True).get(id=run.job_id)
-    raise UserFacingError(f"{rule}; this one is {state}.", code=code)
+    raise Conflict(f"{rule}; this one is {state}.", code=code)
 
 
 def _record(actor: User, run: TrainingRun, action: str, **data: str) -> None:

@@ -26,7 +26,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from modelstation.core.errors import DISK_FULL, UserFacingError
+from modelstation.core.errors import DISK_FULL, Busy, UserFacingError
 from modelstation.core.jobs.attempts import discard_attempt
 from modelstation.core.jobs.claims import claim as claim
 from modelstation.core.jobs.claims import claim_fairest
@@ -249,9 +249,7 @@ def resume(job: Job) -> bool:
 def requeue(job: Job) -> Job:
     """A new job for the same work, after one that failed or was cancelled: ended rows are final."""
     if job.is_live:
-        raise UserFacingError(
-            "This run has not ended yet.", code="still_running", hint="Cancel it first."
-        )
+        raise Busy("This run has not ended yet.", code="still_running", hint="Cancel it first.")
     return submit(kind=job.kind, org=job.org, subject_id=job.subject_id, priority=job.priority)
 
 
