@@ -61,7 +61,7 @@ class Lines:
     def show(self, beat: Beat) -> None:
         tell(self._console, beat.events)
         job = beat.job
-        if job is None or job.state != Job.State.RUNNING or not job.progress.get("total_steps"):
+        if job is None or job.state != Job.State.RUNNING or not job.figures.total_steps:
             return
         if time.monotonic() - self._line_at >= LINE_SECONDS:
             self._line_at = time.monotonic()
@@ -149,11 +149,11 @@ def picture(job: Job, points: list[Point], width: int) -> RenderableType:
 
 
 def _bar(job: Job, width: int) -> RenderableType:
-    total = job.progress.get("total_steps")
+    total = job.figures.total_steps
     if job.state != Job.State.RUNNING or not total:
         return Text(f"{job.kind}: {job.stage or job.state}, {job.state}", style="dim")
     row = Table.grid(padding=(0, 1))
-    step = job.progress.get("step", 0)
+    step = job.figures.step
     bar = ProgressBar(total=total, completed=step, width=min(BAR_WIDTH, width // 3))
     row.add_row(f"{job.kind}: {job.stage}", bar, f"{step:,}/{total:,} ({job.percent} %)")
     return Group(row, Text(detail_of(job), style="dim"))

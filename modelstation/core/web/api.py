@@ -1,6 +1,7 @@
 """The API's common shapes: one error body, one pagination, one way to read a body."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from django.core.exceptions import ValidationError
@@ -65,9 +66,11 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-def error_body(code: str, message: str, *, param: str = "", hint: str = "") -> dict[str, Any]:
-    told = {"message": _short(message, MESSAGE_CHARS), "param": _short(param), "hint": hint}
-    return {"error": {"code": code, **told}}
+def error_body(
+    code: str, message: str, *, param: str = "", hint: str = ""
+) -> dict[str, dict[str, str]]:
+    message, param = _short(message, MESSAGE_CHARS), _short(param)
+    return {"error": {"code": code, "message": message, "param": param, "hint": hint}}
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -81,7 +84,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     return response
 
 
-def hint_of(error: Exception, context: dict[str, Any]) -> str:
+def hint_of(error: Exception, context: Mapping[str, Any]) -> str:
     """What to do about a failure that the framework found."""
     if isinstance(error, exceptions.UnsupportedMediaType):
         parsers = getattr(context.get("view"), "parser_classes", ())
@@ -112,7 +115,7 @@ def _without_python(message: str) -> str:
     return "A JSON object is needed." if is_framework else message
 
 
-def what_is_missing(error: Exception, context: dict[str, Any]) -> tuple[str, str]:
+def what_is_missing(error: Exception, context: Mapping[str, Any]) -> tuple[str, str]:
     """Which thing an address names that is not there, and what the address calls it."""
     given = context.get("kwargs") or {}
     if names := [name for name in given if name.endswith("_id")]:
@@ -167,9 +170,9 @@ def _short(text: str, most: int = SHOWN_CHARS) -> str:
 
 def openai_error_body(
     code: str | None, message: str, *, kind: str = "invalid_request_error", param: str | None = None
-) -> dict[str, Any]:
-    told = {"message": _short(message, MESSAGE_CHARS), "param": _short(param or "") or None}
-    return {"error": {**told, "type": kind, "code": code}}
+) -> dict[str, dict[str, str | None]]:
+    failure = {"message": _short(message, MESSAGE_CHARS), "param": _short(param or "") or None}
+    return {"error": {**failure, "type": kind, "code": code}}
 
 
 def add_error_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -195,7 +198,7 @@ def _error_shape(fields: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {"error": error}, "required": ["error"]}
 
 
-def _body_of(error: Exception, context: dict[str, Any]) -> dict[str, Any]:
+def _body_of(error: Exception, context: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     if isinstance(error, exceptions.ValidationError):
         param, message, _ = first_problem(error.detail)
         return error_body("invalid", message, param=param)
