@@ -27,7 +27,7 @@ def membership_of(user: User, slug: str, *, role: Role = Role.MEMBER) -> Members
 
 
 def enter(request: HttpRequest, slug: str, *, role: Role = Role.MEMBER) -> Membership:
-    """The membership by which a page is seen. Sets `request.org` and `request.membership`."""
+    """Return the membership by which a page is seen. Sets `request.org` and `request.membership`."""
     assert isinstance(request.user, User)
     membership = membership_of(request.user, slug, role=role)
     request.org = membership.org  # type: ignore[attr-defined]
@@ -36,7 +36,7 @@ def enter(request: HttpRequest, slug: str, *, role: Role = Role.MEMBER) -> Membe
 
 
 def org_for(request: HttpRequest, slug: str, *, role: Role = Role.MEMBER) -> Organization:
-    """The organisation of a page, for views that need no more than that."""
+    """Return the organisation of a page, for views that need no more than that."""
     return enter(request, slug, role=role).org
 
 
@@ -58,7 +58,7 @@ def open_invitations(org: Organization) -> QuerySet[Invitation]:
 
 
 def invitation_by_secret(slug: str, secret: str) -> Invitation:
-    """The invited are no members yet: the link's secret is their door."""
+    """Return it for the secret of its link: the invited are no members yet."""
     found: Invitation = get_object_or_404(
         Invitation.objects.select_related("org"), org__slug=slug, digest=digest_of(secret)
     )
@@ -83,6 +83,6 @@ def manages(membership: Membership) -> bool:
 
 
 def roles_given_by(membership: Membership) -> list[Role]:
-    """The roles that one may hand out: one's own and those below it."""
+    """Return the roles that one may hand out: one's own and those below it."""
     held = Role(membership.role)
     return [role for role in Role if held.covers(role)]

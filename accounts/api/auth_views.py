@@ -71,7 +71,9 @@ class LogoutView(APIView):
 class MeView(APIView):
     @extend_schema(responses=serializers.MeSerializer)
     def get(self, request: Request) -> Response:
-        """The caller, the organisation that this call works in, and all those of the caller."""
+        """Return the caller, the organisation that this call works in, and all those of the
+        caller.
+        """
         return Response(me(request))
 
 

@@ -42,7 +42,7 @@ class UsageRowSerializer(UsageSumsSerializer):
     token_id = serializers.UUIDField(required=False, allow_null=True)
 
     def to_representation(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A field that the grouping has not is left out, and not null."""
+        """Leave out a field that the grouping has not, rather than have it null."""
         return {
             name: value for name, value in super().to_representation(row).items() if name in row
         }
@@ -71,8 +71,8 @@ class UsageView(APIView):
         responses=UsageSerializer,
     )
     def get(self, request: Request) -> Response:
-        """Requests and tokens by day (in UTC), model or token; by token for admins only. What was
-        asked in the playground has no token, and is called so.
+        """Sum requests and tokens by day (in UTC), model or token; by token for admins only. What
+        was asked in the playground has no token, and is called so.
         """
         asked = _asked(request)
         group = asked["group_by"]

@@ -110,7 +110,7 @@ def admit(token: ApiToken) -> Allowance:
 
 
 def _limits_of(org: Organization) -> tuple[int, int]:
-    """Requests a minute and tokens a day of the organisation."""
+    """Return requests a minute and tokens a day of the organisation."""
     minute = settings.REQUESTS_PER_MINUTE_PER_ORGANIZATION
     day = settings.TOKENS_PER_DAY_PER_ORGANIZATION
     own = _OWN_LIMIT.first(org.pk)
@@ -123,7 +123,7 @@ def _limits_of(org: Organization) -> tuple[int, int]:
 
 
 def _tokens_left(org: Organization, limit: int, now: int) -> Gauge | None:
-    """Raises LimitReached when those of today are used up; None where there is no limit."""
+    """Raise LimitReached when those of today are used up; None where there is no limit."""
     if not limit:
         return None
     today = UsageCounter.objects.filter(key=_tokens_key(org.pk), window=now // DAY)
@@ -164,7 +164,7 @@ def _amounts(amounts: dict[str, int], window: int) -> dict[str, Any]:
 
 
 def _run(statement: str, parameters: Mapping[str, Any]) -> dict[str, int]:
-    """What the counters stand at."""
+    """Return what the counters stand at."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return dict(cursor.fetchall())
@@ -247,7 +247,7 @@ def total(completions: Sequence[Completion], choices: int = 1) -> Completion:
 
 
 def _counted_as(served: Served) -> str:
-    """The slug of the model, whichever of its names was called."""
+    """Return the slug of the model, whichever of its names was called."""
     if served.version is None or ":" not in served.name:
         return served.name[:80]
     return str(served.version.model.slug)

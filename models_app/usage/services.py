@@ -58,7 +58,7 @@ class Period:
 
 
 def period_of(start: date | None, end: date | None) -> Period:
-    """What is left out: until today, and 30 days in all."""
+    """Fill in what is left out: until today, and 30 days in all."""
     end = end or max(timezone.now().astimezone(UTC).date(), start or date.min)
     try:
         return Period(start or end - timedelta(days=DEFAULT_DAYS - 1), end)
@@ -67,7 +67,7 @@ def period_of(start: date | None, end: date | None) -> Period:
 
 
 def usage_by(org: Organization, period: Period, *groups: str) -> list[dict[str, Any]]:
-    """A row per group in which something was used, the newest day first."""
+    """Return a row per group in which something was used, the newest day first."""
     columns = {name: column for group in groups for name, column in GROUPS[group].items()}
     order = [f"-{name}" if name == "of_day" else name for name in columns]
     rows = _records(org, period).values(**columns).annotate(**SUMS).order_by(*order)

@@ -14,7 +14,7 @@ logger = logging.getLogger("modelstation.usage")
 def count_unfinished(
     tokenizer_folder: Path, messages: list[Message], text: str, pieces: int
 ) -> Completion:
-    """A piece is mostly a token: where the tokenizer cannot be asked, they are counted."""
+    """Count pieces, mostly tokens, where the tokenizer cannot be asked."""
     prompt, written = 0, pieces
     try:
         renderer = load_renderer(tokenizer_folder)

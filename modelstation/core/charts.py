@@ -78,7 +78,7 @@ class Axis:
 def line_chart(
     series: Sequence[Series], *, title: str, x_label: str, from_zero: bool = False
 ) -> SafeString:
-    """A figure: legend, SVG with axes, and the same in words. Empty series are left out."""
+    """Draw a figure: legend, SVG with axes, and the same in words. Empty series are left out."""
     drawn = [(line, _finite(line.points)) for line in series]
     drawn = [(line, points) for line, points in drawn if points]
     points = [point for _, found in drawn for point in found]
@@ -109,7 +109,7 @@ def interval_bars(rows: Sequence[Interval], *, title: str) -> SafeString:
 
 
 def share_bar(part: float, whole: float) -> SafeString:
-    """A thin bar for a table cell; the number stands beside it, so it is hidden from readers."""
+    """Draw a thin bar for a table cell; the number stands beside it, so it is hidden from readers."""
     share = 100 * part / whole if whole else 0
     return format_html(
         '<svg class="share" aria-hidden="true">'
@@ -150,7 +150,7 @@ def _data_axis(values: Sequence[float]) -> Axis:
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
-    """The range of the values; a single value gets room around it."""
+    """Return the range of the values; a single value gets room around it."""
     low, high = min(values), max(values)
     if high - low > 1e-12 * max(abs(low), abs(high), 1e-300):
         return low, high
@@ -169,7 +169,7 @@ def _grid(x: Axis, y: Axis) -> SafeString:
 
 
 def _line(place: int, points: Sequence[Point], x: Axis, y: Axis) -> SafeString:
-    """A run of points as a polyline, a point alone as a dot."""
+    """Draw a run of points as a polyline, a point alone as a dot."""
     runs = [[(x.percent(a), _from_top(y, b)) for a, b in _thinned(run)] for run in _runs(points)]
     lines = format_html_join(
         "",

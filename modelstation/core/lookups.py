@@ -59,7 +59,7 @@ class Lookup(Generic[Row]):
         return list(self._parted())
 
     def _parted(self) -> Iterator[_Part]:
-        """The looked up row's own first."""
+        """Yield the looked up row's own part first."""
         model: type[Any] = self._rows().model
         keys = sorted({name.partition("__")[0] for name in self._fields if "__" in name})
         for key, prefix in [("", ""), *((key, f"{key}__") for key in keys)]:

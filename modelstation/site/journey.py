@@ -75,7 +75,7 @@ def _story_of_slug(name: str) -> Story | None:
 
 
 def follow(story: Story, closed: threading.Event | None = None) -> Iterator[Beat]:
-    """A beat a second until the work has ended and all of it was told, or until `closed`."""
+    """Yield a beat a second until the work has ended and all is shown, or until `closed`."""
     closed = closed or threading.Event()
     after = begin_of(story)
     while True:
@@ -99,14 +99,16 @@ def job_at_work(story: Story) -> Job | None:
 
 
 def begin_of(story: Story) -> int:
-    """The place before the first event: of a model that was built again, before its last build."""
+    """Return the place before the first event: of a model that was built again, before its last
+    build.
+    """
     distilled = story.jobs.filter(kind="distil").order_by("-created_at").first()
     first = distilled.events.order_by("seq").first() if distilled and story.subject_id else None
     return story.place_of(first) - 1 if first else 0
 
 
 def exit_code_of(story: Story) -> int:
-    """A model by its verdict; a job by its end. What goes on has not failed."""
+    """Judge a model by its verdict, a job by its end. What goes on has not failed."""
     model = CustomModel.objects.filter(id=story.subject_id).first() if story.subject_id else None
     if model is not None:
         return EXIT_OF_STATUS.get(CustomModel.Status(model.status), SUCCEEDED)

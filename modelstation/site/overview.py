@@ -166,7 +166,7 @@ def overview_of(model: CustomModel) -> Overview:
 
 
 def _newest_build(model: CustomModel) -> dict[str, Job]:
-    """The newest distillation, and the newest job of each kind that came after it."""
+    """Return the newest distillation, and the newest job of each kind that came after it."""
     build: dict[str, Job] = {}
     kinds = [*STAGES, "freeze"]  # which makes the dataset of an uploaded file
     jobs = Job.objects.filter(subject_id=model.id, kind__in=kinds).order_by("-created_at")
@@ -195,7 +195,7 @@ def _stages(model: CustomModel, build: dict[str, Job], events: list[JobEvent]) -
 
 
 def _run_urls(model: CustomModel, build: dict[str, Job]) -> dict[str, str]:
-    """The page of what each job of this build made, once it has made it."""
+    """Return the page of what each job of this build made, once it has made it."""
     rows = {
         "dataset": DatasetVersion.objects.filter(run__job=build.get("distil")).first(),
         "run": TrainingRun.objects.filter(job=build.get("train")).first(),
@@ -278,7 +278,7 @@ def _work(org: Organization, job: Job, model: CustomModel | None, run: ImportRun
 
 
 def _outward(org: Organization, job: Job) -> Work | None:
-    """What leaves the house: exports, and pushes to the hub."""
+    """Return what leaves the house: exports, and pushes to the hub."""
     if export := getattr(job, "version_export", None):
         page = reverse("version_export", args=[org.slug, export.version_id])
         return Work(job, f"Export of {export.version}", page)

@@ -55,7 +55,9 @@ def model_overview(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpR
 @login_required
 @require_GET
 def model_stages(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    """The fragment that the overview polls; the rest of the page comes along when it changed."""
+    """Return the fragment that the overview polls; the rest of the page comes along when it
+    changed.
+    """
     context = _model_context(request, org, model_id)
     context["changed"] = request.GET.get("seen") != context["overview"].fingerprint
     return render(request, "models_app/_stages.html", context)

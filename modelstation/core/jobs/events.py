@@ -70,7 +70,7 @@ class Story:
 
 
 def facts_of(event: JobEvent) -> dict[str, Any]:
-    """An event as the API, the stream and `watch --json` tell it."""
+    """Return an event as the API, the stream and `watch --json` show it."""
     return {
         "id": event.id,
         "job": str(event.job_id),
@@ -94,7 +94,7 @@ class Slots:
         self._held: Counter[Any] = Counter()
 
     def take(self, owner: Any) -> Callable[[], None] | None:
-        """What gives the slot back (once, however often it is called); None when none is free."""
+        """Return what gives the slot back (once, however often called); None when none is free."""
         with self._lock:
             is_full = self._held.total() >= settings.EVENT_STREAMS_PER_PROCESS
             if is_full or self._held[owner] >= settings.EVENT_STREAMS_PER_ORGANIZATION:
@@ -150,7 +150,7 @@ def stream_response(
 
 
 def text_response(name: str, events: QuerySet[JobEvent]) -> HttpResponse:
-    """A log as lines, for people."""
+    """Return a log as lines, for people."""
     lines = (f"{e.at:%Y-%m-%d %H:%M:%S}  {e.kind:<10}  {e.message}\n" for e in events.iterator())
     response = HttpResponse(lines, content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.txt"'
@@ -158,7 +158,9 @@ def text_response(name: str, events: QuerySet[JobEvent]) -> HttpResponse:
 
 
 def _last_seen(request: HttpRequest) -> int:
-    """A browser that comes back sends the header beside the address it began with."""
+    """Return the later of two: a browser that comes back sends the header beside its first
+    address.
+    """
     given = (request.headers.get("Last-Event-ID", ""), request.GET.get("after", ""))
     return max(_whole(text) for text in given)
 

@@ -25,7 +25,7 @@ class Problem:
 
 
 def problems(queues: Iterable[str] = QUEUES) -> list[Problem]:
-    """What keeps work on these queues from being done."""
+    """Return what keeps work on these queues from being done."""
     return [*silent(queues), *_full_disk()]
 
 

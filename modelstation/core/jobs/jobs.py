@@ -125,7 +125,7 @@ def _log(job: Job, error: Exception) -> None:
 
 
 def _leave(job: Job, error: Exception) -> None:
-    """What becomes of a job whose work did not return a result."""
+    """Decide what becomes of a job whose work did not return a result."""
     match error:
         case LeaseLost():
             pass  # the work is discarded, and nothing is written
@@ -156,7 +156,7 @@ _waiting_sigterms: list[int] = []  # SIGTERMs that came while nobody could act o
 
 @contextmanager
 def _sigterm_held() -> Iterator[None]:
-    """A SIGTERM between the claim and the work, which is imported there, waits for the work. A
+    """Keep a SIGTERM between the claim and the work, which is imported there, for the work. A
     handler holds it and not a mask, which another thread of this process would not have.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -174,7 +174,7 @@ def _sigterm_held() -> Iterator[None]:
 
 @contextmanager
 def _drained_by_sigterm(lease: Lease) -> Iterator[None]:
-    """A SIGTERM while a job runs lets it stop in order; then it does what it would have done."""
+    """Let a job stop in order at a SIGTERM; then that does what it would have done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -247,7 +247,7 @@ def resume(job: Job) -> bool:
 
 
 def requeue(job: Job) -> Job:
-    """A new job for the same work, after one that failed or was cancelled: ended rows are final."""
+    """Submit the same work anew, after a job that failed or was cancelled: ended rows are final."""
     if job.is_live:
         raise Busy("This run has not ended yet.", code="still_running", hint="Cancel it first.")
     return submit(kind=job.kind, org=job.org, subject_id=job.subject_id, priority=job.priority)
@@ -321,7 +321,7 @@ def _end(job: Job, state: Job.State, *, code: str, text: str, detail: str = "") 
 
 
 def _set_ended(job: Job, state: Job.State, **fields: str) -> bool:
-    """The fence: a terminal state is final, and only the holder of the lease may set it."""
+    """Set a terminal state. It is final, and only the holder of the lease may set it."""
     held = Job.objects.filter(id=job.id, state=job.state, lease_token=job.lease_token)
     return bool(
         held.update(state=state, lease_token=None, lease_until=None, finished_at=Now(), **fields)
@@ -329,7 +329,7 @@ def _set_ended(job: Job, state: Job.State, **fields: str) -> bool:
 
 
 def _held(job: Job) -> Job | None:
-    """The row as it stands, locked; None when it is not in the hands it was in."""
+    """Return the row as it stands, locked; None when it is not in the hands it was in."""
     held = Job.objects.filter(id=job.id, state=job.state, lease_token=job.lease_token)
     return held.select_for_update().first()
 

@@ -74,7 +74,7 @@ class Lease:
             raise Drained
 
     def stage(self, name: str, message: str) -> None:
-        """A new stage begins: shown at once, and kept in the job's story."""
+        """Begin a new stage: shown at once, and kept in the job's story."""
         self._written_at = 0.0
         self._write(stage=name, progress={})
         self.tell(JobEvent.Kind.STAGE, message)
@@ -91,13 +91,13 @@ class Lease:
         self.tell(JobEvent.Kind.LOG, message)
 
     def tell(self, kind: str, message: str = "", *, data: dict[str, Any] | None = None) -> None:
-        """An event in the job's story, told by the holder of its lease alone."""
+        """Add an event to the job's story, as the holder of its lease."""
         patiently(
             lambda: JobEvent.tell(self.job.id, kind, message, data=data, lease_token=self.token)
         )
 
     def checkpointed(self, step: int) -> None:
-        """A newer checkpoint than any before: what crashed until then no longer counts."""
+        """Note a newer checkpoint than any before: what crashed until then no longer counts."""
         if step > self.job.checkpoint_step:
             self.job.checkpoint_step = step
             self._write(checkpoint_step=step, crash_count=0)
@@ -150,7 +150,7 @@ class Lease:
 
 
 def patiently(write: Callable[[], T]) -> T:
-    """A database that restarts is waited for, for as long as a lease lives; then it raises."""
+    """Wait for a database that restarts, for as long as a lease lives; then raise."""
     deadline = time.monotonic() + settings.LEASE_SECONDS
     while True:
         try:

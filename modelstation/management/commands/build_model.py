@@ -159,7 +159,7 @@ def _draft(options: dict[str, Any]) -> ModelDraft:
 
 
 def _contract(model: CustomModel) -> list[str]:
-    """What is checked, in plain words, and what no check could be read out of."""
+    """Return what is checked, in plain words, and what no check could be read out of."""
     unread = [
         f"Not measured: “{item['sentence']}”. {item['hint']}" for item in model.contract["unread"]
     ]
@@ -200,8 +200,9 @@ def _text_or_file(value: str) -> str:
 
 
 def _pairs(path: Path | None) -> list[dict[str, str]]:
-    """Inputs and outputs of a file. System turns that only word the task are left out: the model
-    has a prompt of its own. Those that differ from row to row join the input, as in its dataset.
+    """Read inputs and outputs of a file. System turns that only word the task are left out: the
+    model has a prompt of its own. Those that differ from row to row join the input, as in its
+    dataset.
     """
     if path is None:
         return []
