@@ -89,8 +89,8 @@ class LicensePolicyForm(forms.Form):
 
     def policy(self, make: Callable[[str, tuple[str, ...], bool], Policy]) -> Policy:
         """Return what was requested, as the pipeline's own value."""
-        asked = self.cleaned_data
-        return make(asked["kind"], tuple(asked["names"]), asked["allow_unknown"])
+        chosen = self.cleaned_data
+        return make(chosen["kind"], tuple(chosen["names"]), chosen["allow_unknown"])
 
 
 class HubTokenForm(forms.Form):

@@ -1,6 +1,6 @@
-"""Deeds on organisations: found one, let people in and out, give their programs keys.
+"""Actions on organisations: create one, let people in and out, give their programs keys.
 
-Whoever manages somebody must hold a role that covers both the role they have and the role they get,
+Who manages somebody must hold a role that covers both the role they have and the role they get,
 so that an admin can neither make nor unmake an owner. An organisation always keeps an owner.
 """
 

@@ -58,7 +58,7 @@ def make_model(org: "Organization", *, name: str = "Bank intents", **fields: Any
 
 
 def make_version(model: "CustomModel", number: int = 1, **fields: Any) -> "ModelVersion":
-    """Make a version's row, a draft unless told otherwise; its folder is named, not made."""
+    """Make a version's row, a draft by default; its folder is named, not made."""
     from models_app.models import ModelVersion
 
     wanted = {"org": model.org, "base": model.base, "folder": f"{model.id}/v{number}"} | fields

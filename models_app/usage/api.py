@@ -72,30 +72,30 @@ class UsageView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Sum requests and tokens by day (in UTC), model or token; by token for admins only. What
-        was asked in the playground has no token, and is called so.
+        was sent from the playground has no token, and is called so.
         """
-        asked = _asked(request)
-        group = asked["group_by"]
+        query = _query(request)
+        group = query["group_by"]
         role = Role.ADMIN if group == "token" else Role.MEMBER
         org = request_membership(request, role=role).org
-        period = period_of(asked.get("start"), asked.get("end"))
-        told = {
+        period = period_of(query.get("start"), query.get("end"))
+        usage = {
             "from": period.start,
             "to": period.end,
             "group_by": group,
             "data": usage_by(org, period, group),
             "total": usage_in_all(org, period),
         }
-        return Response(UsageSerializer(told).data)
+        return Response(UsageSerializer(usage).data)
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def _query(request: Request) -> dict[str, Any]:
     names = {"from": "start", "to": "end", "group_by": "group_by"}
     given = {names[key]: value for key, value in request.query_params.items() if key in names}
-    asked = UsageQuerySerializer(data=given)
-    if not asked.is_valid():
+    query = UsageQuerySerializer(data=given)
+    if not query.is_valid():
         outer = {inner: name for name, inner in names.items()}
         raise serializers.ValidationError(
-            {outer[name]: problems for name, problems in asked.errors.items()}
+            {outer[name]: problems for name, problems in query.errors.items()}
         )
-    return dict(asked.validated_data)
+    return dict(query.validated_data)

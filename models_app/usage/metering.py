@@ -30,11 +30,11 @@ _OWN_LIMIT = Lookup(
 # than Postgres takes to run it. set_config: no answer waits for the disk; a crash of the database
 # loses what was counted in its last half second.
 #
-# A new window begins at nought in the same row.
+# A new window begins at zero in the same row.
 _COUNT = """
 INSERT INTO models_app_usagecounter AS counter (key, "window", count)
-SELECT asked.key, asked.win, asked.n
-FROM unnest(%(keys)s::text[], %(windows)s::bigint[], %(numbers)s::bigint[]) AS asked (key, win, n)
+SELECT given.key, given.win, given.n
+FROM unnest(%(keys)s::text[], %(windows)s::bigint[], %(numbers)s::bigint[]) AS given (key, win, n)
 CROSS JOIN set_config('synchronous_commit', 'off', true)
 ON CONFLICT (key) DO UPDATE SET
   count = excluded.count
@@ -84,13 +84,13 @@ class Allowance:
     tokens: Gauge | None = None
 
     def headers(self) -> dict[str, str]:
-        told = {}
+        headers = {}
         for name, gauge in (("requests", self.requests), ("tokens", self.tokens)):
             if gauge is not None:
-                told[f"x-ratelimit-limit-{name}"] = str(gauge.limit)
-                told[f"x-ratelimit-remaining-{name}"] = str(gauge.left)
-                told[f"x-ratelimit-reset-{name}"] = f"{gauge.reset}s"
-        return told
+                headers[f"x-ratelimit-limit-{name}"] = str(gauge.limit)
+                headers[f"x-ratelimit-remaining-{name}"] = str(gauge.left)
+                headers[f"x-ratelimit-reset-{name}"] = f"{gauge.reset}s"
+        return headers
 
 
 def admit(token: ApiToken) -> Allowance:

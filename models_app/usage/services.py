@@ -84,6 +84,6 @@ def _records(org: Organization, period: Period) -> QuerySet[UsageRecord]:
     return records.filter(created_at__gte=start, created_at__lt=end)
 
 
-def _row(found: Mapping[str, Any]) -> dict[str, Any]:
-    row = {name.removeprefix("of_"): value for name, value in found.items()}
+def _row(columns: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name.removeprefix("of_"): value for name, value in columns.items()}
     return row | {"total_tokens": row["prompt_tokens"] + row["completion_tokens"]}

@@ -81,12 +81,12 @@ def line_chart(
     """Draw a figure: legend, SVG with axes, and the same in words. Empty series are left out."""
     drawn = [(line, _finite(line.points)) for line in series]
     drawn = [(line, points) for line, points in drawn if points]
-    points = [point for _, found in drawn for point in found]
+    points = [point for _, finite in drawn for point in finite]
     if not points:
         return format_html('<p class="chart-empty">{}: nothing to draw yet.</p>', title)
     x = _data_axis([x for x, _ in points])
     y = _nice_axis([y for _, y in points] + ([0.0] if from_zero else []))
-    words = " ".join(_in_words(line.name, found, x_label) for line, found in drawn)
+    words = " ".join(_in_words(line.name, finite, x_label) for line, finite in drawn)
     return format_html(
         FIGURE,
         title,
@@ -109,7 +109,7 @@ def interval_bars(rows: Sequence[Interval], *, title: str) -> SafeString:
 
 
 def share_bar(part: float, whole: float) -> SafeString:
-    """Draw a thin bar for a table cell; the number stands beside it, so it is hidden from readers."""
+    """Draw a thin bar for a table cell, hidden from readers: the number stands beside it."""
     share = 100 * part / whole if whole else 0
     return format_html(
         '<svg class="share" aria-hidden="true">'

@@ -1,5 +1,5 @@
 """The Job row: one table for all background work, and the only truth about it. Queue messages are
-mere hints.
+mere wakeups.
 """
 
 import uuid
@@ -100,7 +100,7 @@ class Job(OrgOwned):
 
 
 class JobEvent(models.Model):
-    """Append-only story of a job: what the page, the API and the terminal tell.
+    """Append-only story of a job: what the page, the API and the terminal show.
 
     `seq` counts from 1 without gaps within a job and is given under the job's row lock, so that a
     reader who asks for what came after the last one it saw misses nothing."""
@@ -140,7 +140,7 @@ class JobEvent(models.Model):
         operator_detail: str = "",
         lease_token: uuid.UUID | None = None,
     ) -> "JobEvent":
-        """With a `lease_token`, only the holder of that lease may tell: LeaseLost for others."""
+        """With a `lease_token`, only the holder of that lease may emit: LeaseLost for others."""
         held = {} if lease_token is None else {"lease_token": lease_token}
         with transaction.atomic():
             counted = Job.objects.filter(id=job_id, **held).update(event_count=F("event_count") + 1)

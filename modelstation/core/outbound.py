@@ -87,10 +87,10 @@ def post(url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
 def addresses_of(host: str, port: int) -> list[str]:
     """Numbers in any spelling (decimal, hex, IPv6) are resolved like names, then judged."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise Unreachable(f"the name {host} cannot be resolved") from None
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     if not settings.WEBHOOK_ALLOW_PRIVATE and not all(map(is_public, addresses)):
         raise Unreachable(f"{host} is not on the public internet")
     return addresses

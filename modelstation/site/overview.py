@@ -46,7 +46,7 @@ class Stage:
 
     label: str
     job: Job | None = None
-    doing: str = ""  # the newest stage that the job told of
+    doing: str = ""  # the newest stage that the job reported
     url: str = ""  # the page of its run
 
     @property
@@ -219,12 +219,12 @@ class Work:
     job: Job
     name: str
     url: str
-    told: str = ""  # the newest stage that it told of
+    stage: str = ""  # the newest that it reported
 
     @property
     def doing(self) -> str:
         waits = "waiting for a free worker" if self.job.state == Job.State.QUEUED else ""
-        return waits or self.told or self.job.kind
+        return waits or self.stage or self.job.kind
 
 
 def dashboard_facts(org: Organization) -> dict[str, Any]:
@@ -247,14 +247,14 @@ def dashboard_facts(org: Organization) -> dict[str, Any]:
 def _live_work(org: Organization) -> list[Work]:
     live = Job.objects.for_org(org).filter(state__in=Job.LIVE_STATES)
     jobs = list(live.select_related(*WORKED_ON).order_by("created_at"))
-    told = _newest_stages(jobs)
+    stages = _newest_stages(jobs)
     subjects = [job.subject_id for job in jobs]
     models = CustomModel.objects.for_org(org).in_bulk(subjects)
     imports = ImportRun.objects.filter(org=org).in_bulk(subjects)
-    found = [
+    works = [
         _work(org, job, models.get(job.subject_id), imports.get(job.subject_id)) for job in jobs
     ]
-    return [replace(work, told=told.get(work.job.id, "")) for work in found]
+    return [replace(work, stage=stages.get(work.job.id, "")) for work in works]
 
 
 def _newest_stages(jobs: list[Job]) -> dict[uuid.UUID, str]:

@@ -2,8 +2,8 @@
 
 A stream holds one thread of the web server while it lasts. So that streams never starve the pages,
 a process gives out fewer of them than it has threads, one organisation gets only some of those, and
-each ends after a few minutes: a client comes back with the id of the last event it saw. Who is
-refused (429) asks again by polling, which reads the same events.
+each ends after a few minutes: a client comes back with the id of the last event it saw. A client
+that is refused (429) reads on by polling, which reads the same events.
 """
 
 import json
@@ -35,8 +35,8 @@ TOO_MANY = "Too many streams are open. Ask again later, or poll the events."
 
 @dataclass(frozen=True)
 class Story:
-    """Events in the order in which they were told. Its cursor is the `seq` of one job's events, and
-    the id of those of several jobs, which follow one another.
+    """Events in the order in which they were emitted. Its cursor is the `seq` of one job's events,
+    and the id of those of several jobs, which follow one another.
     """
 
     job_id: uuid.UUID | None = None
@@ -53,8 +53,8 @@ class Story:
 
     def events(self) -> QuerySet[JobEvent]:
         of_these = {"job": self.job_id} if self.job_id else {"job__subject_id": self.subject_id}
-        found = JobEvent.objects.filter(**of_these).select_related("job")
-        return found.defer("operator_detail").order_by(self.cursor)
+        events = JobEvent.objects.filter(**of_these).select_related("job")
+        return events.defer("operator_detail").order_by(self.cursor)
 
     def after(self, cursor: int, limit: int = BATCH) -> list[JobEvent]:
         return list(self.events().filter(**{f"{self.cursor}__gt": cursor})[:limit])
@@ -173,7 +173,9 @@ def _chunks(story: Story, after: int, heartbeat: float) -> Iterator[bytes]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
     began = spoke = time.monotonic()
     while time.monotonic() - began < STREAM_SECONDS:
-        is_over = story.is_over()  # asked first: what is told with the end is then among the events
+        is_over = (
+            story.is_over()
+        )  # read first: what is emitted with the end is then among the events
         events = story.after(after)
         if events:
             after, spoke = story.place_of(events[-1]), time.monotonic()

@@ -1,5 +1,5 @@
-"""Jobs: submit, run, pause, cancel, end. The Job row is the truth; a queue message is only a hint
-to look at it.
+"""Jobs: submit, run, pause, cancel, end. The Job row is the truth; a queue message only wakes a
+worker to look at it.
 
     queued -> running -> succeeded | failed | cancelled      (final)
     running -> queued      a crash (after a backoff), or a worker that shuts down
@@ -43,7 +43,7 @@ INTERNAL_ERROR = (
     "Something went wrong on our side. The operator can see the details; try again, or ask them."
 )
 CRASH_LOOP = (
-    f"The worker died {MAX_CRASHES} times while doing this, most likely for want of memory."
+    f"The worker died {MAX_CRASHES} times while doing this, most likely because memory ran out."
 )
 
 
@@ -60,7 +60,7 @@ def submit(
     priority: int = 0,
     idempotency_key: str = "",
 ) -> Job:
-    """Make a queued job and its hint in the caller's transaction. However often it is called with
+    """Make a queued job and its wakeup in the caller's transaction. However often it is called with
     one key, there is one job."""
     fields = {"queue": KINDS[kind].queue, "subject_id": subject_id, "priority": priority}
     with transaction.atomic():
@@ -81,9 +81,9 @@ def _announce(job: Job) -> Job:
 # --- A worker runs a job --------------------------------------------------------------------------
 
 
-def run_fairest(hinted_id: str) -> None:
-    """Run the job whose turn it is on the queue of the hinted one: mostly that one."""
-    queue = Job.objects.filter(id=hinted_id).values_list("queue", flat=True).first()
+def run_fairest(job_id: str) -> None:
+    """Run the job whose turn it is on the queue of this one: mostly that one."""
+    queue = Job.objects.filter(id=job_id).values_list("queue", flat=True).first()
     with _sigterm_held():
         job = claim_fairest(queue) if queue else None
         if job is not None:
@@ -117,7 +117,7 @@ def _run_held(job: Job, lease: Lease, work: Work) -> None:
 
 
 def _log(job: Job, error: Exception) -> None:
-    """For operators; what users are told is in the job's story."""
+    """For operators; what users see is in the job's story."""
     if isinstance(error, UserFacingError | Cancelled | Paused | Drained):
         return
     known = isinstance(error, LeaseLost | Crashed | RetrySmaller)
@@ -136,8 +136,8 @@ def _leave(job: Job, error: Exception) -> None:
         case Drained():
             _put_back(job, "The worker is shutting down; waiting for another.")
         case RetrySmaller(overrides=overrides, text=text):
-            told = f"{text} Trying once more with a smaller batch."
-            _put_back(job, told, data=overrides, overrides=overrides)
+            message = f"{text} Trying once more with a smaller batch."
+            _put_back(job, message, data=overrides, overrides=overrides)
         case Crashed(code=code, text=text):
             crashed(job, code=code, text=text)
         case OperationalError() | InterfaceError():
@@ -257,8 +257,8 @@ def requeue(job: Job) -> Job:
 
 
 def crashed(job: Job, *, code: str, text: str) -> bool:
-    """Whoever worked on the job died: tried again after a backoff, or failed when it has died too
-    often without a new checkpoint between."""
+    """Try the job of a dead worker again after a backoff, or fail it when they have died too often
+    without a new checkpoint between."""
     with transaction.atomic():
         row = _held(job)
         if row is None:
@@ -282,7 +282,7 @@ def _put_back(
     data: dict[str, Any] | None = None,
     **fields: Any,
 ) -> bool:
-    """Give the job back, queued or paused. What the user asked for meanwhile goes first."""
+    """Give the job back, queued or paused. What the user requested meanwhile goes first."""
     with transaction.atomic():
         row = _held(job)
         if row is None:

@@ -20,7 +20,7 @@ from modelstation.core.jobs.interrupts import LeaseLost as LeaseLost
 from modelstation.core.models import Job, JobEvent, QueueHealth
 
 HEARTBEAT_SECONDS: float = settings.HEARTBEAT_SECONDS
-LOOKS_PER_BEAT = 5  # for a wish to cancel or pause, and for a lease that was lost
+LOOKS_PER_BEAT = 5  # for a request to cancel or pause, and for a lease that was lost
 LOOKED_AT = ("lease_token", "cancel_requested_at", "pause_requested_at")
 PROGRESS_SECONDS = 0.5
 RECONNECT_SECONDS = 0.5
@@ -35,7 +35,7 @@ class Lease:
         self.cancelled = False
         self.paused = False
         self.draining = False  # set by a SIGTERM to this worker
-        # The supervisor holds a child that stops by itself, with a checkpoint, when asked to.
+        # The supervisor holds a child that stops by itself, with a checkpoint, when requested.
         self.child_pauses = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_closed, daemon=True)

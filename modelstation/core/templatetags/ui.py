@@ -81,7 +81,7 @@ def as_points(difference: float | str | None) -> str:
 
 @register.filter
 def as_percent(fraction: float | str | None) -> str:
-    """Show a dash for what is not measured: None, or the "" of a look-up that found nothing."""
+    """Show a dash for what is not measured: None, or the "" of a look-up without a result."""
     return "–" if fraction is None or isinstance(fraction, str) else f"{100 * fraction:.1f} %"
 
 

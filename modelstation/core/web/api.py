@@ -46,7 +46,7 @@ class NewestFirstPagination(CursorPagination):
 
 
 class Choice(serializers.ChoiceField):
-    """Whoever gives another value is told which there are."""
+    """A choice that names the known ones when it refuses another."""
 
     def __init__(self, choices: Any, **options: Any) -> None:
         super().__init__(choices, **options)
@@ -137,12 +137,12 @@ def number_of(request: Request, name: str, default: int, *, most: int = 2**63 - 
 
 
 def page_size_of(request: Request, default: int, *, most: int) -> int:
-    """How many rows a page is asked to have; where more are asked for, the most that it has."""
+    """Return how many rows a page has; where more are requested, the most that it can have."""
     return number_of(request, "limit", default, most=most) or _refuse_limit(most)
 
 
 def limit_of(request: Request, default: int, *, most: int) -> int:
-    """As OpenAI has it: where more are asked for, that is told."""
+    """Return the limit as OpenAI has it: more than the most is refused."""
     limit = number_of(request, "limit", default)
     return limit if 1 <= limit <= most else _refuse_limit(most)
 
