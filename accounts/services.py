@@ -10,7 +10,6 @@ import secrets
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
@@ -267,7 +266,7 @@ def _locked_org(org: Organization) -> Organization:
     return Organization.objects.select_for_update().get(pk=org.pk)
 
 
-def _policy_of(org: Organization) -> dict[str, Any]:
+def _policy_of(org: Organization) -> dict[str, str | bool | list[str]]:
     return {
         "kind": str(org.license_policy),
         "names": org.license_names,

@@ -157,7 +157,7 @@ def _tokens_key(org_id: object) -> str:
     return f"tokens:org:{org_id}"
 
 
-def _amounts(amounts: dict[str, int], window: int) -> dict[str, Any]:
+def _amounts(amounts: dict[str, int], window: int) -> dict[str, list[str] | list[int]]:
     """To be added to the counters."""
     keys, numbers = list(amounts), list(amounts.values())
     return {"keys": keys, "windows": [window] * len(keys), "numbers": numbers}

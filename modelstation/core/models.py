@@ -3,7 +3,7 @@ mere wakeups.
 """
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
 
 from django.db import models, transaction
 from django.db.models import F
@@ -136,7 +136,7 @@ class JobEvent(models.Model):
         kind: str,
         message: str = "",
         *,
-        data: dict[str, Any] | None = None,
+        data: Mapping[str, float | None] | None = None,
         operator_detail: str = "",
         lease_token: uuid.UUID | None = None,
     ) -> "JobEvent":
@@ -152,7 +152,7 @@ class JobEvent(models.Model):
                 seq=seq,
                 kind=kind,
                 message=message,
-                data=data or {},
+                data=dict(data or {}),
                 operator_detail=operator_detail,
             )
 

@@ -20,6 +20,7 @@ from models_app.versions.lines import VersionLine, version_lines
 from models_app.versions.promotions import version_before
 from modelstation.core.charts import Interval, interval_bars
 from modelstation.core.jobs.failures import Failure, failure_of
+from modelstation.core.jobs.progress import JobProgress
 from modelstation.core.models import Job, JobEvent
 from training.models import EvaluationRun, TrainingRun
 
@@ -54,8 +55,8 @@ class Stage:
         return self.job.state if self.job else "waiting"
 
     @property
-    def progress(self) -> dict[str, Any]:
-        return self.job.progress if self.job else {}
+    def progress(self) -> JobProgress:
+        return self.job.figures if self.job else JobProgress()
 
 
 @dataclass(frozen=True)
@@ -227,21 +228,26 @@ class Work:
         return waits or self.stage or self.job.kind
 
 
-def dashboard_facts(org: Organization) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Dashboard:
+    latest: list[CustomModel]
+    work: list[Work]
+    counts: dict[str, int]
+    usage_days: int = USAGE_DAYS
+
+
+def dashboard_of(org: Organization) -> Dashboard:
     models = CustomModel.objects.for_org(org)
     since = timezone.now() - timedelta(days=USAGE_DAYS)
-    return {
-        "latest": models.select_related("base", "live_version")[:LATEST_MODELS],
-        "work": _live_work(org),
-        "usage_days": USAGE_DAYS,
-        "counts": {
-            "models": models.count(),
-            "ready": models.filter(status=CustomModel.Status.READY).count(),
-            "building": models.filter(status__in=CustomModel.LIVE_STATUSES).count(),
-            "sources": SourceDataset.objects.visible_to(org).ready().count(),
-            "requests": UsageRecord.objects.filter(org=org, created_at__gt=since).count(),
-        },
+    counts = {
+        "models": models.count(),
+        "ready": models.filter(status=CustomModel.Status.READY).count(),
+        "building": models.filter(status__in=CustomModel.LIVE_STATUSES).count(),
+        "sources": SourceDataset.objects.visible_to(org).ready().count(),
+        "requests": UsageRecord.objects.filter(org=org, created_at__gt=since).count(),
     }
+    latest = models.select_related("base", "live_version")[:LATEST_MODELS]
+    return Dashboard(list(latest), _live_work(org), counts)
 
 
 def _live_work(org: Organization) -> list[Work]:

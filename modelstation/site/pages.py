@@ -14,7 +14,7 @@ from models_app.access import model_for
 from models_app.serving import client
 from models_app.snippets import snippets_for
 from modelstation.core.jobs import health as system
-from modelstation.site.overview import dashboard_facts, overview_of
+from modelstation.site.overview import dashboard_of, overview_of
 
 
 @require_GET
@@ -41,7 +41,7 @@ def dashboard(request: HttpRequest, org: str) -> HttpResponse:
     context = {
         "problems": system.problems(),
         "server_is_up": client.health(),
-        **dashboard_facts(owner),
+        **vars(dashboard_of(owner)),
     }
     return render(request, "dashboard.html", context)
 

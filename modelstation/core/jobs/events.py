@@ -13,7 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -69,7 +69,18 @@ class Story:
         return self.jobs.order_by("-created_at").values_list("state", flat=True).first() or ""
 
 
-def facts_of(event: JobEvent) -> dict[str, Any]:
+class EventFacts(TypedDict):
+    id: int
+    job: str
+    job_kind: str
+    seq: int
+    at: str
+    kind: str
+    message: str
+    data: dict[str, float | None]
+
+
+def facts_of(event: JobEvent) -> EventFacts:
     """Return an event as the API, the stream and `watch --json` show it."""
     return {
         "id": event.id,
@@ -194,5 +205,5 @@ def _chunk(story: Story, event: JobEvent) -> bytes:
     return f"id: {story.place_of(event)}\n".encode() + _lines(event.kind, facts_of(event))
 
 
-def _lines(kind: str, facts: dict[str, Any]) -> bytes:
+def _lines(kind: str, facts: EventFacts | dict[str, str]) -> bytes:
     return f"event: {kind}\ndata: {json.dumps(facts, ensure_ascii=False)}\n\n".encode()

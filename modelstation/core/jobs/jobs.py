@@ -14,7 +14,7 @@ import signal
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -279,7 +279,7 @@ def _put_back(
     message: str,
     *,
     state: Job.State = State.QUEUED,
-    data: dict[str, Any] | None = None,
+    data: Mapping[str, float | None] | None = None,
     **fields: Any,
 ) -> bool:
     """Give the job back, queued or paused. What the user requested meanwhile goes first."""

@@ -5,7 +5,7 @@ Every write says WHERE id AND lease_token, events too: who lost the lease writes
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -90,7 +90,9 @@ class Lease:
     def log(self, message: str) -> None:
         self.tell(JobEvent.Kind.LOG, message)
 
-    def tell(self, kind: str, message: str = "", *, data: dict[str, Any] | None = None) -> None:
+    def tell(
+        self, kind: str, message: str = "", *, data: Mapping[str, float | None] | None = None
+    ) -> None:
         """Add an event to the job's story, as the holder of its lease."""
         patiently(
             lambda: JobEvent.tell(self.job.id, kind, message, data=data, lease_token=self.token)

@@ -8,6 +8,7 @@
 {{ row.created_at|moment }}         "24 Nov 2026, 22:09 UTC"   {{ -0.081|as_points }}  "-8.1 points"
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,6 +97,6 @@ def compact(count: float | None) -> str:
 
 
 @register.filter
-def get(mapping: dict[str, Any], key: str) -> Any:
+def get(mapping: Mapping[str, object], key: str) -> Any:
     """Return a value by a key that is not a plain name."""
     return mapping.get(key)
