@@ -217,7 +217,7 @@ def _teller(lease: Lease) -> Callable[[dict[str, Any]], None]:
         detail = {key: value for key, value in event.items() if key not in ("event", "stage")}
         lease.progress(**detail)
         if event.get("loss") is not None or event.get("valid_loss") is not None:
-            lease.tell(JobEvent.Kind.METRICS, data=detail)
+            lease.emit(JobEvent.Kind.METRICS, data=detail)
 
     return tell
 
@@ -225,4 +225,4 @@ def _teller(lease: Lease) -> Callable[[dict[str, Any]], None]:
 def _tell_checkpoint(lease: Lease, step: int) -> None:
     lease.check()
     told = f"Checkpoint kept at step {step:,}."
-    lease.tell(JobEvent.Kind.CHECKPOINT, told, data={"step": step})
+    lease.emit(JobEvent.Kind.CHECKPOINT, told, data={"step": step})

@@ -427,7 +427,7 @@ def test_curves_that_cannot_be_written_undo_no_training(org, monkeypatch):
 def test_curves_are_a_file_with_a_line_for_each_step(api, org):
     run = make_run(testing.make_model(org))
     add_points(run, 3)
-    JobEvent.tell(run.job_id, "metrics", data={"step": 2, "loss": 9, "train_accuracy": 0.5})
+    JobEvent.emit(run.job_id, "metrics", data={"step": 2, "loss": 9, "train_accuracy": 0.5})
 
     keep_results(run)
 
@@ -605,8 +605,8 @@ def test_a_list_asks_a_fixed_number_of_queries(api, org, file, django_assert_max
 def test_events_are_told_newest_first_with_ids_that_rise(api, trained):
     freeze, run = trained
     add_points(run, 3)
-    JobEvent.tell(run.job_id, "log", "Going on.")
-    JobEvent.tell(run.job_id, "error", "It broke.", operator_detail="Traceback")
+    JobEvent.emit(run.job_id, "log", "Going on.")
+    JobEvent.emit(run.job_id, "error", "It broke.", operator_detail="Traceback")
     path = f"{JOBS}/{name_of(freeze)}/events"
 
     body = api.get(f"{path}?limit=3").json()
