@@ -24,6 +24,7 @@ from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
+from training.builds.ends import finish_evaluation
 from training.evaluations import services as evaluations
 from training.finetuning import jobs as openai_jobs
 from training.models import EvaluationRun, TrainingRun
@@ -119,7 +120,7 @@ def evaluate(job: Job, lease: Lease) -> Publish:
     result = run_child(
         "training.evaluations.child", _write_spec(job, spec), lease=lease, on_event=_teller(lease)
     )
-    return lambda: evaluations.finish_evaluation(run=run, folder=folder, result=result)
+    return lambda: finish_evaluation(run=run, folder=folder, result=result)
 
 
 def _note_what_is_judged_by(run: EvaluationRun) -> ModelVersion | None:

@@ -13,6 +13,7 @@ from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from modelstation.testing import make_version
+from training.builds import ends
 from training.evaluations import services as evaluations
 from training.models import EvaluationRun
 from training.tests.planted_runs import end, make_job, make_run
@@ -55,7 +56,7 @@ def finish(version, verdict, *, live=None, is_again=False, forgotten=""):
         if model.live_version
         else {},
     )
-    evaluations.finish_evaluation(run=run, folder="e", result=measured(verdict, live, forgotten))
+    ends.finish_evaluation(run=run, folder="e", result=measured(verdict, live, forgotten))
     end(run.job, "succeeded")
     return run
 
