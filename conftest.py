@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import IO
 
+import django
 import pytest
 
 from modelstation import testing
@@ -40,23 +41,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores: threads of one would spin for those of another. Children inherit it.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Here, not by pytest-django: it would load the settings before this file. The conftest.py of a
+# folder is read after this one, and may import rows.
+django.setup()
 
-# Files whose tests share something costly stay on one worker, and begin first. The mark xdist_group
-# says so in vain: xdist 3.8 writes it into a name of the test that pytest 9.2 no longer reads.
-TOGETHER = {
-    "distillation/tests/pipeline/test_real_data.py": "the pool, embedded",
-    "models_app/tests/test_api_schema.py": "the schema",
-    "modelstation/lm/tests/test_embedding.py": "the embedding model",
-    "modelstation/tests/faults/test_kills.py": "real workers",
-    "modelstation/tests/test_browser.py": "the browser",
-    "modelstation/tests/test_browser_evaluation.py": "the browser",
-    "modelstation/tests/test_browser_playground.py": "the browser",
-    "modelstation/tests/test_browser_run.py": "the browser",
-    "modelstation/tests/test_journey.py": "the starter corpus, embedded",
-    "training/tests/export/test_bundle.py": "a bundle",
-    "training/tests/finetuning/test_journey.py": "trainings",
-    "training/tests/runs/test_child.py": "a finished run",
-}
 # A database that nobody will miss need not survive a power cut.
 CARELESS = ("fsync", "synchronous_commit", "full_page_writes")
 # As the command flush, which truncates every table and makes content types and permissions again;
@@ -81,26 +69,22 @@ END $$
 
 
 def pytest_configure():
-    """Django is set up here: pytest-django's ini option would load settings before this file."""
-    import django
     from django.conf import settings
 
-    django.setup()
     if str(settings.VAR_DIR) != os.environ["MODELSTATION_VAR"]:
         raise pytest.UsageError("Settings were loaded too early: unset DJANGO_SETTINGS_MODULE.")
     if "DATABASE_URL" not in os.environ:
         _be_careless()
 
 
-def pytest_xdist_make_scheduler(config, log):
-    """For --dist loadgroup: what stays together goes out whole, the largest first."""
-    from xdist.scheduler import LoadScopeScheduling
+def pytest_collection_modifyitems(items):
+    """`--dist loadfile` hands out whole files in this order: those with slow tests begin.
 
-    class Together(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            return TOGETHER.get(nodeid.partition("::")[0], nodeid)
-
-    return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
+    Of xdist's ways this one makes what a file shares once, in one worker. Its groups by mark are no
+    way: xdist 3.8 writes them where pytest 9.2 no longer reads (pytest-xdist issue 1386).
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def _be_careless():

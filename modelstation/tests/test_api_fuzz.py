@@ -27,7 +27,7 @@ from schemathesis.generation import GenerationMode
 from accounts.services import create_token
 from models_app.serving import client
 from models_app.serving.client import Completion, Piece
-from modelstation.tests.test_tenancy import API, CHAT, DRAFT, world  # noqa: F401
+from modelstation.tests.test_tenancy import API, CHAT, DRAFT
 
 EXAMPLES = int(os.environ.get("MODELSTATION_API_EXAMPLES", "3"))  # of each operation and mode
 PARTS = 8

@@ -2,9 +2,6 @@
 the keyboard gets in first.
 """
 
-import os
-import shutil
-
 import pytest
 
 from distillation.tests.drafts import make_draft
@@ -12,43 +9,12 @@ from models_app.models import UsageRecord, WebhookDelivery, WebhookEndpoint
 from modelstation import testing
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
+from modelstation.tests.browser.chromium import MARKS, WIDTHS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
+pytestmark = MARKS
 PAGES = (
     "", "models/", "models/new/", "sources/", "tokens/", "members/", "usage/", "webhooks/",
 )  # fmt: skip
-WIDTHS = (360, 1280)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    # Playwright keeps an event loop in this thread; Django would refuse to query beside it.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
-@pytest.fixture
-def page(browser, live_server, as_alice):
-    """Alice, logged in. What the console says is kept in `page.complaints`."""
-    page = browser.new_page(base_url=live_server.url)
-    page.complaints = []
-    page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
-    session = as_alice.cookies["sessionid"].value
-    page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-    yield page
-    page.close()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
