@@ -249,6 +249,8 @@ API = {
 OPEN = {
     "home": "the landing page, and the way into one's own organisation",
     "health": "tells a load balancer that the process answers",
+    "handbook": "the handbook, the same for everybody",
+    "handbook_page": "the handbook, the same for everybody",
     "auth_login": "the log-in itself",
     "auth_logout": "ends one's own session",
     "invitation_accept": "its secret is the guard; tested with the accounts",

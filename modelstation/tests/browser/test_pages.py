@@ -3,13 +3,15 @@ the keyboard gets in first.
 """
 
 import pytest
+from django.urls import reverse
 
 from distillation.tests.drafts import make_draft
 from models_app.models import UsageRecord, WebhookDelivery, WebhookEndpoint
 from modelstation import testing
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
-from modelstation.tests.browser.chromium import MARKS, WIDTHS
+from modelstation.site import handbook
+from modelstation.tests.browser.chromium import MARKS, WIDTHS, take_screenshot
 
 pytestmark = MARKS
 PAGES = (
@@ -35,6 +37,16 @@ def test_no_page_scrolls_sideways_or_complains(page, org, width):
     for path in (*PAGES, *paths):
         page.goto(f"/o/{org.slug}/{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_of_the_handbook_scrolls_sideways_or_complains(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    for name in handbook.pages():
+        page.goto(reverse("handbook_page", args=[name]))
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        take_screenshot(page, f"handbook-{name.replace('/', '-')}-{width}")
     assert page.complaints == []
 
 
