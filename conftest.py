@@ -1,4 +1,4 @@
-"""What every test stands on: its own Postgres under var/test, no network, its people."""
+"""What every test needs: its own Postgres under var/test, no network, people."""
 
 import fcntl
 import itertools
@@ -51,17 +51,17 @@ CARELESS = ("fsync", "synchronous_commit", "full_page_writes")
 # but most tables are empty, and those two are the same for all tests.
 EMPTY_TABLES = """
 DO $$
-DECLARE found text;
+DECLARE table_name text;
 BEGIN
     SET LOCAL session_replication_role = replica;  -- foreign keys ask for no order then
-    FOR found IN
+    FOR table_name IN
         SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = 'public'
         AND tablename NOT IN ('django_migrations', 'django_content_type', 'auth_permission')
     LOOP
-        IF pg_relation_size(found::regclass) > 1000000 THEN
-            EXECUTE 'TRUNCATE ' || found || ' CASCADE';
+        IF pg_relation_size(table_name::regclass) > 1000000 THEN
+            EXECUTE 'TRUNCATE ' || table_name || ' CASCADE';
         ELSE
-            EXECUTE 'DELETE FROM ' || found;
+            EXECUTE 'DELETE FROM ' || table_name;
         END IF;
     END LOOP;
 END $$
@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(items):
 
 
 def _be_careless():
-    """The embedded server of the tests does not wait for the disk."""
+    """Let the embedded server of the tests not wait for the disk."""
     import psycopg
     from django.conf import settings
 
@@ -119,7 +119,7 @@ def _quick_settings():
 
 @pytest.fixture(autouse=True, scope="session")
 def _quick_emptying():
-    """What a transactional test leaves is taken away table by table."""
+    """Empty table by table what a transactional test filled."""
     from django.db import connection
     from django.test import TransactionTestCase
 
@@ -135,13 +135,13 @@ def _quick_emptying():
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_network():
-    """Tests talk to this machine only; a connection to anywhere else fails at once."""
+    """Let tests talk to this machine only; a connection to anywhere else fails at once."""
     real_connect = socket.socket.connect
 
     def connect(self, address):
         host = address[0] if isinstance(address, tuple) else "localhost"
         if host not in ("localhost", "::1") and not str(host).startswith("127."):
-            raise ConnectionRefusedError(f"Tests have no network: somebody asked for {host}.")
+            raise ConnectionRefusedError(f"Tests have no network: no connection to {host}.")
         return real_connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -151,7 +151,7 @@ def _no_network():
 
 @pytest.fixture(autouse=True)
 def _fresh_cache():
-    """Rate limits and caches of one test are nothing to the next."""
+    """Empty rate limits and caches between tests."""
     from django.core.cache import cache
 
     cache.clear()
@@ -181,7 +181,7 @@ def bob(db):
 
 @pytest.fixture
 def charlie(db):
-    """A stranger to alice and bob, with an organisation of his own."""
+    """Return a stranger to alice and bob, with an organisation of his own."""
     user = testing.make_user("charlie@example.org")
     testing.make_org("Elsewhere", owner=user)
     return user
@@ -220,7 +220,7 @@ def as_charlie(charlie):
 
 @pytest.fixture
 def api_for(org):
-    """`api_for(user)`: an API client with a token of that user, of Acme unless told otherwise."""
+    """`api_for(user)`: an API client with a token of that user, of Acme unless another is given."""
     from rest_framework.test import APIClient
 
     from accounts.services import create_token
@@ -241,7 +241,7 @@ def api(api_for, alice):
 
 @pytest.fixture
 def stranger(api_for, charlie):
-    """An API client of another organisation."""
+    """Return an API client of another organisation."""
     return api_for(charlie, charlie.organizations.get())
 
 
@@ -275,7 +275,7 @@ def tiny_llama(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_bases(tiny_llama, tmp_path_factory):
-    """A models folder that holds the tiny llama under the name of a base."""
+    """Return a models folder that holds the tiny llama under the name of a base."""
     from modelstation.lm.gguf.export import export_gguf
 
     folder = tmp_path_factory.mktemp("bases")

@@ -21,8 +21,8 @@ CALLERS = ("anonymous", "stranger", "member", "owner")
 
 # Pages: log in first; a stranger sees nothing; what only admins may do is 403 for a member.
 PAGE = (302, 404, 200, 200)
-DEED = (302, 404, 302, 302)
-ADMIN_DEED = (302, 404, 403, 302)
+ACTION = (302, 404, 302, 302)
+ADMIN_ACTION = (302, 404, 403, 302)
 # API: a stranger's own token opens only his own lists.
 LIST = (401, 200, 200, 200)
 OBJECT = (401, 404, 200, 200)
@@ -48,51 +48,51 @@ PAGES = {
     "model_stages": ("get", PAGE),
     "account": ("get", PAGE),
     "tokens": ("get", PAGE),
-    "token_revoke": ("post", ADMIN_DEED),
+    "token_revoke": ("post", ADMIN_ACTION),
     "members": ("get", PAGE),
     "invite": ("post", (302, 404, 403, 200), {"email": "new@example.org", "role": "member"}),
-    "invitation_withdraw": ("post", ADMIN_DEED),
-    "member_role": ("post", ADMIN_DEED, {"role": "admin"}),
-    "member_remove": ("post", ADMIN_DEED),
+    "invitation_withdraw": ("post", ADMIN_ACTION),
+    "member_role": ("post", ADMIN_ACTION, {"role": "admin"}),
+    "member_remove": ("post", ADMIN_ACTION),
     "models": ("get", PAGE),
-    "model_new": ("post", DEED, DRAFT),
+    "model_new": ("post", ACTION, DRAFT),
     "model_understood": ("post", PAGE, DRAFT),
     "model_intent": ("get", PAGE),
     "corrections": ("get", PAGE),
-    "correction_new": ("post", DEED, {"version": 1, "input": "hello", "correction": "top_up"}),
-    "correction": ("post", DEED, {"state": "dismissed"}),
+    "correction_new": ("post", ACTION, {"version": 1, "input": "hello", "correction": "top_up"}),
+    "correction": ("post", ACTION, {"state": "dismissed"}),
     "model_labels": ("get", PAGE),
-    "model_delete": ("post", DEED),
-    "model_cancel": ("post", DEED),
-    "model_rebuild": ("post", DEED),
-    "model_prompt": ("post", DEED, PROMPT),
-    "model_curation": ("post", DEED, {"curation": "review"}),
+    "model_delete": ("post", ACTION),
+    "model_cancel": ("post", ACTION),
+    "model_rebuild": ("post", ACTION),
+    "model_prompt": ("post", ACTION, PROMPT),
+    "model_curation": ("post", ACTION, {"curation": "review"}),
     "contract_preview": ("post", PAGE, DRAFT),
-    "model_contract": ("post", DEED, {"success_criteria": "", "metric": "token_f1"}),
+    "model_contract": ("post", ACTION, {"success_criteria": "", "metric": "token_f1"}),
     "model_contract_preview": ("post", PAGE, {"success_criteria": "exact match >= 0.9"}),
-    "model_copy": ("post", DEED),
-    "model_rollback": ("post", DEED),
+    "model_copy": ("post", ACTION),
+    "model_rollback": ("post", ACTION),
     "playground": ("get", PAGE),
     "playground_answer": ("post", PAGE, {"prompt": "hello"}),
     "playground_stream": ("post", (302, 404, 422, 422), {"prompt": "hello"}),
-    "version_publish": ("post", DEED),
+    "version_publish": ("post", ACTION),
     "version_download": ("get", PAGE),
     "bases": ("get", PAGE),
-    "base_fetch": ("post", ADMIN_DEED),
-    "base_fetch_cancel": ("post", ADMIN_DEED),
+    "base_fetch": ("post", ADMIN_ACTION),
+    "base_fetch_cancel": ("post", ADMIN_ACTION),
     "org_settings": ("get", PAGE),
     "usage": ("get", PAGE),
     "webhooks": ("post", (302, 404, 403, 200), WEBHOOK),
     "webhook": ("get", PAGE),
-    "webhook_change": ("post", ADMIN_DEED, WEBHOOK),
-    "webhook_delete": ("post", ADMIN_DEED),
+    "webhook_change": ("post", ADMIN_ACTION, WEBHOOK),
+    "webhook_delete": ("post", ADMIN_ACTION),
     "webhook_rotate": ("post", (302, 404, 403, 200)),
-    "webhook_test": ("post", ADMIN_DEED),
-    "webhook_redeliver": ("post", ADMIN_DEED),
-    "license_policy": ("post", ADMIN_DEED, {"kind": "permissive"}),
+    "webhook_test": ("post", ADMIN_ACTION),
+    "webhook_redeliver": ("post", ADMIN_ACTION),
+    "license_policy": ("post", ADMIN_ACTION, {"kind": "permissive"}),
     "license_preview": ("get", PAGE),
-    "hub_token": ("post", ADMIN_DEED, {"token": "hf_" + "x" * 30}),
-    "hub_token_clear": ("post", ADMIN_DEED),
+    "hub_token": ("post", ADMIN_ACTION, {"token": "hf_" + "x" * 30}),
+    "hub_token_clear": ("post", ADMIN_ACTION),
     "sources": ("get", PAGE),
     "source": ("get", PAGE),
     "source_delete": ("get", (302, 404, 403, 200)),
@@ -101,15 +101,15 @@ PAGES = {
     "import": ("get", PAGE),
     "import_live": ("get", PAGE),
     "import_preview": ("post", PAGE, IMPORT),
-    "import_confirm": ("post", DEED, IMPORT),
-    "import_cancel": ("post", DEED),
+    "import_confirm": ("post", ACTION, IMPORT),
+    "import_cancel": ("post", ACTION),
     "import_rejected": ("get", PAGE),
     "dataset": ("get", PAGE),
-    "dataset_rows": ("post", DEED, {"do": "refuse", "all": "yes"}),
+    "dataset_rows": ("post", ACTION, {"do": "refuse", "all": "yes"}),
     "dataset_row": ("get", PAGE),
-    "dataset_freeze": ("post", DEED),
-    "dataset_draft": ("post", DEED),
-    "dataset_discard": ("post", DEED),
+    "dataset_freeze": ("post", ACTION),
+    "dataset_draft": ("post", ACTION),
+    "dataset_discard": ("post", ACTION),
     "dataset_compare": ("get", PAGE),
     "dataset_jsonl": ("get", PAGE),
     "dataset_parquet": ("get", PAGE),
@@ -117,9 +117,9 @@ PAGES = {
     "dataset_lineage": ("get", PAGE),
     "model_lineage": ("get", PAGE),
     "dataset_pushes": ("get", PAGE),
-    "dataset_push": ("post", ADMIN_DEED, {"repo_id": "acme/bank"}),
+    "dataset_push": ("post", ADMIN_ACTION, {"repo_id": "acme/bank"}),
     "training_plan": ("get", PAGE),
-    "training_plan_save": ("post", DEED, {"epochs": "2"}),
+    "training_plan_save": ("post", ACTION, {"epochs": "2"}),
     # The world's dataset has one row: too few to start, and the page says so.
     "training_plan_start": ("post", PAGE, {"max_steps": "40"}),
     "run": ("get", PAGE),
@@ -127,19 +127,19 @@ PAGES = {
     "run_stream": ("get", PAGE),
     "run_log": ("get", PAGE),
     "run_log_text": ("get", PAGE),
-    "run_pause": ("post", DEED),
-    "run_resume": ("post", DEED),
-    "run_cancel": ("post", DEED),
-    "run_requeue": ("post", DEED),
+    "run_pause": ("post", ACTION),
+    "run_resume": ("post", ACTION),
+    "run_cancel": ("post", ACTION),
+    "run_requeue": ("post", ACTION),
     "evaluation": ("get", PAGE),
     "version_export": ("get", PAGE),
     "version_export_live": ("get", PAGE),
-    "version_export_start": ("post", DEED, {"artifacts": ["adapter"]}),
-    "export_delete": ("post", DEED),
-    "export_push": ("post", ADMIN_DEED, {"repo_id": "acme/bank"}),
+    "version_export_start": ("post", ACTION, {"artifacts": ["adapter"]}),
+    "export_delete": ("post", ACTION),
+    "export_push": ("post", ADMIN_ACTION, {"repo_id": "acme/bank"}),
     "evaluation_print": ("get", PAGE),
     "evaluation_report": ("get", PAGE),
-    "version_evaluate": ("post", DEED),
+    "version_evaluate": ("post", ACTION),
 }
 API = {
     "api_models": ("get", LIST),
@@ -280,7 +280,7 @@ def test_every_url_is_in_the_matrix():
     assert named == PAGES.keys() | API.keys() | OPEN.keys()
 
 
-# Deeds on a draft; the world's `dataset_id` is a frozen one.
+# Actions on a draft; the world's `dataset_id` is a frozen one.
 ON_A_DRAFT = {
     "dataset_rows", "dataset_row", "dataset_freeze", "dataset_discard", "api_dataset_rows_decide",
     "api_dataset_rows_answer", "api_dataset_row", "api_dataset_row_restore", "api_dataset_freeze",
@@ -332,7 +332,7 @@ def call(client, name, entry, world):
 
 
 def answers_of(client_of, name, entry, users, world):
-    """What each caller is answered. What one did is taken back before the next asks."""
+    """Return the answer to each caller. What one did is rolled back before the next."""
     answers = {}
     for caller in CALLERS:
         cache.clear()

@@ -176,7 +176,7 @@ def make_dataset(org, model, run, source, artifacts_dir):
 
 
 def make_import(org, uploads_dir):
-    """An upload that waits to be confirmed."""
+    """Make an upload that waits to be confirmed."""
     run = ImportRun.objects.create(
         org=org, origin="t.csv", upload="t/t.csv", state="uploaded", options={"source": "tickets"}
     )

@@ -15,7 +15,7 @@ from training.tests.planted_runs import make_job
 
 pytestmark = MARKS
 LABELS = [f"label_with_a_long_name_{number}" for number in range(18)]
-CRITERIA = ["exact match at least 80 %", "It must feel friendly to whoever reads it."]
+CRITERIA = ["exact match at least 80 %", "It must feel friendly to the reader."]
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ class PlayedServer:
         finally:
             self.open -= 1
 
-    def generate(self, *asked, **options):
-        *_, done = self.stream(*asked, **options)
+    def generate(self, *args, **options):
+        *_, done = self.stream(*args, **options)
         return done
 
 
