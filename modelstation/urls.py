@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from modelstation.site import pages
+from modelstation.site import handbook, pages
 
 handler400 = "modelstation.core.web.handlers.bad_request"
 handler404 = "modelstation.core.web.handlers.page_not_found"
@@ -27,6 +27,8 @@ api = [
 urlpatterns = [
     path("", pages.home, name="home"),
     path("health/", pages.health, name="health"),
+    path("docs/", handbook.handbook, name="handbook"),
+    path("docs/<path:name>/", handbook.handbook, name="handbook_page"),
     path("o/<slug:org>/", pages.dashboard, name="dashboard"),
     path("o/<slug:org>/models/<uuid:model_id>/", pages.model_overview, name="model"),
     path("o/<slug:org>/models/<uuid:model_id>/stages/", pages.model_stages, name="model_stages"),

@@ -1,7 +1,6 @@
 """The run's page in a real browser: it follows by the stream, and by asking where there is none."""
 
 import math
-import os
 
 import pytest
 from django.urls import reverse
@@ -9,12 +8,10 @@ from django.urls import reverse
 from modelstation import testing
 from modelstation.core.jobs.events import SLOTS
 from modelstation.core.models import Job, JobEvent
-from modelstation.tests import test_browser
+from modelstation.tests.browser.chromium import MARKS, take_screenshot
 from training.tests.planted_runs import add_points, end, make_run
 
-SHOTS = os.environ.get("MODELSTATION_SHOTS", "")  # a folder: pictures of the pages
-pytestmark = test_browser.pytestmark
-browser, page = test_browser.browser, test_browser.page
+pytestmark = MARKS
 
 
 @pytest.fixture(autouse=True)
@@ -53,11 +50,6 @@ def path_of(run):
     return reverse("run", args=[run.org.slug, run.id])
 
 
-def shoot(page, name):
-    if SHOTS:
-        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
-
-
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_run_at_work_fits_the_screen(page, run, width):
     page.set_viewport_size({"width": width, "height": 800})
@@ -71,7 +63,7 @@ def test_a_run_at_work_fits_the_screen(page, run, width):
             end(run.job, state, **fields)
         page.goto(path_of(run))
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        shoot(page, f"run-{state}-{width}")
+        take_screenshot(page, f"run-{state}-{width}")
     assert page.complaints == []
 
 

@@ -2,53 +2,21 @@
 the keyboard gets in first.
 """
 
-import os
-import shutil
-
 import pytest
+from django.urls import reverse
 
 from distillation.tests.drafts import make_draft
 from models_app.models import UsageRecord, WebhookDelivery, WebhookEndpoint
 from modelstation import testing
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
+from modelstation.site import handbook
+from modelstation.tests.browser.chromium import MARKS, WIDTHS, take_screenshot
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
+pytestmark = MARKS
 PAGES = (
     "", "models/", "models/new/", "sources/", "tokens/", "members/", "usage/", "webhooks/",
 )  # fmt: skip
-WIDTHS = (360, 1280)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    # Playwright keeps an event loop in this thread; Django would refuse to query beside it.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
-@pytest.fixture
-def page(browser, live_server, as_alice):
-    """Alice, logged in. What the console says is kept in `page.complaints`."""
-    page = browser.new_page(base_url=live_server.url)
-    page.complaints = []
-    page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
-    session = as_alice.cookies["sessionid"].value
-    page.context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-    yield page
-    page.close()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -69,6 +37,16 @@ def test_no_page_scrolls_sideways_or_complains(page, org, width):
     for path in (*PAGES, *paths):
         page.goto(f"/o/{org.slug}/{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_of_the_handbook_scrolls_sideways_or_complains(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    for name in handbook.pages():
+        page.goto(reverse("handbook_page", args=[name]))
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        take_screenshot(page, f"handbook-{name.replace('/', '-')}-{width}")
     assert page.complaints == []
 
 

@@ -2,7 +2,6 @@
 is corrected in its place, and all of it works on a phone, by keyboard and without scripts.
 """
 
-import os
 import time
 
 import pytest
@@ -15,11 +14,9 @@ from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs.events import SLOTS
 from modelstation.testing import make_version
-from modelstation.tests import test_browser
+from modelstation.tests.browser.chromium import MARKS, WIDTHS, take_screenshot
 
-SHOTS = os.environ.get("MODELSTATION_SHOTS", "")  # a folder: pictures of the pages
-pytestmark = test_browser.pytestmark
-browser, page = test_browser.browser, test_browser.page
+pytestmark = MARKS
 SCHEMA = '{"type": "object", "required": ["intent"]}'
 LONG = "A customer asks about a card that was ordered two weeks ago and has not arrived. " * 3
 
@@ -49,8 +46,8 @@ class PlayedServer:
         finally:
             self.open -= 1
 
-    def generate(self, *asked, **options):
-        *_, done = self.stream(*asked, **options)
+    def generate(self, *args, **options):
+        *_, done = self.stream(*args, **options)
         return done
 
 
@@ -85,20 +82,15 @@ def path(model, name="playground"):
     return reverse(name, args=[model.org.slug, model.id])
 
 
-def shoot(page, name):
-    if SHOTS:
-        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
-
-
 def column(page, name):
     return page.locator(f'[data-column="{name}"]')
 
 
-@pytest.mark.parametrize("width", test_browser.WIDTHS)
+@pytest.mark.parametrize("width", WIDTHS)
 def test_three_answers_stream_side_by_side_and_fit_the_screen(page, model, server, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(path(model))
-    shoot(page, f"playground-{width}")
+    take_screenshot(page, f"playground-{width}")
     page.fill("#id_prompt", "Where is my card?")
     page.select_option("#id_other", label="Bank intents of the call centre v1")
     page.click("text=System prompt, temperature")
@@ -107,14 +99,14 @@ def test_three_answers_stream_side_by_side_and_fit_the_screen(page, model, serve
     page.click("button:text-is('Ask')")
     column(page, "base").locator("text=A").first.wait_for(timeout=10_000)
     assert page.locator("#ask-stop").is_visible()
-    shoot(page, f"playground-streaming-{width}")
+    take_screenshot(page, f"playground-streaming-{width}")
     server.is_held = False
     page.locator("#ask-status", has_text="All have answered.").wait_for(timeout=10_000)
     assert column(page, "base").locator(".answer-text").text_content() == LONG
     assert column(page, "other").locator("text=fits the schema").count() == 1
     assert column(page, "tuned").locator("text=It is not JSON.").count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    shoot(page, f"playground-answered-{width}")
+    take_screenshot(page, f"playground-answered-{width}")
     assert page.complaints == []
 
 
@@ -133,14 +125,14 @@ def test_a_wrong_answer_is_corrected_in_its_place_by_keyboard(page, model):
     row = CandidateRow.objects.get()
     assert (row.input, row.wrong_answer) == ("Where is\nmy card?", "card_arrival")
     assert (row.correction, row.version_number) == ("card_arrival_late", 2)
-    shoot(page, "playground-corrected")
+    take_screenshot(page, "playground-corrected")
     page.click("text=Look at it and accept it")
     page.click("text=Save and accept")
     page.locator(".badge", has_text="Accepted").wait_for(timeout=10_000)
-    shoot(page, "corrections")
+    take_screenshot(page, "corrections")
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    shoot(page, "corrections-360")
+    take_screenshot(page, "corrections-360")
     assert page.complaints == []
 
 
@@ -157,7 +149,7 @@ def test_a_conversation_goes_on_where_that_is_wished(page, model):
         "card_arrival",
         "And now?",
     ]
-    shoot(page, "playground-turns")
+    take_screenshot(page, "playground-turns")
 
 
 def test_a_stopped_answer_and_a_left_page_give_their_slot_back(page, model, server, settings):
@@ -180,7 +172,7 @@ def test_what_goes_wrong_is_said_in_its_place(page, model, server, settings):
     page.fill("#id_prompt", "Where is my card?")
     page.keyboard.press("Control+Enter")
     column(page, "tuned").locator("text=The model server is not running.").wait_for(timeout=10_000)
-    shoot(page, "playground-down")
+    take_screenshot(page, "playground-down")
     page.locator("#ask-status", has_text="All have answered.").wait_for(timeout=10_000)
     settings.EVENT_STREAMS_PER_ORGANIZATION = 0
     page.keyboard.press("Control+Enter")
@@ -189,7 +181,7 @@ def test_what_goes_wrong_is_said_in_its_place(page, model, server, settings):
     page.fill("#id_schema", '{"type": "objekt"}')
     page.click("button:text-is('Ask')")
     page.locator("#answers [role=alert]", has_text="No valid JSON Schema").wait_for(timeout=10_000)
-    shoot(page, "playground-refused")
+    take_screenshot(page, "playground-refused")
 
 
 def test_it_answers_without_any_script(browser, page, model, live_server):
@@ -222,7 +214,7 @@ def test_the_snippets_are_tabs_for_the_keyboard(page, model):
     assert page.locator("#snippet-curl").is_hidden()
     page.keyboard.press("End")
     assert page.locator("#snippet-ollama").is_visible()
-    shoot(page, "snippets")
+    take_screenshot(page, "snippets")
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.complaints == []

@@ -8,16 +8,14 @@ from accounts.models import User
 from models_app.models import CustomModel, ModelVersion, Promotion
 from modelstation import testing
 from modelstation.testing import make_version
-from modelstation.tests import test_browser
-from modelstation.tests.test_browser_run import shoot
+from modelstation.tests.browser.chromium import MARKS, take_screenshot
 from training.models import EvaluationRun, EvaluationScore
 from training.tests.evaluations.test_pages import CRITERION, FINDINGS, LIVE
 from training.tests.planted_runs import make_job
 
-pytestmark = test_browser.pytestmark
-browser, page = test_browser.browser, test_browser.page
+pytestmark = MARKS
 LABELS = [f"label_with_a_long_name_{number}" for number in range(18)]
-CRITERIA = ["exact match at least 80 %", "It must feel friendly to whoever reads it."]
+CRITERIA = ["exact match at least 80 %", "It must feel friendly to the reader."]
 
 
 @pytest.fixture
@@ -78,7 +76,7 @@ def test_contract_versions_and_report_fit_a_phone(page, org, evaluation, width):
         ("print", f"evaluations/{evaluation.id}/print/"),
     ):
         page.goto(f"/o/{org.slug}/{path}")
-        shoot(page, f"{name}-{width}")
+        take_screenshot(page, f"{name}-{width}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         if name == "model":  # what can be done with a version is seen without scrolling sideways
             for button in page.locator("#versions .button:visible").all():
@@ -95,7 +93,7 @@ def test_what_is_typed_as_a_criterion_is_read_back_at_once(page, org):
     preview = page.locator("#contract-preview")
     preview.locator("text=80 %").first.wait_for(timeout=5000)
     preview.locator("text=No check could be read out of").wait_for(timeout=5000)
-    shoot(page, "contract-preview")
+    take_screenshot(page, "contract-preview")
     assert page.complaints == []
 
 
