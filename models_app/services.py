@@ -13,7 +13,7 @@ from accounts.models import Organization, User
 from models_app.contract.services import freeze_contract
 from models_app.drafts import check_curation
 from models_app.models import CustomModel
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Busy
 
 Status = CustomModel.Status
 
@@ -60,14 +60,12 @@ def end_review(*, model_id: uuid.UUID) -> None:
 def lock_for_build(
     model_id: uuid.UUID, *, hint: str = "Cancel that build or let it end first."
 ) -> CustomModel:
-    """Return the model, locked until the transaction ends. Raise UserFacingError while it is being
+    """Return the model, locked until the transaction ends. Raise Busy while it is being
     built: there is one build of a model at a time.
     """
     model = lock(model_id)
     if model.is_live_work:
-        raise UserFacingError(
-            "This model is being built already.", code="already_building", hint=hint
-        )
+        raise Busy("This model is being built already.", code="already_building", hint=hint)
     return model
 
 

@@ -24,7 +24,7 @@ from accounts.models import User
 from models_app.drafts import ModelDraft, check_metric, check_pairs
 from models_app.models import CustomModel
 from models_app.understanding import facts_of, understood
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, UserFacingError
 from training.scoring.criteria import compile_contract
 
 METRIC_OF_TASK = {
@@ -119,7 +119,7 @@ def edit_contract(*, actor: User, model: CustomModel, changes: dict[str, Any]) -
 
 def _refuse(model: CustomModel) -> None:
     frozen = f"{model.contract_frozen_at:%-d %B %Y, %H:%M} UTC"
-    raise UserFacingError(
+    raise Conflict(
         f"The contract of “{model.name}” was frozen on {frozen}, before its data was touched, and "
         "cannot change any more.",
         code="contract_frozen",

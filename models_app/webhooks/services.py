@@ -26,11 +26,12 @@ from django.utils import timezone
 
 from accounts.audit import record
 from accounts.models import Membership, Organization, Role, User
+from models_app import tasks
 from models_app.models import CustomModel, WebhookDelivery, WebhookEndpoint
 from models_app.webhooks.rows import WebhookEvent
 from modelstation.core import outbound
 from modelstation.core.encrypted import Sealed, SecretUnreadable
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, UserFacingError
 from modelstation.core.jobs.queue import enqueue
 from modelstation.core.models import Job
 
@@ -60,7 +61,7 @@ def create_endpoint(
     with transaction.atomic():
         Organization.objects.select_for_update().get(pk=org.pk)
         if WebhookEndpoint.objects.filter(org=org).count() >= MAX_ENDPOINTS:
-            raise UserFacingError(
+            raise Conflict(
                 f"An organisation has at most {MAX_ENDPOINTS} webhooks.", code="too_many_webhooks"
             )
         endpoint: WebhookEndpoint = WebhookEndpoint.objects.create(
@@ -142,7 +143,7 @@ def send_test(
     this returns; else a worker sends it.
     """
     if not endpoint.is_enabled:
-        raise UserFacingError("This webhook is turned off.", code="webhook_disabled")
+        raise Conflict("This webhook is turned off.", code="webhook_disabled")
     body = _event(WebhookEvent(event or endpoint.events[0]), "ftjob-test")
     with transaction.atomic():
         record(org=endpoint.org, actor=actor, action="webhook.test", target=endpoint)
@@ -157,7 +158,7 @@ def redeliver(*, actor: User, delivery: WebhookDelivery) -> None:
     """The same event with the same id: a receiver that had it knows it again."""
     endpoint = delivery.endpoint
     if not endpoint.is_enabled:
-        raise UserFacingError("This webhook is turned off.", code="webhook_disabled")
+        raise Conflict("This webhook is turned off.", code="webhook_disabled")
     with transaction.atomic():
         again = {"state": State.WAITING, "attempts": 0, "next_try_at": timezone.now()}
         WebhookDelivery.objects.filter(id=delivery.id).update(**again)
@@ -188,7 +189,7 @@ def _send_later(
 
 
 def _hint(delivery: WebhookDelivery) -> None:
-    enqueue("models_app.tasks.send_webhook", str(delivery.id))
+    enqueue(tasks.send_webhook, str(delivery.id))
 
 
 # --- Sending --------------------------------------------------------------------------------------

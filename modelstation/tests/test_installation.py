@@ -70,6 +70,17 @@ def test_every_queue_has_its_canary_and_nothing_is_scheduled_twice():
     ]
 
 
+def test_what_an_older_release_scheduled_runs_the_task_of_today_at_its_old_times():
+    Schedule.objects.create(name="reaper", func="modelstation.core.tasks.reap", minutes=7)
+    Schedule.objects.create(name="mails", func="models_app.tasks.old_name", minutes=7)
+    installation.prepare_schedules()
+    kept = Schedule.objects.filter(minutes=7).order_by("name")
+    assert list(kept.values_list("name", "func")) == [
+        ("mails", "models_app.tasks.send_waiting_mails"),
+        ("reaper", "modelstation.core.jobs.tasks.reap"),
+    ]
+
+
 def test_a_database_that_is_too_old_is_refused_with_what_to_do(monkeypatch):
     installation.check_database()
     monkeypatch.setattr(installation, "MIN_PGVECTOR", (99, 0))

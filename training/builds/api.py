@@ -22,7 +22,7 @@ from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
 from models_app.services import edit_system_prompt, set_curation
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from training.builds import services
 
 
@@ -99,7 +99,7 @@ class ModelCancelView(APIView):
         """Stop the build. Work that runs stops within seconds."""
         model = model_for(request_org(request), model_id)
         if not services.cancel_build(actor=request_user(request), model=model):
-            raise UserFacingError("Nothing is being built for this model.", code="not_building")
+            raise Conflict("Nothing is being built for this model.", code="not_building")
         return Response(shown_model(model_for(model.org, model_id), request))
 
 

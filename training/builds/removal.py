@@ -9,7 +9,7 @@ from accounts.audit import record
 from accounts.models import Organization, User
 from models_app.gateway.model_resolver import Named, named_by
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.models import Job
 from training.builds import services
 
@@ -38,7 +38,7 @@ def delete_version(*, actor: User, version: ModelVersion) -> None:
     folder = settings.ARTIFACTS_DIR / version.folder
     with transaction.atomic():
         if _is_being_evaluated(version):
-            raise UserFacingError(
+            raise Conflict(
                 "This version is being evaluated.",
                 code="version_in_use",
                 hint="Cancel the build, or wait for its end.",
@@ -52,7 +52,7 @@ def delete_checkpoint(*, actor: User, named: Named) -> None:
     """The best one is the version itself, and goes with it alone."""
     version, kind = named.version, named.checkpoint
     if kind not in version.artifacts:
-        raise UserFacingError(
+        raise Conflict(
             "This checkpoint is the model's own weights.",
             code="version_in_use",
             hint="Delete the model without `:ckpt-step-…`.",

@@ -20,7 +20,7 @@ from models_app.contract.services import compiled, freeze_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_intent_edits
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.services import edit_system_prompt, free_slug, lock_for_build, set_status
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.evaluations.services import dataset_of_version, submit_evaluation
@@ -179,7 +179,7 @@ def train_again(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Jo
     be done.
     """
     if dataset_of(model) is None:
-        raise UserFacingError(
+        raise Conflict(
             "This model has no frozen dataset yet.",
             code="no_dataset",
             hint="Freeze its draft, or build it; the settings can be saved for then.",
@@ -217,7 +217,7 @@ def evaluate_again(*, actor: User, version: ModelVersion) -> EvaluationRun:
     """Measure a version anew against the frozen contract, beside what is live now."""
     with transaction.atomic():
         if dataset_of_version(version) is None and not version.model.test_rows:
-            raise UserFacingError(
+            raise Conflict(
                 "The held-out rows of this version are gone with its dataset.",
                 code="no_dataset",
                 hint="Build the model again.",

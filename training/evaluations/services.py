@@ -4,7 +4,7 @@ from typing import Any
 
 from distillation.models import DatasetVersion
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.evaluations.reports import report_of
@@ -34,7 +34,7 @@ def run_of(job: Job) -> EvaluationRun:
         return _row_of(job, last.version, is_again=last.is_again)
     version = model.versions.select_related("base", "model").first()
     if version is None:
-        raise UserFacingError("There is no trained version to evaluate.", code="no_version")
+        raise Conflict("There is no trained version to evaluate.", code="no_version")
     return _row_of(job, version, is_again=False)
 
 

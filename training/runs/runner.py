@@ -18,7 +18,7 @@ from distillation.models import DatasetVersion
 from models_app import services as model_services
 from models_app.gateway.paths import base_paths, engine_paths
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs.interrupts import Cancelled
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
@@ -138,7 +138,7 @@ def _newest_dataset(model: CustomModel) -> DatasetVersion:
     """The one that was frozen last; a draft is never trained on."""
     dataset: DatasetVersion | None = model.dataset_versions.frozen().select_related("run").first()
     if dataset is None:
-        raise UserFacingError(
+        raise Conflict(
             "This model has no frozen dataset yet.",
             code="no_dataset",
             hint="Freeze its draft, or build it again.",

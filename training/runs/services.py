@@ -10,7 +10,7 @@ from django.db.models import Max
 from accounts.audit import record
 from accounts.models import User
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.evaluations.services import submit_evaluation
@@ -58,7 +58,7 @@ def cancel_run(*, actor: User, run: TrainingRun) -> None:
 
 def refuse(run: TrainingRun, rule: str, code: str) -> None:
     state = Job.objects.values_list("state", flat=True).get(id=run.job_id)
-    raise UserFacingError(f"{rule}; this one is {state}.", code=code)
+    raise Conflict(f"{rule}; this one is {state}.", code=code)
 
 
 def record_action(actor: User, run: TrainingRun, action: str, **data: str) -> None:

@@ -15,6 +15,7 @@ from models_app.tests.gateway.test_gateway import (
 )
 from models_app.tests.gateway.test_response_formats import COLOUR
 from models_app.usage import metering
+from modelstation.core import errors
 from modelstation.core.errors import UserFacingError
 
 pytestmark = pytest.mark.django_db
@@ -63,8 +64,7 @@ def test_what_is_no_request_is_refused_in_openais_shape(api, path):
 def test_what_the_model_server_refuses_is_told_in_openais_terms(
     api, model, monkeypatch, code, status, told, param, stream
 ):
-    refusal = UserFacingError("No.", code=code)
-    refusal.retry_after = 7
+    refusal = client.Refused("No.", code=code, retry_after=7)
     monkeypatch.setattr(client, "generate", failing(refusal))
     monkeypatch.setattr(client, "stream", failing_at_once(refusal))
 
@@ -142,17 +142,17 @@ def test_the_openai_client_knows_each_of_our_failures(sdk, server, model, org, m
         sdk.embeddings.create(model="bank-intents", input="a")
     assert nowhere.value.code == "not_found"
 
-    for code, kind in (
-        ("generation_failed", openai.InternalServerError),
-        ("model_server_unavailable", openai.InternalServerError),
-        ("already_building", openai.ConflictError),
-        ("context_length_exceeded", openai.BadRequestError),
-        ("idempotency_key_reused", openai.UnprocessableEntityError),
+    for failure, kind in (
+        (refused("generation_failed"), openai.InternalServerError),
+        (refused("model_server_unavailable"), openai.InternalServerError),
+        (errors.Busy("No.", code="already_building"), openai.ConflictError),
+        (refused("context_length_exceeded"), openai.BadRequestError),
+        (errors.Unprocessable("No.", code="reused"), openai.UnprocessableEntityError),
     ):
-        monkeypatch.setattr(client, "generate", failing(UserFacingError("No.", code=code)))
+        monkeypatch.setattr(client, "generate", failing(failure))
         with pytest.raises(kind) as failed:
             ask(**ASKED)
-        assert failed.value.code == code
+        assert failed.value.code == failure.code
     monkeypatch.undo()
 
     server.error_after = UserFacingError("Gone.", code="model_server_unavailable")
@@ -169,6 +169,10 @@ def test_the_openai_client_knows_each_of_our_failures(sdk, server, model, org, m
     assert int(limited.value.response.headers["retry-after"]) >= 1
 
 
+def refused(code):
+    return client.Refused("No.", code=code, retry_after=None)
+
+
 def failing(error):
     def fail(*args, **kwargs):
         raise error
@@ -182,7 +186,7 @@ def test_the_openai_client_does_not_retry_what_cannot_change(sdk_for, org, alice
 
     def conflict(*args, **kwargs):
         calls.append(args)
-        raise UserFacingError("Frozen.", code="already_building")
+        raise errors.Busy("Frozen.", code="already_building")
 
     monkeypatch.setattr(client, "generate", conflict)
     live_model(org)
