@@ -15,6 +15,7 @@ from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
 from distillation.models import DatasetVersion
+from distillation.pipeline.types import SelectionConfig
 from models_app.models import CustomModel, FoundationModel
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
@@ -30,7 +31,6 @@ from training.plan.profiling import ensure_measured
 from training.recipes.config import TrainingConfig, config_from
 
 LONGEST_ROWS = 16
-VALID_SHARE = 0.1
 COUNTED_FOR_SECONDS = 24 * 3600
 RUNS_LOOKED_AT = 10
 RATIO_BOUNDS = (0.2, 5.0)  # beyond them something else was wrong with the run
@@ -50,7 +50,7 @@ class Plan:
 
     @property
     def resolved(self) -> dict[str, Any]:
-        return asdict(self.estimate.config)
+        return self.estimate.config.to_json()
 
     @property
     def seconds(self) -> Band:
@@ -150,8 +150,10 @@ def _counted(model: CustomModel, dataset: DatasetVersion) -> DataFacts:
 
 def _guessed(model: CustomModel, dataset: DatasetVersion | None) -> DataFacts:
     counts = dataset.split_counts if dataset else {}
-    rows = counts.get("train", round(model.rows * (1 - 2 * VALID_SHARE)))
-    valid_rows = counts.get("valid", round(model.rows * VALID_SHARE))
+    rows = counts.get(
+        "train", round(model.rows * (1 - SelectionConfig.valid_share - SelectionConfig.test_share))
+    )
+    valid_rows = counts.get("valid", round(model.rows * SelectionConfig.valid_share))
     prompt = model.system_prompt or model.requirement
     return guess_tokens(prompt, model.examples, rows=rows, valid_rows=valid_rows)
 

@@ -356,7 +356,7 @@ class _Run:
 
     def _fingerprint(self) -> str:
         """What may change between two attempts stays out: how a step is cut, where it runs."""
-        settled = asdict(self.config)
+        settled = self.config.to_json()
         for name in ("micro_batch_tokens", "device", "checkpoint_every", "max_minutes"):
             del settled[name]
         rows = [row.inputs for row in self.prepared.train]

@@ -29,7 +29,7 @@ class Prepared:
     prefix: int
     steps: list[list[int]]
     rows_left_out: int
-    is_cut: bool = False  # max_tokens pays for no more steps
+    is_cut: bool = False  # max_train_tokens pays for no more steps
 
     @property
     def lengths(self) -> list[int]:

@@ -19,7 +19,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +85,7 @@ def run_training(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
         **outcome.facts(),
         "base_name": spec["base_name"],
         "device": prepared.config.device,
-        "config": asdict(prepared.config),
+        "config": prepared.config.to_json(),
     }
     artifacts = write_artifacts(model, base_folder, Path(spec["out_dir"]), facts, channel)
     if spec.get("keep_checkpoints") and spec.get("checkpoints_dir"):

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 from django.contrib import messages
@@ -29,7 +28,7 @@ from modelstation.core.models import Job, JobEvent
 from modelstation.core.templatetags.ui import duration
 from training.access import training_run_for
 from training.models import TrainingRun
-from training.recipes.config import TrainingConfig
+from training.recipes.config import SETTINGS
 from training.runs import services
 from training.runs.curves import Point, points_of
 
@@ -259,8 +258,7 @@ def _config_rows(run: TrainingRun) -> list[tuple[str, Any, Any, str]]:
     """(setting, asked, used, why): what was not asked for is chosen from data and machine. Before
     that, only what was asked.
     """
-    known = [field.name for field in fields(TrainingConfig)]
-    names = known if run.resolved_config else [name for name in known if name in run.asked_config]
+    names = [name for name in SETTINGS if run.resolved_config or name in run.asked_config]
     why = run.plan.get("reasons") or {}
     return [
         (name, run.asked_config.get(name), run.resolved_config.get(name), why.get(name, ""))

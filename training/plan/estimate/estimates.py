@@ -77,7 +77,7 @@ class Estimate:
     tokens: int = 0  # read in the whole run
     answer_tokens: int = 0
     steps: int = 0
-    unbudgeted_steps: int = 0  # without max_minutes and max_tokens
+    unbudgeted_steps: int = 0  # without max_minutes and max_train_tokens
     seconds_per_step: float = 0.0
     minutes: Band = Band(0, 0, 0)
     seconds_by_stage: dict[str, float] | None = None

@@ -3,15 +3,13 @@
 python -m pytest training/tests/plan/test_preflight.py -k explain
 """
 
-from dataclasses import fields
-from typing import Any
-
 from training.plan.estimate.estimates import Estimate, Machine
 from training.plan.estimate.refusals import gigabytes
 from training.recipes.config import (
     BATCH_TOKENS,
     EVALS_PER_RUN,
     FEW_STEPS,
+    LORA_RANKS,
     MAX_ROWS_PER_BATCH,
     MIN_STEPS,
     TrainingConfig,
@@ -22,12 +20,12 @@ CHOSEN = {
     "seed": "Any number does; the same seed on the same machine gives the same losses.",
     "method": "LoRA learns as well as full fine-tuning from datasets of this size, with a "
     "fraction of the memory.",
-    "lora_alpha": "Scaled by the rank, 32 suits every rank, so that the learning rate need not "
-    "change with it.",
+    "lora_alpha": f"Scaled by the rank, {TrainingConfig.lora_alpha} suits every rank, so that the "
+    "learning rate need not change with it.",
     "max_seq_len": "Longer rows are left out whole: a cut row would teach an answer to a question "
     "that was not read.",
-    "warmup_ratio": "The first 5 % of the steps climb to the learning rate: AdamW's estimates are "
-    "still poor then.",
+    "warmup_ratio": f"The first {100 * TrainingConfig.warmup_ratio:g} % of the steps climb to the "
+    "learning rate: AdamW's estimates are still poor then.",
     "final_lr_ratio": "The rate falls in a line to a tenth: the last steps settle what was learnt.",
     "weight_decay": "None: a few passes over a small dataset are not helped by it.",
     "max_grad_norm": "One strange batch must not undo the others.",
@@ -39,18 +37,13 @@ CHOSEN = {
 
 def explain(asked: TrainingConfig, estimate: Estimate, machine: Machine) -> dict[str, str]:
     """A sentence for every field of the config."""
-    automatic = TrainingConfig()
-    said = CHOSEN | _of_this_run(estimate, machine)
-    said = {
-        field.name: _field(field.name, asked, automatic, said.get(field.name, ""))
-        for field in fields(TrainingConfig)
+    automatic = TrainingConfig().to_json()
+    reasons = CHOSEN | _of_this_run(estimate, machine)
+    reasons = {
+        name: reasons.get(name, "") if value == automatic[name] else ASKED
+        for name, value in asked.to_json().items()
     }
-    return said | _asked_but_costly(asked, estimate)
-
-
-def _field(name: str, asked: TrainingConfig, automatic: TrainingConfig, reason: str) -> str:
-    value: Any = getattr(asked, name)
-    return reason if value == getattr(automatic, name) else ASKED
+    return reasons | _asked_but_costly(asked)
 
 
 def _of_this_run(estimate: Estimate, machine: Machine) -> dict[str, str]:
@@ -91,7 +84,7 @@ def _rank(config: TrainingConfig, answers: int, each: int) -> str:
         return "Not used by full fine-tuning."
     return (
         f"The adapter's {config.lora_rank or 0} × {each:,} parameters must be no fewer than the "
-        f"{answers:,} answer tokens to learn; 16 is the least we use."
+        f"{answers:,} answer tokens to learn; {LORA_RANKS[0]} is the least we use."
     )
 
 
@@ -139,7 +132,7 @@ def _span(estimate: Estimate) -> str:
     return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
-def _asked_but_costly(asked: TrainingConfig, estimate: Estimate) -> dict[str, str]:
+def _asked_but_costly(asked: TrainingConfig) -> dict[str, str]:
     """What a choice of one's own costs."""
     if asked.method == "full":
         return {

@@ -202,12 +202,12 @@ def _estimate(
 def _steps(config: TrainingConfig, known: RunFacts, once: Batches) -> tuple[int, int]:
     """(with budgets, without): the batches of a real cut are not as full as an even division."""
     free = config.max_steps or max(1, round((config.epochs or 1) * once.steps))
-    no_budget = replace(config, max_tokens=None, max_minutes=None)
+    no_budget = replace(config, max_train_tokens=None, max_minutes=None)
     share = planned_steps(config, known) / planned_steps(no_budget, known)
     by_time = math.inf
     if config.max_minutes and known.seconds_per_step:
         by_time = config.max_minutes * 60 / known.seconds_per_step
-    return max(1, int(min(free * share if config.max_tokens else free, by_time))), free
+    return max(1, int(min(free * share if config.max_train_tokens else free, by_time))), free
 
 
 def _stages(

@@ -6,6 +6,7 @@ python -m pytest training/tests/plan/test_preflight.py -k refus
 from training.plan.estimate.estimates import Estimate, Facts, Machine, Refusal
 from training.recipes.config import MIN_ROWS, USEFUL_STEPS, TrainingConfig
 
+BUDGETS = ("max_minutes", "max_tokens")  # as users write them
 FREE_SHARE = 0.95  # of the available memory; the rest is other people's
 FREE_DISK = 512 << 20  # left over, so that nobody else's work fails
 
@@ -64,7 +65,8 @@ def _over_budget(estimate: Estimate) -> Refusal | None:
     if estimate.steps >= wanted:
         return None
     config = estimate.config
-    names = [name for name in ("max_minutes", "max_tokens") if getattr(config, name)]
+    given = config.to_json()
+    names = [name for name in BUDGETS if given[name]]
     needed = estimate.seconds_per_step * wanted / 60
     return Refusal(
         "over_budget",
@@ -89,7 +91,9 @@ def notes_of(estimate: Estimate, facts: Facts, machine: Machine) -> list[str]:
             f"{estimate.rows_left_out} rows are longer than {config.max_seq_len} tokens and are "
             "left out."
         )
-    if estimate.steps < estimate.unbudgeted_steps and (config.max_minutes or config.max_tokens):
+    if estimate.steps < estimate.unbudgeted_steps and (
+        config.max_minutes or config.max_train_tokens
+    ):
         notes.append(
             f"The budget ends the run after about {estimate.steps} of "
             f"{estimate.unbudgeted_steps} steps; the learning rate falls to its last by then, and "

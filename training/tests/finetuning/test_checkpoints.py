@@ -3,7 +3,6 @@
 import errno
 import io
 import json
-from dataclasses import asdict
 
 import pytest
 import torch
@@ -29,7 +28,7 @@ def trained(base, dataset, kept, **values):
     prepared = preparing.prepare(dataset, base, config(**values))
     model = lora_sft.setup_model(base, prepared.config)
     outcome = lora_sft.train(model, prepared, lambda *a, **k: None, checkpoints_dir=kept)
-    facts = {**outcome.facts(), "base_name": "tiny", "config": asdict(prepared.config)}
+    facts = {**outcome.facts(), "base_name": "tiny", "config": prepared.config.to_json()}
     return model, facts, outcome
 
 

@@ -248,11 +248,11 @@ def test_a_run_without_progress_stops_early_and_says_so(tiny, dataset, monkeypat
 
 def test_a_budget_of_tokens_ends_the_plan_and_its_schedule(tiny, dataset):
     free = preparing.prepare(dataset, tiny, config(max_steps=50))
-    bound = preparing.prepare(dataset, tiny, config(max_steps=50, max_tokens=1000))
+    bound = preparing.prepare(dataset, tiny, config(max_steps=50, max_train_tokens=1000))
     assert 0 < len(bound.steps) < len(free.steps)
     read = sum(len(bound.train[i].inputs) for rows in bound.steps for i in rows)
     assert read <= 1000
-    assert run(dataset, tiny, max_steps=50, max_tokens=1000)[1].ended_by == "max_tokens"
+    assert run(dataset, tiny, max_steps=50, max_train_tokens=1000)[1].ended_by == "max_tokens"
 
 
 def test_a_budget_of_minutes_ends_the_run_with_the_best_weights_so_far(tiny, dataset, monkeypatch):
