@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from models_app.models import CustomModel
+from models_app.models import DEFAULT_ROWS, MAX_ROWS, MIN_ROWS, CustomModel
 from modelstation.core.errors import UserFacingError
 
 METRICS = (
@@ -20,7 +20,6 @@ MAX_EXAMPLES = 50
 MAX_TEST_ROWS = 5000
 MOST_PAIRS = {"examples": MAX_EXAMPLES, "test_rows": MAX_TEST_ROWS}
 MIN_REQUIREMENT_CHARS, MAX_REQUIREMENT_CHARS = 20, 20_000
-MAX_ROWS = 100_000
 # A string, like all tasks: training stands above this room. Raises ValueError naming the field.
 CHECK_TRAINING_CONFIG = "training.recipes.config.config_from"
 CHECK_INTENT_EDITS = "distillation.pipeline.understand.intent.edits_from"  # likewise
@@ -39,7 +38,7 @@ class ModelDraft:
     metric: str = ""
     system_prompt: str = ""
     base: str = ""  # empty: the recommended one of those that are installed
-    rows: int = 1000
+    rows: int = DEFAULT_ROWS
     training_config: dict[str, Any] = field(default_factory=dict)
     curation: str = "auto"
     intent_edits: dict[str, Any] = field(default_factory=dict)
@@ -58,8 +57,10 @@ class ModelDraft:
             most = f"A requirement has at most {MAX_REQUIREMENT_CHARS:,} characters."
             raise UserFacingError(most, param="requirement", hint=hint)
         check_metric(self.metric)
-        if not 20 <= self.rows <= MAX_ROWS:
-            raise UserFacingError(f"Rows must be between 20 and {MAX_ROWS:,}.", param="rows")
+        if not MIN_ROWS <= self.rows <= MAX_ROWS:
+            raise UserFacingError(
+                f"Rows must be between {MIN_ROWS} and {MAX_ROWS:,}.", param="rows"
+            )
         if self.max_size_mb is not None and self.max_size_mb < 1:
             raise UserFacingError("The size must be at least 1 MB.", param="max_size_mb")
         check_curation(self.curation)

@@ -41,13 +41,13 @@ from training.plan.estimate.estimates import Facts
 from training.plan.estimate.preflight import preflight
 from training.plan.estimate.token_facts import SAMPLE_ROWS, DataFacts, count_tokens
 from training.plan.services import checked, known_machine, shape_of
+from training.recipes.config import TrainingConfig
 
 MIN_FILE_ROWS = 10
 MIN_SHARED_ROWS = 10  # a validation file of fewer is not cut in two
 MAX_LABELS = 200
 LONGEST_ROWS = 16
 ROWS_PER_INSERT = 1000
-DEFAULT_MAX_SEQ_LEN = 1024
 
 
 @dataclass
@@ -363,7 +363,7 @@ def training_config(request: FineTuningRequest, dealt: Dealt) -> dict[str, Any]:
     facts = Facts(_token_facts(base.name, dealt), shape_of(base))
     config = asked_config(request)
     longest = max(facts.data.lengths)
-    if longest > DEFAULT_MAX_SEQ_LEN:
+    if longest > TrainingConfig.max_seq_len:
         config["max_seq_len"] = min(facts.shape.context, longest)
     if (batch_size := wished.get("batch_size", "auto")) != "auto":
         own = [length - facts.data.prefix for length in facts.data.lengths]

@@ -28,8 +28,8 @@ from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.text import input_text
 from distillation.pipeline.types import Example, Requirement
 from distillation.pipeline.understand.task_kind import task_kind
+from models_app.models import MAX_ROWS
 
-MAX_ROWS = 100_000
 MAX_CHARACTERS = 2 << 30  # of all rows: no more than the largest upload could hold
 MAX_NAME_CHARS = 64
 MAX_TOOLS = 128
