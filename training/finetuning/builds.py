@@ -21,6 +21,7 @@ from models_app.models import CustomModel
 from modelstation.core.models import Job, JobEvent
 from training.finetuning.ids import job_name_of
 from training.models import EvaluationRun, FineTuningRequest, TrainingRun
+from training.progress import Figures
 
 MAKING = ("distil", "freeze")
 BEGINNING = (*MAKING, "train")
@@ -239,7 +240,7 @@ class Checkpoint:
     step: int
     name: str
     at: Any
-    metrics: dict[str, float | None]
+    metrics: Figures
 
 
 def checkpoints_of(build: Build) -> list[Checkpoint]:
@@ -247,7 +248,7 @@ def checkpoints_of(build: Build) -> list[Checkpoint]:
     run = build.run
     if run is None or run.version is None:
         return []
-    tuned, told = tuned_name(run.version), measured(run)
+    tuned, figures = tuned_name(run.version), measured(run)
     kept = {step for step in map(step_of, run.version.artifacts) if step is not None}
     best = run.facts.get("best_step")
     steps = kept | ({int(best)} if best else set())
@@ -256,7 +257,7 @@ def checkpoints_of(build: Build) -> list[Checkpoint]:
             step,
             f"{tuned}:ckpt-step-{step}",
             run.version.created_at,
-            _metrics(step, told.get(step, {})),
+            _metrics(step, figures.get(step, {})),
         )
         for step in sorted(steps, reverse=True)
     ]
@@ -267,16 +268,16 @@ def step_of(artifact: str) -> int | None:
     return int(digits) if digits != artifact and digits.isdigit() else None
 
 
-def measured(run: TrainingRun) -> dict[int, dict[str, Any]]:
-    """What was told of each step; one taken again after a resume counts as it was told last."""
-    told: dict[int, dict[str, Any]] = defaultdict(dict)
+def measured(run: TrainingRun) -> dict[int, Figures]:
+    """Return the figures of each step; of one taken again after a resume, the last ones."""
+    figures: dict[int, Figures] = defaultdict(dict)
     metrics = JobEvent.objects.filter(job=run.job_id, kind=JobEvent.Kind.METRICS).order_by("seq")
     for data in metrics.values_list("data", flat=True):
-        told[int(data["step"])] |= data
-    return told
+        figures[int(data["step"])] |= data
+    return figures
 
 
-def _metrics(step: int, data: dict[str, Any]) -> dict[str, float | None]:
+def _metrics(step: int, data: Figures) -> Figures:
     """The whole validation file is read each time: its loss is the full one too."""
     loss, accuracy = data.get("valid_loss"), data.get("valid_accuracy")
     return {

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -23,7 +22,7 @@ from distillation.imports.reading.rows import ExampleRow, sha256_of
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from training.finetuning.lines import Reading, kind_of, read_lines
-from training.models import FineTuningRequest, UploadedFile
+from training.models import FineTuningRequest, TrainingRun, UploadedFile
 
 SHOWN_PROBLEMS = 100
 SAMPLE_ROWS = 1000  # that say what kind of task it is
@@ -43,7 +42,7 @@ class Look:
 
     rows: int = 0
     problem_count: int = 0
-    problems: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[RowError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     repairs: Counter[str] = field(default_factory=Counter)
     different: set[str] = field(default_factory=set)
@@ -55,9 +54,9 @@ class Look:
         self.repairs.update(row.flags & REPAIRS.keys())
         self.different.add(row.content_hash)
 
-    def refuse(self, problem: dict[str, Any]) -> None:
+    def refuse(self, problem: RowError) -> None:
         self.problem_count += 1
-        if not problem["line"]:
+        if not problem.line:
             self.problems.insert(0, problem)
         elif self.problem_count <= SHOWN_PROBLEMS:
             self.problems.append(problem)
@@ -81,10 +80,14 @@ class Look:
         return f"{self.problem_count:,} problem(s){of_rows}. {told}"
 
 
-def sentence_of(problem: dict[str, Any]) -> str:
-    at = f"Line {problem['line']}" if problem["line"] else "The file"
-    where = f", field {problem['field']}" if problem["field"] else ""
-    return f"{at}{where}: {problem['message']} {problem['hint']}"
+def sentence_of(problem: RowError) -> str:
+    at = f"Line {problem.line}" if problem.line else "The file"
+    where = f", field {problem.field}" if problem.field else ""
+    return f"{at}{where}: {problem.message} {problem.hint}"
+
+
+def _json_of(problem: RowError) -> dict[str, str | int]:
+    return {name: value for name, value in problem.as_dict().items() if name != "file"}
 
 
 def keep_upload(*, actor: User, org: Organization, file: uploads.ReceivedFile) -> UploadedFile:
@@ -103,7 +106,7 @@ def keep_upload(*, actor: User, org: Organization, file: uploads.ReceivedFile) -
         look = look_at(path, problems_path_of(kept))
         kept.status = UploadedFile.Status.PROCESSED if look.is_good else UploadedFile.Status.ERROR
         kept.status_details, kept.row_count = look.details, look.rows
-        kept.problems, kept.problem_count = look.problems, look.problem_count
+        kept.problems, kept.problem_count = list(map(_json_of, look.problems)), look.problem_count
         kept.notes, kept.task_kind = look.notes, kind_of(look.sample)
         with transaction.atomic():
             kept.save()
@@ -122,9 +125,8 @@ def look_at(path: Path, problems_file: Path) -> Look:
             if isinstance(row, ExampleRow):
                 look.accept(row)
                 continue
-            problem = {key: value for key, value in row.as_dict().items() if key != "file"}
-            out.write(json.dumps(problem, ensure_ascii=False) + "\n")
-            look.refuse(problem)
+            out.write(json.dumps(_json_of(row), ensure_ascii=False) + "\n")
+            look.refuse(row)
     look.note(reading)
     return look
 
@@ -145,7 +147,7 @@ def _rows_or_refusal(path: Path, reading: Reading) -> Iterator[ExampleRow | RowE
         yield RowError(path.name, 0, "", "no_rows", "there are no rows in it.", hint)
 
 
-def write_results(*, run: Any, lines: Iterator[str]) -> UploadedFile:
+def write_results(*, run: TrainingRun, lines: Iterator[str]) -> UploadedFile:
     """The curves of a run as a file; called in the transaction that ends its job."""
     name = "step_metrics.csv"
     kept = UploadedFile(

@@ -7,7 +7,7 @@ content; rows with the same input never straddle splits, nor do the answers of o
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from distillation.pipeline.choose.selection import seeded_key
 from distillation.pipeline.choose.splits import assign_splits
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.text import input_key, input_text
-from distillation.pipeline.types import SelectionConfig
+from distillation.pipeline.types import FunnelStep, SelectionConfig
+from distillation.runner import funnel_entry
 from models_app import services as model_services
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
@@ -41,7 +42,7 @@ from training.plan.estimate.estimates import Facts
 from training.plan.estimate.preflight import preflight
 from training.plan.estimate.token_facts import SAMPLE_ROWS, DataFacts, count_tokens
 from training.plan.services import checked, known_machine, shape_of
-from training.recipes.config import TrainingConfig
+from training.recipes.config import Settings, TrainingConfig
 
 MIN_FILE_ROWS = 10
 MIN_SHARED_ROWS = 10  # a validation file of fewer is not cut in two
@@ -136,12 +137,12 @@ def deal(
     dealt.held_out_again = len(given) - len(to_train)
     if len(to_train) < MIN_FILE_ROWS:
         raise too_few(len(to_train))
-    shares: dict[str, Any] = {"valid_share": 0.0} if held_out else {}
     if len(held_out) >= MIN_SHARED_ROWS:
         splits = ["train"] * len(to_train)
         held_splits = _halves(held_out, seed)
     else:
-        config = SelectionConfig(rows=len(to_train), seed=seed, **shares)
+        config = SelectionConfig(rows=len(to_train), seed=seed)
+        config = replace(config, valid_share=0.0) if held_out else config
         groups = _numbered(_conversations(to_train))
         splits = assign_splits(_hashes(to_train), groups, config, held_out=False)
         held_splits = ["valid"] * len(held_out)
@@ -250,7 +251,7 @@ def _version(job: Job, request: FineTuningRequest, dealt: Dealt) -> DatasetVersi
             "seed": request.seed,
         },
         intent=intent_of(rows),
-        funnel=_funnel(dealt),
+        funnel=[funnel_entry(step) for step in _funnel(dealt)],
     )
     return DatasetVersion(
         org=request.org,
@@ -292,7 +293,7 @@ def intent_of(rows: Sequence[ExampleRow]) -> dict[str, Any]:
     }
 
 
-def _funnel(dealt: Dealt) -> list[dict[str, Any]]:
+def _funnel(dealt: Dealt) -> list[FunnelStep]:
     refusals = (
         ("exact duplicates", dealt.duplicates),
         ("also in the validation file", dealt.held_out_again),
@@ -302,7 +303,7 @@ def _funnel(dealt: Dealt) -> list[dict[str, Any]]:
     steps = []
     for name, refused in refusals:
         left -= refused
-        steps.append({"filter": name, "refused": refused, "kept": left, "examples": []})
+        steps.append(FunnelStep(name, refused, left))
     return steps
 
 
@@ -333,7 +334,7 @@ def _reason(row: ExampleRow) -> str:
     return f"Line {row.line} of the uploaded file{as_far}."
 
 
-def _publish(version: DatasetVersion, rows: list[DatasetRow], config: dict[str, Any]) -> None:
+def _publish(version: DatasetVersion, rows: list[DatasetRow], config: Settings) -> None:
     """In the transaction that ends the job: the version, and the job to train on it."""
     model = version.model
     version.run.save()
@@ -349,19 +350,19 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow], config: dict[str, 
 # --- hyperparameters ------------------------------------------------------------------------------
 
 
-def asked_config(request: FineTuningRequest) -> dict[str, Any]:
+def requested_config(request: FineTuningRequest) -> Settings:
     """What is known of the training's config before the rows are."""
     epochs = request.hyperparameters.get("n_epochs", "auto")
     return {"seed": request.seed} | ({} if epochs == "auto" else {"epochs": epochs})
 
 
-def training_config(request: FineTuningRequest, dealt: Dealt) -> dict[str, Any]:
+def training_config(request: FineTuningRequest, dealt: Dealt) -> Settings:
     """Rows in a batch become tokens in a batch, a multiplier a learning rate: both need the rows
     counted by the base's tokenizer.
     """
     base, wished = request.model.base, request.hyperparameters
     facts = Facts(_token_facts(base.name, dealt), shape_of(base))
-    config = asked_config(request)
+    config = requested_config(request)
     longest = max(facts.data.lengths)
     if longest > TrainingConfig.max_seq_len:
         config["max_seq_len"] = min(facts.shape.context, longest)

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
 
 from django.db import transaction
 
@@ -20,11 +19,13 @@ from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.finetuning.builds import Build, measured
 from training.finetuning.files import write_results
-from training.finetuning.freezing import MIN_FILE_ROWS, asked_config, too_few
+from training.finetuning.freezing import MIN_FILE_ROWS, requested_config, too_few
 from training.finetuning.ids import file_name_of
 from training.models import FineTuningRequest, TrainingRun, UploadedFile
 from training.plan import services as planning
+from training.recipes.config import Settings
 
+Hyperparameters = dict[str, float | str]  # of OpenAI's names, each "auto" or a number
 logger = logging.getLogger("modelstation.openai")
 MOST_WAITING = 20  # jobs of one organisation that have not ended
 # Our measurements by the columns of the file; what was not measured at a step stays empty.
@@ -45,7 +46,7 @@ class Asked:
     validation_file: UploadedFile | None = None
     suffix: str = ""
     seed: int = 0
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: Hyperparameters = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,7 +116,7 @@ def create_job(*, actor: User, org: Organization, asked: Asked) -> Job:
             hyperparameters=asked.hyperparameters,
             metadata=asked.metadata,
         )
-        _check_plan(model, asked_config(request))
+        _check_plan(model, requested_config(request))
         file = file_name_of(asked.training_file.id)
         record(org=org, actor=actor, action="fine_tuning.create", target=model, file=file)
     return job
@@ -133,7 +134,7 @@ def _refuse_too_many(org: Organization) -> None:
         )
 
 
-def _check_plan(model: CustomModel, config: dict[str, Any]) -> None:
+def _check_plan(model: CustomModel, config: Settings) -> None:
     """What will not fit into the memory or on the disk is not queued; rows are guessed here."""
     model.training_config = config
     model.save(update_fields=["training_config"])

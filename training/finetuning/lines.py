@@ -264,7 +264,7 @@ def _with_calls(turn: dict[str, Any], where: str, reading: Reading) -> str:
 
 def _call(call: Any, where: str) -> str:
     given = call.get("function") if isinstance(call, dict) else None
-    called: dict[str, Any] = given if isinstance(given, dict) else {}
+    called = given if isinstance(given, dict) else {}
     name = called.get("name")
     if not isinstance(name, str) or not name:
         raise BadRow(

@@ -16,6 +16,7 @@ from models_app.models import CustomModel
 from modelstation.core.web.api import StrictSerializer
 from training.plan.estimate.estimates import Estimate
 from training.plan.services import Plan, dataset_of, plan_for
+from training.recipes.config import Settings
 from training.runs import services
 
 
@@ -126,7 +127,7 @@ class TrainingPlanStartView(APIView):
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
 
 
-def _plan(model: CustomModel, asked: dict[str, Any]) -> Plan:
+def _plan(model: CustomModel, asked: Settings) -> Plan:
     dataset = dataset_of(model) or model.dataset_versions.drafts().first()
     return plan_for(model, asked, dataset=dataset)
 

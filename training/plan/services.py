@@ -6,8 +6,7 @@ import os
 import socket
 import statistics
 from collections.abc import Container
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.core.cache import cache
@@ -21,14 +20,15 @@ from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from modelstation.lm.chat import load_renderer
 from training.models import MachineProfile, TrainingRun
-from training.plan.estimate.estimates import Band, Estimate, Facts, Machine
+from training.plan.estimate.estimates import Band, Estimate, Facts, Machine, RunPlan
 from training.plan.estimate.explain import explain
 from training.plan.estimate.measure import disk_free, memory
 from training.plan.estimate.preflight import preflight
 from training.plan.estimate.shapes import BaseShape, guessed_shape, read_shape
 from training.plan.estimate.token_facts import SAMPLE_ROWS, DataFacts, count_tokens, guess_tokens
 from training.plan.profiling import ensure_measured
-from training.recipes.config import TrainingConfig, config_from
+from training.recipes.config import Settings, TrainingConfig, config_from
+from training.recipes.facts import TrainingFacts
 
 LONGEST_ROWS = 16
 COUNTED_FOR_SECONDS = 24 * 3600
@@ -41,7 +41,7 @@ DEFAULT_FLOPS_PER_CORE = 40e9
 class Plan:
     """What would be run, what it would cost, and why."""
 
-    asked: dict[str, Any]
+    asked: Settings
     estimate: Estimate
     reasons: dict[str, str]
     machine: Machine
@@ -49,7 +49,7 @@ class Plan:
     is_sample: bool
 
     @property
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> Settings:
         return self.estimate.config.to_json()
 
     @property
@@ -73,7 +73,7 @@ class Plan:
 
 def plan_for(
     model: CustomModel,
-    asked: dict[str, Any],
+    asked: Settings,
     *,
     dataset: DatasetVersion | None = None,
     machine: Machine | None = None,
@@ -93,7 +93,7 @@ def plan_for(
     )
 
 
-def checked(asked: dict[str, Any]) -> TrainingConfig:
+def checked(asked: Settings) -> TrainingConfig:
     try:
         return config_from(asked)
     except ValueError as error:
@@ -209,9 +209,13 @@ def _corrected(machine: Machine) -> Machine:
     ended = TrainingRun.objects.filter(
         job__state=Job.State.SUCCEEDED, plan__host=machine.host
     ).order_by("-created_at")
-    runs = list(ended.values_list("plan", "facts")[:RUNS_LOOKED_AT])
-    times = [ratio for plan, facts in runs if (ratio := _time_ratio(plan, facts))]
-    sizes = [ratio for plan, facts in runs if (ratio := _memory_ratio(plan, facts))]
+    runs = [
+        (RunPlan.from_json(plan), TrainingFacts.from_json(facts))
+        for plan, facts in ended.values_list("plan", "facts")[:RUNS_LOOKED_AT]
+    ]
+    times = list(filter(None, (_time_ratio(plan, facts) for plan, facts in runs)))
+    peaks = (_ratio(facts.peak_memory_bytes, plan.training_bytes) for plan, facts in runs)
+    sizes = list(filter(None, peaks))
     return replace(
         machine,
         time_ratio=statistics.median(times) if times else 1.0,
@@ -220,38 +224,30 @@ def _corrected(machine: Machine) -> Machine:
     )
 
 
-def _time_ratio(plan: dict[str, Any], facts: dict[str, Any]) -> float | None:
+def _time_ratio(plan: RunPlan, facts: TrainingFacts) -> float:
     """Of a run that ended early, only the steps it made count."""
-    steps, planned = facts.get("steps"), plan.get("steps")
-    if not steps or not planned:
-        return None
-    return _ratio(facts.get("seconds"), plan.get("training_seconds", 0) * steps / planned)
+    share = facts.steps / plan.steps if plan.steps else 0
+    return _ratio(facts.seconds, plan.training_seconds * share)
 
 
-def _memory_ratio(plan: dict[str, Any], facts: dict[str, Any]) -> float | None:
-    return _ratio(facts.get("peak_memory_bytes"), plan.get("training_bytes", 0))
-
-
-def _ratio(taken: Any, expected: float) -> float | None:
-    if not isinstance(taken, int | float) or not expected:
-        return None
+def _ratio(taken: float, expected: float) -> float:
+    """0 for what is no measure."""
     low, high = RATIO_BOUNDS
-    return taken / expected if low <= taken / expected <= high else None
+    ratio = taken / expected if expected else 0.0
+    return ratio if low <= ratio <= high else 0.0
 
 
 # --- with the run ---------------------------------------------------------------------------------
 
 
-def config_of_attempt(run: TrainingRun) -> dict[str, Any]:
+def config_of_attempt(run: TrainingRun) -> TrainingConfig:
     """In the worker, before the child starts: checked again with what is free right now. The first
     attempt settles the config; a later one, which knows the machine better, must not change it.
     """
     if not run.plan:
-        plan = plan_of_run(run)
-        run.plan = _kept_with_run(plan) | {"config": config_for_child(plan)}
+        run.plan = _kept_with_run(plan_of_run(run)).to_json()
         run.save(update_fields=["plan"])
-    config: dict[str, Any] = run.plan["config"]
-    return config
+    return config_from(run.plan["config"])
 
 
 def plan_of_run(run: TrainingRun) -> Plan:
@@ -262,7 +258,7 @@ def plan_of_run(run: TrainingRun) -> Plan:
     return plan
 
 
-def config_for_child(plan: Plan) -> dict[str, Any]:
+def config_for_child(plan: Plan) -> Settings:
     """What was shown is what runs. Left to the child is what it sees better: its device, and the
     batch where only a sample of the rows was counted.
     """
@@ -273,21 +269,21 @@ def config_for_child(plan: Plan) -> dict[str, Any]:
     return {**chosen, **plan.asked}
 
 
-def _kept_with_run(plan: Plan) -> dict[str, Any]:
-    """Seconds and bytes are kept without their correction: the next one is made from these."""
+def _kept_with_run(plan: Plan) -> RunPlan:
     estimate, machine = plan.estimate, plan.machine
     stages = estimate.seconds_by_stage or {}
     parts = estimate.memory_by_part or {}  # the child tells its peak before it merges
     spent = sum(stages.get(stage, 0.0) for stage in ("train", "validate", "checkpoints"))
-    return {
-        "host": machine.host,
-        "steps": estimate.steps,
-        "tokens": estimate.tokens,
-        "minutes": asdict(estimate.minutes),
-        "peak_memory": asdict(estimate.memory_bytes),
-        "disk_bytes": estimate.disk_bytes,
-        "training_seconds": spent / machine.time_ratio,
-        "training_bytes": (sum(parts.values()) - parts.get("merging", 0)) / machine.memory_ratio,
-        "reasons": plan.reasons,
-        "notes": list(estimate.notes),
-    }
+    return RunPlan(
+        host=machine.host,
+        steps=estimate.steps,
+        tokens=estimate.tokens,
+        minutes=estimate.minutes,
+        peak_memory=estimate.memory_bytes,
+        disk_bytes=estimate.disk_bytes,
+        training_seconds=spent / machine.time_ratio,
+        training_bytes=(sum(parts.values()) - parts.get("merging", 0)) / machine.memory_ratio,
+        reasons=plan.reasons,
+        notes=estimate.notes,
+        config=config_for_child(plan),
+    )

@@ -11,7 +11,7 @@ import torch
 
 from modelstation.lm.chat import load_renderer
 from training.plan.estimate.costs import MAX_VALID_ROWS
-from training.plan.estimate.machine import cpu_has_bf16
+from training.plan.estimate.measure import cpu_has_bf16
 from training.plan.estimate.shapes import read_shape
 from training.progress import ChildError
 from training.recipes.config import MIN_ROWS, RunFacts, TrainingConfig, budgeted_steps, resolve

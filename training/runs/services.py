@@ -2,8 +2,6 @@
 the one that ends it, inside the transaction that ends its job.
 """
 
-from typing import Any
-
 from django.db import transaction
 from django.db.models import Max
 
@@ -17,11 +15,13 @@ from modelstation.core.models import Job
 from training.evaluations.services import submit_evaluation
 from training.models import TrainingRun
 from training.plan.services import Plan, dataset_of, plan_for
+from training.recipes.config import Settings
+from training.runs.spec import TrainingResult
 
 LATER = ("not_enough_data", "not_enough_disk")
 
 
-def save_plan(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Plan:
+def save_plan(*, actor: User, model: CustomModel, asked: Settings) -> Plan:
     """The next build trains with it. Refused when it could not be run on any rows; how many there
     will be, and how much of the disk is free, is seen then.
     """
@@ -34,7 +34,7 @@ def save_plan(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Plan
     return plan
 
 
-def start_run(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Job:
+def start_run(*, actor: User, model: CustomModel, asked: Settings) -> Job:
     """Train again on the dataset that was frozen last; nothing is queued that cannot be done."""
     if dataset_of(model) is None:
         raise UserFacingError(
@@ -97,7 +97,7 @@ def _record(actor: User, run: TrainingRun, action: str, **data: str) -> None:
     record(org=run.org, actor=actor, action=action, target=run, run=str(run.id), **data)
 
 
-def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) -> None:
+def finish_training(*, run: TrainingRun, folder: str, result: TrainingResult) -> None:
     """A draft version with its artifacts; its evaluation is enqueued with it."""
     run.version = ModelVersion.objects.create(
         org=run.org,
@@ -107,13 +107,10 @@ def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) ->
         system_prompt=run.dataset_version.system_prompt,
         dataset_digest=run.dataset_version.digest,
         folder=folder,
-        artifacts=result["artifacts"],
-        config=result["config"],
+        artifacts=result.artifacts,
+        config=result.config.to_json(),
     )
-    run.resolved_config = result["config"]
-    run.facts = {
-        key: value for key, value in result.items() if key not in ("event", "artifacts", "config")
-    }
+    run.resolved_config, run.facts = result.config.to_json(), result.facts.to_json()
     run.save(update_fields=["version", "resolved_config", "facts"])
     submit_evaluation(run.version)
 

@@ -28,6 +28,7 @@ from modelstation.core.models import Job, JobEvent
 from modelstation.core.templatetags.ui import duration
 from training.access import training_run_for
 from training.models import TrainingRun
+from training.plan.estimate.estimates import RunPlan
 from training.recipes.config import SETTINGS
 from training.runs import services
 from training.runs.curves import Point, points_of
@@ -273,11 +274,11 @@ def _facts(run: TrainingRun) -> list[tuple[str, str]]:
 
 def _expected(run: TrainingRun) -> list[tuple[str, str]]:
     """What its plan said before it started."""
-    minutes, memory = run.plan.get("minutes"), run.plan.get("peak_memory")
-    if not (minutes and memory):
+    plan = RunPlan.from_json(run.plan)
+    if not (plan.minutes.high and plan.peak_memory.high):
         return []
-    low, high = duration(60 * minutes["low"]), duration(60 * minutes["high"])
-    gigabytes = f"{memory['low'] / 1e9:.2f} to {memory['high'] / 1e9:.2f} GB"
+    low, high = duration(60 * plan.minutes.low), duration(60 * plan.minutes.high)
+    gigabytes = f"{plan.peak_memory.low / 1e9:.2f} to {plan.peak_memory.high / 1e9:.2f} GB"
     return [("Expected time", f"{low} to {high}"), ("Expected memory", gigabytes)]
 
 

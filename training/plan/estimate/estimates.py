@@ -4,11 +4,13 @@ bands.
     python -m pytest training/tests/plan/test_preflight.py
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 from training.plan.estimate.shapes import BaseShape
 from training.plan.estimate.token_facts import DataFacts
-from training.recipes.config import RunFacts, TrainingConfig
+from training.recipes.config import RunFacts, Settings, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,35 @@ class Estimate:
     memory_by_part: dict[str, float] | None = None
     disk_bytes: int = 0
     run_facts: RunFacts | None = None
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What was expected of a run when it started, as it is kept with it.
+
+    `training_seconds` and `training_bytes` are without the correction by earlier runs: the next
+    correction is made from these. `config` is what its child got.
+    """
+
+    host: str = ""
+    steps: int = 0
+    tokens: int = 0
+    minutes: Band = Band(0, 0, 0)
+    peak_memory: Band = Band(0, 0, 0)
+    disk_bytes: int = 0
+    training_seconds: float = 0.0
+    training_bytes: float = 0.0
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    config: Settings = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        """Return the plan of a run; the empty one of a run that has not started."""
+        known = {name: kept[name] for name in cls.__dataclass_fields__ if name in kept}
+        for name in known.keys() & {"minutes", "peak_memory"}:
+            known[name] = Band(**known[name])
+        return cls(**known)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

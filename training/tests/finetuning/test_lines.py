@@ -263,7 +263,7 @@ def test_every_bad_row_is_written_down_and_the_first_are_kept(tmp_path, monkeypa
     look = look_at(path, tmp_path / "problems.jsonl")
 
     assert (look.rows, look.problem_count) == (2, 3)
-    assert [problem["line"] for problem in look.problems] == [2, 3]
+    assert [problem.line for problem in look.problems] == [2, 3]
     written = [json.loads(line) for line in (tmp_path / "problems.jsonl").open()]
     assert [problem["line"] for problem in written] == [2, 3, 5]
     assert set(written[0]) == {"line", "field", "code", "message", "hint"}
@@ -277,7 +277,7 @@ def test_what_refuses_the_whole_file_stands_first(tmp_path):
 
     look = look_at(path, tmp_path / "problems.jsonl")
 
-    assert (look.problems[0]["line"], look.problems[0]["code"]) == (0, "unknown_columns")
+    assert (look.problems[0].line, look.problems[0].code) == (0, "unknown_columns")
     assert look.details.startswith("2 problem(s). The file: ")
 
 
@@ -285,7 +285,7 @@ def test_nothing_in_a_file_is_a_problem_too(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text("\n\n")
 
-    assert look_at(path, tmp_path / "problems.jsonl").problems[0]["code"] == "no_rows"
+    assert look_at(path, tmp_path / "problems.jsonl").problems[0].code == "no_rows"
 
 
 def test_packed_lines_are_read(tmp_path):
@@ -316,4 +316,4 @@ def test_a_dirty_file_is_survived_and_told_row_by_row(name, tmp_path):
     look = look_at(shared_data() / "dirty" / name, tmp_path / "problems.jsonl")
 
     assert (look.rows, look.problem_count) == DIRTY[name]
-    assert all(problem["message"] and problem["hint"] for problem in look.problems)
+    assert all(problem.message and problem.hint for problem in look.problems)

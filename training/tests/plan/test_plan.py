@@ -354,7 +354,7 @@ def test_the_child_gets_what_was_resolved_and_the_run_keeps_both(
     assert config["epochs"] == 2.0
     assert config["checkpoint_every"] >= 1
     assert config["micro_batch_tokens"] == config["tokens_per_batch"]
-    assert "device" not in config
+    assert config["device"] == "auto"
     assert run.plan["steps"] > 0
     assert run.plan["reasons"]["learning_rate"]
 
@@ -455,7 +455,7 @@ def test_a_machine_that_cannot_be_measured_stops_no_training(model, dataset, mon
     monkeypatch.setattr(profiling.sys, "executable", "/bin/false")
     assert profiling.ensure_measured() is None
     run = make_run(model, dataset)
-    assert config_of_attempt(run)["learning_rate"] > 0
+    assert config_of_attempt(run).learning_rate > 0
     assert any("rough" in note for note in run.plan["notes"])
 
 

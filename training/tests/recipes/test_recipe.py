@@ -12,9 +12,9 @@ import torch
 
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.testing import make_tiny_llama
-from training.plan.estimate.machine import cpu_has_bf16, idle_among, idle_cores
+from training.plan.estimate.measure import cpu_has_bf16, idle_among, idle_cores
 from training.plan.estimate.shapes import read_shape
-from training.progress import ChildError, Stopped
+from training.progress import ChildError, Log, Progress, Stopped
 from training.recipes import lora_sft, preparing
 from training.recipes.config import (
     RunFacts,
@@ -122,7 +122,7 @@ def test_only_adapter_weights_move(tiny, dataset):
 def test_the_loss_falls(tiny, dataset):
     _, outcome = run(dataset, tiny, max_steps=30, learning_rate=1e-2)
     assert outcome.losses[-1] < outcome.losses[0] - 0.5  # a random frozen head allows little more
-    assert outcome.facts()["best_valid_loss"] < outcome.losses[0]
+    assert outcome.facts().best_valid_loss < outcome.losses[0]
 
 
 def test_the_same_seed_gives_the_same_losses_and_another_seed_others(tiny, dataset):
@@ -149,8 +149,8 @@ def test_the_best_adapter_is_kept_and_not_the_last(tiny, dataset, monkeypatch):
 def test_without_validation_rows_the_last_adapter_stands(tiny, dataset):
     (dataset / "valid.jsonl").write_text("")
     _, outcome = run(dataset, tiny)
-    assert outcome.facts()["best_valid_loss"] is None
-    assert outcome.facts()["steps"] == 6
+    assert outcome.facts().best_valid_loss is None
+    assert outcome.facts().steps == 6
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_try(tiny, dataset, monkeypatch):
@@ -176,16 +176,16 @@ def test_bfloat16_trains_float32_adapters(tiny, dataset):
     lora_sft.train(model, prepared, lambda *args, **kwargs: None)
 
 
-def test_progress_tells_step_loss_rate_speed_and_time_left(tiny, dataset):
+def test_progress_has_step_loss_rate_speed_and_time_left(tiny, dataset):
     prepared = preparing.prepare(dataset, tiny, config())
-    told = []
+    messages = []
     model = lora_sft.setup_model(tiny, prepared.config)
-    lora_sft.train(model, prepared, lambda stage, **facts: told.append((stage, facts)))
-    assert [facts["step"] for _, facts in told] == [1, 2, 3, 4, 5, 6]
-    wanted = {"step", "total_steps", "loss", "learning_rate", "tokens_per_second", "eta_seconds"}
-    assert all(stage == "train" and wanted <= facts.keys() for stage, facts in told)
-    assert told[-1][1]["eta_seconds"] == 0
-    assert "valid_loss" in told[-1][1]
+    lora_sft.train(model, prepared, messages.append)
+    assert [message.step for message in messages] == [1, 2, 3, 4, 5, 6]
+    wanted = {"loss", "learning_rate", "tokens_per_second", "eta_seconds"}
+    assert all(each.stage == "train" and wanted <= each.figures.keys() for each in messages)
+    assert messages[-1].figures["eta_seconds"] == 0
+    assert "valid_loss" in messages[-1].figures
 
 
 def test_the_learning_rate_warms_up_and_decays_to_a_tenth():
@@ -243,7 +243,7 @@ def test_a_run_without_progress_stops_early_and_says_so(tiny, dataset, monkeypat
     monkeypatch.setattr(lora_sft, "measure", lambda *args: (1.0, 0.5))
     _, outcome = run(dataset, tiny, max_steps=40, eval_every=2, patience=2)
     assert (len(outcome.losses), outcome.ended_by) == (6, "early_stop")
-    assert outcome.facts()["best_step"] == 2
+    assert outcome.facts().best_step == 2
 
 
 def test_a_budget_of_tokens_ends_the_plan_and_its_schedule(tiny, dataset):
@@ -276,8 +276,8 @@ def interrupted(dataset, tiny, folder, *, at, **values):
     done = []
     with pytest.raises(Stopped):
         lora_sft.train(
-            model, prepared, lambda stage, **facts: done.append(stage),
-            checkpoints_dir=folder, should_stop=lambda: done.count("train") >= at,
+            model, prepared, done.append, checkpoints_dir=folder,
+            should_stop=lambda: sum(isinstance(each, Progress) for each in done) >= at,
         )  # fmt: skip
 
 
@@ -348,19 +348,21 @@ def test_a_full_disk_at_a_checkpoint_is_told_and_the_run_goes_on(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", no_room)
-    told = []
+    messages = []
     prepared = preparing.prepare(dataset, tiny, config(checkpoint_every=2))
     model = lora_sft.setup_model(tiny, prepared.config)
     outcome = lora_sft.train(
         model,
         prepared,
-        lambda stage, **facts: told.append((stage, facts)),
+        messages.append,
         checkpoints_dir=tmp_path / "kept",
     )
     assert len(outcome.losses) == 6
-    failed = [facts for stage, facts in told if stage == "checkpoint_failed"]
-    assert [facts["step"] for facts in failed] == [2, 4, 6]
-    assert "No space left" in failed[0]["reason"]
+    failed = [each.message for each in messages if isinstance(each, Log)]
+    assert [text.split(" could")[0] for text in failed] == [
+        f"No checkpoint of step {step}" for step in (2, 4, 6)
+    ]
+    assert "No space left" in failed[0]
     assert list((tmp_path / "kept").iterdir()) == []
 
 

@@ -56,7 +56,7 @@ def once(monkeypatch):
     """Do something at the first checkpoint, as somebody else might at that moment."""
 
     def arrange(deed):
-        teller, done = runner._teller, []
+        teller, done = runner._reporter, []
 
         def telling(lease):
             tell = teller(lease)
@@ -69,7 +69,7 @@ def once(monkeypatch):
 
             return hear
 
-        monkeypatch.setattr(runner, "_teller", telling)
+        monkeypatch.setattr(runner, "_reporter", telling)
         return done
 
     return arrange

@@ -35,7 +35,7 @@ def run(org):
 
 @pytest.fixture
 def tell(run):
-    return runner._teller(Lease(run.job))
+    return runner._reporter(Lease(run.job))
 
 
 def story_of(run):
