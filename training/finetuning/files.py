@@ -1,4 +1,4 @@
-"""Deeds on the files of /v1/files: keep an upload and look at every row of it, write a run's
+"""Actions on the files of /v1/files: keep an upload and look at every row of it, write a run's
 curves, delete.
 """
 
@@ -26,7 +26,7 @@ from training.models import FineTuningRequest, TrainingRun, UploadedFile
 
 SHOWN_PROBLEMS = 100
 SAMPLE_ROWS = 1000  # that say what kind of task it is
-TOLD_PROBLEMS = 3
+NAMED_PROBLEMS = 3
 REPAIRS = {
     "control_characters_removed": "Control characters were removed from {rows:,} row(s).",
     "broken_characters_replaced": "Broken characters were replaced in {rows:,} row(s).",
@@ -76,8 +76,8 @@ class Look:
         if self.is_good:
             return ""
         of_rows = f" of {self.rows + self.problem_count:,} rows" if self.rows else ""
-        told = " ".join(map(sentence_of, self.problems[:TOLD_PROBLEMS]))
-        return f"{self.problem_count:,} problem(s){of_rows}. {told}"
+        named = " ".join(map(sentence_of, self.problems[:NAMED_PROBLEMS]))
+        return f"{self.problem_count:,} problem(s){of_rows}. {named}"
 
 
 def sentence_of(problem: RowError) -> str:
@@ -118,7 +118,7 @@ def keep_upload(*, actor: User, org: Organization, file: uploads.ReceivedFile) -
 
 
 def look_at(path: Path, problems_file: Path) -> Look:
-    """Every row is read; every one that is no use is written down, the first ones are kept here."""
+    """Read every row; every one that is no use is written down, the first ones are kept here."""
     look, reading = Look(), Reading()
     with problems_file.open("w", encoding="utf-8") as out:
         for row in _rows_or_refusal(path, reading):
@@ -132,7 +132,7 @@ def look_at(path: Path, problems_file: Path) -> Look:
 
 
 def _rows_or_refusal(path: Path, reading: Reading) -> Iterator[ExampleRow | RowError]:
-    """What refuses the whole file is told like a row of line 0."""
+    """Yield its rows; what refuses the whole file is reported like a row of line 0."""
     seen = 0
     try:
         for row in read_lines(path, reading):
@@ -148,7 +148,7 @@ def _rows_or_refusal(path: Path, reading: Reading) -> Iterator[ExampleRow | RowE
 
 
 def write_results(*, run: TrainingRun, lines: Iterator[str]) -> UploadedFile:
-    """The curves of a run as a file; called in the transaction that ends its job."""
+    """Write the curves of a run as a file; called in the transaction that ends its job."""
     name = "step_metrics.csv"
     kept = UploadedFile(
         org=run.org,
@@ -167,7 +167,9 @@ def write_results(*, run: TrainingRun, lines: Iterator[str]) -> UploadedFile:
 
 
 def delete_file(*, actor: User, file: UploadedFile) -> None:
-    """What was trained on it keeps its frozen rows; a job that has still to read it needs it."""
+    """Delete a file. What was trained on it keeps its frozen rows; a job that has still to read it
+    needs it.
+    """
     if file._state.adding:
         raise UserFacingError(
             "These are the frozen rows of a dataset.",
@@ -175,8 +177,8 @@ def delete_file(*, actor: User, file: UploadedFile) -> None:
             hint="They go with their model.",
         )
     with transaction.atomic():
-        asked = Q(training_file=file.id) | Q(validation_file=file.id)
-        waiting = FineTuningRequest.objects.filter(asked, job__state__in=Job.LIVE_STATES)
+        uses = Q(training_file=file.id) | Q(validation_file=file.id)
+        waiting = FineTuningRequest.objects.filter(uses, job__state__in=Job.LIVE_STATES)
         if waiting.exists():
             raise UserFacingError(
                 "A fine-tuning job has still to read this file.",
@@ -202,7 +204,7 @@ def path_of(file: UploadedFile) -> Path:
 
 
 def _take(file: uploads.ReceivedFile, kept: UploadedFile) -> Path:
-    """The upload becomes ours by a rename. A name without an ending that we know is of JSON
+    """Take the upload by a rename. A name without an ending that we know is of JSON
     lines.
     """
     name = uploads.safe_name(file.name or "")

@@ -48,9 +48,9 @@ class PlanForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        self.asked = {name: value for name, value in cleaned.items() if value not in (None, "")}
+        self.requested = {name: value for name, value in cleaned.items() if value not in (None, "")}
         try:
-            checked(self.asked)
+            checked(self.requested)
         except UserFacingError as error:
             name = error.message.split(" ", 1)[0]
             self.add_error(name if name in self.fields else None, error.message)

@@ -1,5 +1,5 @@
 """The bridge of the plan: a model's rows and this installation's machine become the facts of a
-preflight; what it says is shown before a start, checked at its door, and kept with the run.
+preflight; what it says is shown before a start, checked there, and kept with the run.
 """
 
 import os
@@ -41,7 +41,7 @@ DEFAULT_FLOPS_PER_CORE = 40e9
 class Plan:
     """What would be run, what it would cost, and why."""
 
-    asked: Settings
+    requested: Settings
     estimate: Estimate
     reasons: dict[str, str]
     machine: Machine
@@ -73,18 +73,18 @@ class Plan:
 
 def plan_for(
     model: CustomModel,
-    asked: Settings,
+    requested: Settings,
     *,
     dataset: DatasetVersion | None = None,
     machine: Machine | None = None,
 ) -> Plan:
     """UserFacingError names a setting that is unknown or out of bounds."""
-    config = checked(asked)
+    config = checked(requested)
     machine = _fit_for(config, machine or known_machine())
     facts = Facts(data_facts(model, dataset), shape_of(model.base))
     estimate = preflight(config, facts, machine)
     return Plan(
-        asked=asked,
+        requested=requested,
         estimate=estimate,
         reasons=explain(config, estimate, machine),
         machine=machine,
@@ -93,26 +93,26 @@ def plan_for(
     )
 
 
-def checked(asked: Settings) -> TrainingConfig:
+def checked(requested: Settings) -> TrainingConfig:
     try:
-        return config_from(asked)
+        return config_from(requested)
     except ValueError as error:
         raise UserFacingError(str(error), param="training_config") from error
 
 
 def dataset_of(model: CustomModel) -> DatasetVersion | None:
-    """The one a new training takes: what was frozen last."""
-    found: DatasetVersion | None = model.dataset_versions.frozen().first()
-    return found
+    """Return the one that a new training takes: what was frozen last."""
+    dataset: DatasetVersion | None = model.dataset_versions.frozen().first()
+    return dataset
 
 
 def check_before_building(model: CustomModel) -> None:
-    """At the door of a build, whose dataset is still to be made: its rows are guessed."""
+    """Refuse a build that could not train; its dataset is still to be made, so rows are guessed."""
     plan_for(model, model.training_config).refuse()
 
 
 def check_before_training(model: CustomModel) -> None:
-    """At the door of a training that a person starts by freezing: the draft is what it takes."""
+    """Refuse a training that a person starts by freezing; the draft is what it takes."""
     draft = model.dataset_versions.drafts().first()
     plan_for(model, model.training_config, dataset=draft or dataset_of(model)).refuse()
 
@@ -135,7 +135,7 @@ def data_facts(model: CustomModel, dataset: DatasetVersion | None) -> DataFacts:
 
 
 def _counted(model: CustomModel, dataset: DatasetVersion) -> DataFacts:
-    """A sample spread over the rows, and those that look longest."""
+    """Count a sample spread over the rows, and those that look longest."""
     rows = dataset.rows.kept().filter(split="train").order_by("position")
     ids = list(rows.values_list("id", flat=True))
     spread = ids[:: max(1, -(-len(ids) // SAMPLE_ROWS))]
@@ -169,8 +169,8 @@ def shape_of(base: FoundationModel) -> BaseShape:
 
 
 def known_machine() -> Machine:
-    """As a training worker measured it last, corrected by what runs took since; a cautious guess
-    before the first worker has started.
+    """Return it as a training worker measured it last, corrected by what runs took since; a
+    cautious guess before the first worker has started.
     """
     profile = MachineProfile.objects.first()
     if profile is None:
@@ -179,7 +179,9 @@ def known_machine() -> Machine:
 
 
 def _unmeasured() -> Machine:
-    """Its memory is not known either: the worker may be another machine than this one."""
+    """Return a cautious guess. Its memory is not known either: the worker may be another machine
+    than this one.
+    """
     cores = os.cpu_count() or 1
     return Machine(
         cores=cores,
@@ -198,14 +200,16 @@ def _of_profile(profile: MachineProfile) -> Machine:
 
 
 def _fit_for(config: TrainingConfig, machine: Machine) -> Machine:
-    """A GPU that nobody has looked for yet is no reason to refuse."""
+    """Return the machine with the GPU that is requested, where nobody has looked for one yet."""
     if machine.is_measured or config.device != "cuda":
         return machine
     return replace(machine, gpu="not measured yet", gpu_flops=20e12)
 
 
 def _corrected(machine: Machine) -> Machine:
-    """By the median of what the last runs of this host took over what was expected of them."""
+    """Correct it by the median of what the last runs of this host took over what was expected of
+    them.
+    """
     ended = TrainingRun.objects.filter(
         job__state=Job.State.SUCCEEDED, plan__host=machine.host
     ).order_by("-created_at")
@@ -231,7 +235,7 @@ def _time_ratio(plan: RunPlan, facts: TrainingFacts) -> float:
 
 
 def _ratio(taken: float, expected: float) -> float:
-    """0 for what is no measure."""
+    """Return taken over expected; 0 where that is no measure."""
     low, high = RATIO_BOUNDS
     ratio = taken / expected if expected else 0.0
     return ratio if low <= ratio <= high else 0.0
@@ -241,8 +245,9 @@ def _ratio(taken: float, expected: float) -> float:
 
 
 def config_of_attempt(run: TrainingRun) -> TrainingConfig:
-    """In the worker, before the child starts: checked again with what is free right now. The first
-    attempt settles the config; a later one, which knows the machine better, must not change it.
+    """Return the config before the child starts, checked again with what is free right now. The
+    first attempt settles the config; a later one, which knows the machine better, must not change
+    it.
     """
     if not run.plan:
         run.plan = _kept_with_run(plan_of_run(run)).to_json()
@@ -259,20 +264,20 @@ def plan_of_run(run: TrainingRun) -> Plan:
 
 
 def config_for_child(plan: Plan) -> Settings:
-    """What was shown is what runs. Left to the child is what it sees better: its device, and the
-    batch where only a sample of the rows was counted.
+    """Return the settings that were shown. Left to the child is what it sees better: its device,
+    and the batch where only a sample of the rows was counted.
     """
     left = {"device", "dtype"}
     if plan.is_sample:
         left |= {"tokens_per_batch", "micro_batch_tokens"}
     chosen = {name: value for name, value in plan.resolved.items() if name not in left}
-    return {**chosen, **plan.asked}
+    return {**chosen, **plan.requested}
 
 
 def _kept_with_run(plan: Plan) -> RunPlan:
     estimate, machine = plan.estimate, plan.machine
     stages = estimate.seconds_by_stage or {}
-    parts = estimate.memory_by_part or {}  # the child tells its peak before it merges
+    parts = estimate.memory_by_part or {}  # the child measures its peak before it merges
     spent = sum(stages.get(stage, 0.0) for stage in ("train", "validate", "checkpoints"))
     return RunPlan(
         host=machine.host,

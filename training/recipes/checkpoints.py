@@ -54,12 +54,12 @@ def save(folder: Path, step: int, state: State, *, belongs_to: str) -> None:
 
 
 def load_newest(folder: Path, *, belongs_to: str) -> State | None:
-    """The state of the newest checkpoint that can be trusted; None where there is none."""
+    """Return the state of the newest checkpoint that can be trusted; None where there is none."""
     return next(_trusted(folder, belongs_to), None)
 
 
 def kept_states(folder: Path) -> Iterator[tuple[int, Weights]]:
-    """Step and weights of each checkpoint of the run that wrote the newest, newest first."""
+    """Yield step and weights of each checkpoint of the run that wrote the newest, newest first."""
     run = None
     for place in _newest_first(folder):
         try:
@@ -73,7 +73,9 @@ def kept_states(folder: Path) -> Iterator[tuple[int, Weights]]:
 
 
 def _trusted(folder: Path, belongs_to: str) -> Iterator[State]:
-    """What cannot be used is removed: it would take the place of a good one."""
+    """Yield states, newest first; what cannot be used is removed, or it would displace a good
+    one.
+    """
     for place in _newest_first(folder):
         try:
             if verify(place)["facts"]["belongs_to"] == belongs_to:

@@ -1,5 +1,5 @@
-"""What a training run may be asked for, what it gets by default, and what is refused before weights
-are loaded.
+"""What can be requested of a training run, what it gets by default, and what is refused before
+weights are loaded.
 
     python -m pytest training/tests/recipes/test_recipe.py -k config
 
@@ -30,7 +30,7 @@ KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 MIN_ROWS = 4
 MIN_STEPS = 120
 FEW_STEPS = 100
-MAX_EPOCHS = 25.0  # more passes over the same rows teach them by heart
+MAX_EPOCHS = 25.0  # more passes over the same rows learn them by heart
 USEFUL_STEPS = 30  # a budget that ends before them buys nothing
 MAX_ROWS_PER_BATCH = 32
 SMALLEST_BATCH_TOKENS = 128
@@ -49,12 +49,14 @@ LEARNING_RATES = ((135e6, 1.3e-3), (360e6, 8.9e-4), (600e6, 5.3e-4), (1.7e9, 3e-
 def _within(
     default: float | None, low: float, high: float, *, zero: str = "", name: str = ""
 ) -> Any:
-    """A number from `low` to `high`; `zero` says what 0 means, `name` how JSON calls the field."""
+    """State a number from `low` to `high`; `zero` says what 0 means, `name` how JSON calls the
+    field.
+    """
     return field(default=default, metadata={"bounds": (low, high), "zero": zero, "name": name})
 
 
 def _one_of(choices: tuple[str, ...]) -> Any:
-    """A text, the first of `choices` where none is given."""
+    """State a text, the first of `choices` where none is given."""
     return field(default=choices[0], metadata={"choices": choices})
 
 
@@ -142,7 +144,7 @@ def bounds_of(name: str) -> tuple[float, float]:
 
 
 def resolve(config: TrainingConfig, facts: RunFacts) -> TrainingConfig:
-    """The same config with every None and "auto" replaced.
+    """Return the same config with every None and "auto" replaced.
 
     ValueError for what this run cannot do.
     """
@@ -182,8 +184,8 @@ def planned_steps(config: TrainingConfig, facts: RunFacts) -> int:
 def budgeted_steps(
     step_tokens: Iterable[int], config: TrainingConfig, *, seconds_per_step: float = 0.0
 ) -> int:
-    """How many of the planned steps the budgets pay for, at least one: the learning rate's schedule
-    ends there.
+    """Return how many of the planned steps the budgets pay for, at least one: the learning rate's
+    schedule ends there.
 
     `step_tokens` are the tokens that each planned step reads, as `max_train_tokens` counts them;
     `max_minutes` counts only where it is known how long a step takes.
@@ -217,15 +219,17 @@ def _enough_epochs(epochs: float, steps_per_pass: float, config: TrainingConfig)
 
 
 def default_batch_tokens(facts: RunFacts, epochs: float, steps: int, device: str) -> int:
-    """The device's full budget, less where the epochs would otherwise be over in fewer than `steps`
-    updates.
+    """Return the device's full budget, less where the epochs would otherwise be over in fewer than
+    `steps` updates.
     """
     wanted = int(epochs * facts.tokens / steps)
     return max(facts.longest_row, SMALLEST_BATCH_TOKENS, min(BATCH_TOKENS[device], wanted))
 
 
 def default_rank(facts: RunFacts) -> int:
-    """The lowest rank whose adapter has a parameter for every answer token it is to learn."""
+    """Return the lowest rank whose adapter has a parameter for every answer token it is to
+    learn.
+    """
     room = (
         rank for rank in LORA_RANKS if rank * facts.lora_parameters >= max(1, facts.answer_tokens)
     )

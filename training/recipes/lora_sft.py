@@ -76,7 +76,7 @@ class Outcome:
 
 
 def setup_model(base_folder: Path, config: TrainingConfig) -> torch.nn.Module:
-    """The base, its adapters where the method has some, with the quick forward installed."""
+    """Load the base, its adapters where the method has some, with the quick forward installed."""
     torch.manual_seed(config.seed)
     if config.method == "full":
         causal_lm = load_causal_lm(base_folder, torch.float32).to(config.device)
@@ -132,7 +132,7 @@ def answer_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
 
 
 def answer_loss_and_hits(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """That loss, and how many answer tokens the model would have given first.
+    """Return that loss, and how many answer tokens the model would have given first.
 
     The head, a fifth of a small model, is applied to the (A, hidden) states that predict an answer
     token and to no other.
@@ -170,7 +170,7 @@ def train(
     checkpoints_dir: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Runs the planned steps and leaves the best weights in the model.
+    """Run the planned steps and leave the best weights in the model.
 
     Goes on from the newest checkpoint in `checkpoints_dir`. ChildError "diverged" on a loss that is
     no number; Stopped, with a checkpoint, when `should_stop` says so.
@@ -204,9 +204,9 @@ def _gradients(
     processes: Processes,
     outcome: Outcome,
 ) -> tuple[float, float]:
-    """Adds up the gradients of one step's mean answer loss, over micro-batches and processes.
+    """Add up the gradients of one step's mean answer loss, over micro-batches and processes.
 
-    Returns that loss, and the share of answer tokens that the model would have given first.
+    Return that loss, and the share of answer tokens that the model would have given first.
     """
     config = prepared.config
     answers = sum(prepared.train[i].answer_tokens for i in rows)
@@ -256,7 +256,9 @@ class _Run:
         return len(self.outcome.losses)
 
     def learning_rate(self) -> float:
-        """The schedule ends with the plan, or where the minutes will, at the speed so far."""
+        """Return the rate of the next step. The schedule ends with the plan, or where the minutes
+        will, at the speed so far.
+        """
         total, most = len(self.prepared.steps), self.config.max_minutes
         if most and self.step:
             total = min(total, int(most * 60 / (self.outcome.seconds / self.step)) + 1)
@@ -359,7 +361,9 @@ class _Run:
         self.emit(Log(f"Goes on from the checkpoint of step {self.step}."))
 
     def _fingerprint(self) -> str:
-        """What may change between two attempts stays out: how a step is cut, where it runs."""
+        """Identify the run. What may change between attempts stays out: how a step is cut,
+        where.
+        """
         settled = self.config.to_json()
         for name in ("micro_batch_tokens", "device", "checkpoint_every", "max_minutes"):
             del settled[name]

@@ -38,7 +38,7 @@ class Prepared:
 
 
 def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepared:
-    """Reads and encodes the rows, resolves the config, plans every step.
+    """Read and encode the rows, resolve the config, plan every step.
 
     Refuses before any weight is loaded.
     """

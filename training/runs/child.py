@@ -4,7 +4,7 @@ with a manifest.
     python -m training.runs.child SPEC.json
 
 SPEC.json holds the fields of training.runs.spec.TrainingSpec.
-Progress and the result are JSON lines on standard output. SIGUSR1 asks for a checkpoint and an end
+Progress and the result are JSON lines on standard output. SIGUSR1 requests a checkpoint and an end
 (exit code 75); the same command then goes on from there. A run that is cancelled or fails publishes
 nothing: artifacts are made in a working folder and moved into place when all are whole. On a
 machine with several GPUs each gets a process of its own.
@@ -60,9 +60,9 @@ def _run(spec_path: str, channel: Channel) -> Mapping[str, Any]:
 
 
 def _processes() -> int:
-    """One for each GPU; TRAINING_PROCESSES says otherwise."""
-    if asked := os.environ.get("TRAINING_PROCESSES"):
-        return int(asked)
+    """Return one for each GPU; TRAINING_PROCESSES says otherwise."""
+    if count := os.environ.get("TRAINING_PROCESSES"):
+        return int(count)
     import torch
 
     return max(1, int(torch.cuda.device_count()))
@@ -249,20 +249,20 @@ def _publish(artifact: Path, target: Path) -> None:
 
 
 def save_adapter(model: Any, target: Path, base_name: str) -> None:
-    """The adapter names its base by name: a path would mean nothing on another machine."""
+    """Save the adapter, which names its base by name: a path means nothing on another machine."""
     model.peft_config["default"].base_model_name_or_path = base_name
     model.save_pretrained(target, save_embedding_layers=False)
     (target / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
 def save_tuned(model: Any, base_folder: Path, target: Path) -> None:
-    """All weights were tuned, in float32: rounded once, to the base's own dtype."""
+    """Save weights that were all tuned, in float32: rounded once, to the base's own dtype."""
     model.to(_stored_dtype(base_folder)).save_pretrained(target)
     copy_tokenizer(base_folder, target)
 
 
 def save_merged(base_folder: Path, adapter: Path, target: Path) -> None:
-    """Base plus adapter, added in float32 and rounded once, to the base's own dtype."""
+    """Save base plus adapter, added in float32 and rounded once, to the base's own dtype."""
     import torch
     from peft import PeftModel
 
@@ -284,8 +284,8 @@ def _stored_dtype(base_folder: Path) -> "torch.dtype":
 
 
 def save_gguf(merged: Path, target: Path) -> None:
-    """What the serving engine takes: quantised weights, and beside them the tokenizer that renders
-    chats.
+    """Save what the serving engine takes: quantised weights, and beside them the tokenizer that
+    renders chats.
     """
     from modelstation.lm.gguf.export import export_gguf
 

@@ -26,7 +26,7 @@ from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
 from training.evaluations import services as evaluations
-from training.finetuning import jobs as openai_jobs
+from training.finetuning import jobs as fine_tuning_jobs
 from training.models import EvaluationRun, TrainingRun
 from training.plan import services as planning
 from training.progress import Checkpoint, Log, message_from
@@ -94,9 +94,11 @@ def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
 
 
 def _publish_training(run: TrainingRun, folder: str, result: TrainingResult, kept: Path) -> None:
-    """Checkpoints have done their work; those of a run that failed wait to be used again."""
+    """Publish the result and remove its checkpoints; those of a failed run wait to be used
+    again.
+    """
     services.finish_training(run=run, folder=folder, result=result)
-    openai_jobs.keep_results(run)
+    fine_tuning_jobs.keep_results(run)
     transaction.on_commit(lambda: shutil.rmtree(kept, ignore_errors=True))
 
 
@@ -119,7 +121,7 @@ def evaluate(job: Job, lease: Lease) -> Publish:
 
 
 def _note_what_is_judged_by(run: EvaluationRun) -> ModelVersion | None:
-    """The contract, which is frozen by now, and what is live while this evaluation runs."""
+    """Note the contract, which is frozen by now, and return what is live meanwhile."""
     live: ModelVersion | None = run.model.live_version
     if live is not None and (live.id == run.version_id or not engine_paths(live)[0].is_file()):
         live = None
@@ -130,7 +132,7 @@ def _note_what_is_judged_by(run: EvaluationRun) -> ModelVersion | None:
 
 
 def _newest_dataset(model: CustomModel) -> DatasetVersion:
-    """The one that was frozen last; a draft is never trained on."""
+    """Return the one that was frozen last; a draft is never trained on."""
     dataset: DatasetVersion | None = model.dataset_versions.frozen().select_related("run").first()
     if dataset is None:
         raise UserFacingError(

@@ -1,5 +1,5 @@
-"""Deeds of training: start a run by its plan, pause it, resume it, cancel it, queue it again; and
-the one that ends it, inside the transaction that ends its job.
+"""Actions on training runs: start one by its plan, pause it, resume it, cancel it, queue it again;
+and the one that ends it, inside the transaction that ends its job.
 """
 
 from django.db import transaction
@@ -21,20 +21,22 @@ from training.runs.spec import TrainingResult
 LATER = ("not_enough_data", "not_enough_disk")
 
 
-def save_plan(*, actor: User, model: CustomModel, asked: Settings) -> Plan:
-    """The next build trains with it. Refused when it could not be run on any rows; how many there
-    will be, and how much of the disk is free, is seen then.
+def save_plan(*, actor: User, model: CustomModel, requested: Settings) -> Plan:
+    """Save the settings of the next build. Refused when it could not be run on any rows; how many
+    there will be, and how much of the disk is free, is seen then.
     """
-    plan = plan_for(model, asked, dataset=dataset_of(model))
+    plan = plan_for(model, requested, dataset=dataset_of(model))
     plan.refuse(but=LATER)
     with transaction.atomic():
-        model.training_config = asked
+        model.training_config = requested
         model.save(update_fields=["training_config", "updated_at"])
-        record(org=model.org, actor=actor, action="model.plan_training", target=model, config=asked)
+        record(
+            org=model.org, actor=actor, action="model.plan_training", target=model, config=requested
+        )
     return plan
 
 
-def start_run(*, actor: User, model: CustomModel, asked: Settings) -> Job:
+def start_run(*, actor: User, model: CustomModel, requested: Settings) -> Job:
     """Train again on the dataset that was frozen last; nothing is queued that cannot be done."""
     if dataset_of(model) is None:
         raise UserFacingError(
@@ -43,13 +45,13 @@ def start_run(*, actor: User, model: CustomModel, asked: Settings) -> Job:
             hint="Freeze its draft, or build it; the settings can be saved for then.",
         )
     with transaction.atomic():
-        save_plan(actor=actor, model=model, asked=asked).refuse()
+        save_plan(actor=actor, model=model, requested=requested).refuse()
         record(org=model.org, actor=actor, action="model.start_training", target=model)
         return model_services.start_training(model_id=model.id, actor=actor, is_checked=True)
 
 
 def pause_run(*, actor: User, run: TrainingRun) -> None:
-    """Its training writes a checkpoint and stops; the worker is free for others."""
+    """Let its training write a checkpoint and stop; the worker is free for others."""
     with transaction.atomic():
         if not jobs.request_pause(run.job):
             _refuse(run, "Only a run that waits or is at work can be paused", "not_pausable")
@@ -57,7 +59,7 @@ def pause_run(*, actor: User, run: TrainingRun) -> None:
 
 
 def resume_run(*, actor: User, run: TrainingRun) -> None:
-    """It goes on from its last checkpoint."""
+    """Let it go on from its last checkpoint."""
     with transaction.atomic():
         if not jobs.resume(run.job):
             _refuse(run, "Only a paused run can be resumed", "not_paused")
@@ -72,7 +74,7 @@ def cancel_run(*, actor: User, run: TrainingRun) -> None:
 
 
 def requeue_run(*, actor: User, run: TrainingRun) -> TrainingRun:
-    """A new run with the same settings, on the dataset that was frozen last."""
+    """Return a new run with the same settings, on the dataset that was frozen last."""
     if run.job.state not in (Job.State.FAILED, Job.State.CANCELLED):
         _refuse(run, "Only a run that failed or was cancelled is queued again", "not_requeueable")
     with transaction.atomic():
@@ -98,7 +100,7 @@ def _record(actor: User, run: TrainingRun, action: str, **data: str) -> None:
 
 
 def finish_training(*, run: TrainingRun, folder: str, result: TrainingResult) -> None:
-    """A draft version with its artifacts; its evaluation is enqueued with it."""
+    """Make a draft version of its artifacts, and enqueue its evaluation with it."""
     run.version = ModelVersion.objects.create(
         org=run.org,
         model=run.model,

@@ -1,5 +1,5 @@
-"""What a fine-tuning job and a file may be asked for, in OpenAI's terms. Unknown and unsupported
-fields are refused by name: none is lost in silence.
+"""What can be requested of a fine-tuning job and of a file, in OpenAI's terms. Unknown and
+unsupported fields are refused by name: none is lost in silence.
 """
 
 from typing import Any
@@ -101,19 +101,19 @@ class FineTuningRequestSerializer(KnownFields):
             )
         return pairs
 
-    def validate_integrations(self, asked: list[Any]) -> list[Any]:
-        if asked:
+    def validate_integrations(self, given: list[Any]) -> list[Any]:
+        if given:
             raise serializers.ValidationError("No integration is supported here.", code=NOT_HERE)
-        return asked
+        return given
 
-    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """The hyperparameters under one name, wherever they were given."""
-        legacy = asked.pop("hyperparameters", {})
-        modern = asked.pop("method", {}).get("supervised", {}).get("hyperparameters", {})
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters under one name, wherever they were given."""
+        legacy = given.pop("hyperparameters", {})
+        modern = given.pop("method", {}).get("supervised", {}).get("hyperparameters", {})
         if legacy and modern and legacy != modern:
             message = "These differ from those of `method`; give them there alone."
             raise serializers.ValidationError({"hyperparameters": message})
-        return asked | {"hyperparameters": modern or legacy}
+        return given | {"hyperparameters": modern or legacy}
 
 
 @extend_schema_field({"type": "string", "format": "binary"})

@@ -42,7 +42,7 @@ def seconds_of(at: datetime | None) -> int | None:
 
 
 def file_shape(file: UploadedFile, *, whole: bool = True) -> dict[str, Any]:
-    """`whole`: with every problem that is kept; a list tells only how many there are."""
+    """`whole`: with every problem that is kept; a list says only how many there are."""
     more = {"sha256": file.sha256, "rows": file.row_count, "problem_count": file.problem_count}
     if whole:
         more |= {"problems": file.problems, "notes": file.notes}

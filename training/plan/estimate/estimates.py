@@ -1,4 +1,4 @@
-"""What the preflight is asked and what it answers: the machine, the rows, the estimate with its
+"""What the preflight takes and what it returns: the machine, the rows, the estimate with its
 bands.
 
     python -m pytest training/tests/plan/test_preflight.py

@@ -15,7 +15,7 @@ from training.recipes.config import (
     TrainingConfig,
 )
 
-ASKED = "As you asked."
+REQUESTED = "As you asked."
 CHOSEN = {
     "seed": "Any number does; the same seed on the same machine gives the same losses.",
     "method": "LoRA learns as well as full fine-tuning from datasets of this size, with a "
@@ -35,15 +35,15 @@ CHOSEN = {
 }
 
 
-def explain(asked: TrainingConfig, estimate: Estimate, machine: Machine) -> dict[str, str]:
-    """A sentence for every field of the config."""
+def explain(requested: TrainingConfig, estimate: Estimate, machine: Machine) -> dict[str, str]:
+    """Return a sentence for every setting of the config."""
     automatic = TrainingConfig().to_json()
     reasons = CHOSEN | _of_this_run(estimate, machine)
     reasons = {
-        name: reasons.get(name, "") if value == automatic[name] else ASKED
-        for name, value in asked.to_json().items()
+        name: reasons.get(name, "") if value == automatic[name] else REQUESTED
+        for name, value in requested.to_json().items()
     }
-    return reasons | _asked_but_costly(asked)
+    return reasons | _costly_choices(requested)
 
 
 def _of_this_run(estimate: Estimate, machine: Machine) -> dict[str, str]:
@@ -94,7 +94,7 @@ def _learning_rate(config: TrainingConfig, estimate: Estimate) -> str:
     kind = (
         "a tenth of LoRA's rate for"
         if config.method == "full"
-        else "what was found best with LoRA for"
+        else "what was measured best with LoRA for"
     )
     return f"It is {kind} a base of {size:,.{0 if size >= 10 else 1}f} million parameters{short}."
 
@@ -132,14 +132,14 @@ def _span(estimate: Estimate) -> str:
     return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
-def _asked_but_costly(asked: TrainingConfig) -> dict[str, str]:
-    """What a choice of one's own costs."""
-    if asked.method == "full":
+def _costly_choices(requested: TrainingConfig) -> dict[str, str]:
+    """Return what a choice of one's own costs."""
+    if requested.method == "full":
         return {
             "method": "As you asked. Full fine-tuning holds about 16 bytes more for every "
             "parameter of the base, writes large checkpoints, and no adapter can be taken off."
         }
-    if asked.method == "dora":
+    if requested.method == "dora":
         return {
             "method": "As you asked. DoRA learns the weights' size and direction apart: about a "
             "third slower than LoRA, a little better at low ranks."

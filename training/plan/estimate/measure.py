@@ -40,14 +40,14 @@ MachineFacts = dict[str, str | int | float | bool]  # those of the fields of a M
 
 
 def idle_cores() -> int:
-    """How many threads to start, at least one; OMP_NUM_THREADS, where set, decides.
+    """Return how many threads to start, at least one; OMP_NUM_THREADS, where set, decides.
 
     Matrix products wait for their slowest thread. On a core shared with another busy process that
     wait made two threads four times slower than one, so only cores idle right now are counted.
     """
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked):
-        return int(asked)
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted):
+        return int(wanted)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if not CPU_TIMES.is_file():
         return usable or 1
@@ -57,7 +57,9 @@ def idle_cores() -> int:
 
 
 def idle_among(cores: int, before: list[int], after: list[int]) -> int:
-    """Of `cores`, those idle between two readings of the times that the kernel counts."""
+    """Return how many of `cores` were idle between two readings of the times that the kernel
+    counts.
+    """
     spent = [late - early for early, late in zip(before, after, strict=True)]
     share = (spent[IDLE] + spent[IOWAIT]) / max(1, sum(spent))
     return min(cores, max(1, round(cores * share)))
@@ -75,7 +77,9 @@ def cpu_has_bf16() -> bool:
 
 
 def peak_memory_bytes() -> int:
-    """The most this process has held so far: on the GPU where it uses one, else in main memory."""
+    """Return the most this process has held so far: on the GPU where it uses one, else in main
+    memory.
+    """
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return int(torch.cuda.max_memory_allocated())

@@ -12,12 +12,12 @@ FREE_DISK = 512 << 20  # left over, so that nobody else's work fails
 
 
 def refusals_of(estimate: Estimate, machine: Machine) -> list[Refusal]:
-    found = [
+    refusals = [
         _does_not_fit(estimate, machine),
         _disk_is_full(estimate, machine),
         _over_budget(estimate),
     ]
-    return [refusal for refusal in found if refusal]
+    return [refusal for refusal in refusals if refusal]
 
 
 def too_few(rows: int, left_out: int, config: TrainingConfig) -> Refusal:
@@ -85,7 +85,7 @@ def notes_of(estimate: Estimate, facts: Facts, machine: Machine) -> list[str]:
             "it when it starts."
         )
     if not facts.data.is_counted:
-        notes.append("There is no dataset yet: tokens are guessed from the rows asked for.")
+        notes.append("There is no dataset yet: tokens are guessed from the rows requested.")
     if estimate.rows_left_out:
         notes.append(
             f"{estimate.rows_left_out} rows are longer than {config.max_seq_len} tokens and are "

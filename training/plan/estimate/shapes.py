@@ -62,7 +62,7 @@ def read_shape(folder: Path) -> BaseShape:
         parameters = sum(_stored_parameters(path, is_tied) for path in files)
         return _shape(config, parameters)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise ValueError(f"The base's files do not tell its shape: {error}") from error
+        raise ValueError(f"The base's files do not say its shape: {error}") from error
 
 
 def guessed_shape(parameters: int, context: int) -> BaseShape:
@@ -97,8 +97,8 @@ def _shape(config: Mapping[str, Any], parameters: int) -> BaseShape:
 
 
 def _stored_parameters(path: Path, is_tied: bool) -> int:
-    """A safetensors file opens with its header's length (8 bytes, little-endian), then JSON. Some
-    hold a tied head once more.
+    """Count those of a safetensors file. It opens with its header's length (8 bytes,
+    little-endian), then JSON. Some hold a tied head once more.
     """
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")

@@ -1,4 +1,4 @@
-"""Checkpoints that become models of their own, and the accuracy that is told of each step."""
+"""Checkpoints that become models of their own, and the accuracy that is measured at each step."""
 
 import errno
 import io

@@ -1,4 +1,6 @@
-"""/v1/fine_tuning/jobs: strangers, what may be asked, how a build is told, deeds and pages."""
+"""/v1/fine_tuning/jobs: strangers, what may be requested, how a build is shown, actions and
+pages.
+"""
 
 import openai
 import pytest
@@ -41,9 +43,9 @@ def upload(api, name, content):
 
 
 def create(api, file, headers=None, **change):
-    asked = {"model": "smollm2-135m-instruct", "training_file": file} | change
-    asked = {key: value for key, value in asked.items() if value is not ...}
-    return api.post(JOBS, asked, format="json", headers=headers)
+    requested = {"model": "smollm2-135m-instruct", "training_file": file} | change
+    requested = {key: value for key, value in requested.items() if value is not ...}
+    return api.post(JOBS, requested, format="json", headers=headers)
 
 
 def error_of(response, status):
@@ -73,8 +75,8 @@ def test_a_strangers_job_is_not_there(api, stranger, file):
 
     for path in ("", "/events", "/checkpoints"):
         assert error_of(stranger.get(f"{JOBS}/{name}{path}"), 404) == ("not_found", "job_id")
-    for deed in ("cancel", "pause", "resume"):
-        assert error_of(stranger.post(f"{JOBS}/{name}/{deed}"), 404) == ("not_found", "job_id")
+    for action in ("cancel", "pause", "resume"):
+        assert error_of(stranger.post(f"{JOBS}/{name}/{action}"), 404) == ("not_found", "job_id")
     assert stranger.get(JOBS).json()["data"] == []
     assert error_of(stranger.get(f"{JOBS}?after={name}"), 400) == ("invalid_value", "after")
     assert Job.objects.get(kind="freeze").state == "queued"
@@ -90,7 +92,7 @@ def test_what_is_no_id_of_a_job_is_not_found(api, name):
     assert error_of(api.get(f"{JOBS}/{name}"), 404)[0] == "not_found"
 
 
-# --- What may be asked ----------------------------------------------------------------------------
+# --- What may be requested ------------------------------------------------------------------------
 
 
 def test_a_job_is_a_model_of_its_own_and_waits_to_be_read(api, alice, org, file):
@@ -181,7 +183,7 @@ NESTED = "method.supervised.hyperparameters"
         ({"colour": "red"}, "unknown_parameter", "colour"),
     ],
 )
-def test_what_is_asked_wrongly_is_named(api, file, change, code, param):
+def test_what_is_requested_wrongly_is_named(api, file, change, code, param):
     assert error_of(create(api, file, **change), 400) == (code, param)
     assert not Job.objects.exists()
 
@@ -200,7 +202,7 @@ def test_a_tuned_model_is_not_trained_further(api, org, file):
     assert code == ("unsupported_value", "model")
 
 
-def test_a_file_with_a_bad_row_makes_no_job_and_tells_the_first_problems(api):
+def test_a_file_with_a_bad_row_makes_no_job_and_shows_the_first_problems(api):
     rows = [chat_row(i) for i in range(20)] + [{"messages": []}]
     file = upload(api, "bad.jsonl", jsonl(rows))
 
@@ -276,7 +278,7 @@ def test_one_key_makes_one_job(api, file):
     assert Job.objects.count() == 1
 
 
-# --- How a build is told --------------------------------------------------------------------------
+# --- How a build is shown -------------------------------------------------------------------------
 
 
 def evaluated(run, verdict="pass", job_state="succeeded", **version):
@@ -314,23 +316,27 @@ def test_a_build_of_the_web_app_keeps_its_id_from_the_first_stage_to_the_last(ap
 
 
 @pytest.mark.parametrize(
-    ("stage", "told"),
+    ("stage", "shown"),
     [("load", "training"), ("train", "training"), ("merge", "exporting"), ("export", "exporting")],
 )
-def test_a_training_runs_and_its_stage_is_told(api, org, stage, told):
+def test_a_training_runs_and_its_stage_is_reported(api, org, stage, shown):
     run = make_run(testing.make_model(org), stage=stage, progress={"eta_seconds": 60})
 
     body = job_of(api, name_of(root_of(run)))
 
     assert body["status"] == "running"
-    assert body["modelstation"]["stage"] == told
+    assert body["modelstation"]["stage"] == shown
     assert body["estimated_finish"] > body["created_at"]
     assert body["training_file"] == f"file-{run.dataset_version_id.hex}"
 
 
 def test_a_model_made_by_our_own_api_is_a_job_at_once(api, org):
-    asked = {"name": "Router", "requirement": testing.REQUIREMENT, "base": "smollm2-135m-instruct"}
-    made = api.post("/api/v1/models", asked, format="json")
+    requested = {
+        "name": "Router",
+        "requirement": testing.REQUIREMENT,
+        "base": "smollm2-135m-instruct",
+    }
+    made = api.post("/api/v1/models", requested, format="json")
     assert made.status_code == 201, made.content
 
     [job] = api.get(JOBS).json()["data"]
@@ -436,7 +442,7 @@ def test_curves_are_a_file_with_a_line_for_each_step(api, org):
     assert content.splitlines() == [
         "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy",
         "1,4,,,",
-        "2,9,0.5,2.5,",  # a step that was taken again counts as it was told last
+        "2,9,0.5,2.5,",  # a step that was taken again counts as it was measured last
         "3,1.33333,,,",
     ]
 
@@ -466,7 +472,7 @@ def trained(api, file):
 
 
 @pytest.mark.parametrize("verdict", ["fail", "inconclusive"])
-def test_a_file_without_criteria_succeeds_when_trained_and_the_verdict_is_told(
+def test_a_file_without_criteria_succeeds_when_trained_and_the_verdict_is_reported(
     api, trained, verdict
 ):
     freeze, run = trained
@@ -497,7 +503,7 @@ def test_an_evaluation_that_broke_takes_nothing_from_a_trained_file(api, trained
     assert body["modelstation"]["evaluation"]["verdict"] is None
 
 
-def test_a_job_that_broke_tells_code_sentence_and_parameter(api, file, trained):
+def test_a_job_that_broke_shows_code_sentence_and_parameter(api, file, trained):
     freeze, run = trained
     end(run.job, "failed", error_code="diverged", error_text="The loss is no number.")
 
@@ -593,7 +599,7 @@ def test_a_list_that_cannot_be_is_refused_by_name(api, query):
     assert error_of(api.get(f"{JOBS}?{query}"), 400) == ("invalid_value", query.split("=")[0])
 
 
-def test_a_list_asks_a_fixed_number_of_queries(api, org, file, django_assert_max_num_queries):
+def test_a_list_requests_a_fixed_number_of_queries(api, org, file, django_assert_max_num_queries):
     for i in range(3):
         run = make_run(testing.make_model(org, name=f"Model {i}"))
         evaluated(run)
@@ -602,7 +608,7 @@ def test_a_list_asks_a_fixed_number_of_queries(api, org, file, django_assert_max
         assert len(api.get(JOBS).json()["data"]) == 6
 
 
-def test_events_are_told_newest_first_with_ids_that_rise(api, trained):
+def test_events_are_reported_newest_first_with_ids_that_rise(api, trained):
     freeze, run = trained
     add_points(run, 3)
     JobEvent.tell(run.job_id, "log", "Going on.")

@@ -1,4 +1,4 @@
-"""Rows of an uploaded file: what is taken as it is, what is refused and how that is told."""
+"""Rows of an uploaded file: what is taken as it is, what is refused and how that is reported."""
 
 import gzip
 import json
@@ -51,7 +51,7 @@ def problem(read):
 
 
 @pytest.mark.parametrize(
-    ("row", "asked", "said"),
+    ("row", "requested", "said"),
     [
         ({"messages": [USER, ANSWER]}, "where is my parcel", "delivery"),
         ({"prompt": "2 + 2", "completion": "4"}, "2 + 2", "4"),
@@ -64,11 +64,11 @@ def problem(read):
         ),
     ],
 )
-def test_each_known_shape_becomes_messages(read, row, asked, said):
+def test_each_known_shape_becomes_messages(read, row, requested, said):
     [taken] = read(row)
 
     assert taken.messages == [
-        {"role": "user", "content": asked},
+        {"role": "user", "content": requested},
         {"role": "assistant", "content": said},
     ]
 
@@ -312,7 +312,7 @@ DIRTY = {
 
 
 @pytest.mark.parametrize("name", DIRTY)
-def test_a_dirty_file_is_survived_and_told_row_by_row(name, tmp_path):
+def test_a_dirty_file_is_survived_and_reported_row_by_row(name, tmp_path):
     look = look_at(shared_data() / "dirty" / name, tmp_path / "problems.jsonl")
 
     assert (look.rows, look.problem_count) == DIRTY[name]

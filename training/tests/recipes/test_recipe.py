@@ -40,9 +40,9 @@ def conversation(question, answer, system=SYSTEM):
 
 def write_dataset(folder, rows=12):
     folder.mkdir(parents=True, exist_ok=True)
-    asked = ["the question", "this sentence of the customer", "a number", "What is the label?"]
+    requested = ["the question", "this sentence of the customer", "a number", "What is the label?"]
     lines = [
-        json.dumps({"messages": conversation(f"{asked[i % 4]} {i}", ["yes", "no"][i % 2])})
+        json.dumps({"messages": conversation(f"{requested[i % 4]} {i}", ["yes", "no"][i % 2])})
         for i in range(rows)
     ]
     (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
@@ -86,7 +86,7 @@ def token_rows(base, *pairs):
 def test_a_row_learns_its_answer_and_the_end_of_turn_and_nothing_else(tiny):
     renderer = load_renderer(tiny)
     (row,) = token_rows(tiny, ("Is this a number?", "yes"))
-    learnt = [token for token, asked in zip(row.targets, row.learnt, strict=True) if asked]
+    learnt = [token for token, requested in zip(row.targets, row.learnt, strict=True) if requested]
     assert renderer.decode(learnt) == "yes"
     assert learnt[-1] == renderer.eos_token_id
     assert row.inputs[1:] == row.targets[:-1]
@@ -189,8 +189,8 @@ def test_progress_has_step_loss_rate_speed_and_time_left(tiny, dataset):
 
 
 def test_the_learning_rate_warms_up_and_decays_to_a_tenth():
-    asked = TrainingConfig(learning_rate=1.0e-3)
-    rates = [lora_sft.learning_rate_at(step, 100, asked) for step in range(100)]
+    requested = TrainingConfig(learning_rate=1.0e-3)
+    rates = [lora_sft.learning_rate_at(step, 100, requested) for step in range(100)]
     assert rates[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3])
     assert rates[5] == pytest.approx(1e-3)
     assert rates[-1] == pytest.approx(1e-4)
@@ -224,8 +224,8 @@ def test_full_tuning_moves_every_weight(tiny, dataset):
 def test_other_methods_train_in_bfloat16_too(tiny, dataset, method):
     if not cpu_has_bf16():
         pytest.skip("this CPU has no bfloat16 arithmetic")
-    asked = TrainingConfig(max_steps=20, device="cpu", method=method, learning_rate=5e-3)
-    prepared = preparing.prepare(dataset, tiny, asked)
+    requested = TrainingConfig(max_steps=20, device="cpu", method=method, learning_rate=5e-3)
+    prepared = preparing.prepare(dataset, tiny, requested)
     model = lora_sft.setup_model(tiny, prepared.config)
     outcome = lora_sft.train(model, prepared, lambda *args, **kwargs: None)
     assert outcome.losses[-1] < outcome.losses[0] - 0.3
@@ -291,10 +291,10 @@ def resumed(dataset, tiny, folder, **values):
 
 @pytest.mark.parametrize("method", ["lora", "dora", "full"])
 def test_a_resumed_run_equals_an_uninterrupted_one(tiny, dataset, tmp_path, method):
-    asked = {"method": method, "max_steps": 12, "eval_every": 4, "learning_rate": 5e-3}
-    whole_model, whole = run(dataset, tiny, **asked)
-    interrupted(dataset, tiny, tmp_path / "kept", at=5, **asked)
-    model, outcome = resumed(dataset, tiny, tmp_path / "kept", **asked)
+    requested = {"method": method, "max_steps": 12, "eval_every": 4, "learning_rate": 5e-3}
+    whole_model, whole = run(dataset, tiny, **requested)
+    interrupted(dataset, tiny, tmp_path / "kept", at=5, **requested)
+    model, outcome = resumed(dataset, tiny, tmp_path / "kept", **requested)
     assert outcome.resumed_from == 5
     assert outcome.losses == whole.losses
     assert outcome.valid_losses == whole.valid_losses
@@ -341,7 +341,7 @@ def test_two_checkpoints_are_kept_and_no_temporary_folder(tiny, dataset, tmp_pat
     ]
 
 
-def test_a_full_disk_at_a_checkpoint_is_told_and_the_run_goes_on(
+def test_a_full_disk_at_a_checkpoint_is_reported_and_the_run_goes_on(
     tiny, dataset, tmp_path, monkeypatch
 ):
     def no_room(*args, **kwargs):
@@ -426,7 +426,7 @@ def test_threads_are_as_many_as_cores_are_idle_and_at_least_one():
     assert idle_among(2, before, before) == 1
 
 
-def test_the_number_of_threads_that_was_asked_for_decides(monkeypatch):
+def test_the_number_of_threads_that_was_requested_for_decides(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert idle_cores() == 3
 
@@ -480,7 +480,7 @@ def test_config_asking_for_bfloat16_is_refused_where_the_machine_has_none():
         resolve(TrainingConfig(dtype="bfloat16"), dataclasses.replace(FACTS, has_bf16=False))
 
 
-def test_config_defaults_are_filled_in_and_what_was_asked_stays():
+def test_config_defaults_are_filled_in_and_what_was_requested_stays():
     resolved = resolve(TrainingConfig(epochs=2.0), FACTS)
     assert (resolved.epochs, resolved.device, resolved.dtype) == (2.0, "cpu", "bfloat16")
     assert resolved.learning_rate == 1.3e-3

@@ -125,7 +125,7 @@ def until(child, wanted):
 
 
 @pytest.mark.long
-def test_a_run_asked_to_stop_saves_itself_and_goes_on_with_the_same_command(tmp_path, tiny):
+def test_a_run_requested_to_stop_saves_itself_and_goes_on_with_the_same_command(tmp_path, tiny):
     spec = write_spec(tmp_path, tiny, max_steps=2_000, eval_every=0)
     values = json.loads(spec.read_text()) | {"checkpoints_dir": str(tmp_path / "kept")}
     spec.write_text(json.dumps(values))
@@ -212,7 +212,9 @@ def test_a_bad_spec_is_one_error_line_and_exit_1(tmp_path):
         ({"max_seq_len": 100_000}, "more than the base model can read"),
     ],
 )
-def test_a_bad_config_is_told_before_weights_are_loaded(tmp_path, tiny, monkeypatch, config, said):
+def test_a_bad_config_is_reported_before_weights_are_loaded(
+    tmp_path, tiny, monkeypatch, config, said
+):
     from training.recipes import lora_sft
 
     monkeypatch.setattr(lora_sft, "load_causal_lm", lambda *args: pytest.fail("weights loaded"))
