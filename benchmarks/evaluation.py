@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from models_app.serving.engine import Engine, GenerationConfig  # noqa: E402
-from training.plan.estimate.machine import idle_cores  # noqa: E402
+from training.plan.estimate.measure import idle_cores  # noqa: E402
 from training.recipes.rows import read_conversations  # noqa: E402
 from training.scoring.probes import MAX_TOKENS, all_probes  # noqa: E402
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distillation.pipeline.understand.intent import edits_from
-from models_app.models import CustomModel
+from models_app.models import DEFAULT_ROWS, MAX_ROWS, MIN_ROWS, CustomModel
 from modelstation.core.errors import UserFacingError
 from training.recipes.config import config_from
 
@@ -20,7 +20,6 @@ MAX_EXAMPLES = 50
 MAX_TEST_ROWS = 5000
 MOST_PAIRS = {"examples": MAX_EXAMPLES, "test_rows": MAX_TEST_ROWS}
 MIN_REQUIREMENT_CHARS, MAX_REQUIREMENT_CHARS = 20, 20_000
-MAX_ROWS = 100_000
 DEFAULT_BASE = "smollm2-135m-instruct"
 
 
@@ -36,7 +35,7 @@ class ModelDraft:
     metric: str = ""
     system_prompt: str = ""
     base: str = ""  # empty: the recommended one of those that are installed
-    rows: int = 1000
+    rows: int = DEFAULT_ROWS
     training_config: dict[str, Any] = field(default_factory=dict)
     curation: str = "auto"
     intent_edits: dict[str, Any] = field(default_factory=dict)
@@ -55,8 +54,10 @@ class ModelDraft:
             most = f"A requirement has at most {MAX_REQUIREMENT_CHARS:,} characters."
             raise UserFacingError(most, param="requirement", hint=hint)
         check_metric(self.metric)
-        if not 20 <= self.rows <= MAX_ROWS:
-            raise UserFacingError(f"Rows must be between 20 and {MAX_ROWS:,}.", param="rows")
+        if not MIN_ROWS <= self.rows <= MAX_ROWS:
+            raise UserFacingError(
+                f"Rows must be between {MIN_ROWS} and {MAX_ROWS:,}.", param="rows"
+            )
         if self.max_size_mb is not None and self.max_size_mb < 1:
             raise UserFacingError("The size must be at least 1 MB.", param="max_size_mb")
         check_curation(self.curation)

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 
 from models_app.drafts import METRICS, ModelDraft
-from models_app.models import CustomModel, FoundationModel
+from models_app.models import DEFAULT_ROWS, CustomModel, FoundationModel
 from modelstation.core.errors import UserFacingError
 
 EXAMPLE_ROWS = 3
@@ -151,7 +151,7 @@ class ModelDraftForm(forms.Form):
         help_text="Empty: as large as the base is.",
     )
     rows = forms.IntegerField(
-        label="Rows to select", initial=1000, help_text="How large the dataset may become."
+        label="Rows to select", initial=DEFAULT_ROWS, help_text="How large the dataset may become."
     )
     curation = CurationField()
 

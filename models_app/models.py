@@ -11,6 +11,8 @@ from models_app.webhooks.rows import WebhookEndpoint as WebhookEndpoint
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned
 
+MIN_ROWS, DEFAULT_ROWS, MAX_ROWS = 20, 1000, 100_000  # of a dataset, as a user may ask for
+
 
 class FoundationModel(models.Model):
     """A base to start from. Rows mirror modelstation.lm.bases.catalog, so that models can point at
@@ -90,7 +92,7 @@ class CustomModel(OrgOwned):
         blank=True
     )  # empty until compiled from the requirement, then editable
     base = models.ForeignKey(FoundationModel, on_delete=models.PROTECT, related_name="+")
-    rows = models.PositiveIntegerField(default=1000)  # asked for in the dataset
+    rows = models.PositiveIntegerField(default=DEFAULT_ROWS)  # asked for in the dataset
     # Corrections of what was understood: see distillation.pipeline.types.IntentEdits.
     intent_edits = models.JSONField(default=dict, blank=True)
     curation = models.CharField(max_length=10, choices=Curation.choices, default=Curation.AUTO)

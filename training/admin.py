@@ -1,4 +1,4 @@
-"""Operators look at craft here: training runs and evaluations, with the state of their jobs."""
+"""Operators look here at training runs and evaluations, with the state of their jobs."""
 
 from django.contrib import admin
 from django.db.models import QuerySet

@@ -27,6 +27,7 @@ from training.evaluations.services import dataset_of_version, submit_evaluation
 from training.export.services import discard_exports_of
 from training.models import EvaluationRun, TrainingRun
 from training.plan.services import check_before_building, check_before_training, dataset_of
+from training.recipes.config import Settings
 from training.runs.services import record_action, refuse, save_plan
 
 Status = CustomModel.Status
@@ -174,7 +175,7 @@ def freeze_and_train(*, actor: User, version: DatasetVersion) -> DatasetVersion:
     return curation.freeze(actor=actor, version=version, before_writing=begin_training)
 
 
-def train_again(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Job:
+def train_again(*, actor: User, model: CustomModel, requested: Settings) -> Job:
     """Train with these settings on the dataset that was frozen last; nothing is queued that cannot
     be done.
     """
@@ -185,7 +186,7 @@ def train_again(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Jo
             hint="Freeze its draft, or build it; the settings can be saved for then.",
         )
     with transaction.atomic():
-        save_plan(actor=actor, model=model, asked=asked).refuse()
+        save_plan(actor=actor, model=model, requested=requested).refuse()
         record(org=model.org, actor=actor, action="model.start_training", target=model)
         return _train(lock_for_build(model.id), actor)
 

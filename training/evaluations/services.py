@@ -93,7 +93,7 @@ def version_as_asked(job: Job) -> ModelVersion | None:
 def is_trained_as_asked(version: ModelVersion) -> bool:
     related = ("model", "dataset_version__run__job")
     run = TrainingRun.objects.filter(version=version).select_related(*related).first()
-    return run is not None and run.is_all_that_was_asked
+    return run is not None and run.is_trained_as_requested
 
 
 def _with_live(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:

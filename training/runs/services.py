@@ -2,8 +2,6 @@
 it, inside the transaction that ends its job. Runs are started in training.builds.
 """
 
-from typing import Any
-
 from django.db import transaction
 from django.db.models import Max
 
@@ -16,25 +14,29 @@ from modelstation.core.models import Job
 from training.evaluations.services import submit_evaluation
 from training.models import TrainingRun
 from training.plan.services import Plan, dataset_of, plan_for
+from training.recipes.config import Settings
+from training.runs.spec import TrainingResult
 
 LATER = ("not_enough_data", "not_enough_disk")
 
 
-def save_plan(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Plan:
-    """The next build trains with it. Refused when it could not be run on any rows; how many there
-    will be, and how much of the disk is free, is seen then.
+def save_plan(*, actor: User, model: CustomModel, requested: Settings) -> Plan:
+    """Save the settings of the next build. Refused when it could not be run on any rows; how many
+    there will be, and how much of the disk is free, is seen then.
     """
-    plan = plan_for(model, asked, dataset=dataset_of(model))
+    plan = plan_for(model, requested, dataset=dataset_of(model))
     plan.refuse(but=LATER)
     with transaction.atomic():
-        model.training_config = asked
+        model.training_config = requested
         model.save(update_fields=["training_config", "updated_at"])
-        record(org=model.org, actor=actor, action="model.plan_training", target=model, config=asked)
+        record(
+            org=model.org, actor=actor, action="model.plan_training", target=model, config=requested
+        )
     return plan
 
 
 def pause_run(*, actor: User, run: TrainingRun) -> None:
-    """Its training writes a checkpoint and stops; the worker is free for others."""
+    """Let its training write a checkpoint and stop; the worker is free for others."""
     with transaction.atomic():
         if not jobs.request_pause(run.job):
             refuse(run, "Only a run that waits or is at work can be paused", "not_pausable")
@@ -42,7 +44,7 @@ def pause_run(*, actor: User, run: TrainingRun) -> None:
 
 
 def resume_run(*, actor: User, run: TrainingRun) -> None:
-    """It goes on from its last checkpoint."""
+    """Let it go on from its last checkpoint."""
     with transaction.atomic():
         if not jobs.resume(run.job):
             refuse(run, "Only a paused run can be resumed", "not_paused")
@@ -65,8 +67,8 @@ def record_action(actor: User, run: TrainingRun, action: str, **data: str) -> No
     record(org=run.org, actor=actor, action=action, target=run, run=str(run.id), **data)
 
 
-def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) -> None:
-    """A draft version with its artifacts; its evaluation is enqueued with it."""
+def finish_training(*, run: TrainingRun, folder: str, result: TrainingResult) -> None:
+    """Make a draft version of its artifacts, and enqueue its evaluation with it."""
     run.version = ModelVersion.objects.create(
         org=run.org,
         model=run.model,
@@ -75,13 +77,10 @@ def finish_training(*, run: TrainingRun, folder: str, result: dict[str, Any]) ->
         system_prompt=run.dataset_version.system_prompt,
         dataset_digest=run.dataset_version.digest,
         folder=folder,
-        artifacts=result["artifacts"],
-        config=result["config"],
+        artifacts=result.artifacts,
+        config=result.config.to_json(),
     )
-    run.resolved_config = result["config"]
-    run.facts = {
-        key: value for key, value in result.items() if key not in ("event", "artifacts", "config")
-    }
+    run.resolved_config, run.facts = result.config.to_json(), result.facts.to_json()
     run.save(update_fields=["version", "resolved_config", "facts"])
     submit_evaluation(run.version)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from models_app.serving.engine import Engine, GenerationConfig
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
-from training.plan.estimate.machine import idle_cores
+from training.plan.estimate.measure import idle_cores
 
 LEAST_ANSWER_TOKENS = 16
 MOST_ANSWER_TOKENS = 512

@@ -26,7 +26,7 @@ from distillation.pipeline.understand.explain import explain
 from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
 from models_app.bases.recommending import recommended
 from models_app.drafts import METRICS, ModelDraft
-from models_app.models import CustomModel
+from models_app.models import DEFAULT_ROWS, CustomModel
 from models_app.understanding import understood
 from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
@@ -105,7 +105,11 @@ class Command(PlainCommand):
             help="how large the served model may be, at most",
         )
         parser.add_argument(
-            "--rows", type=int, default=1000, metavar="N", help="rows in the dataset (1000)"
+            "--rows",
+            type=int,
+            default=DEFAULT_ROWS,
+            metavar="N",
+            help=f"rows in the dataset ({DEFAULT_ROWS})",
         )
         parser.add_argument(
             "--name", default="", metavar="TEXT", help="default: the first words of the requirement"

@@ -12,7 +12,7 @@ from typing import Any
 
 from models_app.serving.engine import Engine, GenerationConfig
 from modelstation.lm.chat import ChatRenderer, Message
-from training.plan.estimate.machine import idle_cores
+from training.plan.estimate.measure import idle_cores
 
 ROWS_AT_ONCE = 16
 CONTEXT_STEP = 256

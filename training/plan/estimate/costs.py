@@ -105,7 +105,7 @@ def one_pass(
 
 
 def _cut(rows: list[tuple[int, int]], budget: int) -> list[list[tuple[int, int]]]:
-    """Steps: runs of length-sorted rows, as the recipe bounds them."""
+    """Cut length-sorted rows into steps, as the recipe bounds them."""
     cuts: list[list[tuple[int, int]]] = []
     for row in rows:
         count = len(cuts[-1]) + 1 if cuts else 0
@@ -175,8 +175,8 @@ def validation_seconds(training: float, valid_rows: int, rows_seen: float, passe
 def training_bytes(
     config: TrainingConfig, shape: BaseShape, batches: Batches, by: Calibration
 ) -> dict[str, float]:
-    """What the process comes to hold, by what holds it. On a CPU the worst moment is the merging
-    after the last step; on a GPU that is done beside it.
+    """Return the bytes that the process comes to hold, by what holds them. On a CPU the worst
+    moment is the merging after the last step; on a GPU that is done beside it.
     """
     width = 4 if config.dtype == "float32" else 2
     trainable = trainable_parameters(config, shape)

@@ -15,9 +15,9 @@ def upload(api, name, content):
 
 
 def create(api, file, headers=None, **change):
-    asked = {"model": "smollm2-135m-instruct", "training_file": file} | change
-    asked = {key: value for key, value in asked.items() if value is not ...}
-    return api.post(JOBS, asked, format="json", headers=headers)
+    requested = {"model": "smollm2-135m-instruct", "training_file": file} | change
+    requested = {key: value for key, value in requested.items() if value is not ...}
+    return api.post(JOBS, requested, format="json", headers=headers)
 
 
 def error_of(response, status):

@@ -104,7 +104,7 @@ NESTED = "method.supervised.hyperparameters"
         ({"colour": "red"}, "unknown_parameter", "colour"),
     ],
 )
-def test_what_is_asked_wrongly_is_named(api, file, change, code, param):
+def test_what_is_requested_wrongly_is_named(api, file, change, code, param):
     assert error_of(create(api, file, **change), 400) == (code, param)
     assert not Job.objects.exists()
 
@@ -123,7 +123,7 @@ def test_a_tuned_model_is_not_trained_further(api, org, file):
     assert code == ("unsupported_value", "model")
 
 
-def test_a_file_with_a_bad_row_makes_no_job_and_tells_the_first_problems(api):
+def test_a_file_with_a_bad_row_makes_no_job_and_shows_the_first_problems(api):
     rows = [chat_row(i) for i in range(20)] + [{"messages": []}]
     file = upload(api, "bad.jsonl", jsonl(rows))
 

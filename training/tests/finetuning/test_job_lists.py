@@ -47,7 +47,7 @@ def test_a_list_that_cannot_be_is_refused_by_name(api, query):
     assert error_of(api.get(f"{JOBS}?{query}"), 400) == ("invalid_value", query.split("=")[0])
 
 
-def test_a_list_asks_a_fixed_number_of_queries(api, org, file, django_assert_max_num_queries):
+def test_a_list_requests_a_fixed_number_of_queries(api, org, file, django_assert_max_num_queries):
     for i in range(3):
         run = make_run(testing.make_model(org, name=f"Model {i}"))
         evaluated(run)
@@ -56,7 +56,7 @@ def test_a_list_asks_a_fixed_number_of_queries(api, org, file, django_assert_max
         assert len(api.get(JOBS).json()["data"]) == 6
 
 
-def test_events_are_told_newest_first_with_ids_that_rise(api, trained):
+def test_events_are_reported_newest_first_with_ids_that_rise(api, trained):
     freeze, run = trained
     add_points(run, 3)
     JobEvent.tell(run.job_id, "log", "Going on.")

@@ -31,8 +31,8 @@ def test_a_strangers_job_is_not_there(api, stranger, file):
 
     for path in ("", "/events", "/checkpoints"):
         assert error_of(stranger.get(f"{JOBS}/{name}{path}"), 404) == ("not_found", "job_id")
-    for deed in ("cancel", "pause", "resume"):
-        assert error_of(stranger.post(f"{JOBS}/{name}/{deed}"), 404) == ("not_found", "job_id")
+    for action in ("cancel", "pause", "resume"):
+        assert error_of(stranger.post(f"{JOBS}/{name}/{action}"), 404) == ("not_found", "job_id")
     assert stranger.get(JOBS).json()["data"] == []
     assert error_of(stranger.get(f"{JOBS}?after={name}"), 400) == ("invalid_value", "after")
     assert Job.objects.get(kind="freeze").state == "queued"
@@ -48,7 +48,7 @@ def test_what_is_no_id_of_a_job_is_not_found(api, name):
     assert error_of(api.get(f"{JOBS}/{name}"), 404)[0] == "not_found"
 
 
-# --- How a build is told --------------------------------------------------------------------------
+# --- How a build is shown -------------------------------------------------------------------------
 
 
 def test_a_build_of_the_web_app_keeps_its_id_from_the_first_stage_to_the_last(api, org):
@@ -70,23 +70,27 @@ def test_a_build_of_the_web_app_keeps_its_id_from_the_first_stage_to_the_last(ap
 
 
 @pytest.mark.parametrize(
-    ("stage", "told"),
+    ("stage", "shown"),
     [("load", "training"), ("train", "training"), ("merge", "exporting"), ("export", "exporting")],
 )
-def test_a_training_runs_and_its_stage_is_told(api, org, stage, told):
+def test_a_training_runs_and_its_stage_is_reported(api, org, stage, shown):
     run = make_run(testing.make_model(org), stage=stage, progress={"eta_seconds": 60})
 
     body = job_of(api, name_of(root_of(run)))
 
     assert body["status"] == "running"
-    assert body["modelstation"]["stage"] == told
+    assert body["modelstation"]["stage"] == shown
     assert body["estimated_finish"] > body["created_at"]
     assert body["training_file"] == f"file-{run.dataset_version_id.hex}"
 
 
 def test_a_model_made_by_our_own_api_is_a_job_at_once(api, org):
-    asked = {"name": "Router", "requirement": testing.REQUIREMENT, "base": "smollm2-135m-instruct"}
-    made = api.post("/api/v1/models", asked, format="json")
+    requested = {
+        "name": "Router",
+        "requirement": testing.REQUIREMENT,
+        "base": "smollm2-135m-instruct",
+    }
+    made = api.post("/api/v1/models", requested, format="json")
     assert made.status_code == 201, made.content
 
     [job] = api.get(JOBS).json()["data"]
@@ -188,7 +192,7 @@ def test_curves_are_a_file_with_a_line_for_each_step(api, org):
     assert content.splitlines() == [
         "step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy",
         "1,4,,,",
-        "2,9,0.5,2.5,",  # a step that was taken again counts as it was told last
+        "2,9,0.5,2.5,",  # a step that was taken again counts as it was measured last
         "3,1.33333,,,",
     ]
 
@@ -204,7 +208,7 @@ def test_a_version_that_is_measured_again_changes_nothing_of_its_build(api, org)
 
 
 @pytest.mark.parametrize("verdict", ["fail", "inconclusive"])
-def test_a_file_without_criteria_succeeds_when_trained_and_the_verdict_is_told(
+def test_a_file_without_criteria_succeeds_when_trained_and_the_verdict_is_reported(
     api, trained, verdict
 ):
     freeze, run = trained
@@ -235,7 +239,7 @@ def test_an_evaluation_that_broke_takes_nothing_from_a_trained_file(api, trained
     assert body["modelstation"]["evaluation"]["verdict"] is None
 
 
-def test_a_job_that_broke_tells_code_sentence_and_parameter(api, file, trained):
+def test_a_job_that_broke_shows_code_sentence_and_parameter(api, file, trained):
     freeze, run = trained
     end(run.job, "failed", error_code="diverged", error_text="The loss is no number.")
 

@@ -30,7 +30,7 @@ def test_the_shape_counts_the_adapter_that_peft_makes(tiny_llama):
 
 
 @pytest.mark.parametrize("content", [None, "{", "{}", '{"hidden_size": 0}'])
-def test_a_folder_that_does_not_tell_its_shape_says_so(tmp_path, content):
+def test_a_folder_that_does_not_say_its_shape_says_so(tmp_path, content):
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ValueError, match="do not tell its shape"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.plan.estimate.machine import idle_among, idle_cores
+from training.plan.estimate.measure import idle_among, idle_cores
 from training.plan.estimate.shapes import read_shape
 from training.recipes.config import (
     RunFacts,
@@ -29,7 +29,7 @@ def test_threads_are_as_many_as_cores_are_idle_and_at_least_one():
     assert idle_among(2, before, before) == 1
 
 
-def test_the_number_of_threads_that_was_asked_for_decides(monkeypatch):
+def test_the_number_of_threads_that_was_requested_for_decides(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert idle_cores() == 3
 
@@ -83,7 +83,7 @@ def test_config_asking_for_bfloat16_is_refused_where_the_machine_has_none():
         resolve(TrainingConfig(dtype="bfloat16"), dataclasses.replace(FACTS, has_bf16=False))
 
 
-def test_config_defaults_are_filled_in_and_what_was_asked_stays():
+def test_config_defaults_are_filled_in_and_what_was_requested_stays():
     resolved = resolve(TrainingConfig(epochs=2.0), FACTS)
     assert (resolved.epochs, resolved.device, resolved.dtype) == (2.0, "cpu", "bfloat16")
     assert resolved.learning_rate == 1.3e-3

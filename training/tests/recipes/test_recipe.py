@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from modelstation.lm.chat import load_renderer
-from training.plan.estimate.machine import cpu_has_bf16
+from training.plan.estimate.measure import cpu_has_bf16
 from training.progress import ChildError
 from training.recipes import lora_sft, preparing
 from training.recipes.config import (
@@ -31,7 +31,7 @@ from training.tests.recipes.tiny import (
 def test_a_row_learns_its_answer_and_the_end_of_turn_and_nothing_else(tiny):
     renderer = load_renderer(tiny)
     (row,) = token_rows(tiny, ("Is this a number?", "yes"))
-    learnt = [token for token, asked in zip(row.targets, row.learnt, strict=True) if asked]
+    learnt = [token for token, requested in zip(row.targets, row.learnt, strict=True) if requested]
     assert renderer.decode(learnt) == "yes"
     assert learnt[-1] == renderer.eos_token_id
     assert row.inputs[1:] == row.targets[:-1]
@@ -67,7 +67,7 @@ def test_only_adapter_weights_move(tiny, dataset):
 def test_the_loss_falls(tiny, dataset):
     _, outcome = run(dataset, tiny, max_steps=30, learning_rate=1e-2)
     assert outcome.losses[-1] < outcome.losses[0] - 0.5  # a random frozen head allows little more
-    assert outcome.facts()["best_valid_loss"] < outcome.losses[0]
+    assert outcome.facts().best_valid_loss < outcome.losses[0]
 
 
 def test_the_same_seed_gives_the_same_losses_and_another_seed_others(tiny, dataset):
@@ -94,8 +94,8 @@ def test_the_best_adapter_is_kept_and_not_the_last(tiny, dataset, monkeypatch):
 def test_without_validation_rows_the_last_adapter_stands(tiny, dataset):
     (dataset / "valid.jsonl").write_text("")
     _, outcome = run(dataset, tiny)
-    assert outcome.facts()["best_valid_loss"] is None
-    assert outcome.facts()["steps"] == 6
+    assert outcome.facts().best_valid_loss is None
+    assert outcome.facts().steps == 6
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_try(tiny, dataset, monkeypatch):
@@ -121,21 +121,21 @@ def test_bfloat16_trains_float32_adapters(tiny, dataset):
     lora_sft.train(model, prepared, lambda *args, **kwargs: None)
 
 
-def test_progress_tells_step_loss_rate_speed_and_time_left(tiny, dataset):
+def test_progress_has_step_loss_rate_speed_and_time_left(tiny, dataset):
     prepared = preparing.prepare(dataset, tiny, config())
-    told = []
+    messages = []
     model = lora_sft.setup_model(tiny, prepared.config)
-    lora_sft.train(model, prepared, lambda stage, **facts: told.append((stage, facts)))
-    assert [facts["step"] for _, facts in told] == [1, 2, 3, 4, 5, 6]
-    wanted = {"step", "total_steps", "loss", "learning_rate", "tokens_per_second", "eta_seconds"}
-    assert all(stage == "train" and wanted <= facts.keys() for stage, facts in told)
-    assert told[-1][1]["eta_seconds"] == 0
-    assert "valid_loss" in told[-1][1]
+    lora_sft.train(model, prepared, messages.append)
+    assert [message.step for message in messages] == [1, 2, 3, 4, 5, 6]
+    wanted = {"loss", "learning_rate", "tokens_per_second", "eta_seconds"}
+    assert all(each.stage == "train" and wanted <= each.figures.keys() for each in messages)
+    assert messages[-1].figures["eta_seconds"] == 0
+    assert "valid_loss" in messages[-1].figures
 
 
 def test_the_learning_rate_warms_up_and_decays_to_a_tenth():
-    asked = TrainingConfig(learning_rate=1.0e-3)
-    rates = [lora_sft.learning_rate_at(step, 100, asked) for step in range(100)]
+    requested = TrainingConfig(learning_rate=1.0e-3)
+    rates = [lora_sft.learning_rate_at(step, 100, requested) for step in range(100)]
     assert rates[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3])
     assert rates[5] == pytest.approx(1e-3)
     assert rates[-1] == pytest.approx(1e-4)
@@ -169,8 +169,8 @@ def test_full_tuning_moves_every_weight(tiny, dataset):
 def test_other_methods_train_in_bfloat16_too(tiny, dataset, method):
     if not cpu_has_bf16():
         pytest.skip("this CPU has no bfloat16 arithmetic")
-    asked = TrainingConfig(max_steps=20, device="cpu", method=method, learning_rate=5e-3)
-    prepared = preparing.prepare(dataset, tiny, asked)
+    requested = TrainingConfig(max_steps=20, device="cpu", method=method, learning_rate=5e-3)
+    prepared = preparing.prepare(dataset, tiny, requested)
     model = lora_sft.setup_model(tiny, prepared.config)
     outcome = lora_sft.train(model, prepared, lambda *args, **kwargs: None)
     assert outcome.losses[-1] < outcome.losses[0] - 0.3
@@ -188,16 +188,16 @@ def test_a_run_without_progress_stops_early_and_says_so(tiny, dataset, monkeypat
     monkeypatch.setattr(lora_sft, "measure", lambda *args: (1.0, 0.5))
     _, outcome = run(dataset, tiny, max_steps=40, eval_every=2, patience=2)
     assert (len(outcome.losses), outcome.ended_by) == (6, "early_stop")
-    assert outcome.facts()["best_step"] == 2
+    assert outcome.facts().best_step == 2
 
 
 def test_a_budget_of_tokens_ends_the_plan_and_its_schedule(tiny, dataset):
     free = preparing.prepare(dataset, tiny, config(max_steps=50))
-    bound = preparing.prepare(dataset, tiny, config(max_steps=50, max_tokens=1000))
+    bound = preparing.prepare(dataset, tiny, config(max_steps=50, max_train_tokens=1000))
     assert 0 < len(bound.steps) < len(free.steps)
     read = sum(len(bound.train[i].inputs) for rows in bound.steps for i in rows)
     assert read <= 1000
-    assert run(dataset, tiny, max_steps=50, max_tokens=1000)[1].ended_by == "max_tokens"
+    assert run(dataset, tiny, max_steps=50, max_train_tokens=1000)[1].ended_by == "max_tokens"
 
 
 def test_a_budget_of_minutes_ends_the_run_with_the_best_weights_so_far(tiny, dataset, monkeypatch):

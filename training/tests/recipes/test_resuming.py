@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from training.progress import Stopped
+from training.progress import Log, Progress, Stopped
 from training.recipes import lora_sft, preparing
 from training.tests.recipes.tiny import (
     adapter_of,
@@ -22,8 +22,8 @@ def interrupted(dataset, tiny, folder, *, at, **values):
     done = []
     with pytest.raises(Stopped):
         lora_sft.train(
-            model, prepared, lambda stage, **facts: done.append(stage),
-            checkpoints_dir=folder, should_stop=lambda: done.count("train") >= at,
+            model, prepared, done.append, checkpoints_dir=folder,
+            should_stop=lambda: sum(isinstance(each, Progress) for each in done) >= at,
         )  # fmt: skip
 
 
@@ -37,10 +37,10 @@ def resumed(dataset, tiny, folder, **values):
 
 @pytest.mark.parametrize("method", ["lora", "dora", "full"])
 def test_a_resumed_run_equals_an_uninterrupted_one(tiny, dataset, tmp_path, method):
-    asked = {"method": method, "max_steps": 12, "eval_every": 4, "learning_rate": 5e-3}
-    whole_model, whole = run(dataset, tiny, **asked)
-    interrupted(dataset, tiny, tmp_path / "kept", at=5, **asked)
-    model, outcome = resumed(dataset, tiny, tmp_path / "kept", **asked)
+    requested = {"method": method, "max_steps": 12, "eval_every": 4, "learning_rate": 5e-3}
+    whole_model, whole = run(dataset, tiny, **requested)
+    interrupted(dataset, tiny, tmp_path / "kept", at=5, **requested)
+    model, outcome = resumed(dataset, tiny, tmp_path / "kept", **requested)
     assert outcome.resumed_from == 5
     assert outcome.losses == whole.losses
     assert outcome.valid_losses == whole.valid_losses
@@ -87,24 +87,26 @@ def test_two_checkpoints_are_kept_and_no_temporary_folder(tiny, dataset, tmp_pat
     ]
 
 
-def test_a_full_disk_at_a_checkpoint_is_told_and_the_run_goes_on(
+def test_a_full_disk_at_a_checkpoint_is_reported_and_the_run_goes_on(
     tiny, dataset, tmp_path, monkeypatch
 ):
     def no_room(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(torch, "save", no_room)
-    told = []
+    messages = []
     prepared = preparing.prepare(dataset, tiny, config(checkpoint_every=2))
     model = lora_sft.setup_model(tiny, prepared.config)
     outcome = lora_sft.train(
         model,
         prepared,
-        lambda stage, **facts: told.append((stage, facts)),
+        messages.append,
         checkpoints_dir=tmp_path / "kept",
     )
     assert len(outcome.losses) == 6
-    failed = [facts for stage, facts in told if stage == "checkpoint_failed"]
-    assert [facts["step"] for facts in failed] == [2, 4, 6]
-    assert "No space left" in failed[0]["reason"]
+    failed = [each.message for each in messages if isinstance(each, Log)]
+    assert [text.split(" could")[0] for text in failed] == [
+        f"No checkpoint of step {step}" for step in (2, 4, 6)
+    ]
+    assert "No space left" in failed[0]
     assert list((tmp_path / "kept").iterdir()) == []

@@ -22,9 +22,9 @@ def conversation(question, answer, system=SYSTEM):
 
 def write_dataset(folder, rows=12):
     folder.mkdir(parents=True, exist_ok=True)
-    asked = ["the question", "this sentence of the customer", "a number", "What is the label?"]
+    requested = ["the question", "this sentence of the customer", "a number", "What is the label?"]
     lines = [
-        json.dumps({"messages": conversation(f"{asked[i % 4]} {i}", ["yes", "no"][i % 2])})
+        json.dumps({"messages": conversation(f"{requested[i % 4]} {i}", ["yes", "no"][i % 2])})
         for i in range(rows)
     ]
     (folder / "train.jsonl").write_text("\n".join(lines) + "\n")

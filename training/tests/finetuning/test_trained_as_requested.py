@@ -1,5 +1,5 @@
-"""A file without criteria: that it is trained on is all that was asked, and every page, API, mail
-and webhook tells the same of it.
+"""A file without criteria: that it is trained on is all that was requested, and every page, API,
+mail and webhook tells the same of it.
 """
 
 import json
@@ -70,7 +70,7 @@ def break_evaluation(run, **fields):
     return row.job
 
 
-def told(api, run):
+def seen_by(api, run):
     """(status at /v1, status and reason at /api/v1, webhooks)."""
     (job,) = api.get("/v1/fine_tuning/jobs").json()["data"]
     model = api.get(f"/api/v1/models/{run.model_id}").json()
@@ -104,7 +104,7 @@ def test_what_did_not_pass_is_ready_everywhere_and_live_nowhere(
 ):
     job = measure(run, verdict)
 
-    at_v1, status, reason, hooks = told(api_for(alice), run)
+    at_v1, status, reason, hooks = seen_by(api_for(alice), run)
     assert (at_v1, status, hooks) == ("succeeded", "ready", ["fine_tuning.job.succeeded"])
     assert "No gain over its base." in reason
     assert tuned_name(run.version) in reason
@@ -122,7 +122,7 @@ def test_what_did_not_pass_is_ready_everywhere_and_live_nowhere(
 def test_what_passed_is_live(api_for, alice, run):
     job = measure(run, "pass")
 
-    at_v1, status, reason, _ = told(api_for(alice), run)
+    at_v1, status, reason, _ = seen_by(api_for(alice), run)
     assert (at_v1, status, reason) == ("succeeded", "ready", "")
     assert CustomModel.objects.get().live_version == run.version
     assert "is built and is served now" in mailed(job).body
@@ -131,7 +131,7 @@ def test_what_passed_is_live(api_for, alice, run):
 def test_an_evaluation_that_breaks_takes_nothing_from_it(api_for, alice, as_alice, run):
     job = break_evaluation(run)
 
-    at_v1, status, reason, hooks = told(api_for(alice), run)
+    at_v1, status, reason, hooks = seen_by(api_for(alice), run)
     assert (at_v1, status, hooks) == ("succeeded", "ready", ["fine_tuning.job.succeeded"])
     assert "It was not measured: The model server is full." in reason
     sent = mailed(job)
@@ -146,11 +146,11 @@ def test_measuring_it_again_fails_nothing(api_for, alice, run, again):
     measure(run, "inconclusive")
     again(run)
 
-    at_v1, status, _, hooks = told(api_for(alice), run)
+    at_v1, status, _, hooks = seen_by(api_for(alice), run)
     assert (at_v1, status, hooks) == ("succeeded", "ready", ["fine_tuning.job.succeeded"])
 
 
-def test_a_second_training_on_the_files_rows_is_asked_no_more(api_for, alice, run):
+def test_a_second_training_on_the_files_rows_is_requested_no_more(api_for, alice, run):
     measure(run, "inconclusive")
     again = run.dataset_version.training_runs.create(
         org=run.org, model=run.model, job=make_job(run.model, "train", "succeeded")
@@ -161,8 +161,8 @@ def test_a_second_training_on_the_files_rows_is_asked_no_more(api_for, alice, ru
     again.save()
     measure(again, "fail")
 
-    jobs_told = api_for(alice).get("/v1/fine_tuning/jobs").json()["data"]
-    assert [job["status"] for job in jobs_told] == ["succeeded", "succeeded"]
+    listed = api_for(alice).get("/v1/fine_tuning/jobs").json()["data"]
+    assert [job["status"] for job in listed] == ["succeeded", "succeeded"]
     assert CustomModel.objects.get().status == "ready"
 
 
@@ -171,7 +171,7 @@ def test_written_criteria_are_held_to_everywhere(api_for, alice, run):
     run.refresh_from_db()
     job = measure(run, "fail")
 
-    at_v1, status, reason, hooks = told(api_for(alice), run)
+    at_v1, status, reason, hooks = seen_by(api_for(alice), run)
     assert (at_v1, status, hooks) == ("failed", "failed", ["fine_tuning.job.failed"])
     assert reason == "No gain over its base."
     assert mailed(job).subject == "Tickets was not built"
@@ -181,6 +181,6 @@ def test_a_model_with_a_requirement_is_held_to_it_when_its_evaluation_breaks(api
     Job.objects.filter(kind="freeze").update(kind="distil")
     break_evaluation(run)
 
-    at_v1, status, reason, hooks = told(api_for(alice), run)
+    at_v1, status, reason, hooks = seen_by(api_for(alice), run)
     assert (at_v1, status, hooks) == ("failed", "failed", ["fine_tuning.job.failed"])
     assert reason == "The model server is full."
