@@ -7,15 +7,8 @@ from django.utils.module_loading import import_string
 
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
+from training.scoring.metrics import MetricError, model_metric
 
-METRICS = (
-    "exact_match",
-    "json_equal",
-    "entity_f1",
-    "token_f1",
-    "rougeL_f1",
-    "final_number_match",
-)
 MAX_EXAMPLES = 50
 MAX_TEST_ROWS = 5000
 MOST_PAIRS = {"examples": MAX_EXAMPLES, "test_rows": MAX_TEST_ROWS}
@@ -81,9 +74,11 @@ class ModelDraft:
 
 
 def check_metric(metric: str) -> None:
-    if metric and metric not in METRICS:
-        hint = f"One of {', '.join(METRICS)}."
-        raise UserFacingError(f"Unknown metric “{metric}”.", param="metric", hint=hint)
+    try:
+        if metric:
+            model_metric(metric)
+    except MetricError as error:
+        raise UserFacingError(str(error), param="metric") from error
 
 
 def check_curation(curation: str) -> None:

@@ -7,9 +7,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 
-from models_app.drafts import METRICS, ModelDraft
+from models_app.drafts import ModelDraft
 from models_app.models import CustomModel, FoundationModel
 from modelstation.core.errors import UserFacingError
+from training.scoring.metrics import METRICS, MODEL_METRICS
 
 EXAMPLE_ROWS = 3
 CRITERIA_LIKE = (
@@ -19,17 +20,9 @@ CRITERIA_HELP = (
     "One per line, in plain words: what is measured, and how much of it. Below stands what is read "
     "out of them. That the tuned model beats its base is always asked for."
 )
-METRIC_WORDS = {
-    "exact_match": "the whole answer is right",
-    "json_equal": "the same JSON values, in any order",
-    "entity_f1": "the right names with the right kinds",
-    "token_f1": "the same words, in any order",
-    "rougeL_f1": "the same words, in the same order",
-    "final_number_match": "the final number is right",
-}
 METRIC_CHOICES = [
     ("", "Automatic, by the kind of task"),
-    *((name, f"{name}: {METRIC_WORDS[name]}") for name in METRICS),
+    *((name, f"{name}: {METRICS[name].words}") for name in MODEL_METRICS),
 ]
 METRIC_HELP = "How close an answer is to the expected one; all scores are told in it."
 ARROW = "=>"

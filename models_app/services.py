@@ -12,7 +12,7 @@ from django.utils.text import slugify
 from accounts.audit import record
 from accounts.models import Organization, User
 from models_app.bases.recommending import recommended
-from models_app.contract.services import compiled, freeze_contract
+from models_app.contract.services import compiled, freeze_contract, new_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_curation, check_intent_edits
 from models_app.gateway.model_resolver import tuned_name
 from models_app.mails import tell_of_end
@@ -45,7 +45,7 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
             base=base,
             created_by=actor,
             built_by=actor,
-            contract=compiled(draft),
+            contract=new_contract(draft),
             **draft.fields(),
         )
         import_string(CHECK_BEFORE_BUILDING)(model)
@@ -229,7 +229,7 @@ def copy_model(*, actor: User, model: CustomModel) -> CustomModel:
             created_by=actor,
             **{field: getattr(model, field) for field in same.split()},
         )
-        copy.contract = compiled(copy)
+        copy.contract = compiled(copy).to_json()
         copy.save()
         record(org=model.org, actor=actor, action="model.copy", target=copy, of=str(model.id))
     return copy

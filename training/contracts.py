@@ -1,27 +1,24 @@
 """What a model's criteria are compiled with: the metric and the labels of its kind of task."""
 
+from dataclasses import replace
 from typing import Any
 
 from distillation.intents import facts_of, understood
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
-from training.scoring.criteria import compile_contract
-
-METRIC_OF_TASK = {
-    "classify": "exact_match",
-    "extract_json": "json_equal",
-    "sql": "exact_match",
-    "number": "final_number_match",
-}
-DEFAULT_METRIC = "rougeL_f1"
+from training.scoring.criteria import CompiledChecks, compile_contract
+from training.scoring.metrics import default_metric, objection_to_metric
 
 
-def compile_for(asked: CustomModel | ModelDraft) -> dict[str, Any]:
+def compile_for(asked: CustomModel | ModelDraft) -> CompiledChecks:
     """The checks that the criteria state. ValueError for one that is malformed."""
     intent = _intent(asked)
-    metric = asked.metric or METRIC_OF_TASK.get(intent.get("task_kind", ""), DEFAULT_METRIC)
+    kind = intent.get("task_kind", "")
+    metric = asked.metric or default_metric(kind)
     labels = intent.get("labels") or None
-    return dict(compile_contract(asked.success_criteria, metric=metric, labels=labels))
+    checks = compile_contract(asked.success_criteria, metric=metric, labels=labels)
+    inputs = [row["input"] for row in asked.test_rows]
+    return replace(checks, objection=objection_to_metric(metric, kind, inputs))
 
 
 def _intent(asked: CustomModel | ModelDraft) -> dict[str, Any]:

@@ -106,14 +106,14 @@ def _shown(model: CustomModel) -> dict[str, Any]:
                 "model": model.id,
                 "is_frozen": model.contract_frozen_at is not None,
                 "frozen_at": model.contract_frozen_at,
-                "digest": contract["digest"],
-                "criteria": contract["written"],
-                "metric": contract["metric"],
+                "digest": contract.digest,
+                "criteria": contract.written,
+                "metric": contract.metric,
                 "is_metric_automatic": not model.metric,
-                "checks": contract["checks"],
-                "unread": contract["unread"],
-                "test_row_count": contract["test_rows"].get("count", 0),
-                "test_rows_sha256": contract["test_rows"].get("sha256", ""),
+                "checks": contract.checks,
+                "unread": contract.unread,
+                "test_row_count": contract.test_rows.get("count", 0),
+                "test_rows_sha256": contract.test_rows.get("sha256", ""),
             }
         ).data
     )

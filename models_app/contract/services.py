@@ -13,8 +13,8 @@ touched.
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypedDict
 
 from django.db import transaction
 from django.utils import timezone
@@ -25,6 +25,8 @@ from accounts.models import User
 from models_app.drafts import ModelDraft, check_metric, check_pairs
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
+from training.scoring.criteria import CompiledChecks
+from training.scoring.criterion import CheckJson
 
 # A string, like all tasks: training stands above this room. Raises ValueError for a criterion that
 # is malformed.
@@ -36,30 +38,73 @@ WRITE_INSTEAD = (
 )
 
 
-def compiled(asked: CustomModel | ModelDraft) -> dict[str, Any]:
+class Unread(TypedDict):
+    sentence: str
+    hint: str  # what to write instead
+
+
+class RowFacts(TypedDict, total=False):
+    count: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """See the top of this file. `objection` says why the metric does not suit the task; a contract
+    that has one is not kept.
+    """
+
+    written: list[str]
+    metric: str
+    checks: list[CheckJson]
+    unread: list[Unread]
+    checks_digest: str
+    test_rows: RowFacts
+    digest: str
+    objection: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        kept = asdict(self)
+        del kept["objection"]
+        return kept
+
+    def compiled_checks(self) -> CompiledChecks:
+        """Return what the evaluation judges by."""
+        unread = [item["sentence"] for item in self.unread]
+        return CompiledChecks(self.metric, self.checks, unread, self.checks_digest)
+
+
+def compiled(asked: CustomModel | ModelDraft) -> Contract:
     """The contract as it would be frozen now."""
     try:
         checks = import_string(COMPILE)(asked)
     except ValueError as error:
         raise UserFacingError(str(error), param="success_criteria", hint=WRITE_INSTEAD) from error
-    contract = {
-        "written": list(asked.success_criteria),
-        "metric": checks["metric"],
-        "checks": checks["checks"],
-        "unread": [_unread(item) for item in checks["unread"]],
-        "checks_digest": checks["digest"],
-        "test_rows": _facts_of(asked.test_rows),
-    }
-    return contract | {"digest": _digest(contract)}
+    contract = Contract(
+        written=list(asked.success_criteria),
+        metric=checks.metric,
+        checks=checks.checks,
+        unread=[Unread(sentence=sentence, hint=WRITE_INSTEAD) for sentence in checks.unread],
+        checks_digest=checks.digest,
+        test_rows=_facts_of(asked.test_rows),
+        digest="",
+        objection=checks.objection,
+    )
+    hashed = contract.to_json()
+    del hashed["digest"]
+    return replace(contract, digest=_digest(hashed))
 
 
-def _unread(item: str | Mapping[str, str]) -> dict[str, str]:
-    if isinstance(item, str):
-        return {"sentence": item, "hint": WRITE_INSTEAD}
-    return {"sentence": item["sentence"], "hint": item.get("hint") or WRITE_INSTEAD}
+def new_contract(asked: CustomModel | ModelDraft) -> dict[str, Any]:
+    """Return the contract to keep. Refused where its metric cannot be measured for the task."""
+    contract = compiled(asked)
+    if contract.objection:
+        hint = "Choose another metric, or none: one is chosen by the kind of task."
+        raise UserFacingError(contract.objection, param="metric", hint=hint)
+    return contract.to_json()
 
 
-def _facts_of(rows: list[dict[str, str]]) -> dict[str, Any]:
+def _facts_of(rows: list[dict[str, str]]) -> RowFacts:
     return {"count": len(rows), "sha256": _digest(rows)} if rows else {}
 
 
@@ -68,9 +113,9 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def contract_of(model: CustomModel) -> dict[str, Any]:
+def contract_of(model: CustomModel) -> Contract:
     """As it was frozen, else as it would be now: the intent may have been corrected since."""
-    return model.contract if model.contract_frozen_at else compiled(model)
+    return Contract(**model.contract) if model.contract_frozen_at else compiled(model)
 
 
 def edit_contract(*, actor: User, model: CustomModel, changes: dict[str, Any]) -> CustomModel:
@@ -82,7 +127,7 @@ def edit_contract(*, actor: User, model: CustomModel, changes: dict[str, Any]) -
         _check(changes)
         for name, value in changes.items():
             setattr(model, name, value)
-        model.contract = compiled(model)
+        model.contract = new_contract(model)
         model.save(update_fields=[*changes, "contract", "updated_at"])
         record(
             org=model.org,
@@ -118,7 +163,7 @@ def freeze_contract(model: CustomModel) -> None:
     """
     if model.contract_frozen_at:
         return
-    model.contract = compiled(model)
+    model.contract = compiled(model).to_json()
     model.contract_frozen_at = timezone.now()
     model.save(update_fields=["contract", "contract_frozen_at", "updated_at"])
     record(

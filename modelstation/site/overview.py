@@ -13,7 +13,7 @@ from distillation.intents import understood
 from distillation.label_map import LabelTable, label_table
 from distillation.models import DatasetVersion, ImportRun, SourceDataset
 from distillation.pipeline.understand.explain import Line, explain
-from models_app.contract.services import contract_of
+from models_app.contract.services import Contract, contract_of
 from models_app.forms import CurationForm, SystemPromptForm
 from models_app.models import CustomModel, ModelVersion, Promotion, UsageRecord
 from models_app.versions.lines import VersionLine, version_lines
@@ -77,7 +77,7 @@ class Overview:
         return explain(understood(self.model))
 
     @property
-    def contract(self) -> dict[str, Any]:
+    def contract(self) -> Contract:
         return contract_of(self.model)
 
     @property

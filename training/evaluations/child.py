@@ -6,7 +6,7 @@ version where there is one; a report and a verdict come out.
 SPEC.json holds `test_file` (JSON lines of messages, the last one the reference answer, with tables
 for SQL under `fixture` where there are any), `base` and `tuned` (each with `gguf` and
 `tokenizer_folder`), `system_prompt`, `metric`, `out_dir`, and optionally `criteria` (objects or
-plain sentences) or `contract` (as compile_contract made it), `labels`, `max_tokens`, `seed`, `live`
+plain sentences) or `contract` (as CompiledChecks), `labels`, `max_tokens`, `seed`, `live`
 (an engine with its own `system_prompt` and `name`), `probes` (default true) and `cache_dir`, where
 the base's answers are kept for the next evaluation. Writes report.json and rows.jsonl, the worst
 row first.
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from modelstation.core.artifacts import write_artifact
 from training.progress import Channel, ChildError, read_spec, required, run_as_child
-from training.scoring.criteria import Criteria, contract_criteria, read_criteria
+from training.scoring.criteria import CompiledChecks, Criteria, read_criteria
 from training.scoring.criterion import LATENCY
-from training.scoring.metrics import build_metric
+from training.scoring.metrics import METRICS, Given, build_scorer, model_metric
 from training.scoring.probes import MAX_TOKENS, all_probes, probe_report
 from training.scoring.report import Answers, Measured, build_report, worst_first
 from training.scoring.sql import Fixture, find_fixture
@@ -104,12 +104,11 @@ def _prepare(spec: dict[str, Any]) -> "tuple[dict[str, HeldOut], Criteria, list[
         criteria = _criteria(spec)
         conversations = read_conversations(Path(spec["test_file"]))
         given = _given_fixtures(Path(spec["test_file"]))
-        options = {"labels": spec.get("labels")}
         for name in (spec["metric"], *(check.of for check in criteria.checks if check.of)):
-            build_metric(name, options, [])
+            model_metric(name)
         for check in criteria.checks:
-            if check.options:
-                build_metric(check.metric, options | check.options, [])
+            if check.options and check.metric in METRICS:  # a pattern or a schema may be broken
+                METRICS[check.metric].build(Given(check.options))
     except (ValueError, OSError) as error:
         raise ChildError("bad_spec", str(error)) from error
     if not conversations:
@@ -122,7 +121,7 @@ def _prepare(spec: dict[str, Any]) -> "tuple[dict[str, HeldOut], Criteria, list[
 
 def _criteria(spec: dict[str, Any]) -> Criteria:
     if spec.get("contract"):
-        return contract_criteria(spec["contract"])
+        return CompiledChecks(**spec["contract"]).criteria()
     return read_criteria(spec.get("criteria") or [], spec.get("labels"))
 
 
@@ -268,7 +267,7 @@ def _fixtures(
 ) -> list[Fixture | None]:
     """Tables are looked for only where a check executes SQL on them."""
     named = {name for check in criteria.checks for name in (check.metric, check.of)}
-    if "execution_accuracy" not in {spec["metric"], *named}:
+    if not any(METRICS[n].needs_tables for n in {spec["metric"], *named} & METRICS.keys()):
         return []
     triples = zip(given, rows.inputs, rows.references, strict=True)
     return [find_fixture(tables, asked, reference) for tables, asked, reference in triples]
@@ -279,7 +278,7 @@ def _size_mb(spec: dict[str, Any], side: str) -> float:
 
 
 def _write(out_dir: Path, report: dict[str, Any], answers: Answers, spec: dict[str, Any]) -> None:
-    metric = build_metric(
+    metric = build_scorer(
         spec["metric"], {"labels": spec.get("labels")}, answers.references, answers.fixtures
     )
 

@@ -8,6 +8,7 @@ lease never overwrites the winner."""
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.db import transaction
 
 from distillation.models import DatasetVersion
 from models_app import services as model_services
+from models_app.contract.services import contract_of
 from models_app.gateway.paths import base_paths, engine_paths
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.errors import UserFacingError
@@ -146,7 +148,7 @@ def _newest_dataset(model: CustomModel) -> DatasetVersion:
 
 
 def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> dict[str, Any]:
-    version, contract = run.version, run.model.contract
+    version = run.version
     test_file = settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl"
     if run.model.test_rows:
         test_file = _write_test_rows(job, run.model)
@@ -156,12 +158,7 @@ def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> d
         "tuned": _engine(*engine_paths(version)),
         "system_prompt": version.system_prompt,
         "metric": run.metric,
-        "contract": {
-            "metric": contract["metric"],
-            "checks": contract["checks"],
-            "unread": [item["sentence"] for item in contract["unread"]],
-            "digest": contract["checks_digest"],
-        },
+        "contract": asdict(contract_of(run.model).compiled_checks()),
         "labels": dataset.run.intent.get("labels") or None,
         "max_tokens": None,
         "cache_dir": str(settings.ARTIFACTS_DIR / str(run.model_id) / "answers"),

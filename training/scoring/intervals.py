@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from training.scoring.metrics import Floats, Metric
+from training.scoring.scorers import Floats, Scorer
 
 RESAMPLES = 2000
 # Called 95 % intervals, and aimed a little above: the coverage of any interval for counts swings
@@ -46,21 +46,21 @@ class Bootstrap:
             np.float64
         )
 
-    def interval(self, metric: Metric, sums: Floats) -> Interval:
+    def interval(self, scorer: Scorer, sums: Floats) -> Interval:
         """Of a score in [0, 1]; all of that where no row counts."""
-        score, rows = float(metric.combine(sums.sum(axis=0))), metric.rows(sums)
+        score, rows = float(scorer.combine(sums.sum(axis=0))), scorer.rows(sums)
         if rows == 0:
             return Interval(score, 0.0, 1.0)
-        error = self._error(metric.combine(self.weights @ sums), score)
+        error = self._error(scorer.combine(self.weights @ sums), score)
         return score_interval(score, error * rows, rows)
 
-    def difference(self, metric: Metric, ours: Floats, theirs: Floats) -> Interval:
+    def difference(self, scorer: Scorer, ours: Floats, theirs: Floats) -> Interval:
         """Of the paired difference ours − theirs."""
-        score = float(metric.combine(ours.sum(axis=0)) - metric.combine(theirs.sum(axis=0)))
-        rows = min(metric.rows(ours), metric.rows(theirs))
+        score = float(scorer.combine(ours.sum(axis=0)) - scorer.combine(theirs.sum(axis=0)))
+        rows = min(scorer.rows(ours), scorer.rows(theirs))
         if rows == 0:
             return Interval(score, -1.0, 1.0)
-        resampled = metric.combine(self.weights @ ours) - metric.combine(self.weights @ theirs)
+        resampled = scorer.combine(self.weights @ ours) - scorer.combine(self.weights @ theirs)
         return difference_interval(score, self._error(resampled, score) * rows, rows)
 
     def _error(self, resampled: Floats, score: float) -> float:

@@ -20,8 +20,8 @@ import numpy as np
 
 from modelstation.lm.chat import Message
 from training.scoring.intervals import Bootstrap, as_json
-from training.scoring.metrics import Floats, mean_of
 from training.scoring.pairs import INVALID, PLAIN_NUMBER, canonical, parse_json, same_number
+from training.scoring.scorers import Floats, mean_of
 
 FILE = Path(__file__).with_name("probes.jsonl")
 MAX_TOKENS = 32
@@ -84,14 +84,14 @@ def _same_json(text: str, wanted: Any) -> bool:
 
 def probe_report(base: Sequence[str], tuned: Sequence[str], seed: int) -> dict[str, Any]:
     """Both scores and their paired difference; `note` is empty unless the drop is beyond chance."""
-    probes, metric = all_probes(), mean_of(lambda passed, _: float(passed == "1"))
+    probes, scorer = all_probes(), mean_of(lambda passed, _: float(passed == "1"))
     before, after = (_sums(probes, answers) for answers in (base, tuned))
     bootstrap = Bootstrap(len(probes), seed)
-    forgetting = bootstrap.difference(metric, after, before)
+    forgetting = bootstrap.difference(scorer, after, before)
     return {
         "n": len(probes),
-        "base": as_json(bootstrap.interval(metric, before)),
-        "tuned": as_json(bootstrap.interval(metric, after)),
+        "base": as_json(bootstrap.interval(scorer, before)),
+        "tuned": as_json(bootstrap.interval(scorer, after)),
         "forgetting": as_json(forgetting),
         "kinds": _by_kind(probes, before, after),
         "note": _note(forgetting.score, len(probes)) if forgetting.high < 0 else "",

@@ -23,7 +23,7 @@ from training.scoring.criterion import (
     in_words,
 )
 from training.scoring.intervals import Bootstrap, Interval, as_json, median_interval
-from training.scoring.metrics import Floats, Metric, build_metric
+from training.scoring.metrics import build_scorer
 from training.scoring.outcomes import (
     PASS,
     beats_base,
@@ -33,6 +33,7 @@ from training.scoring.outcomes import (
     worst,
 )
 from training.scoring.pairs import length_of
+from training.scoring.scorers import Floats, Scorer
 from training.scoring.sql import Fixture
 from training.scoring.tables import commonest_object, confusion, field_table, is_json_task
 
@@ -70,7 +71,7 @@ class Answers:
 class Scored:
     """One metric over all sides."""
 
-    metric: Metric
+    scorer: Scorer
     answers: Answers
     bootstrap: Bootstrap
 
@@ -78,7 +79,7 @@ class Scored:
     def sums(self) -> dict[str, Floats]:
         sides = {side: self.answers.of(side) for side in SIDES}
         return {
-            side: self.metric.sums(texts, self.answers.references)
+            side: self.scorer.sums(texts, self.answers.references)
             for side, texts in sides.items()
             if texts is not None
         }
@@ -86,10 +87,10 @@ class Scored:
     def interval(self, side: str) -> Interval | None:
         if side not in self.sums:
             return None
-        return self.bootstrap.interval(self.metric, self.sums[side])
+        return self.bootstrap.interval(self.scorer, self.sums[side])
 
     def tuned_less(self, side: str) -> Interval:
-        return self.bootstrap.difference(self.metric, self.sums["tuned"], self.sums[side])
+        return self.bootstrap.difference(self.scorer, self.sums["tuned"], self.sums[side])
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,9 @@ class Grading:
     bootstrap: Bootstrap
 
     def scored(self, name: str, options: Mapping[str, Any] | None = None) -> Scored:
-        metric = build_metric(
-            name,
-            {**self.options, **(options or {})},
-            self.answers.references,
-            self.answers.fixtures,
-        )
-        return Scored(metric, self.answers, self.bootstrap)
+        given = {**self.options, **(options or {})}
+        scorer = build_scorer(name, given, self.answers.references, self.answers.fixtures)
+        return Scored(scorer, self.answers, self.bootstrap)
 
 
 def build_report(
@@ -126,7 +123,7 @@ def build_report(
         "tuned": as_json(main.interval("tuned")),
         "difference": as_json(main.tuned_less("base")),
         "live": _live(main, answers),
-        "baseline": best_baseline(answers, main.metric),
+        "baseline": best_baseline(answers, main.scorer),
         "criteria": checked,
         "unread_criteria": criteria.unread,
         "verdict": worst([check["outcome"] for check in checked]),
@@ -200,8 +197,8 @@ def _score(criterion: Criterion, grading: Grading) -> tuple[dict[str, Any], tupl
     name = _name(criterion, grading)
     scored = grading.scored(name, criterion.options)
     found: dict[str, Any] = {side: as_json(scored.interval(side)) for side in SIDES}
-    found["baseline"] = best_baseline(grading.answers, scored.metric, criterion.op)
-    found["rows"] = scored.metric.rows(scored.sums["tuned"])
+    found["baseline"] = best_baseline(grading.answers, scored.scorer, criterion.op)
+    found["rows"] = scored.scorer.rows(scored.sums["tuned"])
     if not found["rows"]:
         why = "No held-out row lets it be measured: add rows with that label, or with tables."
         return {"tuned": None, "rows": 0}, not_measured(criterion, why)
@@ -259,7 +256,7 @@ def _values(
 # --- beside the scores --------------------------------------------------------------------------
 
 
-def best_baseline(answers: Answers, metric: Metric, op: str = ">=") -> dict[str, Any]:
+def best_baseline(answers: Answers, scorer: Scorer, op: str = ">=") -> dict[str, Any]:
     """The best of the ways to answer without a model: the commonest answer every time, the input
     itself, or nothing. Where less is better, the least.
     """
@@ -272,16 +269,16 @@ def best_baseline(answers: Answers, metric: Metric, op: str = ">=") -> dict[str,
     if is_json_task(answers.references):
         guesses["majority answer"] = [commonest_object(answers.references)] * rows
         guesses["empty object"] = ["{}"] * rows
-    scores = {name: metric.score(guess, answers.references) for name, guess in guesses.items()}
+    scores = {name: scorer.score(guess, answers.references) for name, guess in guesses.items()}
     best = min if op in ("<", "<=") else max
     name = best(scores, key=lambda key: scores[key])
     return {"name": name, "score": scores[name], "all": scores}
 
 
-def worst_first(answers: Answers, metric: Metric) -> list[dict[str, Any]]:
+def worst_first(answers: Answers, scorer: Scorer) -> list[dict[str, Any]]:
     """One object per row by the tuned model's score; among equals, where the base did better."""
     sides = {side: texts for side in SIDES if (texts := answers.of(side)) is not None}
-    scores = {side: metric.of_rows(texts, answers.references) for side, texts in sides.items()}
+    scores = {side: scorer.of_rows(texts, answers.references) for side, texts in sides.items()}
     rows = [
         {"index": index, "input": asked, "reference": reference}
         | {side: texts[index] for side, texts in sides.items()}

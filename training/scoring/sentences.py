@@ -17,50 +17,15 @@ from training.scoring.criterion import (
     SIZE,
     Criterion,
 )
-from training.scoring.metrics import NEEDS_OPTION, metric_names
+from training.scoring.metrics import METRICS
 
 FINAL_NUMBER_LINE = r"####\s*-?[\d,.]*\d[\d,.]*\s*$"
 
-# The first pattern that occurs in the sentence names the metric, so the particular ones come first.
-WORDS_OF_METRIC: tuple[tuple[str, str], ...] = (
-    (
-        r"one of the (known|allowed|listed|given)? ?(label|topic|class|categor|intent|value)",
-        "known_label",
-    ),
-    (r"(un)?(known|allowed|valid|invented) (label|topic|class|categor|intent)", "known_label"),
-    (r"last line .*####|#### form", "regex"),
-    (r"\bexecut", "execution_accuracy"),
-    (r"parses? (in|as|with) (sqlite|sql)|(in)?valid sql", "sql_parses"),
-    (r"macro[- ]?recall|balanced accuracy", "macro_recall"),
-    (r"macro[- ]?f1", "macro_f1"),
-    (r"rouge[- ]?l", "rougeL_f1"),
-    (r"\bchr-?f\b", "chrf"),
-    (r"(entity|entities|ner)\b.*f1|f1 .*entit", "entity_f1"),
-    (r"field[- ]?f1", "field_f1"),
-    (r"token[- ]?f1|word[- ]?f1", "token_f1"),
-    (
-        r"(in)?valid json|parses? as json|well-formed json|json is (in)?valid|broken json",
-        "json_valid",
-    ),
-    (r"(equal|identical|same|exact|match\w*) json|json .*(equal|identical|match)", "json_equal"),
-    (r"first (word|token)", "first_token_match"),
-    (r"final (number|answer|result)|right number", "final_number_match"),
-    (r"last number", "number_match"),
-    (r"contains? (the )?(right|correct|expected|reference)", "contains"),
-    (r"\brefus(e|es|als?)\b", "refusal"),
-    (r"\bempty (answer|repl|respons)|(answer|repl|respons)\w* (is|are) empty", "empty"),
-    (
-        r"exact(ly)?[- ](the )?(same|match|right|correct|label)|accura|correct|right answers?"
-        r"|\bwrong\b|\berrors?\b|answers? (is|are) right|answered right",
-        "exact_match",
-    ),
-)
 NAMES = {  # exact_match, as it stands in a form
     name: re.compile(rf"\b{re.escape(name.lower()).replace('_', '[ _-]')}\b")
-    for name in metric_names()
-    if name not in NEEDS_OPTION
+    for name in sorted(METRICS)
+    if "_" in name and not METRICS[name].option
 }
-UNWANTED = ("refusal", "empty")  # less of it is better
 NEGATIVE = r"wrong|errors?|invalid|incorrect|unknown|invented|broken|malformed"
 NEGATIVE_NOUN = re.compile(rf"\b({NEGATIVE})\b")
 NEGATED = re.compile(r"\b(false|never|no|not|fails?|without|nor|none|cannot|n't)\b")
@@ -164,11 +129,12 @@ def _quality(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
         return None
     if metric == "known_label":  # "one of the values" reads as a bound of nothing
         text = re.sub(r"\bone of the\b", " ", text)
-    negative = metric in UNWANTED or NEGATIVE_NOUN.search(text) is not None
+    less_is_better = METRICS[metric].less_is_better
+    negative = less_is_better or NEGATIVE_NOUN.search(text) is not None
     op, value = _share(text, negative)
     if negative != (op in ("<", "<=")):
         return None
-    if negative and metric not in UNWANTED:
+    if negative and not less_is_better:
         op, value = FLIPPED[op], round(1 - value, 6)
     options = {"pattern": FINAL_NUMBER_LINE} if metric == "regex" else {}
     return Criterion(metric, op, value, options=options, sentence=sentence)
@@ -176,9 +142,10 @@ def _quality(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
 
 def _metric_named(text: str) -> str | None:
     for name, pattern in NAMES.items():
-        if "_" in name and pattern.search(text):
+        if pattern.search(text):
             return name
-    return next((name for pattern, name in WORDS_OF_METRIC if re.search(pattern, text)), None)
+    described = (m for m in METRICS.values() if m.pattern and re.search(m.pattern, text))
+    return next((metric.name for metric in described), None)
 
 
 def _share(text: str, negative: bool = False) -> tuple[str, float]:

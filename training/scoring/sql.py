@@ -110,6 +110,11 @@ def find_fixture(given: Any, prompt: str, reference: str) -> Fixture | None:
     return None
 
 
+def names_tables(prompt: str) -> bool:
+    """Whether tables could be found for a row; nothing is executed."""
+    return _in_prompt(prompt) is not None or len(TABLE.findall(prompt)) == 1
+
+
 def _given(given: Any) -> Fixture | None:
     """A script, or an object with `ddl` and `rows`."""
     if isinstance(given, dict) and given.get("ddl"):

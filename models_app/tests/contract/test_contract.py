@@ -58,7 +58,7 @@ def test_what_is_said_to_write_instead_is_understood(model):
     model.success_criteria = re.findall("“(.+?)”", WRITE_INSTEAD)
     contract = compiled(model)
     assert len(model.success_criteria) == 4
-    assert contract["unread"] == []
+    assert contract.unread == []
 
 
 def test_the_metric_is_chosen_from_the_kind_of_task(api_for, bob, model):
@@ -77,7 +77,7 @@ def test_a_model_made_by_api_has_its_contract_at_once(api_for, alice):
 
 
 def test_a_contract_is_edited_until_it_is_frozen(api_for, bob, model, org):
-    before = contract_of(model)["digest"]
+    before = contract_of(model).digest
     body = {"criteria": ["macro F1 of at least 0.7"], "metric": "token_f1", "test_rows": ROWS}
     shown = api_for(bob).put(address(model), body, format="json").json()
 
@@ -91,7 +91,7 @@ def test_a_contract_is_edited_until_it_is_frozen(api_for, bob, model, org):
 
 
 def test_the_digest_changes_with_each_part_and_with_nothing_else(model, alice):
-    seen = {contract_of(model)["digest"]}
+    seen = {contract_of(model).digest}
     for changes in (
         {"success_criteria": ["exact match at least 81 %"]},
         {"metric": "token_f1"},
@@ -100,7 +100,7 @@ def test_the_digest_changes_with_each_part_and_with_nothing_else(model, alice):
         seen.add(edit_contract(actor=alice, model=model, changes=changes).contract_digest)
     assert len(seen) == 4
     model.refresh_from_db()
-    assert contract_of(model)["digest"] == model.contract_digest
+    assert contract_of(model).digest == model.contract_digest
 
 
 @pytest.mark.parametrize(

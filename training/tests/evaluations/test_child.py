@@ -15,6 +15,7 @@ from training.evaluations import child as evaluator
 from training.progress import Channel, ChildError
 from training.scoring import generate
 from training.scoring.generate import Generated, answer_budget, held_out
+from training.scoring.metrics import METRICS, MODEL_METRICS
 from training.scoring.probes import all_probes
 
 
@@ -243,6 +244,22 @@ def test_sql_rows_carry_their_tables(tmp_path, tiny, monkeypatch):
     result = evaluator.run_evaluation(spec, quiet())
     check = result["criteria"][0]
     assert (check["rows"], check["score"], check["base"]["score"]) == (40, 1, 0)
+
+
+@pytest.mark.parametrize("name", MODEL_METRICS)
+def test_every_metric_of_the_table_is_measured(tmp_path, tiny, monkeypatch, name):
+    question = "Table: t (a text, b text). Which a has the b 'x'?"
+    reference = "SELECT a FROM t WHERE b = 'x'" if "sql" in METRICS[name].task_kinds else "yes"
+    spec = write_spec(tmp_path, tiny, metric=name, criteria=["Median answer length below 9 words"])
+    line = json.dumps({"messages": row(question, reference)}) + "\n"
+    (tmp_path / "test.jsonl").write_text(line * 6)
+    answering(monkeypatch, ["no"] * 6, [reference] * 6)
+    result = evaluator.run_evaluation(spec, quiet())
+    assert result["metric"] == name
+    assert 0 <= result["base"]["score"] <= result["tuned"]["score"] <= 1
+    assert len((tmp_path / "out" / "rows.jsonl").read_text().splitlines()) == 6
+    if METRICS[name].task_kinds:
+        assert (result["base"]["score"], result["tuned"]["score"]) == (0, 1)
 
 
 def test_a_prompt_that_occurs_twice_is_asked_once(tiny):

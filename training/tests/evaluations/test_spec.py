@@ -12,7 +12,7 @@ from modelstation.core.jobs.lease import Lease
 from training.evaluations import services as evaluations
 from training.models import EvaluationRun
 from training.runs import runner
-from training.scoring.criteria import contract_criteria
+from training.scoring.criteria import CompiledChecks
 from training.tests.planted_runs import make_job, make_run
 
 pytestmark = pytest.mark.django_db
@@ -89,7 +89,7 @@ def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, asked):
     model = CustomModel.objects.get()
     assert run.contract_digest == model.contract_digest != ""
     assert spec["metric"] == run.metric == "exact_match"
-    frozen = contract_criteria(spec["contract"])
+    frozen = CompiledChecks(**spec["contract"]).criteria()
     assert [check.value for check in frozen.checks] == [0.8, 0.0]
     assert frozen.unread == ["Be kind."]
 

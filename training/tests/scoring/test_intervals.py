@@ -11,10 +11,10 @@ from training.scoring.intervals import (
     score_interval,
     wilson,
 )
-from training.scoring.metrics import METRICS, build_metric
+from training.scoring.metrics import build_scorer
 
 SIMULATIONS = 200
-EXACT, MACRO_F1 = METRICS["exact_match"], METRICS["macro_f1"]
+EXACT, MACRO_F1 = build_scorer("exact_match", {}, []), build_scorer("macro_f1", {}, [])
 
 
 def shares(right):
@@ -90,7 +90,9 @@ def test_rows_that_all_agree_leave_the_doubt_of_the_rule_of_three(right):
 
 
 def test_graded_rows_that_all_agree_leave_doubt_too():
-    found = Bootstrap(100, seed=0).interval(METRICS["token_f1"], shares(np.full(100, 0.5)))
+    found = Bootstrap(100, seed=0).interval(
+        build_scorer("token_f1", {}, []), shares(np.full(100, 0.5))
+    )
     assert 0.01 < found.high - found.low < 0.05
 
 
@@ -102,14 +104,14 @@ def test_a_difference_of_nothing_leaves_about_three_rows_of_doubt():
 
 def test_a_label_with_few_rows_is_judged_by_its_rows_alone():
     references = ["rare"] * 5 + ["common"] * 295
-    metric = build_metric("label_recall", {"label": "rare"}, references)
+    metric = build_scorer("label_recall", {"label": "rare"}, references)
     found = Bootstrap(300, seed=0).interval(metric, metric.sums(references, references))
     assert found.score == 1
     assert found.low < 0.7
 
 
 def test_a_score_that_no_row_counts_for_could_be_anything():
-    metric = build_metric("label_recall", {"label": "absent"}, [])
+    metric = build_scorer("label_recall", {"label": "absent"}, [])
     sums = metric.sums(["a", "b"], ["a", "b"])
     assert Bootstrap(2, seed=0).interval(metric, sums) == Interval(0.0, 0.0, 1.0)
     assert Bootstrap(2, seed=0).difference(metric, sums, sums) == Interval(0.0, -1.0, 1.0)

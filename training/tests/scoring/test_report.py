@@ -5,7 +5,7 @@ import pytest
 
 from training.scoring.criteria import read_criteria
 from training.scoring.intervals import Bootstrap
-from training.scoring.metrics import METRICS
+from training.scoring.metrics import build_scorer
 from training.scoring.report import Answers, build_report, worst_first
 
 
@@ -114,7 +114,7 @@ def test_the_worst_rows_stand_first_and_regressions_before_them():
         base=["x", "x", "r", "r"],
         tuned=["r", "x", "x", "r"],
     )
-    rows = worst_first(found, METRICS["exact_match"])
+    rows = worst_first(found, build_scorer("exact_match", {}, []))
     assert [row["index"] for row in rows] == [2, 1, 3, 0]
     assert rows[0] == {
         "index": 2,
@@ -134,7 +134,7 @@ def test_the_same_seed_gives_the_same_interval():
 def test_the_bootstrap_agrees_with_resampling_row_by_row():
     references = [f"label_{i % 3}" for i in range(40)]
     predictions = [r if i % 3 else "label_0" for i, r in enumerate(references)]
-    metric, bootstrap = METRICS["macro_f1"], Bootstrap(40, seed=1)
+    metric, bootstrap = build_scorer("macro_f1", {}, []), Bootstrap(40, seed=1)
     quick = metric.combine(bootstrap.weights @ metric.sums(predictions, references))
     for weights, score in zip(bootstrap.weights[:20], quick, strict=False):
         picked = np.repeat(np.arange(40), weights.astype(int))

@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from training.scoring.metrics import build_metric
+from training.scoring.metrics import build_scorer
 from training.scoring.sql import Fixture, find_fixture, same_result
 
 TABLES = Fixture(
@@ -114,7 +114,7 @@ def test_a_row_whose_reference_tells_nothing_is_not_measured(prompt, reference):
 
 def test_a_broken_script_is_no_fixture_and_rows_without_one_do_not_count():
     assert find_fixture("CREATE TABLE (", "", REFERENCE) is None
-    metric = build_metric("execution_accuracy", {}, [], [TABLES, None, TABLES])
+    metric = build_scorer("execution_accuracy", {}, [], [TABLES, None, TABLES])
     answers = [REFERENCE, REFERENCE, "SELECT 1"]
     assert metric.score(answers, [REFERENCE] * 3) == 0.5
     assert metric.of_rows(answers, [REFERENCE] * 3) == [1, 0, 0]
