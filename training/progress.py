@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
@@ -105,7 +105,7 @@ def read_spec(path: str) -> dict[str, Any]:
     return spec
 
 
-def required(spec: dict[str, Any], *names: str) -> None:
+def required(spec: Mapping[str, Any], *names: str) -> None:
     if missing := [name for name in names if not spec.get(name)]:
         raise ChildError("bad_spec", f"The run's specification lacks: {', '.join(missing)}.")
 

@@ -18,6 +18,7 @@ from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.evaluations.reports import report_of
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.scoring.shapes import EvaluationResult, Score
 
 LIVE_KEPT = ("score", "low", "high", "difference")
 SCORES_KEPT = ("metric", "n_test", "base", "tuned", "difference", "verdict")
@@ -84,7 +85,7 @@ def dataset_of_version(version: ModelVersion) -> DatasetVersion | None:
     return found
 
 
-def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> None:
+def finish_evaluation(*, run: EvaluationRun, folder: str, result: EvaluationResult) -> None:
     """Keep the scores, and let the verdict decide what becomes of the version."""
     run.folder = folder
     run.test_count = result["n_test"]
@@ -92,16 +93,21 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
     run.criteria = result["criteria"]
     run.live = _with_live(run, result)
     run.save(update_fields=["folder", "test_count", "verdict", "criteria", "live"])
+    scores: dict[str, Score] = {
+        "base": result["base"],
+        "tuned": result["tuned"],
+        "baseline": result["baseline"],
+    }
     EvaluationScore.objects.bulk_create(
         EvaluationScore(
             run=run,
             subject=subject,
             metric=run.metric,
-            score=result[subject]["score"],
-            low=result[subject].get("low"),
-            high=result[subject].get("high"),
+            score=score["score"],
+            low=score.get("low"),
+            high=score.get("high"),
         )
-        for subject in EvaluationScore.Subject.values
+        for subject, score in scores.items()
     )
     model_services.finish_evaluation(
         version=run.version,
@@ -128,22 +134,22 @@ def _is_trained_as_asked(version: ModelVersion) -> bool:
     return run is not None and run.is_all_that_was_asked
 
 
-def _with_live(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
+def _with_live(run: EvaluationRun, result: EvaluationResult) -> dict[str, Any]:
     """Which version was live is known since the job began; how it did is in the report."""
     found = result.get("live") or report_of(run).get("live")
     if not run.live or not found:
         return {}
-    return {**run.live, **{key: found.get(key) for key in LIVE_KEPT}}
+    return {**run.live, **{key: value for key, value in found.items() if key in LIVE_KEPT}}
 
 
-def scores_of(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
+def scores_of(run: EvaluationRun, result: EvaluationResult) -> dict[str, Any]:
     """What the version keeps: enough to decide by it whether it may go live."""
-    kept = {key: result[key] for key in SCORES_KEPT if key in result}
+    kept = {key: value for key, value in result.items() if key in SCORES_KEPT}
     kept |= {"evaluation": str(run.id), "contract_digest": run.contract_digest}
     return kept | ({"live": run.live} if run.live else {})
 
 
-def reason_of(result: dict[str, Any]) -> str:
+def reason_of(result: EvaluationResult) -> str:
     """The sentences of the criteria that were missed, or could not be settled, and what the probes
     warn of; empty when all is well.
     """

@@ -21,6 +21,7 @@ from training.evaluations import reports
 from training.evaluations.services import dataset_of_version, evaluate_again
 from training.models import EvaluationRun, EvaluationScore
 from training.runs.views import problems_of, stage_of
+from training.scoring.shapes import Report
 
 ANSWERS_PER_PAGE = 25
 WORST_PRINTED = 10
@@ -106,9 +107,9 @@ def _findings(run: EvaluationRun) -> dict[str, Any]:
     }
 
 
-def _score_bars(run: EvaluationRun, report: dict[str, Any]) -> SafeString | None:
+def _score_bars(run: EvaluationRun, report: Report) -> SafeString | None:
     found = {score.subject: score for score in run.scores.filter(metric=run.metric)}
-    baseline = report.get("baseline", {}).get("name")
+    baseline = report["baseline"]["name"] if "baseline" in report else ""
     names = SUBJECTS | ({"baseline": f"Without a model: {baseline}"} if baseline else {})
     rows = [_interval(name, found[subject]) for subject, name in names.items() if subject in found]
     if "score" in run.live:

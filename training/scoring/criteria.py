@@ -9,7 +9,7 @@ measured must not pass.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ class Criteria:
 
 
 def read_criteria(
-    written: Sequence[str | dict[str, Any]], labels: Sequence[str] | None = None
+    written: Sequence[str | Mapping[str, Any]], labels: Sequence[str] | None = None
 ) -> Criteria:
     """Checks out of objects and sentences; "beats_base" is always among them. ValueError for a
     malformed object.
@@ -41,7 +41,7 @@ def read_criteria(
     return Criteria(checks, unread)
 
 
-def _read(item: str | dict[str, Any], labels: Sequence[str]) -> Criterion | None:
+def _read(item: str | Mapping[str, Any], labels: Sequence[str]) -> Criterion | None:
     """An object with only a sentence is read as that sentence."""
     if isinstance(item, str):
         return compile_sentence(item, labels)
@@ -72,7 +72,7 @@ class CompiledChecks:
 
 
 def compile_contract(
-    written: Sequence[str | dict[str, Any]],
+    written: Sequence[str | Mapping[str, Any]],
     *,
     metric: str,
     labels: Sequence[str] | None = None,

@@ -6,11 +6,11 @@ It can be written to JSON and read back, so that a contract frozen with the requ
 that is measured.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
-from training.scoring.metrics import METRICS, OPTIONS
+from training.scoring.metrics import METRICS, Options
 
 BEATS_BASE = "beats_base"
 NOT_WORSE_THAN_LIVE = "not_worse_than_live"
@@ -40,7 +40,7 @@ class CheckJson(TypedDict):
     op: str
     value: float
     of: str | None
-    options: dict[str, Any]
+    options: Options
     sentence: str
     words: str
 
@@ -57,7 +57,7 @@ class Criterion:
     op: str = ">="
     value: float = 0.0
     of: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
     sentence: str = ""
 
     @property
@@ -76,12 +76,12 @@ class Criterion:
         }
 
     @classmethod
-    def from_json(cls, written: dict[str, Any]) -> "Criterion":
+    def from_json(cls, written: Mapping[str, Any]) -> "Criterion":
         """The check that `to_json` wrote. ValueError for one that is not, or is malformed."""
         return check_from_object({**written.get("options", {}), **written})
 
 
-def check_from_object(item: dict[str, Any]) -> Criterion:
+def check_from_object(item: Mapping[str, Any]) -> Criterion:
     """The check that an object names. ValueError, a sentence for the user, for a malformed one."""
     name, sentence = item.get("metric"), str(item.get("sentence") or "")
     if name == BEATS_BASE:
@@ -111,7 +111,7 @@ def _value(name: str, value: Any) -> float:
     return float(value)
 
 
-def _options(name: str, item: dict[str, Any]) -> dict[str, Any]:
+def _options(name: str, item: Mapping[str, Any]) -> Options:
     needed = METRICS[name].option if name in METRICS else ""
     _require(
         not needed or item.get(needed) is not None,
@@ -125,7 +125,8 @@ def _options(name: str, item: dict[str, Any]) -> dict[str, Any]:
     _require(
         name != "length_within" or unit != "tokens", "length_within counts words or characters."
     )
-    return {key: item[key] for key in OPTIONS if item.get(key) is not None}
+    known = sorted(Options.__annotations__)
+    return cast(Options, {key: item[key] for key in known if item.get(key) is not None})
 
 
 def _require(holds: object, sentence: str) -> None:
@@ -148,18 +149,18 @@ def in_words(criterion: Criterion) -> str:
     return f"Passes when {measured} is {bound}."
 
 
-def words_of_metric(metric: str, options: dict[str, Any]) -> str:
-    told = {"limits": _limits(options), **options} if metric == "length_within" else options
+def words_of_metric(metric: str, options: Options) -> str:
+    limits = {"limits": _limits(options)} if metric == "length_within" else {}
     words = METRICS[metric].words if metric in METRICS else IN_WORDS_OF_QUANTITY.get(metric, metric)
-    return words.format_map(_Blank(told))
+    return words.format_map(_Blank(limits, **options))
 
 
-class _Blank(dict[str, Any]):
+class _Blank(dict[str, object]):
     def __missing__(self, key: str) -> str:
         return key
 
 
-def _limits(options: dict[str, Any]) -> str:
+def _limits(options: Options) -> str:
     least, most = options.get("least"), options.get("most")
     parts = [f"at least {least}"] if least else []
     parts += [f"at most {most}"] if most is not None else []

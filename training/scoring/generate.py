@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from models_app.serving.engine import Engine, GenerationConfig
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 from training.plan.estimate.machine import idle_cores
+from training.scoring.shapes import GenerationFacts
 
 LEAST_ANSWER_TOKENS = 16
 MOST_ANSWER_TOKENS = 512
@@ -45,7 +45,7 @@ class Generated:
     asked: int = 0  # prompts that differ: the others share an answer
     cached: bool = False  # read from an earlier evaluation, whose seconds these are
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> GenerationFacts:
         return {
             "seconds": self.seconds,
             "answer_tokens": self.answer_tokens,

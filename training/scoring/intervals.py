@@ -14,11 +14,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
 from training.scoring.scorers import Floats, Scorer
+from training.scoring.shapes import SideResult
 
 RESAMPLES = 2000
 # Called 95 % intervals, and aimed a little above: the coverage of any interval for counts swings
@@ -32,6 +32,9 @@ class Interval:
     score: float
     low: float
     high: float
+
+    def to_json(self) -> SideResult:
+        return {"score": self.score, "low": self.low, "high": self.high}
 
 
 class Bootstrap:
@@ -108,9 +111,3 @@ def median_interval(values: Sequence[float]) -> Interval:
     half = Z * math.sqrt(n) / 2
     first, last = math.floor(n / 2 - half), math.ceil(n / 2 + half)
     return Interval(middle, ordered[max(first, 0)], ordered[min(last, n - 1)])
-
-
-def as_json(interval: Interval | None) -> dict[str, Any] | None:
-    if interval is None:
-        return None
-    return {"score": interval.score, "low": interval.low, "high": interval.high}

@@ -9,7 +9,8 @@ average (`mean_of`); the others are of the whole set alone (`micro_f1_of`, `macr
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from math import inf
+from typing import Any, TypedDict
 
 from training.scoring import pairs
 from training.scoring.scorers import (
@@ -31,8 +32,20 @@ from training.scoring.scorers import (
 )
 from training.scoring.sql import Fixture, names_tables
 
-OPTIONS = ("answer", "label", "labels", "least", "most", "pattern", "schema", "unit")
 CLASSIFY, SQL = ("classify",), ("sql",)
+
+
+class Options(TypedDict, total=False):
+    """What a criterion may say beside its metric and its bound."""
+
+    answer: str
+    label: str
+    labels: list[str] | None
+    least: int
+    most: int
+    pattern: str
+    schema: Mapping[str, Any]
+    unit: str
 
 
 class MetricError(ValueError):
@@ -43,7 +56,7 @@ class MetricError(ValueError):
 class Given:
     """What a metric may depend upon beside the answers."""
 
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
     references: Sequence[str] = ()
     fixtures: Sequence[Fixture | None] = ()
 
@@ -88,7 +101,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "regex",
             "the share of answers that match the pattern {pattern}",
-            lambda given: regex(str(given.options["pattern"])),
+            lambda given: regex(given.options["pattern"]),
             r"last line .*####|#### form",
             option="pattern",
         ),
@@ -240,28 +253,28 @@ METRICS: dict[str, Metric] = {
         Metric(
             "answer_share",
             "the share of answers that are “{answer}”",
-            lambda given: answer_share(str(given.options["answer"])),
+            lambda given: answer_share(given.options["answer"]),
             option="answer",
         ),
         Metric(
             "label_recall",
             "the share of the rows of label “{label}” that are answered so",
-            lambda given: label_rate(str(given.options["label"]), among="references"),
+            lambda given: label_rate(given.options["label"], among="references"),
             option="label",
         ),
         Metric(
             "label_precision",
             "the share of the answers “{label}” that are right",
-            lambda given: label_rate(str(given.options["label"]), among="answers"),
+            lambda given: label_rate(given.options["label"], among="answers"),
             option="label",
         ),
         Metric(
             "length_within",
             "the share of answers that have {limits}",
             lambda given: length_within(
-                int(given.options.get("least", 0)),
-                float(given.options.get("most", "inf")),
-                str(given.options["unit"]),
+                given.options.get("least", 0),
+                given.options.get("most", inf),
+                given.options["unit"],
             ),
             option="unit",
         ),
@@ -281,7 +294,7 @@ def metric_named(name: str, known: Sequence[str] = tuple(sorted(METRICS))) -> Me
 
 def build_scorer(
     name: str,
-    options: Mapping[str, Any],
+    options: Options,
     references: Sequence[str],
     fixtures: Sequence[Fixture | None] = (),
 ) -> Scorer:

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from modelstation.lm.chat import Message
-from training.scoring.intervals import Bootstrap, as_json
+from training.scoring.intervals import Bootstrap
 from training.scoring.pairs import INVALID, PLAIN_NUMBER, canonical, parse_json, same_number
 from training.scoring.scorers import Floats, mean_of
+from training.scoring.shapes import ProbeKind, ProbeReport
 
 FILE = Path(__file__).with_name("probes.jsonl")
 MAX_TOKENS = 32
@@ -82,7 +83,7 @@ def _same_json(text: str, wanted: Any) -> bool:
     return value is not INVALID and canonical(value) == canonical(wanted)
 
 
-def probe_report(base: Sequence[str], tuned: Sequence[str], seed: int) -> dict[str, Any]:
+def probe_report(base: Sequence[str], tuned: Sequence[str], seed: int) -> ProbeReport:
     """Both scores and their paired difference; `note` is empty unless the drop is beyond chance."""
     probes, scorer = all_probes(), mean_of(lambda passed, _: float(passed == "1"))
     before, after = (_sums(probes, answers) for answers in (base, tuned))
@@ -90,9 +91,9 @@ def probe_report(base: Sequence[str], tuned: Sequence[str], seed: int) -> dict[s
     forgetting = bootstrap.difference(scorer, after, before)
     return {
         "n": len(probes),
-        "base": as_json(bootstrap.interval(scorer, before)),
-        "tuned": as_json(bootstrap.interval(scorer, after)),
-        "forgetting": as_json(forgetting),
+        "base": bootstrap.interval(scorer, before).to_json(),
+        "tuned": bootstrap.interval(scorer, after).to_json(),
+        "forgetting": forgetting.to_json(),
         "kinds": _by_kind(probes, before, after),
         "note": _note(forgetting.score, len(probes)) if forgetting.high < 0 else "",
         "rows": [
@@ -116,7 +117,7 @@ def _sums(probes: Sequence[Probe], answers: Sequence[str]) -> Floats:
     return np.column_stack([passed, np.ones(len(passed))])
 
 
-def _by_kind(probes: Sequence[Probe], before: Floats, after: Floats) -> list[dict[str, Any]]:
+def _by_kind(probes: Sequence[Probe], before: Floats, after: Floats) -> list[ProbeKind]:
     total = Counter(probe.kind for probe in probes)
     places = {kind: [i for i, p in enumerate(probes) if p.kind == kind] for kind in total}
     return [

@@ -17,7 +17,7 @@ from training.scoring.criterion import (
     SIZE,
     Criterion,
 )
-from training.scoring.metrics import METRICS
+from training.scoring.metrics import METRICS, Options
 
 FINAL_NUMBER_LINE = r"####\s*-?[\d,.]*\d[\d,.]*\s*$"
 
@@ -136,7 +136,7 @@ def _quality(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
         return None
     if negative and not less_is_better:
         op, value = FLIPPED[op], round(1 - value, 6)
-    options = {"pattern": FINAL_NUMBER_LINE} if metric == "regex" else {}
+    options: Options = {"pattern": FINAL_NUMBER_LINE} if metric == "regex" else {}
     return Criterion(metric, op, value, options=options, sentence=sentence)
 
 
@@ -259,11 +259,11 @@ def _share_of_answer(text: str, sentence: str, _: Sequence[str]) -> Criterion | 
     return Criterion("answer_share", op, value, options={"answer": found[1]}, sentence=sentence)
 
 
-def _rate(name: str, text: str, sentence: str, options: dict[str, str]) -> Criterion:
+def _rate(name: str, text: str, sentence: str, options: Options) -> Criterion:
     op, value = _share(text)
     if op not in (">=", ">") or NEGATIVE_NOUN.search(text):
         raise _Unread
-    return Criterion(name, op, value, options=dict(options), sentence=sentence)
+    return Criterion(name, op, value, options=options, sentence=sentence)
 
 
 # --- quantities ---------------------------------------------------------------------------------
@@ -339,7 +339,6 @@ def _each_within(text: str, found: re.Match[str], unit: str, sentence: str) -> C
     share_op, share = _share(rest) if NUMBER.search(rest) else (">=", 1.0)
     if share_op not in (">", ">=") or NEGATED.search(rest) or limit < 1:
         raise _Unread
-    options = {"least" if least else "most": limit}
-    return Criterion(
-        "length_within", share_op, share, options={**options, "unit": unit}, sentence=sentence
-    )
+    options: Options = {"least": limit} if least else {"most": limit}
+    options["unit"] = unit
+    return Criterion("length_within", share_op, share, options=options, sentence=sentence)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from training.scoring.pairs import INVALID, canonical, f1, fields, normalise, parse_json
+from training.scoring.shapes import ConfusionTable, FieldLine
 
 MOST_LABELS = 30
 MOST_KINDS = 100  # of answers, for a task that names no labels to count as one of labels
@@ -20,7 +21,7 @@ SHARE_OF_JSON = 0.9
 
 def confusion(
     predictions: Sequence[str], references: Sequence[str], labels: Sequence[str] | None
-) -> dict[str, Any] | None:
+) -> ConfusionTable | None:
     """Rows are expected, columns answered: counts[i][j] rows of labels[i] were answered labels[j].
 
     The most frequent labels have a line of their own; "other" gathers the rest, and as a column
@@ -60,7 +61,7 @@ def commonest_object(references: Sequence[str]) -> str:
 
 def field_table(
     tuned: Sequence[str], base: Sequence[str], references: Sequence[str]
-) -> list[dict[str, Any]] | None:
+) -> list[FieldLine] | None:
     """Per field of the JSON answers, the worst first: how often it is expected, precision, recall
     and F1 of the tuned model, F1 of the base, and rows where it went wrong. None for other tasks.
     """
@@ -88,7 +89,7 @@ def _field_line(
     expected: Sequence[dict[str, Counter[Any]]],
     found: Sequence[dict[str, Counter[Any]]],
     before: Sequence[dict[str, Counter[Any]]],
-) -> dict[str, Any]:
+) -> FieldLine:
     hits, answered, wanted = _overlaps(name, found, expected)
     wrong = [
         index

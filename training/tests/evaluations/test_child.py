@@ -12,6 +12,7 @@ from modelstation.lm.chat import load_renderer
 from modelstation.lm.gguf.export import export_gguf
 from modelstation.lm.testing import make_tiny_llama
 from training.evaluations import child as evaluator
+from training.evaluations.spec import EvaluationSpec
 from training.progress import Channel, ChildError
 from training.scoring import generate
 from training.scoring.generate import Generated, answer_budget, held_out
@@ -107,7 +108,7 @@ def test_a_run_through_the_engine_writes_a_report_and_says_its_verdict(tmp_path,
 def test_both_models_get_the_models_prompt_and_the_rows_question(tmp_path, tiny, monkeypatch):
     spec = write_spec(tmp_path, tiny)
     asked = answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
-    result = evaluator.run_evaluation(spec, quiet())
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     assert asked[0] == asked[1]
     assert asked[0][0][0] == [
         {"role": "system", "content": "The model's prompt."},
@@ -121,7 +122,7 @@ def test_both_models_get_the_models_prompt_and_the_rows_question(tmp_path, tiny,
 def test_the_report_on_disk_keeps_what_was_asked_and_found(tmp_path, tiny, monkeypatch):
     spec = write_spec(tmp_path, tiny, criteria=["Be kind."])
     answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
-    result = evaluator.run_evaluation(spec, quiet())
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["system_prompt"] == "The model's prompt."
     assert report["max_tokens"] == generate.LEAST_ANSWER_TOKENS
@@ -177,7 +178,9 @@ def test_what_cannot_be_measured_is_refused_before_an_engine_starts(
 ):
     monkeypatch.setattr(generate, "generate", lambda *args, **kwargs: pytest.fail("engine started"))
     with pytest.raises(ChildError, match=said) as caught:
-        evaluator.run_evaluation(write_spec(tmp_path, tiny, **values), quiet())
+        evaluator.run_evaluation(
+            EvaluationSpec.from_json(write_spec(tmp_path, tiny, **values)), quiet()
+        )
     assert caught.value.code == code
 
 
@@ -186,10 +189,10 @@ def test_the_bases_answers_are_kept_and_the_tuned_models_are_asked_again(
 ):
     spec = write_spec(tmp_path, tiny, cache_dir=str(tmp_path / "kept"))
     asked = answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
-    first = evaluator.run_evaluation(spec, quiet())
+    first = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     assert len(asked) == 2
     asked = answering(monkeypatch, ["no", "yes"] * 3, [])  # only the tuned model is asked
-    again = evaluator.run_evaluation(spec, quiet())
+    again = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     assert len(asked) == 1
     assert again["base"] == first["base"] | {"cached": True}
     assert again["tuned"]["score"] == first["tuned"]["score"] == 1
@@ -207,7 +210,7 @@ def test_the_live_version_answers_with_its_own_prompt(tmp_path, tiny, monkeypatc
         return Generated(next(sides), seconds=2.0, answer_tokens=10, cut_off=1)
 
     monkeypatch.setattr(generate, "generate", generated)
-    result = evaluator.run_evaluation(spec, quiet())
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     assert asked == ["The model's prompt."] * 2 + ["The old prompt."]
     assert (result["live"]["name"], result["live"]["score"]) == ("v1", 0.5)
     assert result["criteria"][-1]["metric"] == "not_worse_than_live"
@@ -224,7 +227,7 @@ def test_probes_are_asked_without_the_models_prompt(tmp_path, tiny, monkeypatch)
         return Generated(["yes"] * len(prompts), seconds=2.0, answer_tokens=10, cut_off=1)
 
     monkeypatch.setattr(generate, "generate", generated)
-    result = evaluator.run_evaluation(spec, quiet())
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     assert all(turns[0]["role"] == "user" for turns in [*asked[2], *asked[3]])
     assert result["probes"]["forgetting"]["score"] == 0
     assert result["probes"]["note"] == ""
@@ -241,7 +244,7 @@ def test_sql_rows_carry_their_tables(tmp_path, tiny, monkeypatch):
     spec = write_spec(tmp_path, tiny, criteria=["Execution accuracy of at least 50%"])
     (tmp_path / "test.jsonl").write_text((json.dumps(line) + "\n") * 40)
     answering(monkeypatch, [wrong] * 40, [right.lower()] * 40)
-    result = evaluator.run_evaluation(spec, quiet())
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     check = result["criteria"][0]
     assert (check["rows"], check["score"], check["base"]["score"]) == (40, 1, 0)
 
@@ -254,7 +257,7 @@ def test_every_metric_of_the_table_is_measured(tmp_path, tiny, monkeypatch, name
     line = json.dumps({"messages": row(question, reference)}) + "\n"
     (tmp_path / "test.jsonl").write_text(line * 6)
     answering(monkeypatch, ["no"] * 6, [reference] * 6)
-    result = evaluator.run_evaluation(spec, quiet())
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     assert result["metric"] == name
     assert 0 <= result["base"]["score"] <= result["tuned"]["score"] <= 1
     assert len((tmp_path / "out" / "rows.jsonl").read_text().splitlines()) == 6
@@ -296,6 +299,6 @@ def test_forgetting_is_noted_and_decides_nothing(tmp_path, tiny, monkeypatch):
         return Generated(next(sides), seconds=2.0, answer_tokens=10, cut_off=1)
 
     monkeypatch.setattr(generate, "generate", generated)
-    result = evaluator.run_evaluation(spec, quiet())
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     assert "forget general skills" in result["probes"]["note"]
     assert [check["metric"] for check in result["criteria"]] == ["beats_base"]

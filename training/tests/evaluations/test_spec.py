@@ -10,9 +10,10 @@ from models_app.models import CustomModel
 from modelstation import testing
 from modelstation.core.jobs.lease import Lease
 from training.evaluations import services as evaluations
+from training.evaluations.spec import EvaluationSpec, Side
 from training.models import EvaluationRun
 from training.runs import runner
-from training.scoring.criteria import CompiledChecks
+from training.scoring.criteria import CompiledChecks, compile_contract
 from training.tests.planted_runs import make_job, make_run
 
 pytestmark = pytest.mark.django_db
@@ -111,3 +112,20 @@ def test_a_job_that_says_no_version_measures_the_newest(versions, asked):
     job = make_job(versions[0].model, "evaluate")
     runner.evaluate(job, Lease(job))()
     assert EvaluationRun.objects.get(job=job).version == versions[2]
+
+
+def test_a_spec_is_read_back_as_it_was_written(tmp_path):
+    side = Side(tmp_path / "model.gguf", tmp_path)
+    spec = EvaluationSpec(
+        test_file=tmp_path / "test.jsonl",
+        base=side,
+        tuned=side,
+        metric="macro_f1",
+        out_dir=tmp_path / "out",
+        contract=compile_contract(["Accuracy of at least 80%"], metric="macro_f1"),
+        labels=["a", "b"],
+        live=Side(tmp_path / "live.gguf", tmp_path, "Old prompt.", "version 1"),
+        cache_dir=tmp_path / "answers",
+    )
+    assert EvaluationSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert [check.metric for check in spec.checks().checks] == ["exact_match", "beats_base"]
