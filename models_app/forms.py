@@ -100,7 +100,21 @@ class CurationForm(forms.Form):
     curation = CurationField()
 
 
-class ModelDraftForm(forms.Form):
+class ContractFields(forms.Form):
+    """What a model is measured by."""
+
+    success_criteria = LinesField(
+        required=False, widget=_area(3, CRITERIA_LIKE), help_text=CRITERIA_HELP
+    )
+    test_rows = PairsField(
+        label="Held-out rows",
+        help_text=f"{PAIR_HELP} Used for measuring only, never for training. "
+        "Without any, part of the dataset is set aside.",
+    )
+    metric = forms.ChoiceField(required=False, choices=METRIC_CHOICES, help_text=METRIC_HELP)
+
+
+class ModelDraftForm(ContractFields):
     name = forms.CharField(
         max_length=80, help_text="Your programs call the model by this name, in lower case."
     )
@@ -119,17 +133,6 @@ class ModelDraftForm(forms.Form):
         required=False, max_length=5_000, widget=_area(2), help_text="What it must never do or say."
     )
     examples = PairsField(label="More examples", help_text=PAIR_HELP)
-    success_criteria = LinesField(
-        required=False,
-        widget=_area(3, CRITERIA_LIKE),
-        help_text=CRITERIA_HELP,
-    )
-    test_rows = PairsField(
-        label="Held-out rows",
-        help_text=f"{PAIR_HELP} Used for measuring only, never for training. "
-        "Without any, part of the dataset is set aside.",
-    )
-    metric = forms.ChoiceField(required=False, choices=METRIC_CHOICES, help_text=METRIC_HELP)
     base = forms.ModelChoiceField(
         label="Base model",
         required=False,
@@ -194,17 +197,8 @@ class ModelDraftForm(forms.Form):
         return [row for row in rows if any(row.values())]
 
 
-class ContractForm(forms.Form):
+class ContractForm(ContractFields):
     """Criteria, metric and held-out rows of a model, until its contract is frozen."""
-
-    success_criteria = LinesField(
-        label="Success criteria",
-        required=False,
-        widget=_area(4, CRITERIA_LIKE),
-        help_text=CRITERIA_HELP,
-    )
-    metric = forms.ChoiceField(required=False, choices=METRIC_CHOICES, help_text=METRIC_HELP)
-    test_rows = PairsField(label="Held-out rows", help_text=PAIR_HELP)
 
     def __init__(self, *args: Any, model: CustomModel, **options: Any) -> None:
         initial = {

@@ -3,10 +3,8 @@
 import json
 import uuid
 from functools import partial
-from itertools import islice
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -24,7 +22,7 @@ from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.models import ModelVersion
 from modelstation.core.web.api import id_of, number_of, page_size_of
 from training.access import evaluation_for
-from training.evaluations.reports import report_of
+from training.evaluations.reports import answers_of, report_of
 from training.evaluations.services import evaluate_again
 from training.models import EvaluationRun
 from training.runs import serializers
@@ -70,9 +68,9 @@ class EvaluationRowsView(APIView):
         """What base and tuned model answered to each held-out row."""
         evaluation = evaluation_for(request_org(request), evaluation_id)
         after, limit = number_of(request, "after", 0), page_size_of(request, 50, most=200)
-        rows = _rows(evaluation, after, limit + 1)
-        more = after + limit if len(rows) > limit else None
-        return Response({"results": rows[:limit], "next_after": more})
+        rows = answers_of(evaluation)
+        more = after + limit if len(rows) > after + limit else None
+        return Response({"results": rows[after : after + limit], "next_after": more})
 
 
 class VersionEvaluateView(APIView):
@@ -103,12 +101,3 @@ def _as_json(data: Any) -> dict[str, Any]:
     """Plain values only: the answer is kept for whoever asks with the same key."""
     plain: dict[str, Any] = json.loads(json.dumps(data, cls=JSONEncoder))
     return plain
-
-
-def _rows(evaluation: EvaluationRun, after: int, limit: int) -> list[dict[str, Any]]:
-    """Lines of the report's rows.jsonl; none before the evaluation has ended."""
-    path = settings.ARTIFACTS_DIR / evaluation.folder / "rows.jsonl"
-    if not evaluation.folder or not path.is_file():
-        return []
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in islice(lines, after, after + limit)]

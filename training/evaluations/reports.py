@@ -3,18 +3,20 @@ keeps is shown when they are gone.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
 
-from training.models import EvaluationRun
+from modelstation.core.charts import Interval
+from training.models import EvaluationRun, EvaluationScore
 from training.scoring.shapes import AnsweredRow, CriterionResult, Report, Score
 
 HEAT_STEPS = 5
 WIDEST_ON_PAPER = 20  # labels
 MIXES_SHOWN = 10
 REPORT, ROWS = "report.json", "rows.jsonl"
+SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Without a model"}
 
 
 def report_of(run: EvaluationRun) -> Report:
@@ -31,6 +33,16 @@ def answers_of(run: EvaluationRun) -> list[AnsweredRow]:
 def text_of(run: EvaluationRun, name: str) -> str:
     path = settings.ARTIFACTS_DIR / run.folder / name
     return path.read_text(encoding="utf-8") if run.folder and path.is_file() else ""
+
+
+def intervals_of(scores: Iterable[EvaluationScore], names: Mapping[str, str]) -> list[Interval]:
+    """Return what the charts draw, in the order of `names`; what was not measured is left out."""
+    by_subject = {score.subject: score for score in scores}
+    return [
+        Interval(name, by_subject[subject].score, by_subject[subject].low, by_subject[subject].high)
+        for subject, name in names.items()
+        if subject in by_subject
+    ]
 
 
 # --- Criteria -------------------------------------------------------------------------------------

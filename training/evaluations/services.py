@@ -79,7 +79,7 @@ def _row_of(job: Job, version: ModelVersion, *, is_again: bool) -> EvaluationRun
 
 def dataset_of_version(version: ModelVersion) -> DatasetVersion | None:
     """The one it was trained on; should its run be gone, the one of the digest it was made of."""
-    frozen = version.model.dataset_versions.frozen().select_related("run")
+    frozen = version.model.dataset_versions.frozen().select_related("model", "run")
     own = frozen.filter(training_runs__version=version).first()
     found: DatasetVersion | None = own or frozen.filter(digest=version.dataset_digest).first()
     return found

@@ -19,13 +19,12 @@ from modelstation.core.jobs.failures import failure_of
 from training.access import evaluation_for
 from training.evaluations import reports
 from training.evaluations.services import dataset_of_version, evaluate_again
-from training.models import EvaluationRun, EvaluationScore
+from training.models import EvaluationRun
 from training.runs.views import problems_of, stage_of
 from training.scoring.shapes import Report
 
 ANSWERS_PER_PAGE = 25
 WORST_PRINTED = 10
-SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Without a model"}
 VERDICTS = {
     "pass": "The tuned model meets every criterion.",
     "inconclusive": "Not every criterion is settled: too few held-out rows, or scores too close.",
@@ -108,15 +107,10 @@ def _findings(run: EvaluationRun) -> dict[str, Any]:
 
 
 def _score_bars(run: EvaluationRun, report: Report) -> SafeString | None:
-    found = {score.subject: score for score in run.scores.filter(metric=run.metric)}
     baseline = report["baseline"]["name"] if "baseline" in report else ""
-    names = SUBJECTS | ({"baseline": f"Without a model: {baseline}"} if baseline else {})
-    rows = [_interval(name, found[subject]) for subject, name in names.items() if subject in found]
+    names = reports.SUBJECTS | ({"baseline": f"Without a model: {baseline}"} if baseline else {})
+    rows = reports.intervals_of(run.scores.filter(metric=run.metric), names)
     if "score" in run.live:
         name = f"Live: version {run.live.get('number')}"
         rows.append(Interval(name, *(run.live.get(key) for key in ("score", "low", "high"))))
     return interval_bars(rows, title=run.metric) if rows else None
-
-
-def _interval(name: str, score: EvaluationScore) -> Interval:
-    return Interval(name, score.score, score.low, score.high)

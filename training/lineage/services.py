@@ -23,6 +23,7 @@ from distillation.datasets.lineage import (
 from distillation.models import DatasetVersion
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.artifacts import ArtifactError, read_manifest, verify
+from training.evaluations.services import dataset_of_version
 from training.models import EvaluationRun, TrainingRun
 
 
@@ -57,7 +58,8 @@ def lineage_of_version(
     model: CustomModel, version: ModelVersion, *, deep: bool = False
 ) -> ModelLineage:
     training = TrainingRun.objects.filter(version=version).select_related("job").first()
-    dataset = _dataset_of(model, version, training)
+    version.model = model
+    dataset = dataset_of_version(version)
     evaluations = EvaluationRun.objects.filter(version=version).prefetch_related("scores")
     evaluation = evaluations.first()
     checks = [_dataset_check(version, dataset), *_artifact_checks(version, deep)]
@@ -71,16 +73,6 @@ def lineage_of_version(
         version=version,
         checks=checks,
     )
-
-
-def _dataset_of(
-    model: CustomModel, version: ModelVersion, training: TrainingRun | None
-) -> DatasetVersion | None:
-    """The one it was trained on; should the run be gone, the one of the digest it was made of."""
-    datasets = model.dataset_versions.select_related("model", "run")
-    if training is not None:
-        return datasets.filter(id=training.dataset_version_id).first()
-    return datasets.filter(digest=version.dataset_digest).first()
 
 
 def _dataset_check(version: ModelVersion, dataset: DatasetVersion | None) -> Check:

@@ -8,7 +8,7 @@ average (`mean_of`); the others are of the whole set alone (`micro_f1_of`, `macr
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, TypedDict
 
@@ -70,7 +70,6 @@ class Metric:
     less is better, can be a criterion, and not the metric that a model is compared by.
     """
 
-    name: str
     words: str
     build: Callable[[Given], Scorer]
     pattern: str = ""
@@ -88,198 +87,163 @@ class Metric:
 
 # The first pattern that occurs in a sentence names the metric: the particular ones come first.
 METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric(
-            "known_label",
-            "the share of answers that are one of the known labels",
-            lambda given: known_label(given.options.get("labels") or given.references),
-            r"one of the (known|allowed|listed|given)? ?(label|topic|class|categor|intent|value)"
-            r"|(un)?(known|allowed|valid|invented) (label|topic|class|categor|intent)",
-            CLASSIFY,
+    "known_label": Metric(
+        "the share of answers that are one of the known labels",
+        lambda given: known_label(given.options.get("labels") or given.references),
+        r"one of the (known|allowed|listed|given)? ?(label|topic|class|categor|intent|value)"
+        r"|(un)?(known|allowed|valid|invented) (label|topic|class|categor|intent)",
+        CLASSIFY,
+    ),
+    "regex": Metric(
+        "the share of answers that match the pattern {pattern}",
+        lambda given: regex(given.options["pattern"]),
+        r"last line .*####|#### form",
+        option="pattern",
+    ),
+    "execution_accuracy": Metric(
+        "the share of SQL answers that give the same rows as the reference when both are executed",
+        lambda given: execution_accuracy(given.fixtures),
+        r"\bexecut",
+        SQL,
+        needs_tables=True,
+    ),
+    "sql_parses": Metric(
+        "the share of answers that SQLite reads as one statement",
+        lambda _: mean_of(pairs.sql_parses),
+        r"parses? (in|as|with) (sqlite|sql)|(in)?valid sql",
+        SQL,
+    ),
+    "macro_recall": Metric(
+        "recall per label, averaged over the labels",
+        lambda _: macro_of(recall_of_labels),
+        r"macro[- ]?recall|balanced accuracy",
+        CLASSIFY,
+    ),
+    "macro_f1": Metric(
+        "F1 per label, averaged over the labels",
+        lambda _: macro_of(f1_of_labels),
+        r"macro[- ]?f1",
+        CLASSIFY,
+    ),
+    "rougeL_f1": Metric(
+        "ROUGE-L F1 against the reference, averaged over the rows",
+        lambda _: mean_of(pairs.rouge_l_f1),
+        r"rouge[- ]?l",
+        default_for=("generate",),
+    ),
+    "chrf": Metric(
+        "chrF, the overlap of character sequences with the references (0 to 1)",
+        lambda _: chrf(),
+        r"\bchr-?f\b",
+    ),
+    "entity_f1": Metric(
+        "F1 over all (type, name) pairs of all answers",
+        lambda _: micro_f1_of(pairs.entities),
+        r"(entity|entities|ner)\b.*f1|f1 .*entit",
+    ),
+    "field_f1": Metric(
+        "F1 over all fields of all JSON answers",
+        lambda _: micro_f1_of(pairs.fields),
+        r"field[- ]?f1",
+    ),
+    "token_f1": Metric(
+        "F1 over the words of an answer and its reference, averaged over the rows",
+        lambda _: mean_of(pairs.token_f1),
+        r"token[- ]?f1|word[- ]?f1",
+    ),
+    "json_valid": Metric(
+        "the share of answers that are valid JSON and nothing else",
+        lambda _: mean_of(pairs.json_valid),
+        r"(in)?valid json|parses? as json|well-formed json|json is (in)?valid|broken json",
+    ),
+    "json_equal": Metric(
+        "the share of answers that hold the same JSON values as the reference",
+        lambda _: mean_of(pairs.json_equal),
+        r"(equal|identical|same|exact|match\w*) json|json .*(equal|identical|match)",
+        default_for=("extract_json",),
+    ),
+    "first_token_match": Metric(
+        "the share of answers whose first word is that of the reference",
+        lambda _: mean_of(pairs.first_token_match),
+        r"first (word|token)",
+    ),
+    "final_number_match": Metric(
+        "the share of answers whose final number is that of the reference",
+        lambda _: mean_of(pairs.final_number_match),
+        r"final (number|answer|result)|right number",
+        default_for=("number",),
+    ),
+    "number_match": Metric(
+        "the share of answers whose last number is that of the reference",
+        lambda _: mean_of(pairs.number_match),
+        r"last number",
+    ),
+    "contains": Metric(
+        "the share of answers that contain the reference",
+        lambda _: mean_of(pairs.contains),
+        r"contains? (the )?(right|correct|expected|reference)",
+    ),
+    "refusal": Metric(
+        "the share of answers that refuse to answer",
+        lambda _: mean_of(pairs.refusal),
+        r"\brefus(e|es|als?)\b",
+        less_is_better=True,
+    ),
+    "empty": Metric(
+        "the share of answers that are empty",
+        lambda _: mean_of(lambda prediction, _: float(not prediction.strip())),
+        r"\bempty (answer|repl|respons)|(answer|repl|respons)\w* (is|are) empty",
+        less_is_better=True,
+    ),
+    "exact_match": Metric(
+        "the share of answers that are exactly the reference (case and outer space apart)",
+        lambda _: mean_of(pairs.exact_match),
+        r"exact(ly)?[- ](the )?(same|match|right|correct|label)|accura|correct|right answers?"
+        r"|\bwrong\b|\berrors?\b|answers? (is|are) right|answered right",
+        default_for=("classify", "sql"),
+    ),
+    # These are named as they stand here, or by rules of their own in sentences.py.
+    "least_recall": Metric(
+        "recall of the label with the lowest recall",
+        lambda _: least_of(recall_of_labels),
+        task_kinds=CLASSIFY,
+    ),
+    "least_f1": Metric(
+        "F1 of the label with the lowest F1",
+        lambda _: least_of(f1_of_labels),
+        task_kinds=CLASSIFY,
+    ),
+    "json_schema": Metric(
+        "the share of answers that fit the given JSON schema",
+        lambda given: json_schema(given.options["schema"]),
+        option="schema",
+    ),
+    "answer_share": Metric(
+        "the share of answers that are “{answer}”",
+        lambda given: answer_share(given.options["answer"]),
+        option="answer",
+    ),
+    "label_recall": Metric(
+        "the share of the rows of label “{label}” that are answered so",
+        lambda given: label_rate(given.options["label"], among="references"),
+        option="label",
+    ),
+    "label_precision": Metric(
+        "the share of the answers “{label}” that are right",
+        lambda given: label_rate(given.options["label"], among="answers"),
+        option="label",
+    ),
+    "length_within": Metric(
+        "the share of answers that have {limits}",
+        lambda given: length_within(
+            given.options.get("least", 0),
+            given.options.get("most", inf),
+            given.options["unit"],
         ),
-        Metric(
-            "regex",
-            "the share of answers that match the pattern {pattern}",
-            lambda given: regex(given.options["pattern"]),
-            r"last line .*####|#### form",
-            option="pattern",
-        ),
-        Metric(
-            "execution_accuracy",
-            "the share of SQL answers that give the same rows as the reference when both are "
-            "executed",
-            lambda given: execution_accuracy(given.fixtures),
-            r"\bexecut",
-            SQL,
-            needs_tables=True,
-        ),
-        Metric(
-            "sql_parses",
-            "the share of answers that SQLite reads as one statement",
-            lambda _: mean_of(pairs.sql_parses),
-            r"parses? (in|as|with) (sqlite|sql)|(in)?valid sql",
-            SQL,
-        ),
-        Metric(
-            "macro_recall",
-            "recall per label, averaged over the labels",
-            lambda _: macro_of(recall_of_labels),
-            r"macro[- ]?recall|balanced accuracy",
-            CLASSIFY,
-        ),
-        Metric(
-            "macro_f1",
-            "F1 per label, averaged over the labels",
-            lambda _: macro_of(f1_of_labels),
-            r"macro[- ]?f1",
-            CLASSIFY,
-        ),
-        Metric(
-            "rougeL_f1",
-            "ROUGE-L F1 against the reference, averaged over the rows",
-            lambda _: mean_of(pairs.rouge_l_f1),
-            r"rouge[- ]?l",
-            default_for=("generate",),
-        ),
-        Metric(
-            "chrf",
-            "chrF, the overlap of character sequences with the references (0 to 1)",
-            lambda _: chrf(),
-            r"\bchr-?f\b",
-        ),
-        Metric(
-            "entity_f1",
-            "F1 over all (type, name) pairs of all answers",
-            lambda _: micro_f1_of(pairs.entities),
-            r"(entity|entities|ner)\b.*f1|f1 .*entit",
-        ),
-        Metric(
-            "field_f1",
-            "F1 over all fields of all JSON answers",
-            lambda _: micro_f1_of(pairs.fields),
-            r"field[- ]?f1",
-        ),
-        Metric(
-            "token_f1",
-            "F1 over the words of an answer and its reference, averaged over the rows",
-            lambda _: mean_of(pairs.token_f1),
-            r"token[- ]?f1|word[- ]?f1",
-        ),
-        Metric(
-            "json_valid",
-            "the share of answers that are valid JSON and nothing else",
-            lambda _: mean_of(pairs.json_valid),
-            r"(in)?valid json|parses? as json|well-formed json|json is (in)?valid|broken json",
-        ),
-        Metric(
-            "json_equal",
-            "the share of answers that hold the same JSON values as the reference",
-            lambda _: mean_of(pairs.json_equal),
-            r"(equal|identical|same|exact|match\w*) json|json .*(equal|identical|match)",
-            default_for=("extract_json",),
-        ),
-        Metric(
-            "first_token_match",
-            "the share of answers whose first word is that of the reference",
-            lambda _: mean_of(pairs.first_token_match),
-            r"first (word|token)",
-        ),
-        Metric(
-            "final_number_match",
-            "the share of answers whose final number is that of the reference",
-            lambda _: mean_of(pairs.final_number_match),
-            r"final (number|answer|result)|right number",
-            default_for=("number",),
-        ),
-        Metric(
-            "number_match",
-            "the share of answers whose last number is that of the reference",
-            lambda _: mean_of(pairs.number_match),
-            r"last number",
-        ),
-        Metric(
-            "contains",
-            "the share of answers that contain the reference",
-            lambda _: mean_of(pairs.contains),
-            r"contains? (the )?(right|correct|expected|reference)",
-        ),
-        Metric(
-            "refusal",
-            "the share of answers that refuse to answer",
-            lambda _: mean_of(pairs.refusal),
-            r"\brefus(e|es|als?)\b",
-            less_is_better=True,
-        ),
-        Metric(
-            "empty",
-            "the share of answers that are empty",
-            lambda _: mean_of(lambda prediction, _: float(not prediction.strip())),
-            r"\bempty (answer|repl|respons)|(answer|repl|respons)\w* (is|are) empty",
-            less_is_better=True,
-        ),
-        Metric(
-            "exact_match",
-            "the share of answers that are exactly the reference (case and outer space apart)",
-            lambda _: mean_of(pairs.exact_match),
-            r"exact(ly)?[- ](the )?(same|match|right|correct|label)|accura|correct|right answers?"
-            r"|\bwrong\b|\berrors?\b|answers? (is|are) right|answered right",
-            default_for=("classify", "sql"),
-        ),
-        # These are named as they stand here, or by rules of their own in sentences.py.
-        Metric(
-            "accuracy",
-            "the share of answers that are exactly the reference (case and outer space apart)",
-            lambda _: mean_of(pairs.exact_match),
-        ),
-        Metric(
-            "least_recall",
-            "recall of the label with the lowest recall",
-            lambda _: least_of(recall_of_labels),
-            task_kinds=CLASSIFY,
-        ),
-        Metric(
-            "least_f1",
-            "F1 of the label with the lowest F1",
-            lambda _: least_of(f1_of_labels),
-            task_kinds=CLASSIFY,
-        ),
-        Metric(
-            "json_schema",
-            "the share of answers that fit the given JSON schema",
-            lambda given: json_schema(given.options["schema"]),
-            option="schema",
-        ),
-        Metric(
-            "answer_share",
-            "the share of answers that are “{answer}”",
-            lambda given: answer_share(given.options["answer"]),
-            option="answer",
-        ),
-        Metric(
-            "label_recall",
-            "the share of the rows of label “{label}” that are answered so",
-            lambda given: label_rate(given.options["label"], among="references"),
-            option="label",
-        ),
-        Metric(
-            "label_precision",
-            "the share of the answers “{label}” that are right",
-            lambda given: label_rate(given.options["label"], among="answers"),
-            option="label",
-        ),
-        Metric(
-            "length_within",
-            "the share of answers that have {limits}",
-            lambda given: length_within(
-                given.options.get("least", 0),
-                given.options.get("most", inf),
-                given.options["unit"],
-            ),
-            option="unit",
-        ),
-    )
+        option="unit",
+    ),
 }
+METRICS["accuracy"] = replace(METRICS["exact_match"], pattern="", default_for=())
 MODEL_METRICS = sorted(
     name for name, metric in METRICS.items() if not metric.option and not metric.less_is_better
 )

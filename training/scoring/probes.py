@@ -22,7 +22,7 @@ from modelstation.lm.chat import Message
 from training.scoring.intervals import Bootstrap
 from training.scoring.pairs import INVALID, PLAIN_NUMBER, canonical, parse_json, same_number
 from training.scoring.scorers import Floats, mean_of
-from training.scoring.shapes import ProbeKind, ProbeReport
+from training.scoring.shapes import ProbeReport
 
 FILE = Path(__file__).with_name("probes.jsonl")
 MAX_TOKENS = 32
@@ -117,7 +117,7 @@ def _sums(probes: Sequence[Probe], answers: Sequence[str]) -> Floats:
     return np.column_stack([passed, np.ones(len(passed))])
 
 
-def _by_kind(probes: Sequence[Probe], before: Floats, after: Floats) -> list[ProbeKind]:
+def _by_kind(probes: Sequence[Probe], before: Floats, after: Floats) -> list[dict[str, str | int]]:
     total = Counter(probe.kind for probe in probes)
     places = {kind: [i for i, p in enumerate(probes) if p.kind == kind] for kind in total}
     return [

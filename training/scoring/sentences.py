@@ -144,8 +144,8 @@ def _metric_named(text: str) -> str | None:
     for name, pattern in NAMES.items():
         if pattern.search(text):
             return name
-    described = (m for m in METRICS.values() if m.pattern and re.search(m.pattern, text))
-    return next((metric.name for metric in described), None)
+    patterns = {name: metric.pattern for name, metric in METRICS.items() if metric.pattern}
+    return next((name for name, pattern in patterns.items() if re.search(pattern, text)), None)
 
 
 def _share(text: str, negative: bool = False) -> tuple[str, float]:

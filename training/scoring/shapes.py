@@ -67,12 +67,6 @@ class ConfusionTable(TypedDict):
     counts: list[list[int]]
 
 
-class FieldExample(TypedDict):
-    index: int
-    expected: list[object]
-    found: list[object]
-
-
 class FieldLine(TypedDict):
     field: str
     support: int
@@ -80,23 +74,7 @@ class FieldLine(TypedDict):
     recall: float
     f1: float
     base_f1: float
-    examples: list[FieldExample]
-
-
-class ProbeKind(TypedDict):
-    kind: str
-    n: int
-    base: int
-    tuned: int
-
-
-class ProbeRow(TypedDict):
-    id: str
-    prompt: str
-    base: str
-    tuned: str
-    base_passed: bool
-    tuned_passed: bool
+    examples: list[dict[str, int | list[str]]]
 
 
 class ProbeReport(TypedDict, total=False):
@@ -104,9 +82,9 @@ class ProbeReport(TypedDict, total=False):
     base: Score
     tuned: Score
     forgetting: Score
-    kinds: list[ProbeKind]
+    kinds: list[dict[str, str | int]]
     note: str
-    rows: list[ProbeRow]
+    rows: list[dict[str, str | bool]]
 
 
 class EvaluationResult(TypedDict, total=False):
