@@ -1,4 +1,4 @@
-"""What a user asks for when creating a model: validated here once, for form, API and terminal."""
+"""What a user requests when creating a model: validated here once, for form, API and terminal."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +36,7 @@ class ModelDraft:
     training_config: dict[str, Any] = field(default_factory=dict)
     curation: str = "auto"
     intent_edits: dict[str, Any] = field(default_factory=dict)
-    max_size_mb: int | None = None  # of the served model; a wish that the base must keep to
+    max_size_mb: int | None = None  # of the served model; the base must keep to it
 
     def __post_init__(self) -> None:
         if not self.name.strip():

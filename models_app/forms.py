@@ -18,13 +18,13 @@ CRITERIA_LIKE = (
 )
 CRITERIA_HELP = (
     "One per line, in plain words: what is measured, and how much of it. Below stands what is read "
-    "out of them. That the tuned model beats its base is always asked for."
+    "out of them. That the tuned model beats its base is always checked."
 )
 METRIC_CHOICES = [
     ("", "Automatic, by the kind of task"),
     *((name, f"{name}: {METRICS[name].words}") for name in MODEL_METRICS),
 ]
-METRIC_HELP = "How close an answer is to the expected one; all scores are told in it."
+METRIC_HELP = "How close an answer is to the expected one; all scores are given in it."
 ARROW = "=>"
 PAIR_HELP = (
     "One per line: <code>input =&gt; output</code>, "
@@ -177,13 +177,13 @@ class ModelDraftForm(ContractFields):
         return cleaned
 
     def _make_draft(self, cleaned: dict[str, Any]) -> None:
-        asked = {name: value for name, value in cleaned.items() if not name.startswith("example_")}
-        asked |= {
+        values = {name: value for name, value in cleaned.items() if not name.startswith("example_")}
+        values |= {
             "base": cleaned["base"].name if cleaned["base"] else "",
             "examples": self._typed_examples(cleaned) + cleaned["examples"],
         }
         try:
-            self.draft = ModelDraft(**asked)
+            self.draft = ModelDraft(**values)
         except UserFacingError as error:
             field = error.param.split(".")[0]
             text = f"{error.message} {error.hint}".strip()

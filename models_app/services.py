@@ -15,7 +15,7 @@ from models_app.bases.recommending import recommended
 from models_app.contract.services import compiled, freeze_contract, new_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_curation, check_intent_edits
 from models_app.gateway.model_resolver import tuned_name
-from models_app.mails import tell_of_end
+from models_app.mails import notify_of_end
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.versions.promotions import promote_on_pass
 from models_app.webhooks import services as webhooks
@@ -310,7 +310,7 @@ def settle_ended_job(job: Job) -> None:
     _set_status(model, status, reason)
     webhooks.tell_of_end(model=model, job=job)
     if status == Status.FAILED or (status == Status.READY and not is_again):
-        tell_of_end(model=model, job=job)
+        notify_of_end(model=model, job=job)
 
 
 def _end_of(job: Job, model: CustomModel, *, is_again: bool) -> tuple[CustomModel.Status, str]:

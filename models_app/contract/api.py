@@ -64,7 +64,7 @@ class ContractChangesSerializer(StrictSerializer):
 class ModelContractView(APIView):
     @extend_schema(responses=ContractSerializer)
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
-        """The acceptance contract, as it is frozen, or as it would be now."""
+        """Return the acceptance contract, as it is frozen, or as it would be now."""
         return Response(_shown(model_for(request_org(request), model_id)))
 
     @extend_schema(request=ContractChangesSerializer, responses=ContractSerializer)
@@ -73,9 +73,9 @@ class ModelContractView(APIView):
         `contract_frozen` after that: copy the model then.
         """
         model = model_for(request_org(request), model_id)
-        asked = ContractChangesSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        changes = dict(asked.validated_data)
+        request_body = ContractChangesSerializer(data=request.data)
+        request_body.is_valid(raise_exception=True)
+        changes = dict(request_body.validated_data)
         if "criteria" in changes:
             changes["success_criteria"] = changes.pop("criteria")
         return Response(
@@ -86,7 +86,7 @@ class ModelContractView(APIView):
 class ModelCopyView(APIView):
     @extend_schema(request=None, responses={201: ModelSerializer}, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
-        """A new model that keeps everything but data and versions; its contract is open, and
+        """Make a new model that keeps everything but data and versions; its contract is open, and
         nothing is built before `rebuild` is called.
         """
         model = model_for(request_org(request), model_id)

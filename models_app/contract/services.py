@@ -75,7 +75,7 @@ class Contract:
 
 
 def compiled(asked: CustomModel | ModelDraft) -> Contract:
-    """The contract as it would be frozen now."""
+    """Compile the contract as it would be frozen now."""
     try:
         checks = import_string(COMPILE)(asked)
     except ValueError as error:
@@ -114,7 +114,7 @@ def _digest(value: Any) -> str:
 
 
 def contract_of(model: CustomModel) -> Contract:
-    """As it was frozen, else as it would be now: the intent may have been corrected since."""
+    """Return it as it was frozen, else as it would be now, after the intent's corrections."""
     return Contract(**model.contract) if model.contract_frozen_at else compiled(model)
 
 
@@ -158,7 +158,7 @@ def _check(changes: dict[str, Any]) -> None:
 
 
 def freeze_contract(model: CustomModel) -> None:
-    """Called under the model's row lock, before its work looks at any data. One that is frozen
+    """Freeze it under the model's row lock, before its work looks at any data. One that is frozen
     stays as it is.
     """
     if model.contract_frozen_at:
@@ -177,5 +177,5 @@ def freeze_contract(model: CustomModel) -> None:
 
 def _locked(model: CustomModel) -> CustomModel:
     rows = CustomModel.objects.select_for_update(of=("self",)).select_related("org", "base")
-    found: CustomModel = rows.get(id=model.id)
-    return found
+    locked: CustomModel = rows.get(id=model.id)
+    return locked

@@ -41,8 +41,8 @@ class EvaluationsView(generics.ListAPIView[EvaluationRun]):
         evaluations: QuerySet[EvaluationRun] = EvaluationRun.objects.for_org(
             request_org(self.request)
         )
-        asked = {f"{name}_id": id_of(self.request, name) for name in ("model", "version")}
-        evaluations = evaluations.filter(**{name: id for name, id in asked.items() if id})
+        filters = {f"{name}_id": id_of(self.request, name) for name in ("model", "version")}
+        evaluations = evaluations.filter(**{name: id for name, id in filters.items() if id})
         return evaluations.defer("criteria", "live")
 
 
@@ -56,7 +56,7 @@ class EvaluationView(APIView):
 class EvaluationReportView(APIView):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, evaluation_id: uuid.UUID) -> Response:
-        """The whole report as it was written: criteria with intervals, `confusion` of labels,
+        """Return the whole report as written: criteria with intervals, `confusion` of labels,
         `fields` of JSON answers, `probes` against forgetting, `live`. `{}` before it has ended.
         """
         return Response(report_of(evaluation_for(request_org(request), evaluation_id)))
@@ -65,7 +65,7 @@ class EvaluationReportView(APIView):
 class EvaluationRowsView(APIView):
     @extend_schema(parameters=[AFTER, ROW_LIMIT], responses=serializers.EvaluationRowsSerializer)
     def get(self, request: Request, evaluation_id: uuid.UUID) -> Response:
-        """What base and tuned model answered to each held-out row."""
+        """List what base and tuned model answered to each held-out row."""
         evaluation = evaluation_for(request_org(request), evaluation_id)
         after, limit = number_of(request, "after", 0), page_size_of(request, 50, most=200)
         rows = answers_of(evaluation)
@@ -98,6 +98,6 @@ def _evaluated(request: Request, version: ModelVersion) -> dict[str, Any]:
 
 
 def _as_json(data: Any) -> dict[str, Any]:
-    """Plain values only: the answer is kept for whoever asks with the same key."""
+    """Make plain values: the answer is kept for requests with the same key."""
     plain: dict[str, Any] = json.loads(json.dumps(data, cls=JSONEncoder))
     return plain

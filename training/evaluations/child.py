@@ -135,9 +135,7 @@ def _prepare(spec: EvaluationSpec) -> Prepared:
 def _rows_by_side(
     spec: EvaluationSpec, conversations: "list[list[Message]]"
 ) -> "dict[str, HeldOut]":
-    """Base and tuned get the same prompts; the live version its own system prompt, as it is
-    served.
-    """
+    """Give base and tuned the same prompts, and the live version its own system prompt."""
     from training.scoring.generate import held_out
 
     same = held_out(conversations, spec.system_prompt)

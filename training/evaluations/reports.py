@@ -50,11 +50,11 @@ def intervals_of(scores: Iterable[EvaluationScore], names: Mapping[str, str]) ->
 
 @dataclass(frozen=True)
 class CriterionLine:
-    """One row of the table: what was asked, and what tuned model, base and no model reach."""
+    """One row of the table: what was required, and what tuned model, base and no model reach."""
 
     outcome: str
     words: str
-    asked: str
+    criterion: str
     sentence: str
     tuned: "Amount"
     base: "Amount"
@@ -78,7 +78,7 @@ def _line(criterion: CriterionResult) -> CriterionLine:
     return CriterionLine(
         outcome=criterion.get("outcome") or ("pass" if criterion.get("passed") else "fail"),
         words=criterion.get("words") or _bound_of(criterion),
-        asked=criterion.get("asked", ""),
+        criterion=criterion.get("asked", ""),
         sentence=criterion.get("sentence", ""),
         tuned=_amount(criterion.get("tuned") or criterion.get("score"), unit),
         base=_amount(criterion.get("base"), unit),

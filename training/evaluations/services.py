@@ -1,4 +1,4 @@
-"""Deeds of evaluation: ask for one of a version, and end it inside the transaction that ends its
+"""Actions of evaluation: request one of a version, and end it inside the transaction that ends its
 job.
 """
 
@@ -10,7 +10,7 @@ from accounts.audit import record
 from accounts.models import User
 from distillation.models import DatasetVersion
 from models_app import services as model_services
-from models_app.mails import tell_of_end
+from models_app.mails import notify_of_end
 from models_app.models import CustomModel, ModelVersion
 from models_app.webhooks import services as webhooks
 from modelstation.core.errors import UserFacingError
@@ -25,7 +25,7 @@ SCORES_KEPT = ("metric", "n_test", "base", "tuned", "difference", "verdict")
 
 
 def submit_evaluation(version: ModelVersion, *, is_again: bool = False) -> EvaluationRun:
-    """The job and the row that says which version it measures, in the caller's transaction."""
+    """Create the job, and the row of the version it measures, in the caller's transaction."""
     job = jobs.submit(kind="evaluate", org=version.org, subject_id=version.model_id)
     return _row_of(job, version, is_again=is_again)
 
@@ -46,8 +46,8 @@ def evaluate_again(*, actor: User, version: ModelVersion) -> EvaluationRun:
 
 
 def run_of(job: Job) -> EvaluationRun:
-    """The evaluation that a job was submitted for. One that was queued again, as operators can,
-    measures what the failed one before it did; failing that, the newest version.
+    """Return the evaluation that a job was submitted for. One that was queued again measures what
+    the failed one before it did; failing that, the newest version.
     """
     known = EvaluationRun.objects.select_related("model", "version__base", "version__model")
     run: EvaluationRun | None = known.filter(job=job).first()
@@ -78,11 +78,11 @@ def _row_of(job: Job, version: ModelVersion, *, is_again: bool) -> EvaluationRun
 
 
 def dataset_of_version(version: ModelVersion) -> DatasetVersion | None:
-    """The one it was trained on; should its run be gone, the one of the digest it was made of."""
+    """Return the one it was trained on; should its run be gone, the one of the same digest."""
     frozen = version.model.dataset_versions.frozen().select_related("model", "run")
     own = frozen.filter(training_runs__version=version).first()
-    found: DatasetVersion | None = own or frozen.filter(digest=version.dataset_digest).first()
-    return found
+    dataset: DatasetVersion | None = own or frozen.filter(digest=version.dataset_digest).first()
+    return dataset
 
 
 def finish_evaluation(*, run: EvaluationRun, folder: str, result: EvaluationResult) -> None:
@@ -118,12 +118,12 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: EvaluationResu
         is_trained_as_asked=_is_trained_as_asked(run.version),
     )
     if not run.is_again:
-        tell_of_end(model=run.model, job=run.job)
+        notify_of_end(model=run.model, job=run.job)
         webhooks.tell_of_end(model=run.model, job=run.job)
 
 
 def version_as_asked(job: Job) -> ModelVersion | None:
-    """What this evaluation was to measure, if nothing but its training was asked for."""
+    """Return what this evaluation was to measure, if nothing but its training was requested."""
     run = EvaluationRun.objects.filter(job=job).select_related("version__model__org").first()
     return run.version if run is not None and _is_trained_as_asked(run.version) else None
 
@@ -136,21 +136,21 @@ def _is_trained_as_asked(version: ModelVersion) -> bool:
 
 def _with_live(run: EvaluationRun, result: EvaluationResult) -> dict[str, Any]:
     """Which version was live is known since the job began; how it did is in the report."""
-    found = result.get("live") or report_of(run).get("live")
-    if not run.live or not found:
+    live = result.get("live") or report_of(run).get("live")
+    if not run.live or not live:
         return {}
-    return {**run.live, **{key: value for key, value in found.items() if key in LIVE_KEPT}}
+    return {**run.live, **{key: value for key, value in live.items() if key in LIVE_KEPT}}
 
 
 def scores_of(run: EvaluationRun, result: EvaluationResult) -> dict[str, Any]:
-    """What the version keeps: enough to decide by it whether it may go live."""
+    """Return what the version keeps: enough to decide by it whether it may go live."""
     kept = {key: value for key, value in result.items() if key in SCORES_KEPT}
     kept |= {"evaluation": str(run.id), "contract_digest": run.contract_digest}
     return kept | ({"live": run.live} if run.live else {})
 
 
 def reason_of(result: EvaluationResult) -> str:
-    """The sentences of the criteria that were missed, or could not be settled, and what the probes
+    """Return the sentences of the criteria that were missed or not settled, and what the probes
     warn of; empty when all is well.
     """
     missed = [

@@ -1,6 +1,6 @@
 """A model version's whole descent: requirement, distillation, dataset, training, evaluation, files.
 
-The number of queries is fixed. Model files are large: they are hashed again only when asked for.
+The number of queries is fixed. Model files are large: they are hashed again only on request.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _artifact_checks(version: ModelVersion, deep: bool) -> list[Check]:
 def _folder_check(
     name: str, folder: Path, *, deep: bool, recorded: dict[str, Any] | None = None
 ) -> Check:
-    """The manifest on the disk, beside the one that was recorded; deep: the files beside it."""
+    """Compare the manifest on the disk with the one that was recorded; deep: with the files too."""
     path = Path(settings.ARTIFACTS_DIR) / folder
     try:
         manifest = verify(path) if deep else read_manifest(path)
@@ -110,10 +110,10 @@ def _folder_check(
     return Check(name, "differs" if wrong else VERIFIED, detail, tuple(wrong))
 
 
-def _differences(found: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
+def _differences(current: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
     now, then = (
         {entry["path"]: entry["sha256"] for entry in manifest.get("files", ())}
-        for manifest in (found, recorded)
+        for manifest in (current, recorded)
     )
     return [
         f"{path} is not the file that was recorded."

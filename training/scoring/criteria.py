@@ -26,7 +26,7 @@ class Criteria:
 def read_criteria(
     written: Sequence[str | Mapping[str, Any]], labels: Sequence[str] | None = None
 ) -> Criteria:
-    """Checks out of objects and sentences; "beats_base" is always among them. ValueError for a
+    """Read checks out of objects and sentences; "beats_base" is always among them. ValueError for a
     malformed object.
     """
     checks, unread = [], []
@@ -42,7 +42,7 @@ def read_criteria(
 
 
 def _read(item: str | Mapping[str, Any], labels: Sequence[str]) -> Criterion | None:
-    """An object with only a sentence is read as that sentence."""
+    """Read one; an object with only a sentence as that sentence."""
     if isinstance(item, str):
         return compile_sentence(item, labels)
     if item.get("metric") is None and item.get("sentence"):

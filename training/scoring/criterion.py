@@ -1,4 +1,4 @@
-"""One check of the acceptance contract: a metric, a bound, and how both are said in plain words.
+"""One check of the acceptance contract: a metric, a bound, and how both read in plain words.
 
     python -m pytest training/tests/scoring/test_criteria.py
 
@@ -77,12 +77,12 @@ class Criterion:
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> "Criterion":
-        """The check that `to_json` wrote. ValueError for one that is not, or is malformed."""
+        """Read a stored check. ValueError for one that is malformed."""
         return check_from_object({**written.get("options", {}), **written})
 
 
 def check_from_object(item: Mapping[str, Any]) -> Criterion:
-    """The check that an object names. ValueError, a sentence for the user, for a malformed one."""
+    """Return the check of an object. ValueError, a sentence for the user, for a malformed one."""
     name, sentence = item.get("metric"), str(item.get("sentence") or "")
     if name == BEATS_BASE:
         return Criterion(BEATS_BASE, ">", 0.0, of=item.get("of"), sentence=sentence)
@@ -138,7 +138,7 @@ def _require(holds: object, sentence: str) -> None:
 
 
 def in_words(criterion: Criterion) -> str:
-    """What is measured, the bound, and what passes, as one sentence of plain English."""
+    """Say what is measured, and the bound that passes, as one sentence of plain English."""
     of = f" on {criterion.of}" if criterion.of else " on the model's own metric"
     if criterion.metric == BEATS_BASE:
         return f"The tuned model scores higher than its untuned base{of}, beyond chance."

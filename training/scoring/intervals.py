@@ -22,7 +22,7 @@ from training.scoring.shapes import SideResult
 
 RESAMPLES = 2000
 # Called 95 % intervals, and aimed a little above: the coverage of any interval for counts swings
-# around its aim, and what is said to hold 95 times in 100 should not hold 93 times.
+# around its aim, and what claims to hold 95 times in 100 should not hold 93 times.
 CONFIDENCE = 0.965
 Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 
@@ -67,8 +67,8 @@ class Bootstrap:
         return difference_interval(score, self._error(resampled, score) * rows, rows)
 
     def _error(self, resampled: Floats, score: float) -> float:
-        """The mean squared error. The resamples' distance from the score is a bias, which macro F1
-        has with few rows per label.
+        """Return the mean squared error. The resamples' distance from the score is a bias, which
+        macro F1 has with few rows per label.
         """
         squared = float(np.var(resampled)) + (float(np.mean(resampled)) - score) ** 2
         return squared * self.rows / max(self.rows - 1, 1)

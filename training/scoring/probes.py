@@ -3,7 +3,7 @@ forget?
 
     python -m pytest training/tests/scoring/test_probes.py
 
-They are asked without the model's system prompt. Their score is told, and decides nothing: a model
+They come without the model's system prompt. Their score is reported, and decides nothing: a model
 for one task may well give up the rest, as long as somebody knows.
 """
 
@@ -53,16 +53,16 @@ def all_probes() -> tuple[Probe, ...]:
 
 
 def passes(check: dict[str, Any], answer: str) -> bool:
-    """Does an answer meet every part of the check? Case counts only where the check says so."""
+    """Test an answer on every part of the check. Case counts only where the check says so."""
     cased = bool(check.get("exact_case"))
-    found = answer.strip()
+    text = answer.strip()
     tests = {
-        "equals": lambda wanted: _bare(found, cased) in [_bare(text, cased) for text in wanted],
-        "contains": lambda wanted: any(_has(found, text, cased) for text in wanted),
-        "lacks": lambda wanted: bool(found) and not any(_has(found, t, cased) for t in wanted),
-        "regex": lambda wanted: re.search(wanted, found) is not None,
-        "number": lambda wanted: bool(same_number(PLAIN_NUMBER.findall(found), [str(wanted)])),
-        "json": lambda wanted: _same_json(found, wanted),
+        "equals": lambda wanted: _bare(text, cased) in [_bare(part, cased) for part in wanted],
+        "contains": lambda wanted: any(_has(text, part, cased) for part in wanted),
+        "lacks": lambda wanted: bool(text) and not any(_has(text, t, cased) for t in wanted),
+        "regex": lambda wanted: re.search(wanted, text) is not None,
+        "number": lambda wanted: bool(same_number(PLAIN_NUMBER.findall(text), [str(wanted)])),
+        "json": lambda wanted: _same_json(text, wanted),
     }
     return all(tests[name](wanted) for name, wanted in check.items() if name in tests)
 
@@ -78,7 +78,7 @@ def _has(text: str, wanted: str, cased: bool) -> bool:
 
 
 def _same_json(text: str, wanted: Any) -> bool:
-    """Here a code fence around it is forgiven."""
+    """Compare JSON; a code fence around it is forgiven."""
     value = parse_json(FENCE.sub("", text))
     return value is not INVALID and canonical(value) == canonical(wanted)
 

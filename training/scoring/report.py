@@ -52,7 +52,7 @@ SIDES = ("tuned", "base", "live")
 class Measured:
     """What was measured of one model beside its answers."""
 
-    latencies: list[float] = field(default_factory=list)  # seconds, answers asked one by one
+    latencies: list[float] = field(default_factory=list)  # seconds, answers requested one by one
     size_mb: float | None = None
     tokens: list[int] = field(default_factory=list)  # per answer
 
@@ -141,9 +141,9 @@ def build_report(
 
 
 def _with_live(checks: Sequence[Criterion], answers: Answers) -> list[Criterion]:
-    """A live version is a floor that nobody has to ask for."""
-    asked = any(check.metric == NOT_WORSE_THAN_LIVE for check in checks)
-    if answers.live is None or asked:
+    """Add the live version, a floor that nobody has to request."""
+    is_there = any(check.metric == NOT_WORSE_THAN_LIVE for check in checks)
+    if answers.live is None or is_there:
         return list(checks)
     return [*checks, Criterion(NOT_WORSE_THAN_LIVE)]
 
@@ -276,7 +276,7 @@ def _values(
 
 
 def best_baseline(answers: Answers, scorer: Scorer, op: str = ">=") -> Baseline:
-    """The best of the ways to answer without a model: the commonest answer every time, the input
+    """Return the best way to answer without a model: the commonest answer every time, the input
     itself, or nothing. Where less is better, the least.
     """
     rows = len(answers.references)

@@ -39,7 +39,7 @@ RowScore = Callable[[str, str], float]
 @dataclass(frozen=True)
 class Scorer:
     """`row` grades one pair in [0, 1]; `sums` gives (n, k) addable counts; `combine` maps (..., k)
-    to (...); `rows` tells from the sums how many rows the score rests upon.
+    to (...); `rows` says from the sums how many rows the score rests upon.
     """
 
     row: RowScore
@@ -93,15 +93,17 @@ def micro_f1_of(items: Callable[[str], Counter[Any] | None]) -> Scorer:
     """
 
     def row(prediction: str, reference: str) -> float:
-        found = items(prediction)
-        return 0.0 if found is None else f1(*overlap(found, items(reference) or Counter()))
+        predicted = items(prediction)
+        return 0.0 if predicted is None else f1(*overlap(predicted, items(reference) or Counter()))
 
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
         pairs = [
             (items(p) or Counter(), items(r) or Counter())
             for p, r in zip(predictions, references, strict=True)
         ]
-        return np.array([overlap(found, expected) for found, expected in pairs], dtype=np.float64)
+        return np.array(
+            [overlap(predicted, expected) for predicted, expected in pairs], dtype=np.float64
+        )
 
     return Scorer(row, sums, _micro_f1)
 
@@ -117,8 +119,8 @@ def label_sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
     """
     labels = np.array(sorted({normalise(r) for r in references}))
     expected = np.array([normalise(r) for r in references])[:, None] == labels
-    found = np.array([normalise(p) for p in predictions])[:, None] == labels
-    return np.hstack([expected & found, found, expected]).astype(np.float64)
+    predicted = np.array([normalise(p) for p in predictions])[:, None] == labels
+    return np.hstack([expected & predicted, predicted, expected]).astype(np.float64)
 
 
 def macro_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Scorer:
@@ -127,20 +129,20 @@ def macro_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Scorer:
     """
 
     def over_labels(total: Floats) -> Floats:
-        hits, found, expected = np.split(total, 3, axis=-1)
+        hits, predicted, expected = np.split(total, 3, axis=-1)
         present = expected > 0
-        scores = np.where(present, combine(hits, found, expected), 0.0).sum(axis=-1)
+        scores = np.where(present, combine(hits, predicted, expected), 0.0).sum(axis=-1)
         return np.asarray(scores / np.maximum(present.sum(axis=-1), 1))
 
     return Scorer(exact_match, label_sums, over_labels)
 
 
 def least_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Scorer:
-    """The lowest score of any label that occurs among the references."""
+    """Score by the worst label among those that occur in the references."""
 
     def over_labels(total: Floats) -> Floats:
-        hits, found, expected = np.split(total, 3, axis=-1)
-        scores = np.where(expected > 0, combine(hits, found, expected), np.inf).min(axis=-1)
+        hits, predicted, expected = np.split(total, 3, axis=-1)
+        scores = np.where(expected > 0, combine(hits, predicted, expected), np.inf).min(axis=-1)
         return np.where(np.isfinite(scores), scores, 0.0)
 
     def rarest(sums: Floats) -> int:
@@ -149,11 +151,11 @@ def least_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Scorer:
     return Scorer(exact_match, label_sums, over_labels, rarest)
 
 
-def f1_of_labels(hits: Floats, found: Floats, expected: Floats) -> Floats:
-    return np.asarray(2 * hits / np.maximum(found + expected, 1))
+def f1_of_labels(hits: Floats, predicted: Floats, expected: Floats) -> Floats:
+    return np.asarray(2 * hits / np.maximum(predicted + expected, 1))
 
 
-def recall_of_labels(hits: Floats, found: Floats, expected: Floats) -> Floats:
+def recall_of_labels(hits: Floats, predicted: Floats, expected: Floats) -> Floats:
     return np.asarray(hits / np.maximum(expected, 1))
 
 
@@ -162,9 +164,9 @@ def chrf() -> Scorer:
 
     def combine(total: Floats) -> Floats:
         counts = total.reshape(*total.shape[:-1], CHRF_ORDER, 3)
-        hits, found, expected = counts[..., 0], counts[..., 1], counts[..., 2]
-        used = (found > 0) & (expected > 0)
-        scores = np.where(used, 5 * hits / np.maximum(4 * expected + found, 1), 0.0)
+        hits, predicted, expected = counts[..., 0], counts[..., 1], counts[..., 2]
+        used = (predicted > 0) & (expected > 0)
+        scores = np.where(used, 5 * hits / np.maximum(4 * expected + predicted, 1), 0.0)
         return np.asarray(scores.sum(axis=-1) / np.maximum(used.sum(axis=-1), 1))
 
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
@@ -215,10 +217,10 @@ def label_rate(label: str, *, among: str) -> Scorer:
     """Recall (among the rows of the label) or precision (among the answers of it)."""
 
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        found = np.array([normalise(p) == normalise(label) for p in predictions])
+        predicted = np.array([normalise(p) == normalise(label) for p in predictions])
         expected = np.array([normalise(r) == normalise(label) for r in references])
-        whole = expected if among == "references" else found
-        return np.column_stack([found & expected, whole]).astype(np.float64)
+        whole = expected if among == "references" else predicted
+        return np.column_stack([predicted & expected, whole]).astype(np.float64)
 
     return Scorer(exact_match, sums, _mean, _counted)
 

@@ -1,4 +1,4 @@
-"""What the evaluator is asked: which version, by which contract, beside what."""
+"""What the evaluator is given: which version, by which contract, beside what."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ SCORE = {"score": 0.8, "low": 0.7, "high": 0.9}
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def specs(monkeypatch):
     """Specs that the child was started with; it answers with a pass."""
     specs = []
 
@@ -67,10 +67,10 @@ def evaluate(run):
     return run
 
 
-def test_the_asked_version_is_measured_beside_the_live_one(alice, versions, asked):
+def test_the_requested_version_is_measured_beside_the_live_one(alice, versions, specs):
     run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[1]))
 
-    (spec,) = asked
+    (spec,) = specs
     assert spec["tuned"]["gguf"] == str(engine_paths(versions[1])[0])
     assert spec["system_prompt"] == "Prompt 2."
     assert spec["live"]["gguf"] == str(engine_paths(versions[0])[0])
@@ -81,12 +81,12 @@ def test_the_asked_version_is_measured_beside_the_live_one(alice, versions, aske
     assert versions[1].scores["live"] == run.live
 
 
-def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, asked):
+def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, specs):
     run = evaluations.evaluate_again(actor=alice, version=versions[1])
     CustomModel.objects.update(success_criteria=["exact match at least 1 %"], metric="token_f1")
     evaluate(run)
 
-    (spec,) = asked
+    (spec,) = specs
     model = CustomModel.objects.get()
     assert run.contract_digest == model.contract_digest != ""
     assert spec["metric"] == run.metric == "exact_match"
@@ -95,20 +95,20 @@ def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, asked):
     assert frozen.unread == ["Be kind."]
 
 
-def test_a_live_version_is_not_measured_beside_itself(alice, versions, asked):
+def test_a_live_version_is_not_measured_beside_itself(alice, versions, specs):
     run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[0]))
-    assert "live" not in asked[0]
+    assert "live" not in specs[0]
     assert run.live == {}
 
 
-def test_a_live_version_whose_file_is_gone_does_not_stop_others(alice, versions, asked):
+def test_a_live_version_whose_file_is_gone_does_not_stop_others(alice, versions, specs):
     engine_paths(versions[0])[0].unlink()
     run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[1]))
-    assert "live" not in asked[0]
+    assert "live" not in specs[0]
     assert run.live == {}
 
 
-def test_a_job_that_says_no_version_measures_the_newest(versions, asked):
+def test_a_job_that_says_no_version_measures_the_newest(versions, specs):
     job = make_job(versions[0].model, "evaluate")
     runner.evaluate(job, Lease(job))()
     assert EvaluationRun.objects.get(job=job).version == versions[2]

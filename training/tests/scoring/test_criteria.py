@@ -163,7 +163,7 @@ def test_every_metric_is_said_in_words(name):
     assert "at most" in said
 
 
-def test_unread_sentences_are_named_and_beating_the_base_is_always_asked():
+def test_unread_sentences_are_named_and_beating_the_base_is_always_required():
     criteria = read_criteria(["Macro recall of at least 55%", "Be nice."])
     assert [check.metric for check in criteria.checks] == ["macro_recall", BEATS_BASE]
     assert criteria.unread == ["Be nice."]
@@ -203,7 +203,7 @@ def test_a_malformed_object_is_refused(item, said):
         read_criteria([item])
 
 
-def test_the_form_of_a_final_number_line_is_told_apart():
+def test_the_format_of_a_final_number_line_is_recognised():
     metric = build_scorer("regex", {"pattern": FINAL_NUMBER_LINE}, [])
     assert metric("2 + 2 = 4\n#### 4", "") == metric("#### -1,200.5 ", "") == 1
     assert metric("#### 4\nDone.", "") == metric("#### four", "") == metric("4", "") == 0

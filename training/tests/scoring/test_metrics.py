@@ -40,7 +40,7 @@ def score_of(name, predictions, references):
         ("json_valid", "Sure! {}", "", 0),
         ("json_valid", "[" * 100_000, "", 0),
         ("entity_f1", ENTITIES, ENTITIES, 1),
-        # found (person, Ann), (location, Bob); 1 hit of 2 found and 3 expected: 2·1 / (2 + 3)
+        # predicted (person, Ann), (location, Bob); 1 hit of 2 and 3 expected: 2·1 / (2 + 3)
         ("entity_f1", '{"person": ["Ann"], "location": ["Bob"]}', ENTITIES, 0.4),
         ("entity_f1", '{"person": ["Ann", "Ann"]}', '{"person": ["Ann"]}', 1),
         ("entity_f1", '{"person": ["ann"]}', '{"person": ["Ann"]}', 0),
@@ -93,7 +93,7 @@ def test_a_pair_is_graded_as_worked_out_by_hand(metric, prediction, reference, s
 
 
 def test_entity_f1_of_a_set_counts_all_entities_together():
-    # hits 1 + 0 + 0, found 1 + 1 + 0, expected 1 + 3 + 0; the broken answer finds nothing
+    # hits 1 + 0 + 0, predicted 1 + 1 + 0, expected 1 + 3 + 0; the broken answer predicts nothing
     predictions = ['{"person": ["Ann"]}', '{"person": ["Zoe"]}', "{broken"]
     references = ['{"person": ["Ann"]}', ENTITIES, "{}"]
     assert score_of("entity_f1", predictions, references) == pytest.approx(2 / 6)
@@ -102,7 +102,7 @@ def test_entity_f1_of_a_set_counts_all_entities_together():
 def test_macro_f1_and_macro_recall_weigh_every_label_alike():
     references = ["a", "a", "a", "b"]
     predictions = ["A", "a", "b", "nonsense"]
-    # a: 2 hits, 2 found, 3 expected; b: 0 hits, 1 found, 1 expected
+    # a: 2 hits, 2 predicted, 3 expected; b: 0 hits, 1 predicted, 1 expected
     assert score_of("macro_f1", predictions, references) == pytest.approx((4 / 5 + 0) / 2)
     assert score_of("macro_recall", predictions, references) == pytest.approx((2 / 3 + 0) / 2)
 
@@ -144,8 +144,8 @@ def test_the_sums_of_a_set_add_up_row_by_row(name):
 def test_known_labels_come_from_the_criterion_or_else_from_the_references():
     given = build_scorer("known_label", {"labels": ["Yes", "no", "maybe"]}, [])
     assert given.score(["maybe", "YES ", "perhaps"], ["yes", "yes", "no"]) == pytest.approx(2 / 3)
-    found = build_scorer("known_label", {}, ["yes", "no"])
-    assert found.score(["maybe", "no"], ["yes", "no"]) == 0.5
+    learned = build_scorer("known_label", {}, ["yes", "no"])
+    assert learned.score(["maybe", "no"], ["yes", "no"]) == 0.5
 
 
 def test_a_schema_is_checked_and_a_broken_answer_does_not_fit_it():
