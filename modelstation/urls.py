@@ -17,6 +17,7 @@ admin.site.site_header = "ModelStation operators, all times in UTC"
 admin.site.index_title = "What is on this installation"
 
 api = [
+    path("", include("training.builds.api_urls")),
     path("", include("models_app.api.urls")),
     path("", include("distillation.api.urls")),
     path("", include("training.api_urls")),
@@ -30,6 +31,7 @@ urlpatterns = [
     path("o/<slug:org>/models/<uuid:model_id>/", pages.model_overview, name="model"),
     path("o/<slug:org>/models/<uuid:model_id>/stages/", pages.model_stages, name="model_stages"),
     path("o/<slug:org>/", include("accounts.urls")),
+    path("o/<slug:org>/", include("training.builds.urls")),
     path("o/<slug:org>/", include("models_app.urls")),
     path("o/<slug:org>/", include("distillation.urls")),
     path("o/<slug:org>/", include("training.urls")),

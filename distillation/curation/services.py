@@ -109,13 +109,17 @@ def replace_in_answers(
     return changed
 
 
-def freeze(*, actor: User, version: DatasetVersion) -> DatasetVersion:
-    """Write the kept rows as files and train on them. From then on nothing in it changes."""
+def freeze(
+    *, actor: User, version: DatasetVersion, before_writing: Callable[[DatasetVersion], None]
+) -> DatasetVersion:
+    """Write the kept rows as files; from then on nothing in it changes. `before_writing` may refuse
+    by an exception.
+    """
     with transaction.atomic():
         version = _locked_draft(version)
         freezing.count(version, freezing.kept_groups(version))
         _refuse_too_few(version)
-        model_services.start_training(model_id=version.model_id, actor=actor)
+        before_writing(version)
         kept = version.rows.kept()
         version.folder = f"{version.model_id}/datasets/{version.id}"
         told = kept.values_list("split", "content_hash", named=True)

@@ -18,19 +18,17 @@ from typing import Any, TypedDict
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from accounts.audit import record
 from accounts.models import User
 from models_app.drafts import ModelDraft, check_metric, check_pairs
 from models_app.models import CustomModel
+from models_app.understanding import facts_of, understood
 from modelstation.core.errors import UserFacingError
-from training.scoring.criteria import CompiledChecks
+from training.scoring.criteria import CompiledChecks, compile_contract
 from training.scoring.criterion import CheckJson
+from training.scoring.metrics import default_metric, objection_to_metric
 
-# A string, like all tasks: training stands above this room. Raises ValueError for a criterion that
-# is malformed.
-COMPILE = "training.contracts.compile_for"
 FIELDS = ("success_criteria", "metric", "test_rows")
 WRITE_INSTEAD = (
     "Write a metric and a bound, such as “exact match of at least 90 %”, “at least 95 % valid "
@@ -74,19 +72,19 @@ class Contract:
         return CompiledChecks(self.metric, self.checks, unread, self.checks_digest)
 
 
-def compiled(asked: CustomModel | ModelDraft) -> Contract:
+def compiled(source: CustomModel | ModelDraft) -> Contract:
     """Compile the contract as it would be frozen now."""
     try:
-        checks = import_string(COMPILE)(asked)
+        checks = _compile(source)
     except ValueError as error:
         raise UserFacingError(str(error), param="success_criteria", hint=WRITE_INSTEAD) from error
     contract = Contract(
-        written=list(asked.success_criteria),
+        written=list(source.success_criteria),
         metric=checks.metric,
         checks=checks.checks,
         unread=[Unread(sentence=sentence, hint=WRITE_INSTEAD) for sentence in checks.unread],
         checks_digest=checks.digest,
-        test_rows=_facts_of(asked.test_rows),
+        test_rows=_facts_of(source.test_rows),
         digest="",
         objection=checks.objection,
     )
@@ -95,13 +93,33 @@ def compiled(asked: CustomModel | ModelDraft) -> Contract:
     return replace(contract, digest=_digest(hashed))
 
 
-def new_contract(asked: CustomModel | ModelDraft) -> dict[str, Any]:
+def new_contract(source: CustomModel | ModelDraft) -> dict[str, Any]:
     """Return the contract to keep. Refused where its metric cannot be measured for the task."""
-    contract = compiled(asked)
+    contract = compiled(source)
     if contract.objection:
         hint = "Choose another metric, or none: one is chosen by the kind of task."
         raise UserFacingError(contract.objection, param="metric", hint=hint)
     return contract.to_json()
+
+
+def _compile(source: CustomModel | ModelDraft) -> CompiledChecks:
+    """Compile the criteria to checks. Raise ValueError for a criterion that is malformed."""
+    intent = _intent(source)
+    kind = intent.get("task_kind", "")
+    metric = source.metric or default_metric(kind)
+    labels = intent.get("labels") or None
+    checks = compile_contract(source.success_criteria, metric=metric, labels=labels)
+    inputs = [row["input"] for row in source.test_rows]
+    return replace(checks, objection=objection_to_metric(metric, kind, inputs))
+
+
+def _intent(source: CustomModel | ModelDraft) -> dict[str, Any]:
+    """Return it as understood from a dataset that is there, else from the requirement."""
+    if isinstance(source, CustomModel) and not source._state.adding:
+        dataset = source.dataset_versions.frozen().select_related("run").first()
+        if dataset is not None and dataset.run.intent:
+            return dict(dataset.run.intent)
+    return facts_of(understood(source))
 
 
 def _facts_of(rows: list[dict[str, str]]) -> RowFacts:

@@ -23,7 +23,6 @@ from django.db import transaction
 from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from accounts.audit import record
 from accounts.models import Membership, Organization, Role, User
@@ -46,9 +45,6 @@ JITTER = 0.2  # of a delay, so that the endpoints of one receiver do not all com
 AT_A_TIME, SECONDS_AT_A_TIME = 200, 40.0
 DISABLED_AFTER = timedelta(days=5)  # of failing without a success between
 GONE = 410
-# A string, like all tasks: training stands above this room. The name and status of the build that
-# a job ended, as the API tells them; None where it ended none.
-ENDED_BUILD = "training.finetuning.builds.ended_build"
 State = WebhookDelivery.State
 
 
@@ -130,12 +126,8 @@ def _kept(secret: str) -> dict[str, str]:
 # --- What is told ---------------------------------------------------------------------------------
 
 
-def tell_of_end(*, model: CustomModel, job: Job) -> None:
-    """Called in the transaction that ends the job: of the build that ends with it, if one does."""
-    ended: tuple[str, str] | None = import_string(ENDED_BUILD)(job)
-    if ended is None:
-        return
-    name, status = ended
+def tell_of_end(*, model: CustomModel, job: Job, name: str, status: str) -> None:
+    """Called in the transaction that ends the job: the build `name` ended with it as `status`."""
     event = WebhookEvent(f"fine_tuning.job.{status}")
     endpoints = WebhookEndpoint.objects.for_org(model.org_id)
     body = _event(event, name)

@@ -25,6 +25,7 @@ from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
+from training.builds.ends import finish_evaluation
 from training.evaluations import services as evaluations
 from training.evaluations.spec import EvaluationSpec, Side
 from training.finetuning import jobs as openai_jobs
@@ -120,9 +121,7 @@ def evaluate(job: Job, lease: Lease) -> Publish:
         lease=lease,
         on_event=_teller(lease),
     )
-    return lambda: evaluations.finish_evaluation(
-        run=run, folder=folder, result=cast(EvaluationResult, result)
-    )
+    return lambda: finish_evaluation(run=run, folder=folder, result=cast(EvaluationResult, result))
 
 
 def _note_what_is_judged_by(run: EvaluationRun) -> ModelVersion | None:

@@ -54,7 +54,7 @@ class Kind:
     queue: str
     # Told, in the ending transaction, of a job that ended without success. Strings, like all
     # tasks: core imports no app.
-    settle: str = "models_app.services.settle_ended_job"
+    settle: str = "training.builds.ends.settle_ended_job"
 
 
 KINDS = {

@@ -22,14 +22,13 @@ from rich.console import Console
 from accounts.models import Organization
 from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.rows import ExampleRow, ReadOptions, read_examples
-from distillation.intents import understood
 from distillation.pipeline.text import input_text
 from distillation.pipeline.understand.explain import explain
 from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
 from models_app.bases.recommending import recommended
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
-from models_app.services import create_model
+from models_app.understanding import understood
 from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
@@ -37,6 +36,7 @@ from modelstation.core.models import Job
 from modelstation.site import installation
 from modelstation.site.journey import story_of
 from modelstation.site.terminal import JobDisplay
+from training.builds.services import create_model
 from training.scoring.metrics import MODEL_METRICS
 
 WAIT_SECONDS = 1.0

@@ -9,7 +9,7 @@ from models_app.gateway.paths import engine_paths
 from models_app.models import CustomModel
 from modelstation import testing
 from modelstation.core.jobs.lease import Lease
-from training.evaluations import services as evaluations
+from training.builds import services as builds
 from training.evaluations.spec import EvaluationSpec, Side
 from training.models import EvaluationRun
 from training.runs import runner
@@ -68,7 +68,7 @@ def evaluate(run):
 
 
 def test_the_requested_version_is_measured_beside_the_live_one(alice, versions, specs):
-    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[1]))
+    run = evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
 
     (spec,) = specs
     assert spec["tuned"]["gguf"] == str(engine_paths(versions[1])[0])
@@ -82,7 +82,7 @@ def test_the_requested_version_is_measured_beside_the_live_one(alice, versions, 
 
 
 def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, specs):
-    run = evaluations.evaluate_again(actor=alice, version=versions[1])
+    run = builds.evaluate_again(actor=alice, version=versions[1])
     CustomModel.objects.update(success_criteria=["exact match at least 1 %"], metric="token_f1")
     evaluate(run)
 
@@ -96,14 +96,14 @@ def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, specs):
 
 
 def test_a_live_version_is_not_measured_beside_itself(alice, versions, specs):
-    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[0]))
+    run = evaluate(builds.evaluate_again(actor=alice, version=versions[0]))
     assert "live" not in specs[0]
     assert run.live == {}
 
 
 def test_a_live_version_whose_file_is_gone_does_not_stop_others(alice, versions, specs):
     engine_paths(versions[0])[0].unlink()
-    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[1]))
+    run = evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
     assert "live" not in specs[0]
     assert run.live == {}
 

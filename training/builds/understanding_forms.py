@@ -9,13 +9,13 @@ from typing import Any
 from django import forms
 from django.forms.boundfield import BoundField
 
-from distillation.intents import as_shown, corrections
 from distillation.label_map import LabelLine
 from distillation.pipeline.types import TASK_KINDS, Requirement
 from distillation.pipeline.understand.explain import Line, explain
 from distillation.pipeline.understand.intent import edits_from, understand
 from distillation.pipeline.understand.languages import NAMES
 from models_app.forms import LinesField
+from models_app.understanding import as_shown, corrections
 
 KIND_CHOICES = {
     "classify": "Label each input",

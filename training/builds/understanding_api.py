@@ -9,9 +9,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org
-from distillation.intents import facts_of, understood
 from models_app.api.serializers import ModelDraftSerializer
 from models_app.drafts import ModelDraft
+from models_app.understanding import facts_of, understood
 
 
 class IntentDraftSerializer(ModelDraftSerializer):

@@ -1,6 +1,7 @@
-"""DELETE /v1/models/{name}"""
+"""/v1/models/{name}: what is served under a name, and its deletion."""
 
 from django.core.exceptions import PermissionDenied
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -9,7 +10,8 @@ from rest_framework.response import Response
 from accounts.api.authentication import request_org, request_user
 from models_app.gateway.errors import ModelNotFound
 from models_app.gateway.model_resolver import served_by
-from models_app.removal import delete_named
+from models_app.gateway.views import OpenAIView, described, requested_model
+from training.builds.removal import delete_named
 
 
 class DeletedModelSerializer(serializers.Serializer[dict[str, str | bool]]):
@@ -18,8 +20,10 @@ class DeletedModelSerializer(serializers.Serializer[dict[str, str | bool]]):
     deleted = serializers.BooleanField()
 
 
-class ModelDeletion:
-    """What a view of a served model does on DELETE."""
+class ServedModelView(OpenAIView):
+    @extend_schema(operation_id="openai_model", responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, name: str) -> Response:
+        return Response(described(requested_model(request, name)))
 
     @extend_schema(operation_id="openai_model_delete", responses={200: DeletedModelSerializer})
     def delete(self, request: Request, name: str) -> Response:

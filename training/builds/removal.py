@@ -1,4 +1,4 @@
-"""Deeds that take away what is served under a name: a model, one of its versions, a checkpoint."""
+"""Actions that delete what is served under a name: a model, one of its versions, a checkpoint."""
 
 import shutil
 
@@ -7,11 +7,11 @@ from django.db import transaction
 
 from accounts.audit import record
 from accounts.models import Organization, User
-from models_app import services
 from models_app.gateway.model_resolver import Named, named_by
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
+from training.builds import services
 
 
 def delete_named(*, actor: User, org: Organization, name: str) -> bool:

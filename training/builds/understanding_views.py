@@ -15,15 +15,15 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.access import org_for
 from accounts.models import User
 from distillation.access import labelled_run_for
-from distillation.intent_forms import IntentForm, LabelMapForm
-from distillation.intents import FIELDS, requirement_of
 from distillation.label_map import LabelLine, LabelTable, label_table, rules_with
 from distillation.pipeline.understand.intent import edits_from
-from models_app import services
 from models_app.access import model_for
 from models_app.bases.recommending import recommended
 from models_app.contract.services import compiled
 from models_app.forms import ModelDraftForm
+from models_app.understanding import FIELDS, requirement_of
+from training.builds import services
+from training.builds.understanding_forms import IntentForm, LabelMapForm
 
 LINES_PER_PAGE = 50
 LEFT_OUT = "left_out"
