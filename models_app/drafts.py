@@ -1,4 +1,4 @@
-"""What a user asks for when creating a model: validated here once, for form, API and terminal."""
+"""What a user requests when creating a model: validated here once, for form, API and terminal."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,15 +7,8 @@ from distillation.pipeline.understand.intent import edits_from
 from models_app.models import DEFAULT_ROWS, MAX_ROWS, MIN_ROWS, CustomModel
 from modelstation.core.errors import UserFacingError
 from training.recipes.config import config_from
+from training.scoring.metrics import MetricError, model_metric
 
-METRICS = (
-    "exact_match",
-    "json_equal",
-    "entity_f1",
-    "token_f1",
-    "rougeL_f1",
-    "final_number_match",
-)
 MAX_EXAMPLES = 50
 MAX_TEST_ROWS = 5000
 MOST_PAIRS = {"examples": MAX_EXAMPLES, "test_rows": MAX_TEST_ROWS}
@@ -39,7 +32,7 @@ class ModelDraft:
     training_config: dict[str, Any] = field(default_factory=dict)
     curation: str = "auto"
     intent_edits: dict[str, Any] = field(default_factory=dict)
-    max_size_mb: int | None = None  # of the served model; a wish that the base must keep to
+    max_size_mb: int | None = None  # of the served model; the base must keep to it
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -79,9 +72,11 @@ class ModelDraft:
 
 
 def check_metric(metric: str) -> None:
-    if metric and metric not in METRICS:
-        hint = f"One of {', '.join(METRICS)}."
-        raise UserFacingError(f"Unknown metric “{metric}”.", param="metric", hint=hint)
+    try:
+        if metric:
+            model_metric(metric)
+    except MetricError as error:
+        raise UserFacingError(str(error), param="metric") from error
 
 
 def check_curation(curation: str) -> None:

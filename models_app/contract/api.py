@@ -60,7 +60,7 @@ class ContractChangesSerializer(StrictSerializer):
 class ModelContractView(APIView):
     @extend_schema(responses=ContractSerializer)
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
-        """The acceptance contract, as it is frozen, or as it would be now."""
+        """Return the acceptance contract, as it is frozen, or as it would be now."""
         return Response(_shown(model_for(request_org(request), model_id)))
 
     @extend_schema(request=ContractChangesSerializer, responses=ContractSerializer)
@@ -69,9 +69,9 @@ class ModelContractView(APIView):
         `contract_frozen` after that: copy the model then.
         """
         model = model_for(request_org(request), model_id)
-        asked = ContractChangesSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        changes = dict(asked.validated_data)
+        request_body = ContractChangesSerializer(data=request.data)
+        request_body.is_valid(raise_exception=True)
+        changes = dict(request_body.validated_data)
         if "criteria" in changes:
             changes["success_criteria"] = changes.pop("criteria")
         return Response(
@@ -87,14 +87,14 @@ def _shown(model: CustomModel) -> dict[str, Any]:
                 "model": model.id,
                 "is_frozen": model.contract_frozen_at is not None,
                 "frozen_at": model.contract_frozen_at,
-                "digest": contract["digest"],
-                "criteria": contract["written"],
-                "metric": contract["metric"],
+                "digest": contract.digest,
+                "criteria": contract.written,
+                "metric": contract.metric,
                 "is_metric_automatic": not model.metric,
-                "checks": contract["checks"],
-                "unread": contract["unread"],
-                "test_row_count": contract["test_rows"].get("count", 0),
-                "test_rows_sha256": contract["test_rows"].get("sha256", ""),
+                "checks": contract.checks,
+                "unread": contract.unread,
+                "test_row_count": contract.test_rows.get("count", 0),
+                "test_rows_sha256": contract.test_rows.get("sha256", ""),
             }
         ).data
     )

@@ -37,7 +37,7 @@ def model(org, bob):
 
 
 def fail(model, code="diverged"):
-    """A training that ends in failure as its worker ends it."""
+    """End a training in failure as its worker does."""
     job = jobs.submit(kind="train", org=model.org, subject_id=model.id)
 
     def work(job, lease):
@@ -69,7 +69,7 @@ def be_due(mail):
 
 @pytest.fixture
 def refusing(settings, monkeypatch):
-    """A mail server that hangs up on everybody."""
+    """Stand in for a mail server that hangs up on everybody."""
 
     def hang_up(self, *args, **kwargs):
         raise SMTPServerDisconnected("Connection unexpectedly closed")
@@ -78,7 +78,7 @@ def refusing(settings, monkeypatch):
     monkeypatch.setattr(smtplib.SMTP, "connect", hang_up)
 
 
-def test_who_started_a_build_is_told_that_it_failed_and_what_to_try(model, bob, settings):
+def test_who_started_a_build_is_notified_that_it_failed_and_what_to_try(model, bob, settings):
     settings.PUBLIC_URL = "https://slm.example.org"
     mail = fail(model)
     assert outbox.outbox == []  # it is a worker who sends it
@@ -94,7 +94,7 @@ def test_who_started_a_build_is_told_that_it_failed_and_what_to_try(model, bob, 
     assert "/o/acme/account/" in sent.body
 
 
-def test_who_started_a_build_is_told_that_it_is_ready(model):
+def test_who_started_a_build_is_notified_that_it_is_ready(model):
     mails.send(succeed(model).id)
 
     (sent,) = outbox.outbox
@@ -102,7 +102,7 @@ def test_who_started_a_build_is_told_that_it_is_ready(model):
     assert "exact_match is 0.850, that of its base 0.100, on 40 held-out rows" in sent.body
 
 
-def test_a_model_that_misses_a_criterion_is_told_of_with_the_criterion(model):
+def test_a_model_that_misses_a_criterion_is_reported_with_the_criterion(model):
     mails.send(succeed(model, passed=False).id)
 
     (sent,) = outbox.outbox
@@ -112,15 +112,15 @@ def test_a_model_that_misses_a_criterion_is_told_of_with_the_criterion(model):
 
 def test_a_job_that_ends_sends_its_hint_with_its_end(model):
     mail = fail(model)
-    tasks = [hint.task for hint in OrmQ.objects.all()]
-    hints = [task for task in tasks if task["func"] == "models_app.tasks.send_end_mail"]
-    assert [task["args"] for task in hints] == [(str(mail.id),)]
-    assert hints[0].get("cluster") is None
+    tasks = [wakeup.task for wakeup in OrmQ.objects.all()]
+    wakeups = [task for task in tasks if task["func"] == "models_app.tasks.send_end_mail"]
+    assert [task["args"] for task in wakeups] == [(str(mail.id),)]
+    assert wakeups[0].get("cluster") is None
 
 
-def test_a_job_is_told_of_once_however_often_it_is_asked_for(model):
+def test_a_job_is_reported_once_however_often_it_is_requested(model):
     mail = fail(model)
-    mails.tell_of_end(model=model, job=mail.job)
+    mails.notify_of_end(model=model, job=mail.job)
     assert EndMail.objects.count() == 1
 
     assert [mails.send(mail.id) for _ in range(3)] == [True, False, False]
@@ -134,7 +134,7 @@ def test_a_cancelled_build_is_no_news(model, bob):
     assert not EndMail.objects.exists()
 
 
-def test_the_person_who_built_last_is_told(model, alice):
+def test_the_person_who_built_last_is_notified(model, alice):
     CustomModel.objects.filter(id=model.id).update(status="failed")
     builds.rebuild(actor=alice, model=model)
     model.refresh_from_db()
@@ -148,7 +148,7 @@ def test_a_build_that_nobody_started_tells_nobody(model):
     assert fail(CustomModel.objects.get(id=model.id)) is None
 
 
-def test_who_has_left_the_organisation_is_told_nothing(model, bob):
+def test_who_has_left_the_organisation_gets_nothing(model, bob):
     mail = fail(model)
     Membership.objects.filter(user=bob).delete()
 
@@ -180,7 +180,7 @@ def test_a_name_with_line_breaks_makes_no_second_header(model):
     assert outbox.outbox[0].recipients() == ["bob@example.org"]
 
 
-def test_a_server_that_refuses_is_asked_again_later_and_the_job_is_none_the_wiser(
+def test_a_server_that_refuses_is_tried_again_later_and_the_job_is_none_the_wiser(
     model, refusing, caplog
 ):
     mail = fail(model)

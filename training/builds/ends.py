@@ -2,8 +2,6 @@
 notified. All of it in the transaction that ends the job.
 """
 
-from typing import Any
-
 from models_app import mails
 from models_app.gateway.model_resolver import tuned_name
 from models_app.models import CustomModel, ModelVersion
@@ -14,17 +12,18 @@ from modelstation.core.models import Job
 from training.evaluations import services as evaluations
 from training.finetuning.builds import ended_build
 from training.models import EvaluationRun
+from training.scoring.shapes import EvaluationResult
 
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "freeze", "train", "evaluate")
 
 
-def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> None:
+def finish_evaluation(*, run: EvaluationRun, folder: str, result: EvaluationResult) -> None:
     """Keep the scores, let the verdict decide what becomes of the version, and notify."""
     evaluations.keep_result(run=run, folder=folder, result=result)
     _decide(run, evaluations.reason_of(result))
     if not run.is_again:
-        mails.tell_of_end(model=run.model, job=run.job)
+        mails.notify_of_end(model=run.model, job=run.job)
         send_webhooks(run.model, run.job)
 
 
@@ -73,7 +72,7 @@ def settle_ended_job(job: Job) -> None:
     set_status(model, status, reason)
     send_webhooks(model, job)
     if status == Status.FAILED or (status == Status.READY and not is_again):
-        mails.tell_of_end(model=model, job=job)
+        mails.notify_of_end(model=model, job=job)
 
 
 def send_webhooks(model: CustomModel, job: Job) -> None:

@@ -16,7 +16,7 @@ from accounts.models import Organization, User
 from distillation.curation import services as curation
 from distillation.models import DatasetVersion
 from models_app.bases.recommending import recommended
-from models_app.contract.services import compiled, freeze_contract
+from models_app.contract.services import compiled, freeze_contract, new_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_intent_edits
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.services import edit_system_prompt, free_slug, lock_for_build, set_status
@@ -51,7 +51,7 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
             base=base,
             created_by=actor,
             built_by=actor,
-            contract=compiled(draft),
+            contract=new_contract(draft),
             **draft.fields(),
         )
         check_before_building(model)
@@ -102,7 +102,7 @@ def copy_model(*, actor: User, model: CustomModel) -> CustomModel:
             created_by=actor,
             **{field: getattr(model, field) for field in COPIED.split()},
         )
-        copy.contract = compiled(copy)
+        copy.contract = compiled(copy).to_json()
         copy.save()
         record(org=model.org, actor=actor, action="model.copy", target=copy, of=str(model.id))
     return copy

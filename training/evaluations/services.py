@@ -9,20 +9,21 @@ from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.evaluations.reports import report_of
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.scoring.shapes import EvaluationResult, Score
 
 LIVE_KEPT = ("score", "low", "high", "difference")
 SCORES_KEPT = ("metric", "n_test", "base", "tuned", "difference", "verdict")
 
 
 def submit_evaluation(version: ModelVersion, *, is_again: bool = False) -> EvaluationRun:
-    """The job and the row that says which version it measures, in the caller's transaction."""
+    """Create the job, and the row of the version it measures, in the caller's transaction."""
     job = jobs.submit(kind="evaluate", org=version.org, subject_id=version.model_id)
     return _row_of(job, version, is_again=is_again)
 
 
 def run_of(job: Job) -> EvaluationRun:
-    """The evaluation that a job was submitted for. One that was queued again, as operators can,
-    measures what the failed one before it did; failing that, the newest version.
+    """Return the evaluation that a job was submitted for. One that was queued again measures what
+    the failed one before it did; failing that, the newest version.
     """
     known = EvaluationRun.objects.select_related("model", "version__base", "version__model")
     run: EvaluationRun | None = known.filter(job=job).first()
@@ -53,14 +54,14 @@ def _row_of(job: Job, version: ModelVersion, *, is_again: bool) -> EvaluationRun
 
 
 def dataset_of_version(version: ModelVersion) -> DatasetVersion | None:
-    """The one it was trained on; should its run be gone, the one of the digest it was made of."""
-    frozen = version.model.dataset_versions.frozen().select_related("run")
+    """Return the one it was trained on; should its run be gone, the one of the same digest."""
+    frozen = version.model.dataset_versions.frozen().select_related("model", "run")
     own = frozen.filter(training_runs__version=version).first()
-    found: DatasetVersion | None = own or frozen.filter(digest=version.dataset_digest).first()
-    return found
+    dataset: DatasetVersion | None = own or frozen.filter(digest=version.dataset_digest).first()
+    return dataset
 
 
-def keep_result(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> None:
+def keep_result(*, run: EvaluationRun, folder: str, result: EvaluationResult) -> None:
     """Keep what was measured, with the run and, unsaved, with its version."""
     run.folder = folder
     run.test_count = result["n_test"]
@@ -68,16 +69,21 @@ def keep_result(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> N
     run.criteria = result["criteria"]
     run.live = _with_live(run, result)
     run.save(update_fields=["folder", "test_count", "verdict", "criteria", "live"])
+    scores: dict[str, Score] = {
+        "base": result["base"],
+        "tuned": result["tuned"],
+        "baseline": result["baseline"],
+    }
     EvaluationScore.objects.bulk_create(
         EvaluationScore(
             run=run,
             subject=subject,
             metric=run.metric,
-            score=result[subject]["score"],
-            low=result[subject].get("low"),
-            high=result[subject].get("high"),
+            score=score["score"],
+            low=score.get("low"),
+            high=score.get("high"),
         )
-        for subject in EvaluationScore.Subject.values
+        for subject, score in scores.items()
     )
     version = run.version
     version.scores = scores_of(run, result)
@@ -85,7 +91,7 @@ def keep_result(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> N
 
 
 def version_as_asked(job: Job) -> ModelVersion | None:
-    """What this evaluation was to measure, if nothing but its training was asked for."""
+    """Return what this evaluation was to measure, if nothing but its training was requested."""
     run = EvaluationRun.objects.filter(job=job).select_related("version__model__org").first()
     return run.version if run is not None and is_trained_as_asked(run.version) else None
 
@@ -96,23 +102,23 @@ def is_trained_as_asked(version: ModelVersion) -> bool:
     return run is not None and run.is_trained_as_requested
 
 
-def _with_live(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
+def _with_live(run: EvaluationRun, result: EvaluationResult) -> dict[str, Any]:
     """Which version was live is known since the job began; how it did is in the report."""
-    found = result.get("live") or report_of(run).get("live")
-    if not run.live or not found:
+    live = result.get("live") or report_of(run).get("live")
+    if not run.live or not live:
         return {}
-    return {**run.live, **{key: found.get(key) for key in LIVE_KEPT}}
+    return {**run.live, **{key: value for key, value in live.items() if key in LIVE_KEPT}}
 
 
-def scores_of(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
-    """What the version keeps: enough to decide by it whether it may go live."""
-    kept = {key: result[key] for key in SCORES_KEPT if key in result}
+def scores_of(run: EvaluationRun, result: EvaluationResult) -> dict[str, Any]:
+    """Return what the version keeps: enough to decide by it whether it may go live."""
+    kept = {key: value for key, value in result.items() if key in SCORES_KEPT}
     kept |= {"evaluation": str(run.id), "contract_digest": run.contract_digest}
     return kept | ({"live": run.live} if run.live else {})
 
 
-def reason_of(result: dict[str, Any]) -> str:
-    """The sentences of the criteria that were missed, or could not be settled, and what the probes
+def reason_of(result: EvaluationResult) -> str:
+    """Return the sentences of the criteria that were missed or not settled, and what the probes
     warn of; empty when all is well.
     """
     missed = [

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import transaction
 
 from distillation.models import DatasetVersion
 from models_app import services as model_services
+from models_app.contract.services import contract_of
 from models_app.gateway.paths import base_paths, engine_paths
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.errors import Conflict
@@ -27,6 +28,7 @@ from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
 from training.builds.ends import finish_evaluation
 from training.evaluations import services as evaluations
+from training.evaluations.spec import EvaluationSpec, Side
 from training.finetuning import jobs as fine_tuning_jobs
 from training.models import EvaluationRun, TrainingRun
 from training.plan import services as planning
@@ -34,6 +36,7 @@ from training.progress import Checkpoint, Log, message_from
 from training.recipes.config import TrainingConfig
 from training.runs import services
 from training.runs.spec import TrainingResult, TrainingSpec
+from training.scoring.shapes import EvaluationResult
 
 STAGE_NAMES = {
     "load": "Loading the base model",
@@ -109,16 +112,14 @@ def evaluate(job: Job, lease: Lease) -> Publish:
     dataset = evaluations.dataset_of_version(run.version) or _newest_dataset(run.model)
     live = _note_what_is_judged_by(run)
     folder = f"{run.model_id}/evaluations/{job.id}-{job.attempt}"
-    spec = _evaluation_spec(job, run, dataset) | {"out_dir": str(settings.ARTIFACTS_DIR / folder)}
-    if live is not None:
-        spec["live"] = _engine(*engine_paths(live)) | {
-            "system_prompt": live.system_prompt,
-            "name": f"version {live.number}",
-        }
+    spec = _evaluation_spec(job, run, dataset, settings.ARTIFACTS_DIR / folder, live)
     result = run_child(
-        "training.evaluations.child", _write_spec(job, spec), lease=lease, on_event=_reporter(lease)
+        "training.evaluations.child",
+        _write_spec(job, spec.to_json()),
+        lease=lease,
+        on_event=_reporter(lease),
     )
-    return lambda: finish_evaluation(run=run, folder=folder, result=result)
+    return lambda: finish_evaluation(run=run, folder=folder, result=cast(EvaluationResult, result))
 
 
 def _note_what_is_judged_by(run: EvaluationRun) -> ModelVersion | None:
@@ -144,33 +145,26 @@ def _newest_dataset(model: CustomModel) -> DatasetVersion:
     return dataset
 
 
-def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> dict[str, Any]:
-    version, contract = run.version, run.model.contract
+def _evaluation_spec(
+    job: Job, run: EvaluationRun, dataset: DatasetVersion, out_dir: Path, live: ModelVersion | None
+) -> EvaluationSpec:
+    version = run.version
     test_file = settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl"
-    if run.model.test_rows:
-        test_file = _write_test_rows(job, run.model)
-    return {
-        "test_file": str(test_file),
-        "base": _engine(*base_paths(version.base)),
-        "tuned": _engine(*engine_paths(version)),
-        "system_prompt": version.system_prompt,
-        "metric": run.metric,
-        "contract": {
-            "metric": contract["metric"],
-            "checks": contract["checks"],
-            "unread": [item["sentence"] for item in contract["unread"]],
-            "digest": contract["checks_digest"],
-        },
-        "labels": dataset.run.intent.get("labels") or None,
-        "max_tokens": None,
-        "cache_dir": str(settings.ARTIFACTS_DIR / str(run.model_id) / "answers"),
-        "probes": settings.EVALUATION_PROBES,
-        "seed": 0,
-    }
-
-
-def _engine(gguf: Path, tokenizer_folder: Path) -> dict[str, str]:
-    return {"gguf": str(gguf), "tokenizer_folder": str(tokenizer_folder)}
+    return EvaluationSpec(
+        test_file=_write_test_rows(job, run.model) if run.model.test_rows else test_file,
+        base=Side(*base_paths(version.base)),
+        tuned=Side(*engine_paths(version)),
+        system_prompt=version.system_prompt,
+        metric=run.metric,
+        out_dir=out_dir,
+        contract=contract_of(run.model).compiled_checks(),
+        labels=dataset.run.intent.get("labels") or None,
+        live=Side(*engine_paths(live), live.system_prompt, f"version {live.number}")
+        if live
+        else None,
+        probes=settings.EVALUATION_PROBES,
+        cache_dir=settings.ARTIFACTS_DIR / str(run.model_id) / "answers",
+    )
 
 
 def _write_test_rows(job: Job, model: CustomModel) -> Path:

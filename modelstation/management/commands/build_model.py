@@ -25,7 +25,7 @@ from distillation.pipeline.text import input_text
 from distillation.pipeline.understand.explain import explain
 from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
 from models_app.bases.recommending import recommended
-from models_app.drafts import METRICS, ModelDraft
+from models_app.drafts import ModelDraft
 from models_app.models import DEFAULT_ROWS, CustomModel
 from models_app.understanding import understood
 from modelstation.core.commands import PlainCommand
@@ -36,6 +36,7 @@ from modelstation.site import installation
 from modelstation.site.journey import story_of
 from modelstation.site.terminal import JobDisplay
 from training.builds.services import create_model
+from training.scoring.metrics import MODEL_METRICS
 
 WAIT_SECONDS = 1.0
 
@@ -69,9 +70,9 @@ class Command(PlainCommand):
         parser.add_argument(
             "--metric",
             default="",
-            choices=["", *METRICS],
+            choices=["", *MODEL_METRICS],
             metavar="METRIC",
-            help=f"one of {', '.join(METRICS)}; default: by the kind of task",
+            help=f"one of {', '.join(MODEL_METRICS)}; default: by the kind of task",
         )
         parser.add_argument(
             "--criterion",

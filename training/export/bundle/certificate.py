@@ -26,7 +26,8 @@ from training.export.bundle.checks import (
 from training.progress import Channel
 from training.scoring.generate import HeldOut, answer_budget
 from training.scoring.intervals import Bootstrap
-from training.scoring.metrics import Metric, build_metric
+from training.scoring.metrics import build_scorer
+from training.scoring.scorers import Scorer
 
 LEAST_AGREEMENT = 0.99
 PASS, FAIL = "pass", "fail"
@@ -56,7 +57,7 @@ class Sources:
 class Grading:
     """How answers are graded, and what the reference answered."""
 
-    metric: Metric
+    metric: Scorer
     bootstrap: Bootstrap
     references: list[str]
 
@@ -102,14 +103,14 @@ def certify(
     }
 
 
-def _metric(name: str, labels: list[str] | None, references: list[str]) -> tuple[str, Metric]:
+def _metric(name: str, labels: list[str] | None, references: list[str]) -> tuple[str, Scorer]:
     """One that needs more than answers, such as tables to run a query on, is left to the
     evaluation; here the same answer is the same result.
     """
     try:
-        return name, build_metric(name, {"labels": labels} if labels else {}, references)
+        return name, build_scorer(name, {"labels": labels} if labels else {}, references)
     except (ValueError, KeyError):
-        return PLAIN, build_metric(PLAIN, {}, references)
+        return PLAIN, build_scorer(PLAIN, {}, references)
 
 
 def _checks(

@@ -28,7 +28,7 @@ def model(org, bob):
 
 
 def measured(verdict, live=None, forgotten=""):
-    """What the evaluator answers for a version of known quality."""
+    """Return what the evaluator answers for a version of known quality."""
     score = {"score": 0.8, "low": 0.7, "high": 0.9}
     outcome = {"sentence": f"The criterion: {verdict}.", "passed": verdict == "pass"}
     result = {"metric": "exact_match", "n_test": 40, "verdict": verdict}
@@ -43,7 +43,7 @@ def gain(score, low, high):
 
 
 def finish(version, verdict, *, live=None, is_again=False, forgotten=""):
-    """An evaluation as its worker ends it; `live` is how the version did beside the live one."""
+    """End an evaluation as its worker does; `live` is how the version did beside the live one."""
     model = CustomModel.objects.get(id=version.model_id)
     run = EvaluationRun.objects.create(
         org=version.org,
@@ -120,7 +120,7 @@ def test_a_pass_is_live_and_its_contract_is_noted(model):
     assert (promotion.actor, promotion.verdict, promotion.evaluation_id) == (None, "pass", run.id)
 
 
-def test_what_was_forgotten_is_told_of_a_version_that_passed(model):
+def test_what_was_forgotten_is_reported_of_a_version_that_passed(model):
     finish(make_version(model, 1), "pass", forgotten="General answers got worse.")
     assert state_of(model) == ("ready", "General answers got worse.")
 
@@ -264,7 +264,7 @@ def test_lists_take_as_many_queries_for_many_as_for_few(
 # --- measured again -----------------------------------------------------------------------------
 
 
-def test_the_asked_version_is_measured_again_and_not_the_newest(api_for, bob, two_live, model):
+def test_the_requested_version_is_measured_again_and_not_the_newest(api_for, bob, two_live, model):
     make_dataset_of(model, two_live[0])
     answer = api_for(bob).post(f"/api/v1/versions/{two_live[0].id}/evaluate")
 
@@ -279,7 +279,7 @@ def test_the_asked_version_is_measured_again_and_not_the_newest(api_for, bob, tw
     assert (again.status_code, again.json()["error"]["code"]) == (409, "already_building")
 
 
-def test_an_evaluation_asked_for_twice_with_one_key_is_one(api_for, bob, two_live, model):
+def test_an_evaluation_requested_twice_with_one_key_is_one(api_for, bob, two_live, model):
     make_dataset_of(model, two_live[0])
     api, address = api_for(bob), f"/api/v1/versions/{two_live[0].id}/evaluate"
     first, second = (api.post(address, headers={"Idempotency-Key": "k"}) for _ in range(2))
