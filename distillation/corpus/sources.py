@@ -13,7 +13,7 @@ from distillation.imports.reading.json_rows import RawRow
 from distillation.imports.reading.rows import ReadOptions, to_examples
 from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.reading.table_rows import plain
-from distillation.starter.corpus import starter_rows
+from tools.starter.corpus import starter_rows
 
 CONFIG = Path(__file__).parent / "sources.toml"
 STARTER = "starter"

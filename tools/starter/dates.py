@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from random import Random
 
-from distillation.starter.grammar import Row, distinct_rows
+from tools.starter.grammar import Row, distinct_rows
 
 ROWS = 320
 SYSTEMS = ("", "Answer date questions briefly.", "Dates as YYYY-MM-DD, weekdays by name.")

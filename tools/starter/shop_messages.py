@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from distillation.starter.grammar import Row, labelled
+from tools.starter.grammar import Row, labelled
 
 PER_LABEL = 28
 SYSTEMS = ("", "What is the customer's message about? One topic.", "Give the topic label only.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from distillation.starter.grammar import Row, labelled
+from tools.starter.grammar import Row, labelled
 
 PER_LABEL = 28
 SYSTEMS = ("", "Name the intent of the command.", "Home assistant: answer with the intent only.")

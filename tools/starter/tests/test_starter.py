@@ -11,10 +11,10 @@ import pytest
 
 from distillation.corpus.sources import raw
 from distillation.imports.reading.rows import ReadOptions, to_examples
-from distillation.starter.corpus import FAMILIES, LICENSE, starter_rows
-from distillation.starter.grammar import distinct, expand
-from distillation.starter.order_slots import NUMBERS, PLURALS
-from distillation.starter.text_to_sql import TABLES, one_question
+from tools.starter.corpus import FAMILIES, LICENSE, starter_rows
+from tools.starter.grammar import distinct, expand
+from tools.starter.order_slots import NUMBERS, PLURALS
+from tools.starter.text_to_sql import TABLES, one_question
 
 
 @pytest.fixture(scope="module")

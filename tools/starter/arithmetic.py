@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from random import Random
 
-from distillation.starter.grammar import Row, distinct_rows
+from tools.starter.grammar import Row, distinct_rows
 
 SUMS, STORIES = 180, 260
 SUM_SYSTEMS = ("", "Calculate. Answer with the number only.")

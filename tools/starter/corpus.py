@@ -1,13 +1,13 @@
 """The starter corpus: every family in turn, each one a source of its own, all under CC0-1.0.
 
-python -m distillation.starter > starter.jsonl
+python -m tools.starter > starter.jsonl
 """
 
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from distillation.starter import (
+from tools.starter import (
     arithmetic,
     dates,
     event_slots,
@@ -24,7 +24,7 @@ from distillation.starter import (
     text_to_sql,
     units,
 )
-from distillation.starter.grammar import Row
+from tools.starter.grammar import Row
 
 LICENSE = "CC0-1.0"
 SEED = 0

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from random import Random
 
-from distillation.starter.grammar import Row
+from tools.starter.grammar import Row
 
 ROWS = 420
 SYSTEMS = ("", "Answer in as few words as possible.", "Short answers only.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from distillation.starter.grammar import Row, distinct_rows
+from tools.starter.grammar import Row, distinct_rows
 
 ROWS = 260
 SYSTEMS = (

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from distillation.starter.grammar import Row, labelled
+from tools.starter.grammar import Row, labelled
 
 PER_LABEL = 120
 SYSTEMS = (

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from random import Random
 
-from distillation.starter.grammar import Row, distinct_rows
+from tools.starter.grammar import Row, distinct_rows
 
 ROWS = 340
 # The same wish, as one blurts it out and as one writes it to a customer.

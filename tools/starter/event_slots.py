@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from random import Random
 
-from distillation.starter.grammar import Row, distinct_rows
+from tools.starter.grammar import Row, distinct_rows
 
 ROWS = 330
 SYSTEMS = (

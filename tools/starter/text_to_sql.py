@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from distillation.starter.grammar import Row, distinct_rows
+from tools.starter.grammar import Row, distinct_rows
 
 ROWS = 480
 SYSTEMS = (
