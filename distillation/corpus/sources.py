@@ -10,13 +10,14 @@ from typing import Any
 from distillation.imports.loading import Origin, rows_origin
 from distillation.imports.reading.errors import ImportRefused
 from distillation.imports.reading.json_rows import RawRow
-from distillation.imports.reading.rows import ReadOptions, to_examples
+from distillation.imports.reading.rows import ReadOptions, read_examples, to_examples
 from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.reading.table_rows import plain
-from tools.starter.corpus import starter_rows
 
 CONFIG = Path(__file__).parent / "sources.toml"
 STARTER = "starter"
+# Generated: `python -m tools.starter` writes it.
+STARTER_FILE = Path(__file__).parents[1] / "starter/starter.jsonl.gz"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def named_origin(name: str) -> Origin:
 
 
 def starter_origin() -> Origin:
-    return rows_origin(STARTER, lambda: to_examples(raw(starter_rows()), STARTER, ReadOptions()))
+    return rows_origin(STARTER, lambda: read_examples(STARTER_FILE, ReadOptions()))
 
 
 def hub_origin(source: HubSource) -> Origin:

@@ -1,9 +1,6 @@
-"""Write the starter corpus as JSONL: `python -m tools.starter > starter.jsonl`."""
+"""Write the starter corpus into the product: `python -m tools.starter`."""
 
-import json
-
-from tools.starter.corpus import starter_rows
+from tools.starter.corpus import STARTER_FILE, packed
 
 if __name__ == "__main__":
-    for row in starter_rows():
-        print(json.dumps(row, ensure_ascii=False))
+    STARTER_FILE.write_bytes(packed())

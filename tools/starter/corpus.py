@@ -1,9 +1,12 @@
 """The starter corpus: every family in turn, each one a source of its own, all under CC0-1.0.
 
-python -m tools.starter > starter.jsonl
+`python -m tools.starter` writes it to distillation/starter, from where the product reads it.
 """
 
+import gzip
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -26,6 +29,7 @@ from tools.starter import (
 )
 from tools.starter.grammar import Row
 
+STARTER_FILE = Path(__file__).parents[2] / "distillation/starter/starter.jsonl.gz"
 LICENSE = "CC0-1.0"
 SEED = 0
 FAMILIES: dict[str, Callable[[Random], Iterator[Row]]] = {
@@ -45,6 +49,15 @@ FAMILIES: dict[str, Callable[[Random], Iterator[Row]]] = {
     "list_tasks": list_tasks.generate,
     "subject_lines": subject_lines.generate,
 }
+
+
+def packed() -> bytes:
+    """Return the file's bytes: without a time stamp, so that the same rows give the same file."""
+    return gzip.compress(jsonl().encode(), mtime=0)
+
+
+def jsonl() -> str:
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in starter_rows())
 
 
 def starter_rows(seed: int = SEED) -> Iterator[dict[str, Any]]:

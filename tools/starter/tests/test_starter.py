@@ -1,5 +1,6 @@
 """The starter corpus is large, varied, the same everywhere, and its answers are right."""
 
+import gzip
 import json
 import re
 import sqlite3
@@ -9,9 +10,9 @@ from random import Random
 
 import pytest
 
-from distillation.corpus.sources import raw
+from distillation.corpus.sources import STARTER_FILE, raw
 from distillation.imports.reading.rows import ReadOptions, to_examples
-from tools.starter.corpus import FAMILIES, LICENSE, starter_rows
+from tools.starter.corpus import FAMILIES, LICENSE, jsonl, starter_rows
 from tools.starter.grammar import distinct, expand
 from tools.starter.order_slots import NUMBERS, PLURALS
 from tools.starter.text_to_sql import TABLES, one_question
@@ -55,6 +56,10 @@ def test_no_question_is_asked_twice_and_every_row_can_be_imported(rows):
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(rows):
     assert json.dumps(list(starter_rows())) == json.dumps(rows)
     assert json.dumps(list(starter_rows(seed=1))) != json.dumps(rows)
+
+
+def test_the_product_ships_what_the_generator_writes():
+    assert gzip.decompress(STARTER_FILE.read_bytes()).decode() == jsonl(), "python -m tools.starter"
 
 
 def test_nothing_of_a_pattern_is_left_in_a_sentence(by_family):
