@@ -13,9 +13,9 @@ from accounts.access import enter, manages, org_for
 from accounts.models import Organization, Role
 from distillation.access import own_source_for, source_for
 from distillation.corpus.deletion import delete_source, use_of
+from distillation.corpus.forms import ConfirmNameForm
 from distillation.corpus.quality import flag_counts, flag_text
 from distillation.datasets.row_pages import breakdown, counts_by_task, page_of
-from distillation.forms import ConfirmNameForm
 from distillation.models import CorpusExample, ImportRun, SourceDataset
 
 LATEST_IMPORTS = 10

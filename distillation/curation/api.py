@@ -12,10 +12,11 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
 from distillation.access import dataset_for, row_for, sibling_for
-from distillation.api import serializers
+from distillation.curation import serializers
 from distillation.curation import services as curation
 from distillation.curation.distributions import distributions_of
 from distillation.datasets.comparing import KINDS, counts_of, pairs_of
+from distillation.datasets.serializers import DatasetRowSerializer, DatasetSerializer
 from distillation.models import DatasetVersion
 from modelstation.core.web.api import number_of, page_size_of
 
@@ -65,14 +66,12 @@ class RowsAnswerView(APIView):
 
 
 class DatasetRowView(APIView):
-    @extend_schema(responses=serializers.DatasetRowSerializer)
+    @extend_schema(responses=DatasetRowSerializer)
     def get(self, request: Request, dataset_id: uuid.UUID, row_id: int) -> Response:
         row = row_for(dataset_for(request_org(request), dataset_id), row_id)
-        return Response(serializers.DatasetRowSerializer(row).data)
+        return Response(DatasetRowSerializer(row).data)
 
-    @extend_schema(
-        request=serializers.RowEditSerializer, responses=serializers.DatasetRowSerializer
-    )
+    @extend_schema(request=serializers.RowEditSerializer, responses=DatasetRowSerializer)
     def patch(self, request: Request, dataset_id: uuid.UUID, row_id: int) -> Response:
         """Edit one row of a draft. `original_messages` keep it as it was selected."""
         row = row_for(dataset_for(request_org(request), dataset_id), row_id)
@@ -80,20 +79,20 @@ class DatasetRowView(APIView):
         asked.is_valid(raise_exception=True)
         kept = {"input": row.input, "answer": row.answer}
         row = curation.edit_row(actor=request_user(request), row=row, **kept | asked.validated_data)
-        return Response(serializers.DatasetRowSerializer(row).data)
+        return Response(DatasetRowSerializer(row).data)
 
 
 class DatasetRowRestoreView(APIView):
-    @extend_schema(request=None, responses=serializers.DatasetRowSerializer)
+    @extend_schema(request=None, responses=DatasetRowSerializer)
     def post(self, request: Request, dataset_id: uuid.UUID, row_id: int) -> Response:
         """Take the edits of one row back."""
         row = row_for(dataset_for(request_org(request), dataset_id), row_id)
         row = curation.restore_row(actor=request_user(request), row=row)
-        return Response(serializers.DatasetRowSerializer(row).data)
+        return Response(DatasetRowSerializer(row).data)
 
 
 class DatasetFreezeView(APIView):
-    @extend_schema(request=None, responses=serializers.DatasetSerializer)
+    @extend_schema(request=None, responses=DatasetSerializer)
     def post(self, request: Request, dataset_id: uuid.UUID) -> Response:
         """Freeze a draft: its kept rows are written as files, and training begins."""
         dataset = dataset_for(request_org(request), dataset_id)
@@ -102,7 +101,7 @@ class DatasetFreezeView(APIView):
 
 
 class DatasetDraftView(APIView):
-    @extend_schema(request=None, responses={201: serializers.DatasetSerializer})
+    @extend_schema(request=None, responses={201: DatasetSerializer})
     def post(self, request: Request, dataset_id: uuid.UUID) -> Response:
         """A new draft with the rows of a frozen dataset."""
         dataset = dataset_for(request_org(request), dataset_id)
@@ -139,4 +138,4 @@ def _changed(request: Request, dataset_id: uuid.UUID, changed: int) -> Response:
 
 def _shown(request: Request, dataset_id: uuid.UUID) -> dict[str, Any]:
     dataset: DatasetVersion = dataset_for(request_org(request), dataset_id)
-    return dict(serializers.DatasetSerializer(dataset).data)
+    return dict(DatasetSerializer(dataset).data)

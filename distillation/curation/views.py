@@ -21,8 +21,8 @@ from accounts.models import User
 from distillation.access import dataset_for, row_for
 from distillation.curation import services as curation
 from distillation.curation.distributions import answers_of, facets_of
+from distillation.curation.forms import RowForm
 from distillation.datasets.views import filter_form
-from distillation.forms import RowForm
 from distillation.models import DatasetVersion
 from modelstation.core.errors import UserFacingError
 

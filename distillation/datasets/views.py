@@ -18,10 +18,10 @@ from accounts.access import enter, org_for
 from distillation.access import dataset_for
 from distillation.curation import freezing
 from distillation.curation.distributions import Counts, Facets, answers_of, facets_of, lengths_of
+from distillation.curation.forms import RowFilterForm, closed_labels
 from distillation.curation.services import rows_needed
 from distillation.datasets.cards import card_text
 from distillation.datasets.row_pages import breakdown, page_of
-from distillation.forms import RowFilterForm, closed_labels
 from distillation.models import DatasetRow, DatasetVersion
 from distillation.pushes.views import push_context
 from modelstation.core.errors import UserFacingError

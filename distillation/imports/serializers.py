@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from distillation.api.serializers import MessageSerializer
+from distillation.datasets.serializers import MessageSerializer
 from distillation.imports.reading.preview import Preview
 from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.services import draft_of, preview_of

@@ -15,9 +15,9 @@ from accounts.access import org_for
 from accounts.models import Organization, User
 from distillation.access import import_for
 from distillation.corpus.quality import flag_text
-from distillation.forms import LICENSES, ConfirmForm, UploadForm, told_of
 from distillation.imports import services as imports
 from distillation.imports import uploads
+from distillation.imports.forms import LICENSES, ConfirmForm, UploadForm, told_of
 from distillation.imports.reading.preview import Preview
 from distillation.imports.services import ImportDraft, draft_of
 from distillation.models import ImportRun, SourceDataset

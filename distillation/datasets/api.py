@@ -1,4 +1,4 @@
-"""/api/v1/sources and /api/v1/datasets."""
+"""/api/v1/datasets: lists, rows and files."""
 
 import json
 import uuid
@@ -17,18 +17,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.authentication import request_membership, request_org, request_user
-from accounts.models import Role
-from distillation.access import dataset_for, own_source_for, source_for
-from distillation.api import serializers
-from distillation.corpus.deletion import delete_source, use_of
-from distillation.corpus.quality import source_quality
+from accounts.api.authentication import request_org, request_user
+from distillation.access import dataset_for
 from distillation.curation import freezing
 from distillation.curation import services as curation
 from distillation.curation.row_filter import row_filter, sorted_rows
+from distillation.datasets import serializers
 from distillation.datasets.cards import card_text
-from distillation.models import DatasetRow, DatasetVersion, SourceDataset
-from modelstation.core.web.api import NewestFirstPagination, error_body, id_of
+from distillation.models import DatasetRow, DatasetVersion
+from modelstation.core.web.api import NewestFirstPagination, id_of
 
 CHUNK_BYTES = 64 * 1024
 FORMATS = ("jsonl", "parquet", "card")
@@ -36,57 +33,7 @@ MODEL = OpenApiParameter("model", OpenApiTypes.UUID, description="Only those of 
 SPLIT = OpenApiParameter(
     "split", OpenApiTypes.STR, enum=DatasetRow.Split.values, description="Only this split."
 )
-CONFIRM = OpenApiParameter("confirm", OpenApiTypes.BOOL, description="Needed to delete.")
-CONFIRM_HINT = "Send it again with ?confirm=true. The datasets keep their rows."
 FORMAT = OpenApiParameter("format", OpenApiTypes.STR, enum=FORMATS)
-
-
-class SourcesPagination(NewestFirstPagination):
-    ordering = ("name", "id")
-
-
-class SourcesView(generics.ListAPIView[SourceDataset]):
-    """The public sources, and the organisation's own."""
-
-    serializer_class = serializers.SourceSerializer
-    pagination_class = SourcesPagination
-
-    def get_queryset(self) -> QuerySet[SourceDataset]:
-        return SourceDataset.objects.visible_to(request_org(self.request))
-
-
-class SourceView(APIView):
-    @extend_schema(responses=serializers.SourceSerializer)
-    def get(self, request: Request, source_id: uuid.UUID) -> Response:
-        source = source_for(request_org(request), source_id)
-        return Response(serializers.SourceSerializer(source).data)
-
-    @extend_schema(
-        parameters=[CONFIRM], responses={204: None, 409: serializers.SourceInUseSerializer}
-    )
-    def delete(self, request: Request, source_id: uuid.UUID) -> Response:
-        """Delete an own source with its rows. Datasets made with it stay.
-
-        Without `confirm=true` nothing happens: the answer names those datasets and versions."""
-        caller = request_membership(request, role=Role.ADMIN)
-        source = own_source_for(caller.org, source_id)
-        if request.query_params.get("confirm") != "true":
-            use = use_of(source)
-            body = error_body(
-                "confirmation_needed", use.summary, param="confirm", hint=CONFIRM_HINT
-            )
-            used_by = serializers.SourceUseSerializer(use).data
-            return Response(body | {"used_by": used_by}, status=status.HTTP_409_CONFLICT)
-        delete_source(actor=caller.user, source=source)
-        return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-class SourceQualityView(APIView):
-    @extend_schema(responses=serializers.SourceQualitySerializer)
-    def get(self, request: Request, source_id: uuid.UUID) -> Response:
-        """What is doubtful in its rows: flags over all, the rest over the first 2,000 by hash."""
-        source = source_for(request_org(request), source_id)
-        return Response(serializers.SourceQualitySerializer(source_quality(source)).data)
 
 
 @extend_schema(parameters=[MODEL])

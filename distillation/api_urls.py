@@ -1,8 +1,10 @@
 from django.urls import path
 
-from distillation.api import intents, views
+from distillation.api import intents
+from distillation.corpus import api as sources
 from distillation.corrections import api as corrections
 from distillation.curation import api as curation
+from distillation.datasets import api as datasets
 from distillation.datasets import lineage_api as lineage
 from distillation.imports import api as imports
 from distillation.organization import api as organization
@@ -21,11 +23,11 @@ urlpatterns = [
         corrections.CorrectionView.as_view(),
         name="api_correction",
     ),
-    path("sources", views.SourcesView.as_view(), name="api_sources"),
-    path("sources/<uuid:source_id>", views.SourceView.as_view(), name="api_source"),
+    path("sources", sources.SourcesView.as_view(), name="api_sources"),
+    path("sources/<uuid:source_id>", sources.SourceView.as_view(), name="api_source"),
     path(
         "sources/<uuid:source_id>/quality",
-        views.SourceQualityView.as_view(),
+        sources.SourceQualityView.as_view(),
         name="api_source_quality",
     ),
     path("imports", imports.ImportsView.as_view(), name="api_imports"),
@@ -45,10 +47,12 @@ urlpatterns = [
         imports.ImportRejectedView.as_view(),
         name="api_import_rejected",
     ),
-    path("datasets", views.DatasetsView.as_view(), name="api_datasets"),
-    path("datasets/<uuid:dataset_id>", views.DatasetView.as_view(), name="api_dataset"),
+    path("datasets", datasets.DatasetsView.as_view(), name="api_datasets"),
+    path("datasets/<uuid:dataset_id>", datasets.DatasetView.as_view(), name="api_dataset"),
     path(
-        "datasets/<uuid:dataset_id>/rows", views.DatasetRowsView.as_view(), name="api_dataset_rows"
+        "datasets/<uuid:dataset_id>/rows",
+        datasets.DatasetRowsView.as_view(),
+        name="api_dataset_rows",
     ),
     path(
         "datasets/<uuid:dataset_id>/lineage",
@@ -102,7 +106,7 @@ urlpatterns = [
     ),
     path(
         "datasets/<uuid:dataset_id>/export",
-        views.DatasetExportView.as_view(),
+        datasets.DatasetExportView.as_view(),
         name="api_dataset_export",
     ),
 ]
