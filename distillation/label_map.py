@@ -37,6 +37,11 @@ class LabelTable:
     labels: tuple[str, ...]  # the user's
 
     @property
+    def rows(self) -> list[tuple[LabelLine, None]]:
+        """As those of LabelMapForm, with no field to edit them."""
+        return [(line, None) for line in self.lines]
+
+    @property
     def left_out(self) -> list[LabelLine]:
         return [line for line in self.lines if not line.mapped_to]
 
