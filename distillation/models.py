@@ -14,6 +14,7 @@ from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
 from distillation.label_map import LabelTable, label_table
+from distillation.pipeline.intent_facts import IntentFacts
 from distillation.pushes.rows import HubPush
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job
@@ -175,9 +176,13 @@ class DistillationRun(OrgOwned):
         return f"distillation of {self.model}"
 
     @property
+    def intent_facts(self) -> IntentFacts:
+        return IntentFacts.from_json(self.intent)
+
+    @property
     def label_table(self) -> LabelTable:
         """As it was in this run."""
-        return label_table(self.label_map, self.intent.get("labels", []))
+        return label_table(self.label_map, self.intent_facts.labels)
 
 
 class DatasetVersionQuerySet(OrgQuerySet):

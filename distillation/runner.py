@@ -7,17 +7,14 @@ worker that lost its lease publishes nothing.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from distillation.corpus.catalog import CorpusCatalog
 from distillation.corrections import services as corrections
 from distillation.curation import freezing
 from distillation.curation import services as curation
 from distillation.datasets.cards import counts_of, facts_of_version
-from distillation.intents import facts_of, requirement_of
+from distillation.intents import requirement_of
 from distillation.models import (
     CorpusExample,
     DatasetRow,
@@ -28,12 +25,11 @@ from distillation.models import (
 from distillation.organization.licensing import license_policy_of
 from distillation.pipeline.corrections import CORRECTION
 from distillation.pipeline.dataset_generator import DatasetGenerator
+from distillation.pipeline.intent_facts import IntentFacts, routes_by_source
 from distillation.pipeline.types import (
     Example,
-    FunnelStep,
     NotEnoughData,
     OnProgress,
-    RoutedGroup,
     SelectedRow,
     Selection,
     SelectionConfig,
@@ -48,7 +44,6 @@ from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
 
 ROWS_PER_INSERT = 1000
-SHOWN_ROUTES = 20
 HOLD_SOURCES = f"""
     SELECT id FROM {SourceDataset._meta.db_table} WHERE id = ANY(%s::uuid[])
     ORDER BY id FOR KEY SHARE
@@ -119,8 +114,9 @@ def _teller(lease: Lease) -> OnProgress:
 
 
 def _tell_of_selection(run: DistillationRun, selection: Selection) -> None:
-    run.intent = _intent_facts(selection)
-    run.funnel = [funnel_entry(step) for step in selection.funnel]
+    facts = IntentFacts.of(selection.intent, routes_by_source(selection.routes))
+    run.intent = facts.to_json()
+    run.funnel = [step.to_json() for step in selection.funnel]
     run.label_map = [asdict(mapping) for mapping in selection.label_map]
 
 
@@ -154,40 +150,6 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow], refused: dict[str,
     else:
         freezing.mark_used(version)
         jobs.submit(kind="train", org=run.org, subject_id=model.id)
-
-
-def _intent_facts(selection: Selection) -> dict[str, Any]:
-    of_source: dict[str, list[RoutedGroup]] = defaultdict(list)
-    for routed in selection.routes:  # best first, and so are the sources
-        of_source[routed.group.source_id].append(routed)
-    routes = [route_entry(groups) for groups in list(of_source.values())[:SHOWN_ROUTES]]
-    return facts_of(selection.intent) | {"sources": routes}
-
-
-def route_entry(groups: Sequence[RoutedGroup]) -> dict[str, Any]:
-    """One source: the scores of the best of its tasks, and how many of them serve."""
-    routed = groups[0]
-    return {
-        "source": routed.group.source,
-        "task": routed.group.task if len(groups) == 1 else "",
-        "tasks": len(groups),
-        "tasks_chosen": sum(group.chosen for group in groups),
-        "rows": sum(group.group.rows for group in groups),
-        "score": round(routed.score, 3),
-        "description_match": round(routed.description_match, 3),
-        "topic_match": round(routed.topic_match, 3),
-        "form_match": round(routed.form_match, 3),
-        "chosen": any(group.chosen for group in groups),
-    }
-
-
-def funnel_entry(step: FunnelStep) -> dict[str, Any]:
-    return {
-        "filter": step.name,
-        "refused": step.refused,
-        "kept": step.kept,
-        "examples": list(step.examples),
-    }
 
 
 def _unlink_deleted(rows: list[DatasetRow]) -> None:

@@ -50,7 +50,7 @@ def facets_of(version: DatasetVersion) -> Facets:
 
 def answers_of(version: DatasetVersion) -> Counts:
     """Labels of a classification, sets of keys of JSON answers; of other tasks nothing repeats."""
-    kind = version.run.intent.get("task_kind")
+    kind = version.run.intent_facts.task_kind
     kept = version.rows.kept().spoken().order_by()
     if kind == "classify":
         counted = kept.values_list("said_answer").annotate(rows=Count("id"))

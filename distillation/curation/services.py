@@ -236,19 +236,19 @@ def fitting(answer: str, version: DatasetVersion) -> str:
 
 def answer_shape(version: DatasetVersion) -> IntentSpec | None:
     """What an answer must be: one of a closed set of labels, or JSON. None: any text will do."""
-    facts = version.run.intent
-    kind = facts.get("task_kind", "")
-    if kind != "extract_json" and not (kind == "classify" and facts.get("labels_closed")):
+    facts = version.run.intent_facts
+    is_closed = facts.task_kind == "classify" and facts.labels_closed
+    if facts.task_kind != "extract_json" and not is_closed:
         return None
     return IntentSpec(
-        task_kind=kind,
+        task_kind=facts.task_kind,
         system_prompt=version.system_prompt,
         queries=(),
         task_texts=(),
-        labels=tuple(facts.get("labels") or ()),
+        labels=facts.labels,
         labels_closed=True,
-        json_keys=tuple(facts.get("json_keys") or ()),
-        json_schema=facts.get("json_schema"),
+        json_keys=facts.json_keys,
+        json_schema=facts.json_schema,
         answer_max_chars=MAX_ANSWER_CHARS,
     )
 

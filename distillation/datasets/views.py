@@ -50,7 +50,7 @@ def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespon
         "splits": _splits(version),
         "breakdowns": _breakdowns(version, facets),
         "answer_breakdowns": _answer_breakdowns(version, answers),
-        "task_kind": TASK_KINDS.get(version.run.intent.get("task_kind", ""), ""),
+        "task_kind": TASK_KINDS.get(version.run.intent_facts.task_kind, ""),
         "form": form,
         "page": page_of(request, form.shown(version.rows.all())),
         "is_filtered": any(value not in ("", None) for value in form.cleaned_data.values()),
@@ -112,7 +112,7 @@ def dataset_card(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpR
 def filter_form(
     request: HttpRequest, version: DatasetVersion, facets: Facets, answers: Counts
 ) -> RowFilterForm:
-    are_labels = version.run.intent.get("task_kind") == "classify"
+    are_labels = version.run.intent_facts.task_kind == "classify"
     return RowFilterForm(request.GET, facets=facets, labels=answers if are_labels else {})
 
 
@@ -127,7 +127,7 @@ def _breakdowns(version: DatasetVersion, facets: Facets) -> list[dict[str, Any]]
 
 
 def _answer_breakdowns(version: DatasetVersion, answers: Counts) -> list[dict[str, Any]]:
-    are_labels = version.run.intent.get("task_kind") == "classify"
+    are_labels = version.run.intent_facts.task_kind == "classify"
     lengths = lengths_of(version)
     found = [
         breakdown("Characters of the input", lengths["input"], ranked=False),

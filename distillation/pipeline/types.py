@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -208,6 +208,15 @@ class SelectedRow:
     content_hash: str  # of `messages`
 
 
+class FunnelEntry(TypedDict):
+    """A step as a run keeps it."""
+
+    filter: str
+    refused: int
+    kept: int
+    examples: list[str]
+
+
 @dataclass(frozen=True)
 class FunnelStep:
     """What one step refused, with a few examples for the person who asks why."""
@@ -216,6 +225,14 @@ class FunnelStep:
     refused: int
     kept: int
     examples: tuple[str, ...] = ()
+
+    def to_json(self) -> FunnelEntry:
+        return {
+            "filter": self.name,
+            "refused": self.refused,
+            "kept": self.kept,
+            "examples": list(self.examples),
+        }
 
 
 @dataclass(frozen=True)

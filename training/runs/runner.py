@@ -162,7 +162,7 @@ def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> d
             "unread": [item["sentence"] for item in contract["unread"]],
             "digest": contract["checks_digest"],
         },
-        "labels": dataset.run.intent.get("labels") or None,
+        "labels": list(dataset.run.intent_facts.labels) or None,
         "max_tokens": None,
         "cache_dir": str(settings.ARTIFACTS_DIR / str(run.model_id) / "answers"),
         "probes": settings.EVALUATION_PROBES,
