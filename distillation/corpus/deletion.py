@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import Count
@@ -37,13 +37,18 @@ _UNLINK_EXAMPLES = f"""
 _DELETE_EXAMPLES = f"DELETE FROM {_EXAMPLES} WHERE source_id = %s"
 
 
+class UsingDataset(NamedTuple):
+    dataset: DatasetVersion
+    rows: int
+
+
 @dataclass(frozen=True)
 class SourceUse:
     """The datasets that hold rows of a source, each with how many, and the versions trained on
     them.
     """
 
-    datasets: list[tuple[DatasetVersion, int]]
+    datasets: list[UsingDataset]
     versions: list[ModelVersion]
 
     @property
@@ -72,7 +77,7 @@ def use_of(source: SourceDataset) -> SourceUse:
         dataset_digest__in={dataset.digest for dataset in found if dataset.digest},
     )
     return SourceUse(
-        datasets=[(dataset, rows[dataset.id]) for dataset in found],
+        datasets=[UsingDataset(dataset, rows[dataset.id]) for dataset in found],
         versions=list(versions.select_related("model").order_by("model__name", "number")),
     )
 
@@ -108,8 +113,13 @@ def _tell(actor: User, source: SourceDataset, use: SourceUse) -> None:
     """In the audit of its owner, and of each organisation whose datasets used it."""
     owner = {source.org} if source.org else set()
     for org in owner | use.organizations:
-        own = [dataset for dataset, _ in use.datasets if dataset.org_id == org.pk]
-        facts: dict[str, Any] = {"rows": source.row_count, "license": source.license}
-        facts["datasets"] = [str(dataset.pk) for dataset in own]
-        record(org=org, actor=actor, action="source.delete", target=source, **facts)
+        record(
+            org=org,
+            actor=actor,
+            action="source.delete",
+            target=source,
+            rows=source.row_count,
+            license=source.license,
+            datasets=[str(dataset.pk) for dataset, _ in use.datasets if dataset.org_id == org.pk],
+        )
     logger.info("source %s (%s) deleted by user %s", source.name, source.pk, actor.pk)

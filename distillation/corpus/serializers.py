@@ -4,7 +4,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from distillation.models import DatasetVersion, SourceDataset
+from distillation.corpus import quality
+from distillation.corpus.deletion import SourceUse, UsingDataset
+from distillation.models import SourceDataset
+from models_app.models import ModelVersion
 
 
 class SourceSerializer(serializers.ModelSerializer[SourceDataset]):
@@ -28,21 +31,16 @@ class SourceSerializer(serializers.ModelSerializer[SourceDataset]):
         return source.org_id is None
 
 
-class UsingDatasetSerializer(serializers.Serializer[Any]):
+class UsingDatasetSerializer(serializers.Serializer[UsingDataset]):
     """A dataset that holds rows of a source."""
 
-    id = serializers.UUIDField()
-    model = serializers.UUIDField()
-    name = serializers.CharField()
+    id = serializers.UUIDField(source="dataset.id")
+    model = serializers.UUIDField(source="dataset.model_id")
+    name = serializers.CharField(source="dataset.__str__")
     rows = serializers.IntegerField()
 
-    def to_representation(self, instance: tuple[DatasetVersion, int]) -> dict[str, Any]:
-        dataset, rows = instance
-        facts = {"id": dataset.id, "model": dataset.model_id, "name": str(dataset), "rows": rows}
-        return super().to_representation(facts)
 
-
-class UsingVersionSerializer(serializers.Serializer[Any]):
+class UsingVersionSerializer(serializers.Serializer[ModelVersion]):
     """A model version that was trained on such a dataset."""
 
     id = serializers.UUIDField()
@@ -50,7 +48,7 @@ class UsingVersionSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(source="__str__")
 
 
-class SourceUseSerializer(serializers.Serializer[Any]):
+class SourceUseSerializer(serializers.Serializer[SourceUse]):
     datasets = UsingDatasetSerializer(many=True)
     versions = UsingVersionSerializer(many=True)
 
@@ -60,50 +58,50 @@ class SourceInUseSerializer(serializers.Serializer[Any]):
     used_by = SourceUseSerializer()
 
 
-class FlagSerializer(serializers.Serializer[dict[str, Any]]):
+class FlagSerializer(serializers.Serializer[quality.FlagCount]):
     flag = serializers.CharField()
     text = serializers.CharField()
     rows = serializers.IntegerField()
 
 
-class QualityRowSerializer(serializers.Serializer[dict[str, Any]]):
+class QualityRowSerializer(serializers.Serializer[quality.ShownRow]):
     id = serializers.IntegerField()
     external_id = serializers.CharField()
     input = serializers.CharField()
     answer = serializers.CharField()
 
 
-class DuplicateGroupSerializer(serializers.Serializer[dict[str, Any]]):
+class DuplicateGroupSerializer(serializers.Serializer[quality.ShownDuplicates]):
     size = serializers.IntegerField()
     representative = QualityRowSerializer()
     repeats = QualityRowSerializer(many=True)
 
 
-class ConflictAnswerSerializer(serializers.Serializer[dict[str, Any]]):
+class ConflictAnswerSerializer(serializers.Serializer[quality.ShownAnswer]):
     answer = serializers.CharField()
     rows = serializers.IntegerField()
     example = QualityRowSerializer()
 
 
-class ConflictSerializer(serializers.Serializer[dict[str, Any]]):
+class ConflictSerializer(serializers.Serializer[quality.ShownConflict]):
     input = serializers.CharField()
     answers = ConflictAnswerSerializer(many=True)
 
 
-class LabelProblemSerializer(serializers.Serializer[dict[str, Any]]):
+class LabelProblemSerializer(serializers.Serializer[quality.ShownLabelProblem]):
     row = QualityRowSerializer()
     reason = serializers.CharField()
     meant = serializers.CharField()
 
 
-class DisagreementSerializer(serializers.Serializer[dict[str, Any]]):
+class DisagreementSerializer(serializers.Serializer[quality.ShownDisagreement]):
     row = QualityRowSerializer()
     score = serializers.FloatField()
     suggested = serializers.CharField()
     neighbour = QualityRowSerializer()
 
 
-class SourceQualitySerializer(serializers.Serializer[dict[str, Any]]):
+class SourceQualitySerializer(serializers.Serializer[quality.SourceQuality]):
     """The first fifty of each finding, and how many there are."""
 
     rows = serializers.IntegerField()

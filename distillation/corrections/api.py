@@ -1,6 +1,7 @@
 """/api/v1/models/{id}/corrections: what a model should have answered, for its next dataset."""
 
 import uuid
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
@@ -69,7 +71,7 @@ class CorrectionChangesSerializer(StrictSerializer):
     correction = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS, required=False)
     state = Choice(list(corrections.DECISIONS), required=False)
 
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         if not given:
             raise serializers.ValidationError(f"Give {' or '.join(self.fields)}.")
         return given
@@ -106,11 +108,11 @@ class CorrectionsView(generics.ListAPIView[CandidateRow]):
         create = partial(self._create, request, model_id)
         return made_once(request, create, said=request.data)
 
-    def _create(self, request: Request, model_id: uuid.UUID) -> dict[str, Any]:
+    def _create(self, request: Request, model_id: uuid.UUID) -> ReturnDict[str, Any]:
         model = model_for(request_org(request), model_id)
         asked = CorrectionDraftSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        said: dict[str, Any] = dict(asked.validated_data)
+        said = dict(asked.validated_data)
         version = answering_version(model, said.pop("version", None))
         draft = corrections.CorrectionDraft(**said)
         row = corrections.add_correction(actor=request_user(request), version=version, draft=draft)
@@ -135,5 +137,5 @@ class CorrectionView(APIView):
         return Response(_shown(row))
 
 
-def _shown(row: CandidateRow) -> dict[str, Any]:
-    return dict(CorrectionSerializer(row).data)
+def _shown(row: CandidateRow) -> ReturnDict[str, Any]:
+    return CorrectionSerializer(row).data

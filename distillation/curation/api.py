@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, status
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
@@ -15,9 +16,8 @@ from distillation.access import dataset_for, row_for, sibling_for
 from distillation.curation import serializers
 from distillation.curation import services as curation
 from distillation.curation.distributions import distributions_of
-from distillation.datasets.comparing import KINDS, counts_of, pairs_of
+from distillation.datasets.comparing import KINDS, ComparedVersion, Comparison, counts_of, pairs_of
 from distillation.datasets.serializers import DatasetRowSerializer, DatasetSerializer
-from distillation.models import DatasetVersion
 from modelstation.core.web.api import number_of, page_size_of
 
 MOST_PAIRS = 200
@@ -122,20 +122,19 @@ class DatasetCompareView(APIView):
         start = number_of(request, "offset", 0)
         stop = start + page_size_of(request, 50, most=MOST_PAIRS)
         counts = counts_of(first, second)
-        found = {
-            "first": {"id": first.id, "distributions": distributions_of(first)},
-            "second": {"id": second.id, "distributions": distributions_of(second)},
-            "counts": counts,
-            "kind": kind,
-            "rows": pairs_of(first, second, kind, range(counts[kind])[start:stop]),
-        }
-        return Response(serializers.ComparisonSerializer(found).data)
+        comparison = Comparison(
+            first=ComparedVersion(first.id, distributions_of(first)),
+            second=ComparedVersion(second.id, distributions_of(second)),
+            counts=counts,
+            kind=kind,
+            rows=pairs_of(first, second, kind, range(counts[kind])[start:stop]),
+        )
+        return Response(serializers.ComparisonSerializer(comparison).data)
 
 
 def _changed(request: Request, dataset_id: uuid.UUID, changed: int) -> Response:
     return Response({"changed": changed, "dataset": _shown(request, dataset_id)})
 
 
-def _shown(request: Request, dataset_id: uuid.UUID) -> dict[str, Any]:
-    dataset: DatasetVersion = dataset_for(request_org(request), dataset_id)
-    return dict(DatasetSerializer(dataset).data)
+def _shown(request: Request, dataset_id: uuid.UUID) -> ReturnDict[str, Any]:
+    return DatasetSerializer(dataset_for(request_org(request), dataset_id)).data

@@ -110,7 +110,7 @@ def manifest_facts(version: DatasetVersion) -> dict[str, Any]:
     }
 
 
-def draft_records(version: DatasetVersion, splits: Iterable[str]) -> Iterator[dict[str, Any]]:
+def draft_records(version: DatasetVersion, splits: Iterable[str]) -> Iterator[export.FileRecord]:
     """What the files would hold if the draft were frozen now, streamed."""
     for split in splits:
         kept = version.rows.kept().filter(split=split)

@@ -85,7 +85,7 @@ class RowFilter:
         written = json.dumps(self.q, ensure_ascii=False)[1:-1]
         return rows.alias(text=SpokenText("messages")).filter(text__icontains=written)
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> dict[str, str | bool]:
         """What was asked for, for the audit."""
         return {name: value for name, value in vars(self).items() if value not in ("", None)}
 

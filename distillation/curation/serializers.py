@@ -1,11 +1,13 @@
 """Shapes of what people do to the rows of a draft, and of two versions side by side."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
 
 from distillation.curation.row_filter import RowFilter, row_filter
 from distillation.curation.services import MAX_ANSWER_CHARS, Chosen
+from distillation.datasets.comparing import ComparedVersion, Comparison, Pair
 from distillation.datasets.serializers import (
     DatasetRowSerializer,
     DatasetSerializer,
@@ -25,7 +27,7 @@ class ChosenSerializer(StrictSerializer):
     )
     filter = RowFilterSerializer(required=False)
 
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         if ("ids" in given) == ("filter" in given):
             raise serializers.ValidationError({"ids": "Give either ids or a filter."})
         return given
@@ -52,7 +54,7 @@ class AnswersSerializer(ChosenSerializer):
         required=False, trim_whitespace=False, allow_blank=True, max_length=1000
     )
 
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         if ("answer" in given) == ("find" in given) or ("find" in given) != (
             "replacement" in given
         ):
@@ -67,19 +69,19 @@ class RowEditSerializer(StrictSerializer):
     answer = serializers.CharField(required=False, max_length=MAX_ANSWER_CHARS)
 
 
-class ChangedSerializer(serializers.Serializer[dict[str, Any]]):
+class ChangedSerializer(serializers.Serializer[Any]):
     changed = serializers.IntegerField()
     dataset = DatasetSerializer()
 
 
-class ComparedVersionSerializer(serializers.Serializer[dict[str, Any]]):
+class ComparedVersionSerializer(serializers.Serializer[ComparedVersion]):
     id = serializers.UUIDField()
     distributions = serializers.DictField(
         child=serializers.DictField(child=serializers.IntegerField())
     )
 
 
-class PairOfRowsSerializer(serializers.Serializer[Any]):
+class PairOfRowsSerializer(serializers.Serializer[Pair]):
     """One row as it stands in each version; null where a version does not have it."""
 
     first = DatasetRowSerializer(allow_null=True)
@@ -87,7 +89,7 @@ class PairOfRowsSerializer(serializers.Serializer[Any]):
     changes = serializers.ListField(child=serializers.CharField())
 
 
-class ComparisonSerializer(serializers.Serializer[dict[str, Any]]):
+class ComparisonSerializer(serializers.Serializer[Comparison]):
     first = ComparedVersionSerializer()
     second = ComparedVersionSerializer()
     counts = serializers.DictField(child=serializers.IntegerField())

@@ -7,7 +7,7 @@ freeze, and a frozen version is never changed.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -204,7 +204,7 @@ def _chosen(version: DatasetVersion, chosen: Chosen) -> Any:
     return rows
 
 
-def _told(chosen: Chosen) -> dict[str, Any]:
+def _told(chosen: Chosen) -> Mapping[str, str | bool | int]:
     return chosen.told() if isinstance(chosen, RowFilter) else {"ids": len(set(chosen))}
 
 

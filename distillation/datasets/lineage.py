@@ -88,8 +88,8 @@ def lineage_of(version: DatasetVersion) -> DatasetLineage:
     return DatasetLineage(version, _sources(version), checks)
 
 
-def row_facts(version: DatasetVersion) -> Iterator[dict[str, Any]]:
-    """Each row with where it comes from and what its hash is now, in order; streamed."""
+def row_lines(version: DatasetVersion) -> Iterator[str]:
+    """Each row with where it comes from and what its hash is now, a JSON line each; streamed."""
     wanted = (
         "position", "split", "decision", "source", "source_name", "task", "license",
         "content_hash", "corpus_hash", "score", "scores", "query", "step", "reason", "messages",
@@ -101,7 +101,7 @@ def row_facts(version: DatasetVersion) -> Iterator[dict[str, Any]]:
             "source_deleted": SourceLine(source, row["source_name"], "", 1).is_deleted,
             "verified": _hash(messages) == row["content_hash"],
         }
-        yield row
+        yield json.dumps(row, ensure_ascii=False) + "\n"
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def _held_out_lines(version: DatasetVersion) -> Iterator[str]:
     path = _folder(version) / "test.jsonl"
     if path.is_file():
         records = _records(path)
-        yield from (_line("test", r) for r in records if r.get("source") == export.HELD_OUT)
+        yield from (_line("test", r) for r in records if r.source == export.HELD_OUT)
         return
     rows = [Example(row["input"], row["output"]) for row in version.model.test_rows]
     for messages in form.held_out_messages(version.system_prompt, rows):
@@ -234,7 +234,15 @@ def _folder(version: DatasetVersion) -> Path:
     return Path(settings.ARTIFACTS_DIR) / (version.folder or "of-a-draft")
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Record:
+    """What a line of a file says of a row, whatever that is."""
+
+    source: Any = None
+    messages: Any = None
+
+
+def _records(path: Path) -> Iterator[_Record]:
     """Lines that cannot be read count as empty rows."""
     if not path.is_file():
         return
@@ -243,16 +251,18 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             yield _record(line)
 
 
-def _record(line: str) -> dict[str, Any]:
+def _record(line: str) -> _Record:
     try:
         record = json.loads(line)
     except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
+        return _Record()
+    if not isinstance(record, dict):
+        return _Record()
+    return _Record(record.get("source"), record.get("messages"))
 
 
-def _line(split: str, record: dict[str, Any]) -> str:
-    return f"{split} {_hash(record.get('messages'))}"
+def _line(split: str, record: _Record) -> str:
+    return f"{split} {_hash(record.messages)}"
 
 
 # --- sources --------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -21,8 +20,9 @@ from distillation.curation.distributions import Counts, Facets, answers_of, face
 from distillation.curation.forms import RowFilterForm, closed_labels
 from distillation.curation.services import rows_needed
 from distillation.datasets.cards import card_text
-from distillation.datasets.row_pages import breakdown, page_of
+from distillation.datasets.row_pages import Breakdown, breakdown, page_of
 from distillation.models import DatasetRow, DatasetVersion
+from distillation.pipeline.export import FileRecord
 from distillation.pushes.views import push_context
 from modelstation.core.errors import UserFacingError
 
@@ -116,7 +116,7 @@ def filter_form(
     return RowFilterForm(request.GET, facets=facets, labels=answers if are_labels else {})
 
 
-def _breakdowns(version: DatasetVersion, facets: Facets) -> list[dict[str, Any]]:
+def _breakdowns(version: DatasetVersion, facets: Facets) -> list[Breakdown]:
     """Of the rows that are kept. The test split counts the user's held-out rows too."""
     return [
         breakdown("Splits", _splits(version)),
@@ -126,7 +126,7 @@ def _breakdowns(version: DatasetVersion, facets: Facets) -> list[dict[str, Any]]
     ]
 
 
-def _answer_breakdowns(version: DatasetVersion, answers: Counts) -> list[dict[str, Any]]:
+def _answer_breakdowns(version: DatasetVersion, answers: Counts) -> list[Breakdown]:
     are_labels = version.run.intent_facts.task_kind == "classify"
     lengths = lengths_of(version)
     found = [
@@ -163,13 +163,13 @@ def _file(version: DatasetVersion, name: str) -> Path:
     return Path(path)
 
 
-def _records(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def _records(files: Sequence[Path]) -> Iterator[FileRecord]:
     for path in files:
         with path.open(encoding="utf-8") as lines:
             yield from map(json.loads, lines)
 
 
-def _chat_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
+def _chat_lines(records: Iterable[FileRecord]) -> Iterator[str]:
     for record in records:
         yield json.dumps({"messages": record["messages"]}, ensure_ascii=False) + "\n"
 

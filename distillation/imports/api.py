@@ -13,6 +13,7 @@ from rest_framework import exceptions, generics
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
@@ -56,7 +57,7 @@ class ImportsView(generics.ListAPIView[ImportRun]):
         org = request_org(request)
         asked = serializers.UploadSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        said: dict[str, Any] = dict(asked.validated_data)
+        said = dict(asked.validated_data)
         file = said.pop("file")
         draft = ImportDraft(**{"source": name_from_file(file.name), **said})
         upload = partial(
@@ -119,5 +120,5 @@ class ImportRejectedView(APIView):
         return uploads.rejected_download(run, form)
 
 
-def _shown(run: ImportRun) -> dict[str, Any]:
-    return dict(serializers.ImportSerializer(run).data)
+def _shown(run: ImportRun) -> ReturnDict[str, Any]:
+    return serializers.ImportSerializer(run).data

@@ -1,6 +1,6 @@
 """How a file is read, as a person says it."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -41,20 +41,16 @@ class ImportForm(forms.Form):
         help_text="A few words, such as “route a support ticket”. They help to find the rows.",
     )
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
+    def clean(self) -> None:
+        super().clean()
         if not self.errors:
-            self._make_draft(cleaned)
-        return cleaned
+            try:
+                self.draft = self.written_draft()
+            except UserFacingError as error:
+                self.refuse(error)
 
-    def _make_draft(self, cleaned: dict[str, Any]) -> None:
-        try:
-            self.draft = ImportDraft(**self.said(cleaned))
-        except UserFacingError as error:
-            self.refuse(error)
-
-    def said(self, cleaned: dict[str, Any]) -> dict[str, Any]:
-        return cleaned
+    def written_draft(self) -> ImportDraft:
+        return ImportDraft(**self.cleaned_data)
 
     def refuse(self, error: UserFacingError) -> None:
         field = error.param if error.param in self.fields else None
@@ -73,9 +69,10 @@ class UploadForm(ImportForm):
         self.fields["source"].required = False
         self.fields["source"].help_text = "Left empty, it is the name of the file."
 
-    def said(self, cleaned: dict[str, Any]) -> dict[str, Any]:
-        said = {name: value for name, value in cleaned.items() if name != "file"}
-        return said | {"source": said["source"] or name_from_file(cleaned["file"].name)}
+    def written_draft(self) -> ImportDraft:
+        facts = dict(self.cleaned_data)
+        file = facts.pop("file")
+        return ImportDraft(**facts | {"source": facts["source"] or name_from_file(file.name)})
 
 
 class ConfirmForm(ImportForm):
@@ -114,10 +111,9 @@ class ConfirmForm(ImportForm):
         return [self[name] for name in ("user", "assistant", "system", "context", "task_column")]
 
 
-def told_of(draft: ImportDraft, mapping: ColumnMapping | str | None) -> dict[str, Any]:
+def draft_with(draft: ImportDraft, mapping: ColumnMapping | str | None) -> ImportDraft:
     """What the form begins with: what was said, else the columns that were found."""
-    told = asdict(draft)
-    if isinstance(mapping, ColumnMapping) and not draft.user:
-        told |= {"user": mapping.user, "assistant": mapping.assistant}
-        told |= {"system": mapping.system, "context": mapping.context}
-    return told
+    if draft.user or not isinstance(mapping, ColumnMapping):
+        return draft
+    names = ("user", "assistant", "system", "context")
+    return replace(draft, **{name: getattr(mapping, name) for name in names})

@@ -4,9 +4,12 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.utils.serializer_helpers import ReturnDict
 
 from distillation.datasets.serializers import MessageSerializer
+from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.preview import Preview
+from distillation.imports.reading.rows import ExampleRow
 from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.services import draft_of, preview_of
 from distillation.models import ImportRun
@@ -48,7 +51,7 @@ class UploadSerializer(ImportDraftSerializer):
     )
 
 
-class RowErrorSerializer(serializers.Serializer[dict[str, Any]]):
+class RowErrorSerializer(serializers.Serializer[RowError]):
     line = serializers.IntegerField()
     field = serializers.CharField()
     code = serializers.CharField()
@@ -56,7 +59,7 @@ class RowErrorSerializer(serializers.Serializer[dict[str, Any]]):
     hint = serializers.CharField()
 
 
-class PreviewRowSerializer(serializers.Serializer[Any]):
+class PreviewRowSerializer(serializers.Serializer[ExampleRow]):
     line = serializers.IntegerField()
     messages = MessageSerializer(many=True)
     task = serializers.CharField()
@@ -88,7 +91,7 @@ class PreviewSerializer(serializers.Serializer[Preview]):
         return {"messages": preview.mapping} if preview.mapping else None
 
 
-class ImportProgressSerializer(serializers.Serializer[dict[str, Any]]):
+class ImportProgressSerializer(serializers.Serializer[Any]):
     stage = serializers.CharField()
     step = serializers.IntegerField(allow_null=True)
     total_steps = serializers.IntegerField(allow_null=True)
@@ -129,14 +132,14 @@ class ImportSerializer(ImportSummarySerializer):
         ]  # fmt: skip
 
     @extend_schema_field(ImportProgressSerializer(allow_null=True))
-    def get_progress(self, run: ImportRun) -> dict[str, Any] | None:
+    def get_progress(self, run: ImportRun) -> ReturnDict[str, Any] | None:
         if run.job is None or not run.job.is_live:
             return None
         told = dict.fromkeys(ImportProgressSerializer().fields) | run.job.progress
-        return dict(ImportProgressSerializer(told | {"stage": stage_of(run.job)}).data)
+        return ImportProgressSerializer(told | {"stage": stage_of(run.job)}).data
 
     @extend_schema_field(PreviewSerializer(allow_null=True))
-    def get_preview(self, run: ImportRun) -> dict[str, Any] | None:
+    def get_preview(self, run: ImportRun) -> ReturnDict[str, Any] | None:
         if run.state != ImportRun.State.UPLOADED:
             return None
-        return dict(PreviewSerializer(preview_of(run, draft_of(run))).data)
+        return PreviewSerializer(preview_of(run, draft_of(run))).data

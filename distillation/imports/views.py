@@ -17,7 +17,7 @@ from distillation.access import import_for
 from distillation.corpus.quality import flag_text
 from distillation.imports import services as imports
 from distillation.imports import uploads
-from distillation.imports.forms import LICENSES, ConfirmForm, UploadForm, told_of
+from distillation.imports.forms import LICENSES, ConfirmForm, UploadForm, draft_with
 from distillation.imports.reading.preview import Preview
 from distillation.imports.services import ImportDraft, draft_of
 from distillation.models import ImportRun, SourceDataset
@@ -58,7 +58,7 @@ def import_page(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpRes
         return render(request, "distillation/import.html", _state(run))
     draft = draft_of(run)
     preview = imports.preview_of(run, draft)
-    form = ConfirmForm(initial=told_of(draft, preview.mapping), preview=preview)
+    form = ConfirmForm(initial=vars(draft_with(draft, preview.mapping)), preview=preview)
     return render(request, "distillation/import_preview.html", _look(run, form, draft, preview))
 
 

@@ -127,7 +127,7 @@ def test_the_rows_of_a_source_can_be_kept_to_one_flag(as_bob, org):
 def test_a_large_source_is_judged_by_its_first_rows_by_hash(as_bob, org, monkeypatch):
     monkeypatch.setattr(quality, "SAMPLE_ROWS", 5)
     source = make_source(org)
-    assert quality.source_quality(source)["sampled"] == 5
+    assert quality.source_quality(source).sampled == 5
     assert "5 of them, the first by content hash" in page_of(as_bob, org, source)
 
 

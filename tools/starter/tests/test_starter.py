@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
-from distillation.corpus.sources import STARTER_FILE, raw
-from distillation.imports.reading.rows import ReadOptions, to_examples
+from distillation.corpus.sources import STARTER_FILE
+from distillation.imports.reading.rows import ReadOptions, read_examples
 from tools.starter.corpus import FAMILIES, LICENSE, jsonl, starter_rows
 from tools.starter.grammar import distinct, expand
 from tools.starter.order_slots import NUMBERS, PLURALS
@@ -49,7 +49,7 @@ def test_there_are_more_than_4000_rows_of_more_than_12_kinds(rows, by_family):
 def test_no_question_is_asked_twice_and_every_row_can_be_imported(rows):
     questions = Counter(question(row).casefold().rstrip(".!? ") for row in rows)
     assert [text for text, count in questions.items() if count > 1] == []
-    examples = list(to_examples(raw(iter(rows)), "starter", ReadOptions()))
+    examples = list(read_examples(STARTER_FILE, ReadOptions()))
     assert len({example.content_hash for example in examples}) == len(rows)
 
 
