@@ -15,6 +15,7 @@ from distillation.curation import freezing
 from distillation.curation import services as curation
 from distillation.datasets.cards import counts_of, facts_of_version
 from distillation.intents import requirement_of
+from distillation.limits import REASON_CHARS
 from distillation.models import (
     CorpusExample,
     DatasetRow,
@@ -183,8 +184,8 @@ def _dataset_row(version: DatasetVersion, position: int, row: SelectedRow) -> Da
         twin_group=row.twin_group,
         score=row.score,
         scores=row.scores,
-        reason=row.reason[:300],
-        query=row.query[:300],
+        reason=row.reason[:REASON_CHARS],
+        query=row.query[:REASON_CHARS],
         step=row.step,
         example_id=None if is_taught else int(row.candidate.id),
         candidate_id=row.candidate.id if is_taught else None,

@@ -4,11 +4,13 @@ from typing import Any
 
 from django import forms
 
+from distillation.limits import NAME_CHARS
+
 
 class ConfirmNameForm(forms.Form):
     """Typing the name of a thing is the consent to its end."""
 
-    typed = forms.CharField(label="Type the name of the source to confirm", max_length=80)
+    typed = forms.CharField(label="Type the name of the source to confirm", max_length=NAME_CHARS)
 
     def __init__(self, data: Any, *, name: str) -> None:
         super().__init__(data)

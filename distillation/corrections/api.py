@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 from accounts.api.authentication import request_org, request_user
 from distillation.access import answering_version, correction_for
 from distillation.corrections import services as corrections
+from distillation.limits import TEXT_CHARS
 from distillation.models import CandidateRow
 from models_app.access import model_for
 from models_app.api.idempotency import made_once
@@ -56,19 +57,15 @@ class CorrectionDraftSerializer(StrictSerializer):
         required=False,
         help_text="The number of the version that answered; else the live one, or the newest.",
     )
-    input = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS)
-    correction = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS)
-    wrong_answer = serializers.CharField(
-        max_length=corrections.MAX_TEXT_CHARS, required=False, allow_blank=True
-    )
-    system_prompt = serializers.CharField(
-        max_length=corrections.MAX_TEXT_CHARS, required=False, allow_blank=True
-    )
+    input = serializers.CharField(max_length=TEXT_CHARS)
+    correction = serializers.CharField(max_length=TEXT_CHARS)
+    wrong_answer = serializers.CharField(max_length=TEXT_CHARS, required=False, allow_blank=True)
+    system_prompt = serializers.CharField(max_length=TEXT_CHARS, required=False, allow_blank=True)
 
 
 class CorrectionChangesSerializer(StrictSerializer):
-    input = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS, required=False)
-    correction = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS, required=False)
+    input = serializers.CharField(max_length=TEXT_CHARS, required=False)
+    correction = serializers.CharField(max_length=TEXT_CHARS, required=False)
     state = Choice(list(corrections.DECISIONS), required=False)
 
     def validate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from accounts.audit import record
 from accounts.models import User
 from distillation.curation import services as curation
 from distillation.curation.row_filter import same_input
+from distillation.limits import REASON_CHARS, TEXT_CHARS
 from distillation.models import CandidateRow, DatasetRow
 from distillation.pipeline.text import clip, input_key, normalise
 from distillation.pipeline.types import Correction
@@ -26,7 +27,6 @@ from modelstation.core.errors import UserFacingError
 
 State = CandidateRow.State
 TAUGHT = (State.ACCEPTED, State.USED)
-MAX_TEXT_CHARS = 20_000
 MOST_TAUGHT = 2_000  # of one model: more than that is a dataset, and can be uploaded as one
 
 
@@ -44,8 +44,8 @@ class CorrectionDraft:
             if not getattr(self, name).strip():
                 raise UserFacingError(f"The {name} is empty.", param=name)
         for name in ("input", "correction", "wrong_answer", "system_prompt"):
-            if len(getattr(self, name)) > MAX_TEXT_CHARS:
-                message = f"The {name} has more than {MAX_TEXT_CHARS:,} characters."
+            if len(getattr(self, name)) > TEXT_CHARS:
+                message = f"The {name} has more than {TEXT_CHARS:,} characters."
                 raise UserFacingError(message.replace("_", " "), param=name)
         if normalise(self.correction) == normalise(self.wrong_answer):
             raise UserFacingError(
@@ -171,7 +171,7 @@ def tell_refusals(rows: Iterable[DatasetRow], refused: Mapping[str, str]) -> Non
     """Beside each correction, what the last build made of it; in the transaction of its end."""
     CandidateRow.objects.filter(id__in=[row.candidate_id for row in rows]).update(refusal="")
     for row_id, why in refused.items():
-        CandidateRow.objects.filter(id=row_id).update(refusal=why[:300])
+        CandidateRow.objects.filter(id=row_id).update(refusal=why[:REASON_CHARS])
 
 
 def _fitting(answer: str, model: CustomModel) -> str:

@@ -18,6 +18,7 @@ from accounts.access import org_for
 from accounts.models import User
 from distillation.access import answering_version, correction_for
 from distillation.corrections import services as deeds
+from distillation.limits import TEXT_CHARS
 from distillation.models import CandidateRow
 from models_app.access import model_for
 from modelstation.core.errors import UserFacingError
@@ -38,7 +39,7 @@ class SaidField(forms.CharField):
     """Browsers send CRLF; models were trained on LF, and asked with it."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=deeds.MAX_TEXT_CHARS, **options)
+        super().__init__(max_length=TEXT_CHARS, **options)
 
     def to_python(self, value: Any) -> str:
         return str(super().to_python(value)).replace("\r\n", "\n")

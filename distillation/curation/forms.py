@@ -8,7 +8,8 @@ from django.db.models import QuerySet
 
 from distillation.curation.distributions import Facets
 from distillation.curation.row_filter import RowFilter, row_filter, sorted_rows
-from distillation.curation.services import MAX_ANSWER_CHARS, answer_shape
+from distillation.curation.services import answer_shape
+from distillation.limits import SEARCH_CHARS, TEXT_CHARS
 from distillation.models import DatasetRow, DatasetVersion
 
 SORT_NAMES = {
@@ -26,7 +27,7 @@ LABELS_OFFERED = 300
 class RowFilterForm(forms.Form):
     """Rows of one dataset by words and by what is told of them. Nothing asked for: all of them."""
 
-    q = forms.CharField(required=False, label="Search", max_length=200)
+    q = forms.CharField(required=False, label="Search", max_length=SEARCH_CHARS)
     split = forms.ChoiceField(required=False, label="Split")
     source = forms.ChoiceField(required=False, label="Source")
     answer = forms.ChoiceField(required=False, label="Answer")
@@ -81,8 +82,8 @@ class RowFilterForm(forms.Form):
 class RowForm(forms.Form):
     """One row by hand. What fits is decided by the deed; its errors find their fields."""
 
-    input = forms.CharField(widget=forms.Textarea(attrs={"rows": 6}), max_length=MAX_ANSWER_CHARS)
-    answer = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), max_length=MAX_ANSWER_CHARS)
+    input = forms.CharField(widget=forms.Textarea(attrs={"rows": 6}), max_length=TEXT_CHARS)
+    answer = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), max_length=TEXT_CHARS)
 
     def __init__(self, data: Any = None, *, row: DatasetRow) -> None:
         super().__init__(data, initial={"input": row.input, "answer": row.answer})

@@ -6,13 +6,14 @@ from typing import Any
 from rest_framework import serializers
 
 from distillation.curation.row_filter import RowFilter, row_filter
-from distillation.curation.services import MAX_ANSWER_CHARS, Chosen
+from distillation.curation.services import Chosen
 from distillation.datasets.comparing import ComparedVersion, Comparison, Pair
 from distillation.datasets.serializers import (
     DatasetRowSerializer,
     DatasetSerializer,
     RowFilterSerializer,
 )
+from distillation.limits import TEXT_CHARS
 from distillation.models import DatasetRow
 from modelstation.core.web.api import Choice, StrictSerializer
 
@@ -48,7 +49,7 @@ class DecideSerializer(ChosenSerializer):
 class AnswersSerializer(ChosenSerializer):
     """One `answer` for all of them, or `replacement` wherever `find` stands in their answers."""
 
-    answer = serializers.CharField(required=False, max_length=MAX_ANSWER_CHARS)
+    answer = serializers.CharField(required=False, max_length=TEXT_CHARS)
     find = serializers.CharField(required=False, trim_whitespace=False, max_length=1000)
     replacement = serializers.CharField(
         required=False, trim_whitespace=False, allow_blank=True, max_length=1000
@@ -65,8 +66,8 @@ class AnswersSerializer(ChosenSerializer):
 
 
 class RowEditSerializer(StrictSerializer):
-    input = serializers.CharField(required=False, max_length=MAX_ANSWER_CHARS)
-    answer = serializers.CharField(required=False, max_length=MAX_ANSWER_CHARS)
+    input = serializers.CharField(required=False, max_length=TEXT_CHARS)
+    answer = serializers.CharField(required=False, max_length=TEXT_CHARS)
 
 
 class ChangedSerializer(serializers.Serializer[Any]):

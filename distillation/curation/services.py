@@ -18,6 +18,7 @@ from accounts.models import User
 from distillation.curation import freezing
 from distillation.curation.row_filter import RowFilter, same_input
 from distillation.datasets.cards import facts_of_version
+from distillation.limits import TEXT_CHARS
 from distillation.models import DatasetRow, DatasetVersion
 from distillation.pipeline.choose.filters import fits_shape
 from distillation.pipeline.text import clip, hash_messages, input_key
@@ -30,7 +31,6 @@ from modelstation.core.errors import UserFacingError
 CHANGES_AT_ONCE = 2000
 EDITED, RESTORED = "edited by hand", "restored by hand"
 NAMED_LABELS = 20
-MAX_ANSWER_CHARS = 20_000
 # Either the ids of rows, or all rows that match.
 Chosen = Sequence[int] | RowFilter
 
@@ -249,7 +249,7 @@ def answer_shape(version: DatasetVersion) -> IntentSpec | None:
         labels_closed=True,
         json_keys=facts.json_keys,
         json_schema=facts.json_schema,
-        answer_max_chars=MAX_ANSWER_CHARS,
+        answer_max_chars=TEXT_CHARS,
     )
 
 

@@ -3,6 +3,7 @@
 from rest_framework import serializers
 
 from distillation.curation.row_filter import SORTS
+from distillation.limits import SEARCH_CHARS
 from distillation.models import DatasetRow, DatasetVersion
 from modelstation.core.web.api import Choice, StrictSerializer
 
@@ -58,7 +59,7 @@ class DatasetRowSerializer(serializers.ModelSerializer[DatasetRow]):
 class RowFilterSerializer(StrictSerializer):
     """Which rows are meant. Empty: all of them."""
 
-    q = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    q = serializers.CharField(required=False, allow_blank=True, max_length=SEARCH_CHARS)
     split = Choice(DatasetRow.Split.choices, required=False, allow_blank=True)
     source = serializers.CharField(required=False, allow_blank=True)  # type: ignore[assignment]
     decision = Choice(DatasetRow.Decision.choices, required=False, allow_blank=True)

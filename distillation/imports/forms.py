@@ -9,6 +9,7 @@ from distillation.imports.reading.preview import Preview
 from distillation.imports.reading.readers import READERS
 from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.services import ImportDraft, name_from_file
+from distillation.limits import NAME_CHARS, ORIGIN_CHARS, TASK_CHARS
 from distillation.pipeline.licenses import OWN_DATA, UNKNOWN
 from modelstation.core.errors import UserFacingError
 
@@ -23,12 +24,12 @@ class ImportForm(forms.Form):
 
     source = forms.CharField(
         label="Name of the source",
-        max_length=80,
+        max_length=NAME_CHARS,
         help_text="In every dataset its rows are known by it.",
     )
     license = forms.CharField(
         label="Licence",
-        max_length=80,
+        max_length=NAME_CHARS,
         initial=OWN_DATA,
         widget=forms.TextInput(attrs={"list": "license-names", "autocomplete": "off"}),
         help_text="Of rows that state none. Choose one, or write its name; “unknown” keeps them "
@@ -37,7 +38,7 @@ class ImportForm(forms.Form):
     task = forms.CharField(
         label="What the rows are for",
         required=False,
-        max_length=200,
+        max_length=TASK_CHARS,
         help_text="A few words, such as “route a support ticket”. They help to find the rows.",
     )
 
@@ -59,7 +60,7 @@ class ImportForm(forms.Form):
 
 class UploadForm(ImportForm):
     file = forms.FileField(
-        max_length=300,
+        max_length=ORIGIN_CHARS,
         widget=forms.FileInput(attrs={"accept": ",".join([*READERS, ".gz"])}),
     )
     field_order = ["file", "source", "license", "task"]

@@ -35,6 +35,7 @@ from distillation.imports.reading.rows import (
     inspect_rows,
     read_examples,
 )
+from distillation.limits import NAME_CHARS, ORIGIN_CHARS
 from distillation.models import CorpusExample, ImportRun, SourceDataset
 from distillation.pipeline.text import embedding_text
 from modelstation.lm.embedding import Embedder, Vectors, load_embedder
@@ -116,7 +117,7 @@ def load_rows(work: Import, limit: int | None = None) -> None:
 
 def unfinished(origin: Origin, look: Inspection, org: Organization | None) -> ImportRun:
     """The import of the same content that was interrupted, to go on with it; else a new one."""
-    wanted = {"org": org, "origin": origin.name[:300], "file_sha256": look.sha256}
+    wanted = {"org": org, "origin": origin.name[:ORIGIN_CHARS], "file_sha256": look.sha256}
     run = ImportRun.objects.filter(state=ImportRun.State.RUNNING, job=None, **wanted).first()
     return run or ImportRun.objects.create(**wanted)
 
@@ -185,10 +186,10 @@ def source_of(work: Import, example: ExampleRow) -> SourceDataset:
     if source is None:
         source, _ = SourceDataset.objects.get_or_create(
             org=work.run.org,
-            name=slugify(example.source)[:80] or "unnamed",
+            name=slugify(example.source)[:NAME_CHARS] or "unnamed",
             defaults={
                 "license": example.license,
-                "origin": work.origin.name[:300],
+                "origin": work.origin.name[:ORIGIN_CHARS],
                 "revision": (work.origin.revision or work.run.file_sha256)[:64],
             },
         )

@@ -9,9 +9,11 @@ from rest_framework.utils.serializer_helpers import ReturnDict
 from distillation.datasets.serializers import MessageSerializer
 from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.preview import Preview
+from distillation.imports.reading.readers import KNOWN_KINDS
 from distillation.imports.reading.rows import ExampleRow
 from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.services import draft_of, preview_of
+from distillation.limits import NAME_CHARS, TASK_CHARS
 from distillation.models import ImportRun
 from models_app.api.serializers import stage_of
 from modelstation.core.web.api import StrictSerializer
@@ -21,22 +23,24 @@ class ImportDraftSerializer(StrictSerializer):
     """How a file is read. Without `user` and `assistant` the columns are found by their names."""
 
     source = serializers.CharField(  # type: ignore[assignment]
-        max_length=80, required=False, help_text="Its name; else the name of the file."
+        max_length=NAME_CHARS, required=False, help_text="Its name; else the name of the file."
     )
     license = serializers.CharField(
-        max_length=80, required=False, help_text="Of rows that state none; “own data” by default."
+        max_length=NAME_CHARS,
+        required=False,
+        help_text="Of rows that state none; “own data” by default.",
     )
-    task = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    task = serializers.CharField(max_length=TASK_CHARS, required=False, allow_blank=True)
     append = serializers.BooleanField(
         required=False, help_text="Add to the organisation's source of this name."
     )
-    user = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    assistant = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    system = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    user = serializers.CharField(max_length=TASK_CHARS, required=False, allow_blank=True)
+    assistant = serializers.CharField(max_length=TASK_CHARS, required=False, allow_blank=True)
+    system = serializers.CharField(max_length=TASK_CHARS, required=False, allow_blank=True)
     context = serializers.CharField(  # type: ignore[assignment]
-        max_length=200, required=False, allow_blank=True
+        max_length=TASK_CHARS, required=False, allow_blank=True
     )
-    task_column = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    task_column = serializers.CharField(max_length=TASK_CHARS, required=False, allow_blank=True)
     clean_markup = serializers.BooleanField(
         required=False, help_text="Store plain text where rows hold tags and entities."
     )
@@ -46,9 +50,7 @@ class ImportDraftSerializer(StrictSerializer):
 
 
 class UploadSerializer(ImportDraftSerializer):
-    file = serializers.FileField(
-        help_text="JSONL, a JSON array, CSV or Parquet; each but Parquet also as .gz."
-    )
+    file = serializers.FileField(help_text=f"One of {KNOWN_KINDS}; each but Parquet also as .gz.")
 
 
 class RowErrorSerializer(serializers.Serializer[RowError]):

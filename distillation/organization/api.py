@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from accounts import services
 from accounts.api.authentication import request_membership, request_org
 from accounts.models import Membership, Organization, Role
+from distillation.limits import NAME_CHARS
 from distillation.organization.licensing import LicenseShare, license_policy_of, license_shares
 from distillation.pipeline.licenses import LicensePolicy
 from modelstation.core.web.api import Choice, StrictSerializer
@@ -27,7 +28,7 @@ class LicensePolicySerializer(StrictSerializer):
 
     kind = Choice(Organization.LicensePolicy.choices)
     names = serializers.ListField(
-        child=serializers.CharField(max_length=80), max_length=200, required=False
+        child=serializers.CharField(max_length=NAME_CHARS), max_length=200, required=False
     )
     allow_unknown = serializers.BooleanField(required=False)
 

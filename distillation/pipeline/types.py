@@ -19,6 +19,8 @@ Message = dict[str, str]
 Vectors = npt.NDArray[np.float32]
 OnProgress = Callable[[str, int, int], None]
 
+DEFAULT_ROWS = 1000
+LONGEST_ANSWER = 4000  # characters, where the words say nothing
 TASK_KINDS = ("classify", "extract_json", "sql", "number", "generate")
 
 
@@ -120,7 +122,7 @@ class IntentSpec:
     label_rules: tuple[LabelRule, ...] = ()
     answer_pattern: str = ""
     answer_min_chars: int = 1
-    answer_max_chars: int = 4000
+    answer_max_chars: int = LONGEST_ANSWER
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ class FunnelStep:
 
 @dataclass(frozen=True)
 class SelectionConfig:
-    rows: int = 1000
+    rows: int = DEFAULT_ROWS
     seed: int = 0
     selector: str = "round_robin"
     minimum_rows: int = 50

@@ -25,6 +25,7 @@ from distillation.imports.reading.shapes import (
 )
 from distillation.imports.reading.streams import Limits
 from distillation.imports.reading.text import Message, clean
+from distillation.limits import NAME_CHARS, TASK_CHARS
 from distillation.pipeline.licenses import UNKNOWN
 from distillation.pipeline.text import hash_messages, input_text
 
@@ -118,15 +119,17 @@ def to_example(
         redact_personal_data=options.redact,
     )
     refuse_blank_turns(messages)
-    license_name = options.license or fact(row.data, "license", 80) or options.default_license
+    license_name = (
+        options.license or fact(row.data, "license", NAME_CHARS) or options.default_license
+    )
     digest = hash_messages(messages)
     return ExampleRow(
         line=row.line,
         messages=messages,
-        source=options.source or fact(row.data, "source", 80) or file.split(".")[0],
-        task=fact(row.data, options.task_column, 200) or options.task,
+        source=options.source or fact(row.data, "source", NAME_CHARS) or file.split(".")[0],
+        task=fact(row.data, options.task_column, TASK_CHARS) or options.task,
         license=license_name,
-        external_id=fact(row.data, "id", 200) or digest[:16],
+        external_id=fact(row.data, "id", TASK_CHARS) or digest[:16],
         content_hash=digest,
         flags=conversation.flags | done | flags_of(messages, license_name),
     )

@@ -6,7 +6,6 @@ from distillation.pipeline.choose.splits import assign_splits
 from distillation.pipeline.corrections import SOURCE
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.licenses import LicensePolicy
-from distillation.pipeline.testing import MemoryCatalog
 from distillation.pipeline.types import (
     Correction,
     Example,
@@ -14,6 +13,7 @@ from distillation.pipeline.types import (
     Requirement,
     SelectionConfig,
 )
+from distillation.tests.pipeline.catalog import MemoryCatalog
 from distillation.tests.pipeline.rows import WordsEmbedder, candidate
 from distillation.tests.pipeline.test_generator import BANK, LABELS, corpus
 

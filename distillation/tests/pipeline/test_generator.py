@@ -6,8 +6,8 @@ import pytest
 
 from distillation.pipeline.dataset_generator import STAGES, DatasetGenerator
 from distillation.pipeline.licenses import LicensePolicy
-from distillation.pipeline.testing import MemoryCatalog
 from distillation.pipeline.types import Example, NotEnoughData, Requirement, SelectionConfig
+from distillation.tests.pipeline.catalog import MemoryCatalog
 from distillation.tests.pipeline.rows import WordsEmbedder, candidate
 
 LABELS = ("lost_card", "exchange_rate", "card_arrival", "top_up_failed", "cash_withdrawal")

@@ -1,4 +1,4 @@
-"""A catalog in memory, for tests and benchmarks: the same questions as the database answers.
+"""A catalog in memory: the same questions as the database answers.
 
 Try it: pytest distillation/tests/pipeline/test_generator.py
 """
