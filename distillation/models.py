@@ -77,7 +77,7 @@ class CorpusExample(models.Model):
     license = models.CharField(max_length=NAME_CHARS)
     messages = models.JSONField()
     tokens = models.PositiveIntegerField()
-    language = models.CharField(max_length=8, blank=True)  # ISO 639-1; empty: could not be told
+    language = models.CharField(max_length=8, blank=True)  # ISO 639-1; empty: is not clear
     flags = ArrayField(models.CharField(max_length=60), default=list, blank=True)
     # The import that brought it, so that a cancelled one can take its rows back.
     import_run = models.ForeignKey(
@@ -188,7 +188,7 @@ class DistillationRun(OrgOwned):
 
 class DatasetVersionQuerySet(OrgQuerySet):
     def frozen(self) -> Self:
-        """The one that was frozen last comes first: that is what training takes."""
+        """Order by when they were frozen, the last one first: that is what training takes."""
         frozen = self.filter(state=DatasetVersion.State.FROZEN)
         return frozen.order_by(F("frozen_at").desc(nulls_last=True), "-number")
 
@@ -262,7 +262,7 @@ class CandidateRow(OrgOwned):
         ModelVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     version_number = models.PositiveIntegerField()  # stays, should the version be deleted
-    system_prompt = models.TextField(blank=True)  # under which it was asked
+    system_prompt = models.TextField(blank=True)  # under which it answered
     input = models.TextField()
     wrong_answer = models.TextField(blank=True)
     correction = models.TextField()
@@ -338,7 +338,7 @@ class DatasetRow(models.Model):
     example = models.ForeignKey(
         CorpusExample, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    # Or the correction, where a person taught it.
+    # Or the correction, where a person wrote it.
     candidate = models.ForeignKey(
         CandidateRow, on_delete=models.SET_NULL, null=True, blank=True, related_name="dataset_rows"
     )

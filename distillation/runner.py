@@ -67,7 +67,7 @@ def distil(job: Job, lease: Lease) -> Publish:
         job=job, defaults={"org": model.org, "model": model, "config": asdict(config)}
     )
     selection = _select(model, config, lease)
-    _tell_of_selection(run, selection)
+    _store_selection(run, selection)
     version = _version(run, model, selection)
     rows = [_dataset_row(version, i, row) for i, row in enumerate(selection.rows)]
     refused = dict(selection.refused_corrections)
@@ -82,7 +82,7 @@ def distil(job: Job, lease: Lease) -> Publish:
 
 
 def selection_config(model: CustomModel) -> SelectionConfig:
-    """Test rows that the user brings come on top of the rows asked for; a test split does not."""
+    """Test rows that the user brings come on top of the rows requested; a test split does not."""
     return SelectionConfig(rows=model.rows, license_policy=license_policy_of(model.org))
 
 
@@ -98,23 +98,23 @@ def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Select
             requirement_of(model),
             config,
             held_out,
-            _teller(lease),
+            _progress_callback(lease),
             edits,
-            corrections.to_teach(model),
+            corrections.accepted_corrections(model),
         )
     except NotEnoughData as error:
         raise UserFacingError(str(error), code="not_enough_data") from error
 
 
-def _teller(lease: Lease) -> OnProgress:
-    def tell(stage: str, done: int, total: int) -> None:
+def _progress_callback(lease: Lease) -> OnProgress:
+    def report(stage: str, done: int, total: int) -> None:
         lease.stage(stage, STAGE_NAMES[stage])
         lease.progress(step=done, total_steps=total)
 
-    return tell
+    return report
 
 
-def _tell_of_selection(run: DistillationRun, selection: Selection) -> None:
+def _store_selection(run: DistillationRun, selection: Selection) -> None:
     facts = IntentFacts.of(selection.intent, routes_by_source(selection.routes))
     run.intent = facts.to_json()
     run.funnel = [step.to_json() for step in selection.funnel]
@@ -122,7 +122,9 @@ def _tell_of_selection(run: DistillationRun, selection: Selection) -> None:
 
 
 def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> DatasetVersion:
-    """A draft that is not saved yet. It becomes a frozen one at once where nobody reviews it."""
+    """Return a version that is not saved yet: a draft, or frozen at once where nobody
+    reviews it.
+    """
     is_reviewed = model.curation == CustomModel.Curation.REVIEW
     return DatasetVersion(
         org=run.org,
@@ -134,7 +136,7 @@ def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> 
 
 
 def _publish(version: DatasetVersion, rows: list[DatasetRow], refused: dict[str, str]) -> None:
-    """In the transaction that ends the job: the version, and the job to train on it, or the word
+    """In the transaction that ends the job: the version, and the job to train on it, or the status
     that it waits for review.
     """
     run, model = version.run, version.model
@@ -142,7 +144,7 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow], refused: dict[str,
     version.number = curation.next_number(model.id)
     version.save()
     _unlink_deleted(rows)
-    corrections.tell_refusals(rows, refused)
+    corrections.store_refusals(rows, refused)
     DatasetRow.objects.bulk_create(rows, batch_size=ROWS_PER_INSERT)
     if not model.system_prompt:
         CustomModel.objects.filter(id=model.id).update(system_prompt=version.system_prompt)
@@ -154,7 +156,7 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow], refused: dict[str,
 
 
 def _unlink_deleted(rows: list[DatasetRow]) -> None:
-    """A source may have been deleted since its rows were read: the dataset stays, unlinked.
+    """Unlink rows whose source was deleted since they were read: the dataset stays.
 
     Those that are there are held until the transaction ends, so that none goes meanwhile.
     """
@@ -169,24 +171,24 @@ def _unlink_deleted(rows: list[DatasetRow]) -> None:
 
 def _dataset_row(version: DatasetVersion, position: int, row: SelectedRow) -> DatasetRow:
     """Of a corpus row, or of a correction, which has no source and no corpus row."""
-    is_taught = row.step == CORRECTION
+    is_correction = row.step == CORRECTION
     return DatasetRow(
         version=version,
         position=position,
         split=row.split,
         messages=list(row.messages),
-        source_id=None if is_taught else row.candidate.source_id,
+        source_id=None if is_correction else row.candidate.source_id,
         source_name=row.candidate.source,
         task=row.candidate.task,
         license=row.candidate.license,
         content_hash=row.content_hash,
-        corpus_hash="" if is_taught else row.candidate.content_hash,
+        corpus_hash="" if is_correction else row.candidate.content_hash,
         twin_group=row.twin_group,
         score=row.score,
         scores=row.scores,
         reason=row.reason[:REASON_CHARS],
         query=row.query[:REASON_CHARS],
         step=row.step,
-        example_id=None if is_taught else int(row.candidate.id),
-        candidate_id=row.candidate.id if is_taught else None,
+        example_id=None if is_correction else int(row.candidate.id),
+        candidate_id=row.candidate.id if is_correction else None,
     )

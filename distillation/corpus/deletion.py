@@ -71,13 +71,13 @@ def use_of(source: SourceDataset) -> SourceUse:
     counted = DatasetRow.objects.filter(source=source).order_by().values_list("version")
     rows = dict(counted.annotate(rows=Count("id")))
     datasets = DatasetVersion.objects.filter(id__in=list(rows)).select_related("model", "org")
-    found = sorted(datasets, key=lambda dataset: (dataset.model.name, dataset.number))
+    ordered = sorted(datasets, key=lambda dataset: (dataset.model.name, dataset.number))
     versions = ModelVersion.objects.filter(
-        model__in={dataset.model_id for dataset in found},
-        dataset_digest__in={dataset.digest for dataset in found if dataset.digest},
+        model__in={dataset.model_id for dataset in ordered},
+        dataset_digest__in={dataset.digest for dataset in ordered if dataset.digest},
     )
     return SourceUse(
-        datasets=[UsingDataset(dataset, rows[dataset.id]) for dataset in found],
+        datasets=[UsingDataset(dataset, rows[dataset.id]) for dataset in ordered],
         versions=list(versions.select_related("model").order_by("model__name", "number")),
     )
 
@@ -92,7 +92,7 @@ def delete_source(*, actor: User, source: SourceDataset) -> SourceUse:
         with connection.cursor() as cursor:
             for statement in (_UNLINK, _UNLINK_EXAMPLES, _DELETE_EXAMPLES):
                 cursor.execute(statement, [source.pk])
-        _tell(actor, source, use)
+        _record_deletion(actor, source, use)
         source.delete()
     return use
 
@@ -109,7 +109,7 @@ def _must_not_be_loading(source: SourceDataset) -> None:
         )
 
 
-def _tell(actor: User, source: SourceDataset, use: SourceUse) -> None:
+def _record_deletion(actor: User, source: SourceDataset, use: SourceUse) -> None:
     """In the audit of its owner, and of each organisation whose datasets used it."""
     owner = {source.org} if source.org else set()
     for org in owner | use.organizations:

@@ -29,7 +29,7 @@ FINDINGS = ("duplicates", "conflicts", "label_problems", "disagreements")
 FLAG_TEXTS = {
     "contains_markup": "HTML tags, entities or a quoted mail",
     "markup_removed": "markup was removed on import",
-    "low_content": "hardly anything asked or answered",
+    "low_content": "hardly any question or answer",
     "mojibake": "garbled letters, such as Ã© for é",
     "control_characters_removed": "control characters were removed on import",
     "broken_characters_replaced": "half characters were replaced on import",

@@ -107,9 +107,9 @@ class CorrectionsView(generics.ListAPIView[CandidateRow]):
 
     def _create(self, request: Request, model_id: uuid.UUID) -> ReturnDict[str, Any]:
         model = model_for(request_org(request), model_id)
-        asked = CorrectionDraftSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        said = dict(asked.validated_data)
+        serializer = CorrectionDraftSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        said = dict(serializer.validated_data)
         version = answering_version(model, said.pop("version", None))
         draft = corrections.CorrectionDraft(**said)
         row = corrections.add_correction(actor=request_user(request), version=version, draft=draft)
@@ -126,10 +126,10 @@ class CorrectionView(APIView):
     def patch(self, request: Request, model_id: uuid.UUID, correction_id: uuid.UUID) -> Response:
         """Edit it, then accept or dismiss it; all of what is given, or nothing."""
         row = correction_for(model_for(request_org(request), model_id), correction_id)
-        asked = CorrectionChangesSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        serializer = CorrectionChangesSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         row = corrections.change_correction(
-            actor=request_user(request), row=row, **asked.validated_data
+            actor=request_user(request), row=row, **serializer.validated_data
         )
         return Response(_shown(row))
 

@@ -31,13 +31,13 @@ class RowsDecideView(APIView):
     def post(self, request: Request, dataset_id: uuid.UUID) -> Response:
         """Keep rows of a draft or leave them out, by their ids or by a filter."""
         dataset = dataset_for(request_org(request), dataset_id)
-        asked = serializers.DecideSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        serializer = serializers.DecideSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         changed = curation.decide_rows(
             actor=request_user(request),
             version=dataset,
-            chosen=asked.chosen,
-            decision=asked.validated_data["decision"],
+            chosen=serializer.chosen,
+            decision=serializer.validated_data["decision"],
         )
         return _changed(request, dataset_id, changed)
 
@@ -47,18 +47,18 @@ class RowsAnswerView(APIView):
     def post(self, request: Request, dataset_id: uuid.UUID) -> Response:
         """Give many rows of a draft one `answer`, or replace words in their answers."""
         dataset = dataset_for(request_org(request), dataset_id)
-        asked = serializers.AnswersSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        given, actor = asked.validated_data, request_user(request)
+        serializer = serializers.AnswersSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        given, actor = serializer.validated_data, request_user(request)
         if "answer" in given:
             changed = curation.relabel(
-                actor=actor, version=dataset, chosen=asked.chosen, answer=given["answer"]
+                actor=actor, version=dataset, chosen=serializer.chosen, answer=given["answer"]
             )
         else:
             changed = curation.replace_in_answers(
                 actor=actor,
                 version=dataset,
-                chosen=asked.chosen,
+                chosen=serializer.chosen,
                 find=given["find"],
                 replacement=given["replacement"],
             )
@@ -75,10 +75,12 @@ class DatasetRowView(APIView):
     def patch(self, request: Request, dataset_id: uuid.UUID, row_id: int) -> Response:
         """Edit one row of a draft. `original_messages` keep it as it was selected."""
         row = row_for(dataset_for(request_org(request), dataset_id), row_id)
-        asked = serializers.RowEditSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        serializer = serializers.RowEditSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         kept = {"input": row.input, "answer": row.answer}
-        row = curation.edit_row(actor=request_user(request), row=row, **kept | asked.validated_data)
+        row = curation.edit_row(
+            actor=request_user(request), row=row, **kept | serializer.validated_data
+        )
         return Response(DatasetRowSerializer(row).data)
 
 
@@ -103,7 +105,7 @@ class DatasetFreezeView(APIView):
 class DatasetDraftView(APIView):
     @extend_schema(request=None, responses={201: DatasetSerializer})
     def post(self, request: Request, dataset_id: uuid.UUID) -> Response:
-        """A new draft with the rows of a frozen dataset."""
+        """Make a draft with the rows of a frozen dataset."""
         dataset = dataset_for(request_org(request), dataset_id)
         draft = curation.draft_of(actor=request_user(request), version=dataset)
         return Response(_shown(request, draft.id), status=status.HTTP_201_CREATED)
@@ -113,7 +115,9 @@ class DatasetDraftView(APIView):
 class DatasetCompareView(APIView):
     @extend_schema(responses=serializers.ComparisonSerializer)
     def get(self, request: Request, dataset_id: uuid.UUID, other_id: uuid.UUID) -> Response:
-        """The kept rows of two versions of one model: `kind` says which of them are listed."""
+        """Compare the kept rows of two versions of one model: `kind` says which of
+        them are listed.
+        """
         first = dataset_for(request_org(request), dataset_id)
         second = sibling_for(first, other_id)
         kind = request.query_params.get("kind", "changed")

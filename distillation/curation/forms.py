@@ -25,7 +25,7 @@ LABELS_OFFERED = 300
 
 
 class RowFilterForm(forms.Form):
-    """Rows of one dataset by words and by what is told of them. Nothing asked for: all of them."""
+    """Rows of one dataset by their words and facts. Nothing chosen: all of them."""
 
     q = forms.CharField(required=False, label="Search", max_length=SEARCH_CHARS)
     split = forms.ChoiceField(required=False, label="Split")
@@ -57,10 +57,14 @@ class RowFilterForm(forms.Form):
         if not labels:
             del self.fields["answer"]
             return
-        asked = self.data.get("answer", "")  # which the last deed may have taken from all rows
+        requested = self.data.get(
+            "answer", ""
+        )  # which the last action may have taken from all rows
         offered = dict(list(labels.items())[:LABELS_OFFERED])
         self._offer(
-            "answer", "All answers", offered | ({asked: labels.get(asked, 0)} if asked else {})
+            "answer",
+            "All answers",
+            offered | ({requested: labels.get(requested, 0)} if requested else {}),
         )
 
     def _offer(self, name: str, everything: str, counts: Mapping[str, int]) -> None:
@@ -80,7 +84,7 @@ class RowFilterForm(forms.Form):
 
 
 class RowForm(forms.Form):
-    """One row by hand. What fits is decided by the deed; its errors find their fields."""
+    """One row by hand. What fits is decided by the service; its errors find their fields."""
 
     input = forms.CharField(widget=forms.Textarea(attrs={"rows": 6}), max_length=TEXT_CHARS)
     answer = forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), max_length=TEXT_CHARS)

@@ -82,10 +82,10 @@ class DatasetRowsView(generics.ListAPIView[DatasetRow]):
         dataset = dataset_for(request_org(self.request), self.kwargs["dataset_id"])
         params, known = self.request.query_params, serializers.RowQuerySerializer().fields.keys()
         given = {name: params[name] for name in params if name in known}
-        asked = serializers.RowQuerySerializer(data=given)
-        asked.is_valid(raise_exception=True)
-        rows = row_filter(asked.validated_data).applied(dataset.rows.all())
-        return sorted_rows(rows, asked.validated_data.get("sort", ""))
+        serializer = serializers.RowQuerySerializer(data=given)
+        serializer.is_valid(raise_exception=True)
+        rows = row_filter(serializer.validated_data).applied(dataset.rows.all())
+        return sorted_rows(rows, serializer.validated_data.get("sort", ""))
 
 
 class DatasetExportView(APIView):
@@ -103,8 +103,8 @@ class DatasetExportView(APIView):
         },
     )
     def get(self, request: Request, dataset_id: uuid.UUID) -> HttpResponseBase:
-        """The frozen files: `jsonl` in OpenAI's chat form, or `parquet` with a split column, or the
-        `card` with sources, licences and funnel. Of a draft, the rows that are kept so far, as
+        """Send the frozen files: `jsonl` in OpenAI's chat form, `parquet` with a split column, or
+        the `card` with sources, licences and funnel. Of a draft, the rows that are kept so far, as
         `jsonl` only.
         """
         dataset = dataset_for(request_org(request), dataset_id)

@@ -46,7 +46,7 @@ def dataset_compare(
     second = sibling_for(first, other_id)
     counts = counts_of(first, second)
     kind = request.GET.get("kind", "")
-    kind = kind if kind in KINDS else _most_telling(counts)
+    kind = kind if kind in KINDS else _most_informative(counts)
     page = page_of(request, range(counts[kind]))
     context = {
         "version": first,
@@ -61,7 +61,7 @@ def dataset_compare(
     return render(request, "distillation/dataset_compare.html", context)
 
 
-def _most_telling(counts: Mapping[str, int]) -> str:
+def _most_informative(counts: Mapping[str, int]) -> str:
     order = ("changed", "only_second", "only_first", "same")
     return next((kind for kind in order if counts[kind]), "same")
 
@@ -76,7 +76,7 @@ def _side_by_side(first: DatasetVersion, second: DatasetVersion) -> list[SideByS
 
 
 def beside(title: str, one: Counts, two: Counts) -> SideBySide:
-    """The largest groups of both."""
+    """Return the largest groups of both."""
     names = list(dict.fromkeys([*one, *two]))
     ranked = sorted(names, key=lambda name: -max(one.get(name, 0), two.get(name, 0)))
     shown = set(ranked[:BARS])

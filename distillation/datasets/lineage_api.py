@@ -37,7 +37,7 @@ class SourceLineSerializer(serializers.Serializer[SourceLine]):
 
 
 class RequirementFactsSerializer(serializers.ModelSerializer[CustomModel]):
-    """What was asked for, as the model has it now."""
+    """What was required, as the model has it now."""
 
     example_count = serializers.SerializerMethodField()
 

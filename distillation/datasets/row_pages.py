@@ -31,7 +31,7 @@ class Breakdown:
 
 
 def breakdown(title: str, counts: Mapping[str, int], *, ranked: bool = True) -> Breakdown:
-    """The largest groups as bars, and how many groups and rows are left over. Those that have an
+    """Return the largest groups as bars, and how many groups and rows are left. Those that have an
     order of their own keep it.
     """
     bars = list(counts.items())

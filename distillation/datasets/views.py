@@ -129,16 +129,16 @@ def _breakdowns(version: DatasetVersion, facets: Facets) -> list[Breakdown]:
 def _answer_breakdowns(version: DatasetVersion, answers: Counts) -> list[Breakdown]:
     are_labels = version.run.intent_facts.task_kind == "classify"
     lengths = lengths_of(version)
-    found = [
+    result = [
         breakdown("Characters of the input", lengths["input"], ranked=False),
         breakdown("Characters of the answer", lengths["answer"], ranked=False),
     ]
     title = "Labels" if are_labels else "Keys of the answers"
-    return [breakdown(title, answers), *found] if answers else found
+    return [breakdown(title, answers), *result] if answers else result
 
 
 def siblings_of(version: DatasetVersion) -> QuerySet[DatasetVersion]:
-    """The model's other versions, to compare with."""
+    """Return the model's other versions, to compare with."""
     others = DatasetVersion.objects.filter(model=version.model_id).exclude(id=version.id)
     siblings: QuerySet[DatasetVersion] = others.only("id", "number", "state")[:SIBLINGS_SHOWN]
     return siblings

@@ -113,7 +113,7 @@ class ConfirmForm(ImportForm):
 
 
 def draft_with(draft: ImportDraft, mapping: ColumnMapping | str | None) -> ImportDraft:
-    """What the form begins with: what was said, else the columns that were found."""
+    """Return what the form begins with: what was said, else the columns that fit by their names."""
     if draft.user or not isinstance(mapping, ColumnMapping):
         return draft
     names = ("user", "assistant", "system", "context")

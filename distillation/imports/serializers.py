@@ -137,8 +137,8 @@ class ImportSerializer(ImportSummarySerializer):
     def get_progress(self, run: ImportRun) -> ReturnDict[str, Any] | None:
         if run.job is None or not run.job.is_live:
             return None
-        told = dict.fromkeys(ImportProgressSerializer().fields) | run.job.progress
-        return ImportProgressSerializer(told | {"stage": stage_of(run.job)}).data
+        progress = dict.fromkeys(ImportProgressSerializer().fields) | run.job.progress
+        return ImportProgressSerializer(progress | {"stage": stage_of(run.job)}).data
 
     @extend_schema_field(PreviewSerializer(allow_null=True))
     def get_preview(self, run: ImportRun) -> ReturnDict[str, Any] | None:

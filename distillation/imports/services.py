@@ -1,4 +1,4 @@
-"""Deeds on an organisation's own data: upload a file, confirm how it is read, cancel.
+"""Actions on an organisation's own data: upload a file, confirm how it is read, cancel.
 
 What is uploaded waits until somebody confirms it; then a job loads it. An import that is cancelled
 or fails takes back all that it stored.
@@ -159,8 +159,8 @@ def confirm_import(*, actor: User, run: ImportRun, draft: ImportDraft) -> Import
 
 
 def _locked(run: ImportRun) -> tuple[Organization, ImportRun]:
-    """One deed of an organisation at a time: two imports must not make the same source, and none
-    is confirmed and discarded at once.
+    """Let one action of an organisation run at a time: two imports must not make the same source,
+    and none is confirmed and discarded at once.
     """
     assert run.org_id is not None
     org = Organization.objects.select_for_update(no_key=True).get(id=run.org_id)
@@ -231,7 +231,7 @@ def problem_of(run: ImportRun, draft: ImportDraft, preview: Preview) -> UserFaci
 
 
 def earlier(run: ImportRun) -> ImportRun | None:
-    """The same file, loaded before."""
+    """Return the same file, loaded before."""
     same = ImportRun.objects.filter(org=run.org, file_sha256=run.file_sha256, state=State.DONE)
     return same.exclude(id=run.id).first()
 
@@ -263,7 +263,7 @@ def _discard(run: ImportRun) -> None:
 
 
 def settle_ended_import(job: Job) -> None:
-    """Called in the transaction that ends a job without success: nothing of the import stays."""
+    """Run in the transaction that ends a job without success: nothing of the import stays."""
     run = ImportRun.objects.select_related("org").filter(id=job.subject_id).first()
     if run is None or run.state != State.RUNNING:
         return

@@ -93,7 +93,7 @@ def _disk_full(error: OSError) -> Exception:
 
 
 def keep(file: ReceivedFile, run: ImportRun) -> Path:
-    """The file becomes the import's. Of its name only what is harmless in a path is left."""
+    """Make the file the import's. Of its name only what is harmless in a path is left."""
     run.upload = f"{run.org_id}/{run.id}/file/{safe_name(file.name or '')}"
     path = path_of(run)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def keep(file: ReceivedFile, run: ImportRun) -> Path:
 
 
 def safe_name(name: str) -> str:
-    """The end of it, since that says what kind of file it is."""
+    """Return the end of it, since that says what kind of file it is."""
     base = re.split(r"[/\\]", name)[-1]
     return re.sub(r"[^\w.-]+", "_", base).lstrip(".-")[-NAME_CHARS:] or "upload"
 

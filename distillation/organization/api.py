@@ -75,10 +75,10 @@ class OrganizationView(APIView):
     def patch(self, request: Request) -> Response:
         """Change the licence policy, or the token of the hub. The token is never shown again."""
         caller = request_membership(request, role=Role.ADMIN)
-        asked = OrganizationChangeSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        serializer = OrganizationChangeSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         with transaction.atomic():
-            _change(caller, asked.validated_data)
+            _change(caller, serializer.validated_data)
         return Response(_shown(Organization.objects.get(pk=caller.org.pk)))
 
 

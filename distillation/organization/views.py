@@ -30,7 +30,7 @@ def org_settings(request: HttpRequest, org: str) -> HttpResponse:
 @login_required
 @require_GET
 def license_preview(request: HttpRequest, org: str) -> HttpResponse:
-    """What the policy in the form would let in, before it is saved."""
+    """Show what the policy in the form would let in, before it is saved."""
     membership = enter(request, org)
     form = LicensePolicyForm(request.GET)
     stored = license_policy_of(membership.org)
@@ -97,8 +97,8 @@ def _page(
     org = membership.org
     stored = {"kind": org.license_policy, "allow_unknown": org.allow_unknown_license}
     form = policy_form or LicensePolicyForm(initial=stored)
-    asked = form.is_bound and "kind" in form.cleaned_data
-    policy = form.policy(LicensePolicy) if asked else license_policy_of(org)
+    is_filled = form.is_bound and "kind" in form.cleaned_data
+    policy = form.policy(LicensePolicy) if is_filled else license_policy_of(org)
     context = {
         "form": form,
         "token_form": token_form or HubTokenForm(),

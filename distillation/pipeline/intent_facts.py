@@ -103,7 +103,7 @@ def _known(kind: type[IntentFacts | SourceRoute], stored: Mapping[str, Any]) -> 
 
 
 def _query(stored: str | Mapping[str, str]) -> Query:
-    """A text alone, as earlier releases wrote it, or with its origin."""
+    """Read a text alone, as earlier releases wrote it, or with its origin."""
     return Query(stored, "") if isinstance(stored, str) else Query(**stored)
 
 

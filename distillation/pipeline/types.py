@@ -32,7 +32,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Correction:
-    """What a person says a model should have answered; `reason` tells who, when, and of what."""
+    """What a person says a model should have answered; `reason` states who, when, and of what."""
 
     id: str
     input: str
@@ -153,7 +153,7 @@ class Candidate:
     messages: tuple[Message, ...]
     embedding: Vectors
     tokens: int = 0
-    language: str = ""  # ISO 639-1; empty: could not be told
+    language: str = ""  # ISO 639-1; empty: is not clear
 
     @property
     def group(self) -> tuple[str, str]:
@@ -294,13 +294,13 @@ class Catalog(Protocol):
     refused_by_license: int  # rows that it would see under another licence policy
 
     def license_examples(self) -> Sequence[str]:
-        """A few of them, for the person who asks."""
+        """Return a few of them, for the person who asks."""
         ...
 
     def source_groups(self) -> Sequence[SourceGroup]: ...
 
     def background(self, per_source: int) -> Sequence[Candidate]:
-        """A fixed sample, about `per_source` rows of each source, spread over its groups."""
+        """Return a fixed sample, about `per_source` rows of each source, spread over its groups."""
         ...
 
     def nearest(
@@ -329,9 +329,10 @@ class TextEmbedder(Protocol):
 class NotEnoughData(Exception):
     """The corpus does not serve the requirement; the sentence is for the user."""
 
-    def __init__(self, found: int, needed: int, advice: str) -> None:
-        self.found = found
+    def __init__(self, available: int, needed: int, advice: str) -> None:
+        self.available = available
         self.needed = needed
         super().__init__(
-            f"not enough data: {found} rows above the threshold, at least {needed} needed. {advice}"
+            f"not enough data: {available} rows above the threshold, "
+            f"at least {needed} needed. {advice}"
         )

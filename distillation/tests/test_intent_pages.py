@@ -20,14 +20,14 @@ def url(name, *args, org="acme"):
 
 
 def draft(**changes):
-    """What the first page sends."""
+    """Return what the first page sends."""
     make_base()
     fields = {"name": "Bank intents", "requirement": REQUIREMENT, "rows": "500"}
     return fields | {"base": "smollm2-135m-instruct"} | changes
 
 
 def filled_in(page, step="create", **changes):
-    """What the second page sends when nothing but `changes` is typed."""
+    """Return what the second page sends when nothing but `changes` is typed."""
     draft_form, form = page.context["draft_form"], page.context["form"]
     sent = {name: draft_form[name].value() or "" for name in draft_form.fields}
     sent |= {field.html_name: field.value() or "" for field in form}

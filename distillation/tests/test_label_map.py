@@ -88,7 +88,7 @@ def url(name, *args, org="acme"):
 
 
 def sent(page, changes, **more):
-    """The page's form, with other choices for some labels."""
+    """Return the page's form, with other choices for some labels."""
     form = {"run": str(page.context["run"].id)}
     for line, field in page.context["form"].rows:
         form[field.html_name] = changes.get(line.label, field.value())

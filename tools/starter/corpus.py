@@ -61,7 +61,7 @@ def jsonl() -> str:
 
 
 def starter_rows(seed: int = SEED) -> Iterator[dict[str, Any]]:
-    """The same rows in the same order for the same seed, on every machine."""
+    """Yield the same rows in the same order for the same seed, on every machine."""
     for family, generate in FAMILIES.items():
         # Of its own seed, so that a change of one family leaves the others as they are.
         for number, row in enumerate(generate(Random(f"{seed} {family}")), 1):

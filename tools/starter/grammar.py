@@ -71,7 +71,7 @@ def labelled(
     rng: Random,
     per_label: int,
 ) -> Iterator[Row]:
-    """An intent set: messages as people type them, answered by their label."""
+    """Yield an intent set: messages as people type them, answered by their label."""
     for label, ways in patterns.items():
         for sentence in sentences(ways, slots, rng, per_label):
             yield Row(label, as_typed(sentence, rng), label, rng.choice(systems))

@@ -66,7 +66,9 @@ def is_known(path: Path) -> bool:
 
 
 def ending_of(path: Path) -> str:
-    """A .json file that does not start an array holds one object per line."""
+    """Return the kind of a file; a .json file that does not start an array holds one object per
+    line.
+    """
     if not is_known(path):
         raise ImportRefused(
             path.name,

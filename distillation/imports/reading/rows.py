@@ -37,7 +37,7 @@ class ReadOptions:
     """What the caller knows about a file. `source` and `license` win over what its rows say;
     `default_license` and `task` are for rows that say nothing.
 
-    Rows are stored as they are unless `clean_markup` or `redact` asks for it.
+    Rows are stored as they are unless `clean_markup` or `redact` says otherwise.
     """
 
     source: str = ""
@@ -64,7 +64,7 @@ class ExampleRow:
 
     @property
     def language(self) -> str:
-        """ISO 639-1 of its input, told when asked: most readings of a file do not ask."""
+        """ISO 639-1 of its input, computed on access: most readings of a file do not need it."""
         return language_of(input_text(self.messages))
 
 
@@ -88,7 +88,7 @@ def read_examples(path: Path, options: ReadOptions) -> Iterator[ExampleRow | Row
 def to_examples(
     rows: Iterable[RawRow | RowError], file: str, options: ReadOptions
 ) -> Iterator[ExampleRow | RowError]:
-    """The first row whose shape is known sets the shape of the file."""
+    """Take the shape of the file from the first row whose shape is known."""
     mapping: ColumnMapping | str | None = options.columns
     unknown: RawRow | None = None
     ids = SeenIds()
@@ -136,7 +136,7 @@ def to_example(
 
 
 def with_own_id(row: ExampleRow, ids: SeenIds) -> ExampleRow:
-    """An id that the file gave before gets the row's hash, so that it names one text."""
+    """Add the row's hash to an id that the file gave before, so that it names one text."""
     is_made_of_its_text = row.external_id == row.content_hash[:16]
     if is_made_of_its_text or ids.add(row.external_id):
         return row
@@ -145,7 +145,7 @@ def with_own_id(row: ExampleRow, ids: SeenIds) -> ExampleRow:
 
 
 def fact(data: Mapping[str, Any], column: str, longest: int) -> str:
-    """A short text or number that describes a row; anything else counts as not given."""
+    """Return a short text or number that describes a row; anything else counts as not given."""
     value = data.get(column)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
@@ -182,14 +182,14 @@ def names(row: RawRow) -> str:
 
 
 def inspect_file(path: Path, options: ReadOptions) -> Inspection:
-    """Reads all of it and stores nothing, so that a file is refused before half of it is loaded."""
+    """Read all of it and store nothing, so that a file is refused before half of it is loaded."""
     look = inspect_rows(read_examples(path, options), path.name)
     look.sha256 = sha256_of(path)
     return look
 
 
 def inspect_rows(rows: Iterable[ExampleRow | RowError], name: str) -> Inspection:
-    """Raises ImportRefused when no row is of use. `sha256` is of the accepted contents in order."""
+    """Raise ImportRefused when no row is of use. `sha256` is of the accepted contents in order."""
     look = tally(rows)
     if not look.accepted:
         raise nothing_usable(name, look)

@@ -38,7 +38,7 @@ def answer_band(kind: str, answers: Sequence[str], words: str) -> tuple[int, int
 
 
 def _limit(words: str) -> int:
-    """The largest length that the words allow; LONGEST_ANSWER when they name none."""
+    """Return the largest length that the words allow; LONGEST_ANSWER when they name none."""
     named = [
         (_NUMBERS.get(number.lower()) or int(number)) * _SIZES[unit[:4].lower()]
         for number, unit in _AT_MOST.findall(words)

@@ -39,7 +39,7 @@ def add_source(name, *, org=None, rows=3, state="ready"):
 
 
 def make_dataset(org, sources, *, name="Bank intents", digest="d" * 64):
-    """A frozen dataset of all rows of the sources, and a version trained on it."""
+    """Make a frozen dataset of all rows of the sources, and a version trained on it."""
     model = testing.make_model(org, name=name)
     job = jobs.submit(kind="distil", org=org, subject_id=model.id)
     run = DistillationRun.objects.create(org=org, model=model, job=job)

@@ -17,7 +17,7 @@ MESSAGES = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "
 
 
 def clustered(rows, seed=0):
-    """Unit vectors around forty centres, as texts of the same kind lie."""
+    """Return unit vectors around forty centres, as texts of the same kind lie."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(99).normal(size=(CLUSTERS, 384))
     vectors = centres[np.arange(rows) % CLUSTERS] + rng.normal(size=(rows, 384))

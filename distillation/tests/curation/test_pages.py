@@ -25,7 +25,7 @@ def ids_of(version, *positions):
 
 
 def said(response):
-    """What the page told after a deed, on the page that it led to."""
+    """Return the message of an action, on the page that it led to."""
     return " ".join(str(message) for message in response.context["messages"])
 
 

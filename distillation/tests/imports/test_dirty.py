@@ -66,7 +66,7 @@ def dirty():
 
 @pytest.fixture
 def loaded(dirty, db):
-    """Loads a file as a user's upload is loaded; its rows by their id."""
+    """Load a file as a user's upload is loaded; return its rows by their id."""
 
     def loaded(name, **options):
         run = load(file_origin(dirty / name, ReadOptions(**options)), embedder=CheapEmbedder)

@@ -36,7 +36,9 @@ def embedder(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _commits_at_once(monkeypatch):
-    """A test's own transaction never commits, and the heartbeat's connection sees none of it."""
+    """Commit at once: a test's transaction never does, and the heartbeat's connection sees none of
+    it.
+    """
     monkeypatch.setattr(transaction, "on_commit", lambda deed: deed())
     monkeypatch.setattr("modelstation.core.jobs.lease.HEARTBEAT_SECONDS", 3600)
 
@@ -70,7 +72,7 @@ def confirm(alice):
 
 @pytest.fixture
 def load(upload, confirm):
-    """Uploaded, confirmed and worked on by one worker."""
+    """Upload, confirm and load it by one worker."""
 
     def load(*args, **said):
         run = confirm(upload(*args, **said))
@@ -135,7 +137,7 @@ def small_chunks(monkeypatch):
 
 
 def killed_after(chunks, monkeypatch):
-    """The worker dies while it embeds the next chunk."""
+    """Let the worker die while it embeds the next chunk."""
     left, embed = [chunks], loading.embed
 
     def dying(*args):

@@ -89,7 +89,9 @@ def test_no_row_of_a_forbidden_licence_comes_into_a_dataset(db, mix, policy):
 
 
 def selected(catalog, policy):
-    """The dataset's rows. The pipeline's own guard is left open: the query alone must do it."""
+    """Return the dataset's rows. The pipeline's own guard is left open: the query
+    alone must do it.
+    """
     config = SelectionConfig(
         rows=30, minimum_rows=1, license_policy=LicensePolicy("any", allow_unknown=True)
     )
