@@ -197,8 +197,8 @@ def test_operators_see_whom_a_public_source_served_before_it_goes(client, admin_
     assert "Router dataset 1 of Rival" in text
     assert client.post(url, {"post": "yes"}).status_code == 302
     assert not SourceDataset.objects.exists()
-    told = AuditEntry.objects.filter(action="source.delete").values_list("org__name", "actor")
-    assert set(told) == {("Acme", admin_user.pk), ("Rival", admin_user.pk)}
+    stated = AuditEntry.objects.filter(action="source.delete").values_list("org__name", "actor")
+    assert set(stated) == {("Acme", admin_user.pk), ("Rival", admin_user.pk)}
 
 
 def test_operators_delete_several_at_once(client, admin_user, org):

@@ -119,9 +119,9 @@ def test_rows_that_state_a_licence_keep_it(load):
 def test_own_rows_are_found_by_their_organisation_alone(load, org):
     load(pairs(3))
     query = np.eye(1, 384, dtype=np.float32)
-    [found] = CorpusCatalog(org).nearest(query, limit=10)
+    [result] = CorpusCatalog(org).nearest(query, limit=10)
     [stranger] = CorpusCatalog(testing.make_org("Rival")).nearest(query, limit=10)
-    assert (len(found), stranger) == (3, [])
+    assert (len(result), stranger) == (3, [])
 
 
 # --- going on, and taking back --------------------------------------------------------------------

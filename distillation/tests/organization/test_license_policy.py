@@ -33,9 +33,12 @@ def add_source(name, licenses, org=None):
     rows = []
     for number, license in enumerate(licenses):
         place = PLACES[number % len(PLACES)]
-        asked = f"where is my {name} card in {place} {number * 7919}"
+        requested = f"where is my {name} card in {place} {number * 7919}"
         answer = "card_arrival" if number % 2 else "lost_card"
-        messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        messages = [
+            {"role": "user", "content": requested},
+            {"role": "assistant", "content": answer},
+        ]
         rows.append(
             CorpusExample(
                 source=source,
@@ -44,7 +47,7 @@ def add_source(name, licenses, org=None):
                 license=license,
                 messages=messages,
                 tokens=9,
-                embedding=EMBEDDER.embed([asked])[0],
+                embedding=EMBEDDER.embed([requested])[0],
             )
         )
     CorpusExample.objects.bulk_create(rows)

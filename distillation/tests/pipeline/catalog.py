@@ -57,7 +57,7 @@ class MemoryCatalog:
         """Words weighted by how few rows hold them, as the database weights them."""
         seen = [r for r in self._rows if not source_ids or r.source_id in source_ids]
         spoken = [set(words(input_text(row.messages))) for row in seen]
-        held = Counter(word for found in spoken for word in found)
+        held = Counter(word for result in spoken for word in result)
         return [
             _most_shared(seen, spoken, {w: 1 / held[w] for w in words(text) if w in held})[:limit]
             for text in texts
@@ -71,6 +71,6 @@ class MemoryCatalog:
 def _most_shared(
     rows: Sequence[Candidate], spoken: Sequence[set[str]], weights: Mapping[str, float]
 ) -> list[Candidate]:
-    scores = [sum(weights[word] for word in found if word in weights) for found in spoken]
+    scores = [sum(weights[word] for word in result if word in weights) for result in spoken]
     best = sorted(range(len(rows)), key=lambda i: (-scores[i], rows[i].content_hash))
     return [rows[i] for i in best if scores[i] > 0]
