@@ -3,11 +3,9 @@ comes here.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from distillation.pipeline.types import Example, IntentEdits, IntentSpec, Requirement
-from distillation.pipeline.understand.explain import explain
 from distillation.pipeline.understand.intent import edits_from, understand
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
@@ -64,22 +62,4 @@ def corrections(requirement: Requirement, kind: str, wanted: Mapping[str, Any]) 
         if name in wanted
         and wanted[name] != plain[name]
         and (name == "language" or wanted[name] not in (None, []))
-    }
-
-
-def facts_of(intent: IntentSpec) -> dict[str, Any]:
-    """As JSON, for the API and for the run that was selected with it."""
-    return {
-        "task_kind": intent.task_kind,
-        "labels": list(intent.labels),
-        "labels_closed": intent.labels_closed,
-        "label_count": intent.label_count,
-        "json_keys": list(intent.json_keys),
-        "json_schema": intent.json_schema,
-        "language": intent.language,
-        "answer_min_chars": intent.answer_min_chars,
-        "answer_max_chars": intent.answer_max_chars,
-        "system_prompt": intent.system_prompt,
-        "queries": [asdict(query) for query in intent.queries],
-        "explanation": [line._asdict() for line in explain(intent)],
     }

@@ -19,7 +19,7 @@ admin.site.index_title = "What is on this installation"
 api = [
     path("", include("training.builds.api_urls")),
     path("", include("models_app.api.urls")),
-    path("", include("distillation.api.urls")),
+    path("", include("distillation.api_urls")),
     path("", include("training.api_urls")),
     path("", include("accounts.api.urls")),
 ]

@@ -21,9 +21,10 @@ from django.utils import timezone
 
 from accounts.audit import record
 from accounts.models import User
+from distillation.pipeline.intent_facts import IntentFacts
 from models_app.drafts import ModelDraft, check_metric, check_pairs
 from models_app.models import CustomModel
-from models_app.understanding import facts_of, understood
+from models_app.understanding import understood
 from modelstation.core.errors import Conflict, UserFacingError
 from training.scoring.criteria import CompiledChecks, compile_contract
 from training.scoring.criterion import CheckJson
@@ -105,21 +106,21 @@ def new_contract(source: CustomModel | ModelDraft) -> dict[str, Any]:
 def _compile(source: CustomModel | ModelDraft) -> CompiledChecks:
     """Compile the criteria to checks. Raise ValueError for a criterion that is malformed."""
     intent = _intent(source)
-    kind = intent.get("task_kind", "")
-    metric = source.metric or default_metric(kind)
-    labels = intent.get("labels") or None
+    metric = source.metric or default_metric(intent.task_kind)
+    labels = list(intent.labels) or None
     checks = compile_contract(source.success_criteria, metric=metric, labels=labels)
     inputs = [row["input"] for row in source.test_rows]
-    return replace(checks, objection=objection_to_metric(metric, kind, inputs))
+    return replace(checks, objection=objection_to_metric(metric, intent.task_kind, inputs))
 
 
-def _intent(source: CustomModel | ModelDraft) -> dict[str, Any]:
+def _intent(source: CustomModel | ModelDraft) -> IntentFacts:
     """Return it as understood from a dataset that is there, else from the requirement."""
     if isinstance(source, CustomModel) and not source._state.adding:
         dataset = source.dataset_versions.frozen().select_related("run").first()
         if dataset is not None and dataset.run.intent:
-            return dict(dataset.run.intent)
-    return facts_of(understood(source))
+            facts: IntentFacts = dataset.run.intent_facts
+            return facts
+    return IntentFacts.of(understood(source))
 
 
 def _facts_of(rows: list[dict[str, str]]) -> RowFacts:

@@ -95,7 +95,7 @@ class Overview:
         if self.dataset is None:
             return None
         run, rules = self.dataset.run, self.model.intent_edits.get("label_map", [])
-        return label_table(run.label_map, run.intent.get("labels", []), rules)
+        return label_table(run.label_map, run.intent_facts.labels, rules)
 
     @property
     def queues(self) -> set[str]:

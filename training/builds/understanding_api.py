@@ -9,9 +9,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org
+from distillation.pipeline.intent_facts import IntentFacts
 from models_app.api.serializers import ModelDraftSerializer
 from models_app.drafts import ModelDraft
-from models_app.understanding import facts_of, understood
+from models_app.understanding import understood
 
 
 class IntentDraftSerializer(ModelDraftSerializer):
@@ -56,5 +57,5 @@ class IntentsView(APIView):
         request_org(request)  # the door: a token of some organisation is needed
         asked = IntentDraftSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        facts = facts_of(understood(ModelDraft(**asked.validated_data)))
+        facts = IntentFacts.of(understood(ModelDraft(**asked.validated_data))).to_json()
         return Response(IntentSerializer(facts).data)

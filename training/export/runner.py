@@ -93,7 +93,7 @@ def _spec(export: Export, work: Path) -> dict[str, Any]:
         "metric": evaluation.metric
         if evaluation
         else version.model.contract.get("metric") or UNMEASURED,
-        "labels": dataset.run.intent.get("labels") or None,
+        "labels": list(dataset.run.intent_facts.labels) or None,
         "context": min(version.base.context, max(MAX_CONTEXT, 2 * longest)),
         "out_dir": str(work / "bundle"),
         "facts": _facts(version, dataset, evaluation),
@@ -163,7 +163,7 @@ def _facts(
         "evaluation": {
             key: scores[key] for key in ("metric", "n_test", "base", "tuned") if key in scores
         },
-        "language": dataset.run.intent.get("language", ""),
+        "language": dataset.run.intent_facts.language,
         "trained": _plain(run.facts) if run else {},
     }
 

@@ -25,7 +25,6 @@ from distillation.pipeline.choose.splits import assign_splits
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.text import input_key, input_text
 from distillation.pipeline.types import FunnelStep, SelectionConfig
-from distillation.runner import funnel_entry
 from models_app import services as model_services
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
@@ -253,7 +252,7 @@ def _version(job: Job, request: FineTuningRequest, dealt: Dealt) -> DatasetVersi
             "seed": request.seed,
         },
         intent=intent_of(rows),
-        funnel=[funnel_entry(step) for step in _funnel(dealt)],
+        funnel=[step.to_json() for step in _funnel(dealt)],
     )
     return DatasetVersion(
         org=request.org,

@@ -158,7 +158,7 @@ def _evaluation_spec(
         metric=run.metric,
         out_dir=out_dir,
         contract=contract_of(run.model).compiled_checks(),
-        labels=dataset.run.intent.get("labels") or None,
+        labels=list(dataset.run.intent_facts.labels) or None,
         live=Side(*engine_paths(live), live.system_prompt, f"version {live.number}")
         if live
         else None,

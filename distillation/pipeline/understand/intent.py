@@ -60,7 +60,7 @@ _SAYS_WHAT_TO_DO = re.compile(
 
 
 def edits_from(data: Mapping[str, Any]) -> IntentEdits:
-    """What a form or the API sends; null: as understood. Raises ValueError naming the field."""
+    """Read what a form or the API sends; null: as understood. Raise ValueError naming the field."""
     if not isinstance(data, Mapping):
         raise ValueError("intent_edits must be an object")
     if unknown := sorted(set(data) - set(_READ)):
@@ -72,7 +72,7 @@ def edits_from(data: Mapping[str, Any]) -> IntentEdits:
 
 
 def _check_storable(data: Mapping[str, Any]) -> None:
-    """What Postgres could not keep: NUL, half a surrogate pair, NaN."""
+    """Refuse what Postgres could not keep: NUL, half a surrogate pair, NaN."""
     try:
         text = json.dumps(data, ensure_ascii=False, allow_nan=False)
         text.encode()
@@ -134,7 +134,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
 
 
 def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
-    """The understanding with a person's corrections, which always win."""
+    """Apply a person's corrections, which always win."""
     changed: dict[str, Any] = {
         name: value
         for name in ("json_schema", "answer_min_chars", "answer_max_chars", "language")
@@ -150,7 +150,7 @@ def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
 
 
 def understand(requirement: Requirement, edits: IntentEdits = NO_EDITS) -> IntentSpec:
-    """What is wanted, as far as the words and examples say it; `edits` win over that."""
+    """Read what is wanted, as far as the words and examples say it; `edits` win over that."""
     read = replace(
         requirement,
         text=_readable(requirement.text),
@@ -174,7 +174,7 @@ def _readable(text: str) -> str:
 
 
 def _with_answers(intent: IntentSpec, requirement: Requirement) -> IntentSpec:
-    """The form of the answers, as the kind of task has it."""
+    """Add the form of the answers, as the kind of task has it."""
     words = _all_words(requirement)
     answers = [example.output for example in requirement.examples]
     low, high = answer_band(intent.task_kind, answers, words)
@@ -194,7 +194,7 @@ def _with_answers(intent: IntentSpec, requirement: Requirement) -> IntentSpec:
 
 
 def _labels(requirement: Requirement) -> tuple[tuple[str, ...], bool]:
-    """The allowed labels, and whether the user listed them all."""
+    """Return the allowed labels, and whether the user listed them all."""
     shown = tuple(dict.fromkeys(example.output.strip() for example in requirement.examples))
     keys = {label_key(name) for name in shown}
     count = counted_labels(_all_words(requirement))
@@ -226,11 +226,11 @@ def _answer_pattern(kind: str, requirement: Requirement) -> str:
 
 
 def queries(requirement: Requirement) -> tuple[Query, ...]:
-    found = [Query(requirement.text.strip(), "requirement")]
+    result = [Query(requirement.text.strip(), "requirement")]
     for example in requirement.examples:
-        found.append(Query(example.input.strip(), "example input"))
-        found.append(Query(f"{example.input.strip()}\n{example.output.strip()}", "example"))
-    return tuple(query for query in found if query.text)
+        result.append(Query(example.input.strip(), "example input"))
+        result.append(Query(f"{example.input.strip()}\n{example.output.strip()}", "example"))
+    return tuple(query for query in result if query.text)
 
 
 def task_texts(requirement: Requirement) -> tuple[str, ...]:

@@ -172,11 +172,11 @@ def test_many_rows_are_relabelled_in_the_labels_spelling(alice, draft):
 
 def test_words_are_replaced_in_answers_all_or_none(alice, org):
     draft = make_draft(org, intent={"task_kind": "generate"})
-    asked = {"actor": alice, "version": draft, "chosen": EVERY_ROW, "find": "_card"}
-    assert curation.replace_in_answers(**asked, replacement=" the “card”\n") == 4
+    requested = {"actor": alice, "version": draft, "chosen": EVERY_ROW, "find": "_card"}
+    assert curation.replace_in_answers(**requested, replacement=" the “card”\n") == 4
     assert row_of(draft, 0).answer == "lost the “card”"
-    asked["find"] = "top_up"
-    refused("invalid", curation.replace_in_answers, **asked, replacement="")
+    requested["find"] = "top_up"
+    refused("invalid", curation.replace_in_answers, **requested, replacement="")
     assert draft.rows.spoken().filter(said_answer="top_up").count() == 4
 
 
@@ -315,9 +315,9 @@ def test_every_deed_is_in_the_audit(alice, draft):
     curation.discard_draft(
         actor=alice, version=curation.draft_of(actor=alice, version=draft)
     )  # fmt: skip
-    told = [entry.action for entry in AuditEntry.objects.order_by("id")]
-    deeds = "decide edit_row restore_row relabel freeze draft discard"
-    assert told == [f"dataset.{deed}" for deed in deeds.split()]
+    stated = [entry.action for entry in AuditEntry.objects.order_by("id")]
+    actions = "decide edit_row restore_row relabel freeze draft discard"
+    assert stated == [f"dataset.{deed}" for deed in actions.split()]
     relabelled = AuditEntry.objects.get(action="dataset.relabel")
     assert relabelled.actor == alice
     assert relabelled.data["chosen"] == {"q": "message 1"}
@@ -326,10 +326,10 @@ def test_every_deed_is_in_the_audit(alice, draft):
 # --- Races ----------------------------------------------------------------------------------------
 
 
-def at_once(*deeds):
+def at_once(*actions):
     """Run the deeds in threads of their own; the code of each refusal, or "done"."""
     outcomes = []
-    start = threading.Barrier(len(deeds))
+    start = threading.Barrier(len(actions))
 
     def run(deed):
         start.wait()
@@ -341,7 +341,7 @@ def at_once(*deeds):
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=run, args=[deed]) for deed in deeds]
+    threads = [threading.Thread(target=run, args=[deed]) for deed in actions]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -381,7 +381,7 @@ def test_a_deed_asks_as_much_for_many_rows_as_for_few(alice, org, artifacts_dir,
         version = make_draft(org, rows, name=name)
         if deed == "draft_of":
             freeze(alice, version)
-        arguments = {"actor": alice, "version": version} | OF_DEED.get(deed, {})
+        arguments = {"actor": alice, "version": version} | OF_ACTION.get(deed, {})
         with CountQueries() as queries:
             getattr(curation, deed)(**arguments)
         return len(queries)
@@ -389,7 +389,7 @@ def test_a_deed_asks_as_much_for_many_rows_as_for_few(alice, org, artifacts_dir,
     assert queries_for("Few", 12) == queries_for("Many", 120)
 
 
-OF_DEED = {
+OF_ACTION = {
     "decide_rows": {"chosen": RowFilter(source="banking"), "decision": "refused"},
     "relabel": {"chosen": EVERY_ROW, "answer": "top_up"},
 }

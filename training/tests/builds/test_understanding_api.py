@@ -7,7 +7,7 @@ from modelstation.testing import REQUIREMENT
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/intents"
-ASKED = {
+REQUEST = {
     "requirement": REQUIREMENT,
     "policy": "One of: lost_card, card_arrival.",
     "examples": [{"input": "My card has been lost on the way to me", "output": "lost_card"}],
@@ -20,11 +20,11 @@ def api(api_for, bob):
 
 
 def test_without_a_token_nothing_is_said(org):
-    assert APIClient().post(URL, ASKED, format="json").status_code == 401
+    assert APIClient().post(URL, REQUEST, format="json").status_code == 401
 
 
 def test_a_draft_is_explained_and_nothing_is_made(api):
-    body = api.post(URL, ASKED, format="json").json()
+    body = api.post(URL, REQUEST, format="json").json()
     assert (body["task_kind"], body["labels_closed"]) == ("classify", True)
     assert body["labels"] == ["lost_card", "card_arrival"]
     assert body["system_prompt"] == "One of: lost_card, card_arrival."
@@ -38,7 +38,7 @@ def test_a_draft_is_explained_and_nothing_is_made(api):
 def test_corrections_and_the_rest_of_a_model_may_come_along(api):
     schema = {"type": "object", "required": ["city"]}
     edits = {"task_kind": "extract_json", "json_schema": schema, "language": "de"}
-    whole = ASKED | {"name": "Cities", "rows": 100, "intent_edits": edits}
+    whole = REQUEST | {"name": "Cities", "rows": 100, "intent_edits": edits}
     body = api.post(URL, whole, format="json").json()
     assert {name: body[name] for name in edits} == edits
 
@@ -53,5 +53,5 @@ def test_corrections_and_the_rest_of_a_model_may_come_along(api):
     ],
 )
 def test_a_bad_draft_names_its_field(api, change, param):
-    response = api.post(URL, ASKED | change, format="json")
+    response = api.post(URL, REQUEST | change, format="json")
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)

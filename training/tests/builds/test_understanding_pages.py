@@ -20,14 +20,14 @@ def url(name, *args, org="acme"):
 
 
 def draft(**changes):
-    """What the first page sends."""
+    """Return what the first page sends."""
     make_base()
     fields = {"name": "Bank intents", "requirement": REQUIREMENT, "rows": "500"}
     return fields | {"base": "smollm2-135m-instruct"} | changes
 
 
 def filled_in(page, step="create", **changes):
-    """What the second page sends when nothing but `changes` is typed."""
+    """Return what the second page sends when nothing but `changes` is typed."""
     draft_form, form = page.context["draft_form"], page.context["form"]
     sent = {name: draft_form[name].value() or "" for name in draft_form.fields}
     sent |= {field.html_name: field.value() or "" for field in form}
@@ -45,8 +45,8 @@ def test_a_stranger_gets_404_and_makes_nothing(as_charlie, org):
 
 
 def test_what_was_understood_is_shown_and_nothing_is_made(as_bob, org):
-    asked = draft(policy="One of: yes, no, maybe.", examples="a => yes")
-    page = as_bob.post(url("model_understood"), asked)
+    requested = draft(policy="One of: yes, no, maybe.", examples="a => yes")
+    page = as_bob.post(url("model_understood"), requested)
     assert "one of 3 labels: yes, no, maybe" in page.content.decode()
     assert page.context["form"]["task_kind"].value() == "classify"
     assert not CustomModel.objects.exists()
@@ -113,8 +113,8 @@ def test_the_longest_answer_is_not_shorter_than_the_shortest(as_bob, org):
 
 
 def test_back_keeps_what_was_typed_and_corrected(as_bob, org):
-    asked = draft(objective="Sort mail.", example_0_input="hi", example_0_output="greeting")
-    page = as_bob.post(url("model_understood"), asked)
+    requested = draft(objective="Sort mail.", example_0_input="hi", example_0_output="greeting")
+    page = as_bob.post(url("model_understood"), requested)
     typed = {"language": "fr", "system_prompt": "Sort.", "json_schema": "{broken"}
     back = as_bob.post(url("model_understood"), filled_in(page, "back", **typed))
     assert back.templates[0].name == "models_app/model_new.html"

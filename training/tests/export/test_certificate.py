@@ -209,8 +209,8 @@ def test_the_real_base_in_16_bits_answers_as_transformers_does(settings, tmp_pat
 
 def real_chats():
     """Rows of the starter corpus, which is the same everywhere."""
-    from distillation.starter.corpus import messages_of
-    from distillation.starter.helpdesk import generate
+    from tools.starter.corpus import messages_of
+    from tools.starter.helpdesk import generate
 
     rows = islice(generate(Random(0)), 8)
     return [messages_of(row)[-2:] for row in rows]
