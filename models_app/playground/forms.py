@@ -7,11 +7,10 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from models_app.gateway.answer_schema import MAX_SCHEMA_CHARS, read_schema
 from models_app.models import CustomModel, ModelVersion
 from models_app.playground.services import Question, Turn
 from models_app.serving.client import GenerationConfig
-from modelstation.core.errors import UserFacingError
+from modelstation.lm.json_schema import MAX_CHARS, SchemaRefused, parse_schema
 
 MAX_PROMPT_CHARS = 32_000
 MAX_TOKENS = 4_096
@@ -67,7 +66,7 @@ class PlaygroundForm(forms.Form):
     )
     schema = forms.CharField(
         label="JSON Schema",
-        max_length=MAX_SCHEMA_CHARS,
+        max_length=MAX_CHARS,
         required=False,
         widget=_area(3, '{"type": "object", "properties": {…}}', spellcheck="false"),
         help_text="The answer is held to it, and the page says whether it fits.",
@@ -94,9 +93,9 @@ class PlaygroundForm(forms.Form):
 
     def clean_schema(self) -> Any:
         try:
-            return read_schema(self.cleaned_data["schema"])
-        except UserFacingError as error:
-            raise ValidationError(error.message) from error
+            return parse_schema(self.cleaned_data["schema"])
+        except SchemaRefused as error:
+            raise ValidationError(f"{error}.") from error
 
     def clean_turns(self) -> tuple[Turn, ...]:
         """Our own, as the page before told them; what cannot be read begins a new conversation."""

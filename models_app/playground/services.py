@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from models_app.gateway.answer_schema import Schema, verdict
 from models_app.gateway.paths import base_paths, engine_paths
 from models_app.models import ModelVersion
 from models_app.serving import client
@@ -21,6 +20,7 @@ from models_app.serving.client import Completion, GenerationConfig, Piece
 from modelstation.core.errors import UserFacingError
 from modelstation.core.web.api import INTERNAL_ERROR
 from modelstation.lm.chat import Message
+from modelstation.lm.json_schema import Schema, misfit
 
 logger = logging.getLogger("modelstation.playground")
 BASE, TUNED, OTHER = "base", "tuned", "other"
@@ -72,7 +72,7 @@ class Answer:
     @property
     def misfit(self) -> str:
         """What keeps it from fitting the schema that was asked for."""
-        return verdict(self.text, self.question.schema) if self.question.schema else ""
+        return misfit(self.text, self.question.schema) if self.question.schema else ""
 
     @property
     def earlier(self) -> list[tuple[str, str]]:
