@@ -3,6 +3,7 @@
 import time
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, StreamingHttpResponse
@@ -29,6 +30,13 @@ from models_app.gateway.requests import (
     conversation,
     raw_prompts,
     text_config,
+)
+from models_app.gateway.shapes import (
+    AnswerRequest,
+    ChatRequest,
+    Identified,
+    ModelShape,
+    TextRequest,
 )
 from models_app.gateway.texts import TextReply
 from models_app.usage.metering import Allowance, LimitReached, Meter, admit
@@ -84,7 +92,7 @@ class AnswersView(OpenAIView, ABC):
         return _streamed(reply) if asked["stream"] else Response(reply.body())
 
     @abstractmethod
-    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply: ...
+    def reply(self, meter: Meter, asked: Any) -> Reply: ...
 
     def _admit(self, request: Request) -> None:
         assert isinstance(request.auth, ApiToken)
@@ -107,7 +115,7 @@ class ChatCompletionsView(AnswersView):
         """Answer a conversation, at once or as a stream of server-sent events."""
         return self.answer(request)
 
-    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply:
+    def reply(self, meter: Meter, asked: ChatRequest) -> Reply:
         messages = conversation(asked, meter.served.system_prompt)
         question = Question(meter, [messages], chat_config(asked), asked["n"])
         return ChatReply(question, _wants_usage(asked))
@@ -126,7 +134,7 @@ class CompletionsView(AnswersView):
         """Go on with a text, or several, as they stand: no chat template, no system prompt."""
         return self.answer(request)
 
-    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply:
+    def reply(self, meter: Meter, asked: TextRequest) -> Reply:
         question = Question(meter, raw_prompts(asked), text_config(asked), asked["n"])
         return TextReply(question, _wants_usage(asked))
 
@@ -135,19 +143,20 @@ class ServedModelsView(OpenAIView):
     @extend_schema(operation_id="openai_models", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
         """The organisation's published models, and the installed bases."""
-        data = [_described(served) for served in all_served(request_org(request))]
-        ends = (
-            {"first_id": data[0]["id"], "last_id": data[-1]["id"]}
-            if data
-            else {"first_id": None, "last_id": None}
-        )
-        return Response({"object": "list", "data": data, "has_more": False} | ends)
+        return list_response(map(_described, all_served(request_org(request))))
 
 
 class ServedModelView(ModelDeletion, OpenAIView):
     @extend_schema(operation_id="openai_model", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, name: str) -> Response:
         return Response(_described(_served(request, name)))
+
+
+def list_response(shapes: Iterable[Identified], *, has_more: bool = False) -> Response:
+    data = list(shapes)
+    ids: list[str | None] = [shape["id"] for shape in data] or [None]
+    ends = {"first_id": ids[0], "last_id": ids[-1]}
+    return Response({"object": "list", "data": data, "has_more": has_more, **ends})
 
 
 def _served(request: Request, name: str) -> Served:
@@ -159,8 +168,9 @@ def _served(request: Request, name: str) -> Served:
     return served
 
 
-def _wants_usage(asked: dict[str, Any]) -> bool:
-    return bool(asked.get("stream_options", {}).get("include_usage", False))
+def _wants_usage(asked: AnswerRequest) -> bool:
+    options = asked.get("stream_options")
+    return options is not None and options["include_usage"]
 
 
 def _streamed(reply: Reply) -> StreamingHttpResponse:
@@ -182,6 +192,6 @@ def _again(first: Any, pieces: Pieces) -> Pieces:
         pieces.close()
 
 
-def _described(served: Served) -> dict[str, Any]:
+def _described(served: Served) -> ModelShape:
     created = int(served.created_at.timestamp()) if served.created_at else 0
     return {"id": served.name, "object": "model", "created": created, "owned_by": served.owner}

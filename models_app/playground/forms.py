@@ -14,7 +14,7 @@ from modelstation.lm.json_schema import MAX_CHARS, SchemaRefused, parse_schema
 
 MAX_PROMPT_CHARS = 32_000
 MAX_TOKENS = 4_096
-DEFAULT_TOKENS = 256
+DEFAULT_TOKENS = GenerationConfig.max_new_tokens
 MAX_SEED = 2**32 - 2  # llama.cpp takes the last one for "none"
 MAX_TURNS = 20
 MAX_TURNS_CHARS = 200_000
@@ -131,7 +131,7 @@ def told_turns(turns: tuple[Turn, ...]) -> str:
 
 def _config(asked: dict[str, Any]) -> GenerationConfig:
     return GenerationConfig(
-        max_tokens=asked["max_tokens"] or DEFAULT_TOKENS,
+        max_new_tokens=asked["max_tokens"] or DEFAULT_TOKENS,
         temperature=asked["temperature"] or 0.0,
         seed=asked["seed"],
         json_schema=asked["schema"],

@@ -1,14 +1,16 @@
-"""What the model server is asked, read from JSON and checked. No Django."""
+"""The JSON between the web process and the model server, typed at both ends. No Django."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
-from starlette.requests import Request
+from pydantic import TypeAdapter, ValidationError
 
-from models_app.serving.engine import GenerationConfig
+from models_app.serving.answers import Completion, GenerationConfig, Piece
 from models_app.serving.errors import ServingError
 from modelstation.lm.chat import Message
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -16,78 +18,79 @@ class ModelFiles:
     gguf: Path
     tokenizer_folder: Path
 
+    def within(self, roots: list[Path]) -> Self:
+        """Return them with their paths resolved, refused where one leads out of the roots."""
+        gguf, folder = (_allowed(path, roots) for path in (self.gguf, self.tokenizer_folder))
+        return replace(self, gguf=gguf, tokenizer_folder=folder)
+
 
 @dataclass(frozen=True)
-class Asked:
-    files: ModelFiles
+class GenerateRequest(ModelFiles):
     messages: list[Message]
-    config: GenerationConfig
-    owner: str
-    stream: bool
-    deadline_s: float
+    config: GenerationConfig = field(default_factory=GenerationConfig)
+    owner: str = ""
+    stream: bool = False
+    deadline_s: float = 0.0  # 0: the server's own
+
+    def __post_init__(self) -> None:
+        if not all({"role", "content"} <= message.keys() for message in self.messages):
+            raise ValueError("every message needs a role and a content.")
 
 
-async def read_json(request: Request) -> dict[str, Any]:
+@dataclass(frozen=True)
+class EmbedRequest:
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    embeddings: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Failure:
+    code: str
+    message: str
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line of a stream, one of the three; a refusal's body is an `error` alone."""
+
+    piece: Piece | None = None
+    completion: Completion | None = None
+    error: Failure | None = None
+
+
+KINDS = (GenerateRequest, ModelFiles, EmbedRequest, Embeddings, Event, Completion)
+_ADAPTERS: dict[object, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in KINDS}
+
+
+def dump(value: object) -> bytes:
+    return _ADAPTERS[type(value)].dump_json(value, exclude_none=True)
+
+
+def parse(kind: type[T], data: bytes) -> T:
+    """Raise ValueError where the JSON does not have this shape."""
+    value: T = _ADAPTERS[kind].validate_json(data)
+    return value
+
+
+def parse_request(kind: type[T], data: bytes) -> T:
     try:
-        body = await request.json()
-    except (ValueError, RecursionError) as error:
-        raise ServingError("The body is not JSON.", code="invalid_request") from error
-    if not isinstance(body, dict):
-        raise ServingError("The body must be an object.", code="invalid_request")
-    return body
-
-
-def read_generate(body: dict[str, Any], roots: list[Path], most_seconds: float) -> Asked:
-    try:
-        return Asked(
-            files=read_files(body, roots),
-            messages=[_message(message) for message in body["messages"]],
-            config=_config(dict(body.get("config") or {})),
-            owner=str(body.get("owner") or ""),
-            stream=bool(body.get("stream")),
-            deadline_s=min(most_seconds, float(body.get("deadline_s") or most_seconds)),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return parse(kind, data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the body"
         raise ServingError(
-            f"The request cannot be read: {error!r}.", code="invalid_request"
+            f"The request cannot be read: {place}: {first['msg']}.", code="invalid_request"
         ) from error
 
 
-def read_files(body: dict[str, Any], roots: list[Path]) -> ModelFiles:
-    try:
-        return ModelFiles(_allowed(body["gguf"], roots), _allowed(body["tokenizer_folder"], roots))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ServingError(
-            "gguf and tokenizer_folder must be paths.", code="invalid_request"
-        ) from error
-
-
-def read_texts(body: dict[str, Any]) -> list[str]:
-    texts = body.get("texts")
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ServingError("texts must be a list of strings.", code="invalid_request")
-    return texts
-
-
-def _config(given: dict[str, Any]) -> GenerationConfig:
-    """JSON has no tuples, and no keys that are numbers."""
-    bias = {int(token): float(value) for token, value in given.get("logit_bias", {}).items()}
-    schema = given.get("json_schema")
-    if schema is not None and not isinstance(schema, dict):
-        raise TypeError("json_schema must be an object")
-    return GenerationConfig(**{**given, "stop": tuple(given.get("stop", ())), "logit_bias": bias})
-
-
-def _message(given: dict[str, Any]) -> Message:
-    role, content = given["role"], given["content"]
-    if not isinstance(role, str) or not isinstance(content, str):
-        raise TypeError("role and content must be strings")
-    return {"role": role, "content": content}
-
-
-def _allowed(path: str, roots: list[Path]) -> Path:
-    """The resolved path, so that neither ".." nor a link leads out of the roots."""
-    resolved = Path(path).resolve()
+def _allowed(path: Path, roots: list[Path]) -> Path:
+    """Resolve it, so that neither ".." nor a link leads out of the roots."""
+    resolved = path.resolve()
     if not any(resolved.is_relative_to(root) for root in roots):
         raise ServingError("The file asked for does not lie among the models.", code="path_refused")
     return resolved

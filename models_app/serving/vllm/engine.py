@@ -251,7 +251,7 @@ def _body(
     renderer = _renderer(tokenizer_folder)
     body: dict[str, Any] = {
         "prompt": PromptReader(renderer).prompt(messages),
-        "max_tokens": config.max_tokens,
+        "max_tokens": config.max_new_tokens,
         "temperature": config.temperature,
         "top_p": config.top_p,
         # Else the base's generation_config.json decides them.

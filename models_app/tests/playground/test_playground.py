@@ -166,11 +166,11 @@ def test_what_was_set_reaches_the_model_and_the_rest_has_defaults(as_bob, server
         as_bob, version, temperature="0.7", max_tokens="9", seed="4", schema=json.dumps(schema)
     )
     config = server.config
-    assert (config.temperature, config.max_tokens, config.seed) == (0.7, 9, 4)
+    assert (config.temperature, config.max_new_tokens, config.seed) == (0.7, 9, 4)
     assert config.json_schema == schema
     answered(as_bob, version)
     config = server.config
-    assert (config.temperature, config.max_tokens, config.seed) == (0, 256, None)
+    assert (config.temperature, config.max_new_tokens, config.seed) == (0, 256, None)
     assert config.json_schema is None
 
 
