@@ -33,7 +33,7 @@ def wanted_schema(response_format: Any) -> Schema | None:
 
 
 def _refuse(message: str, *path: str) -> NoReturn:
-    """A problem at a path, as serializers nest them."""
+    """Raise a problem at a path, as serializers nest them."""
     detail: Any = [serializers.ErrorDetail(message, code="invalid_value")]
     for step in reversed(path):
         detail = {step: detail}

@@ -46,7 +46,7 @@ class Reply(ABC):
 
     @abstractmethod
     def part(self, number: int, piece: Piece, offset: int) -> Choice:
-        """The choice of a chunk; `offset` counts the characters that went before."""
+        """Return the choice of a chunk; `offset` counts the characters that went before."""
 
     @abstractmethod
     def ending(self, number: int, completion: Completion) -> Choice: ...
@@ -58,8 +58,9 @@ class Reply(ABC):
         return {**self._answer(self.kind, choices), "usage": usage}
 
     def events(self, pieces: Pieces) -> Iterator[bytes]:
-        """A failure once the stream has begun is an event too: the status has been sent already.
-        Whoever leaves early ends the decoding, and what was written until then is counted.
+        """Yield server-sent events. A failure once the stream has begun is one too: the status has
+        been sent already. A client that leaves early ends the decoding, and what was written until
+        then is counted.
         """
         tally = Tally(self.question)
         try:
@@ -123,5 +124,5 @@ def event(data: object) -> bytes:
 
 
 def _fingerprint(file: str) -> str:
-    """The same as long as the same file answers: a version's files never change."""
+    """Return the same as long as the same file answers: a version's files never change."""
     return f"fp_{hashlib.sha256(file.encode()).hexdigest()[:10]}"

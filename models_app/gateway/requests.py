@@ -26,9 +26,9 @@ MAX_PROMPTS = 16  # of a text completion
 MAX_TOP_LOGPROBS = 20
 MAX_TEXT_LOGPROBS = 5
 MAX_BIASES = 1024
-TEXT_TOKENS = 16  # what a text completion is long when nothing is said
+TEXT_TOKENS = 16  # what a text completion is long when the request has no limit
 MAX_SEED = 2**63 - 1
-LEAST_TOP_P = 0.001  # which leaves the likeliest token alone, as nought does for OpenAI
+LEAST_TOP_P = 0.001  # which leaves the likeliest token alone, as zero does for OpenAI
 RANDOM_SEED = 2**32 - 1  # which llama.cpp takes for "none"
 # Keys that change nothing about the text of an answer here.
 HARMLESS = {
@@ -252,7 +252,7 @@ def raw_prompts(request: TextRequest) -> list[list[Message]]:
 
 
 def _config(request: AnswerRequest, limit: int | None) -> GenerationConfig:
-    """What the request leaves out keeps the engine's default."""
+    """Read the settings; what the request leaves out keeps the engine's default."""
     default = GenerationConfig()
     seed = request.get("seed")
     return GenerationConfig(

@@ -56,7 +56,7 @@ class OpenAIView(APIView):
     """With the headers of OpenAI's answers, failures included."""
 
     authentication_classes = [TokenAuthentication]
-    content_negotiation_class = AnyAccept  # who asks for a stream may accept nothing else
+    content_negotiation_class = AnyAccept  # a client of streams may accept nothing else
     allowance: Allowance | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -85,14 +85,14 @@ class AnswersView(OpenAIView, ABC):
 
     def answer(self, request: Request) -> HttpResponseBase:
         self._admit(request)
-        asked = self.request_reader.run_validation(request.data)
+        wanted = self.request_reader.run_validation(request.data)
         assert isinstance(request.auth, ApiToken)
-        meter = Meter(_served(request, asked["model"]), request.auth)
-        reply = self.reply(meter, asked)
-        return _streamed(reply) if asked["stream"] else Response(reply.body())
+        meter = Meter(_served(request, wanted["model"]), request.auth)
+        reply = self.reply(meter, wanted)
+        return _streamed(reply) if wanted["stream"] else Response(reply.body())
 
     @abstractmethod
-    def reply(self, meter: Meter, asked: Any) -> Reply: ...
+    def reply(self, meter: Meter, wanted: Any) -> Reply: ...
 
     def _admit(self, request: Request) -> None:
         assert isinstance(request.auth, ApiToken)
@@ -115,10 +115,10 @@ class ChatCompletionsView(AnswersView):
         """Answer a conversation, at once or as a stream of server-sent events."""
         return self.answer(request)
 
-    def reply(self, meter: Meter, asked: ChatRequest) -> Reply:
-        messages = conversation(asked, meter.served.system_prompt)
-        question = Question(meter, [messages], chat_config(asked), asked["n"])
-        return ChatReply(question, _wants_usage(asked))
+    def reply(self, meter: Meter, wanted: ChatRequest) -> Reply:
+        messages = conversation(wanted, meter.served.system_prompt)
+        question = Question(meter, [messages], chat_config(wanted), wanted["n"])
+        return ChatReply(question, _wants_usage(wanted))
 
 
 class CompletionsView(AnswersView):
@@ -134,15 +134,15 @@ class CompletionsView(AnswersView):
         """Go on with a text, or several, as they stand: no chat template, no system prompt."""
         return self.answer(request)
 
-    def reply(self, meter: Meter, asked: TextRequest) -> Reply:
-        question = Question(meter, raw_prompts(asked), text_config(asked), asked["n"])
-        return TextReply(question, _wants_usage(asked))
+    def reply(self, meter: Meter, wanted: TextRequest) -> Reply:
+        question = Question(meter, raw_prompts(wanted), text_config(wanted), wanted["n"])
+        return TextReply(question, _wants_usage(wanted))
 
 
 class ServedModelsView(OpenAIView):
     @extend_schema(operation_id="openai_models", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
-        """The organisation's published models, and the installed bases."""
+        """List the organisation's published models, and the installed bases."""
         return list_response(map(_described, all_served(request_org(request))))
 
 
@@ -168,8 +168,8 @@ def _served(request: Request, name: str) -> Served:
     return served
 
 
-def _wants_usage(asked: AnswerRequest) -> bool:
-    options = asked.get("stream_options")
+def _wants_usage(wanted: AnswerRequest) -> bool:
+    options = wanted.get("stream_options")
     return options is not None and options["include_usage"]
 
 

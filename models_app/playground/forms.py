@@ -98,7 +98,7 @@ class PlaygroundForm(forms.Form):
             raise ValidationError(f"{error}.") from error
 
     def clean_turns(self) -> tuple[Turn, ...]:
-        """Our own, as the page before told them; what cannot be read begins a new conversation."""
+        """Our own, as the page before wrote them; what cannot be read begins a new conversation."""
         given = self.cleaned_data["turns"]
         if len(given) > MAX_TURNS_CHARS:
             raise ValidationError("This conversation is too long. Begin a new one.")
@@ -113,28 +113,28 @@ class PlaygroundForm(forms.Form):
 
     @property
     def question(self) -> Question:
-        asked = self.cleaned_data
-        own = asked["system_prompt"] == asked["version"].system_prompt.strip()
+        fields = self.cleaned_data
+        own = fields["system_prompt"] == fields["version"].system_prompt.strip()
         return Question(
-            prompt=asked["prompt"],
-            config=_config(asked),
-            system_prompt="" if own else asked["system_prompt"],
-            schema=asked["schema"],
-            turns=asked["turns"] if asked["go_on"] else (),
+            prompt=fields["prompt"],
+            config=_config(fields),
+            system_prompt="" if own else fields["system_prompt"],
+            schema=fields["schema"],
+            turns=fields["turns"] if fields["go_on"] else (),
         )
 
 
-def told_turns(turns: tuple[Turn, ...]) -> str:
+def dump_turns(turns: tuple[Turn, ...]) -> str:
     """For the hidden field of the next page."""
     return json.dumps([asdict(turn) for turn in turns], ensure_ascii=False)
 
 
-def _config(asked: dict[str, Any]) -> GenerationConfig:
+def _config(fields: dict[str, Any]) -> GenerationConfig:
     return GenerationConfig(
-        max_new_tokens=asked["max_tokens"] or DEFAULT_TOKENS,
-        temperature=asked["temperature"] or 0.0,
-        seed=asked["seed"],
-        json_schema=asked["schema"],
+        max_new_tokens=fields["max_tokens"] or DEFAULT_TOKENS,
+        temperature=fields["temperature"] or 0.0,
+        seed=fields["seed"],
+        json_schema=fields["schema"],
     )
 
 

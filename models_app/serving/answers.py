@@ -1,4 +1,4 @@
-"""What an engine is asked for, and what it tells. No Django."""
+"""What an engine is given, and what it answers. No Django."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -16,7 +16,7 @@ class GenerationConfig:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: dict[int, float] = field(default_factory=dict)  # by token id
-    top_logprobs: int | None = None  # alternatives told for each token; None: no logprobs at all
+    top_logprobs: int | None = None  # alternatives of each token; None: no logprobs at all
     json_schema: Schema | None = None  # the answer fits it; {}: any JSON object
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -40,7 +40,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Piece:
-    """What a stream yields: text just decoded, with its tokens where they were asked for."""
+    """What a stream yields: text just decoded, with its tokens where they were requested."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()

@@ -47,7 +47,7 @@ TIMEOUT = urllib3.Timeout(connect=2, read=330)
 
 
 class Refused(UserFacingError):
-    """`retry_after`: seconds after which asking again may help; None when it will not."""
+    """`retry_after`: seconds after which another try may help; None when it will not."""
 
     retry_after: int | None = None
 
@@ -70,11 +70,11 @@ def generate(
     *,
     owner: str = "",
 ) -> Completion:
-    """`owner` is who asks, an organisation's id: the server is fair among them."""
+    """`owner` is the organisation whose request it is, by its id: the server is fair among them."""
     if settings.VLLM_URL:
-        with _refusals_told():
-            asked = _vllm_question(gguf, tokenizer_folder, messages, config)
-            return _vllm().generate(*asked, owner=owner)
+        with _refusals_raised():
+            question = _vllm_question(gguf, tokenizer_folder, messages, config)
+            return _vllm().generate(*question, owner=owner)
     wanted = GenerateRequest(
         gguf, tokenizer_folder, messages, config or GenerationConfig(), owner=owner
     )
@@ -92,9 +92,9 @@ def stream(
 ) -> Iterator[Piece | Completion]:
     """Pieces of text as they come, then the Completion."""
     if settings.VLLM_URL:
-        with _refusals_told():
-            asked = _vllm_question(gguf, tokenizer_folder, messages, config)
-            yield from _vllm().stream(*asked, owner=owner)
+        with _refusals_raised():
+            question = _vllm_question(gguf, tokenizer_folder, messages, config)
+            yield from _vllm().stream(*question, owner=owner)
         return
     wanted = GenerateRequest(
         gguf, tokenizer_folder, messages, config or GenerationConfig(), owner=owner, stream=True
@@ -144,7 +144,7 @@ def _vllm_question(
     messages: list[Message],
     config: GenerationConfig | None,
 ) -> tuple[str, "Adapter | None", Path, list[Message], GenerationConfig]:
-    # Here, because rows are needed: whoever imports the client need not have models ready.
+    # Here, because rows are needed: an importer of the client need not have models ready.
     from models_app.serving.vllm.models import vllm_model
 
     model = vllm_model(gguf)
@@ -152,7 +152,7 @@ def _vllm_question(
 
 
 @contextmanager
-def _refusals_told() -> Iterator[None]:
+def _refusals_raised() -> Iterator[None]:
     try:
         yield
     except ServingError as error:

@@ -79,7 +79,7 @@ class Engine:
         self._server.handle_completions(first)
 
     def generate(self, messages: list[Message], config: GenerationConfig) -> Completion:
-        """The same answer every time at temperature 0 while no other request runs beside it."""
+        """Return the same answer every time at temperature 0, unless requests run beside it."""
         return self.run(messages, config)
 
     def run(
@@ -88,7 +88,8 @@ class Engine:
         config: GenerationConfig,
         on_piece: OnPiece = lambda piece: False,
     ) -> Completion:
-        """Tells each piece as it is decoded; `on_piece` says True to stop, which raises Cancelled.
+        """Pass on each piece as it is decoded. `on_piece` returns True to stop: Cancelled is
+        raised.
 
         The leading system messages are kept in a slot, read on their own, so that what follows is
         computed in batches of the same shape whether they were cached or not: another shape can
@@ -116,7 +117,7 @@ class Engine:
         config: GenerationConfig,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Completion]:
-        """Answers in the order of `conversations`; `on_done` hears how many are finished.
+        """Answers in the order of `conversations`; `on_done` receives how many are finished.
 
         Requests share batches and cached prefixes, which makes this several times faster than one
         by one, and lets a near tie between two tokens fall either way. What `on_done` raises stops
@@ -140,23 +141,23 @@ class Engine:
         self, messages: list[Message], config: GenerationConfig
     ) -> Generator[Piece | Completion, None, None]:
         """Pieces of text as they are decoded, then the Completion. Closing it stops decoding."""
-        found: queue.SimpleQueue[Piece | Completion | Exception] = queue.SimpleQueue()
+        results: queue.SimpleQueue[Piece | Completion | Exception] = queue.SimpleQueue()
         stopped = threading.Event()
 
         def hand_over(piece: Piece) -> bool:
-            found.put(piece)
+            results.put(piece)
             return stopped.is_set()
 
         def work() -> None:
             try:
-                found.put(self.run(messages, config, hand_over))
+                results.put(self.run(messages, config, hand_over))
             except Exception as error:
-                found.put(error)
+                results.put(error)
 
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
         try:
-            yield from _until_completed(found)
+            yield from _until_completed(results)
         finally:
             stopped.set()
             # An abandoned stream may be collected in any thread, that one included.
@@ -192,7 +193,7 @@ class Engine:
         """llama.cpp answers freely, with a line in its log, where it cannot follow a schema: a try
         in which ending at once is all but forced shows whether it would.
         """
-        if schema is None or (told := json.dumps(schema)) in self._known_schemas:
+        if schema is None or (key := json.dumps(schema)) in self._known_schemas:
             return
         slot.prefix = ()
         ends = [[token, 1000.0] for token in self._renderer.stop_token_ids]
@@ -211,7 +212,7 @@ class Engine:
         )
         if choice["finish_reason"] == "stop":
             raise refused("no answer fits it, or it uses what cannot be enforced here")
-        self._known_schemas.add(told)
+        self._known_schemas.add(key)
 
     def _request(
         self,
@@ -287,7 +288,7 @@ def _decode(
     failures: list[Exception] = []
 
     def on_chunk(chunk: llama_cpp.Reply) -> bool:
-        """True makes llama.cpp stop decoding; what is raised here would be lost in it."""
+        """Return True to make llama.cpp stop decoding; what is raised here would be lost in it."""
         try:
             choice = first_choice(chunk)
             piece = Piece(choice["text"], logprobs_of(choice, n_top))
@@ -308,10 +309,10 @@ def _decode(
 
 
 def _until_completed(
-    found: "queue.SimpleQueue[Piece | Completion | Exception]",
+    results: "queue.SimpleQueue[Piece | Completion | Exception]",
 ) -> Generator[Piece | Completion, None, None]:
     while True:
-        item = found.get()
+        item = results.get()
         if isinstance(item, Exception):
             raise item
         yield item

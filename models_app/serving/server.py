@@ -1,6 +1,6 @@
 """The model server: generates and embeds for the web process, on a loopback port.
 
-Run `MODEL_SERVER_KEY=… python -m models_app.serving.server --port 8711`. Files that it is asked for
+Run `MODEL_SERVER_KEY=… python -m models_app.serving.server --port 8711`. The files of a request
 must lie under MODELSTATION_VAR or MODELSTATION_MODELS_DIR. Only the first /embed loads torch.
 """
 
@@ -160,7 +160,7 @@ def _json(value: object, status: int = 200, headers: dict[str, str] | None = Non
 
 
 async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
-    """Cancels the work, in the queue or at its next token, when the caller has gone."""
+    """Do the work, cancelled in the queue or at its next token, when the caller has gone."""
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_gone(request))
     try:

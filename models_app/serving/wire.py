@@ -92,5 +92,5 @@ def _allowed(path: Path, roots: list[Path]) -> Path:
     """Resolve it, so that neither ".." nor a link leads out of the roots."""
     resolved = path.resolve()
     if not any(resolved.is_relative_to(root) for root in roots):
-        raise ServingError("The file asked for does not lie among the models.", code="path_refused")
+        raise ServingError("The requested file does not lie among the models.", code="path_refused")
     return resolved

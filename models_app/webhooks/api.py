@@ -1,4 +1,4 @@
-"""/api/v1/webhooks: where the organisation hears of its jobs. Admins change them, all see them."""
+"""/api/v1/webhooks: who is notified of an organisation's jobs. Admins change them, all see them."""
 
 import uuid
 from functools import partial
@@ -96,8 +96,8 @@ class WebhooksView(generics.ListAPIView[WebhookEndpoint]):
         return answer
 
     def _create(self, caller: Membership, request: Request) -> dict[str, Any]:
-        asked = {"events": every_event()} | valid(WebhookDraftSerializer(data=request.data))
-        endpoint, _ = webhooks.create_endpoint(actor=caller.user, org=caller.org, **asked)
+        fields = {"events": every_event()} | valid(WebhookDraftSerializer(data=request.data))
+        endpoint, _ = webhooks.create_endpoint(actor=caller.user, org=caller.org, **fields)
         return _plain(WebhookSerializer(endpoint).data)
 
 
@@ -112,8 +112,8 @@ class WebhookView(APIView):
         with `is_enabled`.
         """
         caller, endpoint = for_admin(request, webhook_id)
-        asked = valid(WebhookChangesSerializer(data=request.data))
-        webhooks.change_endpoint(actor=caller.user, endpoint=endpoint, **asked)
+        fields = valid(WebhookChangesSerializer(data=request.data))
+        webhooks.change_endpoint(actor=caller.user, endpoint=endpoint, **fields)
         return Response(WebhookSerializer(endpoint).data)
 
     @extend_schema(responses={204: None})
@@ -136,7 +136,7 @@ class WebhookSecretView(APIView):
 class WebhookTestView(APIView):
     @extend_schema(request=None, responses={201: DeliverySerializer}, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, webhook_id: uuid.UUID) -> Response:
-        """Send an event of a job that never was. A worker sends it; the deliveries tell how it
+        """Send an event of a job that never was. A worker sends it; the deliveries show how it
         went.
         """
         caller, endpoint = for_admin(request, webhook_id)
@@ -167,7 +167,7 @@ class RedeliverView(APIView):
 
 
 def for_admin(request: Request, webhook_id: uuid.UUID) -> tuple[Membership, WebhookEndpoint]:
-    """A stranger's webhook is no webhook, before anything is said of roles."""
+    """Raise Http404 for a stranger's webhook, before roles are looked at."""
     endpoint = webhook_for(request_org(request), webhook_id)
     return request_membership(request, role=Role.ADMIN), endpoint
 

@@ -70,7 +70,7 @@ class EndpointsView(OpenAIView):
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request) -> Response:
-        """The organisation's webhooks, newest first."""
+        """List the organisation's webhooks, newest first."""
         own = list(WebhookEndpoint.objects.for_org(request_org(request)))
         if after := request.query_params.get("after"):
             names = [_name_of(endpoint) for endpoint in own]
@@ -145,16 +145,16 @@ class EndpointTestView(OpenAIView):
         responses=OpenApiTypes.OBJECT,
     )
     def post(self, request: Request, endpoint_name: str) -> Response:
-        """Send an event of a job that never was, and tell what the receiver answered."""
+        """Send an event of a job that never was, and show what the receiver answered."""
         caller, endpoint = for_admin(request, _id_of(endpoint_name))
         event = valid(EndpointTestSerializer(data=request.data))["event_type"]
         sent = webhooks.send_test(actor=caller.user, endpoint=endpoint, event=event, at_once=True)
         if sent.status_code is None:
             message = f"Nobody answered: {sent.error}."
             raise UserFacingError(message, code="webhook_unreachable", param="url")
-        told = {"event_type": event, "status_code": sent.status_code, "success": True}
+        result = {"event_type": event, "status_code": sent.status_code, "success": True}
         return Response(
-            {"object": "webhook_endpoint.test", "webhook_endpoint_id": endpoint_name} | told
+            {"object": "webhook_endpoint.test", "webhook_endpoint_id": endpoint_name} | result
         )
 
 
