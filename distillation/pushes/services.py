@@ -24,7 +24,7 @@ from distillation.pushes.shared import (
     start_push,
 )
 from modelstation.core.artifacts import MANIFEST, ArtifactError, verify
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, UserFacingError
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
@@ -96,14 +96,14 @@ def _files(dataset: DatasetVersion) -> dict[str, Path | bytes]:
 
 def _must_be_frozen(dataset: DatasetVersion) -> None:
     if dataset.state != DatasetVersion.State.FROZEN:
-        raise UserFacingError(
+        raise Conflict(
             "Only a frozen dataset can be pushed.", code="not_frozen", hint="Freeze it first."
         )
 
 
 def _must_have_token(org: Organization) -> None:
     if not org.hub_token:
-        raise UserFacingError(
+        raise Conflict(
             "Your organisation has stored no token of the hub.",
             code="no_hub_token",
             hint="An admin or owner stores one on the settings page.",

@@ -15,7 +15,7 @@ from accounts.models import User
 from distillation.pushes.hub import Pushed
 from distillation.pushes.rows import HubPush
 from modelstation.core.encrypted import Sealed
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Busy
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
@@ -28,7 +28,7 @@ Push = TypeVar("Push", bound=HubPush)
 def must_not_be_pushing(pushes: QuerySet[Any], repo_id: str) -> None:
     """Among the pushes of one thing, whose row is locked."""
     if pushes.filter(repo_id=repo_id, job__state__in=Job.LIVE_STATES).exists():
-        raise UserFacingError(
+        raise Busy(
             f"This {pushes.model.what} is being pushed to {repo_id} already.",
             code="already_pushing",
             hint="Wait until that push has ended.",

@@ -18,7 +18,6 @@ from accounts.api.authentication import TokenAuthentication, request_org
 from accounts.models import ApiToken
 from models_app.gateway.answers import Pieces, Question
 from models_app.gateway.chat import ChatReply
-from models_app.gateway.deletion import ModelDeletion
 from models_app.gateway.errors import ModelNotFound, openai_exception_handler
 from models_app.gateway.model_resolver import Served, all_served, served_by
 from models_app.gateway.replies import Reply
@@ -87,7 +86,7 @@ class AnswersView(OpenAIView, ABC):
         self._admit(request)
         wanted = self.request_reader.run_validation(request.data)
         assert isinstance(request.auth, ApiToken)
-        meter = Meter(_served(request, wanted["model"]), request.auth)
+        meter = Meter(requested_model(request, wanted["model"]), request.auth)
         reply = self.reply(meter, wanted)
         return _streamed(reply) if wanted["stream"] else Response(reply.body())
 
@@ -143,13 +142,7 @@ class ServedModelsView(OpenAIView):
     @extend_schema(operation_id="openai_models", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
         """List the organisation's published models, and the installed bases."""
-        return list_response(map(_described, all_served(request_org(request))))
-
-
-class ServedModelView(ModelDeletion, OpenAIView):
-    @extend_schema(operation_id="openai_model", responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request, name: str) -> Response:
-        return Response(_described(_served(request, name)))
+        return list_response(map(described, all_served(request_org(request))))
 
 
 def list_response(shapes: Iterable[Identified], *, has_more: bool = False) -> Response:
@@ -159,7 +152,8 @@ def list_response(shapes: Iterable[Identified], *, has_more: bool = False) -> Re
     return Response({"object": "list", "data": data, "has_more": has_more, **ends})
 
 
-def _served(request: Request, name: str) -> Served:
+def requested_model(request: Request, name: str) -> Served:
+    """Return the model of this name that the token may use. Raise ModelNotFound."""
     # The token was let in as a member's: no need to ask again.
     org = request.auth.org if isinstance(request.auth, ApiToken) else request_org(request)
     served = served_by(org, name)
@@ -192,6 +186,6 @@ def _again(first: Any, pieces: Pieces) -> Pieces:
         pieces.close()
 
 
-def _described(served: Served) -> ModelShape:
+def described(served: Served) -> ModelShape:
     created = int(served.created_at.timestamp()) if served.created_at else 0
     return {"id": served.name, "object": "model", "created": created, "owned_by": served.owner}

@@ -17,12 +17,13 @@ from models_app.serving.wire import (
     Embeddings,
     EmbedRequest,
     Event,
+    Failure,
     GenerateRequest,
     ModelFiles,
     dump,
     parse,
 )
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Unavailable, UserFacingError
 from modelstation.lm.chat import Message
 
 if TYPE_CHECKING:
@@ -41,6 +42,20 @@ __all__ = [
 ]
 
 OK = 200
+# What a refusal of the model server is to those who called the API.
+STATUS = {
+    "model_not_found": 404,
+    "too_large": 413,
+    "rate_limit_exceeded": 429,
+    "server_busy": 429,
+    "generation_failed": 500,
+    "model_unreadable": 500,
+    "path_refused": 500,
+    "invalid_key": 503,
+    "model_server_unavailable": 503,
+    "overloaded": 503,
+    "deadline_exceeded": 504,
+}
 MOST_KEPT_OPEN = 32  # connections
 # Longer than the server's own deadline; a server that does not even connect is down.
 TIMEOUT = urllib3.Timeout(connect=2, read=330)
@@ -49,7 +64,10 @@ TIMEOUT = urllib3.Timeout(connect=2, read=330)
 class Refused(UserFacingError):
     """`retry_after`: seconds after which another try may help; None when it will not."""
 
-    retry_after: int | None = None
+    def __init__(self, message: str, *, code: str, retry_after: int | None) -> None:
+        super().__init__(message, code=code)
+        self.status = STATUS.get(code, self.status)
+        self.retry_after = retry_after
 
 
 def health() -> bool:
@@ -102,7 +120,7 @@ def stream(
     with _failures_explained(), closing(_open("/generate", wanted, preload=False)) as reply:
         for event in _events(reply):
             if event.error:
-                raise _refused(event.error.message, event.error.code, event.error.retry_after)
+                raise _refusal(event.error)
             if event.completion:
                 yield event.completion
                 return
@@ -156,7 +174,7 @@ def _refusals_raised() -> Iterator[None]:
     try:
         yield
     except ServingError as error:
-        raise _refused(error.message, error.code, error.retry_after) from error
+        raise Refused(error.message, code=error.code, retry_after=error.retry_after) from error
 
 
 def _post(path: str, request: object) -> bytes:
@@ -164,7 +182,7 @@ def _post(path: str, request: object) -> bytes:
         reply = _open(path, request)
         failure = None if reply.status == OK else parse(Event, reply.data).error
     if failure:
-        raise _refused(failure.message, failure.code, failure.retry_after)
+        raise _refusal(failure)
     return reply.data
 
 
@@ -180,29 +198,27 @@ def _failures_explained() -> Iterator[None]:
     try:
         yield
     except (NewConnectionError, ConnectTimeoutError) as error:
-        raise UserFacingError(
+        raise Unavailable(
             "The model server is not running.",
             code="model_server_unavailable",
             hint="It may be starting; else an operator can start it: the Procfile's `models`.",
         ) from error
     except ServerTimeout as error:
-        raise UserFacingError(
+        raise Unavailable(
             "The model server took too long to answer.",
             code="model_server_unavailable",
             hint="Ask for fewer tokens, or try again when less is running.",
         ) from error
     except (HTTPError, ValueError) as error:
-        raise UserFacingError(
+        raise Unavailable(
             "The model server stopped while it answered.",
             code="model_server_unavailable",
             hint="It starts again by itself: ask once more in a few seconds.",
         ) from error
 
 
-def _refused(message: str, code: str, retry_after: int | None) -> Refused:
-    refusal = Refused(message, code=code)
-    refusal.retry_after = retry_after
-    return refusal
+def _refusal(failure: Failure) -> Refused:
+    return Refused(failure.message, code=failure.code, retry_after=failure.retry_after)
 
 
 @cache

@@ -19,7 +19,7 @@ from typing import Any
 from modelstation.core.artifacts import MANIFEST, ArtifactError, sha256_file, verify
 from training.progress import Channel, ChildError, read_spec, required, run_as_child
 
-FILES = Path(__file__).resolve().parent / "exporting" / "files"
+FILES = Path(__file__).resolve().parent / "bundle" / "files"
 MAX_ROWS = 300
 QUANTIZATION = {"gguf-f16": "f16", "gguf-q8_0": "q8_0", "gguf-q4_k_m": "q4_k_m"}
 

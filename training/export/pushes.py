@@ -23,7 +23,7 @@ from distillation.pushes.shared import (
     settle_failed_push,
     start_push,
 )
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
@@ -107,7 +107,7 @@ def _files(export: Export, folder: Path) -> dict[str, Path | bytes]:
 
 def _must_be_there(export: Export) -> None:
     if not export.is_there:
-        raise UserFacingError(
+        raise Conflict(
             "The file of this export is not there (any more).",
             code="export_gone",
             hint="Wait until it is made, or export the version again.",
@@ -116,7 +116,7 @@ def _must_be_there(export: Export) -> None:
 
 def _must_be_certified(export: Export) -> None:
     if not export.is_certified:
-        raise UserFacingError(
+        raise Conflict(
             "The parity certificate of this export did not pass, so it is not published.",
             code="not_certified",
             hint="The certificate says what differs. It can still be downloaded.",
@@ -125,7 +125,7 @@ def _must_be_certified(export: Export) -> None:
 
 def _must_have_token(export: Export, token: object) -> None:
     if not token and not export.org.hub_token:
-        raise UserFacingError(
+        raise Conflict(
             "There is no token of the hub to push with.",
             code="no_hub_token",
             hint="Give one with the push, or let an admin store one on the settings page.",

@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework import serializers
 
-from distillation.intent_forms import SchemaField
 from distillation.pipeline.understand.intent import edits_from
 from distillation.pipeline.understand.json_schema import learn_schema
 from models_app.gateway.formats import wanted_schema
@@ -17,6 +16,7 @@ from models_app.serving.engine import GenerationConfig
 from models_app.serving.errors import ServingError
 from models_app.serving.json_schemas import enforceable, grammar
 from modelstation.lm.json_schema import UNENFORCEABLE
+from training.builds.understanding_forms import SchemaField
 
 CHAT = [{"role": "user", "content": "Please answer."}]
 QUICK = settings(
