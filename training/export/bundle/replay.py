@@ -112,7 +112,7 @@ def by_engine(
     """
     longest = max(len(renderer.render_prompt(prompt)) for prompt in prompts)
     context = -(-(longest + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
-    config = GenerationConfig(max_tokens=max_tokens)
+    config = GenerationConfig(max_new_tokens=max_tokens)
     shape: dict[str, Any] = {"exact": True, "n_parallel": 1} if exact else {}
     engine = Engine(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores(), **shape)
     try:
