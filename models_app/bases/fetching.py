@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -131,7 +130,7 @@ def _must_be_a_file(path: Path) -> None:
         )
 
 
-def install(base: Base, folder: Path, make_ready: Callable[[Path, Base], Any]) -> None:
+def install(base: Base, folder: Path, make_ready: Callable[[Path, Base], None]) -> None:
     """Works on links of the files: a refusal or a crash leaves what arrived as it was."""
 
     def fill(target: Path) -> None:
@@ -156,14 +155,14 @@ def _bring(path: Path, target: Path) -> None:
         shutil.copyfile(path, target, follow_symlinks=False)
 
 
-def _in_child(lease: Lease) -> Callable[[Path, Base], Any]:
+def _in_child(lease: Lease) -> Callable[[Path, Base], None]:
     """It needs torch, and it reads files that nobody has vouched for yet."""
 
-    def make_ready(folder: Path, base: Base) -> Any:
+    def make_ready(folder: Path, base: Base) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".json") as spec:
             json.dump({"folder": str(folder), "base": asdict(base)}, spec)
             spec.flush()
-            return run_child(CHILD, spec.name, lease=lease, on_event=lambda event: None)
+            run_child(CHILD, spec.name, lease=lease, on_event=lambda event: None)
 
     return make_ready
 

@@ -35,6 +35,7 @@ from modelstation.core.web.event_api import AnyAccept
 from training.access import export_for
 from training.export import pushes as export_pushes
 from training.export import services as exports
+from training.export.bundle.artifacts import ARTIFACTS, SERVED_ARTIFACT
 from training.export.bundle.bundle import public_key_hex
 from training.export.links import export_by_token, link_path
 from training.models import Export, ExportPush
@@ -46,8 +47,8 @@ class ExportDraftSerializer(StrictSerializer):
     artifacts = serializers.ListField(
         child=serializers.CharField(),
         required=False,
-        help_text=f"Of {', '.join(exports.ARTIFACTS)}. Left out: the adapter, where there is one, "
-        "and gguf-q8_0.",
+        help_text=f"Of {', '.join(ARTIFACTS)}. Left out: the adapter, where there is one, "
+        f"and {SERVED_ARTIFACT.name}.",
     )
 
 

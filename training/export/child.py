@@ -4,7 +4,7 @@ and all that is handed out with them come out as one folder.
     python -m training.export.child SPEC.json
 
 SPEC.json holds `version_folder` (with merged/, gguf/ and mostly adapter/), `artifacts` (names of
-bundle.card.NAMES), `test_file` (JSON lines of messages), `metric`, `out_dir`, `facts` (of
+bundle.artifacts), `test_file` (JSON lines of messages), `metric`, `out_dir`, `facts` (of
 bundle.card.ModelFacts), and optionally `recorded` (the manifests of the version's
 folders, as they were when it was made), `base_folder` (an adapter needs it), `labels`,
 `system_prompt`, `context`, `max_rows` and `base_license_file`.
@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from modelstation.core.artifacts import MANIFEST, ArtifactError, sha256_file, verify
+from modelstation.lm.gguf.quantisations import Quantisation
+from training.export.bundle.artifacts import ARTIFACTS, SERVED_ARTIFACT
 from training.progress import Channel, ChildError, read_spec, required, run_as_child
 
-FILES = Path(__file__).resolve().parent / "exporting" / "files"
+FILES = Path(__file__).resolve().parent / "bundle" / "files"
 MAX_ROWS = 300
-QUANTIZATION = {"gguf-f16": "f16", "gguf-q8_0": "q8_0", "gguf-q4_k_m": "q4_k_m"}
 
 
 def main(spec_path: str) -> None:
@@ -52,7 +53,7 @@ def _check_version(spec: dict[str, Any]) -> None:
             "The base of this version is not on this installation, so its adapter cannot be tried."
         )
         raise ChildError("no_base", f"{text} Fetch the base, or leave the adapter out.")
-    used = {"adapter": "adapter", "gguf-q8_0": "gguf"}
+    used = {"adapter": "adapter", SERVED_ARTIFACT.name: "gguf"}
     kinds = {"merged", *(used[name] for name in spec["artifacts"] if name in used)}
     for kind in sorted(kind for kind in kinds if (folder / kind).is_dir() or kind == "merged"):
         try:
@@ -82,8 +83,8 @@ def _make(name: str, version: Path, out: Path) -> Path:
     from training.export.bundle.bundle import link_or_copy
     from training.export.bundle.checks import TOKENIZER_FILES
 
-    if name in QUANTIZATION:
-        return _make_gguf(QUANTIZATION[name], version, out / "gguf")
+    if quantisation := ARTIFACTS[name].quantisation:
+        return _make_gguf(quantisation, version, out / "gguf")
     for path in sorted((version / name).rglob("*")):
         if path.is_file() and path.name != MANIFEST:
             link_or_copy(path, out / name / path.relative_to(version / name))
@@ -93,18 +94,18 @@ def _make(name: str, version: Path, out: Path) -> Path:
     return out / name
 
 
-def _make_gguf(quantization: str, version: Path, folder: Path) -> Path:
+def _make_gguf(quantisation: Quantisation, version: Path, folder: Path) -> Path:
     from modelstation.lm.gguf.export import export_gguf
     from training.export.bundle.bundle import link_or_copy
 
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"model-{quantization}.gguf"
+    target = folder / quantisation.file_name
     served = version / "gguf" / target.name
     if served.is_file():  # what is served is what is handed out
         link_or_copy(served, target)
         return target
     try:
-        export_gguf(version / "merged", target, quantization=quantization)
+        export_gguf(version / "merged", target, quantisation=quantisation.name)
     except ValueError as error:
         raise ChildError("not_exportable", str(error)) from error
     return target
@@ -165,7 +166,7 @@ def _write_papers(
     if spec.get("base_license_file"):
         (out / "LICENSES").mkdir()
         shutil.copy(spec["base_license_file"], out / "LICENSES" / f"{facts.base['license']}.txt")
-    if any(name in QUANTIZATION for name in artifacts):
+    if any(ARTIFACTS[name].quantisation for name in artifacts):
         _write_runners(spec, out, artifacts, certificate)
 
 
@@ -176,8 +177,8 @@ def _write_runners(
     from modelstation.lm.chat import load_renderer
     from training.export.bundle.modelfile import render_modelfile
 
-    files = {name: path for name, path in artifacts.items() if name in QUANTIZATION}
-    gguf = files.get("gguf-q8_0") or next(iter(files.values()))
+    files = {name: path for name, path in artifacts.items() if ARTIFACTS[name].quantisation}
+    gguf = files.get(SERVED_ARTIFACT.name) or next(iter(files.values()))
     context = int(spec.get("context") or 2048)
     modelfile = render_modelfile(
         load_renderer(Path(spec["version_folder"]) / "merged"),

@@ -20,7 +20,7 @@ class Export(OrgOwned):
     job = models.OneToOneField(
         Job, on_delete=models.SET_NULL, null=True, related_name="version_export"
     )
-    artifacts = models.JSONField(default=list)  # names of training.export.bundle.card.NAMES
+    artifacts = models.JSONField(default=list)  # names of training.export.bundle.artifacts
     expected_bytes = models.BigIntegerField(default=0)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     # What came of it; empty until it succeeded.

@@ -21,6 +21,7 @@ from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job
 from modelstation.lm.bases.catalog import is_complete
 from training.export import services as exports
+from training.export.bundle.artifacts import ARTIFACTS
 from training.export.bundle.bundle import seal_bundle, write_zip
 from training.models import EvaluationRun, Export, TrainingRun
 
@@ -30,11 +31,7 @@ UNMEASURED = "exact_match"  # grades a version that was never evaluated
 STAGE_NAMES = {
     "check": "Comparing the files with what was trained",
     "make": "Making the artifacts",
-    "replay_merged": "The reference answers the held-out rows",
-    "replay_adapter": "The adapter answers the held-out rows",
-    "replay_gguf-f16": "The 16-bit GGUF answers the held-out rows",
-    "replay_gguf-q8_0": "The 8-bit GGUF answers the held-out rows",
-    "replay_gguf-q4_k_m": "The 4-bit GGUF answers the held-out rows",
+    **{f"replay_{artifact.name}": artifact.stage for artifact in ARTIFACTS.values()},
     "bundle": "Writing the papers",
     "pack": "Signing and packing",
 }

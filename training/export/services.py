@@ -21,16 +21,9 @@ from models_app.models import CustomModel, ModelVersion
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
+from training.export.bundle.artifacts import ARTIFACTS, DEFAULT_ARTIFACTS, Artifact
 from training.models import Export
 
-DEFAULT_ARTIFACTS = ("adapter", "gguf-q8_0")
-ARTIFACTS = {
-    "adapter": "Adapter (PEFT)",
-    "merged": "Merged weights (safetensors)",
-    "gguf-f16": "GGUF, 16 bits",
-    "gguf-q8_0": "GGUF, Q8_0: what is served here",
-    "gguf-q4_k_m": "GGUF, Q4_K_M: the smallest",
-}
 PAPERS_BYTES = 1 << 20
 GGUF_HEAD_BYTES = 4 << 20  # vocabulary and merges
 SPARE_BYTES = 1 << 30  # of the disk is left to the rest of the house
@@ -46,19 +39,20 @@ class Size:
 def sizes_of(version: ModelVersion) -> list[Size]:
     """What each artifact that can be had of this version will take, about."""
     return [
-        Size(name, label, _bytes_of(version, name))
-        for name, label in ARTIFACTS.items()
-        if name != "adapter" or "adapter" in version.artifacts
+        Size(artifact.name, artifact.label, _bytes_of(version, artifact))
+        for artifact in ARTIFACTS.values()
+        if artifact.name != "adapter" or "adapter" in version.artifacts
     ]
 
 
-def _bytes_of(version: ModelVersion, name: str) -> int:
-    if name in ("adapter", "merged"):
-        return sum(entry["bytes"] for entry in version.artifacts.get(name, {}).get("files", ()))
+def _bytes_of(version: ModelVersion, artifact: Artifact) -> int:
+    if artifact.quantisation is None:
+        manifest = version.artifacts.get(artifact.name, {})
+        return sum(entry["bytes"] for entry in manifest.get("files", ()))
     from modelstation.lm.gguf.export import gguf_bytes
 
     try:
-        weights = gguf_bytes(version_folder(version) / "merged", name.removeprefix("gguf-"))
+        weights = gguf_bytes(version_folder(version) / "merged", artifact.quantisation)
     except (ValueError, OSError, KeyError):
         return 0  # said when it is made
     return weights + GGUF_HEAD_BYTES

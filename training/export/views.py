@@ -21,6 +21,7 @@ from modelstation.core.jobs.failures import failure_of
 from training.access import export_for
 from training.export import pushes as export_pushes
 from training.export import services as exports
+from training.export.bundle.artifacts import ARTIFACTS, DEFAULT_ARTIFACTS
 from training.export.bundle.bundle import public_key_hex
 from training.export.links import link_path
 from training.models import Export
@@ -42,7 +43,7 @@ class ExportForm(forms.Form):
         field = self.fields["artifacts"]
         assert isinstance(field, forms.MultipleChoiceField)
         field.choices = [(size.name, _with_size(size)) for size in sizes]
-        field.initial = exports.DEFAULT_ARTIFACTS
+        field.initial = DEFAULT_ARTIFACTS
 
 
 def _with_size(size: exports.Size) -> str:
@@ -177,7 +178,7 @@ def _context(request: HttpRequest, membership: Membership, version: ModelVersion
         "model": version.model,
         "exports": found,
         "may_push": manages(membership),
-        "artifact_names": exports.ARTIFACTS,
+        "artifact_labels": {artifact.name: artifact.label for artifact in ARTIFACTS.values()},
         "link_hours": settings.EXPORT_LINK_HOURS,
     }
 

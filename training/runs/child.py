@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelstation.core.artifacts import write_artifact
+from modelstation.lm.gguf.facts import facts_of_model
+from modelstation.lm.gguf.quantisations import SERVED
 from training.progress import Channel, ChildError, read_spec, required, run_as_child
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from training.recipes.preparing import Prepared
 
 PR_SET_PDEATHSIG = 1
-GGUF_NAME = "model-q8_0.gguf"
+GGUF_NAME = SERVED.file_name
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -193,7 +195,8 @@ def write_artifacts(
         manifests = {}
         for done, (kind, (stage, fill)) in enumerate(steps.items()):
             channel.progress(stage, step=done, total_steps=len(steps))
-            manifests[kind] = write_artifact(work / kind, fill, kind=kind, facts=facts)
+            serving = facts_of_model(base_folder).to_json() if kind == "gguf" else {}
+            manifests[kind] = write_artifact(work / kind, fill, kind=kind, facts=facts | serving)
         for kind in steps:
             _publish(work / kind, out_dir / kind)
     finally:
@@ -242,7 +245,8 @@ def _export_checkpoint(
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix=".checkpoint-", dir=target.parent) as work:
         merged = _merged(model, base_folder, Path(work), facts)
-        return write_artifact(target, partial(save_gguf, merged), kind=target.name, facts=facts)
+        told = facts | facts_of_model(base_folder).to_json()
+        return write_artifact(target, partial(save_gguf, merged), kind=target.name, facts=told)
 
 
 def _merged(model: Any, base_folder: Path, work: Path, facts: dict[str, Any]) -> Path:
@@ -303,7 +307,7 @@ def save_gguf(merged: Path, target: Path) -> None:
     """
     from modelstation.lm.gguf.export import export_gguf
 
-    export_gguf(merged, target / GGUF_NAME, quantization="q8_0")
+    export_gguf(merged, target / GGUF_NAME)
     copy_tokenizer(merged, target)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.bases.catalog import GGUF_NAME, Base
 from modelstation.lm.bases.download import NEEDED, WEIGHTS, is_wanted, refused
+from modelstation.lm.gguf.config import ModelConfig
 
 INDEX = "model.safetensors.index.json"
 MAX_JSON_BYTES = 50_000_000
@@ -49,11 +50,13 @@ CHATS = (
 )
 
 
-def make_ready(folder: Path, base: Base) -> dict[str, Any]:
-    """Checks and cleans `folder` in place and adds the GGUF for serving. Returns its facts.
+def make_ready(folder: Path, base: Base) -> None:
+    """Check and clean `folder` in place and add the GGUF for serving.
 
     Raises UserFacingError that says what is wrong; the folder is of no use then.
     """
+    from modelstation.lm.gguf.export import export_gguf
+
     try:
         _check_names(folder, base)
         _clean_config(folder, base)
@@ -61,7 +64,7 @@ def make_ready(folder: Path, base: Base) -> dict[str, Any]:
         _keep(folder / "generation_config.json", GENERATION_FIELDS, {})
         _check_weights(folder, base)
         _check_chats(folder)
-        return _export(folder)
+        export_gguf(folder, folder / GGUF_NAME)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise refused(base, _reason(error)) from error
 
@@ -83,8 +86,6 @@ def _check_names(folder: Path, base: Base) -> None:
 
 
 def _clean_config(folder: Path, base: Base) -> None:
-    from modelstation.lm.gguf.export import check_config
-
     config = _object(folder / "config.json")
     if config.get("model_type") != base.architecture:
         raise ValueError(f"config.json is of a {config.get('model_type')!r}")
@@ -95,7 +96,7 @@ def _clean_config(folder: Path, base: Base) -> None:
         raise ValueError(f"head_dim is {config['head_dim']!r}, not {base.head_dim}")
     config["max_position_embeddings"] = min(int(config["max_position_embeddings"]), base.context)
     kept = {field: config[field] for field in sorted(CONFIG_FIELDS) if field in config}
-    check_config(kept)
+    ModelConfig.from_json(kept)
     kept |= {"architectures": [_CLASSES[base.architecture]], "tie_word_embeddings": base.tied}
     _write(folder / "config.json", kept)
 
@@ -178,12 +179,6 @@ def _check_chats(folder: Path) -> None:
             raise ValueError("its chat template does not open an answer as it writes one")
 
 
-def _export(folder: Path) -> dict[str, Any]:
-    from modelstation.lm.gguf.export import export_gguf
-
-    return export_gguf(folder, folder / GGUF_NAME)
-
-
 def _object(file: Path) -> dict[str, Any]:
     told = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(told, dict):
@@ -207,7 +202,8 @@ def main(spec_path: str) -> int:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else prints is for the log
     try:
-        told = {"event": "result", **make_ready(Path(spec["folder"]), Base(**spec["base"]))}
+        make_ready(Path(spec["folder"]), Base(**spec["base"]))
+        told = {"event": "result"}
     except UserFacingError as error:
         message = f"{error.message} {error.hint}".strip()
         told = {"event": "error", "code": error.code, "message": message}

@@ -24,10 +24,10 @@ UNKNOWN_CUT = (
 )
 
 
-def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any]) -> None:
+def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, vocab_size: int) -> None:
     tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     kind = check_tokenizer(tokenizer)
-    tokens, types = _tokens(tokenizer, config["vocab_size"])
+    tokens, types = _tokens(tokenizer, vocab_size)
     renderer = load_renderer(folder)
     if kind == "llama":
         writer.add_tokenizer_model("llama")

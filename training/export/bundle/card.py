@@ -20,14 +20,7 @@ from distillation.pipeline.card import (
     source_table,
     table,
 )
-
-NAMES = {
-    "adapter": "adapter/ (PEFT)",
-    "merged": "merged/ (safetensors)",
-    "gguf-f16": "gguf/model-f16.gguf",
-    "gguf-q8_0": "gguf/model-q8_0.gguf",
-    "gguf-q4_k_m": "gguf/model-q4_k_m.gguf",
-}
+from training.export.bundle.artifacts import ARTIFACTS
 
 
 @dataclass(frozen=True)
@@ -138,7 +131,7 @@ def render_certificate(certificate: Mapping[str, Any]) -> str:
     reference = certificate["reference"]
     rows = [
         (
-            NAMES.get(line["name"], line["name"]),
+            _path_and_note(line["name"]),
             "–" if line["agreement"] is None else f"{100 * line['agreement']:.1f} %",
             *_interval(line),
             line["verdict"],
@@ -157,6 +150,11 @@ def render_certificate(certificate: Mapping[str, Any]) -> str:
             "special tokens and vocabulary were compared with those of the training on every row.",
         ]
     )
+
+
+def _path_and_note(name: str) -> str:
+    artifact = ARTIFACTS[name]
+    return f"{artifact.path} ({artifact.note})" if artifact.note else artifact.path
 
 
 def _made_of(certificate: Mapping[str, Any]) -> list[str]:

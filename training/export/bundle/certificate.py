@@ -15,6 +15,7 @@ from typing import Any
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 from modelstation.lm.gguf.check import read_facts
 from training.export.bundle import replay
+from training.export.bundle.artifacts import ARTIFACTS
 from training.export.bundle.checks import (
     UNREADABLE,
     Check,
@@ -34,13 +35,6 @@ PLAIN = "exact_match"
 SAME = "Answers as the model that was measured."
 WITHIN = "Other answers here and there; its score lies within the interval of the reference."
 REFERENCE = "merged safetensors in transformers, computed in float32, greedy"
-HOW = {
-    "merged": "transformers, computed in float32",
-    "adapter": "base and adapter in PEFT, computed in float32",
-    "gguf-f16": "llama.cpp, one row at a time, cache in float32",
-    "gguf-q8_0": "llama.cpp, as it is served",
-    "gguf-q4_k_m": "llama.cpp, as it is served",
-}
 
 
 @dataclass(frozen=True)
@@ -115,7 +109,7 @@ def _metric(name: str, labels: list[str] | None, references: list[str]) -> tuple
 def _checks(
     name: str, path: Path, trained: ChatRenderer, prompts: list[list[Message]]
 ) -> list[Check]:
-    check = check_gguf if name.startswith("gguf") else check_folder
+    check = check_gguf if ARTIFACTS[name].quantisation else check_folder
     return check(path, trained, prompts)
 
 
@@ -138,7 +132,7 @@ def _replayed(
         channel.progress(f"replay_{name}", step=done, total_steps=total)
 
     on_done(0)
-    if not name.startswith("gguf"):
+    if ARTIFACTS[name].quantisation is None:
         if name == "adapter":
             assert sources.base is not None, "an adapter is nothing without its base"
             model = replay.load_adapted(sources.base, path)
@@ -154,7 +148,7 @@ def _replayed(
             trained,
             rows.prompts,
             max_tokens=max_tokens,
-            exact=name == "gguf-f16",
+            exact=ARTIFACTS[name].is_exact,
             on_done=on_done,
         )
 
@@ -171,7 +165,7 @@ def _line(
     line: dict[str, Any] = {
         "name": name,
         "file": path.name,
-        "how": HOW[name],
+        "how": ARTIFACTS[name].runtime,
         # Q4_K_M is a recipe: which types it came to is for the file to say.
         "made_of": read_facts(path).tensor_types if _is_readable_gguf(name, checks) else {},
         "checks": [asdict(check) for check in checks],
@@ -190,12 +184,14 @@ def _line(
 
 
 def _is_readable_gguf(name: str, checks: Sequence[Check]) -> bool:
-    return name.startswith("gguf") and all(check.name != UNREADABLE for check in checks)
+    return ARTIFACTS[name].quantisation is not None and all(
+        check.name != UNREADABLE for check in checks
+    )
 
 
 def _shortfalls(name: str, line: dict[str, Any], reference: dict[str, float]) -> list[str]:
     wrong = []
-    if name in ("merged", "gguf-f16") and line["agreement"] < LEAST_AGREEMENT:
+    if ARTIFACTS[name].is_exact and line["agreement"] < LEAST_AGREEMENT:
         wrong.append(
             f"Only {100 * line['agreement']:.1f} % of its answers are those of the reference; "
             f"{100 * LEAST_AGREEMENT:.0f} % were asked."

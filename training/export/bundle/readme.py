@@ -4,15 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from distillation.pipeline.card import flat
-from training.export.bundle.card import NAMES, ModelFacts
+from training.export.bundle.artifacts import ARTIFACTS
+from training.export.bundle.card import ModelFacts
 
-HOW = {
-    "adapter": "the LoRA adapter, for PEFT on the base",
-    "merged": "base and adapter merged, for transformers, vLLM, TGI",
-    "gguf-f16": "GGUF, 16 bits, the reference for llama.cpp",
-    "gguf-q8_0": "GGUF, 8 bits, what ModelStation serves",
-    "gguf-q4_k_m": "GGUF, llama.cpp's Q4_K_M, about 4 to 6 bits",
-}
 CHECK = """\
 ## Check it
 
@@ -56,8 +50,8 @@ PROMPT = (
 def render_readme(
     facts: ModelFacts, artifacts: Sequence[str], certificate: Mapping[str, Any]
 ) -> str:
-    contents = [f"- `{NAMES[name].split(' ')[0]}`: {HOW[name]}" for name in artifacts]
-    has_gguf = any(name.startswith("gguf") for name in artifacts)
+    contents = [f"- `{ARTIFACTS[name].path}`: {ARTIFACTS[name].contents}" for name in artifacts]
+    has_gguf = any(ARTIFACTS[name].quantisation for name in artifacts)
     sections = [
         f"# {flat(facts.title)}",
         "\n".join(contents),

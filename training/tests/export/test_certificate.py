@@ -76,7 +76,7 @@ def test_other_architectures_and_tokenizers_pass_the_checks_too(make, tmp_path, 
         folder = make_tiny_sentencepiece(tmp_path / "model")
     else:
         folder = make_tiny_qwen(tmp_path / "model", make)
-    export_gguf(folder, tmp_path / "model.gguf", quantization="f16")
+    export_gguf(folder, tmp_path / "model.gguf", quantisation="f16")
     trained = load_renderer(folder)
     assert not failed(check_folder(folder, trained, prompts))
     assert not failed(check_gguf(tmp_path / "model.gguf", trained, prompts))
@@ -193,7 +193,7 @@ def test_the_real_base_in_16_bits_answers_as_transformers_does(settings, tmp_pat
     if not (folder / "model.safetensors").is_file():
         pytest.skip("SmolLM2-135M-Instruct is not in place: run make setup.")
     file = tmp_path / "model-f16.gguf"
-    export_gguf(folder, file, quantization="f16")
+    export_gguf(folder, file, quantisation="f16")
     certificate = certify(
         {"gguf-f16": file},
         Sources(folder, folder, folder),
