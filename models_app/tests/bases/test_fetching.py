@@ -41,7 +41,7 @@ def base(source, monkeypatch, settings, tmp_path):
 @pytest.fixture
 def hub(base, source, settings, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 14)
+    monkeypatch.setattr("modelstation.lm.bases.download.CHUNK_BYTES", 1 << 14)
     # A heartbeat has a connection of its own, which sees nothing of a test's open transaction.
     monkeypatch.setattr("modelstation.core.jobs.lease.HEARTBEAT_SECONDS", 600)
     hub = FakeBaseHub()
