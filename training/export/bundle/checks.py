@@ -7,11 +7,11 @@ python -m pytest training/tests/export/test_certificate.py
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 from modelstation.lm.gguf.check import GgufFacts, llama_cpp, read_facts
+from training.export.bundle.results import Check
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -23,13 +23,6 @@ TOKENIZER_FILES = (
 UNREADABLE = "File"
 ROWS_BY_LLAMA_CPP = 50  # its template engine and tokenizer see at most so many
 Prompt = list[Message]
-
-
-@dataclass(frozen=True)
-class Check:
-    name: str
-    passed: bool
-    sentence: str
 
 
 def check_folder(folder: Path, trained: ChatRenderer, prompts: Sequence[Prompt]) -> list[Check]:

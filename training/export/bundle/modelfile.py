@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelstation.lm.chat import ChatRenderer, Message
+from training.export.bundle.card import template_of
 
 ROLES = ("system", "user", "assistant")
 CANNOT_SAY = (
@@ -89,26 +90,17 @@ def _between(text: str, marks: Sequence[str]) -> list[str]:
 def render_modelfile(
     renderer: ChatRenderer, gguf: str, *, system_prompt: str, context: int, max_tokens: int
 ) -> str:
-    template = _template(turn_format(renderer, has_system=bool(system_prompt)))
-    system = f'SYSTEM """{system_prompt}"""' if system_prompt else ""
-    if '"""' in system_prompt:
-        system = "# The system prompt holds three quotes, which this file cannot: send it yourself."
-    stops = [f'PARAMETER stop "{renderer.show([token])}"' for token in renderer.stop_token_ids]
-    lines = [
-        f"FROM ./{gguf}",
-        template,
-        system,
-        *stops,
-        f"PARAMETER num_ctx {context}",
-        f"PARAMETER num_predict {max_tokens}",
-        "# Always the likeliest token, unweighted: how the model was measured.",
-        "PARAMETER temperature 0",
-        "PARAMETER repeat_penalty 1",
-    ]
-    return "\n".join(filter(None, lines)) + "\n"
+    return template_of("Modelfile").render(
+        gguf=gguf,
+        template=_go_template(turn_format(renderer, has_system=bool(system_prompt))),
+        system_prompt=system_prompt,
+        stops=[renderer.show([token]) for token in renderer.stop_token_ids],
+        context=context,
+        max_tokens=max_tokens,
+    )
 
 
-def _template(found: TurnFormat | None) -> str:
+def _go_template(found: TurnFormat | None) -> str:
     if found is None:
         return CANNOT_SAY
     turns = (

@@ -34,7 +34,7 @@ def made(tiny_llama, tmp_path_factory):
         artifacts=["adapter", "gguf-q8_0"],
         base_license_file=str(license_file),
     )
-    (work / "spec.json").write_text(json.dumps(spec))
+    (work / "spec.json").write_text(json.dumps(spec.to_json()))
     child = subprocess.run(
         [sys.executable, "-m", "training.export.child", str(work / "spec.json")],
         capture_output=True,

@@ -16,6 +16,7 @@ from training.export.bundle.certificate import Sources, _shortfalls, certify
 from training.export.bundle.checks import check_folder, check_gguf
 from training.progress import Channel, ChildError
 from training.scoring.generate import held_out
+from training.scoring.intervals import Interval
 from training.tests.export.exported import PROMPT, ROWS, make_version_files, spec_of
 
 
@@ -55,19 +56,19 @@ def failed(checks):
 
 
 def test_every_artifact_of_an_export_is_checked_and_replayed(version, tiny_llama, tmp_path, quiet):
-    certificate = exporter.run_export(spec_of(version, tiny_llama, tmp_path), quiet)["certificate"]
-    lines = {line["name"]: line for line in certificate["artifacts"]}
-    assert certificate["rows"] == len(ROWS)
+    certificate = exporter.run_export(spec_of(version, tiny_llama, tmp_path), quiet)
+    lines = {line.name: line for line in certificate.artifacts}
+    assert certificate.rows == len(ROWS)
     # Random weights leave near ties everywhere, which 16 bits may tip; these two do not round.
     for name in ("merged", "adapter"):
         assert lines[name]["agreement"] == 1, name
     for name, line in lines.items():
         assert not failed_checks(line), name
-        assert line["score"] is not None
+        assert line.score is not None
 
 
 def failed_checks(line):
-    return [check["sentence"] for check in line["checks"] if not check["passed"]]
+    return [check.sentence for check in line.checks if not check.passed]
 
 
 @pytest.mark.parametrize("make", ["qwen2", "qwen3", "sentencepiece"])
@@ -102,10 +103,10 @@ def test_a_corrupted_chat_template_fails_with_a_sentence(
         max_tokens=4,
         channel=quiet,
     )
-    (line,) = certificate["artifacts"]
-    assert (certificate["verdict"], line["verdict"], line["agreement"]) == ("fail", "fail", None)
-    assert "is not the one of the training: in row 1 the prompts part at token" in line["sentence"]
-    assert "As llama.cpp reads it" in line["sentence"]
+    (line,) = certificate.artifacts
+    assert (certificate.verdict, line.verdict, line.agreement) == ("fail", "fail", None)
+    assert "is not the one of the training: in row 1 the prompts part at token" in line.sentence
+    assert "As llama.cpp reads it" in line.sentence
 
 
 def test_a_template_that_cannot_be_read_fails_and_is_no_crash(
@@ -160,8 +161,8 @@ def test_a_file_that_is_no_gguf_fails_the_certificate(tiny_llama, tmp_path, prom
 def test_16_bits_must_agree_and_fewer_must_score_within_the_interval(
     name, agreement, score, expected
 ):
-    reference = {"score": 0.8, "low": 0.7, "high": 0.9}
-    assert len(_shortfalls(name, {"agreement": agreement, "score": score}, reference)) == expected
+    reference = Interval(score=0.8, low=0.7, high=0.9)
+    assert len(_shortfalls(name, agreement, score, reference)) == expected
 
 
 def test_a_version_whose_files_changed_is_not_exported(version, tiny_llama, tmp_path, quiet):
@@ -176,8 +177,8 @@ def test_a_metric_that_needs_more_than_answers_gives_way_to_exact_match(
     version, tiny_llama, tmp_path, quiet
 ):
     spec = spec_of(version, tiny_llama, tmp_path, artifacts=["merged"], metric="json_schema")
-    certificate = exporter.run_export(spec, quiet)["certificate"]
-    assert (certificate["metric"], certificate["verdict"]) == ("exact_match", "pass")
+    certificate = exporter.run_export(spec, quiet)
+    assert (certificate.metric, certificate.verdict) == ("exact_match", "pass")
 
 
 def test_without_held_out_rows_there_is_no_export(version, tiny_llama, tmp_path, quiet):
@@ -203,8 +204,8 @@ def test_the_real_base_in_16_bits_answers_as_transformers_does(settings, tmp_pat
         max_tokens=8,
         channel=quiet,
     )
-    (line,) = certificate["artifacts"]
-    assert (line["agreement"], line["verdict"]) == (1, "pass")
+    (line,) = certificate.artifacts
+    assert (line.agreement, line.verdict) == (1, "pass")
 
 
 def real_chats():
