@@ -25,14 +25,18 @@ class PushDraftSerializer(StrictSerializer):
     is_private = serializers.BooleanField(default=True)
 
 
-class PushSerializer(serializers.ModelSerializer[DatasetPush]):
-    """`state` is the job's. `url`, `commit` and `digest` are there once it succeeded;
-    `is_new_commit` is false when the repository held this digest already.
-    """
+class JobStateSerializer(serializers.Serializer[Any]):
+    """`state` is the job's."""
 
     state = serializers.CharField(source="job.state", default="")
     error_code = serializers.CharField(source="job.error_code", default="")
     error = serializers.CharField(source="job.error_text", default="")
+
+
+class PushSerializer(JobStateSerializer, serializers.ModelSerializer[DatasetPush]):
+    """`state` is the job's. `url`, `commit` and `digest` are there once it succeeded;
+    `is_new_commit` is false when the repository held this digest already.
+    """
 
     class Meta:
         model = DatasetPush

@@ -25,6 +25,7 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_membership, request_org, request_user
 from accounts.models import Membership, Role, User
+from distillation.pushes.api import JobStateSerializer, PushDraftSerializer
 from models_app.access import version_for
 from models_app.api.idempotency import made_once
 from models_app.api.shapes import IDEMPOTENCY_KEY
@@ -52,15 +53,12 @@ class ExportDraftSerializer(StrictSerializer):
     )
 
 
-class ExportSerializer(serializers.ModelSerializer[Export]):
+class ExportSerializer(JobStateSerializer, serializers.ModelSerializer[Export]):
     """`state` is the job's. `url`, `sha256` and `certificate` are there once it succeeded.
     `url` works without a token, for some hours; read the export again for a new one. Where the
     certificate failed it answers 409 until `?accept_failed_certificate=true` is added.
     """
 
-    state = serializers.CharField(source="job.state", default="")
-    error_code = serializers.CharField(source="job.error_code", default="")
-    error = serializers.CharField(source="job.error_text", default="")
     artifacts = serializers.ListField(child=serializers.CharField())
     certificate = serializers.DictField()
     url = serializers.SerializerMethodField()
@@ -155,9 +153,7 @@ class ExportView(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class ExportPushDraftSerializer(StrictSerializer):
-    repo_id = serializers.CharField(max_length=200, help_text="namespace/name")
-    is_private = serializers.BooleanField(default=True)
+class ExportPushDraftSerializer(PushDraftSerializer):
     token = serializers.CharField(
         max_length=500,
         required=False,
@@ -166,12 +162,8 @@ class ExportPushDraftSerializer(StrictSerializer):
     )
 
 
-class ExportPushSerializer(serializers.ModelSerializer[ExportPush]):
+class ExportPushSerializer(JobStateSerializer, serializers.ModelSerializer[ExportPush]):
     """`state` is the job's. `url` and `commit` are there once it succeeded."""
-
-    state = serializers.CharField(source="job.state", default="")
-    error_code = serializers.CharField(source="job.error_code", default="")
-    error = serializers.CharField(source="job.error_text", default="")
 
     class Meta:
         model = ExportPush

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import enter, manages
 from accounts.models import Membership, Role
+from distillation.forms import PushForm
 from models_app.access import version_for
 from models_app.models import ModelVersion
 from modelstation.core.errors import UserFacingError
@@ -51,13 +52,8 @@ def _with_size(size: exports.Size) -> str:
     return f"{size.label}, about {filesizeformat(size.bytes)}" if size.bytes else size.label
 
 
-class ExportPushForm(forms.Form):
-    repo_id = forms.CharField(
-        label="Repository",
-        max_length=200,
-        help_text="namespace/name on the hub; it is made if it is not there yet.",
-        widget=forms.TextInput(attrs={"placeholder": "acme/support-router", "spellcheck": "false"}),
-    )
+class ExportPushForm(PushForm):
+    field_order = ("repo_id", "token", "is_private")
     token = forms.CharField(
         label="Token of the hub",
         max_length=500,
@@ -65,9 +61,6 @@ class ExportPushForm(forms.Form):
         help_text="One that may write (hf_…), for this push alone. Left empty: your organisation's "
         "own, from its settings.",
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-    )
-    is_private = forms.BooleanField(
-        label="Private: only members of the namespace see it", required=False, initial=True
     )
 
 
