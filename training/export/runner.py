@@ -52,7 +52,6 @@ def run_export(job: Job, lease: Lease) -> Publish:
     ).get(id=job.subject_id)
     Export.objects.filter(pk=export.pk).update(job=job)  # another one, when it was requeued
     exports.check_disk(export.expected_bytes)
-    name = f"{export.version.model.slug}-v{export.version.number}"
     attempt = f"{job.id}-{job.attempt}"
     work = exports.folder_of(export) / "work" / attempt
     work.mkdir(parents=True, exist_ok=True)
@@ -61,26 +60,33 @@ def run_export(job: Job, lease: Lease) -> Publish:
         "training.export.child", _written(spec, work), lease=lease, on_event=_reporter(lease)
     )
     lease.stage("pack", STAGE_NAMES["pack"])
+    packed = _pack(spec.out_dir, attempt, result["certificate"], export, lease)
+    shutil.rmtree(work, ignore_errors=True)
+    return lambda: exports.finish_export(export=export, packed=packed)
+
+
+def _pack(
+    bundle: Path, attempt: str, certificate: Mapping[str, JsonValue], export: Export, lease: Lease
+) -> exports.PackedExport:
+    name = f"{export.version.model.slug}-v{export.version.number}"
     folder = f"{export.pk}/files/{attempt}"
     target = Path(settings.ARTIFACTS_DIR) / folder / f"{name}.zip"
-    facts = _pack(spec.out_dir, target, name, export, lease)
-    shutil.rmtree(work, ignore_errors=True)
-    facts |= {"certificate": result["certificate"], "file_name": target.name}
-    return lambda: exports.finish_export(export=export, folder=folder, facts=facts)
-
-
-def _pack(bundle: Path, target: Path, name: str, export: Export, lease: Lease) -> dict[str, Any]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    told = {
-        "made_by": "ModelStation",
-        "model": export.version.model.name,
-        "version": export.version.number,
-        "artifacts": export.artifacts,
-        "dataset_digest": export.version.dataset_digest,
-    }
-    manifest = seal_bundle(bundle, settings.EXPORT_SIGNING_KEY, told)
+    manifest = seal_bundle(
+        bundle,
+        settings.EXPORT_SIGNING_KEY,
+        {
+            "made_by": "ModelStation",
+            "model": export.version.model.name,
+            "version": export.version.number,
+            "artifacts": export.artifacts,
+            "dataset_digest": export.version.dataset_digest,
+        },
+    )
     sha256 = write_zip(bundle, target, name, lease.check)
-    return {"sha256": sha256, "file_bytes": target.stat().st_size, "manifest": manifest}
+    return exports.PackedExport(
+        folder, target.name, target.stat().st_size, sha256, manifest, certificate
+    )
 
 
 def _spec(export: Export, work: Path) -> ExportSpec:

@@ -4,15 +4,16 @@ What lies on the disk for an export lies in `<artifacts>/<export id>/`.
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from pydantic import JsonValue
 
 from accounts.audit import record
 from accounts.models import User
@@ -34,6 +35,18 @@ class Size:
     name: str
     label: str
     bytes: int
+
+
+@dataclass(frozen=True)
+class PackedExport:
+    """What an export's row keeps of the file that was made."""
+
+    folder: str  # under settings.ARTIFACTS_DIR
+    file_name: str
+    file_bytes: int
+    sha256: str
+    manifest: Mapping[str, JsonValue]
+    certificate: Mapping[str, JsonValue]
 
 
 def sizes_of(version: ModelVersion) -> list[Size]:
@@ -197,12 +210,12 @@ def clean_expired() -> int:
     return len(expired)
 
 
-def finish_export(*, export: Export, folder: str, facts: dict[str, Any]) -> None:
-    """In the transaction that ends the job. A row that was deleted meanwhile stays deleted, and its
-    file goes with it.
+def finish_export(*, export: Export, packed: PackedExport) -> None:
+    """Save it in the transaction that ends the job. A row that was deleted meanwhile stays deleted,
+    and its file goes with it.
     """
     expires_at = timezone.now() + timedelta(days=settings.EXPORT_DAYS)
-    kept = Export.objects.filter(pk=export.pk).update(folder=folder, expires_at=expires_at, **facts)
+    kept = Export.objects.filter(pk=export.pk).update(expires_at=expires_at, **vars(packed))
     if not kept:
         transaction.on_commit(partial(shutil.rmtree, folder_of(export), ignore_errors=True))
         return
@@ -211,8 +224,8 @@ def finish_export(*, export: Export, folder: str, facts: dict[str, Any]) -> None
         actor=export.created_by,
         action="version.exported",
         target=export,
-        sha256=facts["sha256"],
-        certificate=facts["certificate"]["verdict"],
+        sha256=packed.sha256,
+        certificate=str(packed.certificate["verdict"]),
     )
 
 

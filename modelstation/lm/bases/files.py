@@ -165,9 +165,9 @@ def _tensors(file: Path) -> dict[str, tuple[str, list[int]]]:
 def _check_chats(folder: Path) -> None:
     """What is trained must be what is served, token by token, and only the answer be learnt."""
     from modelstation.lm.chat import load_renderer
-    from modelstation.lm.gguf.tokenizer import check_tokenizer
+    from modelstation.lm.gguf.tokenizer import check_tokenizer, read_tokenizer
 
-    check_tokenizer(_object(folder / "tokenizer.json"))
+    check_tokenizer(read_tokenizer(folder))
     renderer = load_renderer(folder)
     if len(renderer.template) > MAX_TEMPLATE_CHARS:
         raise ValueError("its chat template is far too long")

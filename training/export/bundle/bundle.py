@@ -11,9 +11,9 @@ import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import JsonValue
 
 from modelstation.core.artifacts import CHUNK_BYTES, sha256_file
 
@@ -31,10 +31,10 @@ def public_key_hex(secret: str) -> str:
     return signing_key(secret).public_key().public_bytes_raw().hex()
 
 
-def seal_bundle(folder: Path, secret: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+def seal_bundle(folder: Path, secret: str, facts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Write the public key, the manifest with the hash of every file, and its signature."""
     (folder / PUBLIC_KEY).write_text(public_key_hex(secret) + "\n")
-    files = [
+    files: list[JsonValue] = [
         {
             "path": path.relative_to(folder).as_posix(),
             "bytes": path.stat().st_size,
@@ -43,7 +43,7 @@ def seal_bundle(folder: Path, secret: str, facts: Mapping[str, Any]) -> dict[str
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in (MANIFEST, SIGNATURE)
     ]
-    manifest = {**facts, "files": files}
+    manifest: dict[str, JsonValue] = {**facts, "files": files}
     raw = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False).encode()
     (folder / MANIFEST).write_bytes(raw)
     (folder / SIGNATURE).write_text(base64.b64encode(signing_key(secret).sign(raw)).decode())

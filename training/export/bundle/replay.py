@@ -7,6 +7,7 @@ python -m pytest training/tests/export/test_certificate.py
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,8 @@ def by_engine(
     longest = max(len(renderer.render_prompt(prompt)) for prompt in prompts)
     context = -(-(longest + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
     config = GenerationConfig(max_tokens=max_tokens)
-    shape: dict[str, Any] = {"exact": True, "n_parallel": 1} if exact else {}
-    engine = Engine(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores(), **shape)
+    start = partial(Engine, exact=True, n_parallel=1) if exact else Engine
+    engine = start(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores())
     try:
         if not exact:
             return [found.text for found in engine.generate_many(prompts, config, on_done)]

@@ -423,7 +423,8 @@ def test_an_export_deleted_while_it_is_made_leaves_nothing(version, alice):
     export = exports.submit_export(actor=alice, version=version, artifacts=["merged"])
     Export.objects.filter(pk=export.pk).delete()
     exports.finish_export(
-        export=export, folder="x", facts={"sha256": "a", "certificate": {"verdict": "pass"}}
+        export=export,
+        packed=exports.PackedExport("x", "x.zip", 0, "a", {}, {"verdict": "pass"}),
     )
     assert not Export.objects.exists()
 

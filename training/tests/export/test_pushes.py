@@ -52,8 +52,9 @@ def export(org, artifacts_dir):
     )
     exports.finish_export(
         export=made,
-        folder=f"{made.pk}/files/1",
-        facts={"sha256": "a" * 64, "certificate": {"verdict": "pass"}},
+        packed=exports.PackedExport(
+            f"{made.pk}/files/1", made.file_name, 0, "a" * 64, {}, {"verdict": "pass"}
+        ),
     )
     made.refresh_from_db()
     file = exports.file_of(made)
