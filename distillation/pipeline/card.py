@@ -24,7 +24,7 @@ SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
 )  # fmt: skip
-# Names that the hub knows, of the licences that data comes under.
+# Names that the hub has for the licences that data comes under.
 _HUB_LICENSES = (
     "mit apache-2.0 bsd bsd-2-clause bsd-3-clause isc unlicense pddl odc-by odbl gpl-2.0 gpl-3.0 "
     "agpl-3.0 lgpl-3.0 mpl-2.0 cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 "
@@ -183,7 +183,7 @@ def cell(value: Any) -> str:
 
 
 def code(value: Any) -> str:
-    """A code span that no backtick of the value ends."""
+    """Return a code span that no backtick of the value ends."""
     text = flat(str(value))
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     pad = " " if "`" in text else ""

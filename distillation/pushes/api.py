@@ -1,4 +1,4 @@
-"""/api/v1/datasets/{id}/pushes: send a frozen dataset to the hub, and see what came of it."""
+"""/api/v1/datasets/{id}/pushes: send a frozen dataset to the hub, and see the result."""
 
 import uuid
 from functools import partial
@@ -69,8 +69,8 @@ class DatasetPushesView(generics.ListAPIView[DatasetPush]):
         self, caller: Membership, request: Request, dataset_id: uuid.UUID
     ) -> dict[str, Any]:
         dataset = dataset_for(caller.org, dataset_id)
-        asked = PushDraftSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        push = submit_push(actor=caller.user, dataset=dataset, **asked.validated_data)
-        shown: dict[str, Any] = PushSerializer(push).data
+        draft = PushDraftSerializer(data=request.data)
+        draft.is_valid(raise_exception=True)
+        push = submit_push(actor=caller.user, dataset=dataset, **draft.validated_data)
+        shown = PushSerializer(push).data
         return {**shown, "id": str(shown["id"]), "dataset": str(shown["dataset"])}

@@ -1,4 +1,4 @@
-"""The export child: a trained version goes in; the artifacts asked for, their parity certificate
+"""The export child: a trained version goes in; the requested artifacts, their parity certificate
 and all that is handed out with them come out as one folder.
 
     python -m training.export.child SPEC.json

@@ -25,7 +25,7 @@ class Export(OrgOwned):
     artifacts = models.JSONField(default=list)  # names of training.export.bundle.artifacts
     expected_bytes = models.BigIntegerField(default=0)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    # What came of it; empty until it succeeded.
+    # Its result; empty until it succeeded.
     folder = models.CharField(max_length=300, blank=True)  # under settings.ARTIFACTS_DIR
     file_name = models.CharField(max_length=200, blank=True)
     file_bytes = models.BigIntegerField(default=0)

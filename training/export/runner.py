@@ -116,18 +116,18 @@ def _spec(export: Export, work: Path) -> ExportSpec:
 
 
 def _dataset_of(version: ModelVersion) -> DatasetVersion:
-    """The one it was trained on; should the run be gone, the one of its digest."""
+    """Return the one it was trained on; should the run be gone, the one of its digest."""
     datasets = DatasetVersion.objects.filter(model=version.model).select_related("run", "model")
     run = TrainingRun.objects.filter(version=version).first()
     wanted = {"id": run.dataset_version_id} if run else {"digest": version.dataset_digest}
-    found: DatasetVersion | None = datasets.filter(**wanted).first()
-    if found is None:
+    dataset: DatasetVersion | None = datasets.filter(**wanted).first()
+    if dataset is None:
         raise UserFacingError(
             "The dataset of this version is gone, so there are no held-out rows to replay.",
             code="no_dataset",
             hint="Build the model again.",
         )
-    return found
+    return dataset
 
 
 def _test_file(model: CustomModel, dataset: DatasetVersion, work: Path) -> Path:

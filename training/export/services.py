@@ -1,4 +1,4 @@
-"""Deeds on exports: ask for one, delete it, make a link to it, clean up what has expired.
+"""Actions on exports: request one, delete it, make a link to it, clean up what has expired.
 
 What lies on the disk for an export lies in `<artifacts>/<export id>/`.
 """
@@ -50,7 +50,7 @@ class PackedExport:
 
 
 def sizes_of(version: ModelVersion) -> list[Size]:
-    """What each artifact that can be had of this version will take, about."""
+    """Return what each artifact that can be had of this version will take, about."""
     return [
         Size(artifact.name, artifact.label, _bytes_of(version, artifact))
         for artifact in ARTIFACTS.values()
@@ -67,7 +67,7 @@ def _bytes_of(version: ModelVersion, artifact: Artifact) -> int:
     try:
         weights = gguf_bytes(version_folder(version) / "merged", artifact.quantisation)
     except (ValueError, OSError, KeyError):
-        return 0  # said when it is made
+        return 0  # the reason is given when it is made
     return weights + GGUF_HEAD_BYTES
 
 
@@ -101,25 +101,25 @@ def submit_export(
     return export
 
 
-def _wanted(asked: list[str] | None, sizes: dict[str, int]) -> list[str]:
+def _wanted(requested: list[str] | None, sizes: dict[str, int]) -> list[str]:
     """In the order in which they are listed; without a choice the usual ones."""
-    chosen = set(DEFAULT_ARTIFACTS if asked is None else asked)
+    chosen = set(DEFAULT_ARTIFACTS if requested is None else requested)
     if unknown := sorted(chosen - ARTIFACTS.keys()):
         raise UserFacingError(
             f"There is no artifact “{unknown[0]}”.",
             param="artifacts",
             hint=f"Choose among {', '.join(sizes)}.",
         )
-    if asked is not None and (missing := sorted(chosen - sizes.keys())):
+    if requested is not None and (missing := sorted(chosen - sizes.keys())):
         raise UserFacingError(
             f"This version has no {missing[0]}: all its weights were tuned.",
             param="artifacts",
             hint="Choose merged weights or a GGUF.",
         )
-    found = [name for name in sizes if name in chosen]
-    if not found:
+    wanted = [name for name in sizes if name in chosen]
+    if not wanted:
         raise UserFacingError("Choose at least one artifact.", param="artifacts")
-    return found
+    return wanted
 
 
 def check_disk(expected: int) -> None:
@@ -151,7 +151,7 @@ def delete_export(*, actor: User, export: Export) -> None:
 
 
 def discard_exports_of(model: CustomModel) -> None:
-    """Called in the transaction that deletes the model."""
+    """Discard them in the transaction that deletes the model."""
     for export in Export.objects.filter(version__model=model).select_related("job"):
         _discard(export)
 
@@ -202,7 +202,7 @@ def check_accepted(export: Export, *, actor: User | None, accepted: bool, begins
 
 
 def clean_expired() -> int:
-    """Files of expired exports; the row stays and tells that there was one."""
+    """Files of expired exports; the row stays as a record."""
     expired = Export.objects.filter(expires_at__lt=timezone.now()).exclude(folder="")
     for export in expired:
         shutil.rmtree(folder_of(export), ignore_errors=True)
@@ -230,9 +230,11 @@ def finish_export(*, export: Export, packed: PackedExport) -> None:
 
 
 def settle_ended_export(job: Job) -> None:
-    """Why it failed stands on its job; the audit tells that it did."""
-    found = Export.objects.filter(id=job.subject_id).select_related("org", "created_by", "version")
-    for export in found:
+    """Why it failed stands on its job; the audit says that it did."""
+    exports = Export.objects.filter(id=job.subject_id).select_related(
+        "org", "created_by", "version"
+    )
+    for export in exports:
         record(
             org=export.org,
             actor=export.created_by,

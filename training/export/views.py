@@ -75,7 +75,7 @@ def version_export(request: HttpRequest, org: str, version_id: uuid.UUID) -> Htt
 @login_required
 @require_GET
 def version_export_live(request: HttpRequest, org: str, version_id: uuid.UUID) -> HttpResponse:
-    """The cards of exports; each asks for itself again while it or a push of it goes on."""
+    """Render the cards of exports; each polls while it or a push of it goes on."""
     membership = enter(request, org)
     version = version_for(membership.org, version_id)
     return render(request, "training/_exports.html", _context(request, membership, version))
@@ -116,8 +116,8 @@ def export_push(request: HttpRequest, org: str, export_id: uuid.UUID) -> HttpRes
     try:
         if form.is_valid():
             export_pushes.submit_push(actor=membership.user, export=export, **form.cleaned_data)
-            said = f"The export is on its way to {form.cleaned_data['repo_id']}."
-            messages.success(request, said)
+            repo_id = form.cleaned_data["repo_id"]
+            messages.success(request, f"The export is on its way to {repo_id}.")
             return redirect("version_export", org, export.version_id)
     except UserFacingError as error:
         _add(form, error)
@@ -161,23 +161,23 @@ def _push_form(export: Export, data: Any = None) -> ExportPushForm:
 
 
 def _context(request: HttpRequest, membership: Membership, version: ModelVersion) -> dict[str, Any]:
-    found: list[Export] = list(
+    exports_shown: list[Export] = list(
         version.exports.select_related("job").prefetch_related("pushes__job")[:SHOWN]
     )
-    for export in found:
-        _tell(request, export)
+    for export in exports_shown:
+        _annotate(request, export)
     return {
         "version": version,
         "model": version.model,
-        "exports": found,
+        "exports": exports_shown,
         "may_push": manages(membership),
         "artifact_labels": {artifact.name: artifact.label for artifact in ARTIFACTS.values()},
         "link_hours": settings.EXPORT_LINK_HOURS,
     }
 
 
-def _tell(request: HttpRequest, export: Any) -> None:
-    """What its card shows beside the row."""
+def _annotate(request: HttpRequest, export: Any) -> None:
+    """Add what its card shows beside the row."""
     job = export.job
     export.is_working = any(row.is_live for row in (export, *export.pushes.all()))
     export.push_form = _push_form(export)

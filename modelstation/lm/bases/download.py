@@ -1,6 +1,6 @@
 """Files of one pinned revision of the hub into a folder: resumed where they were left, each checked
 against the size and hash that the hub states. Only safetensors, JSON and the chat template are
-ever asked for.
+ever requested.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def is_wanted(name: str) -> bool:
 
 
 def list_files(base: Base, endpoint: str) -> list[RemoteFile]:
-    """What to download. Raises UserFacingError for all that the hub or the network may refuse."""
+    """List what to download. UserFacingError for all that the hub or the network may refuse."""
     from huggingface_hub import HfApi
 
     with in_plain_words(base):
@@ -58,7 +58,7 @@ def list_files(base: Base, endpoint: str) -> list[RemoteFile]:
         )
     if info.sha != base.revision:
         raise UserFacingError(
-            f"The hub answered with another revision of {base.hub_id} than the one asked for.",
+            f"The hub answered with another revision of {base.hub_id} than the one requested.",
             code="hub_wrong_revision",
             hint="Nothing was kept. Check HF_ENDPOINT, or try again later.",
         )

@@ -1,4 +1,4 @@
-"""Makes a folder of files from elsewhere into a base that can be trusted, or refuses it.
+"""Make a folder of files from elsewhere into a base that can be trusted, or refuses it.
 
 Every file is looked at: configs are written anew from the fields we know, sizes must be those of
 the catalogue, weights must be plain numbers, and tokenizer and chat template must work in training,
@@ -110,8 +110,8 @@ _CLASSES = {
 
 def _keep(file: Path, fields: set[str], own: dict[str, Any]) -> None:
     if file.is_file():
-        told = _object(file)
-        _write(file, {field: told[field] for field in sorted(fields) if field in told} | own)
+        content = _object(file)
+        _write(file, {name: content[name] for name in sorted(fields) if name in content} | own)
 
 
 def _check_weights(folder: Path, base: Base) -> None:
@@ -134,7 +134,7 @@ def _check_weights(folder: Path, base: Base) -> None:
 
 
 def _check_index(folder: Path, files: list[str]) -> None:
-    """transformers opens the files that it names, wherever they may lie."""
+    """Refuse names of other files: transformers would open them, wherever they lie."""
     index = _object(folder / INDEX)
     named = set(index["weight_map"].values())
     for name in named:
@@ -163,7 +163,7 @@ def _tensors(file: Path) -> dict[str, tuple[str, list[int]]]:
 
 
 def _check_chats(folder: Path) -> None:
-    """What is trained must be what is served, token by token, and only the answer be learnt."""
+    """Check that what is trained is what is served, token by token, and only the answer learnt."""
     from modelstation.lm.chat import load_renderer
     from modelstation.lm.gguf.tokenizer import check_tokenizer, read_tokenizer
 
@@ -180,14 +180,14 @@ def _check_chats(folder: Path) -> None:
 
 
 def _object(file: Path) -> dict[str, Any]:
-    told = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(told, dict):
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
         raise ValueError(f"{file.name} is no JSON object")
-    return told
+    return content
 
 
-def _write(file: Path, told: dict[str, Any]) -> None:
-    file.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _reason(error: Exception) -> str:
@@ -197,18 +197,18 @@ def _reason(error: Exception) -> str:
 
 
 def main(spec_path: str) -> int:
-    """The child: one line of JSON, a result or what is wrong."""
+    """Run as the child: print one line of JSON, a result or what is wrong."""
     spec = json.loads(Path(spec_path).read_text(encoding="utf-8"))
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else prints is for the log
     try:
         make_ready(Path(spec["folder"]), Base(**spec["base"]))
-        told = {"event": "result"}
+        event = {"event": "result"}
     except UserFacingError as error:
         message = f"{error.message} {error.hint}".strip()
-        told = {"event": "error", "code": error.code, "message": message}
-    print(json.dumps(told), file=channel, flush=True)
-    return 0 if told["event"] == "result" else 1
+        event = {"event": "error", "code": error.code, "message": message}
+    print(json.dumps(event), file=channel, flush=True)
+    return 0 if event["event"] == "result" else 1
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ class LlamaCpp:
             "/apply-template",
             {"messages": list(messages), "chat_template_kwargs": {"enable_thinking": False}},
         )
-        asked = {"content": rendered["prompt"], "add_special": True, "parse_special": True}
-        ids: list[int] = self._post("/tokenize", asked)["tokens"]
+        request = {"content": rendered["prompt"], "add_special": True, "parse_special": True}
+        ids: list[int] = self._post("/tokenize", request)["tokens"]
         return ids
 
     def close(self) -> None:
@@ -101,9 +101,9 @@ def llama_cpp(file: Path) -> Iterator[LlamaCpp]:
         raise ValueError(f"{file.name} cannot be loaded by llama.cpp: {error}") from error
     # It waits for ever when it is closed before its loop has begun.
     server.handle_completions({"prompt": [0], "max_tokens": 1})
-    asker = LlamaCpp(server.listening_address, key)
+    client = LlamaCpp(server.listening_address, key)
     try:
-        yield asker
+        yield client
     finally:
-        asker.close()
+        client.close()
         del server

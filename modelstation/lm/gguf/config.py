@@ -68,6 +68,6 @@ def _check(config: Mapping[str, Any], rope: Mapping[str, Any]) -> None:
 
 
 def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """transformers 5 keeps theta and type together; 4 kept them apart, the type only if scaled."""
+    """Merge theta and type, which transformers 4 kept apart, the type only if it is scaled."""
     theta = {"rope_theta": config["rope_theta"]} if "rope_theta" in config else {}
     return theta | (config.get("rope_scaling") or {}) | (config.get("rope_parameters") or {})

@@ -1,4 +1,4 @@
-"""Writes a model of a known architecture as one GGUF file with its tokenizer.
+"""Write a model of a known architecture as one GGUF file with its tokenizer.
 
 Run `python -c "from pathlib import Path; from modelstation.lm.gguf.export import export_gguf;
 export_gguf(Path('MODEL_FOLDER'), Path('model-q8_0.gguf'))"`.

@@ -39,15 +39,15 @@ def kind_of(
 
 
 def _is_delicate(name: str, blocks: int, tied: bool) -> bool:
-    """What Q4_K_M keeps in 6 bits: the head, and value and down projections of the outer eighths
-    and of every third block between (llama.cpp, use_more_bits).
+    """Say what Q4_K_M keeps in 6 bits: the head, and value and down projections of the outer
+    eighths and of every third block between (llama.cpp, use_more_bits).
     """
     if name == ("token_embd.weight" if tied else "output.weight"):
         return True
-    found = _BLOCK.fullmatch(name)
-    if found is None:
+    block = _BLOCK.fullmatch(name)
+    if block is None:
         return False
-    at, eighth = int(found[1]), blocks // 8
+    at, eighth = int(block[1]), blocks // 8
     return at < eighth or at >= 7 * blocks // 8 or (at - eighth) % 3 == 2
 
 
@@ -64,7 +64,7 @@ def nbytes_of(shape: Sequence[int], kind: Kind) -> int:
 
 
 def quantize(data: np.ndarray, kind: Kind) -> np.ndarray:
-    """The gguf package where it can, else llama.cpp's own code."""
+    """Use the gguf package where it can, else llama.cpp's own code."""
     if kind not in LARGER:
         return gguf.quants.quantize(data, kind)
     rows = np.ascontiguousarray(data, dtype=np.float32).reshape(-1, data.shape[-1])

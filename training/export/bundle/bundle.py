@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from modelstation.core.artifacts import CHUNK_BYTES, sha256_file
 
 MANIFEST, SIGNATURE, PUBLIC_KEY = "manifest.json", "manifest.sig", "public_key.txt"
-EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip knows no earlier time; the same files give the same zip
+EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip has no earlier time; the same files give the same zip
 
 
 def signing_key(secret: str) -> Ed25519PrivateKey:
@@ -51,7 +51,7 @@ def seal_bundle(folder: Path, secret: str, facts: Mapping[str, JsonValue]) -> di
 
 
 def write_zip(folder: Path, target: Path, name: str, look: Callable[[], None]) -> str:
-    """The folder's files under `name`/, stored as they are: weights do not shrink. Returns the
+    """Pack the folder's files under `name`/, stored as they are: weights do not shrink. Returns the
     SHA-256 of the zip. `look` is called between pieces; what it raises leaves no file behind.
     """
     partial = target.with_name(f".{target.name}.partial")
@@ -78,7 +78,7 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str, look: Callable[[], Non
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A second name for the same bytes where the disk allows it: artifacts are never edited."""
+    """Give the same bytes a second name where the disk allows it: artifacts are never edited."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)

@@ -44,7 +44,7 @@ REFERENCE = "merged safetensors in transformers, computed in float32, greedy"
 
 @dataclass(frozen=True)
 class Sources:
-    """Where things are found: the merged model, the base, and the tokenizer of the training."""
+    """Where things lie: the merged model, the base, and the tokenizer of the training."""
 
     merged: Path
     base: Path | None
@@ -83,7 +83,7 @@ def certify(
     reference = grading.interval(wanted)
     answers: dict[str, list[str]] = {"merged": wanted}
     for name, path in artifacts.items():
-        if name != "merged" and _sound(checks[name]):  # else it would be asked something else
+        if name != "merged" and _sound(checks[name]):  # else its prompts would be others
             answers[name] = _replayed(name, path, sources, trained, rows, max_tokens, channel)
     results = [
         _result(name, path, checks[name], wanted, reference, grading, answers.get(name))
@@ -198,7 +198,7 @@ def _shortfalls(name: str, agreement: float, score: float, reference: Interval) 
     if ARTIFACTS[name].is_exact and agreement < LEAST_AGREEMENT:
         wrong.append(
             f"Only {100 * agreement:.1f} % of its answers are those of the reference; "
-            f"{100 * LEAST_AGREEMENT:.0f} % were asked."
+            f"{100 * LEAST_AGREEMENT:.0f} % are required."
         )
     if score < reference.low:
         wrong.append(

@@ -38,16 +38,16 @@ def turn_format(renderer: ChatRenderer, *, has_system: bool = True) -> TurnForma
     or, where the model has none, without: some templates then bring one of their own.
     """
     try:
-        found = _found(renderer)
+        turns = _marks_of(renderer)
     except ValueError:
         return None
     opening = ("system", "user") if has_system else ("user",)
     proofs = [_chat(*opening), _chat(*opening, "assistant", "user")]
-    is_true = all(found.render(chat) == renderer.render_text(chat) for chat in proofs)
-    return found if is_true else None
+    is_true = all(turns.render(chat) == renderer.render_text(chat) for chat in proofs)
+    return turns if is_true else None
 
 
-def _found(renderer: ChatRenderer) -> TurnFormat:
+def _marks_of(renderer: ChatRenderer) -> TurnFormat:
     chat = _chat("system", "user", "assistant", "user")
     marks = [turn["content"] for turn in chat]
     start, system_user, user_answer, answer_user, end = _between(renderer.render_text(chat), marks)
@@ -80,8 +80,8 @@ def _chat(*roles: str) -> list[Message]:
 def _between(text: str, marks: Sequence[str]) -> list[str]:
     parts = []
     for mark in marks:
-        before, found, text = text.partition(mark)
-        if not found:
+        before, separator, text = text.partition(mark)
+        if not separator:
             raise ValueError("The template leaves a message out.")
         parts.append(before)
     return [*parts, text]
@@ -100,15 +100,15 @@ def render_modelfile(
     )
 
 
-def _go_template(found: TurnFormat | None) -> str:
-    if found is None:
+def _go_template(turns: TurnFormat | None) -> str:
+    if turns is None:
         return CANNOT_SAY
-    turns = (
-        f'{{{{ if eq .Role "{role}" }}}}{found.before[role]}{{{{ .Content }}}}{found.after[role]}'
+    messages = (
+        f'{{{{ if eq .Role "{role}" }}}}{turns.before[role]}{{{{ .Content }}}}{turns.after[role]}'
         "{{ end }}"
         for role in ROLES
     )
-    text = "{{ range .Messages }}" + "".join(turns) + "{{ end }}" + found.answer
-    literal = [*found.before.values(), *found.after.values(), found.answer]
+    text = "{{ range .Messages }}" + "".join(messages) + "{{ end }}" + turns.answer
+    literal = [*turns.before.values(), *turns.after.values(), turns.answer]
     is_plain = not any(mark in part for part in literal for mark in ("{{", "}}", '"""'))
     return f'TEMPLATE """{text}"""' if is_plain else CANNOT_SAY

@@ -26,7 +26,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class ArtifactResult:
-    """Agreement and score are those of its answers; None where it was not asked."""
+    """Agreement and score are those of its answers; None where it was not replayed."""
 
     name: str
     file: str
