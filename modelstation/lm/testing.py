@@ -135,7 +135,8 @@ def _train_sentencepiece() -> "Tokenizer":
     words = (f" {word}" for sentence in _sentences() for word in sentence.split())
     tokenizer.train_from_iterator(words, trainer)
     settings = json.loads(tokenizer.to_str())
-    settings["added_tokens"] = settings["added_tokens"][:3]  # the bytes are plain entries of the vocabulary
+    # The bytes are plain entries of the vocabulary.
+    settings["added_tokens"] = settings["added_tokens"][:3]
     return Tokenizer.from_str(json.dumps(settings))
 
 

@@ -91,8 +91,8 @@ def test_llama_cpp_tokenises_as_the_tokenizer_does(tiny):
             {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request) as answer:
-            told = json.load(answer)["tokens"]
-        assert told == renderer._plain.encode(text, add_special_tokens=False).ids, text
+            tokens = json.load(answer)["tokens"]
+        assert tokens == renderer._plain.encode(text, add_special_tokens=False).ids, text
 
 
 def test_the_recipe_finds_trunk_and_head_and_the_head_is_all_that_is_left(tiny):

@@ -1,4 +1,4 @@
-"""A tiny trained version on the disk, and what an export child is told of it."""
+"""A tiny trained version on the disk, and the spec that an export child reads."""
 
 import json
 import shutil

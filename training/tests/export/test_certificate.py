@@ -117,8 +117,8 @@ def test_a_template_that_cannot_be_read_fails_and_is_no_crash(
         tmp_path / "model.gguf",
         lambda template: template.replace("{% endfor %}", "{% endfur %}"),
     )
-    found = failed(check_gguf(file, load_renderer(tiny_llama), prompts))
-    assert "does not render row 1" in found["Chat template"]
+    failures = failed(check_gguf(file, load_renderer(tiny_llama), prompts))
+    assert "does not render row 1" in failures["Chat template"]
 
 
 def test_a_template_with_a_lost_line_break_is_found(version, tiny_llama, tmp_path, prompts):
@@ -126,8 +126,8 @@ def test_a_template_with_a_lost_line_break_is_found(version, tiny_llama, tmp_pat
     folder = shutil.copytree(version / "merged", tmp_path / "merged")
     template = (folder / "chat_template.jinja").read_text()
     (folder / "chat_template.jinja").write_text(template.replace("assistant\\n", "assistant "))
-    found = failed(check_folder(folder, load_renderer(tiny_llama), prompts))
-    assert "part at token" in found["Chat template"]
+    failures = failed(check_folder(folder, load_renderer(tiny_llama), prompts))
+    assert "part at token" in failures["Chat template"]
 
 
 def test_another_end_token_and_a_first_token_of_its_own_are_found(
@@ -138,15 +138,15 @@ def test_another_end_token_and_a_first_token_of_its_own_are_found(
     reader.fields["tokenizer.ggml.eos_token_id"].parts[-1][0] = 0
     reader.fields["tokenizer.ggml.add_bos_token"].parts[-1][0] = 1
     reader.data.flush()
-    found = failed(check_gguf(file, load_renderer(tiny_llama), prompts))
-    assert "its end token is 0, in training it was 2" in found["Special tokens"]
-    assert "a first token of its own" in found["Special tokens"]
+    failures = failed(check_gguf(file, load_renderer(tiny_llama), prompts))
+    assert "its end token is 0, in training it was 2" in failures["Special tokens"]
+    assert "a first token of its own" in failures["Special tokens"]
 
 
 def test_a_file_that_is_no_gguf_fails_the_certificate(tiny_llama, tmp_path, prompts):
     (tmp_path / "model.gguf").write_bytes(b"nothing of the kind")
-    found = failed(check_gguf(tmp_path / "model.gguf", load_renderer(tiny_llama), prompts))
-    assert "cannot be read as GGUF" in found["File"]
+    failures = failed(check_gguf(tmp_path / "model.gguf", load_renderer(tiny_llama), prompts))
+    assert "cannot be read as GGUF" in failures["File"]
 
 
 @pytest.mark.parametrize(

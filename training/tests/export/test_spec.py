@@ -23,9 +23,9 @@ def test_a_spec_travels_as_json(spec):
 
 
 def test_a_spec_that_lacks_something_says_what(spec, tmp_path):
-    told = spec.to_json()
-    del told["metric"]
-    (tmp_path / "spec.json").write_text(json.dumps(told))
+    content = spec.to_json()
+    del content["metric"]
+    (tmp_path / "spec.json").write_text(json.dumps(content))
     with pytest.raises(ChildError, match="metric") as refused:
         _spec_in(str(tmp_path / "spec.json"))
     assert refused.value.code == "bad_spec"
@@ -42,6 +42,6 @@ def test_a_certificate_travels_as_json():
 
 def test_a_version_without_scores_has_no_evaluation():
     assert EvaluationFacts.from_scores({}) is None
-    told = {"metric": "f1", "n_test": 3, "tuned": {"score": 1, "low": 0.5, "high": 1, "rows": 3}}
-    facts = EvaluationFacts.from_scores(told)
+    content = {"metric": "f1", "n_test": 3, "tuned": {"score": 1, "low": 0.5, "high": 1, "rows": 3}}
+    facts = EvaluationFacts.from_scores(content)
     assert (facts.metric, facts.base, facts.tuned) == ("f1", None, Score(1, 0.5, 1))

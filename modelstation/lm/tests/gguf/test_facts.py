@@ -35,9 +35,9 @@ def test_a_base_is_known_by_its_config(model, known):
 
 
 def test_an_artifact_is_known_by_its_manifest(model, known, tmp_path):
-    told = facts.ServingFacts(context_length=7, cache_bytes_per_token=9)
-    write_artifact(tmp_path / "gguf", fill_with(model / NAME), kind="gguf", facts=told.to_json())
-    assert facts.read(tmp_path / "gguf" / NAME) == told
+    stated = facts.ServingFacts(context_length=7, cache_bytes_per_token=9)
+    write_artifact(tmp_path / "gguf", fill_with(model / NAME), kind="gguf", facts=stated.to_json())
+    assert facts.read(tmp_path / "gguf" / NAME) == stated
 
 
 def test_a_version_from_before_is_known_by_the_merged_weights_beside_it(model, known):
