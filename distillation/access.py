@@ -16,7 +16,7 @@ from distillation.models import (
     SourceDataset,
 )
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 
 
 def dataset_for(org: Organization, dataset_id: uuid.UUID | str) -> DatasetVersion:
@@ -89,5 +89,5 @@ def answering_version(model: CustomModel, number: int | None = None) -> ModelVer
     ).first()
     if found is None:
         name = f"version {number}" if number else "version yet"
-        raise UserFacingError(f"This model has no {name}.", code="no_version", param="version")
+        raise Conflict(f"This model has no {name}.", code="no_version", param="version")
     return found

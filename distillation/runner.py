@@ -17,7 +17,6 @@ from distillation.corrections import services as corrections
 from distillation.curation import freezing
 from distillation.curation import services as curation
 from distillation.datasets.cards import counts_of, facts_of_version
-from distillation.intents import facts_of, requirement_of
 from distillation.models import (
     CorpusExample,
     DatasetRow,
@@ -41,6 +40,7 @@ from distillation.pipeline.types import (
 from distillation.pipeline.understand.intent import edits_from
 from models_app import services as model_services
 from models_app.models import CustomModel
+from models_app.understanding import facts_of, requirement_of
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.jobs.jobs import Publish

@@ -6,11 +6,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from accounts.models import User
-from models_app import services
 from models_app.models import (
     BaseFetch,
-    CustomModel,
     FoundationModel,
     ModelVersion,
     Promotion,
@@ -49,8 +46,9 @@ class BaseFetchAdmin(ReadOnly, JobActions):
     date_hierarchy = "created_at"
 
 
-@admin.register(CustomModel)
 class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Registered in training.admin, which knows how to delete a model with all that is its own."""
+
     list_display = [
         "name",
         "org",
@@ -85,14 +83,6 @@ class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         said = "{} of {}, with its datasets, versions, exports and files; its work is stopped"
         listed = [said.format(model, model.org) for model in objs]
         return listed, {"models": len(listed)}, set(), []
-
-    def delete_model(self, request: HttpRequest, obj: CustomModel) -> None:
-        assert isinstance(request.user, User)
-        services.delete_model(actor=request.user, model=obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CustomModel]) -> None:
-        for model in queryset:
-            self.delete_model(request, model)
 
 
 @admin.register(ModelVersion)

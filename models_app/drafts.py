@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.utils.module_loading import import_string
-
+from distillation.pipeline.understand.intent import edits_from
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
+from training.recipes.config import config_from
 
 METRICS = (
     "exact_match",
@@ -21,9 +21,6 @@ MAX_TEST_ROWS = 5000
 MOST_PAIRS = {"examples": MAX_EXAMPLES, "test_rows": MAX_TEST_ROWS}
 MIN_REQUIREMENT_CHARS, MAX_REQUIREMENT_CHARS = 20, 20_000
 MAX_ROWS = 100_000
-# A string, like all tasks: training stands above this room. Raises ValueError naming the field.
-CHECK_TRAINING_CONFIG = "training.recipes.config.config_from"
-CHECK_INTENT_EDITS = "distillation.pipeline.understand.intent.edits_from"  # likewise
 DEFAULT_BASE = "smollm2-135m-instruct"
 
 
@@ -66,7 +63,7 @@ class ModelDraft:
         check_pairs(self.examples, "examples")
         check_pairs(self.test_rows, "test_rows")
         try:
-            import_string(CHECK_TRAINING_CONFIG)(self.training_config)
+            config_from(self.training_config)
         except ValueError as error:
             raise UserFacingError(str(error), param="training_config") from error
         check_intent_edits(self.intent_edits)
@@ -96,7 +93,7 @@ def check_curation(curation: str) -> None:
 
 def check_intent_edits(intent_edits: dict[str, Any]) -> None:
     try:
-        import_string(CHECK_INTENT_EDITS)(intent_edits)
+        edits_from(intent_edits)
     except ValueError as error:
         raise UserFacingError(f"{error}.", param="intent_edits") from error
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from models_app.models import IdempotentRequest
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Unprocessable, UserFacingError
 
 KEPT_FOR = timedelta(days=1)
 MAX_KEY_CHARS = 255
@@ -42,7 +42,7 @@ def answer_once(
     if row.body_sha256 != digest:
         hint = "Use a new key for a new request."
         message = "This idempotency key came with another body before."
-        raise UserFacingError(
+        raise Unprocessable(
             message, code="idempotency_key_reused", param="Idempotency-Key", hint=hint
         )
     return (row.status, row.response), not is_first

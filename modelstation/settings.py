@@ -230,7 +230,7 @@ Q_CLUSTER = {
     "name": "default",
     "orm": "default",
     "broker_class": env.str(
-        "QUEUE_BROKER", default="modelstation.core.jobs.broker.UnhurriedBroker"
+        "QUEUE_BROKER", default="modelstation.core.jobs.workers.UnhurriedBroker"
     ),
     "label": "Queue",
     **_CLUSTER,

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from distillation.api import intents, views
+from distillation.api import views
 from distillation.corrections import api as corrections
 from distillation.curation import api as curation
 from distillation.datasets import lineage_api as lineage
@@ -10,7 +10,6 @@ from distillation.pushes import api as pushes
 
 urlpatterns = [
     path("organization", organization.OrganizationView.as_view(), name="api_organization"),
-    path("intents", intents.IntentsView.as_view(), name="api_intents"),
     path(
         "models/<uuid:model_id>/corrections",
         corrections.CorrectionsView.as_view(),
@@ -84,11 +83,6 @@ urlpatterns = [
         "datasets/<uuid:dataset_id>/rows/<int:row_id>/restore",
         curation.DatasetRowRestoreView.as_view(),
         name="api_dataset_row_restore",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/freeze",
-        curation.DatasetFreezeView.as_view(),
-        name="api_dataset_freeze",
     ),
     path(
         "datasets/<uuid:dataset_id>/draft",

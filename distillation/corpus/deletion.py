@@ -22,7 +22,7 @@ from distillation.models import (
     SourceDataset,
 )
 from models_app.models import ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Busy
 from modelstation.core.models import Job
 
 logger = logging.getLogger("modelstation.sources")
@@ -97,7 +97,7 @@ def _must_not_be_loading(source: SourceDataset) -> None:
         org=source.org, state=ImportRun.State.RUNNING, job__state__in=Job.LIVE_STATES
     )
     if source.state == SourceDataset.State.LOADING and running.exists():
-        raise UserFacingError(
+        raise Busy(
             f"“{source.name}” is being loaded just now.",
             code="still_running",
             hint="Wait until its import has ended, or cancel the import.",

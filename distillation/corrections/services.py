@@ -22,7 +22,7 @@ from distillation.models import CandidateRow, DatasetRow
 from distillation.pipeline.text import clip, input_key, normalise
 from distillation.pipeline.types import Correction
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, UserFacingError
 
 State = CandidateRow.State
 TAUGHT = (State.ACCEPTED, State.USED)
@@ -186,7 +186,7 @@ def _fitting(answer: str, model: CustomModel) -> str:
 
 def _must_not_be_held_out(row: CandidateRow) -> None:
     if _held_out(row) is not None:
-        raise UserFacingError(
+        raise Conflict(
             conflict_of(row),
             code="held_out_row",
             param="input",
@@ -197,7 +197,7 @@ def _must_not_be_held_out(row: CandidateRow) -> None:
 
 def _must_have_room(model: CustomModel) -> None:
     if model.candidate_rows.filter(state__in=TAUGHT).count() >= MOST_TAUGHT:
-        raise UserFacingError(
+        raise Conflict(
             f"{MOST_TAUGHT:,} corrections are accepted already.",
             code="too_many_corrections",
             hint="Upload them as rows of your own under Sources, or dismiss some.",

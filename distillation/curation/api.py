@@ -92,15 +92,6 @@ class DatasetRowRestoreView(APIView):
         return Response(serializers.DatasetRowSerializer(row).data)
 
 
-class DatasetFreezeView(APIView):
-    @extend_schema(request=None, responses=serializers.DatasetSerializer)
-    def post(self, request: Request, dataset_id: uuid.UUID) -> Response:
-        """Freeze a draft: its kept rows are written as files, and training begins."""
-        dataset = dataset_for(request_org(request), dataset_id)
-        curation.freeze(actor=request_user(request), version=dataset)
-        return Response(_shown(request, dataset_id))
-
-
 class DatasetDraftView(APIView):
     @extend_schema(request=None, responses={201: serializers.DatasetSerializer})
     def post(self, request: Request, dataset_id: uuid.UUID) -> Response:

@@ -21,7 +21,7 @@ from distillation.pipeline.card import CardFacts, write_card
 from distillation.pipeline.types import Example
 from distillation.pipeline.understand.row_format import held_out_messages
 from modelstation.core.artifacts import write_artifact
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, UserFacingError
 
 ROWS_AT_ONCE = 2000
 # Rows by split, source and licence.
@@ -120,7 +120,7 @@ def draft_records(version: DatasetVersion, splits: Iterable[str]) -> Iterator[di
 
 
 def no_file(name: str) -> UserFacingError:
-    return UserFacingError(
+    return Conflict(
         f"A draft has no file {name} yet.",
         code="dataset_draft",
         hint="Freeze it first; its rows can be had as JSONL now.",

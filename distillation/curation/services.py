@@ -25,7 +25,7 @@ from distillation.pipeline.types import IntentSpec, SelectionConfig
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.row_format import model_messages
 from models_app import services as model_services
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, UserFacingError
 
 CHANGES_AT_ONCE = 2000
 EDITED, RESTORED = "edited by hand", "restored by hand"
@@ -109,13 +109,17 @@ def replace_in_answers(
     return changed
 
 
-def freeze(*, actor: User, version: DatasetVersion) -> DatasetVersion:
-    """Write the kept rows as files and train on them. From then on nothing in it changes."""
+def freeze(
+    *, actor: User, version: DatasetVersion, before_writing: Callable[[DatasetVersion], None]
+) -> DatasetVersion:
+    """Write the kept rows as files; from then on nothing in it changes. `before_writing` may refuse
+    by an exception.
+    """
     with transaction.atomic():
         version = _locked_draft(version)
         freezing.count(version, freezing.kept_groups(version))
         _refuse_too_few(version)
-        model_services.start_training(model_id=version.model_id, actor=actor)
+        before_writing(version)
         kept = version.rows.kept()
         version.folder = f"{version.model_id}/datasets/{version.id}"
         told = kept.values_list("split", "content_hash", named=True)
@@ -185,7 +189,7 @@ def _locked(version: DatasetVersion) -> DatasetVersion:
 def _locked_draft(version: DatasetVersion) -> DatasetVersion:
     found = _locked(version)
     if not found.is_draft:
-        raise UserFacingError(
+        raise Conflict(
             f"Dataset {found.number} is frozen and never changes again.",
             code="dataset_frozen",
             hint="Make a draft of it, and change that.",
@@ -354,12 +358,12 @@ def _refuse_too_few(version: DatasetVersion) -> None:
 
 def _refuse_second_draft(parent: DatasetVersion) -> None:
     if parent.is_draft:
-        raise UserFacingError(
+        raise Conflict(
             f"Dataset {parent.number} is a draft itself: change it as it is.", code="dataset_draft"
         )
     drafts: Any = DatasetVersion.objects.drafts().filter(parent=parent)
     if draft := drafts.first():
-        raise UserFacingError(
+        raise Conflict(
             f"Dataset {draft.number} is a draft of this one already.",
             code="draft_exists",
             hint="Go on with that.",

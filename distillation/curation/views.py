@@ -59,15 +59,6 @@ def dataset_row(request: HttpRequest, org: str, dataset_id: uuid.UUID, row_id: i
 
 @login_required
 @require_POST
-def dataset_freeze(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
-    version = dataset_for(org_for(request, org), dataset_id)
-    if _attempt(request, lambda: _frozen(request, version)):
-        return redirect("model", org, version.model_id)
-    return redirect(_page(org, version))
-
-
-@login_required
-@require_POST
 def dataset_draft(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
     version = dataset_for(org_for(request, org), dataset_id)
     draft = curation.draft_of(actor=_user(request), version=version)
@@ -120,11 +111,6 @@ BULK: dict[str, Callable[[HttpRequest, DatasetVersion, curation.Chosen], str]] =
 def _restored(request: HttpRequest, row: Any) -> str:
     curation.restore_row(actor=_user(request), row=row)
     return f"Row {row.position} is as it was selected."
-
-
-def _frozen(request: HttpRequest, version: DatasetVersion) -> str:
-    frozen = curation.freeze(actor=_user(request), version=version)
-    return f"Dataset {frozen.number} is frozen with {frozen.row_count:,} rows. Training begins."
 
 
 def _saved(request: HttpRequest, row: Any, form: RowForm) -> bool:

@@ -22,7 +22,7 @@ from distillation.imports import services as imports
 from distillation.imports.services import ImportDraft, name_from_file
 from distillation.models import ImportRun
 from models_app.api.idempotency import made_once
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -92,7 +92,7 @@ class ImportCancelView(APIView):
         """Discard an upload, or stop its loading: nothing of it is kept."""
         run = import_for(request_org(request), import_id)
         if not imports.cancel_import(actor=request_user(request), run=run):
-            raise UserFacingError("This import has ended already.", code="import_ended")
+            raise Conflict("This import has ended already.", code="import_ended")
         return Response(_shown(import_for(request_org(request), import_id)))
 
 

@@ -18,7 +18,7 @@ from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.rows import ReadOptions, nothing_usable, read_examples, tally
 from distillation.imports.services import draft_of, read_options
 from distillation.models import ImportRun
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
@@ -31,7 +31,7 @@ def load_upload(job: Job, lease: Lease) -> Publish:
 
     run = ImportRun.objects.select_related("org", "job").get(id=job.subject_id)
     if run.state != ImportRun.State.RUNNING:
-        raise UserFacingError(
+        raise Conflict(
             "This import has ended, and its file is gone.",
             code="import_ended",
             hint="Upload the file again.",

@@ -23,7 +23,7 @@ from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.reading.table_rows import open_parquet
 from distillation.models import CorpusExample, DatasetRow, ImportRun, SourceDataset
 from distillation.pipeline.licenses import OWN_DATA
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Busy, Conflict, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
@@ -167,9 +167,7 @@ def _locked(run: ImportRun) -> tuple[Organization, ImportRun]:
 
 def refuse_confirmed(run: ImportRun) -> None:
     if run.state != State.UPLOADED:
-        raise UserFacingError(
-            "This import was confirmed or discarded already.", code="import_confirmed"
-        )
+        raise Conflict("This import was confirmed or discarded already.", code="import_confirmed")
 
 
 def refuse_unusable(preview: Preview, draft: ImportDraft) -> None:
@@ -203,14 +201,14 @@ def refuse_taken(run: ImportRun, draft: ImportDraft) -> None:
     name = draft.source_name
     busy = ImportRun.objects.filter(org=run.org, state=State.RUNNING).values_list("options")
     if any(draft_name(options) == name for (options,) in busy):
-        raise UserFacingError(
+        raise Busy(
             f"Another import is adding to “{name}” now.",
             code="source_busy",
             param="source",
             hint="Wait for its end, or choose another name.",
         )
     if not draft.append and has_source(run.org, name):
-        raise UserFacingError(
+        raise Conflict(
             f"You have a source “{name}” already.",
             code="source_exists",
             param="source",

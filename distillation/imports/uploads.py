@@ -21,7 +21,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 from distillation.models import ImportRun
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import NoSpace, TooLarge, UserFacingError
 
 NAME_CHARACTERS = 80
 CHUNK_BYTES = 1 << 16
@@ -73,7 +73,7 @@ def receive_on_disk(request: HttpRequest) -> None:
 
 def too_large(size: int) -> UserFacingError:
     most = settings.UPLOAD_MAX_BYTES
-    return UserFacingError(
+    return TooLarge(
         f"The upload has {size / 1e6:,.1f} MB; at most {most / 1e6:,.1f} MB are taken at once.",
         code="upload_too_large",
         param="file",
@@ -84,7 +84,7 @@ def too_large(size: int) -> UserFacingError:
 def _disk_full(error: OSError) -> Exception:
     if error.errno != errno.ENOSPC:
         return error
-    return UserFacingError(
+    return NoSpace(
         "No disk space is left for this file. Nothing of it was kept.",
         code="disk_full",
         param="file",

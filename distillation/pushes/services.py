@@ -11,7 +11,7 @@ from distillation.models import DatasetPush, DatasetVersion
 from distillation.pipeline.card import CARD
 from distillation.pushes import shared
 from modelstation.core.artifacts import MANIFEST, ArtifactError, verify
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, UserFacingError
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
@@ -69,6 +69,6 @@ def _files(dataset: DatasetVersion) -> dict[str, Path | bytes]:
 
 def _must_be_frozen(dataset: DatasetVersion) -> None:
     if dataset.state != DatasetVersion.State.FROZEN:
-        raise UserFacingError(
+        raise Conflict(
             "Only a frozen dataset can be pushed.", code="not_frozen", hint="Freeze it first."
         )

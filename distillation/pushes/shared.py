@@ -20,7 +20,7 @@ from accounts.models import User
 from distillation.pushes.hub import Pushed, check_repo_id, push_files
 from distillation.pushes.rows import HubPush
 from modelstation.core.encrypted import Sealed
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Busy, Conflict
 from modelstation.core.jobs import jobs
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
@@ -86,7 +86,7 @@ def settle_failed(pushes: QuerySet[Push], job: Job) -> None:
 
 def _must_have_token(push: HubPush) -> None:
     if not push.sealed_token:
-        raise UserFacingError(
+        raise Conflict(
             "There is no token of the hub to push with.",
             code="no_hub_token",
             hint=push.no_token_hint,
@@ -95,7 +95,7 @@ def _must_have_token(push: HubPush) -> None:
 
 def _must_not_be_pushing(pushes: QuerySet[Any], repo_id: str) -> None:
     if pushes.filter(repo_id=repo_id, job__state__in=Job.LIVE_STATES).exists():
-        raise UserFacingError(
+        raise Busy(
             f"This {pushes.model.what} is being pushed to {repo_id} already.",
             code="already_pushing",
             hint="Wait until that push has ended.",

@@ -20,7 +20,7 @@ from accounts.audit import record
 from accounts.models import Organization, User
 from models_app.models import BaseFetch, FoundationModel
 from modelstation.core.artifacts import write_artifact
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Busy, Conflict, NoSpace, NotFound, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
@@ -38,7 +38,7 @@ def submit_fetch(*, actor: User, org: Organization, name: str) -> BaseFetch:
     with transaction.atomic():
         base = FoundationModel.objects.select_for_update().filter(name=name).first()
         if base is None or name not in BASES:
-            raise UserFacingError(
+            raise NotFound(
                 f"There is no base “{name}” in the catalogue.",
                 code="unknown_base",
                 param="base",
@@ -199,9 +199,9 @@ def _publish(base_fetch: BaseFetch) -> None:
 
 def _must_be_absent(base: FoundationModel) -> None:
     if base.is_installed:
-        raise UserFacingError(f"{base} is on this installation already.", code="installed")
+        raise Conflict(f"{base} is on this installation already.", code="installed")
     if BaseFetch.objects.filter(base=base, job__state__in=Job.LIVE_STATES).exists():
-        raise UserFacingError(
+        raise Busy(
             f"{base} is being fetched already.", code="already_fetching", hint="Wait for its end."
         )
 
@@ -212,7 +212,7 @@ def _must_have_room(files: list[RemoteFile], folder: Path, base: Base) -> None:
     needed = sum(file.size for file in files) - there + base.gguf_bytes + SPARE_BYTES
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise UserFacingError(
+        raise NoSpace(
             f"{base.name} needs {needed / GIGABYTE:.1f} GB of disk space, and "
             f"{free / GIGABYTE:.1f} GB are free.",
             code="disk_full",

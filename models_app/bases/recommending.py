@@ -6,21 +6,19 @@ import subprocess
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from django.utils.module_loading import import_string
-
 from models_app.models import FoundationModel
+from models_app.understanding import understood
 from modelstation.lm.bases.recommend import Machine, Recommendation, recommend
 
 if TYPE_CHECKING:
     from models_app.drafts import ModelDraft
 
-UNDERSTOOD = "distillation.intents.understood"  # a string: data stands above this room
 MEGABYTE = 1024 * 1024
 
 
 def recommended(draft: "ModelDraft", *, task_kind: str = "") -> Recommendation:
     """Take `task_kind` where a person has chosen it; else what is understood of the requirement."""
-    intent = import_string(UNDERSTOOD)(draft)
+    intent = understood(draft)
     names = FoundationModel.objects.filter(is_installed=True).values_list("name", flat=True)
     return recommend(
         task_kind or intent.task_kind,

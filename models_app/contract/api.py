@@ -1,7 +1,6 @@
 """/api/v1/models/{id}/contract and …/copy."""
 
 import uuid
-from functools import partial
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -11,11 +10,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
-from models_app import services
 from models_app.access import model_for
-from models_app.api.idempotency import made_once
-from models_app.api.serializers import ModelSerializer, PairSerializer, shown_model
-from models_app.api.shapes import IDEMPOTENCY_KEY
+from models_app.api.serializers import PairSerializer
 from models_app.contract.services import contract_of, edit_contract
 from models_app.models import CustomModel
 from modelstation.core.web.api import StrictSerializer
@@ -81,21 +77,6 @@ class ModelContractView(APIView):
         return Response(
             _shown(edit_contract(actor=request_user(request), model=model, changes=changes))
         )
-
-
-class ModelCopyView(APIView):
-    @extend_schema(request=None, responses={201: ModelSerializer}, parameters=[IDEMPOTENCY_KEY])
-    def post(self, request: Request, model_id: uuid.UUID) -> Response:
-        """A new model that keeps everything but data and versions; its contract is open, and
-        nothing is built before `rebuild` is called.
-        """
-        model = model_for(request_org(request), model_id)
-        copy = partial(self._copy, request, model)
-        return made_once(request, copy, said=None, location=lambda body: body["links"]["self"])
-
-    def _copy(self, request: Request, model: CustomModel) -> dict[str, Any]:
-        copy = services.copy_model(actor=request_user(request), model=model)
-        return shown_model(copy, request)
 
 
 def _shown(model: CustomModel) -> dict[str, Any]:

@@ -18,17 +18,22 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from accounts.audit import record
 from accounts.models import User
 from models_app.drafts import ModelDraft, check_metric, check_pairs
 from models_app.models import CustomModel
-from modelstation.core.errors import UserFacingError
+from models_app.understanding import facts_of, understood
+from modelstation.core.errors import Conflict, UserFacingError
+from training.scoring.criteria import compile_contract
 
-# A string, like all tasks: training stands above this room. Raises ValueError for a criterion that
-# is malformed.
-COMPILE = "training.contracts.compile_for"
+METRIC_OF_TASK = {
+    "classify": "exact_match",
+    "extract_json": "json_equal",
+    "sql": "exact_match",
+    "number": "final_number_match",
+}
+DEFAULT_METRIC = "rougeL_f1"
 FIELDS = ("success_criteria", "metric", "test_rows")
 WRITE_INSTEAD = (
     "Write a metric and a bound, such as “exact match of at least 90 %”, “at least 95 % valid "
@@ -39,7 +44,7 @@ WRITE_INSTEAD = (
 def compiled(asked: CustomModel | ModelDraft) -> dict[str, Any]:
     """The contract as it would be frozen now."""
     try:
-        checks = import_string(COMPILE)(asked)
+        checks = _compile(asked)
     except ValueError as error:
         raise UserFacingError(str(error), param="success_criteria", hint=WRITE_INSTEAD) from error
     contract = {
@@ -51,6 +56,23 @@ def compiled(asked: CustomModel | ModelDraft) -> dict[str, Any]:
         "test_rows": _facts_of(asked.test_rows),
     }
     return contract | {"digest": _digest(contract)}
+
+
+def _compile(asked: CustomModel | ModelDraft) -> dict[str, Any]:
+    """Compile the criteria to checks. Raise ValueError for a criterion that is malformed."""
+    intent = _intent(asked)
+    metric = asked.metric or METRIC_OF_TASK.get(intent.get("task_kind", ""), DEFAULT_METRIC)
+    labels = intent.get("labels") or None
+    return dict(compile_contract(asked.success_criteria, metric=metric, labels=labels))
+
+
+def _intent(asked: CustomModel | ModelDraft) -> dict[str, Any]:
+    """As understood from a dataset that is there, else from the requirement."""
+    if isinstance(asked, CustomModel) and not asked._state.adding:
+        dataset = asked.dataset_versions.frozen().select_related("run").first()
+        if dataset is not None and dataset.run.intent:
+            return dict(dataset.run.intent)
+    return facts_of(understood(asked))
 
 
 def _unread(item: str | Mapping[str, str]) -> dict[str, str]:
@@ -97,7 +119,7 @@ def edit_contract(*, actor: User, model: CustomModel, changes: dict[str, Any]) -
 
 def _refuse(model: CustomModel) -> None:
     frozen = f"{model.contract_frozen_at:%-d %B %Y, %H:%M} UTC"
-    raise UserFacingError(
+    raise Conflict(
         f"The contract of “{model.name}” was frozen on {frozen}, before its data was touched, and "
         "cannot change any more.",
         code="contract_frozen",

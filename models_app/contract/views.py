@@ -10,7 +10,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import org_for
 from accounts.models import User
-from models_app import services
 from models_app.access import model_for
 from models_app.contract.services import compiled, contract_of, edit_contract
 from models_app.forms import ContractForm, ModelDraftForm
@@ -75,15 +74,6 @@ def _is_saved(request: HttpRequest, model: CustomModel, form: ContractForm) -> b
         form.add_error(field if field in form.fields else None, said)
         return False
     return True
-
-
-@login_required
-@require_POST
-def model_copy(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    model = model_for(org_for(request, org), model_id)
-    copy = services.copy_model(actor=_user(request), model=model)
-    messages.success(request, "This is the copy. Change what you like, then build it.")
-    return redirect("model", org, copy.id)
 
 
 def _user(request: HttpRequest) -> User:

@@ -12,7 +12,6 @@ from modelstation.core.web.api import (
     first_problem,
     hint_of,
     openai_error_body,
-    status_of,
     what_is_missing,
 )
 
@@ -92,7 +91,7 @@ def _of_user_facing(error: UserFacingError, prompt_param: str) -> Response:
     if param == "prompt":
         param = prompt_param
     wait = getattr(error, "retry_after", None)
-    return _answer(status_of(error), openai_code(error), message, param=param, wait=wait)
+    return _answer(error.status, openai_code(error), message, param=param, wait=wait)
 
 
 def _of_validation(error: exceptions.ValidationError) -> Response:

@@ -17,7 +17,6 @@ from accounts.api.authentication import TokenAuthentication, request_org
 from accounts.models import ApiToken
 from models_app.gateway.answers import Pieces, Question
 from models_app.gateway.chat import ChatReply
-from models_app.gateway.deletion import ModelDeletion
 from models_app.gateway.errors import ModelNotFound, openai_exception_handler
 from models_app.gateway.model_resolver import Served, all_served, served_by
 from models_app.gateway.replies import Reply
@@ -79,7 +78,7 @@ class AnswersView(OpenAIView, ABC):
         self._admit(request)
         asked = self.request_reader.run_validation(request.data)
         assert isinstance(request.auth, ApiToken)
-        meter = Meter(_served(request, asked["model"]), request.auth)
+        meter = Meter(requested_model(request, asked["model"]), request.auth)
         reply = self.reply(meter, asked)
         return _streamed(reply) if asked["stream"] else Response(reply.body())
 
@@ -135,7 +134,7 @@ class ServedModelsView(OpenAIView):
     @extend_schema(operation_id="openai_models", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
         """The organisation's published models, and the installed bases."""
-        data = [_described(served) for served in all_served(request_org(request))]
+        data = [described(served) for served in all_served(request_org(request))]
         ends = (
             {"first_id": data[0]["id"], "last_id": data[-1]["id"]}
             if data
@@ -144,13 +143,8 @@ class ServedModelsView(OpenAIView):
         return Response({"object": "list", "data": data, "has_more": False} | ends)
 
 
-class ServedModelView(ModelDeletion, OpenAIView):
-    @extend_schema(operation_id="openai_model", responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request, name: str) -> Response:
-        return Response(_described(_served(request, name)))
-
-
-def _served(request: Request, name: str) -> Served:
+def requested_model(request: Request, name: str) -> Served:
+    """Return the model of this name that the token may use. Raise ModelNotFound."""
     # The token was let in as a member's: no need to ask again.
     org = request.auth.org if isinstance(request.auth, ApiToken) else request_org(request)
     served = served_by(org, name)
@@ -182,6 +176,6 @@ def _again(first: Any, pieces: Pieces) -> Pieces:
         pieces.close()
 
 
-def _described(served: Served) -> dict[str, Any]:
+def described(served: Served) -> dict[str, Any]:
     created = int(served.created_at.timestamp()) if served.created_at else 0
     return {"id": served.name, "object": "model", "created": created, "owned_by": served.owner}

@@ -15,7 +15,7 @@ from urllib3.exceptions import TimeoutError as ServerTimeout
 from models_app.serving.engine import Completion, GenerationConfig, Piece, TokenLogprob
 from models_app.serving.errors import ServingError
 from models_app.serving.vllm.engine import Adapter, Vllm
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Unavailable, UserFacingError
 from modelstation.lm.chat import Message
 
 __all__ = [
@@ -31,6 +31,20 @@ __all__ = [
 ]
 
 OK = 200
+# What a refusal of the model server is to those who called the API.
+STATUS = {
+    "model_not_found": 404,
+    "too_large": 413,
+    "rate_limit_exceeded": 429,
+    "server_busy": 429,
+    "generation_failed": 500,
+    "model_unreadable": 500,
+    "path_refused": 500,
+    "invalid_key": 503,
+    "model_server_unavailable": 503,
+    "overloaded": 503,
+    "deadline_exceeded": 504,
+}
 MOST_KEPT_OPEN = 32  # connections
 # Longer than the server's own deadline; a server that does not even connect is down.
 TIMEOUT = urllib3.Timeout(connect=2, read=330)
@@ -39,7 +53,10 @@ TIMEOUT = urllib3.Timeout(connect=2, read=330)
 class Refused(UserFacingError):
     """`retry_after`: seconds after which asking again may help; None when it will not."""
 
-    retry_after: int | None = None
+    def __init__(self, message: str, *, code: str, retry_after: int | None) -> None:
+        super().__init__(message, code=code)
+        self.status = STATUS.get(code, self.status)
+        self.retry_after = retry_after
 
 
 def health() -> bool:
@@ -136,7 +153,7 @@ def _refusals_told() -> Iterator[None]:
     try:
         yield
     except ServingError as error:
-        raise _refused(error.message, error.code, error.retry_after) from error
+        raise Refused(error.message, code=error.code, retry_after=error.retry_after) from error
 
 
 def _completion(found: dict[str, Any]) -> Completion:
@@ -191,19 +208,19 @@ def _failures_explained() -> Iterator[None]:
     try:
         yield
     except (NewConnectionError, ConnectTimeoutError) as error:
-        raise UserFacingError(
+        raise Unavailable(
             "The model server is not running.",
             code="model_server_unavailable",
             hint="It may be starting; else an operator can start it: the Procfile's `models`.",
         ) from error
     except ServerTimeout as error:
-        raise UserFacingError(
+        raise Unavailable(
             "The model server took too long to answer.",
             code="model_server_unavailable",
             hint="Ask for fewer tokens, or try again when less is running.",
         ) from error
     except (HTTPError, ValueError) as error:
-        raise UserFacingError(
+        raise Unavailable(
             "The model server stopped while it answered.",
             code="model_server_unavailable",
             hint="It starts again by itself: ask once more in a few seconds.",
@@ -212,13 +229,7 @@ def _failures_explained() -> Iterator[None]:
 
 def _refusal(content: dict[str, Any]) -> UserFacingError:
     error = content["error"]
-    return _refused(error["message"], error["code"], error.get("retry_after"))
-
-
-def _refused(message: str, code: str, retry_after: int | None) -> Refused:
-    refusal = Refused(message, code=code)
-    refusal.retry_after = retry_after
-    return refusal
+    return Refused(error["message"], code=error["code"], retry_after=error.get("retry_after"))
 
 
 @cache

@@ -10,13 +10,16 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from accounts.models import EndMail, Membership, User
-from models_app import mails, services
+from models_app import mails
 from models_app.models import CustomModel
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from modelstation.testing import make_version
+from training.builds import ends
+from training.builds import services as builds
+from training.models import EvaluationRun
 from training.tests.planted_runs import make_job
 
 pytestmark = pytest.mark.django_db
@@ -46,10 +49,17 @@ def fail(model, code="diverged"):
 
 def succeed(model, passed=True):
     job = make_job(model, "evaluate", "succeeded")
-    version = make_version(model)
-    reason = "" if passed else "exact_match is 0.850, below 0.900."
-    services.finish_evaluation(version=version, scores=SCORES, passed=passed, reason=reason)
-    mails.tell_of_end(model=model, job=job)
+    run = EvaluationRun.objects.create(
+        org=model.org,
+        job=job,
+        model=model,
+        version=make_version(model),
+        metric="exact_match",
+    )
+    criterion = {"sentence": "exact_match is 0.850, below 0.900.", "passed": passed}
+    verdict = "pass" if passed else "fail"
+    result = SCORES | {"verdict": verdict, "criteria": [criterion], "baseline": {"score": 0.0}}
+    ends.finish_evaluation(run=run, folder="e", result=result)
     return EndMail.objects.get(job=job)
 
 
@@ -120,13 +130,13 @@ def test_a_job_is_told_of_once_however_often_it_is_asked_for(model):
 
 def test_a_cancelled_build_is_no_news(model, bob):
     jobs.submit(kind="train", org=model.org, subject_id=model.id)
-    services.cancel_build(actor=bob, model=model)
+    builds.cancel_build(actor=bob, model=model)
     assert not EndMail.objects.exists()
 
 
 def test_the_person_who_built_last_is_told(model, alice):
     CustomModel.objects.filter(id=model.id).update(status="failed")
-    services.rebuild(actor=alice, model=model)
+    builds.rebuild(actor=alice, model=model)
     model.refresh_from_db()
     Job.objects.all().delete()
 
@@ -158,7 +168,7 @@ def test_who_wants_no_mail_gets_none(model, bob, wish):
 
 def test_a_mail_goes_with_its_model(model, bob):
     mail = fail(model)
-    services.delete_model(actor=bob, model=model)
+    builds.delete_model(actor=bob, model=model)
     assert not mails.send(mail.id)
     assert outbox.outbox == []
 

@@ -15,7 +15,7 @@ from accounts.models import ApiToken, Organization
 from models_app.gateway.model_resolver import Served
 from models_app.models import UsageCounter, UsageLimit
 from models_app.serving.client import Completion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import TooMany
 from modelstation.core.lookups import Lookup
 from modelstation.core.tenancy import new_id
 
@@ -56,7 +56,7 @@ WITH record AS (
 """
 
 
-class LimitReached(UserFacingError):
+class LimitReached(TooMany):
     """`retry_after` and the headers of OpenAI's clients go with the answer."""
 
     def __init__(self, message: str, *, code: str, retry_after: int, allowance: "Allowance"):

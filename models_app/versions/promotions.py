@@ -12,7 +12,7 @@ from django.db import transaction
 from accounts.audit import record
 from accounts.models import User
 from models_app.models import CustomModel, ModelVersion, Promotion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 
 Kind = Promotion.Kind
 OVERRIDE_HINT = (
@@ -34,7 +34,7 @@ def publish_version(
         objection = objection_to(version, model.live_version_id)
         if objection and not override_reason.strip():
             hint = OVERRIDE_HINT.format(pinned=f"{model.slug}:v{version.number}")
-            raise UserFacingError(objection, code="not_publishable", hint=hint)
+            raise Conflict(objection, code="not_publishable", hint=hint)
         reason = override_reason.strip() if objection else ""
         _make_live(actor, model, version, Kind.PROMOTE, reason)
         said = f"Version {version.number} is live by a person's word: {reason}" if reason else ""
@@ -55,7 +55,7 @@ def roll_back(*, actor: User, model: CustomModel) -> ModelVersion:
         model = _locked(model.id)
         version = version_before(model.promotions.select_related("version"), model.live_version_id)
         if version is None:
-            raise UserFacingError(
+            raise Conflict(
                 "No other version of this model was live before.",
                 code="nothing_to_roll_back_to",
                 hint="Make another version live on the model's page.",

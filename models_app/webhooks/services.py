@@ -23,15 +23,15 @@ from django.db import transaction
 from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from accounts.audit import record
 from accounts.models import Membership, Organization, Role, User
+from models_app import tasks
 from models_app.models import CustomModel, WebhookDelivery, WebhookEndpoint
 from models_app.webhooks.rows import WebhookEvent
 from modelstation.core import outbound
 from modelstation.core.encrypted import Sealed, SecretUnreadable
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, UserFacingError
 from modelstation.core.jobs.queue import enqueue
 from modelstation.core.models import Job
 
@@ -46,9 +46,6 @@ JITTER = 0.2  # of a delay, so that the endpoints of one receiver do not all com
 AT_A_TIME, SECONDS_AT_A_TIME = 200, 40.0
 DISABLED_AFTER = timedelta(days=5)  # of failing without a success between
 GONE = 410
-# A string, like all tasks: training stands above this room. The name and status of the build that
-# a job ended, as the API tells them; None where it ended none.
-ENDED_BUILD = "training.finetuning.builds.ended_build"
 State = WebhookDelivery.State
 
 
@@ -64,7 +61,7 @@ def create_endpoint(
     with transaction.atomic():
         Organization.objects.select_for_update().get(pk=org.pk)
         if WebhookEndpoint.objects.filter(org=org).count() >= MAX_ENDPOINTS:
-            raise UserFacingError(
+            raise Conflict(
                 f"An organisation has at most {MAX_ENDPOINTS} webhooks.", code="too_many_webhooks"
             )
         endpoint: WebhookEndpoint = WebhookEndpoint.objects.create(
@@ -130,12 +127,8 @@ def _kept(secret: str) -> dict[str, str]:
 # --- What is told ---------------------------------------------------------------------------------
 
 
-def tell_of_end(*, model: CustomModel, job: Job) -> None:
-    """Called in the transaction that ends the job: of the build that ends with it, if one does."""
-    ended: tuple[str, str] | None = import_string(ENDED_BUILD)(job)
-    if ended is None:
-        return
-    name, status = ended
+def tell_of_end(*, model: CustomModel, job: Job, name: str, status: str) -> None:
+    """Called in the transaction that ends the job: the build `name` ended with it as `status`."""
     event = WebhookEvent(f"fine_tuning.job.{status}")
     endpoints = WebhookEndpoint.objects.for_org(model.org_id)
     body = _event(event, name)
@@ -150,7 +143,7 @@ def send_test(
     this returns; else a worker sends it.
     """
     if not endpoint.is_enabled:
-        raise UserFacingError("This webhook is turned off.", code="webhook_disabled")
+        raise Conflict("This webhook is turned off.", code="webhook_disabled")
     body = _event(WebhookEvent(event or endpoint.events[0]), "ftjob-test")
     with transaction.atomic():
         record(org=endpoint.org, actor=actor, action="webhook.test", target=endpoint)
@@ -165,7 +158,7 @@ def redeliver(*, actor: User, delivery: WebhookDelivery) -> None:
     """The same event with the same id: a receiver that had it knows it again."""
     endpoint = delivery.endpoint
     if not endpoint.is_enabled:
-        raise UserFacingError("This webhook is turned off.", code="webhook_disabled")
+        raise Conflict("This webhook is turned off.", code="webhook_disabled")
     with transaction.atomic():
         again = {"state": State.WAITING, "attempts": 0, "next_try_at": timezone.now()}
         WebhookDelivery.objects.filter(id=delivery.id).update(**again)
@@ -196,7 +189,7 @@ def _send_later(
 
 
 def _hint(delivery: WebhookDelivery) -> None:
-    enqueue("models_app.tasks.send_webhook", str(delivery.id))
+    enqueue(tasks.send_webhook, str(delivery.id))
 
 
 # --- Sending --------------------------------------------------------------------------------------

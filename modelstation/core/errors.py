@@ -1,6 +1,8 @@
-"""Two kinds of failure: a sentence for the user, or a traceback for the operator. No Django
-inside.
+"""Two kinds of failure: a sentence for the user, or a traceback for the operator. The class says
+with which HTTP status the API answers. No Django inside.
 """
+
+from typing import ClassVar
 
 DISK_FULL = "No disk space is left. Nothing half-written was kept; free some space, then try again."
 
@@ -10,6 +12,9 @@ class UserFacingError(Exception):
     stands.
     """
 
+    status = 400
+    headers: ClassVar[dict[str, str]] = {}
+
     def __init__(
         self, message: str, *, code: str = "invalid", hint: str = "", param: str = ""
     ) -> None:
@@ -18,3 +23,41 @@ class UserFacingError(Exception):
         self.code = code
         self.hint = hint
         self.param = param
+
+
+class NotFound(UserFacingError):
+    status = 404
+
+
+class Conflict(UserFacingError):
+    """What is asked for does not go with how things stand. Permanent, and it says so: some clients
+    retry every 409."""
+
+    status = 409
+    headers: ClassVar = {"x-should-retry": "false"}
+
+
+class Busy(Conflict):
+    """A conflict that ends by itself: to ask again later makes sense."""
+
+    headers: ClassVar = {}
+
+
+class TooLarge(UserFacingError):
+    status = 413
+
+
+class Unprocessable(UserFacingError):
+    status = 422
+
+
+class TooMany(UserFacingError):
+    status = 429
+
+
+class Unavailable(UserFacingError):
+    status = 503
+
+
+class NoSpace(UserFacingError):
+    status = 507

@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from modelstation.core.jobs.interrupts import LeaseLost
+from modelstation.core.jobs.progress import JobProgress
 from modelstation.core.tenancy import OrgOwned
 
 
@@ -84,9 +85,12 @@ class Job(OrgOwned):
         return self.state in self.LIVE_STATES
 
     @property
+    def figures(self) -> JobProgress:
+        return JobProgress.from_json(self.progress)
+
+    @property
     def percent(self) -> int:
-        total = self.progress.get("total_steps") or 0
-        return min(100, round(100 * self.progress.get("step", 0) / total)) if total else 0
+        return self.figures.percent
 
     @property
     def seconds(self) -> float:

@@ -20,11 +20,10 @@ from distillation.models import SourceDataset
 from models_app.bases.offers import mirror_catalogue
 from models_app.drafts import DEFAULT_BASE, ModelDraft
 from models_app.models import CustomModel
-from models_app.services import create_model
-from modelstation.core.jobs import tasks
-from modelstation.core.jobs.queue import QUEUES
 from modelstation.core.secret_files import kept_secret
 from modelstation.lm.loading import ensure_offline_weights
+from modelstation.site.job_kinds import SCHEDULED
+from training.builds.services import create_model
 
 MIN_POSTGRES = 150_000
 MIN_PGVECTOR = (0, 8)
@@ -63,47 +62,22 @@ def prepare_bases() -> None:
 
 
 def prepare_schedules() -> None:
-    """A canary on each queue and the reaper, every half minute: a schedule knows whole minutes, so
-    each has two. Workers started with run_worker do the same by themselves."""
-    for queue in QUEUES:
-        _schedule(f"canary {queue}", tasks.CANARY, queue, args=f"'{queue}'")
-    _schedule("reaper", tasks.REAP, "default")
-    for name in ("mails", "webhooks"):
-        every_minute = {
-            "func": f"models_app.tasks.send_waiting_{name}",
-            "schedule_type": Schedule.MINUTES,
-            "minutes": 1,
-            "cluster": "default",
-        }
-        Schedule.objects.get_or_create(name=name, defaults=every_minute)
-    Schedule.objects.get_or_create(
-        name="expired exports",
-        defaults={
-            "func": "training.tasks.clean_exports",
-            "schedule_type": Schedule.DAILY,
-            "cluster": "default",
-        },
-    )
-    Schedule.objects.get_or_create(
-        name="measure the machine",
-        defaults={
-            "func": "training.tasks.measure_machine",
-            "schedule_type": Schedule.DAILY,
-            "cluster": "gpu",
-        },
-    )
-
-
-def _schedule(name: str, func: str, queue: str, **more: str) -> None:
-    for suffix, delay in {"": 0, ", half a minute later": 30}.items():
-        fields = {
-            "func": func,
-            "schedule_type": Schedule.MINUTES,
-            "minutes": 1,
-            "cluster": queue,
-            "next_run": timezone.now() + timedelta(seconds=delay),
-        }
-        Schedule.objects.get_or_create(name=name + suffix, defaults=fields | more)
+    """Workers started with run_worker send canaries and reap by themselves; others need these."""
+    for planned in SCHEDULED:
+        for suffix, delay in planned.starts:
+            fields = {
+                "args": f"'{planned.argument}'" if planned.argument else None,
+                "schedule_type": planned.every,
+                "minutes": 1,
+                "cluster": planned.queue,
+                "next_run": timezone.now() + timedelta(seconds=delay),
+            }
+            # What an older release scheduled keeps its times, and gets the path of today.
+            Schedule.objects.update_or_create(
+                name=planned.name + suffix,
+                defaults={"func": planned.task},
+                create_defaults={"func": planned.task, **fields},
+            )
 
 
 def prepare_starter_corpus() -> None:

@@ -117,24 +117,24 @@ def exit_code_of(story: Story) -> int:
 
 
 def progress_line(job: Job) -> str:
-    steps = f"{job.stage} {job.progress.get('step', 0)}/{job.progress.get('total_steps', 0)}"
+    steps = f"{job.stage} {job.figures.step}/{job.figures.total_steps}"
     return ", ".join(filter(None, [steps, detail_of(job)]))
 
 
 def detail_of(job: Job) -> str:
     """Loss, speed, memory and time left of a running job, as far as it tells them."""
-    progress = job.progress
+    figures = job.figures
     parts = []
-    if progress.get("loss") is not None:
-        parts.append(f"loss {progress['loss']:.3f}")
-    if progress.get("learning_rate") is not None:
-        parts.append(f"lr {progress['learning_rate']:.2g}")
-    if progress.get("tokens_per_second"):
-        parts.append(f"{progress['tokens_per_second']:,.0f} tokens/s")
-    if progress.get("memory_bytes"):
-        parts.append(f"{progress['memory_bytes'] / 1e9:.2f} GB")
-    if progress.get("eta_seconds") is not None:
-        parts.append(f"about {duration(progress['eta_seconds'])} left")
+    if figures.loss is not None:
+        parts.append(f"loss {figures.loss:.3f}")
+    if figures.learning_rate is not None:
+        parts.append(f"lr {figures.learning_rate:.2g}")
+    if figures.tokens_per_second:
+        parts.append(f"{figures.tokens_per_second:,.0f} tokens/s")
+    if figures.memory_bytes:
+        parts.append(f"{figures.memory_bytes / 1e9:.2f} GB")
+    if figures.eta_seconds is not None:
+        parts.append(f"about {duration(figures.eta_seconds)} left")
     return ", ".join(parts)
 
 

@@ -9,13 +9,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organization
-from distillation.intents import understood
 from distillation.label_map import LabelTable, label_table
 from distillation.models import DatasetVersion, ImportRun, SourceDataset
 from distillation.pipeline.understand.explain import Line, explain
 from models_app.contract.services import contract_of
 from models_app.forms import CurationForm, SystemPromptForm
 from models_app.models import CustomModel, ModelVersion, Promotion, UsageRecord
+from models_app.understanding import understood
 from models_app.versions.lines import VersionLine, version_lines
 from models_app.versions.promotions import version_before
 from modelstation.core.charts import Interval, interval_bars

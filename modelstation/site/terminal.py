@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
+import plotext
 from django.db import connection
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -18,7 +19,6 @@ from rich.text import Text
 from modelstation.core.charts import number
 from modelstation.core.jobs.events import Story, facts_of
 from modelstation.core.models import Job, JobEvent
-from modelstation.site import plots
 from modelstation.site.journey import Beat, detail_of, end_line, follow, progress_line
 from training.runs.curves import Point, points_of
 
@@ -61,7 +61,7 @@ class Lines:
     def show(self, beat: Beat) -> None:
         tell(self._console, beat.events)
         job = beat.job
-        if job is None or job.state != Job.State.RUNNING or not job.progress.get("total_steps"):
+        if job is None or job.state != Job.State.RUNNING or not job.figures.total_steps:
             return
         if time.monotonic() - self._line_at >= LINE_SECONDS:
             self._line_at = time.monotonic()
@@ -149,11 +149,11 @@ def picture(job: Job, points: list[Point], width: int) -> RenderableType:
 
 
 def _bar(job: Job, width: int) -> RenderableType:
-    total = job.progress.get("total_steps")
+    total = job.figures.total_steps
     if job.state != Job.State.RUNNING or not total:
         return Text(f"{job.kind}: {job.stage or job.state}, {job.state}", style="dim")
     row = Table.grid(padding=(0, 1))
-    step = job.progress.get("step", 0)
+    step = job.figures.step
     bar = ProgressBar(total=total, completed=step, width=min(BAR_WIDTH, width // 3))
     row.add_row(f"{job.kind}: {job.stage}", bar, f"{step:,}/{total:,} ({job.percent} %)")
     return Group(row, Text(detail_of(job), style="dim"))
@@ -175,24 +175,17 @@ def _figures(job: Job, points: list[Point]) -> RenderableType:
 
 def _plot(points: list[Point], width: int) -> Text:
     """Both losses over the steps, validation above training where they cross."""
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.plotsize(AXIS_WIDTH + 1 + width, PLOT_HEIGHT)
+    plotext.frame(False)
+    plotext.xfrequency(0)
     train = [(p.step, p.loss) for p in points if p.loss is not None]
     valid = [(p.step, p.valid_loss) for p in points if p.valid_loss is not None]
-    frame = train + valid
-    layers = [
-        (plots.drawn(line, frame, width=width, height=PLOT_HEIGHT), style)
-        for line, style in ((valid, "yellow"), (train, "green"))
-    ]
-    high, low = max(y for _, y in frame), min(y for _, y in frame)
-    labels = {0: number(high), PLOT_HEIGHT - 1: number(low)}
-    text = Text()
-    for row in range(PLOT_HEIGHT):
-        text.append(f"{labels.get(row, ''):>{AXIS_WIDTH}} ", style="dim")
-        for column in range(width):
-            dots, style = _on_top(layers, (row, column))
-            text.append(plots.character(dots) if dots else " ", style=style)
-        text.append("\n")
-    return text
-
-
-def _on_top(layers: list[tuple[plots.Cells, str]], cell: tuple[int, int]) -> tuple[int, str]:
-    return next(((cells[cell], style) for cells, style in layers if cell in cells), (0, ""))
+    for line, color in ((train, "green"), (valid, "orange")):
+        if line:
+            plotext.plot(*zip(*line, strict=True), marker="braille", color=color)
+    losses = [loss for _, loss in train + valid]
+    ends = sorted({min(losses), max(losses)})
+    plotext.yticks(ends, [f"{number(end):>{AXIS_WIDTH}} " for end in ends])
+    return Text.from_ansi(plotext.build())

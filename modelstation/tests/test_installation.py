@@ -20,7 +20,7 @@ def _empty_var(settings, tmp_path):
     settings.VAR_DIR = tmp_path / "var"
 
 
-def test_the_demo_is_made_once_however_often_it_is_asked_for():
+def test_the_demo_is_made_once_however_often_it_is_requested():
     assert installation.prepare_demo() == installation.prepare_demo()
     assert User.objects.get().is_superuser
     assert Organization.objects.count() == ApiToken.objects.count() == 1
@@ -67,6 +67,17 @@ def test_every_queue_has_its_canary_and_nothing_is_scheduled_twice():
         ("modelstation.core.jobs.tasks.reap", "default"),
         ("training.tasks.clean_exports", "default"),
         ("training.tasks.measure_machine", "gpu"),
+    ]
+
+
+def test_what_an_older_release_scheduled_runs_the_task_of_today_at_its_old_times():
+    Schedule.objects.create(name="reaper", func="modelstation.core.tasks.reap", minutes=7)
+    Schedule.objects.create(name="mails", func="models_app.tasks.old_name", minutes=7)
+    installation.prepare_schedules()
+    kept = Schedule.objects.filter(minutes=7).order_by("name")
+    assert list(kept.values_list("name", "func")) == [
+        ("mails", "models_app.tasks.send_waiting_mails"),
+        ("reaper", "modelstation.core.jobs.tasks.reap"),
     ]
 
 

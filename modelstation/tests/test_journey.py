@@ -16,7 +16,6 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
-from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 
 from accounts.models import Organization
@@ -25,6 +24,7 @@ from models_app.models import CustomModel
 from modelstation import testing
 from modelstation.core.artifacts import verify
 from modelstation.core.jobs import jobs
+from modelstation.core.jobs.kinds import run_task
 from modelstation.core.models import Job
 from modelstation.site.installation import DEMO
 from training.runs.curves import points_of
@@ -43,13 +43,13 @@ SEEDED = [model._meta.db_table for model in (SourceDataset, ImportRun, CorpusExa
 
 @pytest.fixture(scope="module")
 def seeded():
-    """What seeding wrote into each table, once the first test has seeded."""
+    """Hold what seeding wrote into each table, once the first test has seeded."""
     return {}
 
 
 @pytest.fixture
 def corpus(transactional_db, seeded):
-    """The starter corpus' helpdesk rows and some others: embedded for real, then copied."""
+    """Load the starter corpus' helpdesk rows and some others: embedded for real, then copied."""
     with connection.cursor() as cursor:
         if seeded:
             for table, rows in seeded.items():
@@ -72,7 +72,7 @@ def tiny(settings, tiny_bases, tmp_path, corpus):
 def work_off():
     """Be the workers: run every queued job until none is left."""
     while job := Job.objects.filter(state=Job.State.QUEUED).order_by("created_at").first():
-        import_string(jobs.KINDS[job.kind].task)(str(job.id))
+        run_task(job.kind, str(job.id))
 
 
 def sign_up(client):
@@ -199,13 +199,13 @@ def test_a_requirement_that_the_corpus_cannot_serve_fails_with_what_to_add(tiny,
 def test_cancel_while_training_ends_the_model_and_the_child_within_30_seconds(tiny, org, alice):
     model = make_model(org, training_config={"max_steps": 1_000_000})
     job = Job.objects.get()
-    import_string(jobs.KINDS["distil"].task)(str(job.id))
+    run_task("distil", str(job.id))
     training = Job.objects.get(kind="train")
     canceller = subprocess.Popen(
         [sys.executable, "-c", CANCEL_SOON, str(training.id)], env=child_env()
     )
     started = time.monotonic()
-    import_string(jobs.KINDS["train"].task)(str(training.id))
+    run_task("train", str(training.id))
     assert canceller.wait() == 0
     model.refresh_from_db()
     training.refresh_from_db()
@@ -217,7 +217,7 @@ def test_cancel_while_training_ends_the_model_and_the_child_within_30_seconds(ti
 CANCEL_SOON = """
 import sys, time, django
 django.setup()
-from modelstation.core import jobs
+from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 job = Job.objects.get(id=sys.argv[1])
 while not job.progress.get("step") or job.stage != "train":
@@ -287,7 +287,7 @@ def folder_of(model):
 
 
 def child_env():
-    """What a process needs to work on this test's database."""
+    """Return what a process needs to work on this test's database."""
     options = connection.settings_dict
     host = options["HOST"] or options["OPTIONS"].get("host", "")
     return {

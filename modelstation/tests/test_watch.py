@@ -13,8 +13,9 @@ from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.jobs.events import Story
 from modelstation.core.models import Job, JobEvent
-from modelstation.site import journey, plots
-from modelstation.site.terminal import JobDisplay, Lines, Screen
+from modelstation.site import journey
+from modelstation.site.terminal import AXIS_WIDTH, JobDisplay, Lines, Screen, _plot
+from training.runs.curves import Point
 from training.tests.planted_runs import add_points, end, make_run
 
 pytestmark = pytest.mark.django_db
@@ -122,7 +123,7 @@ def test_a_terminal_shows_the_curves_the_figures_and_the_bar(run, width):
     assert "best 0.125 at step 40" in " ".join(said.split())
 
 
-def test_a_job_that_has_told_nothing_yet_is_shown_too(org):
+def test_a_job_without_events_yet_is_shown_too(org):
     job = jobs.submit(kind="distil", org=org, subject_id=testing.make_model(org).id)
     out = io.StringIO()
     screen = Screen(Console(file=out, force_terminal=True))
@@ -138,15 +139,15 @@ def test_markup_in_a_message_is_text(run):
     assert "[red]not a style[/nor an end]" in out.getvalue()
 
 
-def test_following_ends_when_it_is_closed_and_tells_all_that_was_there(run):
+def test_following_ends_when_it_is_closed_and_shows_all_events_so_far(run):
     closed = threading.Event()
     closed.set()
-    told = [e for beat in journey.follow(Story(job_id=run.job_id), closed) for e in beat.events]
-    assert [event.seq for event in told] == list(range(1, 42))
+    events = [e for beat in journey.follow(Story(job_id=run.job_id), closed) for e in beat.events]
+    assert [event.seq for event in events] == list(range(1, 42))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_display_of_build_model_tells_all_before_it_closes(run):
+def test_the_display_of_build_model_shows_all_before_it_closes(run):
     out = io.StringIO()
     with JobDisplay(Story(job_id=run.job_id), Console(file=out)):
         JobEvent.tell(run.job_id, "log", "the last word")
@@ -159,11 +160,15 @@ def test_find_story_refuses_with_a_hint(db):
     assert "organisation/model" in refused.value.hint
 
 
-def test_a_line_goes_from_corner_to_corner():
-    cells = plots.drawn([(0, 0), (7, 7)], [(0, 0), (7, 7)], width=4, height=2)
-    assert plots.character(cells[(1, 0)] & 0x40) == "⡀"  # bottom left dot
-    assert cells[(0, 3)] & 0x08  # top right dot
+def test_a_line_goes_from_corner_to_corner_and_its_ends_are_written_at_the_axis():
+    rows = _plot([Point(step=step, loss=7.0 - step) for step in range(8)], 20).plain.splitlines()
+    assert rows[0].split()[0] == "7"
+    assert rows[0][AXIS_WIDTH + 1] != " "
+    assert rows[-1].strip().startswith("0")
+    assert rows[-1].rstrip()[-1] != "0"
 
 
-def test_a_single_point_is_drawn_in_the_middle():
-    assert len(plots.drawn([(3, 1.5)], [(3, 1.5)], width=10, height=4)) == 1
+@pytest.mark.parametrize("steps", [[3], [3, 4]])
+def test_losses_that_do_not_differ_are_drawn_in_the_middle(steps):
+    rows = _plot([Point(step=step, loss=1.5) for step in steps], 20).plain.splitlines()
+    assert [bool(row.strip()) for row in rows] == [False] * 3 + [True] + [False] * 4

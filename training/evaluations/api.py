@@ -24,8 +24,8 @@ from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.models import ModelVersion
 from modelstation.core.web.api import id_of, number_of, page_size_of
 from training.access import evaluation_for
+from training.builds.services import evaluate_again
 from training.evaluations.reports import report_of
-from training.evaluations.services import evaluate_again
 from training.models import EvaluationRun
 from training.runs import serializers
 

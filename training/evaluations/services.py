@@ -1,19 +1,10 @@
-"""Deeds of evaluation: ask for one of a version, and end it inside the transaction that ends its
-job.
-"""
+"""Evaluations: submit one of a version, and keep its result as its job ends."""
 
 from typing import Any
 
-from django.db import transaction
-
-from accounts.audit import record
-from accounts.models import User
 from distillation.models import DatasetVersion
-from models_app import services as model_services
-from models_app.mails import tell_of_end
 from models_app.models import CustomModel, ModelVersion
-from models_app.webhooks import services as webhooks
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.evaluations.reports import report_of
@@ -27,21 +18,6 @@ def submit_evaluation(version: ModelVersion, *, is_again: bool = False) -> Evalu
     """The job and the row that says which version it measures, in the caller's transaction."""
     job = jobs.submit(kind="evaluate", org=version.org, subject_id=version.model_id)
     return _row_of(job, version, is_again=is_again)
-
-
-def evaluate_again(*, actor: User, version: ModelVersion) -> EvaluationRun:
-    """Measure a version anew against the frozen contract, beside what is live now."""
-    with transaction.atomic():
-        if dataset_of_version(version) is None and not version.model.test_rows:
-            raise UserFacingError(
-                "The held-out rows of this version are gone with its dataset.",
-                code="no_dataset",
-                hint="Build the model again.",
-            )
-        version.model = model_services.begin_evaluation_again(model_id=version.model_id)
-        run = submit_evaluation(version, is_again=True)
-        record(org=version.org, actor=actor, action="version.evaluate", target=version)
-    return run
 
 
 def run_of(job: Job) -> EvaluationRun:
@@ -58,7 +34,7 @@ def run_of(job: Job) -> EvaluationRun:
         return _row_of(job, last.version, is_again=last.is_again)
     version = model.versions.select_related("base", "model").first()
     if version is None:
-        raise UserFacingError("There is no trained version to evaluate.", code="no_version")
+        raise Conflict("There is no trained version to evaluate.", code="no_version")
     return _row_of(job, version, is_again=False)
 
 
@@ -84,8 +60,8 @@ def dataset_of_version(version: ModelVersion) -> DatasetVersion | None:
     return found
 
 
-def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> None:
-    """Keep the scores, and let the verdict decide what becomes of the version."""
+def keep_result(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> None:
+    """Keep what was measured, with the run and, unsaved, with its version."""
     run.folder = folder
     run.test_count = result["n_test"]
     run.verdict = result["verdict"]
@@ -103,26 +79,18 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]
         )
         for subject in EvaluationScore.Subject.values
     )
-    model_services.finish_evaluation(
-        version=run.version,
-        scores=scores_of(run, result),
-        passed=run.verdict == EvaluationRun.Verdict.PASS,
-        reason=reason_of(result),
-        is_again=run.is_again,
-        is_trained_as_asked=_is_trained_as_asked(run.version),
-    )
-    if not run.is_again:
-        tell_of_end(model=run.model, job=run.job)
-        webhooks.tell_of_end(model=run.model, job=run.job)
+    version = run.version
+    version.scores = scores_of(run, result)
+    version.contract_digest = version.scores["contract_digest"]
 
 
 def version_as_asked(job: Job) -> ModelVersion | None:
     """What this evaluation was to measure, if nothing but its training was asked for."""
     run = EvaluationRun.objects.filter(job=job).select_related("version__model__org").first()
-    return run.version if run is not None and _is_trained_as_asked(run.version) else None
+    return run.version if run is not None and is_trained_as_asked(run.version) else None
 
 
-def _is_trained_as_asked(version: ModelVersion) -> bool:
+def is_trained_as_asked(version: ModelVersion) -> bool:
     related = ("model", "dataset_version__run__job")
     run = TrainingRun.objects.filter(version=version).select_related(*related).first()
     return run is not None and run.is_all_that_was_asked

@@ -17,8 +17,9 @@ from models_app.access import version_for
 from modelstation.core.charts import Interval, interval_bars
 from modelstation.core.jobs.failures import failure_of
 from training.access import evaluation_for
+from training.builds.services import evaluate_again
 from training.evaluations import reports
-from training.evaluations.services import dataset_of_version, evaluate_again
+from training.evaluations.services import dataset_of_version
 from training.models import EvaluationRun, EvaluationScore
 from training.runs.views import problems_of, stage_of
 

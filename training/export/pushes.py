@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts.models import User
 from distillation.pushes import shared
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
@@ -76,7 +76,7 @@ def _files(export: Export, folder: Path) -> dict[str, Path | bytes]:
 
 def _must_be_there(export: Export) -> None:
     if not export.is_there:
-        raise UserFacingError(
+        raise Conflict(
             "The file of this export is not there (any more).",
             code="export_gone",
             hint="Wait until it is made, or export the version again.",
@@ -85,7 +85,7 @@ def _must_be_there(export: Export) -> None:
 
 def _must_be_certified(export: Export) -> None:
     if not export.is_certified:
-        raise UserFacingError(
+        raise Conflict(
             "The parity certificate of this export did not pass, so it is not published.",
             code="not_certified",
             hint="The certificate says what differs. It can still be downloaded.",

@@ -15,7 +15,7 @@ from distillation.datasets.cards import facts_of_version
 from distillation.models import DatasetVersion
 from models_app.gateway.paths import version_folder
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
@@ -122,7 +122,7 @@ def _dataset_of(version: ModelVersion) -> DatasetVersion:
     wanted = {"id": run.dataset_version_id} if run else {"digest": version.dataset_digest}
     dataset: DatasetVersion | None = datasets.filter(**wanted).first()
     if dataset is None:
-        raise UserFacingError(
+        raise Conflict(
             "The dataset of this version is gone, so there are no held-out rows to replay.",
             code="no_dataset",
             hint="Build the model again.",

@@ -19,7 +19,7 @@ from accounts.audit import record
 from accounts.models import User
 from models_app.gateway.paths import version_folder
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, NoSpace, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.export.bundle.artifacts import ARTIFACTS, DEFAULT_ARTIFACTS, Artifact
@@ -126,7 +126,7 @@ def check_disk(expected: int) -> None:
     """Twice: the files while they are made, and the one file they become."""
     needed, free = 2 * expected + SPARE_BYTES, free_bytes()
     if free < needed:
-        raise UserFacingError(
+        raise NoSpace(
             f"This export needs {needed / 1e9:.1f} GB of disk space, and {free / 1e9:.1f} GB are "
             "free.",
             code="disk_full",
@@ -136,7 +136,7 @@ def check_disk(expected: int) -> None:
 
 def _must_not_be_exporting(version: ModelVersion) -> None:
     if Export.objects.filter(version=version, job__state__in=Job.LIVE_STATES).exists():
-        raise UserFacingError(
+        raise Conflict(
             f"Version {version.number} is being exported already.",
             code="already_exporting",
             hint="Wait until that export has ended, or delete it.",
@@ -182,7 +182,7 @@ def check_accepted(export: Export, *, actor: User | None, accepted: bool, begins
     if export.is_certified:
         return
     if not accepted:
-        raise UserFacingError(
+        raise Conflict(
             "The parity certificate of this export did not pass: its files do not all answer as "
             "the model was trained to.",
             code="not_certified",

@@ -20,7 +20,7 @@ from distillation.imports import uploads
 from distillation.imports.reading.errors import ImportRefused, RowError
 from distillation.imports.reading.readers import is_known
 from distillation.imports.reading.rows import ExampleRow, sha256_of
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.models import Job
 from training.finetuning.lines import Reading, kind_of, read_lines
 from training.models import FineTuningRequest, UploadedFile
@@ -167,7 +167,7 @@ def write_results(*, run: Any, lines: Iterator[str]) -> UploadedFile:
 def delete_file(*, actor: User, file: UploadedFile) -> None:
     """What was trained on it keeps its frozen rows; a job that has still to read it needs it."""
     if file._state.adding:
-        raise UserFacingError(
+        raise Conflict(
             "These are the frozen rows of a dataset.",
             code="file_in_use",
             hint="They go with their model.",
@@ -176,7 +176,7 @@ def delete_file(*, actor: User, file: UploadedFile) -> None:
         asked = Q(training_file=file.id) | Q(validation_file=file.id)
         waiting = FineTuningRequest.objects.filter(asked, job__state__in=Job.LIVE_STATES)
         if waiting.exists():
-            raise UserFacingError(
+            raise Conflict(
                 "A fine-tuning job has still to read this file.",
                 code="file_in_use",
                 hint="Cancel the job, or wait until it trains.",

@@ -15,7 +15,7 @@ from accounts.models import Organization, User
 from distillation.imports.services import name_from_file
 from models_app import services as model_services
 from models_app.models import CustomModel, FoundationModel
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, TooMany, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.finetuning.builds import Build, measured
@@ -126,7 +126,7 @@ def _refuse_too_many(org: Organization) -> None:
         model__status__in=CustomModel.LIVE_STATUSES
     )
     if waiting.count() >= MOST_WAITING:
-        raise UserFacingError(
+        raise TooMany(
             f"{MOST_WAITING} fine-tuning jobs of this organisation have not ended yet.",
             code="rate_limit_exceeded",
             hint="Wait until one has, or cancel one.",
@@ -163,7 +163,7 @@ def _act(actor: User, build: Build, deed: Callable[[Job], bool], name: str, code
         job = build.live_job
         if job is None or not deed(job):
             message = f"A job that is {build.status} cannot be asked to {name}."
-            raise UserFacingError(message, code=code)
+            raise Conflict(message, code=code)
         record(org=build.root.org, actor=actor, action=f"fine_tuning.{name}", target=build.model)
 
 

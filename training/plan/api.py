@@ -14,6 +14,7 @@ from models_app.access import model_for
 from models_app.api.serializers import JobSerializer
 from models_app.models import CustomModel
 from modelstation.core.web.api import StrictSerializer
+from training.builds.services import train_again
 from training.plan.estimate.estimates import Estimate
 from training.plan.services import Plan, dataset_of, plan_for
 from training.runs import services
@@ -122,7 +123,7 @@ class TrainingPlanStartView(APIView):
         given = StartRequestSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         asked = given.validated_data.get("config", model.training_config)
-        job = services.start_run(actor=request_user(request), model=model, asked=asked)
+        job = train_again(actor=request_user(request), model=model, asked=asked)
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
 
 

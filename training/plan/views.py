@@ -14,6 +14,7 @@ from accounts.models import User
 from models_app.access import model_for
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
+from training.builds.services import train_again
 from training.plan.forms import PlanForm, rows
 from training.plan.services import Plan, dataset_of, plan_for
 from training.runs import services
@@ -45,7 +46,7 @@ def training_plan_save(request: HttpRequest, org: str, model_id: uuid.UUID) -> H
 def training_plan_start(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
     model = model_for(org_for(request, org), model_id)
     form = PlanForm(request.POST)
-    if form.is_valid() and _done(form, services.start_run, request, model):
+    if form.is_valid() and _done(form, train_again, request, model):
         messages.success(request, "Training is queued with these settings.")
         return redirect("model", org, model.id)
     return _shown(request, model, form)

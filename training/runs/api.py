@@ -28,6 +28,7 @@ from modelstation.core.web.event_api import (
     AnyAccept,
 )
 from training.access import training_run_for
+from training.builds.services import requeue_run
 from training.models import TrainingRun
 from training.runs import serializers, services
 from training.runs.curves import points_of
@@ -104,7 +105,7 @@ class RunRequeueView(APIView):
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         """A new run in place of one that failed or was cancelled, with the same settings."""
         run = training_run_for(request_org(request), run_id)
-        again = services.requeue_run(actor=request_user(request), run=run)
+        again = requeue_run(actor=request_user(request), run=run)
         where = reverse("api_run", args=[again.id], request=request)
         return Response(_shown(again, request), status=201, headers={"Location": where})
 

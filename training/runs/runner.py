@@ -18,12 +18,13 @@ from distillation.models import DatasetVersion
 from models_app import services as model_services
 from models_app.gateway.paths import base_paths, engine_paths
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs.interrupts import Cancelled
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
+from training.builds.ends import finish_evaluation
 from training.evaluations import services as evaluations
 from training.finetuning import jobs as openai_jobs
 from training.models import EvaluationRun, TrainingRun
@@ -119,7 +120,7 @@ def evaluate(job: Job, lease: Lease) -> Publish:
     result = run_child(
         "training.evaluations.child", _write_spec(job, spec), lease=lease, on_event=_teller(lease)
     )
-    return lambda: evaluations.finish_evaluation(run=run, folder=folder, result=result)
+    return lambda: finish_evaluation(run=run, folder=folder, result=result)
 
 
 def _note_what_is_judged_by(run: EvaluationRun) -> ModelVersion | None:
@@ -137,7 +138,7 @@ def _newest_dataset(model: CustomModel) -> DatasetVersion:
     """The one that was frozen last; a draft is never trained on."""
     dataset: DatasetVersion | None = model.dataset_versions.frozen().select_related("run").first()
     if dataset is None:
-        raise UserFacingError(
+        raise Conflict(
             "This model has no frozen dataset yet.",
             code="no_dataset",
             hint="Freeze its draft, or build it again.",

@@ -1,5 +1,5 @@
-"""Deeds of training: start a run by its plan, pause it, resume it, cancel it, queue it again; and
-the one that ends it, inside the transaction that ends its job.
+"""Actions on a training run: save its plan, pause it, resume it, cancel it; and the one that ends
+it, inside the transaction that ends its job. Runs are started in training.builds.
 """
 
 from typing import Any
@@ -9,9 +9,8 @@ from django.db.models import Max
 
 from accounts.audit import record
 from accounts.models import User
-from models_app import services as model_services
 from models_app.models import CustomModel, ModelVersion
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.evaluations.services import submit_evaluation
@@ -34,66 +33,35 @@ def save_plan(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Plan
     return plan
 
 
-def start_run(*, actor: User, model: CustomModel, asked: dict[str, Any]) -> Job:
-    """Train again on the dataset that was frozen last; nothing is queued that cannot be done."""
-    if dataset_of(model) is None:
-        raise UserFacingError(
-            "This model has no frozen dataset yet.",
-            code="no_dataset",
-            hint="Freeze its draft, or build it; the settings can be saved for then.",
-        )
-    with transaction.atomic():
-        save_plan(actor=actor, model=model, asked=asked).refuse()
-        record(org=model.org, actor=actor, action="model.start_training", target=model)
-        return model_services.start_training(model_id=model.id, actor=actor, is_checked=True)
-
-
 def pause_run(*, actor: User, run: TrainingRun) -> None:
     """Its training writes a checkpoint and stops; the worker is free for others."""
     with transaction.atomic():
         if not jobs.request_pause(run.job):
-            _refuse(run, "Only a run that waits or is at work can be paused", "not_pausable")
-        _record(actor, run, "run.pause")
+            refuse(run, "Only a run that waits or is at work can be paused", "not_pausable")
+        record_action(actor, run, "run.pause")
 
 
 def resume_run(*, actor: User, run: TrainingRun) -> None:
     """It goes on from its last checkpoint."""
     with transaction.atomic():
         if not jobs.resume(run.job):
-            _refuse(run, "Only a paused run can be resumed", "not_paused")
-        _record(actor, run, "run.resume")
+            refuse(run, "Only a paused run can be resumed", "not_paused")
+        record_action(actor, run, "run.resume")
 
 
 def cancel_run(*, actor: User, run: TrainingRun) -> None:
     with transaction.atomic():
         if not jobs.request_cancel(run.job):
-            _refuse(run, "Only a run that has not ended can be cancelled", "not_building")
-        _record(actor, run, "run.cancel")
+            refuse(run, "Only a run that has not ended can be cancelled", "not_building")
+        record_action(actor, run, "run.cancel")
 
 
-def requeue_run(*, actor: User, run: TrainingRun) -> TrainingRun:
-    """A new run with the same settings, on the dataset that was frozen last."""
-    if run.job.state not in (Job.State.FAILED, Job.State.CANCELLED):
-        _refuse(run, "Only a run that failed or was cancelled is queued again", "not_requeueable")
-    with transaction.atomic():
-        model = model_services.begin_training_again(actor=actor, model_id=run.model_id)
-        again: TrainingRun = TrainingRun.objects.create(
-            org=run.org,
-            job=jobs.requeue(run.job),
-            model=model,
-            dataset_version=model.dataset_versions.frozen().first() or run.dataset_version,
-            asked_config=run.asked_config,
-        )
-        _record(actor, run, "run.requeue", new_run=str(again.id))
-    return again
-
-
-def _refuse(run: TrainingRun, rule: str, code: str) -> None:
+def refuse(run: TrainingRun, rule: str, code: str) -> None:
     state = Job.objects.values_list("state", flat=True).get(id=run.job_id)
-    raise UserFacingError(f"{rule}; this one is {state}.", code=code)
+    raise Conflict(f"{rule}; this one is {state}.", code=code)
 
 
-def _record(actor: User, run: TrainingRun, action: str, **data: str) -> None:
+def record_action(actor: User, run: TrainingRun, action: str, **data: str) -> None:
     record(org=run.org, actor=actor, action=action, target=run, run=str(run.id), **data)
 
 

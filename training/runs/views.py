@@ -28,6 +28,7 @@ from modelstation.core.jobs.health import Problem, problems
 from modelstation.core.models import Job, JobEvent
 from modelstation.core.templatetags.ui import duration
 from training.access import training_run_for
+from training.builds.services import requeue_run
 from training.models import TrainingRun
 from training.recipes.config import TrainingConfig
 from training.runs import services
@@ -137,7 +138,7 @@ def run_cancel(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpRespons
 def run_requeue(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
     found = training_run_for(org_for(request, org), run_id)
     try:
-        found = services.requeue_run(actor=_user(request), run=found)
+        found = requeue_run(actor=_user(request), run=found)
     except UserFacingError as error:
         messages.warning(request, f"{error.message} {error.hint}".strip())
     return redirect("run", org, found.id)

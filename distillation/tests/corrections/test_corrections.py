@@ -12,7 +12,6 @@ from accounts.models import AuditEntry
 from distillation import runner
 from distillation.corrections import services as corrections
 from distillation.corrections.services import CorrectionDraft
-from distillation.curation import services as curation
 from distillation.datasets.lineage import lineage_of
 from distillation.models import CandidateRow, DatasetRow, DatasetVersion
 from distillation.tests.distilled import HELD_OUT, distil_for
@@ -21,6 +20,7 @@ from distillation.tests.test_runner import _corpus  # noqa: F401
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
+from training.builds import services as builds
 
 pytestmark = pytest.mark.django_db
 
@@ -138,7 +138,7 @@ def test_in_a_draft_it_is_a_row_like_others_and_used_once_that_is_frozen(org, al
 
     first.model.status = "review"
     first.model.save()
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     row.refresh_from_db()
     assert (row.state, row.dataset) == ("used", draft)
 

@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-from distillation.curation import services as curation
 from distillation.models import DatasetRow
 from distillation.tests.drafts import make_draft, make_row
 from modelstation.core.models import Job
 from modelstation.testing import REQUIREMENT, make_base
+from training.builds import services as builds
 
 pytestmark = pytest.mark.django_db
 
@@ -176,7 +176,7 @@ def test_a_draft_is_exported_as_its_kept_rows_and_frozen_as_files(api, draft):
 
 
 def test_every_deed_on_a_frozen_dataset_is_a_conflict(api, alice, draft):
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     row = draft.rows.first()
     for method, path, body in (
         ("post", "/rows/decide", {"filter": {}, "decision": "refused"}),
@@ -192,7 +192,7 @@ def test_every_deed_on_a_frozen_dataset_is_a_conflict(api, alice, draft):
 
 def test_one_draft_at_a_time_is_made_of_a_frozen_dataset(api, alice, draft):
     assert error_of(api.post(at(draft, "/draft")), 409)["code"] == "dataset_draft"
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     made = api.post(at(draft, "/draft"))
     assert (made.status_code, made.json()["parent"]) == (201, str(draft.id))
     assert error_of(api.post(at(draft, "/draft")), 409)["code"] == "draft_exists"

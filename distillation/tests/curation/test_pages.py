@@ -7,6 +7,7 @@ from distillation.models import DatasetRow, DatasetVersion
 from distillation.tests.drafts import make_draft, make_row
 from distillation.tests.test_pages import HOSTILE, CountQueries, text_of
 from modelstation.core.models import Job
+from training.builds import services as builds
 
 pytestmark = pytest.mark.django_db
 
@@ -105,7 +106,7 @@ def test_the_page_says_what_waits_how_it_spreads_and_what_freezing_does(as_bob, 
 
 
 def test_a_frozen_dataset_offers_no_deed_on_its_rows(as_bob, alice, draft):
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     page = text_of(as_bob.get(url("dataset", draft)))
     assert "Make a draft of it" in page
     assert 'name="rows"' not in page
@@ -237,7 +238,7 @@ def test_freezing_leads_to_the_model_and_its_training(as_bob, draft):
 
 
 def test_a_draft_is_made_of_a_frozen_dataset_and_discarded(as_bob, alice, draft):
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     response = as_bob.post(url("dataset_draft", draft), follow=True)
     assert said(response) == "Dataset 2 is a draft of dataset 1."
     as_bob.post(url("dataset_discard", DatasetVersion.objects.get(number=2)))

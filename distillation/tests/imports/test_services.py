@@ -21,7 +21,8 @@ from distillation.tests.corpus.test_seed import FakeEmbedder
 from distillation.tests.imports.files import lines, pairs
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
-from modelstation.core.jobs import jobs, reaper
+from modelstation.core.jobs import jobs
+from modelstation.core.jobs.tasks import reap
 from modelstation.core.models import Job
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("uploads_dir")]
@@ -149,7 +150,7 @@ def killed_after(chunks, monkeypatch):
 
 def lose_the_worker(job_id):
     Job.objects.filter(id=job_id).update(lease_until="2000-01-01T00:00Z")
-    reaper.reap()
+    reap()
 
 
 def test_a_killed_worker_s_import_goes_on_behind_the_last_chunk(

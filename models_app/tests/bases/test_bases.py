@@ -11,13 +11,13 @@ from models_app.bases.fetching import submit_fetch
 from models_app.bases.offers import mirror_catalogue
 from models_app.drafts import ModelDraft
 from models_app.models import BaseFetch, CustomModel, FoundationModel
-from models_app.services import create_model
 from models_app.tests.tiny_bases import make_tiny_base
 from modelstation import testing
 from modelstation.core.artifacts import verify
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from modelstation.lm.bases.catalog import BASES
+from training.builds.services import create_model
 
 pytestmark = pytest.mark.django_db
 SMALL, CODER = "smollm2-135m-instruct", "qwen2.5-coder-1.5b-instruct"

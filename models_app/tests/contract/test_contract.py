@@ -12,6 +12,7 @@ from models_app.models import CustomModel, IdempotentRequest
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
+from training.builds import services as builds
 
 pytestmark = pytest.mark.django_db
 CRITERIA = ["exact match at least 80 %", "It must feel friendly."]
@@ -154,7 +155,7 @@ def test_a_conflict_that_passes_may_be_asked_again(api_for, bob, frozen):
 
 def test_a_frozen_contract_stays_what_it_was_when_the_intent_is_corrected(frozen, alice):
     digest = frozen.contract_digest
-    services.correct_intent(actor=alice, model=frozen, changes={"task_kind": "generate"})
+    builds.correct_intent(actor=alice, model=frozen, changes={"task_kind": "generate"})
     services.begin_stage(frozen.id, CustomModel.Status.TRAINING)
     frozen.refresh_from_db()
     assert (frozen.contract_digest, frozen.contract["metric"]) == (digest, "exact_match")

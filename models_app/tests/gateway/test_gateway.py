@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 from models_app.gateway.model_resolver import tuned_name
 from models_app.models import CustomModel, UsageRecord
 from modelstation import testing
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Unavailable, UserFacingError
 from modelstation.testing import make_base, make_model
 
 pytestmark = pytest.mark.django_db
@@ -273,9 +273,7 @@ def test_a_body_that_is_no_json_and_an_unknown_address_keep_the_shape(api):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_model_server_that_is_down_is_a_503_to_retry(api, server, model, stream):
-    server.error = UserFacingError(
-        "The model server is not running.", code="model_server_unavailable"
-    )
+    server.error = Unavailable("The model server is not running.", code="model_server_unavailable")
 
     response = post(api, stream=stream)
 
@@ -400,9 +398,7 @@ def test_the_openai_client_chats_streams_lists_and_understands_our_errors(sdk, s
     assert refused.value.param == "n"
     with pytest.raises(openai.AuthenticationError):
         sdk.with_options(api_key="wrong").models.list()
-    server.error = UserFacingError(
-        "The model server is not running.", code="model_server_unavailable"
-    )
+    server.error = Unavailable("The model server is not running.", code="model_server_unavailable")
     with pytest.raises(openai.InternalServerError):
         sdk.chat.completions.create(**ASKED)
     server.error, server.error_after = None, UserFacingError("The model server went away.")

@@ -9,13 +9,13 @@ from django.urls import reverse
 from models_app.serving import client
 from models_app.serving.client import Completion, Piece
 from modelstation import testing
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Unavailable, UserFacingError
 from modelstation.core.jobs.events import SLOTS
 from modelstation.testing import let_go, make_model
 
 pytestmark = pytest.mark.django_db
 PROMPT = "Answer with the label only."
-DOWN = UserFacingError("The model server is not running.", code="model_server_unavailable")
+DOWN = Unavailable("The model server is not running.", code="model_server_unavailable")
 TOO_LONG = UserFacingError("The prompt has 9000 tokens.", code="context_length_exceeded")
 
 

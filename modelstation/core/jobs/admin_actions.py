@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Busy, Conflict, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
@@ -77,19 +77,17 @@ def _cancel(job: Job) -> None:
 
 def _pause(job: Job) -> None:
     if not jobs.request_pause(job):
-        raise UserFacingError("Only a job that waits or runs can be paused.", code="not_pausable")
+        raise Conflict("Only a job that waits or runs can be paused.", code="not_pausable")
 
 
 def _resume(job: Job) -> None:
     if not jobs.resume(job):
-        raise UserFacingError("This job is not paused.", code="not_paused")
+        raise Conflict("This job is not paused.", code="not_paused")
 
 
 def _requeue(job: Job) -> None:
     """Two jobs on one subject would work against each other."""
     if Job.objects.filter(subject_id=job.subject_id, state__in=Job.LIVE_STATES).exists():
         hint = "Cancel it first, or wait for its end."
-        raise UserFacingError(
-            "A job for this is queued or running.", code="still_running", hint=hint
-        )
+        raise Busy("A job for this is queued or running.", code="still_running", hint=hint)
     jobs.requeue(job)

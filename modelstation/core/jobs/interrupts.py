@@ -1,7 +1,5 @@
 """What ends work before its result: raised by the lease and the supervisor, caught by run_job."""
 
-from typing import Any
-
 
 class LeaseLost(Exception):
     """Somebody else holds the job now: stop, and write nothing."""
@@ -32,7 +30,7 @@ class Crashed(Exception):
 class RetrySmaller(Exception):
     """The GPU was too small: tried once more, with `overrides` laid over the job's config."""
 
-    def __init__(self, overrides: dict[str, Any], text: str) -> None:
+    def __init__(self, overrides: dict[str, int], text: str) -> None:
         super().__init__(text)
         self.overrides = overrides
         self.text = text

@@ -16,7 +16,6 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from types import FrameType
@@ -26,15 +25,15 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils.module_loading import import_string
 
-from modelstation.core.errors import DISK_FULL, UserFacingError
+from modelstation.core.errors import DISK_FULL, Busy, UserFacingError
 from modelstation.core.jobs.attempts import discard_attempt
 from modelstation.core.jobs.claims import claim as claim
 from modelstation.core.jobs.claims import claim_fairest
 from modelstation.core.jobs.interrupts import Cancelled, Crashed, Drained, Paused, RetrySmaller
+from modelstation.core.jobs.kinds import KINDS, run_task
 from modelstation.core.jobs.lease import Lease, LeaseLost, patiently
-from modelstation.core.jobs.wakeups import send_hint, send_missing_hints
+from modelstation.core.jobs.queue import send_missing_wakeups, send_wakeup
 from modelstation.core.models import Job, JobEvent
 
 logger = logging.getLogger("modelstation.jobs")
@@ -47,43 +46,6 @@ CRASH_LOOP = (
     f"The worker died {MAX_CRASHES} times while doing this, most likely for want of memory."
 )
 
-
-@dataclass(frozen=True)
-class Kind:
-    task: str
-    queue: str
-    # Told, in the ending transaction, of a job that ended without success. Strings, like all
-    # tasks: core imports no app.
-    settle: str = "models_app.services.settle_ended_job"
-
-
-KINDS = {
-    "import": Kind(
-        "distillation.tasks.run_import",
-        "distil",
-        "distillation.imports.services.settle_ended_import",
-    ),
-    "distil": Kind("distillation.tasks.run_distillation", "distil"),
-    "freeze": Kind("training.tasks.run_freezing", "distil"),
-    "train": Kind("training.tasks.run_training", "gpu"),
-    "evaluate": Kind("training.tasks.run_evaluation", "gpu"),
-    "export": Kind(
-        "training.tasks.run_export", "gpu", "training.export.services.settle_ended_export"
-    ),
-    "push_export": Kind(
-        "training.tasks.run_export_push",
-        "default",
-        "training.export.pushes.settle_ended_push",
-    ),
-    "fetch": Kind(
-        "models_app.tasks.run_fetch", "distil", "models_app.bases.fetching.settle_ended_fetch"
-    ),
-    "push": Kind(
-        "distillation.tasks.run_push",
-        "default",
-        "distillation.pushes.services.settle_ended_push",
-    ),
-}
 
 Publish = Callable[[], None]
 Work = Callable[[Job, Lease], Publish]
@@ -103,16 +65,16 @@ def submit(
     fields = {"queue": KINDS[kind].queue, "subject_id": subject_id, "priority": priority}
     with transaction.atomic():
         if not idempotency_key:
-            return _first_hint(Job.objects.create(kind=kind, org=org, **fields))
+            return _announce(Job.objects.create(kind=kind, org=org, **fields))
         job, is_new = Job.objects.get_or_create(
             kind=kind, org=org, idempotency_key=idempotency_key, defaults=fields
         )
-        return _first_hint(job) if is_new else job
+        return _announce(job) if is_new else job
 
 
-def _first_hint(job: Job) -> Job:
+def _announce(job: Job) -> Job:
     _tell(job, JobEvent.Kind.STATE, "Waiting for a worker.")
-    send_hint(job)
+    send_wakeup(job)
     return job
 
 
@@ -125,8 +87,8 @@ def run_fairest(hinted_id: str) -> None:
     with _sigterm_held():
         job = claim_fairest(queue) if queue else None
         if job is not None:
-            import_string(KINDS[job.kind].task)(job)
-            send_missing_hints(job.queue)
+            run_task(job.kind, job)
+            send_missing_wakeups(job.queue)
 
 
 def run_job(job: Job | str, work: Work) -> None:
@@ -287,9 +249,7 @@ def resume(job: Job) -> bool:
 def requeue(job: Job) -> Job:
     """A new job for the same work, after one that failed or was cancelled: ended rows are final."""
     if job.is_live:
-        raise UserFacingError(
-            "This run has not ended yet.", code="still_running", hint="Cancel it first."
-        )
+        raise Busy("This run has not ended yet.", code="still_running", hint="Cancel it first.")
     return submit(kind=job.kind, org=job.org, subject_id=job.subject_id, priority=job.priority)
 
 
@@ -337,7 +297,7 @@ def _put_back(
         Job.objects.filter(id=job.id).update(state=state, **unleased | fields)
         _tell(job, JobEvent.Kind.STATE, message, data=data)
         if state == State.QUEUED and not fields.get("not_before"):
-            send_hint(job)
+            send_wakeup(job)
     return True
 
 
@@ -356,7 +316,7 @@ def _end(job: Job, state: Job.State, *, code: str, text: str, detail: str = "") 
         ended = Job.objects.select_related("org").get(id=job.id)
         kind = JobEvent.Kind.ERROR if state == State.FAILED else JobEvent.Kind.STATE
         _tell(ended, kind, text, operator_detail=detail)
-        import_string(KINDS[job.kind].settle)(ended)
+        KINDS[job.kind].settle(ended)
     return True
 
 

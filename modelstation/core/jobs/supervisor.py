@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 
@@ -46,6 +47,29 @@ VMSTAT = Path("/proc/vmstat")
 OnEvent = Callable[[dict[str, Any]], None]
 
 
+@dataclass(frozen=True)
+class ChildEvent:
+    """A line of a child: what the supervisor reads of it, and all that it holds."""
+
+    kind: str = ""  # "" for a line that is no event
+    stage: str = ""
+    step: int = 0
+    code: str = "failed"
+    message: str = ""
+    content: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Self:
+        try:
+            content = json.loads(line)
+        except ValueError:
+            return cls()
+        if not isinstance(content, dict):
+            return cls()
+        kept = {key: content[key] for key in ("stage", "step", "code", "message") if key in content}
+        return cls(kind=str(content.get("event", "")), content=content, **kept)
+
+
 def run_child(
     module: str,
     spec_path: str,
@@ -53,7 +77,7 @@ def run_child(
     lease: Lease,
     on_event: OnEvent,
     can_pause: bool = False,
-    when_gpu_oom: dict[str, Any] | None = None,
+    when_gpu_oom: dict[str, int] | None = None,
 ) -> dict[str, Any]:
     """Run `python -m module spec_path`; returns the facts of its result event.
 
@@ -74,8 +98,8 @@ def run_child(
     if watch.asked_at and returncode in (CHECKPOINTED, -signal.SIGUSR1):
         lease.check()
         raise Drained  # the wish to pause was withdrawn meanwhile
-    if last.get("code") == "gpu_oom" and when_gpu_oom and not lease.job.overrides:
-        raise RetrySmaller(when_gpu_oom, last["message"])
+    if last.code == "gpu_oom" and when_gpu_oom and not lease.job.overrides:
+        raise RetrySmaller(when_gpu_oom, last.message)
     if returncode == -signal.SIGKILL and _killed_by_kernel() > killed_before:
         raise UserFacingError(OUT_OF_MEMORY, code="oom_killed", hint=SMALLER)
     return _outcome(returncode, last, module)
@@ -119,7 +143,7 @@ class _Watch:
         self.can_pause = can_pause
         self.asked_at = 0.0
         self._moved_at = time.monotonic()
-        self._place: tuple[Any, ...] = ()
+        self._place = ("", "", 0)
 
     def look(self) -> None:
         self.lease.check()
@@ -129,13 +153,13 @@ class _Watch:
             text = NO_PROGRESS.format(minutes=settings.NO_PROGRESS_SECONDS / 60)
             raise UserFacingError(text, code="no_progress")
 
-    def saw(self, event: dict[str, Any]) -> None:
+    def saw(self, event: ChildEvent) -> None:
         """Progress is another place, not another line: a hung child may still write."""
-        place = (event.get("event"), event.get("stage"), event.get("step"))
+        place = (event.kind, event.stage, event.step)
         if place != self._place:
             self._place, self._moved_at = place, time.monotonic()
-        if event.get("event") == "checkpoint":
-            self.lease.checkpointed(event["step"])
+        if event.kind == "checkpoint":
+            self.lease.checkpointed(event.step)
 
     def _ask_to_pause(self) -> None:
         try:
@@ -148,11 +172,11 @@ class _Watch:
                 raise
 
 
-def _follow(watch: _Watch, on_event: OnEvent) -> dict[str, Any]:
+def _follow(watch: _Watch, on_event: OnEvent) -> ChildEvent:
     """Read events until the child closes its pipe; returns the last result or error event."""
     stdout = watch.child.stdout
     assert stdout is not None
-    last: dict[str, Any] = {}
+    last = ChildEvent()
     buffer = b""
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
@@ -164,27 +188,19 @@ def _follow(watch: _Watch, on_event: OnEvent) -> dict[str, Any]:
             if not chunk:
                 return last
             *lines, buffer = (buffer + chunk).split(b"\n")
-            for event in map(_parse, lines):
-                if event.get("event") in ("result", "error"):
+            for event in map(ChildEvent.from_json, lines):
+                if event.kind in ("result", "error"):
                     last = event
-                elif event:
+                elif event.content:
                     watch.saw(event)
-                    on_event(event)
+                    on_event(event.content)
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}
-
-
-def _outcome(returncode: int, last: dict[str, Any], module: str) -> dict[str, Any]:
-    if last.get("event") == "error":
-        raise UserFacingError(last["message"], code=last.get("code", "failed"))
-    if returncode == 0 and last:
-        return last
+def _outcome(returncode: int, last: ChildEvent, module: str) -> dict[str, Any]:
+    if last.kind == "error":
+        raise UserFacingError(last.message, code=last.code)
+    if returncode == 0 and last.kind:
+        return last.content
     if returncode == -signal.SIGKILL:
         raise Crashed("oom_killed", f"{OUT_OF_MEMORY} {SMALLER}")
     if returncode < 0:

@@ -1,12 +1,13 @@
 """The API's common shapes: one error body, one pagination, one way to read a body."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.http import Http404
-from rest_framework import exceptions, serializers, status
+from rest_framework import exceptions, serializers
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,63 +24,6 @@ PLAINLY = {
     "not_a_dict": "A JSON object is needed.",
 }
 INTERNAL_ERROR = "Something went wrong on our side. The operator can see the details."
-# A UserFacingError is a 400 unless its code stands here.
-STATUS_OF_CODE = {
-    "already_building": status.HTTP_409_CONFLICT,
-    "already_exporting": status.HTTP_409_CONFLICT,
-    "export_gone": status.HTTP_409_CONFLICT,
-    "not_certified": status.HTTP_409_CONFLICT,
-    "already_pushing": status.HTTP_409_CONFLICT,
-    "no_hub_token": status.HTTP_409_CONFLICT,
-    "not_frozen": status.HTTP_409_CONFLICT,
-    "contract_frozen": status.HTTP_409_CONFLICT,
-    "nothing_to_roll_back_to": status.HTTP_409_CONFLICT,
-    "dataset_draft": status.HTTP_409_CONFLICT,
-    "dataset_frozen": status.HTTP_409_CONFLICT,
-    "draft_exists": status.HTTP_409_CONFLICT,
-    "not_building": status.HTTP_409_CONFLICT,
-    "no_dataset": status.HTTP_409_CONFLICT,
-    "not_publishable": status.HTTP_409_CONFLICT,
-    "not_pausable": status.HTTP_409_CONFLICT,
-    "not_paused": status.HTTP_409_CONFLICT,
-    "not_requeueable": status.HTTP_409_CONFLICT,
-    "still_running": status.HTTP_409_CONFLICT,
-    "import_confirmed": status.HTTP_409_CONFLICT,
-    "import_ended": status.HTTP_409_CONFLICT,
-    "already_fetching": status.HTTP_409_CONFLICT,
-    "installed": status.HTTP_409_CONFLICT,
-    "held_out_row": status.HTTP_409_CONFLICT,
-    "too_many_corrections": status.HTTP_409_CONFLICT,
-    "no_version": status.HTTP_409_CONFLICT,
-    "unknown_base": status.HTTP_404_NOT_FOUND,
-    "source_exists": status.HTTP_409_CONFLICT,
-    "source_busy": status.HTTP_409_CONFLICT,
-    "file_in_use": status.HTTP_409_CONFLICT,
-    "version_in_use": status.HTTP_409_CONFLICT,
-    "rate_limit_exceeded": status.HTTP_429_TOO_MANY_REQUESTS,
-    "upload_too_large": status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
-    "disk_full": status.HTTP_507_INSUFFICIENT_STORAGE,
-    "idempotency_key_reused": status.HTTP_422_UNPROCESSABLE_ENTITY,
-    "model_not_found": status.HTTP_404_NOT_FOUND,
-    "too_many_webhooks": status.HTTP_409_CONFLICT,
-    "webhook_disabled": status.HTTP_409_CONFLICT,
-    "insufficient_quota": status.HTTP_429_TOO_MANY_REQUESTS,
-    # What the model server says of itself (models_app.serving).
-    "model_server_unavailable": status.HTTP_503_SERVICE_UNAVAILABLE,
-    "overloaded": status.HTTP_503_SERVICE_UNAVAILABLE,
-    "server_busy": status.HTTP_429_TOO_MANY_REQUESTS,
-    "too_large": status.HTTP_413_REQUEST_ENTITY_TOO_LARGE,
-    "deadline_exceeded": status.HTTP_504_GATEWAY_TIMEOUT,
-    "invalid_key": status.HTTP_503_SERVICE_UNAVAILABLE,
-    "path_refused": status.HTTP_500_INTERNAL_SERVER_ERROR,
-    "model_unreadable": status.HTTP_500_INTERNAL_SERVER_ERROR,
-    "generation_failed": status.HTTP_500_INTERNAL_SERVER_ERROR,
-}
-# Conflicts that end by themselves: to ask again later makes sense. All others are permanent, and
-# say so, for clients that retry every 409.
-PASSING = frozenset(
-    {"already_building", "already_fetching", "already_pushing", "source_busy", "still_running"}
-)
 
 
 class NewestFirstPagination(CursorPagination):
@@ -122,32 +66,25 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-def error_body(code: str, message: str, *, param: str = "", hint: str = "") -> dict[str, Any]:
-    told = {"message": _short(message, MESSAGE_CHARS), "param": _short(param), "hint": hint}
-    return {"error": {"code": code, **told}}
-
-
-def status_of(error: UserFacingError) -> int:
-    return STATUS_OF_CODE.get(error.code, status.HTTP_400_BAD_REQUEST)
-
-
-def retry_headers(error: UserFacingError) -> dict[str, str]:
-    is_permanent = status_of(error) == status.HTTP_409_CONFLICT and error.code not in PASSING
-    return {"x-should-retry": "false"} if is_permanent else {}
+def error_body(
+    code: str, message: str, *, param: str = "", hint: str = ""
+) -> dict[str, dict[str, str]]:
+    message, param = _short(message, MESSAGE_CHARS), _short(param)
+    return {"error": {"code": code, "message": message, "param": param, "hint": hint}}
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Every failure has one shape: {"error": {"code", "message", "param", "hint"}}."""
     if isinstance(error, UserFacingError):
         body = error_body(error.code, error.message, param=error.param, hint=error.hint)
-        return Response(body, status=status_of(error), headers=retry_headers(error))
+        return Response(body, status=error.status, headers=error.headers)
     response = drf_exception_handler(error, context)
     if response is not None:
         response.data = _body_of(error, context)
     return response
 
 
-def hint_of(error: Exception, context: dict[str, Any]) -> str:
+def hint_of(error: Exception, context: Mapping[str, Any]) -> str:
     """What to do about a failure that the framework found."""
     if isinstance(error, exceptions.UnsupportedMediaType):
         parsers = getattr(context.get("view"), "parser_classes", ())
@@ -178,7 +115,7 @@ def _without_python(message: str) -> str:
     return "A JSON object is needed." if is_framework else message
 
 
-def what_is_missing(error: Exception, context: dict[str, Any]) -> tuple[str, str]:
+def what_is_missing(error: Exception, context: Mapping[str, Any]) -> tuple[str, str]:
     """Which thing an address names that is not there, and what the address calls it."""
     given = context.get("kwargs") or {}
     if names := [name for name in given if name.endswith("_id")]:
@@ -233,9 +170,9 @@ def _short(text: str, most: int = SHOWN_CHARS) -> str:
 
 def openai_error_body(
     code: str | None, message: str, *, kind: str = "invalid_request_error", param: str | None = None
-) -> dict[str, Any]:
-    told = {"message": _short(message, MESSAGE_CHARS), "param": _short(param or "") or None}
-    return {"error": {**told, "type": kind, "code": code}}
+) -> dict[str, dict[str, str | None]]:
+    failure = {"message": _short(message, MESSAGE_CHARS), "param": _short(param or "") or None}
+    return {"error": {**failure, "type": kind, "code": code}}
 
 
 def add_error_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -261,7 +198,7 @@ def _error_shape(fields: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {"error": error}, "required": ["error"]}
 
 
-def _body_of(error: Exception, context: dict[str, Any]) -> dict[str, Any]:
+def _body_of(error: Exception, context: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     if isinstance(error, exceptions.ValidationError):
         param, message, _ = first_problem(error.detail)
         return error_body("invalid", message, param=param)

@@ -16,27 +16,26 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import Max
-from django.utils.module_loading import import_string
 from rich.console import Console
 
 from accounts.models import Organization
 from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.rows import ExampleRow, ReadOptions, read_examples
-from distillation.intents import understood
 from distillation.pipeline.text import input_text
 from distillation.pipeline.understand.explain import explain
 from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
 from models_app.bases.recommending import recommended
 from models_app.drafts import METRICS, ModelDraft
 from models_app.models import CustomModel
-from models_app.services import create_model
+from models_app.understanding import understood
 from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
-from modelstation.core.jobs import jobs
+from modelstation.core.jobs.kinds import run_task
 from modelstation.core.models import Job
 from modelstation.site import installation
 from modelstation.site.journey import story_of
 from modelstation.site.terminal import JobDisplay
+from training.builds.services import create_model
 
 WAIT_SECONDS = 1.0
 
@@ -244,7 +243,7 @@ def _build(model: CustomModel, console: Console) -> CustomModel:
             if job is None:
                 time.sleep(WAIT_SECONDS)
             else:
-                import_string(jobs.KINDS[job.kind].task)(str(job.id))
+                run_task(job.kind, str(job.id))
             model.refresh_from_db()
     return model
 

@@ -9,9 +9,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from modelstation.core.commands import PlainCommand
-from modelstation.core.jobs.cluster import run_cluster
-from modelstation.core.jobs.keeper import keep
 from modelstation.core.jobs.queue import QUEUES
+from modelstation.core.jobs.workers import keep, run_cluster
 
 
 class Command(PlainCommand):

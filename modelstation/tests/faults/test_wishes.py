@@ -105,13 +105,13 @@ def _is_nearly_done(job):
 
 
 def test_the_same_hint_ten_times_to_four_workers_runs_the_job_once(house, org):
-    from modelstation.core.jobs.wakeups import send_hint
+    from modelstation.core.jobs.queue import send_wakeup
 
     for _ in range(4):
         house.start_workers()
     job = house.submit(org, steps=20)
     for _ in range(9):
-        send_hint(job)
+        send_wakeup(job)
     house.wait_for_end(job)
     assert (job.state, job.attempt) == (State.SUCCEEDED, 1)
     assert len(house.steps_of(job)) == 20
@@ -140,7 +140,7 @@ def test_fifty_submits_at_once_with_one_key_are_one_job(house, org):
     assert set(made) == {Job.objects.get().id}
 
 
-@pytest.mark.parametrize("broker", ["modelstation.core.jobs.broker.UnhurriedBroker", ""])
+@pytest.mark.parametrize("broker", ["modelstation.core.jobs.workers.UnhurriedBroker", ""])
 def test_a_hundred_queued_runs_of_one_delay_anothers_first_by_one_at_most(house, org, broker):
     """With the stock broker too: a hint only wakes."""
     from modelstation import testing

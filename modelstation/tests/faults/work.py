@@ -6,13 +6,14 @@ from pathlib import Path
 
 from django.conf import settings
 
-from modelstation.core.jobs import jobs
+from modelstation.core.jobs import jobs, kinds
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
 
 
 def add_kind():
-    jobs.KINDS["count"] = jobs.Kind("modelstation.tests.faults.work.run_count", "gpu")
+    task = "modelstation.tests.faults.work.run_count"
+    kinds.install({"count": kinds.Kind(task, "gpu", settle=lambda job: None)})
 
 
 def run_count(job):

@@ -2,8 +2,10 @@ from django.urls import path
 
 from training.finetuning.api import files as openai_files
 from training.finetuning.api import jobs as openai_jobs
+from training.finetuning.api.models import ServedModelView
 
 urlpatterns = [
+    path("models/<path:name>", ServedModelView.as_view(), name="openai_model"),
     path("files", openai_files.FilesView.as_view(), name="openai_files"),
     path("files/<str:file_id>", openai_files.FileView.as_view(), name="openai_file"),
     path(

@@ -1,6 +1,6 @@
 """The shape of a base model, read from the headers of its files: no weight and no torch is loaded.
 
-python -m pytest training/tests/plan/test_preflight.py -k shape
+python -m pytest training/tests/plan/test_shapes.py
 """
 
 import json

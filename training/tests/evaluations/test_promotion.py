@@ -13,6 +13,8 @@ from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from modelstation.testing import make_version
+from training.builds import ends
+from training.builds import services as builds
 from training.evaluations import services as evaluations
 from training.models import EvaluationRun
 from training.tests.planted_runs import end, make_job, make_run
@@ -55,7 +57,7 @@ def finish(version, verdict, *, live=None, is_again=False, forgotten=""):
         if model.live_version
         else {},
     )
-    evaluations.finish_evaluation(run=run, folder="e", result=measured(verdict, live, forgotten))
+    ends.finish_evaluation(run=run, folder="e", result=measured(verdict, live, forgotten))
     end(run.job, "succeeded")
     return run
 
@@ -305,20 +307,20 @@ def test_a_live_version_that_fails_when_measured_again_stays_live_and_says_so(tw
 
 def test_an_evaluation_again_that_is_cancelled_leaves_the_model_ready(alice, two_live, model):
     make_dataset_of(model, two_live[0])
-    evaluation = evaluations.evaluate_again(actor=alice, version=two_live[0])
+    evaluation = builds.evaluate_again(actor=alice, version=two_live[0])
     jobs.request_cancel(evaluation.job)
     assert state_of(model)[0] == "ready"
 
 
 def test_a_version_whose_rows_are_gone_is_not_measured_again(alice, two_live):
     with pytest.raises(UserFacingError, match="held-out rows") as refused:
-        evaluations.evaluate_again(actor=alice, version=two_live[0])
+        builds.evaluate_again(actor=alice, version=two_live[0])
     assert refused.value.code == "no_dataset"
 
 
 def test_an_evaluation_queued_again_by_an_operator_measures_the_same_version(alice, two_live):
     make_dataset_of(two_live[0].model, two_live[0])
-    first = evaluations.evaluate_again(actor=alice, version=two_live[0])
+    first = builds.evaluate_again(actor=alice, version=two_live[0])
     jobs.request_cancel(first.job)
     first.job.refresh_from_db()
     again = evaluations.run_of(jobs.requeue(first.job))

@@ -9,7 +9,7 @@ from models_app.gateway.paths import engine_paths
 from models_app.models import CustomModel
 from modelstation import testing
 from modelstation.core.jobs.lease import Lease
-from training.evaluations import services as evaluations
+from training.builds import services as builds
 from training.models import EvaluationRun
 from training.runs import runner
 from training.scoring.criteria import contract_criteria
@@ -67,7 +67,7 @@ def evaluate(run):
 
 
 def test_the_asked_version_is_measured_beside_the_live_one(alice, versions, asked):
-    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[1]))
+    run = evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
 
     (spec,) = asked
     assert spec["tuned"]["gguf"] == str(engine_paths(versions[1])[0])
@@ -81,7 +81,7 @@ def test_the_asked_version_is_measured_beside_the_live_one(alice, versions, aske
 
 
 def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, asked):
-    run = evaluations.evaluate_again(actor=alice, version=versions[1])
+    run = builds.evaluate_again(actor=alice, version=versions[1])
     CustomModel.objects.update(success_criteria=["exact match at least 1 %"], metric="token_f1")
     evaluate(run)
 
@@ -95,14 +95,14 @@ def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, asked):
 
 
 def test_a_live_version_is_not_measured_beside_itself(alice, versions, asked):
-    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[0]))
+    run = evaluate(builds.evaluate_again(actor=alice, version=versions[0]))
     assert "live" not in asked[0]
     assert run.live == {}
 
 
 def test_a_live_version_whose_file_is_gone_does_not_stop_others(alice, versions, asked):
     engine_paths(versions[0])[0].unlink()
-    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[1]))
+    run = evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
     assert "live" not in asked[0]
     assert run.live == {}
 

@@ -90,7 +90,9 @@ def test_apache_is_given_the_file_and_keeps_our_tag(made, link, client, settings
 
 
 @pytest.mark.parametrize("sender", ["/artifacts/", "x-sendfile"])
-def test_a_proxy_is_given_nothing_by_a_link_that_opens_nothing(made, link, client, settings, sender):
+def test_a_proxy_is_given_nothing_by_a_link_that_opens_nothing(
+    made, link, client, settings, sender
+):
     settings.EXPORT_SENDER = sender
     settings.EXPORT_LINK_HOURS = -1
 

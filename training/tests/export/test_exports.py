@@ -16,11 +16,11 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry
 from distillation.models import DatasetVersion, DistillationRun
-from models_app.services import delete_model
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job, JobEvent
 from training import tasks
+from training.builds.services import delete_model
 from training.export import links as export_links
 from training.export import services as exports
 from training.models import Export

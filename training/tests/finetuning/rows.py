@@ -2,9 +2,7 @@
 
 import json
 
-from django.utils.module_loading import import_string
-
-from modelstation.core.jobs import jobs
+from modelstation.core.jobs.kinds import run_task
 from modelstation.core.models import Job
 
 LABELS = ("refund", "login", "delivery")
@@ -31,4 +29,4 @@ def work_off(kinds=("freeze", "train", "evaluate")):
     """Be the workers: run every queued job of these kinds until none is left."""
     queued = Job.objects.filter(state=Job.State.QUEUED, kind__in=kinds).order_by("created_at")
     while job := queued.first():
-        import_string(jobs.KINDS[job.kind].task)(str(job.id))
+        run_task(job.kind, str(job.id))

@@ -16,7 +16,7 @@ from training.recipes.checkpoints import kept_states
 from training.recipes.data import collate
 from training.recipes.rows import encode, read_conversations
 from training.runs import child as trainer
-from training.tests.recipes.test_recipe import SYSTEM, config, conversation, write_dataset
+from training.tests.recipes.tiny import SYSTEM, config, conversation, write_dataset
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
+from training.builds import ends
 from training.evaluations import services as evaluations
 from training.models import EvaluationRun
 from training.tests.planted_runs import make_job, make_run
@@ -54,7 +55,7 @@ def measure(run, verdict, **fields):
         metric="exact_match",
         **fields,
     )
-    evaluations.finish_evaluation(run=row, folder="e", result=result)
+    ends.finish_evaluation(run=row, folder="e", result=result)
     return row.job
 
 

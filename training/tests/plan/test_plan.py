@@ -10,21 +10,21 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEntry
-from distillation.curation import services as curation
 from distillation.tests.drafts import make_draft
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
-from models_app.services import create_model, rebuild
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training import tasks
+from training.builds import services as builds
+from training.builds.services import create_model, rebuild
 from training.models import MachineProfile, TrainingRun
 from training.plan import profiling
 from training.plan import services as planning
 from training.plan.services import config_for_child, config_of_attempt, plan_for
-from training.runs import runner, services
+from training.runs import runner
 
 pytestmark = pytest.mark.django_db
 
@@ -305,7 +305,7 @@ def test_a_draft_that_could_not_be_trained_on_is_not_frozen(org, alice, model, s
     draft = make_draft(org, rows=60, model=model)
     CustomModel.objects.update(status="review")
     with pytest.raises(UserFacingError) as error:
-        curation.freeze(actor=alice, version=draft)
+        builds.freeze_and_train(actor=alice, version=draft)
     assert error.value.code == "does_not_fit"
     draft.refresh_from_db()
     assert draft.is_draft
@@ -471,6 +471,6 @@ def test_a_gpu_nobody_looked_for_is_no_reason_to_refuse(model, dataset):
 
 
 def test_starting_needs_nothing_but_a_member(bob, model, dataset, machine):
-    job = services.start_run(actor=bob, model=model, asked={})
+    job = builds.train_again(actor=bob, model=model, asked={})
     assert job.kind == "train"
     assert AuditEntry.objects.filter(action="model.start_training", actor=bob).exists()

@@ -16,7 +16,7 @@ from modelstation.lm.loading import load_causal_lm
 from modelstation.lm.testing import make_tiny_llama
 from training.progress import Channel, ChildError
 from training.runs import child as trainer
-from training.tests.recipes.test_recipe import write_dataset
+from training.tests.recipes.tiny import write_dataset
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 

@@ -16,7 +16,7 @@ from modelstation.core.models import Job, JobEvent
 from training import tasks
 from training.models import TrainingRun
 from training.runs import runner
-from training.tests.recipes.test_recipe import write_dataset
+from training.tests.recipes.tiny import write_dataset
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 STEPS = {"max_steps": 60, "eval_every": 20, "checkpoint_every": 10, "dtype": "float32", "seed": 3}

@@ -8,7 +8,7 @@ from modelstation import testing
 from modelstation.core.jobs.lease import Lease, LeaseLost
 from modelstation.core.models import Job, JobEvent
 from modelstation.testing import make_version
-from training.evaluations import services as evaluations
+from training.builds import ends
 from training.models import EvaluationRun
 from training.runs import runner
 from training.tests.planted_runs import add_points, end, make_job, make_run
@@ -102,7 +102,7 @@ def test_the_verdict_of_an_evaluation_is_told_to_who_started_it(org, bob, run):
     result = {"n_test": 9, "verdict": "pass", "criteria": [], "metric": "exact_match"}
     result |= {"base": score, "tuned": score, "baseline": score}
     evaluation.refresh_from_db()
-    evaluations.finish_evaluation(run=evaluation, folder="e", result=result)
+    ends.finish_evaluation(run=evaluation, folder="e", result=result)
     assert EndMail.objects.get(job=job).user == bob
 
 

@@ -8,9 +8,9 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from modelstation import testing
-from modelstation.core.jobs import jobs, reaper, tasks
-from modelstation.core.jobs import wakeups as hints
+from modelstation.core.jobs import jobs, tasks
 from modelstation.core.jobs.claims import claim, claim_fairest
+from modelstation.core.jobs.queue import WAKE, path_of, send_missing_wakeups
 from modelstation.core.models import Job, JobEvent
 
 pytestmark = pytest.mark.django_db
@@ -178,14 +178,14 @@ def test_hints_are_not_sent_twice_however_often_one_looks(org):
     queued(org)
     queued(org)
     for _ in range(5):
-        reaper.reap()
+        tasks.reap()
     assert OrmQ.objects.count() == 2
 
 
 def test_a_hint_that_a_dead_worker_took_along_is_sent_again(org):
     queued(org)
     OrmQ.objects.update(lock=timezone.now() + timedelta(days=7))
-    assert hints.send_missing_hints("gpu") == 1
+    assert send_missing_wakeups("gpu") == 1
 
 
 def test_a_queue_gets_no_more_hints_than_jobs_that_may_start(org, other, settings):
@@ -195,14 +195,14 @@ def test_a_queue_gets_no_more_hints_than_jobs_that_may_start(org, other, setting
     queued(other)
     claim_fairest("gpu")
     OrmQ.objects.all().delete()
-    assert hints.send_missing_hints("gpu") == OrmQ.objects.count() == 2
+    assert send_missing_wakeups("gpu") == OrmQ.objects.count() == 2
 
 
 def test_no_hint_is_sent_for_a_job_that_may_not_run(org):
     job = queued(org)
     OrmQ.objects.all().delete()
     Job.objects.filter(id=job.id).update(not_before=timezone.now() + timedelta(minutes=1))
-    assert hints.send_missing_hints("gpu") == 0
+    assert send_missing_wakeups("gpu") == 0
 
 
 def test_one_key_is_one_job_per_organisation_and_kind(org, other):
@@ -229,12 +229,12 @@ def test_canaries_that_piled_up_behind_a_long_job_are_dropped(org):
     from modelstation.core.jobs.queue import enqueue
 
     for _ in range(5):
-        enqueue(tasks.CANARY, "gpu", queue="gpu")
-    enqueue(tasks.CANARY, "distil", queue="distil")
+        enqueue(tasks.canary, "gpu", queue="gpu")
+    enqueue(tasks.canary, "distil", queue="distil")
     job = queued(org)
     tasks.canary("gpu")
     left = {(hint.key, hint.func()) for hint in OrmQ.objects.all()}
-    assert left == {("distil", tasks.CANARY), (job.queue, hints.WAKE)}
+    assert left == {("distil", path_of(tasks.canary)), (job.queue, WAKE)}
 
 
 def test_a_hint_that_a_canary_was_taken_for_is_sent_when_the_canary_runs(org):
@@ -242,8 +242,8 @@ def test_a_hint_that_a_canary_was_taken_for_is_sent_when_the_canary_runs(org):
 
     queued(org)
     OrmQ.objects.all().delete()
-    enqueue(tasks.CANARY, "gpu", queue="gpu")
-    reaper.reap()
-    assert OrmQ.objects.get().func() == tasks.CANARY
+    enqueue(tasks.canary, "gpu", queue="gpu")
+    tasks.reap()
+    assert OrmQ.objects.get().func() == path_of(tasks.canary)
     tasks.canary("gpu")
-    assert OrmQ.objects.get().func() == hints.WAKE
+    assert OrmQ.objects.get().func() == WAKE

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from modelstation.core.errors import UserFacingError
-from modelstation.core.jobs import claims, jobs, reaper
+from modelstation.core.jobs import claims, jobs, tasks
 from modelstation.core.models import Job, JobEvent, QueueHealth
 
 pytestmark = pytest.mark.django_db
@@ -154,7 +154,7 @@ def test_who_lost_the_lease_publishes_nothing(job):
 
     def work(job, lease):
         expire(job)
-        reaper.reap()
+        tasks.reap()
         jobs.claim(str(job.id))  # another worker takes it
         return lambda: published.append(1)
 
@@ -206,13 +206,13 @@ def test_an_ended_job_cannot_be_cancelled(job):
 def test_a_job_whose_worker_died_goes_back_to_its_queue_after_a_while(job):
     expire(jobs.claim(str(job.id)))
     OrmQ.objects.all().delete()
-    assert reaper.reap() == 1
+    assert tasks.reap() == 1
     job.refresh_from_db()
     assert (job.state, job.crash_count) == (State.QUEUED, 1)
     assert claims.claim_fairest("gpu") is None
     assert not OrmQ.objects.exists()
     Job.objects.update(not_before=timezone.now())
-    assert reaper.reap() == 0
+    assert tasks.reap() == 0
     assert OrmQ.objects.count() == 1
     assert claims.claim_fairest("gpu") == job
 
@@ -220,7 +220,7 @@ def test_a_job_whose_worker_died_goes_back_to_its_queue_after_a_while(job):
 def test_a_job_that_kills_its_worker_three_times_fails(job):
     for _ in range(jobs.MAX_CRASHES):
         expire(jobs.claim(str(job.id)))
-        reaper.reap()
+        tasks.reap()
     job.refresh_from_db()
     assert (job.state, job.error_code) == (State.FAILED, "crash_loop")
 
@@ -228,7 +228,7 @@ def test_a_job_that_kills_its_worker_three_times_fails(job):
 def test_a_lost_hint_is_sent_again(job):
     OrmQ.objects.all().delete()
     Job.objects.update(hinted_at=timezone.now() - timedelta(minutes=5))
-    reaper.reap()
+    tasks.reap()
     assert OrmQ.objects.count() == 1
 
 
@@ -245,7 +245,7 @@ def test_a_failed_job_is_requeued_as_a_new_one(job):
 def test_each_job_has_one_ending_in_its_story(job):
     jobs.run_job(str(job.id), lambda *_: nothing)
     jobs.request_cancel(job)
-    reaper.reap()
+    tasks.reap()
     messages = list(job.events.values_list("message", flat=True))
     assert messages == ["Waiting for a worker.", "Started.", "Done."]
 

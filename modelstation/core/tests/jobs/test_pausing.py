@@ -8,7 +8,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from modelstation.core.jobs import jobs, reaper
+from modelstation.core.jobs import jobs, tasks
 from modelstation.core.jobs.interrupts import Crashed, RetrySmaller
 from modelstation.core.jobs.lease import Lease, LeaseLost
 from modelstation.core.models import Job
@@ -53,7 +53,7 @@ def test_a_queued_job_is_paused_at_once_and_no_hint_starts_it(job):
 def test_a_paused_job_waits_for_a_person_and_no_reaper(job):
     jobs.request_pause(job)
     OrmQ.objects.all().delete()
-    reaper.reap()
+    tasks.reap()
     assert not OrmQ.objects.exists()
     assert jobs.resume(job)
     job.refresh_from_db()
@@ -128,7 +128,7 @@ def test_a_wish_to_a_worker_that_died_is_met_by_the_reaper(job, wish, state):
     jobs.claim(str(job.id))
     wish(job)
     Job.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
-    reaper.reap()
+    tasks.reap()
     job.refresh_from_db()
     assert job.state == state
 
@@ -233,7 +233,7 @@ def test_what_a_dead_attempt_left_is_deleted_and_what_was_published_stays(job, a
 def test_a_late_heartbeat_keeps_a_job_from_the_reaper(job):
     held = jobs.claim(str(job.id))
     stale = Job.objects.get(id=held.id)
-    assert not reaper._reap(stale)
+    assert not tasks._reap(stale)
     job.refresh_from_db()
     assert job.state == State.RUNNING
 
