@@ -61,7 +61,7 @@ def test_every_artifact_of_an_export_is_checked_and_replayed(version, tiny_llama
     assert certificate.rows == len(ROWS)
     # Random weights leave near ties everywhere, which 16 bits may tip; these two do not round.
     for name in ("merged", "adapter"):
-        assert lines[name]["agreement"] == 1, name
+        assert lines[name].agreement == 1, name
     for name, line in lines.items():
         assert not failed_checks(line), name
         assert line.score is not None
