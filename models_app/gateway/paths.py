@@ -5,8 +5,9 @@ from pathlib import Path
 from django.conf import settings
 
 from models_app.models import FoundationModel, ModelVersion
+from modelstation.lm.gguf.quantisations import SERVED
 
-GGUF = "model-q8_0.gguf"
+GGUF = SERVED.file_name
 
 
 def version_folder(version: ModelVersion) -> Path:

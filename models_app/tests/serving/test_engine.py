@@ -41,7 +41,7 @@ def test_the_real_base_answers_as_transformers_does(tmp_path):
         folder = base_folder(REPOSITORY / "var" / "models", "smollm2-135m-instruct")
     except ValueError as absent:
         pytest.skip(str(absent))
-    export_gguf(folder, tmp_path / "model.gguf", quantization="f16")
+    export_gguf(folder, tmp_path / "model.gguf", quantisation="f16")
     engine = Engine(tmp_path / "model.gguf", folder, n_ctx=256, n_parallel=1)
     model, renderer = load_causal_lm(folder, torch.float32), load_renderer(folder)
 
