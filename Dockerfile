@@ -13,6 +13,7 @@ COPY distillation distillation
 COPY training training
 COPY templates templates
 COPY static static
+COPY docs docs
 
 ENV PYTHONUNBUFFERED=1 MODELSTATION_VAR=/data MODELSTATION_MODELS_DIR=/data/models MODELSTATION_DEVELOPMENT=false
 # Static files need no secret and no database: the values stand for this one command only.

@@ -5,8 +5,15 @@ BIN := $(VENV)/bin
 EXAMPLES ?= 150
 # Modules are compiled when first imported: most of torch and transformers never are.
 PIP_INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --no-compile
+# Whole files go to a worker, so that what the tests of a file share is made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Rooms without Django, and a page of each app out of the permission matrix.
+PURE := modelstation/lm/tests distillation/tests/pipeline training/tests/scoring training/tests/recipes/test_config.py
+PAGES := $(patsubst %,'modelstation/tests/test_tenancy.py::test_pages[%]',dashboard members playground source run)
+# Vulnerabilities are looked up by a tool with an environment of its own.
+PIP_AUDIT := pip-audit==2.10.1
 
-.PHONY: up setup down test test-long test-api test-faults format lock clean \
+.PHONY: up setup down test check test-long test-api test-faults coverage audit format lock clean \
 	lint lint-style lint-templates lint-types lint-imports
 
 up: $(VENV)/installed
@@ -20,7 +27,22 @@ down: $(VENV)/installed
 
 test: $(VENV)/installed-dev lint
 	@$(BIN)/python manage.py setup --weights-only
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(PYTEST)
+
+# The inner loop: a minute and a half on two cores.
+check: $(VENV)/installed-dev lint
+	$(PYTEST) -q -m "not slow and not faults and not long" $(PURE) $(PAGES)
+
+# make test with a report; child processes are not counted. The floor is fail_under in pyproject.toml.
+coverage: $(VENV)/installed-dev
+	@$(BIN)/python manage.py setup --weights-only
+	$(PYTEST) -p pytest_cov.plugin --cov --cov-report=term:skip-covered
+
+# Known vulnerabilities of every pinned package; needs the network.
+audit:
+	@test -x var/audit/bin/pip-audit || $(PYTHON) -m venv var/audit
+	@var/audit/bin/pip install -qq --disable-pip-version-check $(PIP_AUDIT)
+	var/audit/bin/pip-audit --no-deps --disable-pip $(foreach lock,$(wildcard requirements*.lock),-r $(lock))
 
 # Every fault that a release must survive, with real processes; make test runs a short form of it.
 test-faults: $(VENV)/installed-dev
@@ -29,7 +51,7 @@ test-faults: $(VENV)/installed-dev
 
 # What takes too long to run each time: the real base replayed, the whole pool searched.
 test-long: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long
+	$(PYTEST) -m long
 
 # The whole API against its description, each operation with many more requests than in make test:
 # 150 of each kind took 32 minutes on two cores with other work on them, EXAMPLES=60 eight with

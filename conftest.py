@@ -1,4 +1,4 @@
-"""What every test stands on: its own Postgres under var/test, no network, its people."""
+"""What every test needs: its own Postgres under var/test, no network, people."""
 
 import fcntl
 import itertools
@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import IO
 
+import django
 import pytest
 
 from modelstation import testing
@@ -40,40 +41,27 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores: threads of one would spin for those of another. Children inherit it.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Here, not by pytest-django: it would load the settings before this file. The conftest.py of a
+# folder is read after this one, and may import rows.
+django.setup()
 
-# Files whose tests share something costly stay on one worker, and begin first. The mark xdist_group
-# says so in vain: xdist 3.8 writes it into a name of the test that pytest 9.2 no longer reads.
-TOGETHER = {
-    "distillation/tests/pipeline/test_real_data.py": "the pool, embedded",
-    "models_app/tests/test_api_schema.py": "the schema",
-    "modelstation/lm/tests/test_embedding.py": "the embedding model",
-    "modelstation/tests/faults/test_kills.py": "real workers",
-    "modelstation/tests/test_browser.py": "the browser",
-    "modelstation/tests/test_browser_evaluation.py": "the browser",
-    "modelstation/tests/test_browser_playground.py": "the browser",
-    "modelstation/tests/test_browser_run.py": "the browser",
-    "modelstation/tests/test_journey.py": "the starter corpus, embedded",
-    "training/tests/export/test_bundle.py": "a bundle",
-    "training/tests/finetuning/test_journey.py": "trainings",
-    "training/tests/runs/test_child.py": "a finished run",
-}
 # A database that nobody will miss need not survive a power cut.
 CARELESS = ("fsync", "synchronous_commit", "full_page_writes")
 # As the command flush, which truncates every table and makes content types and permissions again;
 # but most tables are empty, and those two are the same for all tests.
 EMPTY_TABLES = """
 DO $$
-DECLARE found text;
+DECLARE table_name text;
 BEGIN
     SET LOCAL session_replication_role = replica;  -- foreign keys ask for no order then
-    FOR found IN
+    FOR table_name IN
         SELECT format('%I', tablename) FROM pg_tables WHERE schemaname = 'public'
         AND tablename NOT IN ('django_migrations', 'django_content_type', 'auth_permission')
     LOOP
-        IF pg_relation_size(found::regclass) > 1000000 THEN
-            EXECUTE 'TRUNCATE ' || found || ' CASCADE';
+        IF pg_relation_size(table_name::regclass) > 1000000 THEN
+            EXECUTE 'TRUNCATE ' || table_name || ' CASCADE';
         ELSE
-            EXECUTE 'DELETE FROM ' || found;
+            EXECUTE 'DELETE FROM ' || table_name;
         END IF;
     END LOOP;
 END $$
@@ -81,30 +69,26 @@ END $$
 
 
 def pytest_configure():
-    """Django is set up here: pytest-django's ini option would load settings before this file."""
-    import django
     from django.conf import settings
 
-    django.setup()
     if str(settings.VAR_DIR) != os.environ["MODELSTATION_VAR"]:
         raise pytest.UsageError("Settings were loaded too early: unset DJANGO_SETTINGS_MODULE.")
     if "DATABASE_URL" not in os.environ:
         _be_careless()
 
 
-def pytest_xdist_make_scheduler(config, log):
-    """For --dist loadgroup: what stays together goes out whole, the largest first."""
-    from xdist.scheduler import LoadScopeScheduling
+def pytest_collection_modifyitems(items):
+    """`--dist loadfile` hands out whole files in this order: those with slow tests begin.
 
-    class Together(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            return TOGETHER.get(nodeid.partition("::")[0], nodeid)
-
-    return Together(config, log) if config.getvalue("dist") == "loadgroup" else None
+    Of xdist's ways this one makes what a file shares once, in one worker. Its groups by mark are no
+    way: xdist 3.8 writes them where pytest 9.2 no longer reads (pytest-xdist issue 1386).
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def _be_careless():
-    """The embedded server of the tests does not wait for the disk."""
+    """Let the embedded server of the tests not wait for the disk."""
     import psycopg
     from django.conf import settings
 
@@ -135,7 +119,7 @@ def _quick_settings():
 
 @pytest.fixture(autouse=True, scope="session")
 def _quick_emptying():
-    """What a transactional test leaves is taken away table by table."""
+    """Empty table by table what a transactional test filled."""
     from django.db import connection
     from django.test import TransactionTestCase
 
@@ -151,13 +135,13 @@ def _quick_emptying():
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_network():
-    """Tests talk to this machine only; a connection to anywhere else fails at once."""
+    """Let tests talk to this machine only; a connection to anywhere else fails at once."""
     real_connect = socket.socket.connect
 
     def connect(self, address):
         host = address[0] if isinstance(address, tuple) else "localhost"
         if host not in ("localhost", "::1") and not str(host).startswith("127."):
-            raise ConnectionRefusedError(f"Tests have no network: somebody asked for {host}.")
+            raise ConnectionRefusedError(f"Tests have no network: no connection to {host}.")
         return real_connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -167,7 +151,7 @@ def _no_network():
 
 @pytest.fixture(autouse=True)
 def _fresh_cache():
-    """Rate limits and caches of one test are nothing to the next."""
+    """Empty rate limits and caches between tests."""
     from django.core.cache import cache
 
     cache.clear()
@@ -197,7 +181,7 @@ def bob(db):
 
 @pytest.fixture
 def charlie(db):
-    """A stranger to alice and bob, with an organisation of his own."""
+    """Return a stranger to alice and bob, with an organisation of his own."""
     user = testing.make_user("charlie@example.org")
     testing.make_org("Elsewhere", owner=user)
     return user
@@ -236,7 +220,7 @@ def as_charlie(charlie):
 
 @pytest.fixture
 def api_for(org):
-    """`api_for(user)`: an API client with a token of that user, of Acme unless told otherwise."""
+    """`api_for(user)`: an API client with a token of that user, of Acme unless another is given."""
     from rest_framework.test import APIClient
 
     from accounts.services import create_token
@@ -257,7 +241,7 @@ def api(api_for, alice):
 
 @pytest.fixture
 def stranger(api_for, charlie):
-    """An API client of another organisation."""
+    """Return an API client of another organisation."""
     return api_for(charlie, charlie.organizations.get())
 
 
@@ -291,7 +275,7 @@ def tiny_llama(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_bases(tiny_llama, tmp_path_factory):
-    """A models folder that holds the tiny llama under the name of a base."""
+    """Return a models folder that holds the tiny llama under the name of a base."""
     from modelstation.lm.gguf.export import export_gguf
 
     folder = tmp_path_factory.mktemp("bases")

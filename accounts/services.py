@@ -7,14 +7,11 @@ so that an admin can neither make nor unmake an owner. An organisation always ke
 import logging
 import re
 import secrets
-import shutil
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from django.utils.module_loading import import_string
 from django.utils.text import slugify
 
 from accounts import tokens
@@ -27,9 +24,6 @@ logger = logging.getLogger("modelstation.accounts")
 INVITATION_LASTS = timedelta(days=7)
 SLUG_CHARS = 50
 SLUG_TRIES = 5
-# A string, like all tasks: every room stands above this one. Deletes the rows of an organisation
-# that are too many to be read, and answers with the folders of all its files.
-TAKE_AWAY = "training.removal.take_away"
 HUB_TOKEN = re.compile(r"[\x21-\x7e]{20,400}")
 
 
@@ -42,30 +36,12 @@ def create_organization(*, actor: User, name: str) -> Organization:
     return org
 
 
-def delete_organization(*, actor: User, org: Organization) -> None:
-    """With all that is its own; its files go after the commit. A job at work is lost at its next
-    heartbeat, and what it wrote until then goes as it ends (see modelstation.core.jobs.attempts).
-    """
-    with transaction.atomic():
-        org = _locked_org(org)  # nothing can be added to it from here on
-        folders: list[Path] = import_string(TAKE_AWAY)(org)
-        # Its audit goes with it: this stays in the operator's log.
-        logger.warning("organisation %s (%s) deleted by user %s", org.slug, org.pk, actor.pk)
-        org.delete()
-        transaction.on_commit(lambda: _remove(folders))
-
-
-def _remove(folders: list[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def change_license_policy(
     *, actor: User, org: Organization, kind: str, names: list[str], allow_unknown: bool
 ) -> None:
     """Change it for datasets from now on; those that were made stay as they are."""
     with transaction.atomic():
-        org = _locked_org(org)
+        org = locked_org(org)
         before = _policy_of(org)
         org.license_policy, org.allow_unknown_license = kind, allow_unknown
         org.license_names = sorted({name.strip() for name in names if name.strip()})
@@ -100,7 +76,7 @@ def set_hub_token(*, actor: User, org: Organization, token: str) -> None:
 def clear_hub_token(*, actor: User, org: Organization) -> None:
     """Harmless when done twice. Pushes that wait for a worker will fail, and say why."""
     with transaction.atomic():
-        if _locked_org(org).hub_token_hint:
+        if locked_org(org).hub_token_hint:
             _update_hub_token(org, "", "")
             record(org=org, actor=actor, action="hub_token.clear", target=org)
 
@@ -262,7 +238,7 @@ def _hint_of(token: str) -> str:
     return f"{'hf_' if token.startswith('hf_') else ''}…{token[-4:]}"
 
 
-def _locked_org(org: Organization) -> Organization:
+def locked_org(org: Organization) -> Organization:
     return Organization.objects.select_for_update().get(pk=org.pk)
 
 

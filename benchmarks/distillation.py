@@ -205,14 +205,15 @@ def rows_of(arm, task, requirement, k, held_out, prompt):
 
 
 def oracle_rows(catalog, task, k, prompt):
-    from distillation.pipeline.understand import row_format as form
+    from distillation.pipeline.understand import row_format
 
     groups = [g.key for g in catalog.source_groups() if g.source in task["relevant_sources"]]
     rows = list(catalog.rows(groups, limit=100_000))
-    telling = form.telling_sources(rows)
+    instructed = row_format.sources_with_own_instructions(rows)
     chosen = Random(0).sample(rows, min(k, len(rows)))
     return [
-        form.model_messages(prompt, form.model_input(row, telling), row.answer) for row in chosen
+        row_format.model_messages(prompt, row_format.model_input(row, instructed), row.answer)
+        for row in chosen
     ]
 
 

@@ -22,8 +22,8 @@ from statistics import median
 import numpy as np
 
 from distillation.pipeline.text import embedding_text
-from distillation.starter.corpus import starter_rows
 from modelstation.lm.embedding import Vectors, load_embedder, weights_folder
+from tools.starter.corpus import starter_rows
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 NEAREST = 10

@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from models_app.serving.engine import Engine, GenerationConfig  # noqa: E402
-from training.plan.estimate.machine import idle_cores  # noqa: E402
+from training.plan.estimate.measure import idle_cores  # noqa: E402
 from training.recipes.rows import read_conversations  # noqa: E402
 from training.scoring.probes import MAX_TOKENS, all_probes  # noqa: E402
 
@@ -133,7 +133,7 @@ def one_by_one(spec: dict, sample: int) -> tuple[float, float]:
 def per_answer(engine: Engine, prompts: list, max_tokens: int) -> tuple[float, float]:
     started, before = time.monotonic(), cpu_seconds(resource.RUSAGE_SELF)
     for prompt in prompts:
-        engine.generate(prompt, GenerationConfig(max_tokens=max_tokens))
+        engine.generate(prompt, GenerationConfig(max_new_tokens=max_tokens))
     wall, used = time.monotonic() - started, cpu_seconds(resource.RUSAGE_SELF) - before
     return wall / len(prompts), used / len(prompts)
 

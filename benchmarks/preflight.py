@@ -7,7 +7,7 @@
 
 Each run is the real training child (`python -m training.runs.child SPEC`) in a process of its own,
 from its start to its last artifact. Its peak memory is what the kernel says at its end. Rows are
-made of words, so that any length can be asked for. The machine is measured first, as a worker does
+made of words, so that any length can be made. The machine is measured first, as a worker does
 it. Nothing is corrected by earlier runs here. Leave the machine alone meanwhile: another busy core
 makes times worthless.
 """
@@ -72,9 +72,9 @@ CASES = (
 
 
 def main() -> None:
-    asked = arguments()
-    points = read_points(asked.points) if asked.points else measure_all(asked)
-    if asked.calibrate:
+    options = arguments()
+    points = read_points(options.points) if options.points else measure_all(options)
+    if options.calibrate:
         print(calibrated(points))
         return
     print(table(points))
@@ -90,17 +90,17 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure_all(asked: argparse.Namespace) -> list[dict]:
-    chosen = [int(n) for n in asked.only.split(",")] if asked.only else range(len(CASES))
+def measure_all(options: argparse.Namespace) -> list[dict]:
+    chosen = [int(n) for n in options.only.split(",")] if options.only else range(len(CASES))
     points = []
     with tempfile.TemporaryDirectory() as folder:
         machine = measured_machine()
         for number in chosen:
-            point = measure(CASES[number], number, Path(folder), asked.models)
+            point = measure(CASES[number], number, Path(folder), options.models)
             points.append({**point, "machine": machine})
             print(f"{number:>2} {said(point)}", file=sys.stderr)
-            if asked.keep:
-                with asked.keep.open("a") as stream:
+            if options.keep:
+                with options.keep.open("a") as stream:
                     stream.write(json.dumps(points[-1]) + "\n")
     return points
 
@@ -218,15 +218,15 @@ def said(point: dict) -> str:
 
 
 def name_of(case: Case) -> str:
-    asked = ", ".join(f"{key} {value}" for key, value in case.config.items())
-    return f"{case.base}, {case.rows} rows of {case.words}+{case.answer} words, {asked}"
+    settings = ", ".join(f"{key} {value}" for key, value in case.config.items())
+    return f"{case.base}, {case.rows} rows of {case.words}+{case.answer} words, {settings}"
 
 
 # --- predicted beside actual ----------------------------------------------------------------------
 
 
 def estimate_of(point: dict, by=None):
-    """What the preflight would have said of this run on an unlimited machine."""
+    """Estimate what the preflight would have said of this run on an unlimited machine."""
     from training.plan.estimate.costs import CALIBRATION
     from training.plan.estimate.estimates import Facts, Machine
     from training.plan.estimate.preflight import preflight
@@ -236,8 +236,8 @@ def estimate_of(point: dict, by=None):
 
     machine = Machine(**{**point["machine"], "available_bytes": 0}, is_measured=True)
     facts = Facts(DataFacts.from_json(point["data"]), BaseShape(**point["shape"]))
-    asked = config_from({"device": "cpu", **CASES[point["case"]].config})
-    return preflight(asked, facts, machine, by or CALIBRATION)
+    config = config_from({"device": "cpu", **CASES[point["case"]].config})
+    return preflight(config, facts, machine, by or CALIBRATION)
 
 
 def table(points: list[dict]) -> str:
@@ -286,18 +286,18 @@ def calibrated(points: list[dict]) -> str:
     halves = (good[::2], good[1::2])
     crossed = [errors_of(other, fitted(half)) for half, other in (halves, halves[::-1])]
     times, sizes = (first + second for first, second in zip(*crossed, strict=True))
-    found = fitted(good)
-    moved = {n: v for n, v in asdict(found).items() if v != getattr(CALIBRATION, n)}
+    result = fitted(good)
+    moved = {n: v for n, v in asdict(result).items() if v != getattr(CALIBRATION, n)}
     lines = [f"{name} = {value:.4g}" for name, value in moved.items()]
-    said_crossed = f"Fitted to one half, on the other half: {summary(good, times, sizes)}"
-    return "\n".join([*lines, "", said_crossed, summary(good, *errors_of(good, found))])
+    crossed_summary = f"Fitted to one half, on the other half: {summary(good, times, sizes)}"
+    return "\n".join([*lines, "", crossed_summary, summary(good, *errors_of(good, result))])
 
 
 def fitted(points: list[dict]):
     from training.plan.estimate.costs import CALIBRATION
 
-    found = fit(CALIBRATION, TIME_CONSTANTS, lambda by: errors_of(points, by)[0])
-    return fit(found, MEMORY_CONSTANTS, lambda by: errors_of(points, by)[1])
+    result = fit(CALIBRATION, TIME_CONSTANTS, lambda by: errors_of(points, by)[0])
+    return fit(result, MEMORY_CONSTANTS, lambda by: errors_of(points, by)[1])
 
 
 def fit(start, names: tuple[str, ...], errors):

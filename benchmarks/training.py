@@ -46,19 +46,19 @@ ARMS = {
 
 
 def main() -> None:
-    asked = arguments()
-    if asked.arm:
-        print(json.dumps(RUN[asked.arm](asked)))
+    options = arguments()
+    if options.arm:
+        print(json.dumps(RUN[options.arm](options)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        asked.dataset = asked.dataset or real_mix(Path(folder), asked.rows)
-        print(f"{machine()}, {asked.rows} rows, {steps(asked.rows)} steps of {ROWS_PER_STEP}\n")
-        found = {arm: [] for arm in ARMS}
-        for repeat in range(asked.repeat):  # interleaved, so that a busy minute hits every arm
-            for arm in asked.arms:
+        options.dataset = options.dataset or real_mix(Path(folder), options.rows)
+        print(f"{machine()}, {options.rows} rows, {steps(options.rows)} steps of {ROWS_PER_STEP}\n")
+        result = {arm: [] for arm in ARMS}
+        for repeat in range(options.repeat):  # interleaved, so that a busy minute hits every arm
+            for arm in options.arms:
                 if arm != TRL or repeat == 0:  # the slowest, and far from every mark
-                    found[arm].append(measure(arm, asked))
-    print(table(found))
+                    result[arm].append(measure(arm, options))
+    print(table(result))
 
 
 def arguments() -> argparse.Namespace:
@@ -87,42 +87,44 @@ def real_mix(folder: Path, rows: int) -> Path:
         sys.exit(
             "No real data here: give --dataset, or name the data's folder in MODELSTATION_DATA."
         )
-    draw, found = random.Random(0), []
+    draw, result = random.Random(0), []
     each = -(-(rows + HELD_OUT) // len(sources))
     for source in sources:
         with gzip.open(source, "rt", encoding="utf-8") as stream:
-            found += draw.sample([json.loads(line)["messages"] for line in stream], each)
-    draw.shuffle(found)
-    lines = [json.dumps({"messages": messages}) for messages in found]
+            result += draw.sample([json.loads(line)["messages"] for line in stream], each)
+    draw.shuffle(result)
+    lines = [json.dumps({"messages": messages}) for messages in result]
     (folder / "train.jsonl").write_text("\n".join(lines[:rows]))
     (folder / "valid.jsonl").write_text("\n".join(lines[rows : rows + HELD_OUT]))
     return folder
 
 
-def measure(arm: str, asked: argparse.Namespace) -> dict | None:
-    """The arm's {"tokens_per_second", "seconds", "loss"}, or None when it could not run."""
-    python = asked.peer_python if arm in (TRL, TRL_TUNED) else sys.executable
-    command = [python, __file__, "--arm", arm, "--rows", str(asked.rows)]
-    command += ["--dataset", str(asked.dataset), "--base", str(asked.base)]
+def measure(arm: str, options: argparse.Namespace) -> dict | None:
+    """Return the arm's {"tokens_per_second", "seconds", "loss"}, or None when it could not run."""
+    python = options.peer_python if arm in (TRL, TRL_TUNED) else sys.executable
+    command = [python, __file__, "--arm", arm, "--rows", str(options.rows)]
+    command += ["--dataset", str(options.dataset), "--base", str(options.base)]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     if child.returncode:
         print(f"{arm} could not run: {child.stderr.strip().splitlines()[-1]}", file=sys.stderr)
         return None
-    found = json.loads(child.stdout.strip().splitlines()[-1])
-    print(f"{ARMS[arm]}: {found['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
-    return found
+    result = json.loads(child.stdout.strip().splitlines()[-1])
+    print(f"{ARMS[arm]}: {result['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
+    return result
 
 
-def prepared_rows(asked: argparse.Namespace, arm: str):
-    """The same rows and settings for every arm; the peer's schedule: no warm-up, even decay."""
+def prepared_rows(options: argparse.Namespace, arm: str):
+    """Return the same rows and settings for every arm; the peer's schedule: no warm-up, even
+    decay.
+    """
     from training.recipes import preparing
     from training.recipes.config import TrainingConfig
 
     config = TrainingConfig(
         learning_rate=LEARNING_RATE, lora_rank=RANK, epochs=1.0, eval_every=0,
-        warmup_ratio=0.0, final_lr_ratio=1 / steps(asked.rows),
+        warmup_ratio=0.0, final_lr_ratio=1 / steps(options.rows),
     )  # fmt: skip
-    prepared = preparing.prepare(asked.dataset, asked.base, config)
+    prepared = preparing.prepare(options.dataset, options.base, config)
     if arm == OURS_DEFAULT:
         return prepared
     by_length = sorted(range(len(prepared.train)), key=lambda i: len(prepared.train[i].inputs))
@@ -132,18 +134,18 @@ def prepared_rows(asked: argparse.Namespace, arm: str):
     return replace(prepared, config=whole, steps=batches)
 
 
-def run_ours(asked: argparse.Namespace) -> dict:
+def run_ours(options: argparse.Namespace) -> dict:
     from training.recipes import lora_sft
 
-    prepared = prepared_rows(asked, asked.arm)
+    prepared = prepared_rows(options, options.arm)
     rate = gemm_rate()
-    model = lora_sft.setup_model(asked.base, prepared.config)
+    model = lora_sft.setup_model(options.base, prepared.config)
     cpu_before = time.process_time()
     outcome = lora_sft.train(model, prepared, lambda *args, **kwargs: None)
     cpu_seconds = time.process_time() - cpu_before
     loss = held_out_loss(model, prepared)
-    found = summary(outcome.train_tokens, outcome.seconds, cpu_seconds, loss)
-    return found | {"share": operations(model, prepared) / outcome.seconds / rate}
+    result = summary(outcome.train_tokens, outcome.seconds, cpu_seconds, loss)
+    return result | {"share": operations(model, prepared) / outcome.seconds / rate}
 
 
 def held_out_loss(model, prepared) -> float:
@@ -187,30 +189,30 @@ def operations(model, prepared) -> float:
     return total
 
 
-def run_trl(asked: argparse.Namespace) -> dict:
+def run_trl(options: argparse.Namespace) -> dict:
     from datasets import Dataset
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
     from training.recipes.kernels import install
 
-    prepared = prepared_rows(asked, asked.arm)
+    prepared = prepared_rows(options, options.arm)
     rows = [prepared.train[i] for batch in prepared.steps for i in batch]
-    tuned = asked.arm == TRL_TUNED
+    tuned = options.arm == TRL_TUNED
     with tempfile.TemporaryDirectory() as folder:
         trainer = SFTTrainer(
-            model=str(asked.base),
+            model=str(options.base),
             args=SFTConfig(output_dir=folder, **common_settings(rows), **(TUNED if tuned else {})),
             train_dataset=Dataset.from_list([as_peer_row(row) for row in rows]),
             peft_config=LoraConfig(r=RANK, lora_alpha=32, target_modules="all-linear"),
         )
         cpu_before = time.process_time()
-        found = trainer.train().metrics
+        result = trainer.train().metrics
         cpu_seconds = time.process_time() - cpu_before
     model = trainer.model.bfloat16() if not tuned else trainer.model
     install(model.get_base_model())
     tokens = sum(len(row.inputs) for row in rows)
-    return summary(tokens, found["train_runtime"], cpu_seconds, held_out_loss(model, prepared))
+    return summary(tokens, result["train_runtime"], cpu_seconds, held_out_loss(model, prepared))
 
 
 def as_peer_row(row) -> dict:
@@ -266,9 +268,9 @@ def machine() -> str:
 COLUMNS = ("tokens_per_second", "tokens_per_cpu_second", "seconds", "loss", "share")
 
 
-def table(found: dict[str, list]) -> str:
+def table(result: dict[str, list]) -> str:
     """Medians over the repeats; the ratio is of tokens per second, against the tuned peer."""
-    runs = {arm: [run for run in each if run] for arm, each in found.items()}
+    runs = {arm: [run for run in each if run] for arm, each in result.items()}
     middle = {
         arm: {key: statistics.median(run[key] for run in each) for key in COLUMNS if key in each[0]}
         for arm, each in runs.items()

@@ -20,22 +20,22 @@ from modelstation.core.errors import Conflict
 
 
 def dataset_for(org: Organization, dataset_id: uuid.UUID | str) -> DatasetVersion:
-    found: DatasetVersion = get_object_or_404(
+    result: DatasetVersion = get_object_or_404(
         DatasetVersion.objects.select_related("model", "run", "parent", "frozen_by"),
         org=org,
         id=dataset_id,
     )
-    return found
+    return result
 
 
 def sibling_for(version: DatasetVersion, dataset_id: uuid.UUID | str) -> DatasetVersion:
     """Another version of the same model, to compare with."""
-    found: DatasetVersion = get_object_or_404(
+    result: DatasetVersion = get_object_or_404(
         DatasetVersion.objects.select_related("model", "run").exclude(id=version.id),
         model=version.model_id,
         id=dataset_id,
     )
-    return found
+    return result
 
 
 def row_for(version: DatasetVersion, row_id: int) -> DatasetRow:
@@ -47,11 +47,11 @@ def row_for(version: DatasetVersion, row_id: int) -> DatasetRow:
 
 
 def labelled_run_for(model: CustomModel) -> DistillationRun:
-    """The newest run of a model that mapped labels."""
-    found: DistillationRun | None = model.distillation_runs.exclude(label_map=[]).first()
-    if found is None:
+    """Return the newest run of a model that mapped labels."""
+    result: DistillationRun | None = model.distillation_runs.exclude(label_map=[]).first()
+    if result is None:
         raise Http404("No labels were mapped for this model.")
-    return found
+    return result
 
 
 def source_for(org: Organization, source_id: uuid.UUID | str) -> SourceDataset:
@@ -67,27 +67,27 @@ def own_source_for(org: Organization, source_id: uuid.UUID | str) -> SourceDatas
 
 
 def import_for(org: Organization, import_id: uuid.UUID | str) -> ImportRun:
-    """An upload of the organisation's own: what the operator seeds has no page."""
+    """Return an upload of the organisation's own: what the operator seeds has no page."""
     return get_object_or_404(ImportRun.objects.select_related("org", "job"), org=org, id=import_id)
 
 
 def correction_for(model: CustomModel, correction_id: uuid.UUID | str) -> CandidateRow:
-    found: CandidateRow = get_object_or_404(
+    result: CandidateRow = get_object_or_404(
         CandidateRow.objects.select_related("model", "org", "version", "dataset", "created_by"),
         model=model,
         id=correction_id,
     )
-    return found
+    return result
 
 
 def answering_version(model: CustomModel, number: int | None = None) -> ModelVersion:
-    """The version of that number; without one the live version, else the newest."""
+    """Return the version of that number; without one the live version, else the newest."""
     versions = model.versions.select_related("model", "org")
     wanted = {"id": model.live_version_id} if model.live_version_id else {}
-    found: ModelVersion | None = versions.filter(
+    result: ModelVersion | None = versions.filter(
         **({"number": number} if number else wanted)
     ).first()
-    if found is None:
+    if result is None:
         name = f"version {number}" if number else "version yet"
         raise Conflict(f"This model has no {name}.", code="no_version", param="version")
-    return found
+    return result

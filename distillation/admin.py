@@ -31,7 +31,7 @@ class SourceDatasetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """What Django's confirmation lists: the sources, and who used them; never their rows."""
+        """List for Django's confirmation the sources, and who used them; never their rows."""
         uses = [(source, use_of(source)) for source in objs]
         listed = [
             [f"{source}: {source.row_count:,} rows. {use.summary}", _used_by(use)]

@@ -37,6 +37,11 @@ class LabelTable:
     labels: tuple[str, ...]  # the user's
 
     @property
+    def rows(self) -> list[tuple[LabelLine, None]]:
+        """As those of LabelMapForm, with no field to edit them."""
+        return [(line, None) for line in self.lines]
+
+    @property
     def left_out(self) -> list[LabelLine]:
         return [line for line in self.lines if not line.mapped_to]
 
@@ -54,7 +59,7 @@ class LabelTable:
 def label_table(
     facts: Iterable[Mapping[str, Any]], labels: Sequence[str], rules: Iterable[Rule] = ()
 ) -> LabelTable:
-    """The lines of one run, most rows first, with the decisions made since."""
+    """Return the lines of one run, most rows first, with the decisions made since."""
     decided = {(rule["source"], rule["label"]): rule["mapped_to"] for rule in rules}
     lines = [_with(decided, LabelLine(**fact)) for fact in facts]
     lines.sort(key=lambda line: (-line.rows, line.source, line.label))
@@ -71,7 +76,9 @@ def _with(decided: Mapping[tuple[str, str], str], line: LabelLine) -> LabelLine:
 def rules_with(
     rules: Iterable[Rule], table: LabelTable, chosen: Mapping[tuple[str, str], str]
 ) -> list[Rule]:
-    """The rules after somebody went through some lines of the table; what they left stays."""
+    """Return the rules after somebody went through some lines of the table; what they
+    left stays.
+    """
     decided = {(rule["source"], rule["label"]): rule["mapped_to"] for rule in rules}
     shown = {line.key: line.mapped_to for line in table.lines}
     decided |= {key: to for key, to in chosen.items() if to != shown.get(key, to)}

@@ -14,6 +14,8 @@ from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
 from distillation.label_map import LabelTable, label_table
+from distillation.limits import NAME_CHARS, ORIGIN_CHARS, REASON_CHARS, TASK_CHARS
+from distillation.pipeline.intent_facts import IntentFacts
 from distillation.pushes.rows import HubPush
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job
@@ -40,9 +42,9 @@ class SourceDataset(models.Model):
     org = models.ForeignKey(
         Organization, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
-    name = models.SlugField(max_length=80)
-    license = models.CharField(max_length=80)
-    origin = models.CharField(max_length=300, blank=True)  # hub id, file name or generator
+    name = models.SlugField(max_length=NAME_CHARS)
+    license = models.CharField(max_length=NAME_CHARS)
+    origin = models.CharField(max_length=ORIGIN_CHARS, blank=True)  # hub id, file name or generator
     revision = models.CharField(max_length=64, blank=True)
     state = models.CharField(max_length=10, choices=State.choices, default=State.LOADING)
     row_count = models.PositiveIntegerField(default=0)
@@ -70,12 +72,12 @@ class CorpusExample(models.Model):
     id = models.BigAutoField(primary_key=True)
     source = models.ForeignKey(SourceDataset, on_delete=models.CASCADE, related_name="examples")
     content_hash = models.CharField(max_length=64)
-    external_id = models.CharField(max_length=200, blank=True)
-    task = models.CharField(max_length=200, blank=True)
-    license = models.CharField(max_length=80)
+    external_id = models.CharField(max_length=TASK_CHARS, blank=True)
+    task = models.CharField(max_length=TASK_CHARS, blank=True)
+    license = models.CharField(max_length=NAME_CHARS)
     messages = models.JSONField()
     tokens = models.PositiveIntegerField()
-    language = models.CharField(max_length=8, blank=True)  # ISO 639-1; empty: could not be told
+    language = models.CharField(max_length=8, blank=True)  # ISO 639-1; empty: is not clear
     flags = ArrayField(models.CharField(max_length=60), default=list, blank=True)
     # The import that brought it, so that a cancelled one can take its rows back.
     import_run = models.ForeignKey(
@@ -124,7 +126,7 @@ class ImportRun(models.Model):
     job = models.OneToOneField(
         Job, on_delete=models.SET_NULL, null=True, blank=True, related_name="import_run"
     )
-    origin = models.CharField(max_length=300)
+    origin = models.CharField(max_length=ORIGIN_CHARS)
     file_sha256 = models.CharField(max_length=64, blank=True)
     upload = models.CharField(max_length=300, blank=True)  # under settings.UPLOADS_DIR
     upload_bytes = models.PositiveBigIntegerField(default=0)
@@ -175,14 +177,18 @@ class DistillationRun(OrgOwned):
         return f"distillation of {self.model}"
 
     @property
+    def intent_facts(self) -> IntentFacts:
+        return IntentFacts.from_json(self.intent)
+
+    @property
     def label_table(self) -> LabelTable:
         """As it was in this run."""
-        return label_table(self.label_map, self.intent.get("labels", []))
+        return label_table(self.label_map, self.intent_facts.labels)
 
 
 class DatasetVersionQuerySet(OrgQuerySet):
     def frozen(self) -> Self:
-        """The one that was frozen last comes first: that is what training takes."""
+        """Order by when they were frozen, the last one first: that is what training takes."""
         frozen = self.filter(state=DatasetVersion.State.FROZEN)
         return frozen.order_by(F("frozen_at").desc(nulls_last=True), "-number")
 
@@ -256,12 +262,14 @@ class CandidateRow(OrgOwned):
         ModelVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     version_number = models.PositiveIntegerField()  # stays, should the version be deleted
-    system_prompt = models.TextField(blank=True)  # under which it was asked
+    system_prompt = models.TextField(blank=True)  # under which it answered
     input = models.TextField()
     wrong_answer = models.TextField(blank=True)
     correction = models.TextField()
     state = models.CharField(max_length=10, choices=State.choices, default=State.NEW)
-    refusal = models.CharField(max_length=300, blank=True)  # why the last build left it out
+    refusal = models.CharField(
+        max_length=REASON_CHARS, blank=True
+    )  # why the last build left it out
     dataset = models.ForeignKey(
         DatasetVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )  # the last frozen one that holds it
@@ -315,22 +323,22 @@ class DatasetRow(models.Model):
     source = models.ForeignKey(
         SourceDataset, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    source_name = models.CharField(max_length=80)
-    task = models.CharField(max_length=200, blank=True)
-    license = models.CharField(max_length=80)
+    source_name = models.CharField(max_length=NAME_CHARS)
+    task = models.CharField(max_length=TASK_CHARS, blank=True)
+    license = models.CharField(max_length=NAME_CHARS)
     content_hash = models.CharField(max_length=64)  # of `messages`
     corpus_hash = models.CharField(max_length=64, blank=True)  # of the corpus row it was made from
     twin_group = models.CharField(max_length=64, blank=True)  # twins never straddle splits
     score = models.FloatField()
     scores = models.JSONField(default=dict)  # what `score` is made of
-    reason = models.CharField(max_length=300)
-    query = models.CharField(max_length=300, blank=True)
+    reason = models.CharField(max_length=REASON_CHARS)
+    query = models.CharField(max_length=REASON_CHARS, blank=True)
     step = models.CharField(max_length=40, blank=True)  # that last touched it
     # The corpus row it was made from; a source may be deleted later, the dataset stays.
     example = models.ForeignKey(
         CorpusExample, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    # Or the correction, where a person taught it.
+    # Or the correction, where a person wrote it.
     candidate = models.ForeignKey(
         CandidateRow, on_delete=models.SET_NULL, null=True, blank=True, related_name="dataset_rows"
     )
@@ -368,7 +376,8 @@ class DatasetRow(models.Model):
 class DatasetPush(HubPush):
     """One push of a frozen dataset to the hub."""
 
-    what = "dataset"
+    what, job_kind, repo_type = "dataset", "push", "dataset"
+    no_token_hint = "An admin or owner stores one on the settings page."
 
     dataset = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="pushes")
     job = models.OneToOneField(

@@ -7,17 +7,14 @@ worker that lost its lease publishes nothing.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from distillation.corpus.catalog import CorpusCatalog
 from distillation.corrections import services as corrections
 from distillation.curation import freezing
 from distillation.curation import services as curation
 from distillation.datasets.cards import counts_of, facts_of_version
-from distillation.intents import facts_of, requirement_of
+from distillation.limits import REASON_CHARS
 from distillation.models import (
     CorpusExample,
     DatasetRow,
@@ -28,12 +25,11 @@ from distillation.models import (
 from distillation.organization.licensing import license_policy_of
 from distillation.pipeline.corrections import CORRECTION
 from distillation.pipeline.dataset_generator import DatasetGenerator
+from distillation.pipeline.intent_facts import IntentFacts, routes_by_source
 from distillation.pipeline.types import (
     Example,
-    FunnelStep,
     NotEnoughData,
     OnProgress,
-    RoutedGroup,
     SelectedRow,
     Selection,
     SelectionConfig,
@@ -41,6 +37,7 @@ from distillation.pipeline.types import (
 from distillation.pipeline.understand.intent import edits_from
 from models_app import services as model_services
 from models_app.models import CustomModel
+from models_app.understanding import requirement_of
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.jobs.jobs import Publish
@@ -48,7 +45,6 @@ from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
 
 ROWS_PER_INSERT = 1000
-SHOWN_ROUTES = 20
 HOLD_SOURCES = f"""
     SELECT id FROM {SourceDataset._meta.db_table} WHERE id = ANY(%s::uuid[])
     ORDER BY id FOR KEY SHARE
@@ -71,7 +67,7 @@ def distil(job: Job, lease: Lease) -> Publish:
         job=job, defaults={"org": model.org, "model": model, "config": asdict(config)}
     )
     selection = _select(model, config, lease)
-    _tell_of_selection(run, selection)
+    _store_selection(run, selection)
     version = _version(run, model, selection)
     rows = [_dataset_row(version, i, row) for i, row in enumerate(selection.rows)]
     refused = dict(selection.refused_corrections)
@@ -86,7 +82,7 @@ def distil(job: Job, lease: Lease) -> Publish:
 
 
 def selection_config(model: CustomModel) -> SelectionConfig:
-    """Test rows that the user brings come on top of the rows asked for; a test split does not."""
+    """Test rows that the user brings come on top of the rows requested; a test split does not."""
     return SelectionConfig(rows=model.rows, license_policy=license_policy_of(model.org))
 
 
@@ -102,30 +98,33 @@ def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Select
             requirement_of(model),
             config,
             held_out,
-            _teller(lease),
+            _progress_callback(lease),
             edits,
-            corrections.to_teach(model),
+            corrections.accepted_corrections(model),
         )
     except NotEnoughData as error:
         raise UserFacingError(str(error), code="not_enough_data") from error
 
 
-def _teller(lease: Lease) -> OnProgress:
-    def tell(stage: str, done: int, total: int) -> None:
+def _progress_callback(lease: Lease) -> OnProgress:
+    def report(stage: str, done: int, total: int) -> None:
         lease.stage(stage, STAGE_NAMES[stage])
         lease.progress(step=done, total_steps=total)
 
-    return tell
+    return report
 
 
-def _tell_of_selection(run: DistillationRun, selection: Selection) -> None:
-    run.intent = _intent_facts(selection)
-    run.funnel = [funnel_entry(step) for step in selection.funnel]
+def _store_selection(run: DistillationRun, selection: Selection) -> None:
+    facts = IntentFacts.of(selection.intent, routes_by_source(selection.routes))
+    run.intent = facts.to_json()
+    run.funnel = [step.to_json() for step in selection.funnel]
     run.label_map = [asdict(mapping) for mapping in selection.label_map]
 
 
 def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> DatasetVersion:
-    """A draft that is not saved yet. It becomes a frozen one at once where nobody reviews it."""
+    """Return a version that is not saved yet: a draft, or frozen at once where nobody
+    reviews it.
+    """
     is_reviewed = model.curation == CustomModel.Curation.REVIEW
     return DatasetVersion(
         org=run.org,
@@ -137,7 +136,7 @@ def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> 
 
 
 def _publish(version: DatasetVersion, rows: list[DatasetRow], refused: dict[str, str]) -> None:
-    """In the transaction that ends the job: the version, and the job to train on it, or the word
+    """In the transaction that ends the job: the version, and the job to train on it, or the status
     that it waits for review.
     """
     run, model = version.run, version.model
@@ -145,7 +144,7 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow], refused: dict[str,
     version.number = curation.next_number(model.id)
     version.save()
     _unlink_deleted(rows)
-    corrections.tell_refusals(rows, refused)
+    corrections.store_refusals(rows, refused)
     DatasetRow.objects.bulk_create(rows, batch_size=ROWS_PER_INSERT)
     if not model.system_prompt:
         CustomModel.objects.filter(id=model.id).update(system_prompt=version.system_prompt)
@@ -156,42 +155,8 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow], refused: dict[str,
         jobs.submit(kind="train", org=run.org, subject_id=model.id)
 
 
-def _intent_facts(selection: Selection) -> dict[str, Any]:
-    of_source: dict[str, list[RoutedGroup]] = defaultdict(list)
-    for routed in selection.routes:  # best first, and so are the sources
-        of_source[routed.group.source_id].append(routed)
-    routes = [route_entry(groups) for groups in list(of_source.values())[:SHOWN_ROUTES]]
-    return facts_of(selection.intent) | {"sources": routes}
-
-
-def route_entry(groups: Sequence[RoutedGroup]) -> dict[str, Any]:
-    """One source: the scores of the best of its tasks, and how many of them serve."""
-    routed = groups[0]
-    return {
-        "source": routed.group.source,
-        "task": routed.group.task if len(groups) == 1 else "",
-        "tasks": len(groups),
-        "tasks_chosen": sum(group.chosen for group in groups),
-        "rows": sum(group.group.rows for group in groups),
-        "score": round(routed.score, 3),
-        "description_match": round(routed.description_match, 3),
-        "topic_match": round(routed.topic_match, 3),
-        "form_match": round(routed.form_match, 3),
-        "chosen": any(group.chosen for group in groups),
-    }
-
-
-def funnel_entry(step: FunnelStep) -> dict[str, Any]:
-    return {
-        "filter": step.name,
-        "refused": step.refused,
-        "kept": step.kept,
-        "examples": list(step.examples),
-    }
-
-
 def _unlink_deleted(rows: list[DatasetRow]) -> None:
-    """A source may have been deleted since its rows were read: the dataset stays, unlinked.
+    """Unlink rows whose source was deleted since they were read: the dataset stays.
 
     Those that are there are held until the transaction ends, so that none goes meanwhile.
     """
@@ -206,24 +171,24 @@ def _unlink_deleted(rows: list[DatasetRow]) -> None:
 
 def _dataset_row(version: DatasetVersion, position: int, row: SelectedRow) -> DatasetRow:
     """Of a corpus row, or of a correction, which has no source and no corpus row."""
-    is_taught = row.step == CORRECTION
+    is_correction = row.step == CORRECTION
     return DatasetRow(
         version=version,
         position=position,
         split=row.split,
         messages=list(row.messages),
-        source_id=None if is_taught else row.candidate.source_id,
+        source_id=None if is_correction else row.candidate.source_id,
         source_name=row.candidate.source,
         task=row.candidate.task,
         license=row.candidate.license,
         content_hash=row.content_hash,
-        corpus_hash="" if is_taught else row.candidate.content_hash,
+        corpus_hash="" if is_correction else row.candidate.content_hash,
         twin_group=row.twin_group,
         score=row.score,
         scores=row.scores,
-        reason=row.reason[:300],
-        query=row.query[:300],
+        reason=row.reason[:REASON_CHARS],
+        query=row.query[:REASON_CHARS],
         step=row.step,
-        example_id=None if is_taught else int(row.candidate.id),
-        candidate_id=row.candidate.id if is_taught else None,
+        example_id=None if is_correction else int(row.candidate.id),
+        candidate_id=row.candidate.id if is_correction else None,
     )

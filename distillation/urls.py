@@ -12,7 +12,6 @@ from distillation.datasets import views as datasets
 from distillation.imports import views as imports
 from distillation.organization import views as organization
 from distillation.pushes import views as pushes
-from distillation.views import intents
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -20,9 +19,6 @@ urlpatterns = [
     path("settings/licenses/preview/", organization.license_preview, name="license_preview"),
     path("settings/hub-token/", organization.hub_token, name="hub_token"),
     path("settings/hub-token/clear/", organization.hub_token_clear, name="hub_token_clear"),
-    path("models/new/understood/", intents.model_understood, name="model_understood"),
-    path("models/<uuid:model_id>/intent/", intents.model_intent, name="model_intent"),
-    path("models/<uuid:model_id>/labels/", intents.model_labels, name="model_labels"),
     path("models/<uuid:model_id>/corrections/", corrections.corrections, name="corrections"),
     path("models/<uuid:model_id>/corrections/new/", corrections.correct, name="correction_new"),
     path(
@@ -44,7 +40,6 @@ urlpatterns = [
     path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
     path("datasets/<uuid:dataset_id>/rows/", curation.dataset_rows, name="dataset_rows"),
     path("datasets/<uuid:dataset_id>/rows/<int:row_id>/", curation.dataset_row, name="dataset_row"),
-    path("datasets/<uuid:dataset_id>/freeze/", curation.dataset_freeze, name="dataset_freeze"),
     path("datasets/<uuid:dataset_id>/draft/", curation.dataset_draft, name="dataset_draft"),
     path("datasets/<uuid:dataset_id>/discard/", curation.dataset_discard, name="dataset_discard"),
     path(

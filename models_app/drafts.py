@@ -1,29 +1,18 @@
-"""What a user asks for when creating a model: validated here once, for form, API and terminal."""
+"""What a user requests when creating a model: validated here once, for form, API and terminal."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.utils.module_loading import import_string
-
-from models_app.models import CustomModel
+from distillation.pipeline.understand.intent import edits_from
+from models_app.models import DEFAULT_ROWS, MAX_ROWS, MIN_ROWS, CustomModel
 from modelstation.core.errors import UserFacingError
+from training.recipes.config import config_from
+from training.scoring.metrics import MetricError, model_metric
 
-METRICS = (
-    "exact_match",
-    "json_equal",
-    "entity_f1",
-    "token_f1",
-    "rougeL_f1",
-    "final_number_match",
-)
 MAX_EXAMPLES = 50
 MAX_TEST_ROWS = 5000
 MOST_PAIRS = {"examples": MAX_EXAMPLES, "test_rows": MAX_TEST_ROWS}
 MIN_REQUIREMENT_CHARS, MAX_REQUIREMENT_CHARS = 20, 20_000
-MAX_ROWS = 100_000
-# A string, like all tasks: training stands above this room. Raises ValueError naming the field.
-CHECK_TRAINING_CONFIG = "training.recipes.config.config_from"
-CHECK_INTENT_EDITS = "distillation.pipeline.understand.intent.edits_from"  # likewise
 DEFAULT_BASE = "smollm2-135m-instruct"
 
 
@@ -39,11 +28,11 @@ class ModelDraft:
     metric: str = ""
     system_prompt: str = ""
     base: str = ""  # empty: the recommended one of those that are installed
-    rows: int = 1000
+    rows: int = DEFAULT_ROWS
     training_config: dict[str, Any] = field(default_factory=dict)
     curation: str = "auto"
     intent_edits: dict[str, Any] = field(default_factory=dict)
-    max_size_mb: int | None = None  # of the served model; a wish that the base must keep to
+    max_size_mb: int | None = None  # of the served model; the base must keep to it
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -58,15 +47,17 @@ class ModelDraft:
             most = f"A requirement has at most {MAX_REQUIREMENT_CHARS:,} characters."
             raise UserFacingError(most, param="requirement", hint=hint)
         check_metric(self.metric)
-        if not 20 <= self.rows <= MAX_ROWS:
-            raise UserFacingError(f"Rows must be between 20 and {MAX_ROWS:,}.", param="rows")
+        if not MIN_ROWS <= self.rows <= MAX_ROWS:
+            raise UserFacingError(
+                f"Rows must be between {MIN_ROWS} and {MAX_ROWS:,}.", param="rows"
+            )
         if self.max_size_mb is not None and self.max_size_mb < 1:
             raise UserFacingError("The size must be at least 1 MB.", param="max_size_mb")
         check_curation(self.curation)
         check_pairs(self.examples, "examples")
         check_pairs(self.test_rows, "test_rows")
         try:
-            import_string(CHECK_TRAINING_CONFIG)(self.training_config)
+            config_from(self.training_config)
         except ValueError as error:
             raise UserFacingError(str(error), param="training_config") from error
         check_intent_edits(self.intent_edits)
@@ -81,9 +72,11 @@ class ModelDraft:
 
 
 def check_metric(metric: str) -> None:
-    if metric and metric not in METRICS:
-        hint = f"One of {', '.join(METRICS)}."
-        raise UserFacingError(f"Unknown metric “{metric}”.", param="metric", hint=hint)
+    try:
+        if metric:
+            model_metric(metric)
+    except MetricError as error:
+        raise UserFacingError(str(error), param="metric") from error
 
 
 def check_curation(curation: str) -> None:
@@ -96,7 +89,7 @@ def check_curation(curation: str) -> None:
 
 def check_intent_edits(intent_edits: dict[str, Any]) -> None:
     try:
-        import_string(CHECK_INTENT_EDITS)(intent_edits)
+        edits_from(intent_edits)
     except ValueError as error:
         raise UserFacingError(f"{error}.", param="intent_edits") from error
 

@@ -7,9 +7,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.boundfield import BoundField
 
-from models_app.drafts import METRICS, ModelDraft
-from models_app.models import CustomModel, FoundationModel
+from models_app.drafts import ModelDraft
+from models_app.models import DEFAULT_ROWS, CustomModel, FoundationModel
 from modelstation.core.errors import UserFacingError
+from training.scoring.metrics import METRICS, MODEL_METRICS
 
 EXAMPLE_ROWS = 3
 CRITERIA_LIKE = (
@@ -17,21 +18,13 @@ CRITERIA_LIKE = (
 )
 CRITERIA_HELP = (
     "One per line, in plain words: what is measured, and how much of it. Below stands what is read "
-    "out of them. That the tuned model beats its base is always asked for."
+    "out of them. That the tuned model beats its base is always checked."
 )
-METRIC_WORDS = {
-    "exact_match": "the whole answer is right",
-    "json_equal": "the same JSON values, in any order",
-    "entity_f1": "the right names with the right kinds",
-    "token_f1": "the same words, in any order",
-    "rougeL_f1": "the same words, in the same order",
-    "final_number_match": "the final number is right",
-}
 METRIC_CHOICES = [
     ("", "Automatic, by the kind of task"),
-    *((name, f"{name}: {METRIC_WORDS[name]}") for name in METRICS),
+    *((name, f"{name}: {METRICS[name].words}") for name in MODEL_METRICS),
 ]
-METRIC_HELP = "How close an answer is to the expected one; all scores are told in it."
+METRIC_HELP = "How close an answer is to the expected one; all scores are given in it."
 ARROW = "=>"
 PAIR_HELP = (
     "One per line: <code>input =&gt; output</code>, "
@@ -107,7 +100,21 @@ class CurationForm(forms.Form):
     curation = CurationField()
 
 
-class ModelDraftForm(forms.Form):
+class ContractFields(forms.Form):
+    """What a model is measured by."""
+
+    success_criteria = LinesField(
+        required=False, widget=_area(3, CRITERIA_LIKE), help_text=CRITERIA_HELP
+    )
+    test_rows = PairsField(
+        label="Held-out rows",
+        help_text=f"{PAIR_HELP} Used for measuring only, never for training. "
+        "Without any, part of the dataset is set aside.",
+    )
+    metric = forms.ChoiceField(required=False, choices=METRIC_CHOICES, help_text=METRIC_HELP)
+
+
+class ModelDraftForm(ContractFields):
     name = forms.CharField(
         max_length=80, help_text="Your programs call the model by this name, in lower case."
     )
@@ -126,17 +133,6 @@ class ModelDraftForm(forms.Form):
         required=False, max_length=5_000, widget=_area(2), help_text="What it must never do or say."
     )
     examples = PairsField(label="More examples", help_text=PAIR_HELP)
-    success_criteria = LinesField(
-        required=False,
-        widget=_area(3, CRITERIA_LIKE),
-        help_text=CRITERIA_HELP,
-    )
-    test_rows = PairsField(
-        label="Held-out rows",
-        help_text=f"{PAIR_HELP} Used for measuring only, never for training. "
-        "Without any, part of the dataset is set aside.",
-    )
-    metric = forms.ChoiceField(required=False, choices=METRIC_CHOICES, help_text=METRIC_HELP)
     base = forms.ModelChoiceField(
         label="Base model",
         required=False,
@@ -151,7 +147,7 @@ class ModelDraftForm(forms.Form):
         help_text="Empty: as large as the base is.",
     )
     rows = forms.IntegerField(
-        label="Rows to select", initial=1000, help_text="How large the dataset may become."
+        label="Rows to select", initial=DEFAULT_ROWS, help_text="How large the dataset may become."
     )
     curation = CurationField()
 
@@ -181,13 +177,13 @@ class ModelDraftForm(forms.Form):
         return cleaned
 
     def _make_draft(self, cleaned: dict[str, Any]) -> None:
-        asked = {name: value for name, value in cleaned.items() if not name.startswith("example_")}
-        asked |= {
+        values = {name: value for name, value in cleaned.items() if not name.startswith("example_")}
+        values |= {
             "base": cleaned["base"].name if cleaned["base"] else "",
             "examples": self._typed_examples(cleaned) + cleaned["examples"],
         }
         try:
-            self.draft = ModelDraft(**asked)
+            self.draft = ModelDraft(**values)
         except UserFacingError as error:
             field = error.param.split(".")[0]
             text = f"{error.message} {error.hint}".strip()
@@ -201,17 +197,8 @@ class ModelDraftForm(forms.Form):
         return [row for row in rows if any(row.values())]
 
 
-class ContractForm(forms.Form):
+class ContractForm(ContractFields):
     """Criteria, metric and held-out rows of a model, until its contract is frozen."""
-
-    success_criteria = LinesField(
-        label="Success criteria",
-        required=False,
-        widget=_area(4, CRITERIA_LIKE),
-        help_text=CRITERIA_HELP,
-    )
-    metric = forms.ChoiceField(required=False, choices=METRIC_CHOICES, help_text=METRIC_HELP)
-    test_rows = PairsField(label="Held-out rows", help_text=PAIR_HELP)
 
     def __init__(self, *args: Any, model: CustomModel, **options: Any) -> None:
         initial = {

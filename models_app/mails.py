@@ -29,8 +29,8 @@ DELAYS = [timedelta(minutes=minutes) for minutes in (1, 10, 60, 360)]
 State = EndMail.State
 
 
-def tell_of_end(*, model: CustomModel, job: Job) -> None:
-    """Called in the transaction that ends the job."""
+def notify_of_end(*, model: CustomModel, job: Job) -> None:
+    """Queue the mail, in the transaction that ends the job."""
     if model.built_by_id is None:
         return
     reader = {"org_id": model.org_id, "user_id": model.built_by_id}
@@ -40,13 +40,13 @@ def tell_of_end(*, model: CustomModel, job: Job) -> None:
 
 
 def send_waiting() -> int:
-    """Those whose next try is due, and those whose hint was lost."""
+    """Send those whose next try is due, and those whose wakeup was lost."""
     due = EndMail.objects.filter(state=State.WAITING, next_try_at__lte=timezone.now())
     return sum(send(mail_id) for mail_id in due.values_list("id", flat=True))
 
 
 def send(mail_id: uuid.UUID | str) -> bool:
-    """False when there was nothing to send, or it failed."""
+    """Send one. False when there was nothing to send, or it failed."""
     mail = _claim(mail_id)
     if mail is None:
         return False
@@ -61,14 +61,14 @@ def send(mail_id: uuid.UUID | str) -> bool:
 
 
 def _claim(mail_id: uuid.UUID | str) -> EndMail | None:
-    """The mail, with its next try put off: whoever else comes now finds nothing to do."""
+    """Return the mail, its next try put off: another worker has nothing to do now."""
     waiting = EndMail.objects.filter(id=mail_id, state=State.WAITING)
     due = waiting.filter(next_try_at__lte=timezone.now(), attempts__lte=len(DELAYS))
     next_try_at = timezone.now() + DELAYS[0]
     if not due.update(attempts=F("attempts") + 1, next_try_at=next_try_at):
         return None
-    found: EndMail = EndMail.objects.select_related("job", "user", "org").get(id=mail_id)
-    return found
+    mail: EndMail = EndMail.objects.select_related("job", "user", "org").get(id=mail_id)
+    return mail
 
 
 def _is_wanted(mail: EndMail) -> bool:
@@ -82,7 +82,7 @@ def _set(mail: EndMail, state: EndMail.State) -> bool:
 
 
 def _note_failure(mail: EndMail, error: Exception) -> bool:
-    """It never concerns the job."""
+    """Put the next try off, or give up. It never concerns the job."""
     if mail.attempts > len(DELAYS):
         logger.error("the mail %s is given up after %s tries: %s", mail.id, mail.attempts, error)
         return _set(mail, State.GIVEN_UP)
@@ -92,7 +92,7 @@ def _note_failure(mail: EndMail, error: Exception) -> bool:
     return False
 
 
-# --- what it says ---------------------------------------------------------------------------------
+# --- its text -------------------------------------------------------------------------------------
 
 
 def _message(mail: EndMail, model: CustomModel) -> EmailMessage:
@@ -107,7 +107,7 @@ def _message(mail: EndMail, model: CustomModel) -> EmailMessage:
 
 
 def _has_ended_a_build(job: Job) -> bool:
-    """Where only a training was asked for, an evaluation that failed takes nothing from it."""
+    """Where only a training was requested, an evaluation that failed takes nothing from it."""
     return job.state == Job.State.SUCCEEDED or job.kind == "evaluate"
 
 

@@ -9,10 +9,6 @@ from models_app.versions import views as promotion_views
 urlpatterns = [
     path("", include("models_app.usage.urls")),
     path("models/", views.model_list, name="models"),
-    path("models/new/", views.model_new, name="model_new"),
-    path("models/<uuid:model_id>/delete/", views.model_delete, name="model_delete"),
-    path("models/<uuid:model_id>/cancel/", views.model_cancel, name="model_cancel"),
-    path("models/<uuid:model_id>/rebuild/", views.model_rebuild, name="model_rebuild"),
     path("models/<uuid:model_id>/prompt/", views.model_prompt, name="model_prompt"),
     path("models/<uuid:model_id>/curation/", views.model_curation, name="model_curation"),
     path("models/<uuid:model_id>/playground/", playground_views.playground, name="playground"),
@@ -40,7 +36,6 @@ urlpatterns = [
         contract_views.model_contract_preview,
         name="model_contract_preview",
     ),
-    path("models/<uuid:model_id>/copy/", contract_views.model_copy, name="model_copy"),
     path("models/<uuid:model_id>/rollback/", promotion_views.model_rollback, name="model_rollback"),
     path(
         "versions/<uuid:version_id>/publish/",

@@ -1,4 +1,6 @@
-"""The pages of models. Each view: the door, the form, one service, a redirect."""
+"""The pages of models. Each view: the accessor, the form, one service, a redirect. Those that start
+or end a build are in training.builds.
+"""
 
 import uuid
 
@@ -7,16 +9,16 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
+from zipstream import ZipStream
 
 from accounts.access import org_for
 from accounts.models import Organization, User
 from models_app import services
 from models_app.access import model_for, version_for
-from models_app.forms import ModelDraftForm, ModelFilterForm, SystemPromptForm
+from models_app.forms import ModelFilterForm, SystemPromptForm
 from models_app.gateway.paths import version_folder
 from models_app.models import CustomModel
-from models_app.versions.downloads import zip_chunks
 
 PER_PAGE = 25
 
@@ -44,43 +46,6 @@ def _page_of_models(
     if asked.get("status"):
         models = models.filter(status=asked["status"])
     return Paginator(models, PER_PAGE).get_page(page)
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-def model_new(request: HttpRequest, org: str) -> HttpResponse:
-    owner = org_for(request, org)
-    form = ModelDraftForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        model = services.create_model(actor=_user(request), org=owner, draft=form.draft)
-        return redirect("model", owner.slug, model.id)
-    return render(request, "models_app/model_new.html", {"form": form})
-
-
-@login_required
-@require_POST
-def model_delete(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    model = model_for(org_for(request, org), model_id)
-    services.delete_model(actor=_user(request), model=model)
-    messages.success(request, f"“{model.name}” is deleted.")
-    return redirect("models", org)
-
-
-@login_required
-@require_POST
-def model_cancel(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    model = model_for(org_for(request, org), model_id)
-    if not services.cancel_build(actor=_user(request), model=model):
-        messages.info(request, "There was nothing left to cancel.")
-    return redirect("model", org, model.id)
-
-
-@login_required
-@require_POST
-def model_rebuild(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    model = model_for(org_for(request, org), model_id)
-    services.rebuild(actor=_user(request), model=model)
-    return redirect("model", org, model.id)
 
 
 @login_required
@@ -116,7 +81,9 @@ def version_download(
     if artifact not in version.artifacts or not folder.is_dir():
         raise Http404("This version has no such artifact.")
     name = f"{version.model.slug}-v{version.number}-{artifact}"
-    response = StreamingHttpResponse(zip_chunks(folder, name), content_type="application/zip")
+    response = StreamingHttpResponse(
+        ZipStream.from_path(folder, arcname=name), content_type="application/zip"
+    )
     response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
     return response
 

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from modelstation.site import pages
+from modelstation.site import handbook, pages
 
 handler400 = "modelstation.core.web.handlers.bad_request"
 handler404 = "modelstation.core.web.handlers.page_not_found"
@@ -17,8 +17,9 @@ admin.site.site_header = "ModelStation operators, all times in UTC"
 admin.site.index_title = "What is on this installation"
 
 api = [
+    path("", include("training.builds.api_urls")),
     path("", include("models_app.api.urls")),
-    path("", include("distillation.api.urls")),
+    path("", include("distillation.api_urls")),
     path("", include("training.api_urls")),
     path("", include("accounts.api.urls")),
 ]
@@ -26,10 +27,13 @@ api = [
 urlpatterns = [
     path("", pages.home, name="home"),
     path("health/", pages.health, name="health"),
+    path("docs/", handbook.handbook, name="handbook"),
+    path("docs/<path:name>/", handbook.handbook, name="handbook_page"),
     path("o/<slug:org>/", pages.dashboard, name="dashboard"),
     path("o/<slug:org>/models/<uuid:model_id>/", pages.model_overview, name="model"),
     path("o/<slug:org>/models/<uuid:model_id>/stages/", pages.model_stages, name="model_stages"),
     path("o/<slug:org>/", include("accounts.urls")),
+    path("o/<slug:org>/", include("training.builds.urls")),
     path("o/<slug:org>/", include("models_app.urls")),
     path("o/<slug:org>/", include("distillation.urls")),
     path("o/<slug:org>/", include("training.urls")),

@@ -1,4 +1,4 @@
-"""The doors to runs and evaluations, shared by pages and API; and those of OpenAI's surface."""
+"""Accessors of runs and evaluations, shared by pages and API; and those of OpenAI's surface."""
 
 import uuid
 
@@ -14,48 +14,50 @@ from training.models import EvaluationRun, Export, TrainingRun, UploadedFile
 
 
 def training_run_for(org: Organization, run_id: uuid.UUID | str) -> TrainingRun:
-    found: TrainingRun = get_object_or_404(
+    run: TrainingRun = get_object_or_404(
         TrainingRun.objects.select_related("job", "model", "dataset_version", "version"),
         org=org,
         id=run_id,
     )
-    return found
+    return run
 
 
 def evaluation_for(org: Organization, evaluation_id: uuid.UUID | str) -> EvaluationRun:
-    found: EvaluationRun = get_object_or_404(
+    evaluation: EvaluationRun = get_object_or_404(
         EvaluationRun.objects.select_related("job", "model", "version__base", "version__model"),
         org=org,
         id=evaluation_id,
     )
-    return found
+    return evaluation
 
 
 def export_for(org: Organization, export_id: uuid.UUID | str) -> Export:
-    found: Export = get_object_or_404(
+    export: Export = get_object_or_404(
         Export.objects.select_related("job", "version__model", "org"), org=org, id=export_id
     )
-    return found
+    return export
 
 
 def find_file(org: Organization, name: str) -> UploadedFile | None:
-    """A file of /v1/files by its outside id, or the frozen rows of a dataset as one."""
+    """Return a file of /v1/files by its outside id, or the frozen rows of a dataset as one."""
     file_id = uuid_of(name, FILE)
     if file_id is None:
         return None
-    found: UploadedFile | None = UploadedFile.objects.for_org(org).filter(id=file_id).first()
-    return found or _dataset_as_file(org, file_id)
+    file: UploadedFile | None = UploadedFile.objects.for_org(org).filter(id=file_id).first()
+    return file or _dataset_as_file(org, file_id)
 
 
 def file_for(org: Organization, name: str) -> UploadedFile:
-    found = find_file(org, name)
-    if found is None:
+    file = find_file(org, name)
+    if file is None:
         raise Http404("There is no such file.")
-    return found
+    return file
 
 
 def _dataset_as_file(org: Organization, dataset_id: uuid.UUID) -> UploadedFile | None:
-    """What a build of the web app trained on. It is not saved: the dataset is what is kept."""
+    """Return what a build of the web app trained on. It is not saved: the dataset is what is
+    kept.
+    """
     dataset = DatasetVersion.objects.for_org(org).frozen().filter(id=dataset_id).first()
     if dataset is None:
         return None
@@ -74,9 +76,9 @@ def _dataset_as_file(org: Organization, dataset_id: uuid.UUID) -> UploadedFile |
 
 
 def build_for(org: Organization, name: str) -> Build:
-    """A fine-tuning job by its outside id: 404 for what is not there, or is another's."""
+    """Return a fine-tuning job by its outside id: 404 for what is not there, or is another's."""
     root_id = uuid_of(name, JOB)
-    found = builds(builds_of(org).filter(id=root_id)) if root_id else []
-    if not found:
+    matches = builds(builds_of(org).filter(id=root_id)) if root_id else []
+    if not matches:
         raise Http404("There is no such fine-tuning job.")
-    return found[0]
+    return matches[0]

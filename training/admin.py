@@ -1,9 +1,16 @@
-"""Operators look at craft here: training runs and evaluations, with the state of their jobs."""
+"""Operators look here at training runs and evaluations, with the state of their jobs."""
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 
+from accounts.admin import OrganizationAdmin
+from accounts.models import Organization, User
+from models_app.admin import CustomModelAdmin
+from models_app.models import CustomModel
 from modelstation.core.jobs.admin_actions import JobActions, ReadOnly
+from training.builds.services import delete_model
 from training.models import (
     EvaluationRun,
     EvaluationScore,
@@ -13,6 +20,29 @@ from training.models import (
     TrainingRun,
     UploadedFile,
 )
+from training.removal import delete_organization
+
+
+@admin.register(Organization)
+class DeletableOrganizationAdmin(OrganizationAdmin):
+    def delete_model(self, request: HttpRequest, obj: Organization) -> None:
+        assert isinstance(request.user, User)
+        delete_organization(actor=request.user, org=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
+        for org in queryset:
+            self.delete_model(request, org)
+
+
+@admin.register(CustomModel)
+class DeletableModelAdmin(CustomModelAdmin):
+    def delete_model(self, request: HttpRequest, obj: CustomModel) -> None:
+        assert isinstance(request.user, User)
+        delete_model(actor=request.user, model=obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CustomModel]) -> None:
+        for model in queryset:
+            self.delete_model(request, model)
 
 
 @admin.register(TrainingRun)

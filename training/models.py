@@ -1,4 +1,4 @@
-"""CRAFT: training runs, whose curves are their jobs' events; evaluations and their scores."""
+"""Training runs, whose curves are their jobs' events; evaluations and their scores."""
 
 from django.db import models
 
@@ -35,8 +35,8 @@ class TrainingRun(OrgOwned):
         return f"training of {self.model}"
 
     @property
-    def is_all_that_was_asked(self) -> bool:
-        """Rows of an uploaded file and no criteria: what an evaluation finds of it is told, and
+    def is_trained_as_requested(self) -> bool:
+        """Rows of an uploaded file and no criteria: the result of an evaluation is shown, and
         nobody is held to it.
         """
         return self.dataset_version.run.job.kind == "freeze" and not self.model.success_criteria
@@ -81,7 +81,7 @@ class EvaluationRun(OrgOwned):
     verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
     criteria = models.JSONField(default=list)  # [{"sentence", "passed", …}]
     contract_digest = models.CharField(max_length=64, blank=True)  # of what it judged by
-    is_again = models.BooleanField(default=False)  # asked for by a person, not part of a build
+    is_again = models.BooleanField(default=False)  # requested by a person, not part of a build
     # The version that was live, measured on the same rows: {} where there was none.
     live = models.JSONField(default=dict, blank=True)
     folder = models.CharField(
@@ -162,7 +162,7 @@ class UploadedFile(OrgOwned):
 
 
 class FineTuningRequest(OrgOwned):
-    """What was asked for through /v1/fine_tuning/jobs, beside the job that began the build.
+    """What was requested through /v1/fine_tuning/jobs, beside the job that began the build.
 
     Files are named by their id alone: they may be deleted, and the request still says which.
     """

@@ -1,19 +1,23 @@
-"""What an organisation leaves behind when it is deleted: rows by the hundred thousand; files."""
+"""Delete an organisation: its rows, hundreds of thousands of some, and its files."""
 
+import logging
+import shutil
 import uuid
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
-from accounts.models import Organization
+from accounts.models import Organization, User
+from accounts.services import locked_org
 from distillation.models import CorpusExample, DatasetRow, DatasetVersion, SourceDataset
 from models_app.models import CustomModel
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgQuerySet
 from training.models import Export
 
+logger = logging.getLogger("modelstation.accounts")
 _DELETE = "DELETE FROM {rows} WHERE {key} IN (SELECT id FROM {owners} WHERE org_id = %s)"
 # Rows of datasets first: they point at those of sources.
 _TOO_MANY_TO_READ: list[tuple[Any, str, Any]] = [
@@ -22,16 +26,30 @@ _TOO_MANY_TO_READ: list[tuple[Any, str, Any]] = [
 ]
 
 
-def take_away(org: Organization) -> list[Path]:
-    """Called in the transaction that deletes it, before its other rows go. The folders of its
-    files, for after the commit.
+def delete_organization(*, actor: User, org: Organization) -> None:
+    """Delete it with all that is its own; its files go after the commit. A job at work is lost at
+    its next heartbeat, and what it wrote until then goes as it ends (see core.jobs.attempts).
     """
-    folders = folders_of(org)
+    with transaction.atomic():
+        org = locked_org(org)  # nothing can be added to it from here on
+        folders = folders_of(org)
+        _delete_large_tables(org)
+        # Its audit goes with it: this stays in the operator's log.
+        logger.warning("organisation %s (%s) deleted by user %s", org.slug, org.pk, actor.pk)
+        org.delete()
+        transaction.on_commit(lambda: _remove(folders))
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _delete_large_tables(org: Organization) -> None:
     with connection.cursor() as cursor:
         for rows, key, owners in _TOO_MANY_TO_READ:
             tables = {"rows": rows._meta.db_table, "owners": owners._meta.db_table}
             cursor.execute(_DELETE.format(key=key, **tables), [org.pk])
-    return folders
 
 
 def folders_of(org: Organization) -> list[Path]:

@@ -9,9 +9,9 @@ from training.runs import runner
 
 
 def run_freezing(job_id: str) -> None:
-    from training.finetuning import freezing as openai_freezing
+    from training.finetuning import freezing
 
-    jobs.run_job(job_id, openai_freezing.freeze)
+    jobs.run_job(job_id, freezing.freeze)
 
 
 def run_training(job_id: str) -> None:

@@ -100,11 +100,11 @@ class CorpusCatalog:
 
     def background(self, per_source: int) -> Sequence[Candidate]:
         with binary_cursor() as cursor:
-            asked = [list(self._names), *self._scope.values, LOOKED_AT_PER_SOURCE]
-            cursor.execute(_FIRST_OF_SOURCES, asked)
+            parameters = [list(self._names), *self._scope.values, LOOKED_AT_PER_SOURCE]
+            cursor.execute(_FIRST_OF_SOURCES, parameters)
             chosen = _spread_over_tasks(cursor.fetchall(), per_source)
-            [found] = self._candidates(cursor, [chosen])
-            return sorted(found, key=lambda row: row.content_hash)
+            [matches] = self._candidates(cursor, [chosen])
+            return sorted(matches, key=lambda row: row.content_hash)
 
     def nearest(
         self, vectors: Vectors, *, limit: int, source_ids: Sequence[str] | None = None
@@ -112,16 +112,16 @@ class CorpusCatalog:
         scope = self._scope.within(source_ids)
         rows = sum(group.rows for group in self._groups if UUID(group.source_id) in scope.sources)
         with binary_cursor() as cursor:
-            found = nearest_ids(cursor, vectors, scope, limit=limit, rows=rows)
-            return self._candidates(cursor, found)
+            matches = nearest_ids(cursor, vectors, scope, limit=limit, rows=rows)
+            return self._candidates(cursor, matches)
 
     def lexical(
         self, texts: Sequence[str], *, limit: int, source_ids: Sequence[str] | None = None
     ) -> list[list[Candidate]]:
         scope = self._scope.within(source_ids)
         with binary_cursor() as cursor:
-            found = [_lexical_ids(cursor, text, scope, limit) for text in texts]
-            return self._candidates(cursor, found)
+            matches = [_lexical_ids(cursor, text, scope, limit) for text in texts]
+            return self._candidates(cursor, matches)
 
     def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> Sequence[Candidate]:
         visible = [(UUID(s), task) for s, task in groups if UUID(s) in self._names]
@@ -130,30 +130,32 @@ class CorpusCatalog:
         divided_ids, tasks = [s for s, _ in divided], [task for _, task in divided]
         with binary_cursor() as cursor:
             cursor.execute(_IN_GROUPS, [*self._scope.values, whole, divided_ids, tasks, limit])
-            [found] = self._candidates(cursor, [[row_id for (row_id,) in cursor]])
-            return found
+            [matches] = self._candidates(cursor, [[row_id for (row_id,) in cursor]])
+            return matches
 
-    def _candidates(self, cursor: Any, found: Sequence[Sequence[int]]) -> list[list[Candidate]]:
-        """The rows of each list of ids. Several searches meet the same rows: each is read once. One
-        that was deleted since its id was found is left out.
+    def _candidates(self, cursor: Any, matches: Sequence[Sequence[int]]) -> list[list[Candidate]]:
+        """Return the rows of each list of ids. Several searches meet the same rows: each is read
+        once. One that was deleted since its id was read is left out.
         """
-        unread = {row_id for ids in found for row_id in ids} - self._read.keys()
+        unread = {row_id for ids in matches for row_id in ids} - self._read.keys()
         cursor.execute(_BY_ID, [list(unread)])
         self._read.update((row[0], self._candidate(row)) for row in cursor)
-        return [[self._read[row_id] for row_id in ids if row_id in self._read] for ids in found]
+        return [[self._read[row_id] for row_id in ids if row_id in self._read] for ids in matches]
 
     def license_examples(self, limit: int = 10) -> list[str]:
-        """A few of the rows that the licence policy keeps out, for the person who asks why."""
+        """Return a few of the rows that the licence policy keeps out, for the person
+        who asks why.
+        """
         if not self.refused_by_license:
             return []
         refused = CorpusExample.objects.filter(source__in=list(self._names))
         rows = refused.exclude(license__in=self._scope.licenses).order_by(
             "source_id", "content_hash"
         )
-        found = rows.values_list("source_id", "license", "messages")[:limit]
+        matches = rows.values_list("source_id", "license", "messages")[:limit]
         return [
             f"{self._names[s]} ({name or 'not stated'}): {clip(input_text(messages), 120)}"
-            for s, name, messages in found
+            for s, name, messages in matches
         ]
 
     def _read_groups(self) -> list[SourceGroup]:
@@ -201,8 +203,8 @@ class CorpusCatalog:
 
 
 def _lexical_ids(cursor: Any, text: str, scope: Scope, limit: int) -> list[int]:
-    asked = [text[:SEARCHED_CHARACTERS], MAX_WORDS, *scope.values, limit]
-    cursor.execute(_LEXICAL, asked)
+    parameters = [text[:SEARCHED_CHARACTERS], MAX_WORDS, *scope.values, limit]
+    cursor.execute(_LEXICAL, parameters)
     return [row_id for (row_id,) in cursor]
 
 

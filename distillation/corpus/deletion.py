@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import Count
@@ -37,13 +37,18 @@ _UNLINK_EXAMPLES = f"""
 _DELETE_EXAMPLES = f"DELETE FROM {_EXAMPLES} WHERE source_id = %s"
 
 
+class UsingDataset(NamedTuple):
+    dataset: DatasetVersion
+    rows: int
+
+
 @dataclass(frozen=True)
 class SourceUse:
     """The datasets that hold rows of a source, each with how many, and the versions trained on
     them.
     """
 
-    datasets: list[tuple[DatasetVersion, int]]
+    datasets: list[UsingDataset]
     versions: list[ModelVersion]
 
     @property
@@ -66,13 +71,13 @@ def use_of(source: SourceDataset) -> SourceUse:
     counted = DatasetRow.objects.filter(source=source).order_by().values_list("version")
     rows = dict(counted.annotate(rows=Count("id")))
     datasets = DatasetVersion.objects.filter(id__in=list(rows)).select_related("model", "org")
-    found = sorted(datasets, key=lambda dataset: (dataset.model.name, dataset.number))
+    ordered = sorted(datasets, key=lambda dataset: (dataset.model.name, dataset.number))
     versions = ModelVersion.objects.filter(
-        model__in={dataset.model_id for dataset in found},
-        dataset_digest__in={dataset.digest for dataset in found if dataset.digest},
+        model__in={dataset.model_id for dataset in ordered},
+        dataset_digest__in={dataset.digest for dataset in ordered if dataset.digest},
     )
     return SourceUse(
-        datasets=[(dataset, rows[dataset.id]) for dataset in found],
+        datasets=[UsingDataset(dataset, rows[dataset.id]) for dataset in ordered],
         versions=list(versions.select_related("model").order_by("model__name", "number")),
     )
 
@@ -87,7 +92,7 @@ def delete_source(*, actor: User, source: SourceDataset) -> SourceUse:
         with connection.cursor() as cursor:
             for statement in (_UNLINK, _UNLINK_EXAMPLES, _DELETE_EXAMPLES):
                 cursor.execute(statement, [source.pk])
-        _tell(actor, source, use)
+        _record_deletion(actor, source, use)
         source.delete()
     return use
 
@@ -104,12 +109,17 @@ def _must_not_be_loading(source: SourceDataset) -> None:
         )
 
 
-def _tell(actor: User, source: SourceDataset, use: SourceUse) -> None:
+def _record_deletion(actor: User, source: SourceDataset, use: SourceUse) -> None:
     """In the audit of its owner, and of each organisation whose datasets used it."""
     owner = {source.org} if source.org else set()
     for org in owner | use.organizations:
-        own = [dataset for dataset, _ in use.datasets if dataset.org_id == org.pk]
-        facts: dict[str, Any] = {"rows": source.row_count, "license": source.license}
-        facts["datasets"] = [str(dataset.pk) for dataset in own]
-        record(org=org, actor=actor, action="source.delete", target=source, **facts)
+        record(
+            org=org,
+            actor=actor,
+            action="source.delete",
+            target=source,
+            rows=source.row_count,
+            license=source.license,
+            datasets=[str(dataset.pk) for dataset, _ in use.datasets if dataset.org_id == org.pk],
+        )
     logger.info("source %s (%s) deleted by user %s", source.name, source.pk, actor.pk)

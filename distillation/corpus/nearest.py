@@ -1,8 +1,8 @@
 """Ids of the rows nearest to each of many vectors: by one exact scan, or by an index when there are
 too many rows to look at.
 
-An index asked for a thousand rows was measured to miss a quarter of them on clustered data, and at
-times a whole cluster. So the scan is the rule: it answers all vectors in one pass, several times
+An index queried for a thousand rows was measured to miss a quarter of them on clustered data, and
+at times a whole cluster. So the scan is the rule: it answers all vectors in one pass, several times
 quicker than a sorted query for each. Above EXACT_SEARCH_ROWS the HNSW index of `manage.py
 index_corpus` is used, with an iterative scan: rows that the filter hides are replaced by the next.
 """
@@ -52,14 +52,14 @@ def nearest_ids(
 ) -> list[list[int]]:
     """For each vector up to `limit` ids, best first. `rows`: how many rows the scope has."""
     if rows > EXACT_SEARCH_ROWS and index_is_ready(cursor):
-        found = by_index(cursor, vectors, scope, limit)
-        if all(len(ids) == limit for ids in found):
-            return found
+        matches = by_index(cursor, vectors, scope, limit)
+        if all(len(ids) == limit for ids in matches):
+            return matches
     return by_scan(cursor, vectors, scope, limit)
 
 
 def index_is_ready(cursor: Any) -> bool:
-    """False also for one whose building was interrupted."""
+    """Return False also for one whose building was interrupted."""
     cursor.execute(READY, [INDEX])
     return bool(cursor.fetchone() == (True,))
 
@@ -74,7 +74,7 @@ def index_is_wanted() -> bool:
 
 
 def by_scan(cursor: Any, vectors: Vectors, scope: Scope, limit: int) -> list[list[int]]:
-    found: list[list[int]] = []
+    matches: list[list[int]] = []
     for start in range(0, len(vectors), VECTORS_PER_SCAN):
         some = [HalfVector(vector) for vector in vectors[start : start + VECTORS_PER_SCAN]]
         distances = ", ".join([DISTANCE] * len(some))
@@ -82,12 +82,12 @@ def by_scan(cursor: Any, vectors: Vectors, scope: Scope, limit: int) -> list[lis
         cursor.execute(query, [*some, *scope.values])
         packed_ids, *packed_distances = cursor.fetchone()
         ids = np.frombuffer(packed_ids or b"", ">i8")
-        found += [_best(ids, np.frombuffer(d or b"", ">f8"), limit) for d in packed_distances]
-    return found
+        matches += [_best(ids, np.frombuffer(d or b"", ">f8"), limit) for d in packed_distances]
+    return matches
 
 
 def by_index(cursor: Any, vectors: Vectors, scope: Scope, limit: int) -> list[list[int]]:
-    found = []
+    matches = []
     with transaction.atomic():
         breadth = min(MAX_BREADTH, max(MIN_BREADTH, limit))
         for setting in INDEX_SETTINGS.format(breadth=breadth).split(";"):
@@ -95,8 +95,8 @@ def by_index(cursor: Any, vectors: Vectors, scope: Scope, limit: int) -> list[li
         for vector in map(HalfVector, vectors):
             cursor.execute(BY_INDEX, [vector, *scope.values, vector, limit * OVERFETCH])
             rows = np.array(cursor.fetchall(), dtype=[("id", "i8"), ("distance", "f8")])
-            found.append(_best(rows["id"], rows["distance"], limit))
-    return found
+            matches.append(_best(rows["id"], rows["distance"], limit))
+    return matches
 
 
 def _best(ids: Any, distances: Any, limit: int) -> list[int]:

@@ -4,25 +4,32 @@ The sample is the first rows by content hash: the same ones each time, and as go
 Their vectors are stored with them, so that no model is needed.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from django.db.models import Count, F, Func
 
 from distillation.models import CorpusExample, SourceDataset
-from distillation.pipeline.quality import QualityReport, QualityRow, quality_report
+from distillation.pipeline.quality import (
+    Conflict,
+    Disagreement,
+    DuplicateGroup,
+    QualityRow,
+    quality_report,
+)
 from distillation.pipeline.text import clip, input_text
 
 SAMPLE_ROWS = 2_000
 SHOWN = 50  # of each finding
 SHOWN_OF_A_GROUP = 10
 CLIPPED = 240
+FINDINGS = ("duplicates", "conflicts", "label_problems", "disagreements")
 
 FLAG_TEXTS = {
     "contains_markup": "HTML tags, entities or a quoted mail",
     "markup_removed": "markup was removed on import",
-    "low_content": "hardly anything asked or answered",
+    "low_content": "hardly any question or answer",
     "mojibake": "garbled letters, such as Ã© for é",
     "control_characters_removed": "control characters were removed on import",
     "broken_characters_replaced": "half characters were replaced on import",
@@ -50,31 +57,101 @@ def flag_text(flag: str) -> str:
     return FLAG_TEXTS.get(flag, flag.replace("_", " "))
 
 
-def flag_counts(source: SourceDataset) -> list[dict[str, Any]]:
-    """[{"flag", "text", "rows"}], most first; over all rows of the source."""
+@dataclass(frozen=True)
+class FlagCount:
+    flag: str
+    text: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    id: int
+    external_id: str
+    input: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class ShownDuplicates:
+    size: int
+    representative: ShownRow
+    repeats: list[ShownRow]
+
+
+@dataclass(frozen=True)
+class ShownAnswer:
+    answer: str
+    rows: int
+    example: ShownRow
+
+
+@dataclass(frozen=True)
+class ShownConflict:
+    input: str
+    answers: list[ShownAnswer]
+
+
+@dataclass(frozen=True)
+class ShownLabelProblem:
+    row: ShownRow
+    reason: str
+    meant: str
+
+
+@dataclass(frozen=True)
+class ShownDisagreement:
+    row: ShownRow
+    score: float
+    suggested: str
+    neighbour: ShownRow
+
+
+@dataclass(frozen=True)
+class SourceQuality:
+    """For page and API alike: counts of all findings, and the first fifty of each."""
+
+    rows: int
+    sampled: int
+    flags: list[FlagCount]  # most first; over all rows of the source
+    labels: int
+    counts: dict[str, int]
+    duplicates: list[ShownDuplicates]
+    conflicts: list[ShownConflict]
+    label_problems: list[ShownLabelProblem]
+    disagreements: list[ShownDisagreement]
+
+
+def flag_counts(source: SourceDataset) -> list[FlagCount]:
     counted = (
         source.examples.exclude(flags=[])
-        .values(flag=Func(F("flags"), function="unnest"))
+        .annotate(flag=Func(F("flags"), function="unnest"))
+        .values_list("flag")
         .annotate(rows=Count("id"))
         .order_by("-rows", "flag")
     )
-    return [{**found, "text": flag_text(found["flag"])} for found in counted]
+    return [FlagCount(flag, flag_text(flag), rows) for flag, rows in counted]
 
 
-def source_quality(source: SourceDataset) -> dict[str, Any]:
-    """For page and API alike: counts of all findings, and the first fifty of each."""
+def source_quality(source: SourceDataset) -> SourceQuality:
     rows = sampled(source)
     report = quality_report([quality_row(row) for row in rows])
     shown = [shown_row(row) for row in rows]
-    findings = {name: list(show(report, shown)) for name, show in FINDINGS.items()}
-    return {
-        "rows": source.row_count,
-        "sampled": report.rows,
-        "flags": flag_counts(source),
-        "labels": len(report.labels),
-        "counts": {name: len(every) for name, every in findings.items()},
-        **{name: every[:SHOWN] for name, every in findings.items()},
-    }
+    surest_first = sorted(report.label_problems, key=lambda problem: not problem.meant)
+    return SourceQuality(
+        rows=source.row_count,
+        sampled=report.rows,
+        flags=flag_counts(source),
+        labels=len(report.labels),
+        counts={name: len(getattr(report, name)) for name in FINDINGS},
+        duplicates=[shown_duplicates(group, shown) for group in report.duplicates[:SHOWN]],
+        conflicts=[shown_conflict(conflict, shown) for conflict in report.conflicts[:SHOWN]],
+        label_problems=[
+            ShownLabelProblem(shown[problem.row], problem.reason, problem.meant)
+            for problem in surest_first[:SHOWN]
+        ],
+        disagreements=[shown_disagreement(doubt, shown) for doubt in report.disagreements[:SHOWN]],
+    )
 
 
 def sampled(source: SourceDataset) -> list[CorpusExample]:
@@ -92,54 +169,25 @@ def answer_of(row: CorpusExample) -> str:
     return str(row.messages[-1]["content"]).strip()
 
 
-def shown_row(row: CorpusExample) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "external_id": row.external_id,
-        "input": clip(input_text(row.messages), CLIPPED),
-        "answer": clip(answer_of(row), CLIPPED),
-    }
+def shown_row(row: CorpusExample) -> ShownRow:
+    text, answer = clip(input_text(row.messages), CLIPPED), clip(answer_of(row), CLIPPED)
+    return ShownRow(row.id, row.external_id, text, answer)
 
 
-Shown = Sequence[dict[str, Any]]
+def shown_duplicates(group: DuplicateGroup, rows: Sequence[ShownRow]) -> ShownDuplicates:
+    kept, *others = group.rows
+    repeats = [rows[at] for at in others[:SHOWN_OF_A_GROUP]]
+    return ShownDuplicates(len(group.rows), rows[kept], repeats)
 
 
-def shown_duplicates(report: QualityReport, rows: Shown) -> Iterable[dict[str, Any]]:
-    for group in report.duplicates:
-        kept, *others = group.rows
-        repeats = [rows[at] for at in others[:SHOWN_OF_A_GROUP]]
-        yield {"size": len(group.rows), "representative": rows[kept], "repeats": repeats}
+def shown_conflict(conflict: Conflict, rows: Sequence[ShownRow]) -> ShownConflict:
+    answers = [
+        ShownAnswer(clip(answer, CLIPPED), len(at), rows[at[0]])
+        for answer, at in conflict.answers[:SHOWN_OF_A_GROUP]
+    ]
+    return ShownConflict(answers[0].example.input, answers)
 
 
-def shown_conflicts(report: QualityReport, rows: Shown) -> Iterable[dict[str, Any]]:
-    for conflict in report.conflicts:
-        answers = [
-            {"answer": clip(answer, CLIPPED), "rows": len(at), "example": rows[at[0]]}
-            for answer, at in conflict.answers[:SHOWN_OF_A_GROUP]
-        ]
-        first = conflict.answers[0][1][0]
-        yield {"input": rows[first]["input"], "answers": answers}
-
-
-def shown_problems(report: QualityReport, rows: Shown) -> Iterable[dict[str, Any]]:
-    surest_first = sorted(report.label_problems, key=lambda problem: not problem.meant)
-    for problem in surest_first:
-        yield {"row": rows[problem.row], "reason": problem.reason, "meant": problem.meant}
-
-
-def shown_disagreements(report: QualityReport, rows: Shown) -> Iterable[dict[str, Any]]:
-    for doubt in report.disagreements:
-        yield {
-            "row": rows[doubt.row],
-            "score": round(doubt.score, 3),
-            "suggested": clip(doubt.suggested, CLIPPED),
-            "neighbour": rows[doubt.neighbour],
-        }
-
-
-FINDINGS: dict[str, Callable[[QualityReport, Shown], Iterable[dict[str, Any]]]] = {
-    "duplicates": shown_duplicates,
-    "conflicts": shown_conflicts,
-    "label_problems": shown_problems,
-    "disagreements": shown_disagreements,
-}
+def shown_disagreement(doubt: Disagreement, rows: Sequence[ShownRow]) -> ShownDisagreement:
+    score, suggested = round(doubt.score, 3), clip(doubt.suggested, CLIPPED)
+    return ShownDisagreement(rows[doubt.row], score, suggested, rows[doubt.neighbour])

@@ -15,6 +15,6 @@ from distillation.corpus.quality import source_quality
 @login_required
 @require_GET
 def quality(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse:
-    found = source_for(org_for(request, org), source_id)
-    context = {"source": found, "quality": source_quality(found)}
+    chosen = source_for(org_for(request, org), source_id)
+    context = {"source": chosen, "quality": source_quality(chosen)}
     return render(request, "distillation/quality.html", context)

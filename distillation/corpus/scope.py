@@ -24,7 +24,7 @@ class Scope:
     unfinished: tuple[UUID, ...] = ()
 
     def within(self, source_ids: Sequence[str] | None) -> Scope:
-        """The same for some of the sources; others than its own are never added."""
+        """Return the same for some of the sources; others than its own are never added."""
         if source_ids is None:
             return self
         wanted = set(source_ids)

@@ -1,22 +1,22 @@
 """What `seed` knows by name: the starter corpus, and the hub datasets of sources.toml."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from distillation.imports.loading import Origin, rows_origin
 from distillation.imports.reading.errors import ImportRefused
 from distillation.imports.reading.json_rows import RawRow
-from distillation.imports.reading.rows import ReadOptions, to_examples
+from distillation.imports.reading.rows import ReadOptions, read_examples, to_examples
 from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.reading.table_rows import plain
-from distillation.starter.corpus import starter_rows
 
 CONFIG = Path(__file__).parent / "sources.toml"
 STARTER = "starter"
+# Generated: `python -m tools.starter` writes it.
+STARTER_FILE = Path(__file__).parents[1] / "starter/starter.jsonl.gz"
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class HubSource:
 
 def hub_sources(config: Path = CONFIG) -> dict[str, HubSource]:
     tables = tomllib.loads(config.read_text())
-    return {name: hub_source(name, dict(facts)) for name, facts in tables.items()}
+    return {name: hub_source(name, table) for name, table in tables.items()}
 
 
-def hub_source(name: str, facts: dict[str, Any]) -> HubSource:
-    columns = facts.pop("columns", None)
-    labels = tuple(facts.pop("labels", ()))
-    mapping = ColumnMapping(**columns, labels=labels) if columns else None
-    return HubSource(name, columns=mapping, **facts)
+def hub_source(name: str, table: Mapping[str, Any]) -> HubSource:
+    facts = {key: value for key, value in table.items() if key not in ("columns", "labels")}
+    if columns := table.get("columns"):
+        facts["columns"] = ColumnMapping(**columns, labels=tuple(table.get("labels", ())))
+    return HubSource(name, **facts)
 
 
 def source_names() -> list[str]:
@@ -57,7 +57,7 @@ def named_origin(name: str) -> Origin:
 
 
 def starter_origin() -> Origin:
-    return rows_origin(STARTER, lambda: to_examples(raw(starter_rows()), STARTER, ReadOptions()))
+    return rows_origin(STARTER, lambda: read_examples(STARTER_FILE, ReadOptions()))
 
 
 def hub_origin(source: HubSource) -> Origin:
@@ -68,13 +68,14 @@ def hub_origin(source: HubSource) -> Origin:
         task_column=source.task_column,
         columns=source.columns,
     )
-    rows = partial(hub_rows, source)
     return rows_origin(
-        source.hub_id, lambda: to_examples(raw(rows()), source.hub_id, options), source.revision
+        source.hub_id,
+        lambda: to_examples(hub_rows(source), source.hub_id, options),
+        source.revision,
     )
 
 
-def hub_rows(source: HubSource) -> Iterator[dict[str, Any]]:
+def hub_rows(source: HubSource) -> Iterator[RawRow]:
     """Needs a network, or the dataset in the local cache of `datasets`."""
     from datasets import load_dataset
 
@@ -89,9 +90,5 @@ def hub_rows(source: HubSource) -> Iterator[dict[str, Any]]:
             code="hub_unavailable",
             hint="Check the network, or download a file and give its path instead.",
         ) from error
-    for row in rows:
-        yield {name: plain(value) for name, value in row.items()}
-
-
-def raw(rows: Iterator[dict[str, Any]]) -> Iterator[RawRow]:
-    return (RawRow(number, row) for number, row in enumerate(rows, 1))
+    for number, row in enumerate(rows, 1):
+        yield RawRow(number, {name: plain(value) for name, value in row.items()})

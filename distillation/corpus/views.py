@@ -13,9 +13,9 @@ from accounts.access import enter, manages, org_for
 from accounts.models import Organization, Role
 from distillation.access import own_source_for, source_for
 from distillation.corpus.deletion import delete_source, use_of
+from distillation.corpus.forms import ConfirmNameForm
 from distillation.corpus.quality import flag_counts, flag_text
 from distillation.datasets.row_pages import breakdown, counts_by_task, page_of
-from distillation.forms import ConfirmNameForm
 from distillation.models import CorpusExample, ImportRun, SourceDataset
 
 LATEST_IMPORTS = 10
@@ -37,15 +37,15 @@ def sources(request: HttpRequest, org: str) -> HttpResponse:
 def source(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse:
     """Rows of one source, a page at a time; `?task=` and `?flag=` keep to one of them."""
     membership = enter(request, org)
-    found = source_for(membership.org, source_id)
+    chosen = source_for(membership.org, source_id)
     task, flag = request.GET.get("task", ""), request.GET.get("flag", "")
-    rows = narrowed(found.examples.defer("embedding").order_by("id"), task, flag)
+    rows = narrowed(chosen.examples.defer("embedding").order_by("id"), task, flag)
     context = {
-        "source": found,
-        "may_delete": found.org_id is not None and manages(membership),
-        "flags": flag_counts(found),
+        "source": chosen,
+        "may_delete": chosen.org_id is not None and manages(membership),
+        "flags": flag_counts(chosen),
         "flag": {"name": flag, "text": flag_text(flag)} if flag else None,
-        "tasks": breakdown("Tasks", counts_by_task(found.examples.all())),
+        "tasks": breakdown("Tasks", counts_by_task(chosen.examples.all())),
         "task": task,
         "page": page_of(request, rows),
     }
@@ -57,13 +57,13 @@ def source(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse
 def source_delete(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse:
     """Names what was made with the source, and deletes it once its name was typed."""
     membership = enter(request, org, role=Role.ADMIN)
-    found = own_source_for(membership.org, source_id)
-    form = ConfirmNameForm(request.POST or None, name=found.name)
+    chosen = own_source_for(membership.org, source_id)
+    form = ConfirmNameForm(request.POST or None, name=chosen.name)
     if request.method == "POST" and form.is_valid():
-        delete_source(actor=membership.user, source=found)
-        messages.success(request, f"The source “{found.name}” and its rows were deleted.")
+        delete_source(actor=membership.user, source=chosen)
+        messages.success(request, f"The source “{chosen.name}” and its rows were deleted.")
         return redirect("sources", org=org)
-    context = {"source": found, "use": use_of(found), "form": form}
+    context = {"source": chosen, "use": use_of(chosen), "form": form}
     return render(request, "distillation/source_delete.html", context)
 
 

@@ -1,6 +1,7 @@
 """/api/v1/models/{id}/corrections: what a model should have answered, for its next dataset."""
 
 import uuid
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,11 +11,13 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
 from distillation.access import answering_version, correction_for
 from distillation.corrections import services as corrections
+from distillation.limits import TEXT_CHARS
 from distillation.models import CandidateRow
 from models_app.access import model_for
 from models_app.api.idempotency import made_once
@@ -54,22 +57,18 @@ class CorrectionDraftSerializer(StrictSerializer):
         required=False,
         help_text="The number of the version that answered; else the live one, or the newest.",
     )
-    input = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS)
-    correction = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS)
-    wrong_answer = serializers.CharField(
-        max_length=corrections.MAX_TEXT_CHARS, required=False, allow_blank=True
-    )
-    system_prompt = serializers.CharField(
-        max_length=corrections.MAX_TEXT_CHARS, required=False, allow_blank=True
-    )
+    input = serializers.CharField(max_length=TEXT_CHARS)
+    correction = serializers.CharField(max_length=TEXT_CHARS)
+    wrong_answer = serializers.CharField(max_length=TEXT_CHARS, required=False, allow_blank=True)
+    system_prompt = serializers.CharField(max_length=TEXT_CHARS, required=False, allow_blank=True)
 
 
 class CorrectionChangesSerializer(StrictSerializer):
-    input = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS, required=False)
-    correction = serializers.CharField(max_length=corrections.MAX_TEXT_CHARS, required=False)
+    input = serializers.CharField(max_length=TEXT_CHARS, required=False)
+    correction = serializers.CharField(max_length=TEXT_CHARS, required=False)
     state = Choice(list(corrections.DECISIONS), required=False)
 
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         if not given:
             raise serializers.ValidationError(f"Give {' or '.join(self.fields)}.")
         return given
@@ -106,11 +105,11 @@ class CorrectionsView(generics.ListAPIView[CandidateRow]):
         create = partial(self._create, request, model_id)
         return made_once(request, create, said=request.data)
 
-    def _create(self, request: Request, model_id: uuid.UUID) -> dict[str, Any]:
+    def _create(self, request: Request, model_id: uuid.UUID) -> ReturnDict[str, Any]:
         model = model_for(request_org(request), model_id)
-        asked = CorrectionDraftSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        said: dict[str, Any] = dict(asked.validated_data)
+        serializer = CorrectionDraftSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        said = dict(serializer.validated_data)
         version = answering_version(model, said.pop("version", None))
         draft = corrections.CorrectionDraft(**said)
         row = corrections.add_correction(actor=request_user(request), version=version, draft=draft)
@@ -127,13 +126,13 @@ class CorrectionView(APIView):
     def patch(self, request: Request, model_id: uuid.UUID, correction_id: uuid.UUID) -> Response:
         """Edit it, then accept or dismiss it; all of what is given, or nothing."""
         row = correction_for(model_for(request_org(request), model_id), correction_id)
-        asked = CorrectionChangesSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        serializer = CorrectionChangesSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         row = corrections.change_correction(
-            actor=request_user(request), row=row, **asked.validated_data
+            actor=request_user(request), row=row, **serializer.validated_data
         )
         return Response(_shown(row))
 
 
-def _shown(row: CandidateRow) -> dict[str, Any]:
-    return dict(CorrectionSerializer(row).data)
+def _shown(row: CandidateRow) -> ReturnDict[str, Any]:
+    return CorrectionSerializer(row).data

@@ -1,4 +1,5 @@
-"""Deeds on corrections: what a person says a model should have answered, until a dataset holds it.
+"""Actions on corrections: what a person says a model should have answered, until a dataset holds
+it.
 
 A new one is looked at by somebody, who accepts or dismisses it. Every build takes those that are
 accepted, and those that an earlier dataset held, into its training rows; why it left one out is
@@ -18,6 +19,7 @@ from accounts.audit import record
 from accounts.models import User
 from distillation.curation import services as curation
 from distillation.curation.row_filter import same_input
+from distillation.limits import REASON_CHARS, TEXT_CHARS
 from distillation.models import CandidateRow, DatasetRow
 from distillation.pipeline.text import clip, input_key, normalise
 from distillation.pipeline.types import Correction
@@ -25,9 +27,8 @@ from models_app.models import CustomModel, ModelVersion
 from modelstation.core.errors import Conflict, UserFacingError
 
 State = CandidateRow.State
-TAUGHT = (State.ACCEPTED, State.USED)
-MAX_TEXT_CHARS = 20_000
-MOST_TAUGHT = 2_000  # of one model: more than that is a dataset, and can be uploaded as one
+TRAINED_ON = (State.ACCEPTED, State.USED)
+MAX_CORRECTIONS = 2_000  # of one model: more than that is a dataset, and can be uploaded as one
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class CorrectionDraft:
             if not getattr(self, name).strip():
                 raise UserFacingError(f"The {name} is empty.", param=name)
         for name in ("input", "correction", "wrong_answer", "system_prompt"):
-            if len(getattr(self, name)) > MAX_TEXT_CHARS:
-                message = f"The {name} has more than {MAX_TEXT_CHARS:,} characters."
+            if len(getattr(self, name)) > TEXT_CHARS:
+                message = f"The {name} has more than {TEXT_CHARS:,} characters."
                 raise UserFacingError(message.replace("_", " "), param=name)
         if normalise(self.correction) == normalise(self.wrong_answer):
             raise UserFacingError(
@@ -76,7 +77,9 @@ def add_correction(*, actor: User, version: ModelVersion, draft: CorrectionDraft
 def edit_correction(
     *, actor: User, row: CandidateRow, input: str | None = None, correction: str | None = None
 ) -> CandidateRow:
-    """What it says. One that a dataset holds stays there as it was; the next takes the new one."""
+    """Change what it says. One that a dataset holds stays there as it was; the next takes the new
+    one.
+    """
     with transaction.atomic():
         row = _locked(row)
         draft = CorrectionDraft(
@@ -85,7 +88,7 @@ def edit_correction(
             wrong_answer=row.wrong_answer,
         )
         row.input, row.correction = draft.input.strip(), _fitting(draft.correction, row.model)
-        if row.state in TAUGHT:
+        if row.state in TRAINED_ON:
             _must_not_be_held_out(row)
         row.refusal = ""
         row.save(update_fields=["input", "correction", "refusal", "updated_at"])
@@ -94,10 +97,10 @@ def edit_correction(
 
 
 def accept_correction(*, actor: User, row: CandidateRow) -> CandidateRow:
-    """The next build takes it into its training rows, if it passes the filters."""
+    """Let the next build take it into its training rows, if it passes the filters."""
     with transaction.atomic():
         row = _locked(row)
-        if row.state not in TAUGHT:
+        if row.state not in TRAINED_ON:
             _must_not_be_held_out(row)
             _must_have_room(row.model)
             _decide(actor, row, State.ACCEPTED)
@@ -105,7 +108,7 @@ def accept_correction(*, actor: User, row: CandidateRow) -> CandidateRow:
 
 
 def dismiss_correction(*, actor: User, row: CandidateRow) -> CandidateRow:
-    """The next build does without it. Datasets that hold it stay as they are."""
+    """Let the next build do without it. Datasets that hold it stay as they are."""
     with transaction.atomic():
         row = _locked(row)
         if row.state != State.DISMISSED:
@@ -131,7 +134,7 @@ def conflict_of(row: CandidateRow) -> str:
 
 
 def conflicts_of(model: CustomModel, rows: Sequence[CandidateRow]) -> dict[uuid.UUID, str]:
-    """What each says against a row that is for measuring; '' where there is none. However many, it
+    """Return what each says against a row that is for measuring; '' where there is none. It
     takes three queries.
 
     The user's own held-out rows are never trained on. A row of a dataset's own test split goes to
@@ -154,10 +157,10 @@ def _conflict(row: CandidateRow, held: str | None, tested: DatasetRow | None) ->
     return ""
 
 
-def to_teach(model: CustomModel) -> list[Correction]:
+def accepted_corrections(model: CustomModel) -> list[Correction]:
     """For the next build, newest first."""
-    rows = model.candidate_rows.filter(state__in=TAUGHT).select_related("created_by", "model")
-    newest = rows.order_by("-updated_at", "-id")[:MOST_TAUGHT]
+    rows = model.candidate_rows.filter(state__in=TRAINED_ON).select_related("created_by", "model")
+    newest = rows.order_by("-updated_at", "-id")[:MAX_CORRECTIONS]
     return [Correction(str(row.id), row.input, row.correction, reason_of(row)) for row in newest]
 
 
@@ -167,11 +170,11 @@ def reason_of(row: CandidateRow) -> str:
     return f"correction of v{row.version_number}{by}, {row.created_at:%d %b %Y}"
 
 
-def tell_refusals(rows: Iterable[DatasetRow], refused: Mapping[str, str]) -> None:
+def store_refusals(rows: Iterable[DatasetRow], refused: Mapping[str, str]) -> None:
     """Beside each correction, what the last build made of it; in the transaction of its end."""
     CandidateRow.objects.filter(id__in=[row.candidate_id for row in rows]).update(refusal="")
     for row_id, why in refused.items():
-        CandidateRow.objects.filter(id=row_id).update(refusal=why[:300])
+        CandidateRow.objects.filter(id=row_id).update(refusal=why[:REASON_CHARS])
 
 
 def _fitting(answer: str, model: CustomModel) -> str:
@@ -196,20 +199,20 @@ def _must_not_be_held_out(row: CandidateRow) -> None:
 
 
 def _must_have_room(model: CustomModel) -> None:
-    if model.candidate_rows.filter(state__in=TAUGHT).count() >= MOST_TAUGHT:
+    if model.candidate_rows.filter(state__in=TRAINED_ON).count() >= MAX_CORRECTIONS:
         raise Conflict(
-            f"{MOST_TAUGHT:,} corrections are accepted already.",
+            f"{MAX_CORRECTIONS:,} corrections are accepted already.",
             code="too_many_corrections",
             hint="Upload them as rows of your own under Sources, or dismiss some.",
         )
 
 
 def _held_out(row: CandidateRow) -> str | None:
-    """The answer of the user's held-out row that asks the same."""
+    """Return the answer of the user's held-out row that asks the same."""
     key = input_key(row.input)
     same = (held for held in row.model.test_rows if input_key(held["input"]) == key)
-    found = next(same, None)
-    return str(found["output"]) if found else None
+    result = next(same, None)
+    return str(result["output"]) if result else None
 
 
 def _test_rows(model: CustomModel, rows: Sequence[CandidateRow]) -> dict[uuid.UUID, DatasetRow]:
@@ -220,9 +223,9 @@ def _test_rows(model: CustomModel, rows: Sequence[CandidateRow]) -> dict[uuid.UU
     own = CandidateRow.objects.filter(id__in=[row.id for row in rows])
     keys = dict(own.order_by().annotate(key=same_input(F("input"))).values_list("id", "key"))
     tested = newest.rows.kept().filter(split=DatasetRow.Split.TEST).select_related("version")
-    asked = tested.spoken().annotate(key=same_input(F("said_input")))
-    found = {row.key: row for row in asked.filter(key__in=keys.values())}
-    return {row_id: found[key] for row_id, key in keys.items() if key in found}
+    inputs = tested.spoken().annotate(key=same_input(F("said_input")))
+    result = {row.key: row for row in inputs.filter(key__in=keys.values())}
+    return {row_id: result[key] for row_id, key in keys.items() if key in result}
 
 
 def _decide(actor: User, row: CandidateRow, state: str) -> None:
@@ -233,9 +236,11 @@ def _decide(actor: User, row: CandidateRow, state: str) -> None:
 
 def _locked(row: CandidateRow) -> CandidateRow:
     rows = CandidateRow.objects.select_for_update(of=("self",), no_key=True)
-    found: CandidateRow = rows.select_related("model", "org").get(id=row.id)
-    return found
+    result: CandidateRow = rows.select_related("model", "org").get(id=row.id)
+    return result
 
 
-def _record(actor: User, row: CandidateRow, deed: str) -> None:
-    record(org=row.org, actor=actor, action=f"correction.{deed}", target=row.model, row=str(row.id))
+def _record(actor: User, row: CandidateRow, action: str) -> None:
+    record(
+        org=row.org, actor=actor, action=f"correction.{action}", target=row.model, row=str(row.id)
+    )

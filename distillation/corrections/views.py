@@ -17,7 +17,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import org_for
 from accounts.models import User
 from distillation.access import answering_version, correction_for
-from distillation.corrections import services as deeds
+from distillation.corrections import services as services
+from distillation.limits import TEXT_CHARS
 from distillation.models import CandidateRow
 from models_app.access import model_for
 from modelstation.core.errors import UserFacingError
@@ -35,10 +36,10 @@ def _area(rows: int) -> forms.Textarea:
 
 
 class SaidField(forms.CharField):
-    """Browsers send CRLF; models were trained on LF, and asked with it."""
+    """Browsers send CRLF; models were trained on LF, and are queried with it."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=deeds.MAX_TEXT_CHARS, **options)
+        super().__init__(max_length=TEXT_CHARS, **options)
 
     def to_python(self, value: Any) -> str:
         return str(super().to_python(value)).replace("\r\n", "\n")
@@ -68,7 +69,7 @@ def corrections(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResp
     if state in CandidateRow.State.values:
         rows = rows.filter(state=state)
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
-    conflicts = deeds.conflicts_of(model, list(page))
+    conflicts = services.conflicts_of(model, list(page))
     for row in page:
         row.conflict = conflicts[row.id]
     counts = _counts(model)
@@ -109,7 +110,7 @@ def correction(
             return redirect("corrections", org, model_id)
     else:
         form = CorrectionForm(initial=initial)
-    context = {"model": row.model, "row": row, "form": form, "conflict": deeds.conflict_of(row)}
+    context = {"model": row.model, "row": row, "form": form, "conflict": services.conflict_of(row)}
     return render(request, "distillation/correction.html", context)
 
 
@@ -117,8 +118,8 @@ def _added(request: HttpRequest, model: Any, form: WrongAnswerForm) -> Candidate
     said = dict(form.cleaned_data)
     try:
         version = answering_version(model, said.pop("version"))
-        draft = deeds.CorrectionDraft(**said)
-        return deeds.add_correction(actor=_user(request), version=version, draft=draft)
+        draft = services.CorrectionDraft(**said)
+        return services.add_correction(actor=_user(request), version=version, draft=draft)
     except UserFacingError as error:
         _show(error, form)
         return None
@@ -126,10 +127,10 @@ def _added(request: HttpRequest, model: Any, form: WrongAnswerForm) -> Candidate
 
 def _changed(request: HttpRequest, row: CandidateRow, form: CorrectionForm) -> bool:
     state = request.POST.get("state", "")
-    state = state if state in deeds.DECISIONS else ""
+    state = state if state in services.DECISIONS else ""
     said = {name: form.cleaned_data[name] for name in form.changed_data}
     try:
-        deeds.change_correction(actor=_user(request), row=row, state=state, **said)
+        services.change_correction(actor=_user(request), row=row, state=state, **said)
     except UserFacingError as error:
         _show(error, form)
         return False

@@ -27,7 +27,7 @@ class Facets:
     groups: list[tuple[Any, ...]]  # values of FACETS, whether edited, rows
 
     def by(self, name: str, *, kept: bool = False) -> Counts:
-        """Most first; the refused ones too, unless only the kept are asked for."""
+        """Most first; the refused ones too, unless only the kept are requested."""
         counts: Counter[str] = Counter()
         for *values, _, rows in self.groups:
             if not kept or values[FACETS.index("decision")] == DatasetRow.Decision.KEPT:
@@ -50,7 +50,7 @@ def facets_of(version: DatasetVersion) -> Facets:
 
 def answers_of(version: DatasetVersion) -> Counts:
     """Labels of a classification, sets of keys of JSON answers; of other tasks nothing repeats."""
-    kind = version.run.intent.get("task_kind")
+    kind = version.run.intent_facts.task_kind
     kept = version.rows.kept().spoken().order_by()
     if kind == "classify":
         counted = kept.values_list("said_answer").annotate(rows=Count("id"))
@@ -64,8 +64,8 @@ def answers_of(version: DatasetVersion) -> Counts:
 def lengths_of(version: DatasetVersion) -> dict[str, Counts]:
     """Characters of inputs and of answers, in bands, shortest first."""
     kept = version.rows.kept().spoken().order_by()
-    bands = kept.annotate(asked=_band("said_input"), said=_band("said_answer"))
-    groups = list(bands.values_list("asked", "said").annotate(rows=Count("id")))
+    bands = kept.annotate(inputs=_band("said_input"), answers=_band("said_answer"))
+    groups = list(bands.values_list("inputs", "answers").annotate(rows=Count("id")))
     return {name: _in_bands(groups, place) for place, name in enumerate(("input", "answer"))}
 
 

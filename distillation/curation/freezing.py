@@ -39,7 +39,9 @@ def kept_groups(version: DatasetVersion) -> Groups:
 
 
 def held_out_of(version: DatasetVersion) -> export.HeldOut:
-    """The user's own test rows are no rows of the version, but always part of its test split."""
+    """Return the user's own test rows: no rows of the version, but always part of its
+    test split.
+    """
     pairs = [Example(row["input"], row["output"]) for row in version.model.test_rows]
     return held_out_messages(version.system_prompt, pairs)
 
@@ -91,7 +93,7 @@ def write_files(version: DatasetVersion, rows: Iterable[DatasetRow], card: CardF
 
 
 def mark_used(version: DatasetVersion) -> None:
-    """The corrections that a frozen version holds; in the transaction that freezes it."""
+    """Mark the corrections that a frozen version holds; in the transaction that freezes it."""
     held = version.rows.kept().exclude(candidate=None).values("candidate")
     taken = CandidateRow.objects.filter(id__in=held).exclude(state=CandidateRow.State.DISMISSED)
     taken.update(state=CandidateRow.State.USED, dataset=version, refusal="")
@@ -110,8 +112,8 @@ def manifest_facts(version: DatasetVersion) -> dict[str, Any]:
     }
 
 
-def draft_records(version: DatasetVersion, splits: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """What the files would hold if the draft were frozen now, streamed."""
+def draft_records(version: DatasetVersion, splits: Iterable[str]) -> Iterator[export.FileRecord]:
+    """Stream what the files would hold if the draft were frozen now."""
     for split in splits:
         kept = version.rows.kept().filter(split=split)
         yield from map(export.row_record, kept.iterator(ROWS_AT_ONCE))

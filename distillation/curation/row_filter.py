@@ -1,4 +1,4 @@
-"""Which rows of a dataset are meant: the same words on the page, in the API and in bulk deeds."""
+"""Which rows of a dataset are meant: the same words on the page, in the API and in bulk actions."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ class RowFilter:
     edited: bool | None = None
 
     def applied(self, rows: Any) -> QuerySet[DatasetRow]:
-        asked = {
+        requested = {
             "split": self.split,
             "source_name": self.source,
             "decision": self.decision,
             "license": self.license,
         }
-        rows = rows.filter(Q(**{column: value for column, value in asked.items() if value}))
+        rows = rows.filter(Q(**{column: value for column, value in requested.items() if value}))
         if self.answer:
             rows = rows.spoken().filter(said_answer=self.answer)
         if self.edited is not None:
@@ -85,15 +85,17 @@ class RowFilter:
         written = json.dumps(self.q, ensure_ascii=False)[1:-1]
         return rows.alias(text=SpokenText("messages")).filter(text__icontains=written)
 
-    def told(self) -> dict[str, Any]:
-        """What was asked for, for the audit."""
+    def to_json(self) -> dict[str, str | bool]:
+        """Return what was requested, for the audit."""
         return {name: value for name, value in vars(self).items() if value not in ("", None)}
 
 
-def row_filter(asked: Mapping[str, Any]) -> RowFilter:
+def row_filter(requested: Mapping[str, Any]) -> RowFilter:
     """Of validated fields; those of other names are left alone."""
-    known = {name: asked[name] for name in RowFilter.__dataclass_fields__ if asked.get(name)}
-    return RowFilter(**known | {"edited": asked.get("edited")})
+    known = {
+        name: requested[name] for name in RowFilter.__dataclass_fields__ if requested.get(name)
+    }
+    return RowFilter(**known | {"edited": requested.get("edited")})
 
 
 def sorted_rows(rows: Any, sort: str) -> QuerySet[DatasetRow]:
@@ -101,5 +103,5 @@ def sorted_rows(rows: Any, sort: str) -> QuerySet[DatasetRow]:
     spoken = rows.spoken()
     if "answer_length" in order:
         spoken = spoken.annotate(answer_length=Length("said_answer"))
-    found: QuerySet[DatasetRow] = spoken.order_by(order, "position")
-    return found
+    result: QuerySet[DatasetRow] = spoken.order_by(order, "position")
+    return result

@@ -1,4 +1,4 @@
-"""Deeds of people on a draft: leave rows out, edit them, freeze it; and a draft of a frozen one.
+"""Actions of people on a draft: leave rows out, edit them, freeze it; and a draft of a frozen one.
 
 Each takes the version's lock and looks at its state first, so that nothing is decided beside a
 freeze, and a frozen version is never changed.
@@ -7,7 +7,7 @@ freeze, and a frozen version is never changed.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -18,6 +18,7 @@ from accounts.models import User
 from distillation.curation import freezing
 from distillation.curation.row_filter import RowFilter, same_input
 from distillation.datasets.cards import facts_of_version
+from distillation.limits import TEXT_CHARS
 from distillation.models import DatasetRow, DatasetVersion
 from distillation.pipeline.choose.filters import fits_shape
 from distillation.pipeline.text import clip, hash_messages, input_key
@@ -30,7 +31,6 @@ from modelstation.core.errors import Conflict, UserFacingError
 CHANGES_AT_ONCE = 2000
 EDITED, RESTORED = "edited by hand", "restored by hand"
 NAMED_LABELS = 20
-MAX_ANSWER_CHARS = 20_000
 # Either the ids of rows, or all rows that match.
 Chosen = Sequence[int] | RowFilter
 
@@ -44,7 +44,9 @@ def decide_rows(*, actor: User, version: DatasetVersion, chosen: Chosen, decisio
         DatasetRow.objects.filter(id__in=ids).update(decision=decision, decided_by=actor)
         freezing.count(version, freezing.kept_groups(version))
         version.save(update_fields=freezing.COUNT_FIELDS)
-        _record(actor, version, "decide", decision=decision, rows=len(ids), chosen=_told(chosen))
+        _record(
+            actor, version, "decide", decision=decision, rows=len(ids), chosen=_described(chosen)
+        )
     return len(ids)
 
 
@@ -53,15 +55,15 @@ def edit_row(*, actor: User, row: DatasetRow, input: str, answer: str) -> Datase
     with transaction.atomic():
         version = _locked_draft(row.version)
         row = version.rows.get(id=row.id)
-        asked, said = input.strip(), fitting(answer, version)
-        if not asked:
+        new_input, said = input.strip(), fitting(answer, version)
+        if not new_input:
             raise UserFacingError("The input is empty.", param="input", hint="Or refuse the row.")
-        if asked == row.input and said == row.answer:
+        if new_input == row.input and said == row.answer:
             return row
-        if input_key(asked) != input_key(row.input):
-            _refuse_known_input(version, row, asked)
+        if input_key(new_input) != input_key(row.input):
+            _refuse_known_input(version, row, new_input)
         row.original_messages = row.original_messages or row.messages
-        _write(row, list(model_messages(version.system_prompt, asked, said)), EDITED, actor)
+        _write(row, list(model_messages(version.system_prompt, new_input, said)), EDITED, actor)
         _record(actor, version, "edit_row", row=row.position)
     return row
 
@@ -87,7 +89,12 @@ def relabel(*, actor: User, version: DatasetVersion, chosen: Chosen, answer: str
         said = fitting(answer, version)
         changed = _change_answers(actor, version, _chosen(version, chosen), lambda _: said)
         _record(
-            actor, version, "relabel", answer=clip(said, 100), rows=changed, chosen=_told(chosen)
+            actor,
+            version,
+            "relabel",
+            answer=clip(said, 100),
+            rows=changed,
+            chosen=_described(chosen),
         )
     return changed
 
@@ -104,22 +111,26 @@ def replace_in_answers(
         changed = _change_answers(
             actor, version, rows, lambda said: fitting(said.replace(find, replacement), version)
         )
-        told = {"find": clip(find, 100), "replacement": clip(replacement, 100)}
-        _record(actor, version, "replace", **told, rows=changed, chosen=_told(chosen))
+        texts = {"find": clip(find, 100), "replacement": clip(replacement, 100)}
+        _record(actor, version, "replace", **texts, rows=changed, chosen=_described(chosen))
     return changed
 
 
-def freeze(*, actor: User, version: DatasetVersion) -> DatasetVersion:
-    """Write the kept rows as files and train on them. From then on nothing in it changes."""
+def freeze(
+    *, actor: User, version: DatasetVersion, before_writing: Callable[[DatasetVersion], None]
+) -> DatasetVersion:
+    """Write the kept rows as files; from then on nothing in it changes. `before_writing` may refuse
+    by an exception.
+    """
     with transaction.atomic():
         version = _locked_draft(version)
         freezing.count(version, freezing.kept_groups(version))
         _refuse_too_few(version)
-        model_services.start_training(model_id=version.model_id, actor=actor)
+        before_writing(version)
         kept = version.rows.kept()
         version.folder = f"{version.model_id}/datasets/{version.id}"
-        told = kept.values_list("split", "content_hash", named=True)
-        freezing.seal(version, told.iterator(freezing.ROWS_AT_ONCE), by=actor)
+        sealed = kept.values_list("split", "content_hash", named=True)
+        freezing.seal(version, sealed.iterator(freezing.ROWS_AT_ONCE), by=actor)
         rows = kept.iterator(freezing.ROWS_AT_ONCE)
         freezing.write_files(version, rows, facts_of_version(version))
         version.save(update_fields=[*freezing.COUNT_FIELDS, *freezing.SEAL_FIELDS])
@@ -129,7 +140,7 @@ def freeze(*, actor: User, version: DatasetVersion) -> DatasetVersion:
 
 
 def draft_of(*, actor: User, version: DatasetVersion) -> DatasetVersion:
-    """A new draft with the same rows, the refused ones too, so that they can be taken back."""
+    """Make a draft with the same rows, the refused ones too, so that they can be taken back."""
     with transaction.atomic():
         parent = _locked(version)
         _refuse_second_draft(parent)
@@ -174,23 +185,23 @@ def rows_needed(version: DatasetVersion) -> int:
 
 
 def _locked(version: DatasetVersion) -> DatasetVersion:
-    found: DatasetVersion = (
+    result: DatasetVersion = (
         DatasetVersion.objects.select_for_update(of=("self",), no_key=True)
         .select_related("org", "model", "run")
         .get(id=version.id)
     )
-    return found
+    return result
 
 
 def _locked_draft(version: DatasetVersion) -> DatasetVersion:
-    found = _locked(version)
-    if not found.is_draft:
+    result = _locked(version)
+    if not result.is_draft:
         raise Conflict(
-            f"Dataset {found.number} is frozen and never changes again.",
+            f"Dataset {result.number} is frozen and never changes again.",
             code="dataset_frozen",
             hint="Make a draft of it, and change that.",
         )
-    return found
+    return result
 
 
 def _chosen(version: DatasetVersion, chosen: Chosen) -> Any:
@@ -204,19 +215,19 @@ def _chosen(version: DatasetVersion, chosen: Chosen) -> Any:
     return rows
 
 
-def _told(chosen: Chosen) -> dict[str, Any]:
-    return chosen.told() if isinstance(chosen, RowFilter) else {"ids": len(set(chosen))}
+def _described(chosen: Chosen) -> Mapping[str, str | bool | int]:
+    return chosen.to_json() if isinstance(chosen, RowFilter) else {"ids": len(set(chosen))}
 
 
-def _record(actor: User, version: DatasetVersion, deed: str, **data: Any) -> None:
-    record(org=version.org, actor=actor, action=f"dataset.{deed}", target=version, **data)
+def _record(actor: User, version: DatasetVersion, action: str, **data: Any) -> None:
+    record(org=version.org, actor=actor, action=f"dataset.{action}", target=version, **data)
 
 
 # --- answers --------------------------------------------------------------------------------------
 
 
 def fitting(answer: str, version: DatasetVersion) -> str:
-    """The answer as it is written to the row; refused where the requirement allows no such one."""
+    """Return the answer as it is written to the row; refuse what the requirement does not allow."""
     said = answer.strip()
     if not said:
         raise UserFacingError("The answer is empty.", param="answer", hint="Or refuse the row.")
@@ -235,21 +246,21 @@ def fitting(answer: str, version: DatasetVersion) -> str:
 
 
 def answer_shape(version: DatasetVersion) -> IntentSpec | None:
-    """What an answer must be: one of a closed set of labels, or JSON. None: any text will do."""
-    facts = version.run.intent
-    kind = facts.get("task_kind", "")
-    if kind != "extract_json" and not (kind == "classify" and facts.get("labels_closed")):
+    """Return what an answer must be: one of a closed set of labels, or JSON. None: any text."""
+    facts = version.run.intent_facts
+    is_closed = facts.task_kind == "classify" and facts.labels_closed
+    if facts.task_kind != "extract_json" and not is_closed:
         return None
     return IntentSpec(
-        task_kind=kind,
+        task_kind=facts.task_kind,
         system_prompt=version.system_prompt,
         queries=(),
         task_texts=(),
-        labels=tuple(facts.get("labels") or ()),
+        labels=facts.labels,
         labels_closed=True,
-        json_keys=tuple(facts.get("json_keys") or ()),
-        json_schema=facts.get("json_schema"),
-        answer_max_chars=MAX_ANSWER_CHARS,
+        json_keys=facts.json_keys,
+        json_schema=facts.json_schema,
+        answer_max_chars=TEXT_CHARS,
     )
 
 
@@ -287,8 +298,8 @@ def _change_answers(
 ) -> int:
     """Rows whose answer stays the same are left alone. Returns how many changed."""
     changes: list[tuple[int, str, str]] = []
-    found = rows.order_by("position").values_list("id", "messages")
-    for row_id, messages in found.iterator(CHANGES_AT_ONCE):
+    result = rows.order_by("position").values_list("id", "messages")
+    for row_id, messages in result.iterator(CHANGES_AT_ONCE):
         *turns, answer = messages
         said = change(answer["content"])
         if said != answer["content"]:
@@ -306,7 +317,9 @@ def _change_answers(
 
 
 def _refuse_known_input(version: DatasetVersion, row: DatasetRow, text: str) -> None:
-    """A second row that asks the same would contradict the first, or leak it into another split."""
+    """Refuse a second row with one input: it would contradict the first, or leak into another
+    split.
+    """
     others = version.rows.exclude(id=row.id).spoken().annotate(key=same_input(F("said_input")))
     same = others.filter(key=same_input(Value(text, TextField()))).first()
     if same is not None:

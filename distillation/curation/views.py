@@ -21,8 +21,8 @@ from accounts.models import User
 from distillation.access import dataset_for, row_for
 from distillation.curation import services as curation
 from distillation.curation.distributions import answers_of, facets_of
+from distillation.curation.forms import RowForm
 from distillation.datasets.views import filter_form
-from distillation.forms import RowForm
 from distillation.models import DatasetVersion
 from modelstation.core.errors import UserFacingError
 
@@ -30,14 +30,16 @@ from modelstation.core.errors import UserFacingError
 @login_required
 @require_POST
 def dataset_rows(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
-    """One deed on the rows that were ticked, on one row, or on all that match the query string."""
+    """Run one action on the rows that were ticked, on one row, or on all that match the query
+    string.
+    """
     version = dataset_for(org_for(request, org), dataset_id)
-    one, _, deed = request.POST.get("one", "").partition(":")
-    deed = deed or request.POST.get("do", "")
-    if deed not in BULK:
+    one, _, action = request.POST.get("one", "").partition(":")
+    action = action or request.POST.get("do", "")
+    if action not in BULK:
         messages.error(request, "Choose what to do with the rows.")
     else:
-        _attempt(request, lambda: BULK[deed](request, version, _chosen(request, version, one)))
+        _attempt(request, lambda: BULK[action](request, version, _chosen(request, version, one)))
     return redirect(f"{_page(org, version)}?{request.GET.urlencode()}#rows")
 
 
@@ -59,15 +61,6 @@ def dataset_row(request: HttpRequest, org: str, dataset_id: uuid.UUID, row_id: i
 
 @login_required
 @require_POST
-def dataset_freeze(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
-    version = dataset_for(org_for(request, org), dataset_id)
-    if _attempt(request, lambda: _frozen(request, version)):
-        return redirect("model", org, version.model_id)
-    return redirect(_page(org, version))
-
-
-@login_required
-@require_POST
 def dataset_draft(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
     version = dataset_for(org_for(request, org), dataset_id)
     draft = curation.draft_of(actor=_user(request), version=version)
@@ -84,7 +77,7 @@ def dataset_discard(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> Ht
     return redirect("model", org, version.model_id)
 
 
-# --- deeds ----------------------------------------------------------------------------------------
+# --- actions --------------------------------------------------------------------------------------
 
 
 def _decide(
@@ -122,11 +115,6 @@ def _restored(request: HttpRequest, row: Any) -> str:
     return f"Row {row.position} is as it was selected."
 
 
-def _frozen(request: HttpRequest, version: DatasetVersion) -> str:
-    frozen = curation.freeze(actor=_user(request), version=version)
-    return f"Dataset {frozen.number} is frozen with {frozen.row_count:,} rows. Training begins."
-
-
 def _saved(request: HttpRequest, row: Any, form: RowForm) -> bool:
     try:
         curation.edit_row(actor=_user(request), row=row, **form.cleaned_data)
@@ -153,16 +141,16 @@ def _chosen(request: HttpRequest, version: DatasetVersion, one: str) -> curation
 
 
 def _numbers(given: list[str]) -> list[int]:
-    """What is no number is no row's id: it is not found, like any other stranger."""
+    """Read what is no number as no row's id: it is not found, like any other stranger."""
     return [
         int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0 for text in given
     ]
 
 
-def _attempt(request: HttpRequest, deed: Callable[[], str]) -> bool:
-    """Do it, and say what came of it."""
+def _attempt(request: HttpRequest, action: Callable[[], str]) -> bool:
+    """Run it, and report the result."""
     try:
-        messages.success(request, deed())
+        messages.success(request, action())
     except UserFacingError as error:
         messages.error(request, f"{error.message} {error.hint}".strip())
         return False

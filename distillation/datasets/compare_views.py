@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -27,6 +27,16 @@ TITLES = {
 }
 
 
+@dataclass(frozen=True)
+class SideBySide:
+    """One distribution of two versions: each group with its rows in the one and in the other."""
+
+    title: str
+    largest: int
+    bars: list[tuple[str, int, int]]
+    more_groups: int
+
+
 @login_required
 @require_GET
 def dataset_compare(
@@ -36,7 +46,7 @@ def dataset_compare(
     second = sibling_for(first, other_id)
     counts = counts_of(first, second)
     kind = request.GET.get("kind", "")
-    kind = kind if kind in KINDS else _most_telling(counts)
+    kind = kind if kind in KINDS else _most_informative(counts)
     page = page_of(request, range(counts[kind]))
     context = {
         "version": first,
@@ -51,12 +61,12 @@ def dataset_compare(
     return render(request, "distillation/dataset_compare.html", context)
 
 
-def _most_telling(counts: Mapping[str, int]) -> str:
+def _most_informative(counts: Mapping[str, int]) -> str:
     order = ("changed", "only_second", "only_first", "same")
     return next((kind for kind in order if counts[kind]), "same")
 
 
-def _side_by_side(first: DatasetVersion, second: DatasetVersion) -> list[dict[str, Any]]:
+def _side_by_side(first: DatasetVersion, second: DatasetVersion) -> list[SideBySide]:
     one, two = distributions_of(first), distributions_of(second)
     return [
         beside(title, one[name], two[name])
@@ -65,14 +75,14 @@ def _side_by_side(first: DatasetVersion, second: DatasetVersion) -> list[dict[st
     ]
 
 
-def beside(title: str, one: Counts, two: Counts) -> dict[str, Any]:
-    """The largest groups of both, each with its rows in the one and in the other."""
+def beside(title: str, one: Counts, two: Counts) -> SideBySide:
+    """Return the largest groups of both."""
     names = list(dict.fromkeys([*one, *two]))
     ranked = sorted(names, key=lambda name: -max(one.get(name, 0), two.get(name, 0)))
     shown = set(ranked[:BARS])
-    return {
-        "title": title,
-        "largest": max([*one.values(), *two.values()], default=0),
-        "bars": [(name, one.get(name, 0), two.get(name, 0)) for name in names if name in shown],
-        "more_groups": len(names) - len(shown),
-    }
+    return SideBySide(
+        title=title,
+        largest=max([*one.values(), *two.values()], default=0),
+        bars=[(name, one.get(name, 0), two.get(name, 0)) for name in names if name in shown],
+        more_groups=len(names) - len(shown),
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -80,6 +81,23 @@ class Pair:
             return []
         names = ("input", "answer", "split")
         return [name for name in names if getattr(self.first, name) != getattr(self.second, name)]
+
+
+@dataclass(frozen=True)
+class ComparedVersion:
+    id: UUID
+    distributions: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions, how many pairs there are of each of KINDS, and a page of those of one."""
+
+    first: ComparedVersion
+    second: ComparedVersion
+    counts: dict[str, int]
+    kind: str
+    rows: list[Pair]
 
 
 def counts_of(first: DatasetVersion, second: DatasetVersion) -> dict[str, int]:

@@ -20,11 +20,11 @@ from distillation.models import DatasetRow, DatasetVersion
 from distillation.pipeline import corrections, export
 from distillation.pipeline.text import hash_messages
 from distillation.pipeline.types import Example
-from distillation.pipeline.understand import row_format as form
+from distillation.pipeline.understand import row_format as row_format
 from modelstation.core.artifacts import ArtifactError, read_manifest, verify
 
 ROWS_AT_ONCE = 2000
-TOLD_PROBLEMS = 20
+SHOWN_PROBLEMS = 20
 UPLOAD = "uploaded file "
 VERIFIED, DIFFERS, UNKNOWN = "verified", "differs", "unknown"
 
@@ -41,7 +41,7 @@ class Check:
 
 @dataclass(frozen=True)
 class SourceLine:
-    """The rows that came of one source under one licence."""
+    """The rows of one source under one licence."""
 
     id: Any
     name: str
@@ -52,7 +52,7 @@ class SourceLine:
 
     @property
     def is_own(self) -> bool:
-        """Rows of a file that was trained on as it is, and those that people taught: they never
+        """Rows of a file that was trained on as it is, and those that people corrected: they never
         were a source of the corpus.
         """
         return self.name.startswith(UPLOAD) or self.name == corrections.SOURCE
@@ -88,8 +88,8 @@ def lineage_of(version: DatasetVersion) -> DatasetLineage:
     return DatasetLineage(version, _sources(version), checks)
 
 
-def row_facts(version: DatasetVersion) -> Iterator[dict[str, Any]]:
-    """Each row with where it comes from and what its hash is now, in order; streamed."""
+def row_lines(version: DatasetVersion) -> Iterator[str]:
+    """Each row with where it comes from and what its hash is now, a JSON line each; streamed."""
     wanted = (
         "position", "split", "decision", "source", "source_name", "task", "license",
         "content_hash", "corpus_hash", "score", "scores", "query", "step", "reason", "messages",
@@ -101,7 +101,7 @@ def row_facts(version: DatasetVersion) -> Iterator[dict[str, Any]]:
             "source_deleted": SourceLine(source, row["source_name"], "", 1).is_deleted,
             "verified": _hash(messages) == row["content_hash"],
         }
-        yield row
+        yield json.dumps(row, ensure_ascii=False) + "\n"
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -124,10 +124,10 @@ def _scan(version: DatasetVersion) -> _Scan:
     rows = version.rows.order_by("position").values_list(*wanted.split())
     for position, split, decision, messages, stored, then, now in rows.iterator(ROWS_AT_ONCE):
         scan.rows += 1
-        found = _hash(messages)
+        result = _hash(messages)
         if decision == DatasetRow.Decision.KEPT:
-            scan.lines.append(f"{split} {found}")
-        if found != stored:
+            scan.lines.append(f"{split} {result}")
+        if result != stored:
             scan.altered.append(f"Row {position} is not what was selected.")
         state = _corpus_state(then, now)
         scan.corpus[state] += 1
@@ -156,7 +156,7 @@ def _rows_check(scan: _Scan) -> Check:
 
 
 def _corpus_check(scan: _Scan) -> Check:
-    """A corpus row that is gone is no fault: sources may be deleted, datasets stay."""
+    """Count a corpus row that is gone as no fault: sources may be deleted, datasets stay."""
     gone = scan.corpus[UNKNOWN]
     there = scan.corpus.total() - gone
     detail = f"{there:,} corpus rows are still there and were compared"
@@ -166,7 +166,7 @@ def _corpus_check(scan: _Scan) -> Check:
 
 def _check(name: str, detail: str, problems: list[str]) -> Check:
     verdict = DIFFERS if problems else VERIFIED
-    return Check(name, verdict, detail, tuple(problems[:TOLD_PROBLEMS]))
+    return Check(name, verdict, detail, tuple(problems[:SHOWN_PROBLEMS]))
 
 
 # --- digest and files -----------------------------------------------------------------------------
@@ -174,9 +174,9 @@ def _check(name: str, detail: str, problems: list[str]) -> Check:
 
 def _digest_check(version: DatasetVersion, scan: _Scan) -> Check:
     held_out = list(_held_out_lines(version))
-    found = _digest(scan.lines + held_out)
-    detail = f"{len(scan.lines):,} rows and {len(held_out):,} held-out rows give {found}."
-    wrong = [] if found == version.digest else [f"The dataset was frozen as {version.digest}."]
+    result = _digest(scan.lines + held_out)
+    detail = f"{len(scan.lines):,} rows and {len(held_out):,} held-out rows give {result}."
+    wrong = [] if result == version.digest else [f"The dataset was frozen as {version.digest}."]
     return _check("Digest", detail, wrong)
 
 
@@ -185,14 +185,14 @@ def _digest(lines: list[str]) -> str:
 
 
 def _held_out_lines(version: DatasetVersion) -> Iterator[str]:
-    """The user's own test rows are in the files alone; without files, as the model has them."""
+    """Read the user's own test rows from the files; without files, as the model has them."""
     path = _folder(version) / "test.jsonl"
     if path.is_file():
         records = _records(path)
-        yield from (_line("test", r) for r in records if r.get("source") == export.HELD_OUT)
+        yield from (_line("test", r) for r in records if r.source == export.HELD_OUT)
         return
     rows = [Example(row["input"], row["output"]) for row in version.model.test_rows]
-    for messages in form.held_out_messages(version.system_prompt, rows):
+    for messages in row_format.held_out_messages(version.system_prompt, rows):
         yield f"test {hash_messages(messages)}"
 
 
@@ -203,8 +203,8 @@ def _file_checks(version: DatasetVersion) -> list[Check]:
     except ArtifactError as error:
         gone = not folder.is_dir()
         detail = "The files are no longer on the disk." if gone else "The files were looked at."
-        told = [relative(error, folder)]
-        return [Check("Files", UNKNOWN, detail) if gone else _check("Files", detail, told)]
+        problems = [relative(error, folder)]
+        return [Check("Files", UNKNOWN, detail) if gone else _check("Files", detail, problems)]
     detail = f"{len(files):,} files were hashed again and are as they were written."
     return [_check("Files", detail, []), _contents_check(version, folder)]
 
@@ -216,9 +216,9 @@ def _contents_check(version: DatasetVersion, folder: Path) -> Check:
         for split in export.SPLITS
         for record in _records(folder / f"{split}.jsonl")
     ]
-    found, wrong = _digest(lines), []
-    if found != version.digest:
-        wrong.append(f"The files give the digest {found}.")
+    result, wrong = _digest(lines), []
+    if result != version.digest:
+        wrong.append(f"The files give the digest {result}.")
     written = read_manifest(folder).get("facts", {}).get("digest", version.digest)
     if written != version.digest:
         wrong.append(f"Their manifest was written for the digest {written}.")
@@ -234,7 +234,15 @@ def _folder(version: DatasetVersion) -> Path:
     return Path(settings.ARTIFACTS_DIR) / (version.folder or "of-a-draft")
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Record:
+    """What a line of a file says of a row, whatever that is."""
+
+    source: Any = None
+    messages: Any = None
+
+
+def _records(path: Path) -> Iterator[_Record]:
     """Lines that cannot be read count as empty rows."""
     if not path.is_file():
         return
@@ -243,16 +251,18 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             yield _record(line)
 
 
-def _record(line: str) -> dict[str, Any]:
+def _record(line: str) -> _Record:
     try:
         record = json.loads(line)
     except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
+        return _Record()
+    if not isinstance(record, dict):
+        return _Record()
+    return _Record(record.get("source"), record.get("messages"))
 
 
-def _line(split: str, record: dict[str, Any]) -> str:
-    return f"{split} {_hash(record.get('messages'))}"
+def _line(split: str, record: _Record) -> str:
+    return f"{split} {_hash(record.messages)}"
 
 
 # --- sources --------------------------------------------------------------------------------------

@@ -1,8 +1,6 @@
 """/api/v1/datasets/{id}/lineage: where a dataset comes from, hashed again."""
 
-import json
 import uuid
-from typing import Any
 
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -16,7 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org
 from distillation.access import dataset_for
-from distillation.datasets.lineage import Check, DatasetLineage, SourceLine, lineage_of, row_facts
+from distillation.datasets.lineage import Check, DatasetLineage, SourceLine, lineage_of, row_lines
 from distillation.models import DatasetVersion, DistillationRun
 from models_app.models import CustomModel
 
@@ -39,7 +37,7 @@ class SourceLineSerializer(serializers.Serializer[SourceLine]):
 
 
 class RequirementFactsSerializer(serializers.ModelSerializer[CustomModel]):
-    """What was asked for, as the model has it now."""
+    """What was required, as the model has it now."""
 
     example_count = serializers.SerializerMethodField()
 
@@ -101,9 +99,4 @@ class DatasetLineageRowsView(APIView):
     def get(self, request: Request, dataset_id: uuid.UUID) -> HttpResponseBase:
         """Each row's source, licence, hashes, scores, query and step, a JSON line each."""
         dataset = dataset_for(request_org(request), dataset_id)
-        lines = (_line(facts) for facts in row_facts(dataset))
-        return StreamingHttpResponse(lines, content_type="application/jsonl")
-
-
-def _line(facts: dict[str, Any]) -> str:
-    return json.dumps(facts, ensure_ascii=False) + "\n"
+        return StreamingHttpResponse(row_lines(dataset), content_type="application/jsonl")

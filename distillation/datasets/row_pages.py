@@ -1,6 +1,7 @@
 """What pages of rows have in common: a page of them, and how they spread."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.paginator import Page, Paginator
@@ -20,17 +21,26 @@ def counts_by_task(rows: QuerySet[Any]) -> dict[str, int]:
     return {group["task"]: group["rows"] for group in counted}
 
 
-def breakdown(title: str, counts: Mapping[str, int], *, ranked: bool = True) -> dict[str, Any]:
-    """The largest groups as bars, and how many groups and rows are left over. Those that have an
+@dataclass(frozen=True)
+class Breakdown:
+    title: str
+    largest: int
+    bars: list[tuple[str, int]]
+    more_groups: int
+    more_rows: int
+
+
+def breakdown(title: str, counts: Mapping[str, int], *, ranked: bool = True) -> Breakdown:
+    """Return the largest groups as bars, and how many groups and rows are left. Those that have an
     order of their own keep it.
     """
     bars = list(counts.items())
     if ranked:
         bars.sort(key=lambda group: -group[1])
-    return {
-        "title": title,
-        "largest": max(counts.values(), default=0),
-        "bars": bars[:BARS],
-        "more_groups": len(bars[BARS:]),
-        "more_rows": sum(rows for _, rows in bars[BARS:]),
-    }
+    return Breakdown(
+        title=title,
+        largest=max(counts.values(), default=0),
+        bars=bars[:BARS],
+        more_groups=len(bars[BARS:]),
+        more_rows=sum(rows for _, rows in bars[BARS:]),
+    )

@@ -4,7 +4,6 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -18,11 +17,12 @@ from accounts.access import enter, org_for
 from distillation.access import dataset_for
 from distillation.curation import freezing
 from distillation.curation.distributions import Counts, Facets, answers_of, facets_of, lengths_of
+from distillation.curation.forms import RowFilterForm, closed_labels
 from distillation.curation.services import rows_needed
 from distillation.datasets.cards import card_text
-from distillation.datasets.row_pages import breakdown, page_of
-from distillation.forms import RowFilterForm, closed_labels
+from distillation.datasets.row_pages import Breakdown, breakdown, page_of
 from distillation.models import DatasetRow, DatasetVersion
+from distillation.pipeline.export import FileRecord
 from distillation.pushes.views import push_context
 from modelstation.core.errors import UserFacingError
 
@@ -50,7 +50,7 @@ def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespon
         "splits": _splits(version),
         "breakdowns": _breakdowns(version, facets),
         "answer_breakdowns": _answer_breakdowns(version, answers),
-        "task_kind": TASK_KINDS.get(version.run.intent.get("task_kind", ""), ""),
+        "task_kind": TASK_KINDS.get(version.run.intent_facts.task_kind, ""),
         "form": form,
         "page": page_of(request, form.shown(version.rows.all())),
         "is_filtered": any(value not in ("", None) for value in form.cleaned_data.values()),
@@ -112,11 +112,11 @@ def dataset_card(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpR
 def filter_form(
     request: HttpRequest, version: DatasetVersion, facets: Facets, answers: Counts
 ) -> RowFilterForm:
-    are_labels = version.run.intent.get("task_kind") == "classify"
+    are_labels = version.run.intent_facts.task_kind == "classify"
     return RowFilterForm(request.GET, facets=facets, labels=answers if are_labels else {})
 
 
-def _breakdowns(version: DatasetVersion, facets: Facets) -> list[dict[str, Any]]:
+def _breakdowns(version: DatasetVersion, facets: Facets) -> list[Breakdown]:
     """Of the rows that are kept. The test split counts the user's held-out rows too."""
     return [
         breakdown("Splits", _splits(version)),
@@ -126,19 +126,19 @@ def _breakdowns(version: DatasetVersion, facets: Facets) -> list[dict[str, Any]]
     ]
 
 
-def _answer_breakdowns(version: DatasetVersion, answers: Counts) -> list[dict[str, Any]]:
-    are_labels = version.run.intent.get("task_kind") == "classify"
+def _answer_breakdowns(version: DatasetVersion, answers: Counts) -> list[Breakdown]:
+    are_labels = version.run.intent_facts.task_kind == "classify"
     lengths = lengths_of(version)
-    found = [
+    result = [
         breakdown("Characters of the input", lengths["input"], ranked=False),
         breakdown("Characters of the answer", lengths["answer"], ranked=False),
     ]
     title = "Labels" if are_labels else "Keys of the answers"
-    return [breakdown(title, answers), *found] if answers else found
+    return [breakdown(title, answers), *result] if answers else result
 
 
 def siblings_of(version: DatasetVersion) -> QuerySet[DatasetVersion]:
-    """The model's other versions, to compare with."""
+    """Return the model's other versions, to compare with."""
     others = DatasetVersion.objects.filter(model=version.model_id).exclude(id=version.id)
     siblings: QuerySet[DatasetVersion] = others.only("id", "number", "state")[:SIBLINGS_SHOWN]
     return siblings
@@ -163,13 +163,13 @@ def _file(version: DatasetVersion, name: str) -> Path:
     return Path(path)
 
 
-def _records(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+def _records(files: Sequence[Path]) -> Iterator[FileRecord]:
     for path in files:
         with path.open(encoding="utf-8") as lines:
             yield from map(json.loads, lines)
 
 
-def _chat_lines(records: Iterable[dict[str, Any]]) -> Iterator[str]:
+def _chat_lines(records: Iterable[FileRecord]) -> Iterator[str]:
     for record in records:
         yield json.dumps({"messages": record["messages"]}, ensure_ascii=False) + "\n"
 

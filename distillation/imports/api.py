@@ -13,6 +13,7 @@ from rest_framework import exceptions, generics
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
@@ -54,16 +55,16 @@ class ImportsView(generics.ListAPIView[ImportRun]):
     def post(self, request: Request) -> Response:
         """Upload a file. Nothing of it is stored before it is confirmed: see its `preview`."""
         org = request_org(request)
-        asked = serializers.UploadSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        said: dict[str, Any] = dict(asked.validated_data)
+        serializer = serializers.UploadSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        said = dict(serializer.validated_data)
         file = said.pop("file")
         draft = ImportDraft(**{"source": name_from_file(file.name), **said})
         upload = partial(
             imports.upload, actor=request_user(request), org=org, file=file, draft=draft
         )
-        told = [said, file.sha256.hexdigest()]
-        return made_once(request, lambda: _shown(upload()), said=told)
+        request_body = [said, file.sha256.hexdigest()]
+        return made_once(request, lambda: _shown(upload()), said=request_body)
 
 
 class ImportView(APIView):
@@ -79,9 +80,9 @@ class ImportConfirmView(APIView):
     def post(self, request: Request, import_id: uuid.UUID) -> Response:
         """Load the rows, read as the upload said, or as this says where it says otherwise."""
         run = import_for(request_org(request), import_id)
-        asked = serializers.ImportDraftSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        draft = ImportDraft(**(run.options | asked.validated_data))
+        serializer = serializers.ImportDraftSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        draft = ImportDraft(**(run.options | serializer.validated_data))
         imports.confirm_import(actor=request_user(request), run=run, draft=draft)
         return Response(_shown(import_for(request_org(request), import_id)))
 
@@ -119,5 +120,5 @@ class ImportRejectedView(APIView):
         return uploads.rejected_download(run, form)
 
 
-def _shown(run: ImportRun) -> dict[str, Any]:
-    return dict(serializers.ImportSerializer(run).data)
+def _shown(run: ImportRun) -> ReturnDict[str, Any]:
+    return serializers.ImportSerializer(run).data

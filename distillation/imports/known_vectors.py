@@ -38,7 +38,7 @@ def vectors_of(
 ) -> list[Vectors]:
     """One vector for each text, of which only the new and distinct ones are embedded.
 
-    `on_rows` is told how many texts were dealt with, repeats included.
+    `on_rows` gets how many texts were processed, repeats included.
     """
     hashes = [text_hash(text) for text in texts]
     vectors = known_vectors(hashes, org)
@@ -53,8 +53,8 @@ def vectors_of(
 def known_vectors(hashes: Sequence[bytes], org: Organization | None) -> dict[bytes, Vectors]:
     with connection.cursor() as cursor:
         cursor.execute(KNOWN, [list(set(hashes)), org.id if org else None])
-        found = cursor.fetchall()
+        result = cursor.fetchall()
     return {
         bytes(key): HalfVector.from_text(vector).to_numpy().astype(np.float32)
-        for key, vector in found
+        for key, vector in result
     }

@@ -35,6 +35,7 @@ from distillation.imports.reading.rows import (
     inspect_rows,
     read_examples,
 )
+from distillation.limits import NAME_CHARS, ORIGIN_CHARS
 from distillation.models import CorpusExample, ImportRun, SourceDataset
 from distillation.pipeline.text import embedding_text
 from modelstation.lm.embedding import Embedder, Vectors, load_embedder
@@ -95,7 +96,7 @@ def load(
     """Load all rows of `origin`, or its first `limit` usable ones.
 
     `embedder` is called when there is a row to embed: a repeated import loads no model.
-    `on_rows` is told how many rows were dealt with since it was last told. Raises ImportRefused
+    `on_rows` gets how many rows were processed since its last call. Raises ImportRefused
     before anything is stored. `look` spares the reading if the caller has looked already.
     """
     look = look or origin.inspect()
@@ -115,8 +116,10 @@ def load_rows(work: Import, limit: int | None = None) -> None:
 
 
 def unfinished(origin: Origin, look: Inspection, org: Organization | None) -> ImportRun:
-    """The import of the same content that was interrupted, to go on with it; else a new one."""
-    wanted = {"org": org, "origin": origin.name[:300], "file_sha256": look.sha256}
+    """Return the import of the same content that was interrupted, to go on with it;
+    else a new one.
+    """
+    wanted = {"org": org, "origin": origin.name[:ORIGIN_CHARS], "file_sha256": look.sha256}
     run = ImportRun.objects.filter(state=ImportRun.State.RUNNING, job=None, **wanted).first()
     return run or ImportRun.objects.create(**wanted)
 
@@ -180,15 +183,15 @@ def whole_text(example: ExampleRow) -> str:
 
 
 def source_of(work: Import, example: ExampleRow) -> SourceDataset:
-    """The row's source, made when it is the first; its licence says `mixed` if rows differ."""
+    """Return the row's source, made when it is the first; its licence is `mixed` if rows differ."""
     source = work.sources.get(example.source)
     if source is None:
         source, _ = SourceDataset.objects.get_or_create(
             org=work.run.org,
-            name=slugify(example.source)[:80] or "unnamed",
+            name=slugify(example.source)[:NAME_CHARS] or "unnamed",
             defaults={
                 "license": example.license,
-                "origin": work.origin.name[:300],
+                "origin": work.origin.name[:ORIGIN_CHARS],
                 "revision": (work.origin.revision or work.run.file_sha256)[:64],
             },
         )
@@ -292,7 +295,7 @@ def values_of(work: Import, example: ExampleRow, vector: Vectors, tokens: int) -
 
 
 def note_position(run: ImportRun, read: int, added: int, usable: Sequence[ExampleRow]) -> None:
-    """Committed with the chunk's rows: what stands here is in the corpus, and nothing else is."""
+    """Commit it with the chunk's rows: what stands here is in the corpus, and nothing else is."""
     run.rows_read += read
     run.rows_added += added
     run.rows_duplicate += len(usable) - added

@@ -23,7 +23,7 @@ from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
 
-TOLD_EVERY_ROWS = 2_000
+REPORT_EVERY_ROWS = 2_000
 
 
 def load_upload(job: Job, lease: Lease) -> Publish:
@@ -48,12 +48,12 @@ def load_upload(job: Job, lease: Lease) -> Publish:
 
 
 def look_at(run: ImportRun, path: Path, options: ReadOptions, lease: Lease) -> None:
-    """Reads every row and stores none, so that a file is refused before half of it is loaded."""
+    """Read every row and store none, so that a file is refused before half of it is loaded."""
     lease.stage("look", "Reading every row once")
     rejected = uploads.rejected_path(run)
     unfinished = rejected.with_suffix(".part")
     with unfinished.open("w", encoding="utf-8") as out:
-        look = tally(keeping_rejected(telling(read_examples(path, options), lease), out))
+        look = tally(keeping_rejected(reporting(read_examples(path, options), lease), out))
     unfinished.rename(rejected)
     run.errors = [error.as_dict() for error in look.errors]
     if not look.accepted:
@@ -64,10 +64,10 @@ def look_at(run: ImportRun, path: Path, options: ReadOptions, lease: Lease) -> N
     run.save()
 
 
-def telling(rows: Iterable[Row], lease: Lease) -> Iterator[Row]:
+def reporting(rows: Iterable[Row], lease: Lease) -> Iterator[Row]:
     """How many there are is not known before the last one."""
     for number, row in enumerate(rows, 1):
-        if number % TOLD_EVERY_ROWS == 0:
+        if number % REPORT_EVERY_ROWS == 0:
             lease.progress(step=number, total_steps=0)
         yield row
 

@@ -4,11 +4,16 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.utils.serializer_helpers import ReturnDict
 
-from distillation.api.serializers import MessageSerializer
+from distillation.datasets.serializers import MessageSerializer
+from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.preview import Preview
+from distillation.imports.reading.readers import KNOWN_KINDS
+from distillation.imports.reading.rows import ExampleRow
 from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.services import draft_of, preview_of
+from distillation.limits import NAME_CHARS, TASK_CHARS
 from distillation.models import ImportRun
 from models_app.api.serializers import stage_of
 from modelstation.core.web.api import StrictSerializer
@@ -18,22 +23,24 @@ class ImportDraftSerializer(StrictSerializer):
     """How a file is read. Without `user` and `assistant` the columns are found by their names."""
 
     source = serializers.CharField(  # type: ignore[assignment]
-        max_length=80, required=False, help_text="Its name; else the name of the file."
+        max_length=NAME_CHARS, required=False, help_text="Its name; else the name of the file."
     )
     license = serializers.CharField(
-        max_length=80, required=False, help_text="Of rows that state none; “own data” by default."
+        max_length=NAME_CHARS,
+        required=False,
+        help_text="Of rows that state none; “own data” by default.",
     )
-    task = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    task = serializers.CharField(max_length=TASK_CHARS, required=False, allow_blank=True)
     append = serializers.BooleanField(
         required=False, help_text="Add to the organisation's source of this name."
     )
-    user = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    assistant = serializers.CharField(max_length=200, required=False, allow_blank=True)
-    system = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    user = serializers.CharField(max_length=TASK_CHARS, required=False, allow_blank=True)
+    assistant = serializers.CharField(max_length=TASK_CHARS, required=False, allow_blank=True)
+    system = serializers.CharField(max_length=TASK_CHARS, required=False, allow_blank=True)
     context = serializers.CharField(  # type: ignore[assignment]
-        max_length=200, required=False, allow_blank=True
+        max_length=TASK_CHARS, required=False, allow_blank=True
     )
-    task_column = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    task_column = serializers.CharField(max_length=TASK_CHARS, required=False, allow_blank=True)
     clean_markup = serializers.BooleanField(
         required=False, help_text="Store plain text where rows hold tags and entities."
     )
@@ -43,12 +50,10 @@ class ImportDraftSerializer(StrictSerializer):
 
 
 class UploadSerializer(ImportDraftSerializer):
-    file = serializers.FileField(
-        help_text="JSONL, a JSON array, CSV or Parquet; each but Parquet also as .gz."
-    )
+    file = serializers.FileField(help_text=f"One of {KNOWN_KINDS}; each but Parquet also as .gz.")
 
 
-class RowErrorSerializer(serializers.Serializer[dict[str, Any]]):
+class RowErrorSerializer(serializers.Serializer[RowError]):
     line = serializers.IntegerField()
     field = serializers.CharField()
     code = serializers.CharField()
@@ -56,7 +61,7 @@ class RowErrorSerializer(serializers.Serializer[dict[str, Any]]):
     hint = serializers.CharField()
 
 
-class PreviewRowSerializer(serializers.Serializer[Any]):
+class PreviewRowSerializer(serializers.Serializer[ExampleRow]):
     line = serializers.IntegerField()
     messages = MessageSerializer(many=True)
     task = serializers.CharField()
@@ -88,7 +93,7 @@ class PreviewSerializer(serializers.Serializer[Preview]):
         return {"messages": preview.mapping} if preview.mapping else None
 
 
-class ImportProgressSerializer(serializers.Serializer[dict[str, Any]]):
+class ImportProgressSerializer(serializers.Serializer[Any]):
     stage = serializers.CharField()
     step = serializers.IntegerField(allow_null=True)
     total_steps = serializers.IntegerField(allow_null=True)
@@ -129,14 +134,14 @@ class ImportSerializer(ImportSummarySerializer):
         ]  # fmt: skip
 
     @extend_schema_field(ImportProgressSerializer(allow_null=True))
-    def get_progress(self, run: ImportRun) -> dict[str, Any] | None:
+    def get_progress(self, run: ImportRun) -> ReturnDict[str, Any] | None:
         if run.job is None or not run.job.is_live:
             return None
-        told = dict.fromkeys(ImportProgressSerializer().fields) | run.job.progress
-        return dict(ImportProgressSerializer(told | {"stage": stage_of(run.job)}).data)
+        progress = dict.fromkeys(ImportProgressSerializer().fields) | run.job.progress
+        return ImportProgressSerializer(progress | {"stage": stage_of(run.job)}).data
 
     @extend_schema_field(PreviewSerializer(allow_null=True))
-    def get_preview(self, run: ImportRun) -> dict[str, Any] | None:
+    def get_preview(self, run: ImportRun) -> ReturnDict[str, Any] | None:
         if run.state != ImportRun.State.UPLOADED:
             return None
-        return dict(PreviewSerializer(preview_of(run, draft_of(run))).data)
+        return PreviewSerializer(preview_of(run, draft_of(run))).data

@@ -1,4 +1,4 @@
-"""Deeds on an organisation's own data: upload a file, confirm how it is read, cancel.
+"""Actions on an organisation's own data: upload a file, confirm how it is read, cancel.
 
 What is uploaded waits until somebody confirms it; then a job loads it. An import that is cancelled
 or fails takes back all that it stored.
@@ -17,10 +17,10 @@ from accounts.audit import record
 from accounts.models import Organization, User
 from distillation.imports import uploads
 from distillation.imports.reading.preview import Preview, preview_file
-from distillation.imports.reading.readers import ending_of, refuse_unreadable
+from distillation.imports.reading.readers import reader_of, refuse_unreadable
 from distillation.imports.reading.rows import ReadOptions
 from distillation.imports.reading.shapes import ColumnMapping
-from distillation.imports.reading.table_rows import open_parquet
+from distillation.limits import NAME_CHARS, ORIGIN_CHARS
 from distillation.models import CorpusExample, DatasetRow, ImportRun, SourceDataset
 from distillation.pipeline.licenses import OWN_DATA
 from modelstation.core.errors import Busy, Conflict, UserFacingError
@@ -67,7 +67,7 @@ class ImportDraft:
 
     @property
     def source_name(self) -> str:
-        return slugify(self.source)[:80].strip("-")
+        return slugify(self.source)[:NAME_CHARS].strip("-")
 
     @property
     def columns(self) -> ColumnMapping | None:
@@ -94,7 +94,10 @@ def read_options(draft: ImportDraft) -> ReadOptions:
 
 def name_from_file(file_name: str) -> str:
     """`Our tickets 2026.csv.gz` → `our-tickets-2026`"""
-    return slugify(uploads.safe_name(file_name).split(".")[0].replace("_", "-"))[:80] or "upload"
+    return (
+        slugify(uploads.safe_name(file_name).split(".")[0].replace("_", "-"))[:NAME_CHARS]
+        or "upload"
+    )
 
 
 def upload(
@@ -104,7 +107,7 @@ def upload(
     discard_forgotten(org)
     run = ImportRun(
         org=org,
-        origin=Path(file.name or "").name[:300],
+        origin=Path(file.name or "").name[:ORIGIN_CHARS],
         file_sha256=file.sha256.hexdigest(),
         upload_bytes=file.size or 0,
         options=asdict(draft),
@@ -125,8 +128,7 @@ def upload(
 
 def refuse_useless(path: Path) -> None:
     refuse_unreadable(path)
-    if ending_of(path) == ".parquet":
-        open_parquet(path, ReadOptions().limits)
+    reader_of(path).check(path, ReadOptions().limits)
 
 
 def discard_forgotten(org: Organization) -> None:
@@ -157,8 +159,8 @@ def confirm_import(*, actor: User, run: ImportRun, draft: ImportDraft) -> Import
 
 
 def _locked(run: ImportRun) -> tuple[Organization, ImportRun]:
-    """One deed of an organisation at a time: two imports must not make the same source, and none
-    is confirmed and discarded at once.
+    """Let one action of an organisation run at a time: two imports must not make the same source,
+    and none is confirmed and discarded at once.
     """
     assert run.org_id is not None
     org = Organization.objects.select_for_update(no_key=True).get(id=run.org_id)
@@ -227,13 +229,13 @@ def problem_of(run: ImportRun, draft: ImportDraft, preview: Preview) -> UserFaci
 
 
 def earlier(run: ImportRun) -> ImportRun | None:
-    """The same file, loaded before."""
+    """Return the same file, loaded before."""
     same = ImportRun.objects.filter(org=run.org, file_sha256=run.file_sha256, state=State.DONE)
     return same.exclude(id=run.id).first()
 
 
 def draft_name(options: dict[str, object]) -> str:
-    return slugify(str(options.get("source", "")))[:80].strip("-")
+    return slugify(str(options.get("source", "")))[:NAME_CHARS].strip("-")
 
 
 def has_source(org: Organization | None, name: str) -> bool:
@@ -259,7 +261,7 @@ def _discard(run: ImportRun) -> None:
 
 
 def settle_ended_import(job: Job) -> None:
-    """Called in the transaction that ends a job without success: nothing of the import stays."""
+    """Run in the transaction that ends a job without success: nothing of the import stays."""
     run = ImportRun.objects.select_related("org").filter(id=job.subject_id).first()
     if run is None or run.state != State.RUNNING:
         return

@@ -20,10 +20,10 @@ from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
+from distillation.limits import NAME_CHARS
 from distillation.models import ImportRun
 from modelstation.core.errors import NoSpace, TooLarge, UserFacingError
 
-NAME_CHARACTERS = 80
 CHUNK_BYTES = 1 << 16
 ABANDONED_AFTER_SECONDS = 24 * 3600
 REJECTED_COLUMNS = ("line", "field", "code", "message", "hint", "row")
@@ -93,7 +93,7 @@ def _disk_full(error: OSError) -> Exception:
 
 
 def keep(file: ReceivedFile, run: ImportRun) -> Path:
-    """The file becomes the import's. Of its name only what is harmless in a path is left."""
+    """Make the file the import's. Of its name only what is harmless in a path is left."""
     run.upload = f"{run.org_id}/{run.id}/file/{safe_name(file.name or '')}"
     path = path_of(run)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,9 +104,9 @@ def keep(file: ReceivedFile, run: ImportRun) -> Path:
 
 
 def safe_name(name: str) -> str:
-    """The end of it, since that says what kind of file it is."""
+    """Return the end of it, since that says what kind of file it is."""
     base = re.split(r"[/\\]", name)[-1]
-    return re.sub(r"[^\w.-]+", "_", base).lstrip(".-")[-NAME_CHARACTERS:] or "upload"
+    return re.sub(r"[^\w.-]+", "_", base).lstrip(".-")[-NAME_CHARS:] or "upload"
 
 
 def path_of(run: ImportRun) -> Path:

@@ -1,4 +1,4 @@
-"""Pages of an organisation's own data: upload, preview, progress, and what came of it."""
+"""Pages of an organisation's own data: upload, preview, progress and result."""
 
 import uuid
 from typing import Any
@@ -15,9 +15,9 @@ from accounts.access import org_for
 from accounts.models import Organization, User
 from distillation.access import import_for
 from distillation.corpus.quality import flag_text
-from distillation.forms import LICENSES, ConfirmForm, UploadForm, told_of
 from distillation.imports import services as imports
 from distillation.imports import uploads
+from distillation.imports.forms import LICENSES, ConfirmForm, UploadForm, draft_with
 from distillation.imports.reading.preview import Preview
 from distillation.imports.services import ImportDraft, draft_of
 from distillation.models import ImportRun, SourceDataset
@@ -26,11 +26,11 @@ from modelstation.core.jobs.health import problems
 from modelstation.core.models import Job
 
 
-@csrf_exempt  # looked at by `_source_new`: it is in the body, which is read after the door
+@csrf_exempt  # looked at by `_source_new`: it is in the body, which is read after the access check
 @login_required
 @require_http_methods(["GET", "POST"])
 def source_new(request: HttpRequest, org: str) -> HttpResponse:
-    """A stranger's file is not even received; a member's goes to the disk as it comes in."""
+    """Receive a member's file on the disk as it comes in, and nothing of a stranger's."""
     owner = org_for(request, org)
     uploads.receive_on_disk(request)
     return _source_new(request, owner)
@@ -58,14 +58,14 @@ def import_page(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpRes
         return render(request, "distillation/import.html", _state(run))
     draft = draft_of(run)
     preview = imports.preview_of(run, draft)
-    form = ConfirmForm(initial=told_of(draft, preview.mapping), preview=preview)
+    form = ConfirmForm(initial=vars(draft_with(draft, preview.mapping)), preview=preview)
     return render(request, "distillation/import_preview.html", _look(run, form, draft, preview))
 
 
 @login_required
 @require_GET
 def import_live(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpResponse:
-    """What changes while it loads; it asks for itself again until the import has ended."""
+    """Show what changes while it loads; it requests itself again until the import has ended."""
     run = import_for(org_for(request, org), import_id)
     return render(request, "distillation/_import_state.html", _state(run))
 
@@ -77,7 +77,7 @@ def import_preview(request: HttpRequest, org: str, import_id: uuid.UUID) -> Http
     run = import_for(org_for(request, org), import_id)
     if run.state != ImportRun.State.UPLOADED:
         return redirect("import", org, run.id)
-    form, context = _asked(request, run)
+    form, context = _requested(request, run)
     template = "_preview.html" if request.htmx else "import_preview.html"  # type: ignore[attr-defined]
     return render(request, f"distillation/{template}", context)
 
@@ -88,7 +88,7 @@ def import_confirm(request: HttpRequest, org: str, import_id: uuid.UUID) -> Http
     run = import_for(org_for(request, org), import_id)
     if run.state != ImportRun.State.UPLOADED:
         return redirect("import", org, run.id)
-    form, context = _asked(request, run)
+    form, context = _requested(request, run)
     if form.is_valid():
         try:
             imports.confirm_import(actor=_user(request), run=run, draft=form.draft)
@@ -121,8 +121,10 @@ def import_rejected(request: HttpRequest, org: str, import_id: uuid.UUID) -> Str
 # --- helpers --------------------------------------------------------------------------------------
 
 
-def _asked(request: HttpRequest, run: ImportRun) -> tuple[ConfirmForm, dict[str, Any]]:
-    """The form as it was sent, and the preview that it asks for; of a wrong one, as it stood."""
+def _requested(request: HttpRequest, run: ImportRun) -> tuple[ConfirmForm, dict[str, Any]]:
+    """Return the form as it was sent, and the preview that it requests; of a wrong one, as it
+    stood.
+    """
     draft = draft_of(run)
     preview = imports.preview_of(run, draft)
     form = ConfirmForm(request.POST, preview=preview)

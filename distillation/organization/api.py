@@ -1,5 +1,7 @@
 """/api/v1/organization: the settings of the caller's organisation."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -7,12 +9,15 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.serializer_helpers import ReturnDict
 from rest_framework.views import APIView
 
 from accounts import services
 from accounts.api.authentication import request_membership, request_org
 from accounts.models import Membership, Organization, Role
+from distillation.limits import NAME_CHARS
 from distillation.organization.licensing import LicenseShare, license_policy_of, license_shares
+from distillation.pipeline.licenses import LicensePolicy
 from modelstation.core.web.api import Choice, StrictSerializer
 
 
@@ -23,7 +28,7 @@ class LicensePolicySerializer(StrictSerializer):
 
     kind = Choice(Organization.LicensePolicy.choices)
     names = serializers.ListField(
-        child=serializers.CharField(max_length=80), max_length=200, required=False
+        child=serializers.CharField(max_length=NAME_CHARS), max_length=200, required=False
     )
     allow_unknown = serializers.BooleanField(required=False)
 
@@ -34,13 +39,22 @@ class LicenseShareSerializer(serializers.Serializer[LicenseShare]):
     allowed = serializers.BooleanField()
 
 
-class OrganizationSettingsSerializer(serializers.Serializer[dict[str, Any]]):
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-    slug = serializers.CharField()
+@dataclass(frozen=True)
+class OrganizationSettings:
+    org: Organization
+    license_policy: LicensePolicy
+    licenses: list[LicenseShare]
+
+
+class OrganizationSettingsSerializer(serializers.Serializer[OrganizationSettings]):
+    id = serializers.UUIDField(source="org.id")
+    name = serializers.CharField(source="org.name")
+    slug = serializers.CharField(source="org.slug")
     license_policy = LicensePolicySerializer()
     licenses = LicenseShareSerializer(many=True, help_text="Of the rows in sight, most first.")
-    hub_token_hint = serializers.CharField(help_text="Empty: no token is stored.")
+    hub_token_hint = serializers.CharField(
+        source="org.hub_token_hint", help_text="Empty: no token is stored."
+    )
 
 
 class OrganizationChangeSerializer(StrictSerializer):
@@ -61,14 +75,14 @@ class OrganizationView(APIView):
     def patch(self, request: Request) -> Response:
         """Change the licence policy, or the token of the hub. The token is never shown again."""
         caller = request_membership(request, role=Role.ADMIN)
-        asked = OrganizationChangeSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        serializer = OrganizationChangeSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         with transaction.atomic():
-            _change(caller, asked.validated_data)
+            _change(caller, serializer.validated_data)
         return Response(_shown(Organization.objects.get(pk=caller.org.pk)))
 
 
-def _change(caller: Membership, changes: dict[str, Any]) -> None:
+def _change(caller: Membership, changes: Mapping[str, Any]) -> None:
     org = caller.org
     if policy := changes.get("license_policy"):
         services.change_license_policy(
@@ -85,18 +99,8 @@ def _change(caller: Membership, changes: dict[str, Any]) -> None:
         services.clear_hub_token(actor=caller.user, org=org)
 
 
-def _shown(org: Organization) -> dict[str, Any]:
+def _shown(org: Organization) -> ReturnDict[str, Any]:
     policy = license_policy_of(org)
-    body = {
-        "id": org.id,
-        "name": org.name,
-        "slug": org.slug,
-        "license_policy": {
-            "kind": policy.kind,
-            "names": policy.names,
-            "allow_unknown": policy.allow_unknown,
-        },
-        "licenses": license_shares(org, policy),
-        "hub_token_hint": org.hub_token_hint,
-    }
-    return dict(OrganizationSettingsSerializer(body).data)
+    return OrganizationSettingsSerializer(
+        OrganizationSettings(org, policy, license_shares(org, policy))
+    ).data

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import services
 from accounts.access import enter, manages
 from accounts.forms import HubTokenForm, LicensePolicyForm
-from accounts.models import Membership, Organization, Role
+from accounts.models import Membership, Role
 from distillation.organization.licensing import license_policy_of, license_shares
 from distillation.pipeline.licenses import LicensePolicy
 from modelstation.core.errors import UserFacingError
@@ -30,7 +30,7 @@ def org_settings(request: HttpRequest, org: str) -> HttpResponse:
 @login_required
 @require_GET
 def license_preview(request: HttpRequest, org: str) -> HttpResponse:
-    """What the policy in the form would let in, before it is saved."""
+    """Show what the policy in the form would let in, before it is saved."""
     membership = enter(request, org)
     form = LicensePolicyForm(request.GET)
     stored = license_policy_of(membership.org)
@@ -95,19 +95,16 @@ def _page(
     token_form: HubTokenForm | None = None,
 ) -> HttpResponse:
     org = membership.org
-    form = policy_form or LicensePolicyForm(initial=_stored(org))
-    asked = form.is_bound and "kind" in form.cleaned_data
-    policy = form.policy(LicensePolicy) if asked else license_policy_of(org)
+    stored = {"kind": org.license_policy, "allow_unknown": org.allow_unknown_license}
+    form = policy_form or LicensePolicyForm(initial=stored)
+    is_filled = form.is_bound and "kind" in form.cleaned_data
+    policy = form.policy(LicensePolicy) if is_filled else license_policy_of(org)
     context = {
         "form": form,
         "token_form": token_form or HubTokenForm(),
         **_licenses(membership, policy),
     }
     return render(request, "distillation/settings.html", context)
-
-
-def _stored(org: Organization) -> dict[str, Any]:
-    return {"kind": org.license_policy, "allow_unknown": org.allow_unknown_license}
 
 
 def _licenses(membership: Membership, policy: LicensePolicy) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""Rows that people taught: what a model should have answered. They pass the ordinary filters, come
-before all others, and are for training only.
+"""Rows that people corrected: what a model should have answered. They pass the ordinary filters,
+come before all others, and are for training only.
 
 Try it: pytest distillation/tests/pipeline/test_corrections.py
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from distillation.pipeline.choose import dedup
-from distillation.pipeline.choose.candidate_search import Found, score_rows
+from distillation.pipeline.choose.candidate_search import SearchResult, score_rows
 from distillation.pipeline.choose.filters import EXAMPLES_PER_STEP, describe, hard_filters
 from distillation.pipeline.choose.leakage import LeakageIndex
 from distillation.pipeline.licenses import OWN_DATA, LicensePolicy
@@ -44,7 +44,7 @@ SAID = {
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class CorrectionRows:
     """The rows that go in, and why each of the others does not, by its id."""
 
     rows: tuple[ScoredRow, ...] = ()
@@ -52,18 +52,18 @@ class Taught:
     funnel: tuple[FunnelStep, ...] = ()
 
 
-def taught_rows(
+def correction_rows(
     corrections: Sequence[Correction],
     intent: IntentSpec,
     config: SelectionConfig,
     *,
-    found: Found,
+    result: SearchResult,
     leakage: LeakageIndex,
     embedder: TextEmbedder,
-) -> Taught:
+) -> CorrectionRows:
     """Newest first: of two that say the same or contradict one another, the later one counts."""
     if not corrections:
-        return Taught()
+        return CorrectionRows()
     refused: dict[str, str] = {}
     candidates = _candidates(corrections, intent, embedder)
     kept = []
@@ -74,13 +74,13 @@ def taught_rows(
         else:
             kept.append(row)
     why_in = {correction.id: correction.reason for correction in corrections}
-    scored, _ = score_rows(kept, intent, found, {}, None)
+    scored, _ = score_rows(kept, intent, result, {}, None)
     rows = [replace(r, step=CORRECTION, why=why_in[r.candidate.id]) for r in scored]
     rows = _without_repeats(rows, refused)
     out = [row for row in candidates if row.id in refused]
     examples = tuple(describe(row, refused[row.id]) for row in out[:EXAMPLES_PER_STEP])
     step = FunnelStep(SOURCE, len(out), len(rows), examples)
-    return Taught(tuple(rows), tuple(refused.items()), (step,))
+    return CorrectionRows(tuple(rows), tuple(refused.items()), (step,))
 
 
 def _candidates(
@@ -115,10 +115,10 @@ def _candidate(correction: Correction, spelling: dict[str, str], vector: Vectors
 def _why_refused(
     row: Candidate, intent: IntentSpec, config: SelectionConfig, leakage: LeakageIndex
 ) -> str:
-    """The first filter that it does not pass, in words; '' when it passes all of them.
+    """Name the first filter that it does not pass, in words; '' when it passes all of them.
 
     No licence policy keeps out what the organisation wrote itself. Labels that were learned from
-    the sources bind nobody: a person may teach another.
+    the sources bind nobody: a person may give another.
     """
     if not intent.labels_closed:
         intent = replace(intent, labels=())

@@ -14,12 +14,12 @@ from dataclasses import replace
 
 from distillation.pipeline import export
 from distillation.pipeline.choose import dedup
-from distillation.pipeline.choose.candidate_search import Finder, Found, score_rows
+from distillation.pipeline.choose.candidate_search import Finder, SearchResult, score_rows
 from distillation.pipeline.choose.filters import EXAMPLES_PER_STEP, describe, hard_filters
 from distillation.pipeline.choose.leakage import LeakageIndex
 from distillation.pipeline.choose.selection import SELECTORS, order_rows, seeded_key, within_budget
 from distillation.pipeline.choose.splits import assign_splits
-from distillation.pipeline.corrections import CORRECTION, taught_rows
+from distillation.pipeline.corrections import CORRECTION, correction_rows
 from distillation.pipeline.text import clip, hash_messages
 from distillation.pipeline.types import (
     Candidate,
@@ -40,7 +40,7 @@ from distillation.pipeline.types import (
     SelectionConfig,
     TextEmbedder,
 )
-from distillation.pipeline.understand import row_format as form
+from distillation.pipeline.understand import row_format as row_format
 from distillation.pipeline.understand.intent import NO_EDITS, json_object, understand
 from distillation.pipeline.understand.label_map import (
     MappedLabels,
@@ -76,61 +76,61 @@ class DatasetGenerator:
         """`corrections`, newest first, come before all other rows. Raises NotEnoughData when the
         corpus does not serve the requirement.
         """
-        tell = _Teller(on_progress)
-        tell("understand")
+        report = _Reporter(on_progress)
+        report("understand")
         intent = understand(requirement, edits)
-        tell("route")
-        found = self.finder.find(intent, config)
+        report("route")
+        result = self.finder.find(intent, config)
         served = SELECTORS[config.selector].pool == "served"
-        if served and not found.chosen:
-            _require(0, config, found)
-        tell("retrieve")
-        met = self.finder.candidates(found, intent, config)
-        candidates = [row for row, _ in met.values()]
-        intent = learn_form(intent, candidates, found.routes)
+        if served and not result.chosen:
+            _require(0, config, result)
+        report("retrieve")
+        ranked = self.finder.candidates(result, intent, config)
+        candidates = [row for row, _ in ranked.values()]
+        intent = learn_labels_and_keys(intent, candidates, result.routes)
         label_map = self._label_map(intent, candidates) if served else ()
-        tell("filter")
+        report("filter")
         leakage = LeakageIndex(held_out, self.embedder.embed([row.input for row in held_out]))
         labels = MappedLabels(label_map) if label_map else None
         rows, filtered = hard_filters(
             candidates, intent, config, leakage=leakage, labels=labels, shaped=served
         )
-        fused = {key: rank for key, (_, rank) in met.items()}
-        scored, below = score_rows(rows, intent, found, fused, labels)
-        taught = taught_rows(
-            corrections, intent, config, found=found, leakage=leakage, embedder=self.embedder
+        fused = {key: rank for key, (_, rank) in ranked.items()}
+        scored, below = score_rows(rows, intent, result, fused, labels)
+        corrected = correction_rows(
+            corrections, intent, config, result=result, leakage=leakage, embedder=self.embedder
         )
-        tell("select")
-        chosen, deduplicated = choose_rows(scored, intent, config, taught.rows)
-        _require(len(chosen), config, found)
-        replayed = self._replay(found, intent, config, leakage)
+        report("select")
+        chosen, deduplicated = choose_rows(scored, intent, config, corrected.rows)
+        _require(len(chosen), config, result)
+        replayed = self._replay(result, intent, config, leakage)
         chosen = [*chosen[: config.rows - len(replayed)], *replayed]
-        tell("split")
-        selected = finish_rows(chosen, intent, config, found, held_out=bool(held_out))
-        test_rows = form.held_out_messages(intent.system_prompt, held_out)
+        report("split")
+        selected = finish_rows(chosen, intent, config, result, held_out=bool(held_out))
+        test_rows = row_format.held_out_messages(intent.system_prompt, held_out)
         return Selection(
             rows=selected,
             held_out=test_rows,
             intent=intent,
             config=config,
-            routes=found.routes,
+            routes=result.routes,
             funnel=(
-                self._kept_out_by_license(found),
-                *_before_the_filters(found, len(candidates), served),
+                self._kept_out_by_license(result),
+                *_before_the_filters(result, len(candidates), served),
                 *filtered,
-                *taught.funnel,
+                *corrected.funnel,
                 _step("below the threshold", len(scored), [describe(row) for row in below]),
                 *deduplicated,
             ),
             digest=export.dataset_digest(selected, test_rows),
             label_map=label_map,
-            refused_corrections=taught.refused,
+            refused_corrections=corrected.refused,
         )
 
-    def _kept_out_by_license(self, found: Found) -> FunnelStep:
+    def _kept_out_by_license(self, result: SearchResult) -> FunnelStep:
         examples = tuple(self.catalog.license_examples())
         return FunnelStep(
-            "licence policy", self.catalog.refused_by_license, found.corpus_rows, examples
+            "licence policy", self.catalog.refused_by_license, result.corpus_rows, examples
         )
 
     def _label_map(
@@ -142,27 +142,32 @@ class DatasetGenerator:
         return propose_label_map(counts, intent.labels, intent.label_rules, self.embedder.embed)
 
     def _replay(
-        self, found: Found, intent: IntentSpec, config: SelectionConfig, leakage: LeakageIndex
+        self,
+        result: SearchResult,
+        intent: IntentSpec,
+        config: SelectionConfig,
+        leakage: LeakageIndex,
     ) -> list[ScoredRow]:
-        """A few rows of other work, the same number of each source: a model aimed at one narrow
-        target unlearns the rest (Ivison et al. 2025).
+        """Take a few rows of other work, the same number of each source: a model aimed at one
+        narrow target unlearns the rest (Ivison et al. 2025).
 
         Only where answers are free text: other work has no answer among the user's labels or keys.
+
         """
         count = int(config.replay_share * config.rows)
-        if intent.task_kind != "generate" or not found.chosen or not count:
+        if intent.task_kind != "generate" or not result.chosen or not count:
             return []
-        others = [row for row in found.sample if row.group not in found.chosen]
+        others = [row for row in result.sample if row.group not in result.chosen]
         unshaped = replace(intent, answer_min_chars=1)
         rows, _ = hard_filters(others, unshaped, config, leakage=leakage)
         order = sorted(rows, key=lambda row: seeded_key(config.seed, row.content_hash))
         return [
-            ScoredRow(row, form.model_input(row, set()), row.answer, 0.0, 0.0, 0, step=REPLAY)
+            ScoredRow(row, row_format.model_input(row, set()), row.answer, 0.0, 0.0, 0, step=REPLAY)
             for row in _one_of_each_source_in_turn(order)[:count]
         ]
 
 
-class _Teller:
+class _Reporter:
     def __init__(self, on_progress: OnProgress) -> None:
         self._on_progress = on_progress
 
@@ -170,7 +175,7 @@ class _Teller:
         self._on_progress(stage, STAGES.index(stage), len(STAGES))
 
 
-def learn_form(
+def learn_labels_and_keys(
     intent: IntentSpec, candidates: Sequence[Candidate], routes: Sequence[RoutedGroup]
 ) -> IntentSpec:
     """Complete an open set of labels or JSON keys from the answers of the sources that serve it."""
@@ -191,12 +196,12 @@ def choose_rows(
     scored: Sequence[ScoredRow],
     intent: IntentSpec,
     config: SelectionConfig,
-    taught: Sequence[ScoredRow] = (),
+    corrected: Sequence[ScoredRow] = (),
 ) -> tuple[list[ScoredRow], tuple[FunnelStep, ...]]:
-    """Order the rows behind those that people taught, refuse what repeats or contradicts one before
-    it, and take as many as were asked for.
+    """Order the rows behind those that people corrected, refuse what repeats or contradicts one
+    before it, and take as many as were requested.
     """
-    ordered = [*taught, *order_rows(scored, intent, config)]
+    ordered = [*corrected, *order_rows(scored, intent, config)]
     steps = []
     for name, check in (
         ("exact duplicate", dedup.exact_duplicates),
@@ -210,9 +215,9 @@ def choose_rows(
     left = len(ordered) - len(refused)
     steps.append(_step("near duplicate", left, _described([ordered[i] for i in refused])))
     chosen = within_budget([ordered[index] for index in kept], config.answer_tokens)
-    met = {id(row) for row in chosen} | {id(ordered[index]) for index in refused}
-    beyond = [row for row in ordered if id(row) not in met]
-    steps.append(_step("beyond the rows asked for", len(chosen), _described(beyond)))
+    placed = {id(row) for row in chosen} | {id(ordered[index]) for index in refused}
+    beyond = [row for row in ordered if id(row) not in placed]
+    steps.append(_step("beyond the rows requested", len(chosen), _described(beyond)))
     return chosen, tuple(steps)
 
 
@@ -224,20 +229,22 @@ def _described(rows: Sequence[ScoredRow]) -> list[str]:
     return [describe(row.candidate) for row in rows]
 
 
-def _before_the_filters(found: Found, candidates: int, served: bool) -> tuple[FunnelStep, ...]:
+def _before_the_filters(
+    result: SearchResult, candidates: int, served: bool
+) -> tuple[FunnelStep, ...]:
     """From the corpus to the rows that were looked at."""
     if not served:
-        unseen = found.corpus_rows - candidates
+        unseen = result.corpus_rows - candidates
         return (FunnelStep("not looked at", unseen, candidates),)
-    others = [f"{r.group.source} {r.group.task}".strip() for r in found.routes if not r.chosen]
+    others = [f"{r.group.source} {r.group.task}".strip() for r in result.routes if not r.chosen]
     return (
         FunnelStep(
             "the source does not serve the requirement",
-            found.corpus_rows - found.served_rows,
-            found.served_rows,
+            result.corpus_rows - result.served_rows,
+            result.served_rows,
             tuple(others[:EXAMPLES_PER_STEP]),
         ),
-        FunnelStep("not near enough", found.served_rows - candidates, candidates),
+        FunnelStep("not near enough", result.served_rows - candidates, candidates),
     )
 
 
@@ -254,24 +261,26 @@ def finish_rows(
     rows: Sequence[ScoredRow],
     intent: IntentSpec,
     config: SelectionConfig,
-    found: Found,
+    result: SearchResult,
     *,
     held_out: bool,
 ) -> tuple[SelectedRow, ...]:
     """Write each row in the model's form, give it a reason and a split."""
-    messages = [form.model_messages(intent.system_prompt, row.input, row.answer) for row in rows]
-    hashes = [hash_messages(found_messages) for found_messages in messages]
+    messages = [
+        row_format.model_messages(intent.system_prompt, row.input, row.answer) for row in rows
+    ]
+    hashes = [hash_messages(row_messages) for row_messages in messages]
     groups = dedup.twin_groups(rows, by_answer=intent.task_kind != "classify")
-    taught = {group for group, row in zip(groups, rows, strict=True) if row.step == CORRECTION}
-    splits = assign_splits(hashes, groups, config, held_out=held_out, for_training=taught)
+    corrected = {group for group, row in zip(groups, rows, strict=True) if row.step == CORRECTION}
+    splits = assign_splits(hashes, groups, config, held_out=held_out, for_training=corrected)
     return tuple(
         SelectedRow(
             candidate=row.candidate,
             messages=messages[i],
             score=row.score,
-            scores=_scores(row, found),
+            scores=_scores(row, result),
             query=intent.queries[row.query].text,
-            reason=_reason(row, intent, found),
+            reason=_reason(row, intent, result),
             step=row.step,
             split="train" if row.step == REPLAY else splits[i],
             twin_group=hashes[groups[i]],
@@ -281,31 +290,31 @@ def finish_rows(
     )
 
 
-def _scores(row: ScoredRow, found: Found) -> dict[str, float]:
-    """What the score is made of."""
-    routed = found.chosen.get(row.candidate.group)
+def _scores(row: ScoredRow, result: SearchResult) -> dict[str, float]:
+    """Return what the score is made of."""
+    routed = result.chosen.get(row.candidate.group)
     parts = {"relevance": row.relevance, "fused_rank": row.fused}
     if routed:
         parts["source"] = routed.score
     return {name: round(value, 4) for name, value in parts.items()}
 
 
-def _reason(row: ScoredRow, intent: IntentSpec, found: Found) -> str:
-    routed = found.chosen.get(row.candidate.group)
+def _reason(row: ScoredRow, intent: IntentSpec, result: SearchResult) -> str:
+    routed = result.chosen.get(row.candidate.group)
     if row.why:
         return row.why
     if routed is None:
-        return "other work, so that the model does not unlearn it" if found.routes else ""
+        return "other work, so that the model does not unlearn it" if result.routes else ""
     query = intent.queries[row.query]
     source = f"{row.candidate.source} serves the task ({routed.score:.2f})"
     return f"{source}; closest to the {query.origin} “{clip(query.text, 80)}” ({row.relevance:.2f})"
 
 
-def _require(rows: int, config: SelectionConfig, found: Found) -> None:
+def _require(rows: int, config: SelectionConfig, result: SearchResult) -> None:
     needed = min(config.minimum_rows, config.rows)
     if rows >= needed:
         return
-    closest = found.routes[0].group.source if found.routes else "none"
+    closest = result.routes[0].group.source if result.routes else "none"
     raise NotEnoughData(
         rows,
         needed,

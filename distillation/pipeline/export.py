@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from distillation.pipeline.text import hash_messages
 from distillation.pipeline.types import Message
@@ -55,7 +55,19 @@ def dataset_digest(rows: Iterable[Dealt], held_out: HeldOut = ()) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def row_record(row: DatasetRecord) -> dict[str, Any]:
+class FileRecord(TypedDict):
+    """A line of a dataset's files."""
+
+    messages: list[Message]
+    source: str
+    task: str
+    license: str
+    score: float
+    reason: str
+    content_hash: str
+
+
+def row_record(row: DatasetRecord) -> FileRecord:
     return {
         "messages": list(row.messages),
         "source": row.source_name,
@@ -67,7 +79,7 @@ def row_record(row: DatasetRecord) -> dict[str, Any]:
     }
 
 
-def held_out_record(messages: tuple[Message, ...]) -> dict[str, Any]:
+def held_out_record(messages: tuple[Message, ...]) -> FileRecord:
     return {
         "messages": list(messages),
         "source": HELD_OUT,
@@ -103,9 +115,7 @@ def write_dataset(folder: Path, rows: Iterable[DatasetRecord], held_out: HeldOut
             table.write_table(pyarrow.Table.from_pylist(columns, schema=schema))
 
 
-def _records(
-    rows: Iterable[DatasetRecord], held_out: HeldOut
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _records(rows: Iterable[DatasetRecord], held_out: HeldOut) -> Iterator[tuple[str, FileRecord]]:
     for row in rows:
         yield row.split, row_record(row)
     for messages in held_out:

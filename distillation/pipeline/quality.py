@@ -99,31 +99,31 @@ def quality_report(rows: Sequence[QualityRow], labels: Sequence[str] = ()) -> Qu
 
 
 def duplicate_groups(rows: Sequence[QualityRow]) -> list[DuplicateGroup]:
-    """Groups of two and more, the largest first."""
+    """Return groups of two and more, the largest first."""
     members: dict[int, list[int]] = defaultdict(list)
     for index, group in enumerate(near_duplicate_groups([row.input for row in rows])):
         members[group].append(index)
-    found = [DuplicateGroup(tuple(group)) for group in members.values() if len(group) > 1]
-    return sorted(found, key=lambda group: -len(group.rows))
+    result = [DuplicateGroup(tuple(group)) for group in members.values() if len(group) > 1]
+    return sorted(result, key=lambda group: -len(group.rows))
 
 
 def conflicts(rows: Sequence[QualityRow]) -> list[Conflict]:
-    """Inputs of one normal form whose answers differ, those with the most answers first."""
+    """Return inputs of one normal form whose answers differ, those with the most answers first."""
     of_input: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, row in enumerate(rows):
         of_input[normal_form(row.input)][normalise(row.answer)].append(index)
-    found = [
+    result = [
         Conflict(tuple((rows[at[0]].answer, tuple(at)) for at in answers.values()))
         for answers in of_input.values()
         if len(answers) > 1
     ]
-    return sorted(found, key=lambda conflict: -len(conflict.answers))
+    return sorted(result, key=lambda conflict: -len(conflict.answers))
 
 
 def is_labelled(answers: Sequence[str]) -> bool:
-    found = [label_key(answer) for answer in answers if is_label(answer)]
-    often = len(found) >= ROWS_PER_LABEL * len(set(found))
-    return bool(found) and often and len(found) >= LABEL_SHARE * len(answers)
+    result = [label_key(answer) for answer in answers if is_label(answer)]
+    often = len(result) >= ROWS_PER_LABEL * len(set(result))
+    return bool(result) and often and len(result) >= LABEL_SHARE * len(answers)
 
 
 def learned_labels(answers: Iterable[str]) -> tuple[str, ...]:
@@ -152,7 +152,7 @@ def restyled(label: str, style: str) -> str:
 
 
 def cut_from(key: str, spelling: dict[str, str], counts: Counter[str]) -> str:
-    """The more frequent label that this one is the beginning of, cut within a word."""
+    """Return the more frequent label that this one is the beginning of, cut within a word."""
     own = counts[spelling[key]]
     longer = (other for other in spelling if is_cut(key, other) and counts[spelling[other]] > own)
     return min(longer, key=len, default="")
@@ -169,17 +169,17 @@ def label_problems(
     exact = set(labels)
     spelling = {label_key(label): label for label in labels}
     counts = Counter(label_key(answer) for answer in answers)
-    found = []
+    result = []
     for index, answer in enumerate(answers):
         if answer.strip() not in exact:
-            found.append(LabelProblem(index, *what_is_wrong(answer, spelling)))
+            result.append(LabelProblem(index, *what_is_wrong(answer, spelling)))
         elif counts[label_key(answer)] == 1 and not known:
-            found.append(LabelProblem(index, "given_once", ""))
-    return found
+            result.append(LabelProblem(index, "given_once", ""))
+    return result
 
 
 def what_is_wrong(answer: str, spelling: dict[str, str]) -> tuple[str, str]:
-    """The reason, and the label that was likely meant."""
+    """Return the reason, and the label that was likely meant."""
     key = label_key(answer)
     if key in spelling:
         return "spelling_variant", spelling[key]

@@ -34,7 +34,7 @@ def input_key(text: str) -> str:
 
 
 def shingles(text: str, size: int) -> set[tuple[str, ...]]:
-    """Runs of `size` words; a shorter text is one run."""
+    """Return runs of `size` words; a shorter text is one run."""
     tokens = words(text)
     if len(tokens) <= size:
         return {tuple(tokens)} if tokens else set()
@@ -50,7 +50,7 @@ def input_text(messages: Sequence[Message]) -> str:
 
 
 def embedding_text(messages: Sequence[Message]) -> str:
-    """The text whose vector stands for a row: its input, since new inputs must match it."""
+    """Return the text whose vector stands for a row: its input, since new inputs must match it."""
     return input_text(messages)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ Message = dict[str, str]
 Vectors = npt.NDArray[np.float32]
 OnProgress = Callable[[str, int, int], None]
 
+DEFAULT_ROWS = 1000
+LONGEST_ANSWER = 4000  # characters, where the words say nothing
 TASK_KINDS = ("classify", "extract_json", "sql", "number", "generate")
 
 
@@ -30,7 +32,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Correction:
-    """What a person says a model should have answered; `reason` tells who, when, and of what."""
+    """What a person says a model should have answered; `reason` states who, when, and of what."""
 
     id: str
     input: str
@@ -120,7 +122,7 @@ class IntentSpec:
     label_rules: tuple[LabelRule, ...] = ()
     answer_pattern: str = ""
     answer_min_chars: int = 1
-    answer_max_chars: int = 4000
+    answer_max_chars: int = LONGEST_ANSWER
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ class Candidate:
     messages: tuple[Message, ...]
     embedding: Vectors
     tokens: int = 0
-    language: str = ""  # ISO 639-1; empty: could not be told
+    language: str = ""  # ISO 639-1; empty: is not clear
 
     @property
     def group(self) -> tuple[str, str]:
@@ -208,6 +210,15 @@ class SelectedRow:
     content_hash: str  # of `messages`
 
 
+class FunnelEntry(TypedDict):
+    """A step as a run keeps it."""
+
+    filter: str
+    refused: int
+    kept: int
+    examples: list[str]
+
+
 @dataclass(frozen=True)
 class FunnelStep:
     """What one step refused, with a few examples for the person who asks why."""
@@ -217,10 +228,18 @@ class FunnelStep:
     kept: int
     examples: tuple[str, ...] = ()
 
+    def to_json(self) -> FunnelEntry:
+        return {
+            "filter": self.name,
+            "refused": self.refused,
+            "kept": self.kept,
+            "examples": list(self.examples),
+        }
+
 
 @dataclass(frozen=True)
 class SelectionConfig:
-    rows: int = 1000
+    rows: int = DEFAULT_ROWS
     seed: int = 0
     selector: str = "round_robin"
     minimum_rows: int = 50
@@ -275,13 +294,13 @@ class Catalog(Protocol):
     refused_by_license: int  # rows that it would see under another licence policy
 
     def license_examples(self) -> Sequence[str]:
-        """A few of them, for the person who asks."""
+        """Return a few of them, for the person who asks."""
         ...
 
     def source_groups(self) -> Sequence[SourceGroup]: ...
 
     def background(self, per_source: int) -> Sequence[Candidate]:
-        """A fixed sample, about `per_source` rows of each source, spread over its groups."""
+        """Return a fixed sample, about `per_source` rows of each source, spread over its groups."""
         ...
 
     def nearest(
@@ -310,9 +329,10 @@ class TextEmbedder(Protocol):
 class NotEnoughData(Exception):
     """The corpus does not serve the requirement; the sentence is for the user."""
 
-    def __init__(self, found: int, needed: int, advice: str) -> None:
-        self.found = found
+    def __init__(self, available: int, needed: int, advice: str) -> None:
+        self.available = available
         self.needed = needed
         super().__init__(
-            f"not enough data: {found} rows above the threshold, at least {needed} needed. {advice}"
+            f"not enough data: {available} rows above the threshold, "
+            f"at least {needed} needed. {advice}"
         )

@@ -20,7 +20,7 @@ def upload(as_bob, org):
 
 @pytest.fixture
 def uploaded(upload):
-    """The import that comes of it; rows are imported here, since Django is not set up above."""
+    """Return the resulting import; rows are imported here, since Django is not set up above."""
     from distillation.models import ImportRun
 
     def uploaded(*args, **said):

@@ -45,10 +45,10 @@ def test_lines_come_with_most_rows_first_and_tell_what_is_left_out_or_missing():
 
 def test_a_decision_made_since_stands_over_what_the_run_did():
     table = label_table(FACTS, LABELS, [rule("play_music", "top_up"), rule("card arrival", "")])
-    told = {line.label: (line.mapped_to, line.how, line.is_new) for line in table.lines}
-    assert told["play_music"] == ("top_up", "hand", True)
-    assert told["card arrival"] == ("", "hand", True)
-    assert told["report_lost_card"] == ("lost_card", "meaning", False)
+    stated = {line.label: (line.mapped_to, line.how, line.is_new) for line in table.lines}
+    assert stated["play_music"] == ("top_up", "hand", True)
+    assert stated["card arrival"] == ("", "hand", True)
+    assert stated["report_lost_card"] == ("lost_card", "meaning", False)
     assert table.missing == ["card_arrival"]
 
 
@@ -88,7 +88,7 @@ def url(name, *args, org="acme"):
 
 
 def sent(page, changes, **more):
-    """The page's form, with other choices for some labels."""
+    """Return the page's form, with other choices for some labels."""
     form = {"run": str(page.context["run"].id)}
     for line, field in page.context["form"].rows:
         form[field.html_name] = changes.get(line.label, field.value())
@@ -113,8 +113,14 @@ def test_a_model_without_labels_has_no_such_page(as_bob, org):
 def test_the_table_stands_on_the_models_and_the_datasets_page(as_bob, run, name):
     subject = run.model_id if name == "model" else run.dataset_versions.get().id
     page = " ".join(as_bob.get(url(name, subject)).content.decode().split())
-    for told in ("report_lost_card", "by meaning", "0.83", "left out", "1 of your 3 labels has no"):
-        assert told in page
+    for stated in (
+        "report_lost_card",
+        "by meaning",
+        "0.83",
+        "left out",
+        "1 of your 3 labels has no",
+    ):
+        assert stated in page
     assert url("model_labels", run.model_id) in page
 
 

@@ -25,10 +25,10 @@ INTENT = {
 FUNNEL = [{"filter": "near duplicate", "refused": 1234, "examples": ["my card, my card"]}]
 
 
-def conversation(asked, answered):
+def conversation(requested, answered):
     return [
         {"role": "system", "content": "Label the message."},
-        {"role": "user", "content": asked},
+        {"role": "user", "content": requested},
         {"role": "assistant", "content": answered},
     ]
 
@@ -52,11 +52,11 @@ def make_source(name, *, org=None, rows=0, **fields):
     return source
 
 
-def row(number, split="train", source="banking77", asked="", answered="lost_card"):
+def row(number, split="train", source="banking77", requested="", answered="lost_card"):
     return DatasetRow(
         position=number,
         split=split,
-        messages=conversation(asked or f"where is card {number}", answered),
+        messages=conversation(requested or f"where is card {number}", answered),
         source_name=source,
         task="intent",
         license="CC-BY-4.0",
@@ -111,7 +111,7 @@ def write_files(folder, rows):
 @pytest.fixture
 def dataset(org, artifacts_dir):
     rows = [row(number) for number in range(3)]
-    rows += [row(3, "valid", "clinc150"), row(4, "test", "clinc150", asked="say ‘naïve’ “now”")]
+    rows += [row(3, "valid", "clinc150"), row(4, "test", "clinc150", requested="say ‘naïve’ “now”")]
     return make_dataset(org, artifacts_dir, rows)
 
 
@@ -211,14 +211,14 @@ def test_another_organisations_dataset_is_not_found_under_ones_own(as_charlie, c
 
 def test_a_dataset_says_what_was_chosen_from_where_and_why(as_bob, org, dataset):
     page = text_of(as_bob.get(url("dataset", org, dataset_id=dataset.id)))
-    for told in ("banking77", "CC-BY-4.0", "label each input", "near duplicate", "1,234"):
-        assert told in page
+    for stated in ("banking77", "CC-BY-4.0", "label each input", "near duplicate", "1,234"):
+        assert stated in page
     assert "reason 2" in page
     assert "d" * 64 in page
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("requested", "result"),
     [
         ({"split": "valid"}, [3]),
         ({"source": "clinc150"}, [3, 4]),
@@ -230,14 +230,14 @@ def test_a_dataset_says_what_was_chosen_from_where_and_why(as_bob, org, dataset)
         ({"split": "nonsense"}, [0, 1, 2, 3, 4]),
     ],
 )
-def test_rows_can_be_filtered(as_bob, org, dataset, asked, found):
-    response = as_bob.get(url("dataset", org, dataset_id=dataset.id), asked)
-    assert [made.position for made in response.context["page"]] == found
-    assert ("No row matches" in text_of(response)) == (not found)
+def test_rows_can_be_filtered(as_bob, org, dataset, requested, result):
+    response = as_bob.get(url("dataset", org, dataset_id=dataset.id), requested)
+    assert [made.position for made in response.context["page"]] == result
+    assert ("No row matches" in text_of(response)) == (not result)
 
 
 def test_text_of_rows_is_escaped(as_bob, org, artifacts_dir):
-    hostile = [row(0, asked=HOSTILE, answered=HOSTILE)]
+    hostile = [row(0, requested=HOSTILE, answered=HOSTILE)]
     made = make_dataset(org, artifacts_dir, hostile)
     assert HOSTILE not in text_of(as_bob.get(url("dataset", org, dataset_id=made.id)))
     source = make_source("hostile", rows=1)

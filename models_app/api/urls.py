@@ -7,12 +7,6 @@ from models_app.versions import api as promotions
 
 urlpatterns = [
     path("", include("models_app.usage.api_urls")),
-    path("models", views.ModelsView.as_view(), name="api_models"),
-    path("models/<uuid:model_id>", views.ModelView.as_view(), name="api_model"),
-    path("models/<uuid:model_id>/cancel", views.ModelCancelView.as_view(), name="api_model_cancel"),
-    path(
-        "models/<uuid:model_id>/rebuild", views.ModelRebuildView.as_view(), name="api_model_rebuild"
-    ),
     path("models/<uuid:model_id>/events", views.ModelEventsView.as_view(), name="api_model_events"),
     path(
         "models/<uuid:model_id>/events/stream",
@@ -29,7 +23,6 @@ urlpatterns = [
         contracts.ModelContractView.as_view(),
         name="api_model_contract",
     ),
-    path("models/<uuid:model_id>/copy", contracts.ModelCopyView.as_view(), name="api_model_copy"),
     path(
         "models/<uuid:model_id>/rollback",
         promotions.ModelRollbackView.as_view(),

@@ -6,21 +6,19 @@ import subprocess
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from django.utils.module_loading import import_string
-
 from models_app.models import FoundationModel
+from models_app.understanding import understood
 from modelstation.lm.bases.recommend import Machine, Recommendation, recommend
 
 if TYPE_CHECKING:
     from models_app.drafts import ModelDraft
 
-UNDERSTOOD = "distillation.intents.understood"  # a string: data stands above this room
 MEGABYTE = 1024 * 1024
 
 
 def recommended(draft: "ModelDraft", *, task_kind: str = "") -> Recommendation:
-    """`task_kind` where a person has said it; else what is understood of the requirement."""
-    intent = import_string(UNDERSTOOD)(draft)
+    """Take `task_kind` where a person has chosen it; else what is understood of the requirement."""
+    intent = understood(draft)
     names = FoundationModel.objects.filter(is_installed=True).values_list("name", flat=True)
     return recommend(
         task_kind or intent.task_kind,
@@ -42,13 +40,13 @@ def this_machine() -> Machine:
 
 
 def _gpu_memory() -> int:
-    """Of the first GPU; the web process has no torch to ask."""
+    """Of the first GPU; the web process has no torch."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return 0
     query = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout
-        return int(told.split()[0]) * MEGABYTE
+        ran = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True)
+        return int(ran.stdout.split()[0]) * MEGABYTE
     except (OSError, ValueError, IndexError, subprocess.SubprocessError):
         return 0

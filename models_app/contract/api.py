@@ -1,7 +1,6 @@
 """/api/v1/models/{id}/contract and …/copy."""
 
 import uuid
-from functools import partial
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -11,11 +10,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
-from models_app import services
 from models_app.access import model_for
-from models_app.api.idempotency import made_once
-from models_app.api.serializers import ModelSerializer, PairSerializer, shown_model
-from models_app.api.shapes import IDEMPOTENCY_KEY
+from models_app.api.serializers import PairSerializer
 from models_app.contract.services import contract_of, edit_contract
 from models_app.models import CustomModel
 from modelstation.core.web.api import StrictSerializer
@@ -64,7 +60,7 @@ class ContractChangesSerializer(StrictSerializer):
 class ModelContractView(APIView):
     @extend_schema(responses=ContractSerializer)
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
-        """The acceptance contract, as it is frozen, or as it would be now."""
+        """Return the acceptance contract, as it is frozen, or as it would be now."""
         return Response(_shown(model_for(request_org(request), model_id)))
 
     @extend_schema(request=ContractChangesSerializer, responses=ContractSerializer)
@@ -73,29 +69,14 @@ class ModelContractView(APIView):
         `contract_frozen` after that: copy the model then.
         """
         model = model_for(request_org(request), model_id)
-        asked = ContractChangesSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        changes = dict(asked.validated_data)
+        request_body = ContractChangesSerializer(data=request.data)
+        request_body.is_valid(raise_exception=True)
+        changes = dict(request_body.validated_data)
         if "criteria" in changes:
             changes["success_criteria"] = changes.pop("criteria")
         return Response(
             _shown(edit_contract(actor=request_user(request), model=model, changes=changes))
         )
-
-
-class ModelCopyView(APIView):
-    @extend_schema(request=None, responses={201: ModelSerializer}, parameters=[IDEMPOTENCY_KEY])
-    def post(self, request: Request, model_id: uuid.UUID) -> Response:
-        """A new model that keeps everything but data and versions; its contract is open, and
-        nothing is built before `rebuild` is called.
-        """
-        model = model_for(request_org(request), model_id)
-        copy = partial(self._copy, request, model)
-        return made_once(request, copy, said=None, location=lambda body: body["links"]["self"])
-
-    def _copy(self, request: Request, model: CustomModel) -> dict[str, Any]:
-        copy = services.copy_model(actor=request_user(request), model=model)
-        return shown_model(copy, request)
 
 
 def _shown(model: CustomModel) -> dict[str, Any]:
@@ -106,14 +87,14 @@ def _shown(model: CustomModel) -> dict[str, Any]:
                 "model": model.id,
                 "is_frozen": model.contract_frozen_at is not None,
                 "frozen_at": model.contract_frozen_at,
-                "digest": contract["digest"],
-                "criteria": contract["written"],
-                "metric": contract["metric"],
+                "digest": contract.digest,
+                "criteria": contract.written,
+                "metric": contract.metric,
                 "is_metric_automatic": not model.metric,
-                "checks": contract["checks"],
-                "unread": contract["unread"],
-                "test_row_count": contract["test_rows"].get("count", 0),
-                "test_rows_sha256": contract["test_rows"].get("sha256", ""),
+                "checks": contract.checks,
+                "unread": contract.unread,
+                "test_row_count": contract.test_rows.get("count", 0),
+                "test_rows_sha256": contract.test_rows.get("sha256", ""),
             }
         ).data
     )

@@ -14,21 +14,23 @@ touched.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self, TypedDict
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from accounts.audit import record
 from accounts.models import User
+from distillation.pipeline.intent_facts import IntentFacts
 from models_app.drafts import ModelDraft, check_metric, check_pairs
 from models_app.models import CustomModel
+from models_app.understanding import understood
 from modelstation.core.errors import Conflict, UserFacingError
+from training.scoring.criteria import CompiledChecks, compile_contract
+from training.scoring.criterion import CheckJson
+from training.scoring.metrics import default_metric, objection_to_metric
 
-# A string, like all tasks: training stands above this room. Raises ValueError for a criterion that
-# is malformed.
-COMPILE = "training.contracts.compile_for"
 FIELDS = ("success_criteria", "metric", "test_rows")
 WRITE_INSTEAD = (
     "Write a metric and a bound, such as “exact match of at least 90 %”, “at least 95 % valid "
@@ -36,30 +38,98 @@ WRITE_INSTEAD = (
 )
 
 
-def compiled(asked: CustomModel | ModelDraft) -> dict[str, Any]:
-    """The contract as it would be frozen now."""
+class Unread(TypedDict):
+    sentence: str
+    hint: str  # what to write instead
+
+
+class RowFacts(TypedDict, total=False):
+    count: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """See the top of this file. `objection` says why the metric does not suit the task; a contract
+    that has one is not kept.
+    """
+
+    written: list[str]
+    metric: str
+    checks: list[CheckJson]
+    unread: list[Unread]
+    checks_digest: str
+    test_rows: RowFacts
+    digest: str
+    objection: str = ""
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Read a stored contract; the very first ones have no `checks_digest`."""
+        return cls(**{"checks_digest": "", **stored})
+
+    def to_json(self) -> dict[str, Any]:
+        kept = asdict(self)
+        del kept["objection"]
+        return kept
+
+    def compiled_checks(self) -> CompiledChecks:
+        """Return what the evaluation judges by."""
+        unread = [item["sentence"] for item in self.unread]
+        return CompiledChecks(self.metric, self.checks, unread, self.checks_digest)
+
+
+def compiled(source: CustomModel | ModelDraft) -> Contract:
+    """Compile the contract as it would be frozen now."""
     try:
-        checks = import_string(COMPILE)(asked)
+        checks = _compile(source)
     except ValueError as error:
         raise UserFacingError(str(error), param="success_criteria", hint=WRITE_INSTEAD) from error
-    contract = {
-        "written": list(asked.success_criteria),
-        "metric": checks["metric"],
-        "checks": checks["checks"],
-        "unread": [_unread(item) for item in checks["unread"]],
-        "checks_digest": checks["digest"],
-        "test_rows": _facts_of(asked.test_rows),
-    }
-    return contract | {"digest": _digest(contract)}
+    contract = Contract(
+        written=list(source.success_criteria),
+        metric=checks.metric,
+        checks=checks.checks,
+        unread=[Unread(sentence=sentence, hint=WRITE_INSTEAD) for sentence in checks.unread],
+        checks_digest=checks.digest,
+        test_rows=_facts_of(source.test_rows),
+        digest="",
+        objection=checks.objection,
+    )
+    hashed = contract.to_json()
+    del hashed["digest"]
+    return replace(contract, digest=_digest(hashed))
 
 
-def _unread(item: str | Mapping[str, str]) -> dict[str, str]:
-    if isinstance(item, str):
-        return {"sentence": item, "hint": WRITE_INSTEAD}
-    return {"sentence": item["sentence"], "hint": item.get("hint") or WRITE_INSTEAD}
+def new_contract(source: CustomModel | ModelDraft) -> dict[str, Any]:
+    """Return the contract to keep. Refused where its metric cannot be measured for the task."""
+    contract = compiled(source)
+    if contract.objection:
+        hint = "Choose another metric, or none: one is chosen by the kind of task."
+        raise UserFacingError(contract.objection, param="metric", hint=hint)
+    return contract.to_json()
 
 
-def _facts_of(rows: list[dict[str, str]]) -> dict[str, Any]:
+def _compile(source: CustomModel | ModelDraft) -> CompiledChecks:
+    """Compile the criteria to checks. Raise ValueError for a criterion that is malformed."""
+    intent = _intent(source)
+    metric = source.metric or default_metric(intent.task_kind)
+    labels = list(intent.labels) or None
+    checks = compile_contract(source.success_criteria, metric=metric, labels=labels)
+    inputs = [row["input"] for row in source.test_rows]
+    return replace(checks, objection=objection_to_metric(metric, intent.task_kind, inputs))
+
+
+def _intent(source: CustomModel | ModelDraft) -> IntentFacts:
+    """Return it as understood from a dataset that is there, else from the requirement."""
+    if isinstance(source, CustomModel) and not source._state.adding:
+        dataset = source.dataset_versions.frozen().select_related("run").first()
+        if dataset is not None and dataset.run.intent:
+            facts: IntentFacts = dataset.run.intent_facts
+            return facts
+    return IntentFacts.of(understood(source))
+
+
+def _facts_of(rows: list[dict[str, str]]) -> RowFacts:
     return {"count": len(rows), "sha256": _digest(rows)} if rows else {}
 
 
@@ -68,9 +138,9 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def contract_of(model: CustomModel) -> dict[str, Any]:
-    """As it was frozen, else as it would be now: the intent may have been corrected since."""
-    return model.contract if model.contract_frozen_at else compiled(model)
+def contract_of(model: CustomModel) -> Contract:
+    """Return it as it was frozen, else as it would be now, after the intent's corrections."""
+    return Contract.from_json(model.contract) if model.contract_frozen_at else compiled(model)
 
 
 def edit_contract(*, actor: User, model: CustomModel, changes: dict[str, Any]) -> CustomModel:
@@ -82,7 +152,7 @@ def edit_contract(*, actor: User, model: CustomModel, changes: dict[str, Any]) -
         _check(changes)
         for name, value in changes.items():
             setattr(model, name, value)
-        model.contract = compiled(model)
+        model.contract = new_contract(model)
         model.save(update_fields=[*changes, "contract", "updated_at"])
         record(
             org=model.org,
@@ -113,12 +183,12 @@ def _check(changes: dict[str, Any]) -> None:
 
 
 def freeze_contract(model: CustomModel) -> None:
-    """Called under the model's row lock, before its work looks at any data. One that is frozen
+    """Freeze it under the model's row lock, before its work looks at any data. One that is frozen
     stays as it is.
     """
     if model.contract_frozen_at:
         return
-    model.contract = compiled(model)
+    model.contract = compiled(model).to_json()
     model.contract_frozen_at = timezone.now()
     model.save(update_fields=["contract", "contract_frozen_at", "updated_at"])
     record(
@@ -132,5 +202,5 @@ def freeze_contract(model: CustomModel) -> None:
 
 def _locked(model: CustomModel) -> CustomModel:
     rows = CustomModel.objects.select_for_update(of=("self",)).select_related("org", "base")
-    found: CustomModel = rows.get(id=model.id)
-    return found
+    locked: CustomModel = rows.get(id=model.id)
+    return locked

@@ -10,7 +10,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import org_for
 from accounts.models import User
-from models_app import services
 from models_app.access import model_for
 from models_app.contract.services import compiled, contract_of, edit_contract
 from models_app.forms import ContractForm, ModelDraftForm
@@ -23,21 +22,21 @@ READ_FROM = "requirement objective policy examples success_criteria metric test_
 @login_required
 @require_POST
 def contract_preview(request: HttpRequest, org: str) -> HttpResponse:
-    """The fragment of the new model's page: what the criteria typed so far are read as. Fields that
+    """Render, for the new model's page, what the criteria typed so far are read as. Fields that
     are not valid yet count as empty.
     """
     org_for(request, org)
     form = ModelDraftForm(request.POST)
     form.is_valid()
     typed = {name: form.cleaned_data.get(name) for name in READ_FROM.split()}
-    asked = CustomModel(**{name: value for name, value in typed.items() if value})
-    return render(request, "models_app/_contract_words.html", {"contract": compiled(asked)})
+    draft = CustomModel(**{name: value for name, value in typed.items() if value})
+    return render(request, "models_app/_contract_words.html", {"contract": compiled(draft)})
 
 
 @login_required
 @require_POST
 def model_contract_preview(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    """The same while the contract of a model is edited; nothing is kept."""
+    """Render the same while the contract of a model is edited; nothing is kept."""
     model = model_for(org_for(request, org), model_id)
     form = ContractForm(request.POST, model=model)
     form.is_valid()
@@ -52,40 +51,31 @@ def model_contract(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpR
     model = model_for(org_for(request, org), model_id)
     form = ContractForm(request.POST or None, model=model)
     if request.method == "POST" and form.is_valid() and _is_saved(request, model, form):
-        _say_what_is_not_measured(request, model)
+        _warn_of_unread_criteria(request, model)
         messages.success(request, "The contract is saved. It is frozen when the build begins.")
         return redirect("model", org, model.id)
     context = {"model": model, "form": form, "contract": contract_of(model)}
     return render(request, "models_app/model_contract.html", context)
 
 
-def _say_what_is_not_measured(request: HttpRequest, model: CustomModel) -> None:
+def _warn_of_unread_criteria(request: HttpRequest, model: CustomModel) -> None:
     model.refresh_from_db()
     for item in model.contract["unread"]:
         messages.warning(request, f"“{item['sentence']}” will not be measured. {item['hint']}")
 
 
 def _is_saved(request: HttpRequest, model: CustomModel, form: ContractForm) -> bool:
-    """A refusal stands at its field; one that concerns the whole contract above the form."""
+    """Put a refusal at its field; one that concerns the whole contract above the form."""
     try:
         edit_contract(actor=_user(request), model=model, changes=form.cleaned_data)
     except UserFacingError as error:
         field = error.param.split(".")[0]
-        said = f"{error.message} {error.hint}".strip()
-        form.add_error(field if field in form.fields else None, said)
+        text = f"{error.message} {error.hint}".strip()
+        form.add_error(field if field in form.fields else None, text)
         return False
     return True
 
 
-@login_required
-@require_POST
-def model_copy(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    model = model_for(org_for(request, org), model_id)
-    copy = services.copy_model(actor=_user(request), model=model)
-    messages.success(request, "This is the copy. Change what you like, then build it.")
-    return redirect("model", org, copy.id)
-
-
 def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # every view here asks for a login
+    assert isinstance(request.user, User)  # every view here needs a login
     return request.user

@@ -10,13 +10,16 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from accounts.models import EndMail, Membership, User
-from models_app import mails, services
+from models_app import mails
 from models_app.models import CustomModel
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from modelstation.testing import make_version
+from training.builds import ends
+from training.builds import services as builds
+from training.models import EvaluationRun
 from training.tests.planted_runs import make_job
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +37,7 @@ def model(org, bob):
 
 
 def fail(model, code="diverged"):
-    """A training that ends in failure as its worker ends it."""
+    """End a training in failure as its worker does."""
     job = jobs.submit(kind="train", org=model.org, subject_id=model.id)
 
     def work(job, lease):
@@ -46,10 +49,17 @@ def fail(model, code="diverged"):
 
 def succeed(model, passed=True):
     job = make_job(model, "evaluate", "succeeded")
-    version = make_version(model)
-    reason = "" if passed else "exact_match is 0.850, below 0.900."
-    services.finish_evaluation(version=version, scores=SCORES, passed=passed, reason=reason)
-    mails.tell_of_end(model=model, job=job)
+    run = EvaluationRun.objects.create(
+        org=model.org,
+        job=job,
+        model=model,
+        version=make_version(model),
+        metric="exact_match",
+    )
+    criterion = {"sentence": "exact_match is 0.850, below 0.900.", "passed": passed}
+    verdict = "pass" if passed else "fail"
+    result = SCORES | {"verdict": verdict, "criteria": [criterion], "baseline": {"score": 0.0}}
+    ends.finish_evaluation(run=run, folder="e", result=result)
     return EndMail.objects.get(job=job)
 
 
@@ -59,7 +69,7 @@ def be_due(mail):
 
 @pytest.fixture
 def refusing(settings, monkeypatch):
-    """A mail server that hangs up on everybody."""
+    """Stand in for a mail server that hangs up on everybody."""
 
     def hang_up(self, *args, **kwargs):
         raise SMTPServerDisconnected("Connection unexpectedly closed")
@@ -68,7 +78,7 @@ def refusing(settings, monkeypatch):
     monkeypatch.setattr(smtplib.SMTP, "connect", hang_up)
 
 
-def test_who_started_a_build_is_told_that_it_failed_and_what_to_try(model, bob, settings):
+def test_who_started_a_build_is_notified_that_it_failed_and_what_to_try(model, bob, settings):
     settings.PUBLIC_URL = "https://slm.example.org"
     mail = fail(model)
     assert outbox.outbox == []  # it is a worker who sends it
@@ -84,7 +94,7 @@ def test_who_started_a_build_is_told_that_it_failed_and_what_to_try(model, bob, 
     assert "/o/acme/account/" in sent.body
 
 
-def test_who_started_a_build_is_told_that_it_is_ready(model):
+def test_who_started_a_build_is_notified_that_it_is_ready(model):
     mails.send(succeed(model).id)
 
     (sent,) = outbox.outbox
@@ -92,7 +102,7 @@ def test_who_started_a_build_is_told_that_it_is_ready(model):
     assert "exact_match is 0.850, that of its base 0.100, on 40 held-out rows" in sent.body
 
 
-def test_a_model_that_misses_a_criterion_is_told_of_with_the_criterion(model):
+def test_a_model_that_misses_a_criterion_is_reported_with_the_criterion(model):
     mails.send(succeed(model, passed=False).id)
 
     (sent,) = outbox.outbox
@@ -102,15 +112,15 @@ def test_a_model_that_misses_a_criterion_is_told_of_with_the_criterion(model):
 
 def test_a_job_that_ends_sends_its_hint_with_its_end(model):
     mail = fail(model)
-    tasks = [hint.task for hint in OrmQ.objects.all()]
-    hints = [task for task in tasks if task["func"] == "models_app.tasks.send_end_mail"]
-    assert [task["args"] for task in hints] == [(str(mail.id),)]
-    assert hints[0].get("cluster") is None
+    tasks = [wakeup.task for wakeup in OrmQ.objects.all()]
+    wakeups = [task for task in tasks if task["func"] == "models_app.tasks.send_end_mail"]
+    assert [task["args"] for task in wakeups] == [(str(mail.id),)]
+    assert wakeups[0].get("cluster") is None
 
 
-def test_a_job_is_told_of_once_however_often_it_is_asked_for(model):
+def test_a_job_is_reported_once_however_often_it_is_requested(model):
     mail = fail(model)
-    mails.tell_of_end(model=model, job=mail.job)
+    mails.notify_of_end(model=model, job=mail.job)
     assert EndMail.objects.count() == 1
 
     assert [mails.send(mail.id) for _ in range(3)] == [True, False, False]
@@ -120,13 +130,13 @@ def test_a_job_is_told_of_once_however_often_it_is_asked_for(model):
 
 def test_a_cancelled_build_is_no_news(model, bob):
     jobs.submit(kind="train", org=model.org, subject_id=model.id)
-    services.cancel_build(actor=bob, model=model)
+    builds.cancel_build(actor=bob, model=model)
     assert not EndMail.objects.exists()
 
 
-def test_the_person_who_built_last_is_told(model, alice):
+def test_the_person_who_built_last_is_notified(model, alice):
     CustomModel.objects.filter(id=model.id).update(status="failed")
-    services.rebuild(actor=alice, model=model)
+    builds.rebuild(actor=alice, model=model)
     model.refresh_from_db()
     Job.objects.all().delete()
 
@@ -138,7 +148,7 @@ def test_a_build_that_nobody_started_tells_nobody(model):
     assert fail(CustomModel.objects.get(id=model.id)) is None
 
 
-def test_who_has_left_the_organisation_is_told_nothing(model, bob):
+def test_who_has_left_the_organisation_gets_nothing(model, bob):
     mail = fail(model)
     Membership.objects.filter(user=bob).delete()
 
@@ -158,7 +168,7 @@ def test_who_wants_no_mail_gets_none(model, bob, wish):
 
 def test_a_mail_goes_with_its_model(model, bob):
     mail = fail(model)
-    services.delete_model(actor=bob, model=model)
+    builds.delete_model(actor=bob, model=model)
     assert not mails.send(mail.id)
     assert outbox.outbox == []
 
@@ -170,7 +180,7 @@ def test_a_name_with_line_breaks_makes_no_second_header(model):
     assert outbox.outbox[0].recipients() == ["bob@example.org"]
 
 
-def test_a_server_that_refuses_is_asked_again_later_and_the_job_is_none_the_wiser(
+def test_a_server_that_refuses_is_tried_again_later_and_the_job_is_none_the_wiser(
     model, refusing, caplog
 ):
     mail = fail(model)

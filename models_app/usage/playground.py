@@ -22,11 +22,11 @@ def count_conversation(model: CustomModel, conversation: Conversation, began: fl
     failed = {answer.column.name for answer in conversation.answers if answer.error is not None}
     whole = {answer.column.name for answer in conversation.answers} - failed
     for column in conversation.columns:
-        heard = conversation.heard.get(column.name, [])
-        if column.name in whole or (column.name in failed and not heard):
+        pieces = conversation.pieces.get(column.name, [])
+        if column.name in whole or (column.name in failed and not pieces):
             continue
         messages = messages_of(column, conversation.question)
-        used = count_unfinished(column.paths[1], messages, "".join(heard), len(heard))
+        used = count_unfinished(column.paths[1], messages, "".join(pieces), len(pieces))
         _count(model, column, used, round(1000 * (time.monotonic() - began)))
 
 

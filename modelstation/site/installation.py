@@ -20,10 +20,10 @@ from distillation.models import SourceDataset
 from models_app.bases.offers import mirror_catalogue
 from models_app.drafts import DEFAULT_BASE, ModelDraft
 from models_app.models import CustomModel
-from models_app.services import create_model
 from modelstation.core.secret_files import kept_secret
 from modelstation.lm.loading import ensure_offline_weights
 from modelstation.site.job_kinds import SCHEDULED
+from training.builds.services import create_model
 
 MIN_POSTGRES = 150_000
 MIN_PGVECTOR = (0, 8)

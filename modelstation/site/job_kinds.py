@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from distillation.imports.services import settle_ended_import
 from distillation.pushes.services import settle_ended_push
 from models_app.bases.fetching import settle_ended_fetch
-from models_app.services import settle_ended_job
 from modelstation.core.jobs.kinds import Kind
 from modelstation.core.jobs.queue import QUEUES
+from training.builds.ends import settle_ended_job
 from training.export.pushes import settle_ended_push as settle_ended_export_push
 from training.export.services import settle_ended_export
 

@@ -3,28 +3,27 @@
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organization
-from distillation.intents import understood
 from distillation.label_map import LabelTable, label_table
 from distillation.models import DatasetVersion, ImportRun, SourceDataset
 from distillation.pipeline.understand.explain import Line, explain
-from models_app.contract.services import contract_of
+from models_app.contract.services import Contract, contract_of
 from models_app.forms import CurationForm, SystemPromptForm
 from models_app.models import CustomModel, ModelVersion, Promotion, UsageRecord
+from models_app.understanding import understood
 from models_app.versions.lines import VersionLine, version_lines
 from models_app.versions.promotions import version_before
-from modelstation.core.charts import Interval, interval_bars
+from modelstation.core.charts import interval_bars
 from modelstation.core.jobs.failures import Failure, failure_of
 from modelstation.core.jobs.progress import JobProgress
 from modelstation.core.models import Job, JobEvent
+from training.evaluations.reports import SUBJECTS, intervals_of
 from training.models import EvaluationRun, TrainingRun
 
-SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Without a model"}
 STAGES = {"distil": "Distil", "train": "Train", "evaluate": "Evaluate"}
 EVENTS_SHOWN = 200
 EVENTS_WHILE_LIVE = 8
@@ -78,7 +77,7 @@ class Overview:
         return explain(understood(self.model))
 
     @property
-    def contract(self) -> dict[str, Any]:
+    def contract(self) -> Contract:
         return contract_of(self.model)
 
     @property
@@ -96,7 +95,7 @@ class Overview:
         if self.dataset is None:
             return None
         run, rules = self.dataset.run, self.model.intent_edits.get("label_map", [])
-        return label_table(run.label_map, run.intent.get("labels", []), rules)
+        return label_table(run.label_map, run.intent_facts.labels, rules)
 
     @property
     def queues(self) -> set[str]:
@@ -128,16 +127,8 @@ class Overview:
     @property
     def score_bars(self) -> str:
         """Base beside tuned, as far as measured."""
-        scores = (
-            {score.subject: score for score in self.evaluation.scores.all()}
-            if self.evaluation
-            else {}
-        )
-        rows = [
-            Interval(label, scores[subject].score, scores[subject].low, scores[subject].high)
-            for subject, label in SUBJECTS.items()
-            if subject in scores
-        ]
+        scores = self.evaluation.scores.all() if self.evaluation else ()
+        rows = intervals_of(scores, SUBJECTS)
         return interval_bars(rows, title="Scores on the held-out rows") if rows else ""
 
 

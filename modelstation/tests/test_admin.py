@@ -8,10 +8,8 @@ from django.urls import reverse
 from accounts.models import AuditEntry
 from models_app.models import CustomModel, ModelVersion, UsageRecord
 from modelstation import testing
-from modelstation.tests import test_tenancy
 
 pytestmark = pytest.mark.django_db
-world = test_tenancy.world
 OURS = ("accounts", "core", "models_app", "distillation", "training")
 REGISTERED = [model for label in OURS for model in apps.get_app_config(label).get_models()]
 REGISTERED = [model for model in REGISTERED if site.is_registered(model)]

@@ -27,7 +27,7 @@ from schemathesis.generation import GenerationMode
 from accounts.services import create_token
 from models_app.serving import client
 from models_app.serving.client import Completion, Piece
-from modelstation.tests.test_tenancy import API, CHAT, DRAFT, world  # noqa: F401
+from modelstation.tests.test_tenancy import API, CHAT, DRAFT
 
 EXAMPLES = int(os.environ.get("MODELSTATION_API_EXAMPLES", "3"))  # of each operation and mode
 PARTS = 8
@@ -54,21 +54,21 @@ def api():
 
 @pytest.fixture(autouse=True)
 def _model_server(monkeypatch):
-    """It answers whatever it is asked."""
+    """Answer every request with the same words."""
     done = Completion("greeting", prompt_tokens=3, completion_tokens=1, finish_reason="stop")
-    monkeypatch.setattr(client, "generate", lambda *asked, **options: done)
-    monkeypatch.setattr(client, "stream", lambda *asked, **options: iter([Piece("hi"), done]))
+    monkeypatch.setattr(client, "generate", lambda *args, **options: done)
+    monkeypatch.setattr(client, "stream", lambda *args, **options: iter([Piece("hi"), done]))
 
 
 @pytest.fixture(autouse=True)
 def _short_streams(monkeypatch, settings):
-    """A stream is read to its end here."""
+    """End a stream at once: it is read to its end here."""
     monkeypatch.setattr("modelstation.core.jobs.events.STREAM_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)
 def _kept_connection():
-    """A server closes its connection after each request; here it is the test's own."""
+    """Keep the connection, which a server would close after each request: it is the test's own."""
     signals = (request_started, request_finished)
     for signal in signals:
         signal.disconnect(close_old_connections)
@@ -86,7 +86,7 @@ def ids(world):  # noqa: F811
 
 @pytest.fixture
 def exceptions():
-    """What views raised, for the report."""
+    """Keep what views raised, for the report."""
     raised = []
 
     def note(sender, **facts):
@@ -103,16 +103,16 @@ def bearer(user):
 
 
 def operations_of(api, part):
-    """A fixed share of them: which one depends on nothing but the operation's name."""
-    for found in api.get_all_operations():
-        operation = found.ok()
+    """Return a fixed share of them, by the operation's name alone."""
+    for result in api.get_all_operations():
+        operation = result.ok()
         if operation.path in OF_NOBODY or zlib.crc32(operation.label.encode()) % PARTS != part:
             continue
         yield operation
 
 
 def sent(case, headers, **more):
-    """The answer to a request that leaves nothing behind."""
+    """Return the answer to a request, and leave nothing behind."""
     cache.clear()
     with transaction.atomic():
         response = case.call(headers=headers, **more)
@@ -120,8 +120,8 @@ def sent(case, headers, **more):
     return response
 
 
-def try_all(operation, mode, deed):
-    """Call `deed` with generated cases of an operation, the same ones every time."""
+def try_all(operation, mode, attempt):
+    """Call `attempt` with generated cases of an operation, the same ones every time."""
 
     @seed(zlib.crc32(f"{operation.label} {mode}".encode()))
     @settings(
@@ -134,7 +134,7 @@ def try_all(operation, mode, deed):
     )
     @given(case=operation.as_strategy(generation_mode=mode), place=st.integers(0, 4))
     def check(case, place):
-        deed(case, place)
+        attempt(case, place)
 
     try:
         check()
@@ -144,7 +144,7 @@ def try_all(operation, mode, deed):
 
 
 def modes_of(operation):
-    """What takes nothing at all cannot be sent anything wrong."""
+    """Yield no negative mode for what takes nothing at all."""
     yield GenerationMode.POSITIVE
     if operation.body or operation.query or operation.headers or operation.path_parameters:
         yield GenerationMode.NEGATIVE
@@ -156,7 +156,7 @@ def test_no_request_of_the_owner_breaks_the_api_or_its_description(
 ):
     headers, problems = bearer(alice), []
 
-    def deed(case, place):
+    def attempt(case, place):
         if place and case.path_parameters:  # one in five keeps what was made up
             case.path_parameters |= real(case.operation, ids[place % len(ids)])
         exceptions.clear()
@@ -165,20 +165,20 @@ def test_no_request_of_the_owner_breaks_the_api_or_its_description(
 
     for operation in operations_of(api, part):
         for mode in modes_of(operation):
-            try_all(operation, mode, deed)
+            try_all(operation, mode, attempt)
     assert not problems, "\n\n".join(problems)
 
 
 def problems_of(case, response, exceptions):
-    """What the answer does against the description, in words; nothing, as a rule."""
+    """Return what the answer does against the description, in words; nothing, as a rule."""
     try:
         case.validate_response(response, checks=CHECKS.get_by_names(HELD_TO))
     except (BaseExceptionGroup, AssertionError) as failed:
-        return [told(case, response, failed, exceptions)]
+        return [report(case, response, failed, exceptions)]
     return []
 
 
-def told(case, response, failed, exceptions):
+def report(case, response, failed, exceptions):
     causes = getattr(failed, "exceptions", [failed])
     said = "\n".join(str(cause)[:1500] for cause in causes)
     raised = "".join(f"\nraised: {error!r}"[:1500] for error in exceptions)
@@ -192,7 +192,7 @@ def told(case, response, failed, exceptions):
 def test_a_stranger_finds_nothing_of_others_whatever_he_sends(api, ids, charlie, part):
     headers, problems = bearer(charlie), []
 
-    def deed(case, place):
+    def attempt(case, place):
         case.path_parameters = real(case.operation, ids[place % len(ids)])
         response = sent(case, headers)
         if response.status_code != 404 and not is_unreadable(response):
@@ -203,12 +203,12 @@ def test_a_stranger_finds_nothing_of_others_whatever_he_sends(api, ids, charlie,
         if any(name.endswith("_id") for name in names) or (
             "name" in names and operation.path.startswith("/v1/")
         ):
-            try_all(operation, GenerationMode.POSITIVE, deed)
+            try_all(operation, GenerationMode.POSITIVE, attempt)
     assert not problems, "\n".join(problems)
 
 
 def is_unreadable(response):
-    """A body that nobody could read is refused before anything is looked for."""
+    """Return whether the body was refused as unreadable, before anything was looked up."""
     return response.status_code == 400 and b'"parse_error"' in response.content
 
 
@@ -217,9 +217,9 @@ def names_of(operation):
 
 
 def real(operation, ids):
-    """What a `name` names is a model in OpenAI's paths, else a base."""
-    served = {"name": "bank-intents:v1"} if operation.path.startswith("/v1/") else {}
-    return {name: (ids | served).get(name, UNKNOWN) for name in names_of(operation)}
+    """Return values for the path: a `name` is a model in OpenAI's paths, else a base."""
+    names = {"name": "bank-intents:v1"} if operation.path.startswith("/v1/") else {}
+    return {name: (ids | names).get(name, UNKNOWN) for name in names_of(operation)}
 
 
 NASTY = [
@@ -282,7 +282,7 @@ ODD = [
 def test_a_good_request_is_answered_as_the_description_says(api, ids, alice, exceptions, part):
     headers, problems = bearer(alice), []
     for operation in operations_of(api, part):
-        found = False
+        is_found = False
         for known in ids:
             path = real(operation, known)
             body = good_body(operation, path, known)
@@ -290,13 +290,13 @@ def test_a_good_request_is_answered_as_the_description_says(api, ids, alice, exc
             exceptions.clear()
             response = sent(case, headers, **({"json": body} if body else {}))
             problems += problems_of(case, response, exceptions)
-            found |= response.status_code != 404
-        if not found and UNKNOWN not in path.values() and operation.label not in NOT_THERE:
+            is_found |= response.status_code != 404
+        if not is_found and UNKNOWN not in path.values() and operation.label not in NOT_THERE:
             problems.append(f"{operation.label} found nothing")
     assert not problems, "\n\n".join(problems)
 
 
-UNKNOWN = "unknown"  # the secret of a link, which opens no door here
+UNKNOWN = "unknown"  # the secret of a link, which is of no use here
 # What Acme does not have.
 NOT_THERE = {f"{method} /api/v1/bases/{{name}}/fetch" for method in ("GET", "DELETE")}
 

@@ -1,4 +1,4 @@
-"""Requests that no view can make sense of: programs get the error shape of the surface they asked,
+"""Requests that no view can make sense of: programs get the error shape of the surface they called,
 with what to do, and people a page.
 """
 
@@ -32,7 +32,7 @@ def error_of(response, status, fields=OURS):
     ("path", "fields"),
     [("/v1/models", OPENAIS), ("/api/v1/models", OURS), ("/auth/me", OURS)],
 )
-def test_a_host_that_is_not_ours_is_told_in_the_shape_of_the_surface(api, path, fields):
+def test_a_host_that_is_not_ours_is_refused_in_the_shape_of_the_surface(api, path, fields):
     error = error_of(api.get(path, HTTP_HOST="elsewhere.example"), 400, fields)
     assert error["code"] == "bad_request"
     assert "ALLOWED_HOSTS" in error["message"]
@@ -47,13 +47,13 @@ def test_a_host_that_is_not_ours_is_a_page_for_people(client):
 @pytest.mark.parametrize(
     ("path", "fields"), [("/v1/fine_tuning/jobs", OPENAIS), ("/api/v1/models", OURS)]
 )
-def test_too_many_parameters_are_told_in_the_shape_of_the_surface(api, path, fields):
+def test_too_many_parameters_are_refused_in_the_shape_of_the_surface(api, path, fields):
     error = error_of(api.get(f"{path}?{'&a=1' * 1001}"), 400, fields)
     assert "too many fields" in error["message"]
 
 
 @pytest.mark.parametrize(("path", "fields"), [("/v1/files", OPENAIS), ("/api/v1/imports", OURS)])
-def test_a_field_of_a_form_that_is_too_large_is_told_in_the_shape_of_the_surface(
+def test_a_field_of_a_form_that_is_too_large_is_refused_in_the_shape_of_the_surface(
     api, uploads_dir, path, fields
 ):
     kind = "multipart/form-data; boundary=x"
@@ -77,13 +77,13 @@ def test_a_body_in_chunks_is_asked_for_its_length(api, path, fields):
 @pytest.mark.parametrize(
     ("path", "fields"), [("/v1/chat/completions", OPENAIS), ("/api/v1/models", OURS)]
 )
-def test_a_packed_body_is_told_to_come_unpacked(api, path, fields):
+def test_a_packed_body_must_come_unpacked(api, path, fields):
     packed = {"HTTP_CONTENT_ENCODING": "gzip"}
     response = api.generic("POST", path, b"\x1f\x8b", content_type="application/json", **packed)
     assert "Content-Encoding" in error_of(response, 400, fields)["message"]
 
 
-def test_a_body_of_another_kind_is_told_what_it_should_be(api):
+def test_a_body_of_another_kind_is_refused_with_the_right_one(api):
     for path, kind in [
         ("/api/v1/models", "application/json"),
         ("/api/v1/imports", "multipart/form-data"),
@@ -107,7 +107,7 @@ def test_a_body_of_another_kind_is_told_what_it_should_be(api):
         (b'{"model": %s}' % (b"[" * 200 + b"]" * 200), "nested deeper than 100 levels."),
     ],
 )
-def test_what_makes_a_body_unreadable_is_told_without_python(api, body, said):
+def test_what_makes_a_body_unreadable_is_explained_without_python(api, body, said):
     for path, fields in [("/v1/chat/completions", OPENAIS), ("/api/v1/models", OURS)]:
         response = api.generic("POST", path, body, content_type="application/json")
         error = error_of(response, 400, fields)
@@ -115,8 +115,8 @@ def test_what_makes_a_body_unreadable_is_told_without_python(api, body, said):
         assert said in error["message"]
 
 
-def test_a_value_of_another_type_is_told_without_python(api):
-    told = [
+def test_a_value_of_another_type_is_explained_without_python(api):
+    responses = [
         api.post("/v1/chat/completions", CHAT | {"messages": "Hello"}, format="json"),
         api.post("/v1/chat/completions", CHAT | {"messages": ["Hello"]}, format="json"),
         api.post("/v1/chat/completions", CHAT | {"stop": {}}, format="json"),
@@ -124,15 +124,15 @@ def test_a_value_of_another_type_is_told_without_python(api):
         api.post("/api/v1/models", [], format="json"),
         api.post("/api/v1/models", {"name": "m", "success_criteria": {}}, format="json"),
     ]
-    for response in told:
+    for response in responses:
         assert response.status_code == 400
         for word in (b"dict", b'"str"', b"int."):
             assert word not in response.content
 
 
-def test_a_choice_that_there_is_not_is_told_those_that_there_are(api):
-    asked = CHAT | {"messages": [{"role": "boss", "content": "Hello"}]}
-    error = error_of(api.post("/v1/chat/completions", asked, format="json"), 400, OPENAIS)
+def test_an_unknown_choice_is_refused_with_the_known_ones(api):
+    body = CHAT | {"messages": [{"role": "boss", "content": "Hello"}]}
+    error = error_of(api.post("/v1/chat/completions", body, format="json"), 400, OPENAIS)
     assert error["message"] == "“boss” is none of system, developer, user, assistant."
     error = error_of(api.get("/api/v1/usage", {"group_by": "week"}), 400)
     assert error["message"] == "“week” is none of day, model, token."
@@ -147,7 +147,7 @@ def test_a_thing_that_is_not_there_is_called_by_its_name(api):
     assert f"no model “{NOWHERE}”" in error["message"]
 
 
-def test_who_comes_without_a_token_is_told_how_to_bring_one(db):
+def test_who_comes_without_a_token_learns_how_to_send_one(db):
     for path, field in [("/v1/models", "message"), ("/api/v1/models", "hint")]:
         for headers in ({}, {"HTTP_AUTHORIZATION": "Bearer ms_nonsense"}):
             error = APIClient().get(path, **headers).json()["error"]
@@ -159,7 +159,7 @@ def test_the_address_above_openais_surface_is_json_too(api):
     assert error_of(api.get("/api"), 404)["code"] == "not_found"
 
 
-def test_an_answer_of_another_kind_is_told_what_there_is(api):
+def test_an_answer_of_an_unknown_kind_is_refused_with_the_known_ones(api):
     response = api.get("/api/v1/models", HTTP_ACCEPT="application/xml")
     assert "application/json" in error_of(response, 406)["hint"]
 
@@ -173,7 +173,7 @@ def test_openais_surface_answers_whatever_is_accepted(api):
 
 
 @pytest.mark.parametrize("body", ["[" * 100_000, '{"email": "\\u0000"}', '{"email": "\\ud83d"}'])
-def test_nobody_needs_to_be_known_to_be_told_of_a_body_that_cannot_be_read(db, body):
+def test_an_anonymous_caller_is_refused_for_a_body_that_cannot_be_read(db, body):
     response = APIClient().generic("POST", "/auth/login", body, content_type="application/json")
     assert error_of(response, 400)["code"] == "parse_error"
 
@@ -189,7 +189,7 @@ def test_nobody_needs_to_be_known_to_be_told_of_a_body_that_cannot_be_read(db, b
         ("/v1/fine_tuning/jobs", OPENAIS),
     ],
 )
-def test_a_limit_that_cannot_be_one_is_told(api, path, fields, limit):
+def test_a_limit_that_cannot_be_one_is_refused(api, path, fields, limit):
     error = error_of(api.get(path, {"limit": limit}), 400, fields)
     assert error["param"] == "limit"
 
@@ -205,7 +205,7 @@ def test_a_webhook_that_there_is_not_is_no_place_to_go_on_from(api):
 
 def test_what_was_sent_is_not_sent_back_whole(api):
     long = "x" * 100_000
-    told = [
+    responses = [
         api.post("/v1/chat/completions", CHAT | {"model": long}, format="json"),
         api.post("/v1/chat/completions", CHAT | {long: 1}, format="json"),
         api.post("/v1/fine_tuning/jobs", {"model": "m", long: 1}, format="json"),
@@ -216,6 +216,6 @@ def test_what_was_sent_is_not_sent_back_whole(api):
         api.get("/api/v1/runs", {"model": long}),
         api.get("/v1/files", {"limit": long}),
     ]
-    for response in told:
+    for response in responses:
         assert response.status_code in (400, 404)
         assert len(response.content) < 5_000, response.content[:200]

@@ -58,7 +58,7 @@ def test_what_cannot_be_built_is_said_in_a_sentence(org, options, message):
 
 
 @pytest.mark.django_db
-def test_what_is_understood_is_told_first_with_the_corrections_of_a_file(
+def test_what_is_understood_is_printed_first_with_the_corrections_of_a_file(
     org, tmp_path, monkeypatch, capsys
 ):
     testing.make_base()
@@ -69,9 +69,9 @@ def test_what_is_understood_is_told_first_with_the_corrections_of_a_file(
         call_command(
             "build_model", requirement=testing.REQUIREMENT, org=org.slug, intent_edits=edits
         )
-    told = " ".join(capsys.readouterr().out.split())
-    assert "one of 2 labels: spam, ham." in told
-    assert "Inputs are in German." in told
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "one of 2 labels: spam, ham." in printed
+    assert "Inputs are in German." in printed
     assert CustomModel.objects.get().intent_edits == json.loads(edits.read_text())
 
 

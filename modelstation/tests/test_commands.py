@@ -26,11 +26,11 @@ def help_of(name):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_help_tells_of_ours_and_not_of_djangos_options(name):
-    told = help_of(name)
-    assert len(told.split("\n\n")[1]) > 20
+def test_help_names_ours_and_not_of_djangos_options(name):
+    text = help_of(name)
+    assert len(text.split("\n\n")[1]) > 20
     for option in ("--settings", "--pythonpath", "--traceback", "--no-color", "--verbosity"):
-        assert option not in told
+        assert option not in text
 
 
 def test_examples_in_help_keep_their_lines():
@@ -39,7 +39,7 @@ def test_examples_in_help_keep_their_lines():
 
 
 @pytest.mark.parametrize("port", ["many", "0", "-1", "65536", "", "8000.5", "٣"])
-def test_what_is_no_port_is_told_before_anything_is_started(port):
+def test_what_is_no_port_is_refused_before_anything_is_started(port):
     with pytest.raises(CommandError, match="PORT is a number from 1 to 65535"):
         up._refuse_taken("PORT", port)
 
@@ -53,7 +53,7 @@ def test_a_limit_of_no_rows_loads_none(limit):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("options", [{"memory": "much"}, {"workers": -1}])
-def test_what_postgres_does_not_take_is_told(options):
+def test_what_postgres_does_not_take_is_refused(options):
     with pytest.raises(CommandError, match="Write --memory 2GB --workers 2"):
         call_command("index_corpus", **options)
 
@@ -68,7 +68,7 @@ def test_what_postgres_does_not_take_is_told(options):
         ({"requirement": "x" * 30, "intent_edits": "{file}"}, b"{", "cannot be read from"),
     ],
 )
-def test_files_that_cannot_be_used_are_told(org, tmp_path, options, content, said):
+def test_files_that_cannot_be_used_are_refused(org, tmp_path, options, content, said):
     file = tmp_path / "given"
     file.write_bytes(content)
     given = {key: value.format(file=file, folder=tmp_path) for key, value in options.items()}

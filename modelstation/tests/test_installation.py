@@ -20,7 +20,7 @@ def _empty_var(settings, tmp_path):
     settings.VAR_DIR = tmp_path / "var"
 
 
-def test_the_demo_is_made_once_however_often_it_is_asked_for():
+def test_the_demo_is_made_once_however_often_it_is_requested():
     assert installation.prepare_demo() == installation.prepare_demo()
     assert User.objects.get().is_superuser
     assert Organization.objects.count() == ApiToken.objects.count() == 1

@@ -43,13 +43,13 @@ SEEDED = [model._meta.db_table for model in (SourceDataset, ImportRun, CorpusExa
 
 @pytest.fixture(scope="module")
 def seeded():
-    """What seeding wrote into each table, once the first test has seeded."""
+    """Hold what seeding wrote into each table, once the first test has seeded."""
     return {}
 
 
 @pytest.fixture
 def corpus(transactional_db, seeded):
-    """The starter corpus' helpdesk rows and some others: embedded for real, then copied."""
+    """Load the starter corpus' helpdesk rows and some others: embedded for real, then copied."""
     with connection.cursor() as cursor:
         if seeded:
             for table, rows in seeded.items():
@@ -287,7 +287,7 @@ def folder_of(model):
 
 
 def child_env():
-    """What a process needs to work on this test's database."""
+    """Return what a process needs to work on this test's database."""
     options = connection.settings_dict
     host = options["HOST"] or options["OPTIONS"].get("host", "")
     return {

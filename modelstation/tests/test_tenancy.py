@@ -5,38 +5,15 @@ alice owns Acme, bob is a member of it, charlie belongs elsewhere. A stranger ge
 Acme's."""
 
 import json
-import uuid
-from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
-from django.utils import timezone
 
-from accounts.models import Invitation, Organization
 from accounts.services import create_token
-from distillation.models import (
-    CandidateRow,
-    CorpusExample,
-    DatasetRow,
-    DatasetVersion,
-    DistillationRun,
-    ImportRun,
-    SourceDataset,
-)
-from distillation.tests.drafts import make_draft
-from models_app.models import (
-    BaseFetch,
-    Promotion,
-    WebhookDelivery,
-    WebhookEndpoint,
-)
 from modelstation import testing
-from modelstation.core.artifacts import write_artifact
-from modelstation.core.models import Job
-from training.models import EvaluationRun, Export, TrainingRun, UploadedFile
 
 pytestmark = pytest.mark.django_db
 
@@ -44,8 +21,8 @@ CALLERS = ("anonymous", "stranger", "member", "owner")
 
 # Pages: log in first; a stranger sees nothing; what only admins may do is 403 for a member.
 PAGE = (302, 404, 200, 200)
-DEED = (302, 404, 302, 302)
-ADMIN_DEED = (302, 404, 403, 302)
+ACTION = (302, 404, 302, 302)
+ADMIN_ACTION = (302, 404, 403, 302)
 # API: a stranger's own token opens only his own lists.
 LIST = (401, 200, 200, 200)
 OBJECT = (401, 404, 200, 200)
@@ -71,51 +48,51 @@ PAGES = {
     "model_stages": ("get", PAGE),
     "account": ("get", PAGE),
     "tokens": ("get", PAGE),
-    "token_revoke": ("post", ADMIN_DEED),
+    "token_revoke": ("post", ADMIN_ACTION),
     "members": ("get", PAGE),
     "invite": ("post", (302, 404, 403, 200), {"email": "new@example.org", "role": "member"}),
-    "invitation_withdraw": ("post", ADMIN_DEED),
-    "member_role": ("post", ADMIN_DEED, {"role": "admin"}),
-    "member_remove": ("post", ADMIN_DEED),
+    "invitation_withdraw": ("post", ADMIN_ACTION),
+    "member_role": ("post", ADMIN_ACTION, {"role": "admin"}),
+    "member_remove": ("post", ADMIN_ACTION),
     "models": ("get", PAGE),
-    "model_new": ("post", DEED, DRAFT),
+    "model_new": ("post", ACTION, DRAFT),
     "model_understood": ("post", PAGE, DRAFT),
     "model_intent": ("get", PAGE),
     "corrections": ("get", PAGE),
-    "correction_new": ("post", DEED, {"version": 1, "input": "hello", "correction": "top_up"}),
-    "correction": ("post", DEED, {"state": "dismissed"}),
+    "correction_new": ("post", ACTION, {"version": 1, "input": "hello", "correction": "top_up"}),
+    "correction": ("post", ACTION, {"state": "dismissed"}),
     "model_labels": ("get", PAGE),
-    "model_delete": ("post", DEED),
-    "model_cancel": ("post", DEED),
-    "model_rebuild": ("post", DEED),
-    "model_prompt": ("post", DEED, PROMPT),
-    "model_curation": ("post", DEED, {"curation": "review"}),
+    "model_delete": ("post", ACTION),
+    "model_cancel": ("post", ACTION),
+    "model_rebuild": ("post", ACTION),
+    "model_prompt": ("post", ACTION, PROMPT),
+    "model_curation": ("post", ACTION, {"curation": "review"}),
     "contract_preview": ("post", PAGE, DRAFT),
-    "model_contract": ("post", DEED, {"success_criteria": "", "metric": "token_f1"}),
+    "model_contract": ("post", ACTION, {"success_criteria": "", "metric": "token_f1"}),
     "model_contract_preview": ("post", PAGE, {"success_criteria": "exact match >= 0.9"}),
-    "model_copy": ("post", DEED),
-    "model_rollback": ("post", DEED),
+    "model_copy": ("post", ACTION),
+    "model_rollback": ("post", ACTION),
     "playground": ("get", PAGE),
     "playground_answer": ("post", PAGE, {"prompt": "hello"}),
     "playground_stream": ("post", (302, 404, 422, 422), {"prompt": "hello"}),
-    "version_publish": ("post", DEED),
+    "version_publish": ("post", ACTION),
     "version_download": ("get", PAGE),
     "bases": ("get", PAGE),
-    "base_fetch": ("post", ADMIN_DEED),
-    "base_fetch_cancel": ("post", ADMIN_DEED),
+    "base_fetch": ("post", ADMIN_ACTION),
+    "base_fetch_cancel": ("post", ADMIN_ACTION),
     "org_settings": ("get", PAGE),
     "usage": ("get", PAGE),
     "webhooks": ("post", (302, 404, 403, 200), WEBHOOK),
     "webhook": ("get", PAGE),
-    "webhook_change": ("post", ADMIN_DEED, WEBHOOK),
-    "webhook_delete": ("post", ADMIN_DEED),
+    "webhook_change": ("post", ADMIN_ACTION, WEBHOOK),
+    "webhook_delete": ("post", ADMIN_ACTION),
     "webhook_rotate": ("post", (302, 404, 403, 200)),
-    "webhook_test": ("post", ADMIN_DEED),
-    "webhook_redeliver": ("post", ADMIN_DEED),
-    "license_policy": ("post", ADMIN_DEED, {"kind": "permissive"}),
+    "webhook_test": ("post", ADMIN_ACTION),
+    "webhook_redeliver": ("post", ADMIN_ACTION),
+    "license_policy": ("post", ADMIN_ACTION, {"kind": "permissive"}),
     "license_preview": ("get", PAGE),
-    "hub_token": ("post", ADMIN_DEED, {"token": "hf_" + "x" * 30}),
-    "hub_token_clear": ("post", ADMIN_DEED),
+    "hub_token": ("post", ADMIN_ACTION, {"token": "hf_" + "x" * 30}),
+    "hub_token_clear": ("post", ADMIN_ACTION),
     "sources": ("get", PAGE),
     "source": ("get", PAGE),
     "source_delete": ("get", (302, 404, 403, 200)),
@@ -124,15 +101,15 @@ PAGES = {
     "import": ("get", PAGE),
     "import_live": ("get", PAGE),
     "import_preview": ("post", PAGE, IMPORT),
-    "import_confirm": ("post", DEED, IMPORT),
-    "import_cancel": ("post", DEED),
+    "import_confirm": ("post", ACTION, IMPORT),
+    "import_cancel": ("post", ACTION),
     "import_rejected": ("get", PAGE),
     "dataset": ("get", PAGE),
-    "dataset_rows": ("post", DEED, {"do": "refuse", "all": "yes"}),
+    "dataset_rows": ("post", ACTION, {"do": "refuse", "all": "yes"}),
     "dataset_row": ("get", PAGE),
-    "dataset_freeze": ("post", DEED),
-    "dataset_draft": ("post", DEED),
-    "dataset_discard": ("post", DEED),
+    "dataset_freeze": ("post", ACTION),
+    "dataset_draft": ("post", ACTION),
+    "dataset_discard": ("post", ACTION),
     "dataset_compare": ("get", PAGE),
     "dataset_jsonl": ("get", PAGE),
     "dataset_parquet": ("get", PAGE),
@@ -140,9 +117,9 @@ PAGES = {
     "dataset_lineage": ("get", PAGE),
     "model_lineage": ("get", PAGE),
     "dataset_pushes": ("get", PAGE),
-    "dataset_push": ("post", ADMIN_DEED, {"repo_id": "acme/bank"}),
+    "dataset_push": ("post", ADMIN_ACTION, {"repo_id": "acme/bank"}),
     "training_plan": ("get", PAGE),
-    "training_plan_save": ("post", DEED, {"epochs": "2"}),
+    "training_plan_save": ("post", ACTION, {"epochs": "2"}),
     # The world's dataset has one row: too few to start, and the page says so.
     "training_plan_start": ("post", PAGE, {"max_steps": "40"}),
     "run": ("get", PAGE),
@@ -150,19 +127,19 @@ PAGES = {
     "run_stream": ("get", PAGE),
     "run_log": ("get", PAGE),
     "run_log_text": ("get", PAGE),
-    "run_pause": ("post", DEED),
-    "run_resume": ("post", DEED),
-    "run_cancel": ("post", DEED),
-    "run_requeue": ("post", DEED),
+    "run_pause": ("post", ACTION),
+    "run_resume": ("post", ACTION),
+    "run_cancel": ("post", ACTION),
+    "run_requeue": ("post", ACTION),
     "evaluation": ("get", PAGE),
     "version_export": ("get", PAGE),
     "version_export_live": ("get", PAGE),
-    "version_export_start": ("post", DEED, {"artifacts": ["adapter"]}),
-    "export_delete": ("post", DEED),
-    "export_push": ("post", ADMIN_DEED, {"repo_id": "acme/bank"}),
+    "version_export_start": ("post", ACTION, {"artifacts": ["adapter"]}),
+    "export_delete": ("post", ACTION),
+    "export_push": ("post", ADMIN_ACTION, {"repo_id": "acme/bank"}),
     "evaluation_print": ("get", PAGE),
     "evaluation_report": ("get", PAGE),
-    "version_evaluate": ("post", DEED),
+    "version_evaluate": ("post", ACTION),
 }
 API = {
     "api_models": ("get", LIST),
@@ -272,7 +249,9 @@ API = {
 OPEN = {
     "home": "the landing page, and the way into one's own organisation",
     "health": "tells a load balancer that the process answers",
-    "auth_login": "the door itself",
+    "handbook": "the handbook, the same for everybody",
+    "handbook_page": "the handbook, the same for everybody",
+    "auth_login": "the log-in itself",
     "auth_logout": "ends one's own session",
     "invitation_accept": "its secret is the guard; tested with the accounts",
     "api_export_download": "its signature is the guard; tested with the exports",
@@ -301,216 +280,7 @@ def test_every_url_is_in_the_matrix():
     assert named == PAGES.keys() | API.keys() | OPEN.keys()
 
 
-@pytest.fixture
-def world(org, alice, bob, charlie, artifacts_dir, uploads_dir, settings):
-    """One of each thing, all of it Acme's. Maps the names of URL arguments to values."""
-    settings.MODEL_SERVER_URL = "http://127.0.0.1:9"  # nobody listens there
-    settings.WEBHOOK_ALLOW_PRIVATE = True
-    Organization.objects.filter(pk=org.pk).update(hub_token="hf_" + "x" * 30)
-    model = testing.make_model(org, status="ready")
-    job = Job.objects.create(org=org, kind="train", queue="gpu", subject_id=model.id)
-    distillation_job = Job.objects.create(
-        org=org, kind="distil", queue="distil", subject_id=model.id
-    )
-    line = {"source": "own", "label": "hello", "rows": 1, "mapped_to": "greeting", "how": "meaning"}
-    run = DistillationRun.objects.create(
-        org=org,
-        job=distillation_job,
-        model=model,
-        intent={"labels": ["greeting"]},
-        label_map=[line | {"similarity": 0.8}],
-    )
-    source = SourceDataset.objects.create(
-        org=org, name="own", license="MIT", state="ready", row_count=1
-    )
-    dataset = make_dataset(org, model, run, source, artifacts_dir)
-    draft = make_draft(org, model=model)
-    version = make_version(org, model, artifacts_dir)
-    model.live_version = version
-    model.save()
-    for live in (make_older_version(org, version), version):
-        Promotion.objects.create(org=org, model=model, version=live)
-    evaluation = EvaluationRun.objects.create(
-        org=org,
-        job=distillation_job,
-        model=model,
-        version=version,
-        metric="exact_match",
-        folder="evaluation",
-    )
-    make_evaluation_files(artifacts_dir / "evaluation")
-    training = TrainingRun.objects.create(org=org, job=job, model=model, dataset_version=dataset)
-    token, _ = create_token(actor=alice, org=org, name="alice's")
-    invitation = make_invitation(org, alice)
-    return {
-        "org": org.slug,
-        "model_id": model.id,
-        "dataset_id": dataset.id,
-        "other_id": draft.id,
-        "row_id": draft.rows.first().id,
-        "draft_id": draft.id,
-        "source_id": source.id,
-        "import_id": make_import(org, uploads_dir).id,
-        "version_id": version.id,
-        "artifact": "adapter",
-        "run_id": training.id,
-        "evaluation_id": evaluation.id,
-        "export_id": make_export(version).id,
-        "token_id": token.id,
-        "membership_id": testing.join(org, testing.make_user("dora@example.org")).id,
-        "invitation_id": invitation.id,
-        "name": testing.make_base("smollm2-360m-instruct", is_installed=False).name,
-        "fetch_id": make_fetch(org).id,
-        **make_webhook(org),
-        "correction_id": CandidateRow.objects.create(
-            org=org, model=model, version=version, version_number=1, input="hi", correction="hey"
-        ).id,
-        "file_id": make_file(org, uploads_dir),
-        "job_id": f"ftjob-{job.id.hex}",
-    }
-
-
-def make_webhook(org):
-    endpoint = WebhookEndpoint.objects.create(org=org, url=WEBHOOK["url"], secret="whsec_eA==")
-    delivery = WebhookDelivery.objects.create(org=org, endpoint=endpoint, event_id="evt_1", body="")
-    name = f"we_{endpoint.id.hex}"
-    return {"webhook_id": endpoint.id, "delivery_id": delivery.id, "endpoint_name": name}
-
-
-def make_fetch(org):
-    fetch = BaseFetch.objects.create(org=org, base=testing.make_base("other", is_installed=False))
-    fetch.job = Job.objects.create(org=org, kind="fetch", queue="distil", subject_id=fetch.id)
-    fetch.save()
-    return fetch
-
-
-def make_file(org, uploads_dir):
-    file = UploadedFile.objects.create(
-        org=org,
-        purpose="fine-tune",
-        filename="rows.jsonl",
-        path="rows.jsonl",
-        bytes=2,
-        sha256="0" * 64,
-        status="processed",
-    )
-    (uploads_dir / "rows.jsonl").write_text("{}")
-    folder = uploads_dir / str(org.id) / "files" / str(file.id)
-    folder.mkdir(parents=True)
-    (folder / "problems.jsonl").write_text("")
-    return f"file-{file.id.hex}"
-
-
-def make_dataset(org, model, run, source, artifacts_dir):
-    messages = [
-        {"role": "system", "content": "Label."},
-        {"role": "user", "content": "hi"},
-        {"role": "assistant", "content": "greeting"},
-    ]
-    example = CorpusExample.objects.create(
-        source=source,
-        content_hash="h",
-        license="MIT",
-        messages=messages,
-        tokens=3,
-        embedding=[0.0] * 384,
-    )
-    dataset = DatasetVersion.objects.create(
-        org=org,
-        model=model,
-        run=run,
-        number=1,
-        digest="0" * 64,
-        system_prompt="Label.",
-        row_count=1,
-        folder="dataset",
-    )
-    DatasetRow.objects.create(
-        version=dataset,
-        position=0,
-        split="train",
-        messages=messages,
-        source_name="own",
-        license="MIT",
-        content_hash="h",
-        score=1.0,
-        reason="fits",
-        example=example,
-    )
-
-    def fill(folder):
-        for split in ("train", "valid", "test"):
-            (folder / f"{split}.jsonl").write_text(json.dumps({"messages": messages}) + "\n")
-        (folder / "dataset.parquet").write_bytes(b"PAR1")
-
-    write_artifact(artifacts_dir / "dataset", fill, kind="dataset", facts={})
-    return dataset
-
-
-def make_import(org, uploads_dir):
-    """An upload that waits to be confirmed."""
-    run = ImportRun.objects.create(
-        org=org, origin="t.csv", upload="t/t.csv", state="uploaded", options={"source": "tickets"}
-    )
-    (uploads_dir / "t").mkdir(parents=True)
-    (uploads_dir / run.upload).write_text("text,label\nhi,greeting\n")
-    return run
-
-
-def make_version(org, model, artifacts_dir):
-    manifest = write_artifact(
-        artifacts_dir / "version" / "adapter",
-        lambda folder: (folder / "adapter.bin").write_bytes(b"1"),
-        kind="adapter",
-        facts={},
-    )
-    return testing.make_version(
-        model,
-        system_prompt="Label.",
-        dataset_digest="0" * 64,
-        folder="version",
-        artifacts={"adapter": manifest},
-        state="ready",
-    )
-
-
-def make_export(version):
-    """Made and certified, with no file on the disk."""
-    return Export.objects.create(
-        org=version.org,
-        version=version,
-        artifacts=["adapter"],
-        folder="export",
-        file_name="export.zip",
-        certificate={"verdict": "pass", "artifacts": [], "reference": {}},
-        expires_at=timezone.now() + timedelta(days=1),
-    )
-
-
-def make_older_version(org, version):
-    """One to roll back to."""
-    return testing.make_version(version.model, 0, folder="older", state="ready")
-
-
-def make_evaluation_files(folder):
-    def fill(folder):
-        (folder / "report.json").write_text("{}")
-        (folder / "rows.jsonl").write_text("")
-
-    write_artifact(folder, fill, kind="evaluation", facts={})
-
-
-def make_invitation(org, alice):
-    return Invitation.objects.create(
-        org=org,
-        email="new@example.org",
-        digest=uuid.uuid4().hex,
-        invited_by=alice,
-        expires_at=timezone.now() + timedelta(days=1),
-    )
-
-
-# Deeds on a draft; the world's `dataset_id` is a frozen one.
+# Actions on a draft; the world's `dataset_id` is a frozen one.
 ON_A_DRAFT = {
     "dataset_rows", "dataset_row", "dataset_freeze", "dataset_discard", "api_dataset_rows_decide",
     "api_dataset_rows_answer", "api_dataset_row", "api_dataset_row_restore", "api_dataset_freeze",
@@ -562,7 +332,7 @@ def call(client, name, entry, world):
 
 
 def answers_of(client_of, name, entry, users, world):
-    """What each caller is answered. What one did is taken back before the next asks."""
+    """Return the answer to each caller. What one did is rolled back before the next."""
     answers = {}
     for caller in CALLERS:
         cache.clear()

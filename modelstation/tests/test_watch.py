@@ -123,7 +123,7 @@ def test_a_terminal_shows_the_curves_the_figures_and_the_bar(run, width):
     assert "best 0.125 at step 40" in " ".join(said.split())
 
 
-def test_a_job_that_has_told_nothing_yet_is_shown_too(org):
+def test_a_job_without_events_yet_is_shown_too(org):
     job = jobs.submit(kind="distil", org=org, subject_id=testing.make_model(org).id)
     out = io.StringIO()
     screen = Screen(Console(file=out, force_terminal=True))
@@ -139,15 +139,15 @@ def test_markup_in_a_message_is_text(run):
     assert "[red]not a style[/nor an end]" in out.getvalue()
 
 
-def test_following_ends_when_it_is_closed_and_tells_all_that_was_there(run):
+def test_following_ends_when_it_is_closed_and_shows_all_events_so_far(run):
     closed = threading.Event()
     closed.set()
-    told = [e for beat in journey.follow(Story(job_id=run.job_id), closed) for e in beat.events]
-    assert [event.seq for event in told] == list(range(1, 42))
+    events = [e for beat in journey.follow(Story(job_id=run.job_id), closed) for e in beat.events]
+    assert [event.seq for event in events] == list(range(1, 42))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_display_of_build_model_tells_all_before_it_closes(run):
+def test_the_display_of_build_model_shows_all_before_it_closes(run):
     out = io.StringIO()
     with JobDisplay(Story(job_id=run.job_id), Console(file=out)):
         JobEvent.emit(run.job_id, "log", "the last word")

@@ -3,10 +3,8 @@
 import json
 import uuid
 from functools import partial
-from itertools import islice
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -24,8 +22,8 @@ from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.models import ModelVersion
 from modelstation.core.web.api import id_of, number_of, page_size_of
 from training.access import evaluation_for
-from training.evaluations.reports import report_of
-from training.evaluations.services import evaluate_again
+from training.builds.services import evaluate_again
+from training.evaluations.reports import answers_of, report_of
 from training.models import EvaluationRun
 from training.runs import serializers
 
@@ -43,8 +41,8 @@ class EvaluationsView(generics.ListAPIView[EvaluationRun]):
         evaluations: QuerySet[EvaluationRun] = EvaluationRun.objects.for_org(
             request_org(self.request)
         )
-        asked = {f"{name}_id": id_of(self.request, name) for name in ("model", "version")}
-        evaluations = evaluations.filter(**{name: id for name, id in asked.items() if id})
+        filters = {f"{name}_id": id_of(self.request, name) for name in ("model", "version")}
+        evaluations = evaluations.filter(**{name: id for name, id in filters.items() if id})
         return evaluations.defer("criteria", "live")
 
 
@@ -58,7 +56,7 @@ class EvaluationView(APIView):
 class EvaluationReportView(APIView):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, evaluation_id: uuid.UUID) -> Response:
-        """The whole report as it was written: criteria with intervals, `confusion` of labels,
+        """Return the whole report as written: criteria with intervals, `confusion` of labels,
         `fields` of JSON answers, `probes` against forgetting, `live`. `{}` before it has ended.
         """
         return Response(report_of(evaluation_for(request_org(request), evaluation_id)))
@@ -67,12 +65,12 @@ class EvaluationReportView(APIView):
 class EvaluationRowsView(APIView):
     @extend_schema(parameters=[AFTER, ROW_LIMIT], responses=serializers.EvaluationRowsSerializer)
     def get(self, request: Request, evaluation_id: uuid.UUID) -> Response:
-        """What base and tuned model answered to each held-out row."""
+        """List what base and tuned model answered to each held-out row."""
         evaluation = evaluation_for(request_org(request), evaluation_id)
         after, limit = number_of(request, "after", 0), page_size_of(request, 50, most=200)
-        rows = _rows(evaluation, after, limit + 1)
-        more = after + limit if len(rows) > limit else None
-        return Response({"results": rows[:limit], "next_after": more})
+        rows = answers_of(evaluation)
+        more = after + limit if len(rows) > after + limit else None
+        return Response({"results": rows[after : after + limit], "next_after": more})
 
 
 class VersionEvaluateView(APIView):
@@ -100,15 +98,6 @@ def _evaluated(request: Request, version: ModelVersion) -> dict[str, Any]:
 
 
 def _as_json(data: Any) -> dict[str, Any]:
-    """Plain values only: the answer is kept for whoever asks with the same key."""
+    """Make plain values: the answer is kept for requests with the same key."""
     plain: dict[str, Any] = json.loads(json.dumps(data, cls=JSONEncoder))
     return plain
-
-
-def _rows(evaluation: EvaluationRun, after: int, limit: int) -> list[dict[str, Any]]:
-    """Lines of the report's rows.jsonl; none before the evaluation has ended."""
-    path = settings.ARTIFACTS_DIR / evaluation.folder / "rows.jsonl"
-    if not evaluation.folder or not path.is_file():
-        return []
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in islice(lines, after, after + limit)]

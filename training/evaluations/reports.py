@@ -3,27 +3,29 @@ keeps is shown when they are gone.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 
-from training.models import EvaluationRun
+from modelstation.core.charts import Interval
+from training.models import EvaluationRun, EvaluationScore
+from training.scoring.shapes import AnsweredRow, CriterionResult, Report, Score
 
 HEAT_STEPS = 5
 WIDEST_ON_PAPER = 20  # labels
 MIXES_SHOWN = 10
 REPORT, ROWS = "report.json", "rows.jsonl"
+SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Without a model"}
 
 
-def report_of(run: EvaluationRun) -> dict[str, Any]:
+def report_of(run: EvaluationRun) -> Report:
     """{} before the evaluation has ended, or when its file is gone."""
-    report: dict[str, Any] = json.loads(text_of(run, REPORT) or "{}")
+    report: Report = json.loads(text_of(run, REPORT) or "{}")
     return report
 
 
-def answers_of(run: EvaluationRun) -> list[dict[str, Any]]:
+def answers_of(run: EvaluationRun) -> list[AnsweredRow]:
     """Every held-out row with its answers, as the report ordered them: worst first."""
     return [json.loads(line) for line in text_of(run, ROWS).split("\n") if line]
 
@@ -33,16 +35,26 @@ def text_of(run: EvaluationRun, name: str) -> str:
     return path.read_text(encoding="utf-8") if run.folder and path.is_file() else ""
 
 
+def intervals_of(scores: Iterable[EvaluationScore], names: Mapping[str, str]) -> list[Interval]:
+    """Return what the charts draw, in the order of `names`; what was not measured is left out."""
+    by_subject = {score.subject: score for score in scores}
+    return [
+        Interval(name, by_subject[subject].score, by_subject[subject].low, by_subject[subject].high)
+        for subject, name in names.items()
+        if subject in by_subject
+    ]
+
+
 # --- Criteria -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class CriterionLine:
-    """One row of the table: what was asked, and what tuned model, base and no model reach."""
+    """One row of the table: what was required, and what tuned model, base and no model reach."""
 
     outcome: str
     words: str
-    asked: str
+    criterion: str
     sentence: str
     tuned: "Amount"
     base: "Amount"
@@ -61,37 +73,35 @@ def criteria_of(run: EvaluationRun) -> list[CriterionLine]:
     return [_line(criterion) for criterion in run.criteria]
 
 
-def _line(criterion: dict[str, Any]) -> CriterionLine:
+def _line(criterion: CriterionResult) -> CriterionLine:
     unit = criterion.get("unit", "")
-    tuned = criterion.get("tuned") or {"score": criterion.get("score")}
-    baseline = criterion.get("baseline")
-    if not isinstance(baseline, dict):
-        baseline = {"score": baseline}
     return CriterionLine(
         outcome=criterion.get("outcome") or ("pass" if criterion.get("passed") else "fail"),
         words=criterion.get("words") or _bound_of(criterion),
-        asked=criterion.get("asked", ""),
+        criterion=criterion.get("asked", ""),
         sentence=criterion.get("sentence", ""),
-        tuned=_amount(tuned, unit),
-        base=_amount(criterion.get("base") or {}, unit),
-        baseline=_amount(baseline, unit),
+        tuned=_amount(criterion.get("tuned") or criterion.get("score"), unit),
+        base=_amount(criterion.get("base"), unit),
+        baseline=_amount(criterion.get("baseline"), unit),
     )
 
 
-def _amount(found: dict[str, Any], unit: str) -> Amount:
-    """Without a unit a score lies between 0 and 1, and is told as all scores on pages are."""
-    score, low, high = (found.get(key) for key in ("score", "low", "high"))
-    if score is None:
+def _amount(result: Score | float | None, unit: str) -> Amount:
+    """Return a score in words: per cent where it has no unit. Old reports keep the bare number."""
+    if isinstance(result, int | float):
+        result = {"score": result}
+    if result is None or result["score"] is None:
         return Amount()
-    told = f"{score:.3g} {unit}" if unit else f"{100 * score:.1f} %"
+    score, low, high = result["score"], result.get("low"), result.get("high")
+    text = f"{score:.3g} {unit}" if unit else f"{100 * score:.1f} %"
     if low is None or high is None:
-        return Amount(told)
+        return Amount(text)
     if unit:
-        return Amount(told, f"{low:.3g} to {high:.3g} {unit}")
-    return Amount(told, f"{100 * low:.1f} to {100 * high:.1f} %")
+        return Amount(text, f"{low:.3g} to {high:.3g} {unit}")
+    return Amount(text, f"{100 * low:.1f} to {100 * high:.1f} %")
 
 
-def _bound_of(criterion: dict[str, Any]) -> str:
+def _bound_of(criterion: CriterionResult) -> str:
     if criterion.get("metric") == "beats_base":
         return f"{criterion.get('of', 'the metric')} better than the base’s"
     if "value" not in criterion:
@@ -153,11 +163,11 @@ class Confusion:
         return sorted(mixes, key=lambda mix: -mix.count)[:MIXES_SHOWN]
 
 
-def confusion_of(report: dict[str, Any]) -> Confusion | None:
+def confusion_of(report: Report) -> Confusion | None:
     """None for a task that is not one of labels. A label that no row expects has no row."""
-    found = report.get("confusion") or {}
-    labels = [str(label) for label in found.get("labels", [])]
-    pairs = zip(labels, found.get("counts", []), strict=False)
+    table = report.get("confusion") or {"labels": [], "counts": []}
+    labels = [str(label) for label in table["labels"]]
+    pairs = zip(labels, table["counts"], strict=False)
     rows = [
         ConfusionRow(number, label, list(_cells(label, labels, counts)), sum(counts))
         for number, (label, counts) in enumerate(pairs, 1)

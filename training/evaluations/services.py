@@ -1,52 +1,29 @@
-"""Deeds of evaluation: ask for one of a version, and end it inside the transaction that ends its
-job.
-"""
+"""Evaluations: submit one of a version, and keep its result as its job ends."""
 
 from typing import Any
 
-from django.db import transaction
-
-from accounts.audit import record
-from accounts.models import User
 from distillation.models import DatasetVersion
-from models_app import services as model_services
-from models_app.mails import tell_of_end
 from models_app.models import CustomModel, ModelVersion
-from models_app.webhooks import services as webhooks
 from modelstation.core.errors import Conflict
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.evaluations.reports import report_of
 from training.models import EvaluationRun, EvaluationScore, TrainingRun
+from training.scoring.shapes import EvaluationResult, Score
 
 LIVE_KEPT = ("score", "low", "high", "difference")
 SCORES_KEPT = ("metric", "n_test", "base", "tuned", "difference", "verdict")
 
 
 def submit_evaluation(version: ModelVersion, *, is_again: bool = False) -> EvaluationRun:
-    """The job and the row that says which version it measures, in the caller's transaction."""
+    """Create the job, and the row of the version it measures, in the caller's transaction."""
     job = jobs.submit(kind="evaluate", org=version.org, subject_id=version.model_id)
     return _row_of(job, version, is_again=is_again)
 
 
-def evaluate_again(*, actor: User, version: ModelVersion) -> EvaluationRun:
-    """Measure a version anew against the frozen contract, beside what is live now."""
-    with transaction.atomic():
-        if dataset_of_version(version) is None and not version.model.test_rows:
-            raise Conflict(
-                "The held-out rows of this version are gone with its dataset.",
-                code="no_dataset",
-                hint="Build the model again.",
-            )
-        version.model = model_services.begin_evaluation_again(model_id=version.model_id)
-        run = submit_evaluation(version, is_again=True)
-        record(org=version.org, actor=actor, action="version.evaluate", target=version)
-    return run
-
-
 def run_of(job: Job) -> EvaluationRun:
-    """The evaluation that a job was submitted for. One that was queued again, as operators can,
-    measures what the failed one before it did; failing that, the newest version.
+    """Return the evaluation that a job was submitted for. One that was queued again measures what
+    the failed one before it did; failing that, the newest version.
     """
     known = EvaluationRun.objects.select_related("model", "version__base", "version__model")
     run: EvaluationRun | None = known.filter(job=job).first()
@@ -77,74 +54,71 @@ def _row_of(job: Job, version: ModelVersion, *, is_again: bool) -> EvaluationRun
 
 
 def dataset_of_version(version: ModelVersion) -> DatasetVersion | None:
-    """The one it was trained on; should its run be gone, the one of the digest it was made of."""
-    frozen = version.model.dataset_versions.frozen().select_related("run")
+    """Return the one it was trained on; should its run be gone, the one of the same digest."""
+    frozen = version.model.dataset_versions.frozen().select_related("model", "run")
     own = frozen.filter(training_runs__version=version).first()
-    found: DatasetVersion | None = own or frozen.filter(digest=version.dataset_digest).first()
-    return found
+    dataset: DatasetVersion | None = own or frozen.filter(digest=version.dataset_digest).first()
+    return dataset
 
 
-def finish_evaluation(*, run: EvaluationRun, folder: str, result: dict[str, Any]) -> None:
-    """Keep the scores, and let the verdict decide what becomes of the version."""
+def keep_result(*, run: EvaluationRun, folder: str, result: EvaluationResult) -> None:
+    """Keep what was measured, with the run and, unsaved, with its version."""
     run.folder = folder
     run.test_count = result["n_test"]
     run.verdict = result["verdict"]
     run.criteria = result["criteria"]
     run.live = _with_live(run, result)
     run.save(update_fields=["folder", "test_count", "verdict", "criteria", "live"])
+    scores: dict[str, Score] = {
+        "base": result["base"],
+        "tuned": result["tuned"],
+        "baseline": result["baseline"],
+    }
     EvaluationScore.objects.bulk_create(
         EvaluationScore(
             run=run,
             subject=subject,
             metric=run.metric,
-            score=result[subject]["score"],
-            low=result[subject].get("low"),
-            high=result[subject].get("high"),
+            score=score["score"],
+            low=score.get("low"),
+            high=score.get("high"),
         )
-        for subject in EvaluationScore.Subject.values
+        for subject, score in scores.items()
     )
-    model_services.finish_evaluation(
-        version=run.version,
-        scores=scores_of(run, result),
-        passed=run.verdict == EvaluationRun.Verdict.PASS,
-        reason=reason_of(result),
-        is_again=run.is_again,
-        is_trained_as_asked=_is_trained_as_asked(run.version),
-    )
-    if not run.is_again:
-        tell_of_end(model=run.model, job=run.job)
-        webhooks.tell_of_end(model=run.model, job=run.job)
+    version = run.version
+    version.scores = scores_of(run, result)
+    version.contract_digest = version.scores["contract_digest"]
 
 
 def version_as_asked(job: Job) -> ModelVersion | None:
-    """What this evaluation was to measure, if nothing but its training was asked for."""
+    """Return what this evaluation was to measure, if nothing but its training was requested."""
     run = EvaluationRun.objects.filter(job=job).select_related("version__model__org").first()
-    return run.version if run is not None and _is_trained_as_asked(run.version) else None
+    return run.version if run is not None and is_trained_as_asked(run.version) else None
 
 
-def _is_trained_as_asked(version: ModelVersion) -> bool:
+def is_trained_as_asked(version: ModelVersion) -> bool:
     related = ("model", "dataset_version__run__job")
     run = TrainingRun.objects.filter(version=version).select_related(*related).first()
-    return run is not None and run.is_all_that_was_asked
+    return run is not None and run.is_trained_as_requested
 
 
-def _with_live(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
+def _with_live(run: EvaluationRun, result: EvaluationResult) -> dict[str, Any]:
     """Which version was live is known since the job began; how it did is in the report."""
-    found = result.get("live") or report_of(run).get("live")
-    if not run.live or not found:
+    live = result.get("live") or report_of(run).get("live")
+    if not run.live or not live:
         return {}
-    return {**run.live, **{key: found.get(key) for key in LIVE_KEPT}}
+    return {**run.live, **{key: value for key, value in live.items() if key in LIVE_KEPT}}
 
 
-def scores_of(run: EvaluationRun, result: dict[str, Any]) -> dict[str, Any]:
-    """What the version keeps: enough to decide by it whether it may go live."""
-    kept = {key: result[key] for key in SCORES_KEPT if key in result}
+def scores_of(run: EvaluationRun, result: EvaluationResult) -> dict[str, Any]:
+    """Return what the version keeps: enough to decide by it whether it may go live."""
+    kept = {key: value for key, value in result.items() if key in SCORES_KEPT}
     kept |= {"evaluation": str(run.id), "contract_digest": run.contract_digest}
     return kept | ({"live": run.live} if run.live else {})
 
 
-def reason_of(result: dict[str, Any]) -> str:
-    """The sentences of the criteria that were missed, or could not be settled, and what the probes
+def reason_of(result: EvaluationResult) -> str:
+    """Return the sentences of the criteria that were missed or not settled, and what the probes
     warn of; empty when all is well.
     """
     missed = [

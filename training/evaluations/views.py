@@ -1,4 +1,4 @@
-"""The pages of an evaluation: how far it is, then what it found; to read, to print, to keep."""
+"""The pages of an evaluation: how far it is, then its result; to read, to print, to keep."""
 
 import uuid
 from typing import Any
@@ -17,14 +17,15 @@ from models_app.access import version_for
 from modelstation.core.charts import Interval, interval_bars
 from modelstation.core.jobs.failures import failure_of
 from training.access import evaluation_for
+from training.builds.services import evaluate_again
 from training.evaluations import reports
-from training.evaluations.services import dataset_of_version, evaluate_again
-from training.models import EvaluationRun, EvaluationScore
+from training.evaluations.services import dataset_of_version
+from training.models import EvaluationRun
 from training.runs.views import problems_of, stage_of
+from training.scoring.shapes import Report
 
 ANSWERS_PER_PAGE = 25
 WORST_PRINTED = 10
-SUBJECTS = {"base": "Base", "tuned": "Tuned", "baseline": "Without a model"}
 VERDICTS = {
     "pass": "The tuned model meets every criterion.",
     "inconclusive": "Not every criterion is settled: too few held-out rows, or scores too close.",
@@ -42,14 +43,14 @@ NEXT_STEPS = {
 @login_required
 @require_GET
 def evaluation(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -> HttpResponse:
-    found = evaluation_for(org_for(request, org), evaluation_id)
-    answers = Paginator(reports.answers_of(found), ANSWERS_PER_PAGE)
-    context = _findings(found) | {
-        "job": found.job,
-        "stage": stage_of(found.job),
-        "failure": failure_of(found.job),
+    run = evaluation_for(org_for(request, org), evaluation_id)
+    answers = Paginator(reports.answers_of(run), ANSWERS_PER_PAGE)
+    context = _report_context(run) | {
+        "job": run.job,
+        "stage": stage_of(run.job),
+        "failure": failure_of(run.job),
         "page": answers.get_page(request.GET.get("page")),
-        "problems": problems_of(found.job),
+        "problems": problems_of(run.job),
     }
     return render(request, "training/evaluation.html", context)
 
@@ -58,10 +59,10 @@ def evaluation(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -> Http
 @require_GET
 def evaluation_print(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -> HttpResponse:
     """One column without navigation, for paper."""
-    found = evaluation_for(org_for(request, org), evaluation_id)
-    context = _findings(found) | {
-        "dataset": dataset_of_version(found.version),
-        "answers": [row for row in reports.answers_of(found) if row["tuned_score"] < 1][
+    run = evaluation_for(org_for(request, org), evaluation_id)
+    context = _report_context(run) | {
+        "dataset": dataset_of_version(run.version),
+        "answers": [row for row in reports.answers_of(run) if row["tuned_score"] < 1][
             :WORST_PRINTED
         ],
     }
@@ -71,11 +72,11 @@ def evaluation_print(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -
 @login_required
 @require_GET
 def evaluation_report(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -> HttpResponse:
-    found = evaluation_for(org_for(request, org), evaluation_id)
-    text = reports.text_of(found, reports.REPORT)
+    run = evaluation_for(org_for(request, org), evaluation_id)
+    text = reports.text_of(run, reports.REPORT)
     if not text:
         raise Http404("This evaluation has no report.")
-    name = f"{found.model.slug}-v{found.version.number}-evaluation.json"
+    name = f"{run.model.slug}-v{run.version.number}-evaluation.json"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(text, content_type="application/json", headers=headers)
 
@@ -93,7 +94,7 @@ def version_evaluate(request: HttpRequest, org: str, version_id: uuid.UUID) -> H
 # --- an evaluation --------------------------------------------------------------------------------
 
 
-def _findings(run: EvaluationRun) -> dict[str, Any]:
+def _report_context(run: EvaluationRun) -> dict[str, Any]:
     report = reports.report_of(run)
     return {
         "evaluation": run,
@@ -106,16 +107,11 @@ def _findings(run: EvaluationRun) -> dict[str, Any]:
     }
 
 
-def _score_bars(run: EvaluationRun, report: dict[str, Any]) -> SafeString | None:
-    found = {score.subject: score for score in run.scores.filter(metric=run.metric)}
-    baseline = report.get("baseline", {}).get("name")
-    names = SUBJECTS | ({"baseline": f"Without a model: {baseline}"} if baseline else {})
-    rows = [_interval(name, found[subject]) for subject, name in names.items() if subject in found]
+def _score_bars(run: EvaluationRun, report: Report) -> SafeString | None:
+    baseline = report["baseline"]["name"] if "baseline" in report else ""
+    names = reports.SUBJECTS | ({"baseline": f"Without a model: {baseline}"} if baseline else {})
+    rows = reports.intervals_of(run.scores.filter(metric=run.metric), names)
     if "score" in run.live:
         name = f"Live: version {run.live.get('number')}"
         rows.append(Interval(name, *(run.live.get(key) for key in ("score", "low", "high"))))
     return interval_bars(rows, title=run.metric) if rows else None
-
-
-def _interval(name: str, score: EvaluationScore) -> Interval:
-    return Interval(name, score.score, score.low, score.high)

@@ -3,7 +3,7 @@
 A build begins with a job that makes a dataset (`distil`, or `freeze` for an uploaded file) or, on
 a dataset that is there, with a training; the training and the evaluation that follow belong to it.
 Its id is that of its first job, so it stays the same from the first stage to the last. Builds made
-in the web app are told like those of this API. The number of queries of a page is fixed.
+in the web app are shown like those of this API. The number of queries of a page is fixed.
 """
 
 import uuid
@@ -21,6 +21,7 @@ from models_app.models import CustomModel
 from modelstation.core.models import Job, JobEvent
 from training.finetuning.ids import job_name_of
 from training.models import EvaluationRun, FineTuningRequest, TrainingRun
+from training.progress import Figures
 
 MAKING = ("distil", "freeze")
 BEGINNING = (*MAKING, "train")
@@ -58,8 +59,8 @@ class Build:
     @property
     def status(self) -> str:
         last = self.last
-        if last.kind == "evaluate" and last.state == State.FAILED and self._is_trained_as_asked:
-            return "succeeded"  # that it was not measured is told
+        if last.kind == "evaluate" and last.state == State.FAILED and self._is_trained_as_requested:
+            return "succeeded"  # that it was not measured is shown
         if last.state in STATUS_OF_STATE:
             return STATUS_OF_STATE[State(last.state)]
         if last.kind in MAKING:
@@ -72,10 +73,10 @@ class Build:
 
     @property
     def is_met(self) -> bool:
-        """A model with a requirement is held to it. A person's word counts: the version is ready or
-        live then.
+        """Return whether the criteria are met: a model with a requirement is held to it. A
+        person's word counts: the version is ready or live then.
         """
-        if self._is_trained_as_asked:
+        if self._is_trained_as_requested:
             return True
         if self.evaluation is None:  # it went with its version
             return self.model.status != CustomModel.Status.FAILED
@@ -119,11 +120,11 @@ class Build:
         return tuned_name(version) if version and self.status == "succeeded" else None
 
     @property
-    def _is_trained_as_asked(self) -> bool:
+    def _is_trained_as_requested(self) -> bool:
         """The model's pages, its mail and webhooks go by the same; see TrainingRun."""
         if self.run is None:  # it went with its dataset
             return self.root.kind == "freeze" and not self.model.success_criteria
-        return self.run.is_all_that_was_asked
+        return self.run.is_trained_as_requested
 
     @property
     def _status_of_dataset(self) -> str:
@@ -133,7 +134,7 @@ class Build:
 
 
 def builds_of(org: Organization) -> QuerySet[Job]:
-    """The first job of every build, newest first."""
+    """Return the first job of every build, newest first."""
     before = Job.objects.filter(
         subject_id=OuterRef("subject_id"),
         kind__in=BEGINNING,
@@ -161,13 +162,15 @@ def builds(roots: Iterable[Job]) -> list[Build]:
     for root_id, grouped in _grouped(jobs).items():
         if root_id in wanted:
             wanted[root_id].jobs = grouped
-    found = [build for build in wanted.values() if build.jobs]
-    _add_rows(found)
-    return found
+    result = [build for build in wanted.values() if build.jobs]
+    _add_rows(result)
+    return result
 
 
 def ended_build(job: Job) -> tuple[str, str] | None:
-    """The id and status of the build that this job was the last of; None where it ended none."""
+    """Return the id and status of the build that this job was the last of; None where it ended
+    none.
+    """
     jobs = Job.objects.filter(subject_id=job.subject_id, kind__in=KINDS)
     for root_id, grouped in _grouped(jobs.order_by("created_at", "id")).items():
         if grouped[-1].id == job.id:
@@ -177,7 +180,7 @@ def ended_build(job: Job) -> tuple[str, str] | None:
 
 
 def _grouped(jobs: Iterable[Job]) -> dict[uuid.UUID, list[Job]]:
-    """The jobs of each build, by the id of its first one; the same rule as in `builds_of`."""
+    """Group the jobs of each build, by the id of its first one; the same rule as in `builds_of`."""
     groups: dict[uuid.UUID, list[Job]] = {}
     newest: dict[uuid.UUID, uuid.UUID] = {}  # the build that a subject's jobs belong to
     begun: dict[uuid.UUID, Job] = {}  # its last job of those that may begin one
@@ -196,15 +199,15 @@ def _grouped(jobs: Iterable[Job]) -> dict[uuid.UUID, list[Job]]:
 
 
 def _is_awaited(group: list[Job]) -> bool:
-    """An evaluation that is asked for later, of whatever version, changes no build that has been
-    measured.
+    """Return whether the build waits for an evaluation: one requested later, of any version,
+    changes no build that has been measured.
     """
     last = group[-1]
     return last.kind == "train" or (last.kind == "evaluate" and last.state == State.FAILED)
 
 
-def _add_rows(found: list[Build]) -> None:
-    ids = [job.id for build in found for job in build.jobs]
+def _add_rows(result: list[Build]) -> None:
+    ids = [job.id for build in result for job in build.jobs]
     runs = TrainingRun.objects.filter(job__in=ids)
     related = ["version__model", "version__org", "version__base", "results", "model"]
     related += ["dataset_version__run__job"]
@@ -213,9 +216,9 @@ def _add_rows(found: list[Build]) -> None:
     evaluation_of = {evaluation.job_id: evaluation for evaluation in evaluations}
     requests: dict[uuid.UUID, FineTuningRequest] = {
         request.model_id: request
-        for request in FineTuningRequest.objects.filter(model__in=[b.model.id for b in found])
+        for request in FineTuningRequest.objects.filter(model__in=[b.model.id for b in result])
     }
-    for build in found:
+    for build in result:
         for job in build.jobs:
             build.run = run_of.get(job.id) or build.run
             build.evaluation = evaluation_of.get(job.id) or build.evaluation
@@ -224,9 +227,9 @@ def _add_rows(found: list[Build]) -> None:
 
 
 def events_of(build: Build) -> QuerySet[JobEvent]:
-    """Of all its jobs, newest first."""
-    found = JobEvent.objects.filter(job__in=[job.id for job in build.jobs])
-    return found.defer("operator_detail").order_by("-id")
+    """Return those of all its jobs, newest first."""
+    events = JobEvent.objects.filter(job__in=[job.id for job in build.jobs])
+    return events.defer("operator_detail").order_by("-id")
 
 
 # --- checkpoints ----------------------------------------------------------------------------------
@@ -239,15 +242,15 @@ class Checkpoint:
     step: int
     name: str
     at: Any
-    metrics: dict[str, float | None]
+    metrics: Figures
 
 
 def checkpoints_of(build: Build) -> list[Checkpoint]:
-    """Newest step first; those that were kept. None before the training has ended."""
+    """Return those that were kept, newest step first; none before the training has ended."""
     run = build.run
     if run is None or run.version is None:
         return []
-    tuned, told = tuned_name(run.version), measured(run)
+    tuned, figures = tuned_name(run.version), measured(run)
     kept = {step for step in map(step_of, run.version.artifacts) if step is not None}
     best = run.facts.get("best_step")
     steps = kept | ({int(best)} if best else set())
@@ -256,7 +259,7 @@ def checkpoints_of(build: Build) -> list[Checkpoint]:
             step,
             f"{tuned}:ckpt-step-{step}",
             run.version.created_at,
-            _metrics(step, told.get(step, {})),
+            _metrics(step, figures.get(step, {})),
         )
         for step in sorted(steps, reverse=True)
     ]
@@ -267,17 +270,19 @@ def step_of(artifact: str) -> int | None:
     return int(digits) if digits != artifact and digits.isdigit() else None
 
 
-def measured(run: TrainingRun) -> dict[int, dict[str, Any]]:
-    """What was told of each step; one taken again after a resume counts as it was told last."""
-    told: dict[int, dict[str, Any]] = defaultdict(dict)
+def measured(run: TrainingRun) -> dict[int, Figures]:
+    """Return the figures of each step; of one taken again after a resume, the last ones."""
+    figures: dict[int, Figures] = defaultdict(dict)
     metrics = JobEvent.objects.filter(job=run.job_id, kind=JobEvent.Kind.METRICS).order_by("seq")
     for data in metrics.values_list("data", flat=True):
-        told[int(data["step"])] |= data
-    return told
+        figures[int(data["step"])] |= data
+    return figures
 
 
-def _metrics(step: int, data: dict[str, Any]) -> dict[str, float | None]:
-    """The whole validation file is read each time: its loss is the full one too."""
+def _metrics(step: int, data: Figures) -> Figures:
+    """Return them by their names here. The whole validation file is read: its loss is the full
+    one.
+    """
     loss, accuracy = data.get("valid_loss"), data.get("valid_accuracy")
     return {
         "step": step,

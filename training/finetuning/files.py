@@ -1,4 +1,4 @@
-"""Deeds on the files of /v1/files: keep an upload and look at every row of it, write a run's
+"""Actions on the files of /v1/files: keep an upload and look at every row of it, write a run's
 curves, delete.
 """
 
@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -23,11 +22,11 @@ from distillation.imports.reading.rows import ExampleRow, sha256_of
 from modelstation.core.errors import Conflict
 from modelstation.core.models import Job
 from training.finetuning.lines import Reading, kind_of, read_lines
-from training.models import FineTuningRequest, UploadedFile
+from training.models import FineTuningRequest, TrainingRun, UploadedFile
 
 SHOWN_PROBLEMS = 100
 SAMPLE_ROWS = 1000  # that say what kind of task it is
-TOLD_PROBLEMS = 3
+NAMED_PROBLEMS = 3
 REPAIRS = {
     "control_characters_removed": "Control characters were removed from {rows:,} row(s).",
     "broken_characters_replaced": "Broken characters were replaced in {rows:,} row(s).",
@@ -43,7 +42,7 @@ class Look:
 
     rows: int = 0
     problem_count: int = 0
-    problems: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[RowError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     repairs: Counter[str] = field(default_factory=Counter)
     different: set[str] = field(default_factory=set)
@@ -55,9 +54,9 @@ class Look:
         self.repairs.update(row.flags & REPAIRS.keys())
         self.different.add(row.content_hash)
 
-    def refuse(self, problem: dict[str, Any]) -> None:
+    def refuse(self, problem: RowError) -> None:
         self.problem_count += 1
-        if not problem["line"]:
+        if not problem.line:
             self.problems.insert(0, problem)
         elif self.problem_count <= SHOWN_PROBLEMS:
             self.problems.append(problem)
@@ -77,14 +76,18 @@ class Look:
         if self.is_good:
             return ""
         of_rows = f" of {self.rows + self.problem_count:,} rows" if self.rows else ""
-        told = " ".join(map(sentence_of, self.problems[:TOLD_PROBLEMS]))
-        return f"{self.problem_count:,} problem(s){of_rows}. {told}"
+        named = " ".join(map(sentence_of, self.problems[:NAMED_PROBLEMS]))
+        return f"{self.problem_count:,} problem(s){of_rows}. {named}"
 
 
-def sentence_of(problem: dict[str, Any]) -> str:
-    at = f"Line {problem['line']}" if problem["line"] else "The file"
-    where = f", field {problem['field']}" if problem["field"] else ""
-    return f"{at}{where}: {problem['message']} {problem['hint']}"
+def sentence_of(problem: RowError) -> str:
+    at = f"Line {problem.line}" if problem.line else "The file"
+    where = f", field {problem.field}" if problem.field else ""
+    return f"{at}{where}: {problem.message} {problem.hint}"
+
+
+def _json_of(problem: RowError) -> dict[str, str | int]:
+    return {name: value for name, value in problem.as_dict().items() if name != "file"}
 
 
 def keep_upload(*, actor: User, org: Organization, file: uploads.ReceivedFile) -> UploadedFile:
@@ -103,7 +106,7 @@ def keep_upload(*, actor: User, org: Organization, file: uploads.ReceivedFile) -
         look = look_at(path, problems_path_of(kept))
         kept.status = UploadedFile.Status.PROCESSED if look.is_good else UploadedFile.Status.ERROR
         kept.status_details, kept.row_count = look.details, look.rows
-        kept.problems, kept.problem_count = look.problems, look.problem_count
+        kept.problems, kept.problem_count = list(map(_json_of, look.problems)), look.problem_count
         kept.notes, kept.task_kind = look.notes, kind_of(look.sample)
         with transaction.atomic():
             kept.save()
@@ -115,22 +118,21 @@ def keep_upload(*, actor: User, org: Organization, file: uploads.ReceivedFile) -
 
 
 def look_at(path: Path, problems_file: Path) -> Look:
-    """Every row is read; every one that is no use is written down, the first ones are kept here."""
+    """Read every row; every one that is no use is written down, the first ones are kept here."""
     look, reading = Look(), Reading()
     with problems_file.open("w", encoding="utf-8") as out:
         for row in _rows_or_refusal(path, reading):
             if isinstance(row, ExampleRow):
                 look.accept(row)
                 continue
-            problem = {key: value for key, value in row.as_dict().items() if key != "file"}
-            out.write(json.dumps(problem, ensure_ascii=False) + "\n")
-            look.refuse(problem)
+            out.write(json.dumps(_json_of(row), ensure_ascii=False) + "\n")
+            look.refuse(row)
     look.note(reading)
     return look
 
 
 def _rows_or_refusal(path: Path, reading: Reading) -> Iterator[ExampleRow | RowError]:
-    """What refuses the whole file is told like a row of line 0."""
+    """Yield its rows; what refuses the whole file is reported like a row of line 0."""
     seen = 0
     try:
         for row in read_lines(path, reading):
@@ -145,8 +147,8 @@ def _rows_or_refusal(path: Path, reading: Reading) -> Iterator[ExampleRow | RowE
         yield RowError(path.name, 0, "", "no_rows", "there are no rows in it.", hint)
 
 
-def write_results(*, run: Any, lines: Iterator[str]) -> UploadedFile:
-    """The curves of a run as a file; called in the transaction that ends its job."""
+def write_results(*, run: TrainingRun, lines: Iterator[str]) -> UploadedFile:
+    """Write the curves of a run as a file; called in the transaction that ends its job."""
     name = "step_metrics.csv"
     kept = UploadedFile(
         org=run.org,
@@ -165,7 +167,9 @@ def write_results(*, run: Any, lines: Iterator[str]) -> UploadedFile:
 
 
 def delete_file(*, actor: User, file: UploadedFile) -> None:
-    """What was trained on it keeps its frozen rows; a job that has still to read it needs it."""
+    """Delete a file. What was trained on it keeps its frozen rows; a job that has still to read it
+    needs it.
+    """
     if file._state.adding:
         raise Conflict(
             "These are the frozen rows of a dataset.",
@@ -173,8 +177,8 @@ def delete_file(*, actor: User, file: UploadedFile) -> None:
             hint="They go with their model.",
         )
     with transaction.atomic():
-        asked = Q(training_file=file.id) | Q(validation_file=file.id)
-        waiting = FineTuningRequest.objects.filter(asked, job__state__in=Job.LIVE_STATES)
+        uses = Q(training_file=file.id) | Q(validation_file=file.id)
+        waiting = FineTuningRequest.objects.filter(uses, job__state__in=Job.LIVE_STATES)
         if waiting.exists():
             raise Conflict(
                 "A fine-tuning job has still to read this file.",
@@ -200,7 +204,7 @@ def path_of(file: UploadedFile) -> Path:
 
 
 def _take(file: uploads.ReceivedFile, kept: UploadedFile) -> Path:
-    """The upload becomes ours by a rename. A name without an ending that we know is of JSON
+    """Take the upload by a rename. A name without an ending that we know is of JSON
     lines.
     """
     name = uploads.safe_name(file.name or "")

@@ -1,13 +1,13 @@
 """The bridge from an uploaded file to a frozen dataset: its rows as they are, nothing selected.
 
-Only rows that are there twice, to the letter, are left out, and that is told. Rows to validate and
-to measure on come of the validation file, else of the training file by a seeded hash of their
+Only rows that are there twice, to the letter, are left out, and that is logged. Rows to validate
+and to measure on come of the validation file, else of the training file by a seeded hash of their
 content; rows with the same input never straddle splits, nor do the answers of one conversation.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from distillation.pipeline.choose.selection import seeded_key
 from distillation.pipeline.choose.splits import assign_splits
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.text import input_key, input_text
-from distillation.pipeline.types import SelectionConfig
+from distillation.pipeline.types import FunnelStep, SelectionConfig
 from models_app import services as model_services
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
@@ -41,13 +41,13 @@ from training.plan.estimate.estimates import Facts
 from training.plan.estimate.preflight import preflight
 from training.plan.estimate.token_facts import SAMPLE_ROWS, DataFacts, count_tokens
 from training.plan.services import checked, known_machine, shape_of
+from training.recipes.config import Settings, TrainingConfig
 
 MIN_FILE_ROWS = 10
 MIN_SHARED_ROWS = 10  # a validation file of fewer is not cut in two
 MAX_LABELS = 200
 LONGEST_ROWS = 16
 ROWS_PER_INSERT = 1000
-DEFAULT_MAX_SEQ_LEN = 1024
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Dealt:
         return [row for row, dealt, _ in self.rows if dealt == split]
 
     @property
-    def told(self) -> list[str]:
+    def notes(self) -> list[str]:
         lines = []
         if self.duplicates:
             lines.append(f"{self.duplicates:,} exact duplicates are trained on once.")
@@ -81,7 +81,7 @@ class Dealt:
 
 
 def freeze(job: Job, lease: Lease) -> Publish:
-    """A frozen dataset of the uploaded rows, and the training on it."""
+    """Make a frozen dataset of the uploaded rows, and the training on it."""
     request = request_of(job)
     model = request.model
     model_services.begin_stage(model.id, CustomModel.Status.DISTILLING)
@@ -93,7 +93,7 @@ def freeze(job: Job, lease: Lease) -> Publish:
         names=(file_name_of(request.training_file), file_name_of(request.validation_file)),
     )
     lease.check()
-    for line in dealt.told:
+    for line in dealt.notes:
         lease.log(line)
     config = training_config(request, dealt)
     version = _version(job, request, dealt)
@@ -112,9 +112,9 @@ def freeze(job: Job, lease: Lease) -> Publish:
 
 
 def request_of(job: Job) -> FineTuningRequest:
-    """A job that was queued again works on the same request."""
-    found = FineTuningRequest.objects.select_related("model__org", "model__base")
-    request: FineTuningRequest | None = found.filter(model_id=job.subject_id).first()
+    """Return the request of a job; one that was queued again works on the same."""
+    requests = FineTuningRequest.objects.select_related("model__org", "model__base")
+    request: FineTuningRequest | None = requests.filter(model_id=job.subject_id).first()
     if request is None:
         raise UserFacingError("The request of this job is gone.", code="no_request")
     return request
@@ -127,21 +127,21 @@ def deal(
     seed: int,
     names: tuple[str, str] = ("", ""),
 ) -> Dealt:
-    """Every row once, each to a split."""
+    """Deal every distinct row to a split."""
     dealt = Dealt()
-    held_out = _once(validation, dealt)
+    held_out = _distinct(validation, dealt)
     kept_back = {row.content_hash for row in held_out}
-    given = _once(training, dealt)
+    given = _distinct(training, dealt)
     to_train = [row for row in given if row.content_hash not in kept_back]
     dealt.held_out_again = len(given) - len(to_train)
     if len(to_train) < MIN_FILE_ROWS:
         raise too_few(len(to_train))
-    shares: dict[str, Any] = {"valid_share": 0.0} if held_out else {}
     if len(held_out) >= MIN_SHARED_ROWS:
         splits = ["train"] * len(to_train)
         held_splits = _halves(held_out, seed)
     else:
-        config = SelectionConfig(rows=len(to_train), seed=seed, **shares)
+        config = SelectionConfig(rows=len(to_train), seed=seed)
+        config = replace(config, valid_share=0.0) if held_out else config
         groups = _numbered(_conversations(to_train))
         splits = assign_splits(_hashes(to_train), groups, config, held_out=False)
         held_splits = ["valid"] * len(held_out)
@@ -162,7 +162,7 @@ def too_few(rows: int) -> UserFacingError:
     )
 
 
-def _once(rows: Sequence[ExampleRow], dealt: Dealt) -> list[ExampleRow]:
+def _distinct(rows: Sequence[ExampleRow], dealt: Dealt) -> list[ExampleRow]:
     first = {row.content_hash: row for row in reversed(rows)}
     kept = [row for row in rows if first[row.content_hash] is row]
     dealt.duplicates += len(rows) - len(kept)
@@ -170,7 +170,7 @@ def _once(rows: Sequence[ExampleRow], dealt: Dealt) -> list[ExampleRow]:
 
 
 def _halves(rows: list[ExampleRow], seed: int) -> list[str]:
-    """One half chooses the checkpoint, the other measures what came of it."""
+    """Split them: one half chooses the checkpoint, the other measures the result."""
     groups = _conversations(rows)
     order = sorted(set(groups), key=lambda key: seeded_key(seed, key))
     half = set(order[: len(order) // 2])
@@ -186,8 +186,9 @@ def _twin(row: ExampleRow) -> str:
 
 
 def _conversations(rows: Sequence[ExampleRow]) -> list[str]:
-    """What must fall on one side, by one key: rows that follow one another, each the beginning of
-    the next, are of one conversation. Its whole input is its key, so that twins have the same.
+    """Return a key for what must fall on one side: rows that follow one another, each the
+    beginning of the next, are of one conversation. Its whole input is its key, so that twins
+    have the same.
     """
     keys: list[str] = []
     for row, following in zip(reversed(rows), [None, *reversed(rows)], strict=False):
@@ -209,8 +210,9 @@ def _numbered(keys: Sequence[str]) -> list[int]:
 def _without_known_openings(
     rows: list[ExampleRow], splits: list[str]
 ) -> list[tuple[ExampleRow, str]]:
-    """Many conversations may open alike: were they all kept on one side, nothing would be left for
-    the other. So a held-out answer is dropped where the same was asked in what is trained on.
+    """Drop held-out rows that open like trained ones. Many conversations may open alike: were
+    they all kept on one side, nothing would be left for the other. So a held-out answer is
+    dropped where the same question is in what is trained on.
     """
     trained = {_twin(row) for row, split in zip(rows, splits, strict=True) if split == "train"}
     return [
@@ -250,7 +252,7 @@ def _version(job: Job, request: FineTuningRequest, dealt: Dealt) -> DatasetVersi
             "seed": request.seed,
         },
         intent=intent_of(rows),
-        funnel=_funnel(dealt),
+        funnel=[step.to_json() for step in _funnel(dealt)],
     )
     return DatasetVersion(
         org=request.org,
@@ -262,7 +264,9 @@ def _version(job: Job, request: FineTuningRequest, dealt: Dealt) -> DatasetVersi
 
 
 def common_system_prompt(rows: Sequence[ExampleRow]) -> str:
-    """Where all rows open with the same one it is the model's; else each row keeps its own."""
+    """Return the prompt that all rows share: where they open with the same one it is the
+    model's; else each row keeps its own.
+    """
     first = {
         row.messages[0]["content"] if row.messages[0]["role"] == "system" else "" for row in rows
     }
@@ -270,7 +274,7 @@ def common_system_prompt(rows: Sequence[ExampleRow]) -> str:
 
 
 def intent_of(rows: Sequence[ExampleRow]) -> dict[str, Any]:
-    """What the answers say of the task, for the choice of a metric."""
+    """Return what the answers show of the task, for the choice of a metric."""
     answers = [row.messages[-1]["content"] for row in rows]
     kind = kind_of(rows)
     labels = sorted(set(answers)) if kind == "classify" else []
@@ -292,7 +296,7 @@ def intent_of(rows: Sequence[ExampleRow]) -> dict[str, Any]:
     }
 
 
-def _funnel(dealt: Dealt) -> list[dict[str, Any]]:
+def _funnel(dealt: Dealt) -> list[FunnelStep]:
     refusals = (
         ("exact duplicates", dealt.duplicates),
         ("also in the validation file", dealt.held_out_again),
@@ -302,7 +306,7 @@ def _funnel(dealt: Dealt) -> list[dict[str, Any]]:
     steps = []
     for name, refused in refusals:
         left -= refused
-        steps.append({"filter": name, "refused": refused, "kept": left, "examples": []})
+        steps.append(FunnelStep(name, refused, left))
     return steps
 
 
@@ -333,7 +337,7 @@ def _reason(row: ExampleRow) -> str:
     return f"Line {row.line} of the uploaded file{as_far}."
 
 
-def _publish(version: DatasetVersion, rows: list[DatasetRow], config: dict[str, Any]) -> None:
+def _publish(version: DatasetVersion, rows: list[DatasetRow], config: Settings) -> None:
     """In the transaction that ends the job: the version, and the job to train on it."""
     model = version.model
     version.run.save()
@@ -349,26 +353,26 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow], config: dict[str, 
 # --- hyperparameters ------------------------------------------------------------------------------
 
 
-def asked_config(request: FineTuningRequest) -> dict[str, Any]:
-    """What is known of the training's config before the rows are."""
+def requested_config(request: FineTuningRequest) -> Settings:
+    """Return what is known of the training's config before the rows are."""
     epochs = request.hyperparameters.get("n_epochs", "auto")
     return {"seed": request.seed} | ({} if epochs == "auto" else {"epochs": epochs})
 
 
-def training_config(request: FineTuningRequest, dealt: Dealt) -> dict[str, Any]:
-    """Rows in a batch become tokens in a batch, a multiplier a learning rate: both need the rows
-    counted by the base's tokenizer.
+def training_config(request: FineTuningRequest, dealt: Dealt) -> Settings:
+    """Turn hyperparameters into a config: rows in a batch become tokens in a batch, a multiplier
+    a learning rate: both need the rows counted by the base's tokenizer.
     """
-    base, wished = request.model.base, request.hyperparameters
+    base, hyperparameters = request.model.base, request.hyperparameters
     facts = Facts(_token_facts(base.name, dealt), shape_of(base))
-    config = asked_config(request)
+    config = requested_config(request)
     longest = max(facts.data.lengths)
-    if longest > DEFAULT_MAX_SEQ_LEN:
+    if longest > TrainingConfig.max_seq_len:
         config["max_seq_len"] = min(facts.shape.context, longest)
-    if (batch_size := wished.get("batch_size", "auto")) != "auto":
+    if (batch_size := hyperparameters.get("batch_size", "auto")) != "auto":
         own = [length - facts.data.prefix for length in facts.data.lengths]
         config["tokens_per_batch"] = max(16, *own, round(batch_size * sum(own) / len(own)))
-    if (multiplier := wished.get("learning_rate_multiplier", "auto")) != "auto":
+    if (multiplier := hyperparameters.get("learning_rate_multiplier", "auto")) != "auto":
         settled = preflight(checked(config), facts, known_machine()).config
         if settled.learning_rate:
             config["learning_rate"] = float(f"{settled.learning_rate * multiplier:.4g}")
@@ -376,7 +380,7 @@ def training_config(request: FineTuningRequest, dealt: Dealt) -> dict[str, Any]:
 
 
 def _token_facts(base: str, dealt: Dealt) -> DataFacts:
-    """A sample spread over the rows to train on, and those that look longest."""
+    """Count a sample spread over the rows to train on, and those that look longest."""
     rows = [row.messages for row in dealt.of("train")]
     sample = rows[:: max(1, -(-len(rows) // SAMPLE_ROWS))]
     if len(sample) < len(rows):

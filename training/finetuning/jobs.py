@@ -1,4 +1,4 @@
-"""Deeds of /v1/fine_tuning/jobs: ask for a job, cancel it, pause it, resume it; and the file of
+"""Actions of /v1/fine_tuning/jobs: create a job, cancel it, pause it, resume it; and the file of
 its curves.
 """
 
@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
 
 from django.db import transaction
 
@@ -20,12 +19,14 @@ from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training.finetuning.builds import Build, measured
 from training.finetuning.files import write_results
-from training.finetuning.freezing import MIN_FILE_ROWS, asked_config, too_few
+from training.finetuning.freezing import MIN_FILE_ROWS, requested_config, too_few
 from training.finetuning.ids import file_name_of
 from training.models import FineTuningRequest, TrainingRun, UploadedFile
 from training.plan import services as planning
+from training.recipes.config import Settings
 
-logger = logging.getLogger("modelstation.openai")
+Hyperparameters = dict[str, float | str]  # of OpenAI's names, each "auto" or a number
+logger = logging.getLogger("modelstation.training")
 MOST_WAITING = 20  # jobs of one organisation that have not ended
 # Our measurements by the columns of the file; what was not measured at a step stays empty.
 RESULT_COLUMNS = {
@@ -37,15 +38,15 @@ RESULT_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a job is asked for, its fields checked one by one by the API."""
+class JobRequest:
+    """What is requested of a job, its fields checked one by one by the API."""
 
     base: FoundationModel
     training_file: UploadedFile
     validation_file: UploadedFile | None = None
     suffix: str = ""
     seed: int = 0
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    hyperparameters: Hyperparameters = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,19 +88,21 @@ def refuse_bad(file: UploadedFile, param: str) -> None:
         )
 
 
-def create_job(*, actor: User, org: Organization, asked: Asked) -> Job:
-    """A model of its own, and the job that freezes the rows; training and evaluation follow."""
+def create_job(*, actor: User, org: Organization, requested: JobRequest) -> Job:
+    """Create a model of its own, and the job that freezes the rows; training and evaluation
+    follow.
+    """
     _refuse_too_many(org)
-    name = asked.suffix or name_from_file(PurePath(asked.training_file.filename).name)
+    name = requested.suffix or name_from_file(PurePath(requested.training_file.filename).name)
     with transaction.atomic():
         model: CustomModel = CustomModel.objects.create(
             org=org,
             name=name[:80],
             slug=model_services.free_slug(org, name),
-            requirement=f"Answer as the rows of the uploaded file {asked.training_file} do.",
-            base=asked.base,
-            rows=asked.training_file.row_count,
-            intent_edits={"task_kind": asked.training_file.task_kind},
+            requirement=f"Answer as the rows of the uploaded file {requested.training_file} do.",
+            base=requested.base,
+            rows=requested.training_file.row_count,
+            intent_edits={"task_kind": requested.training_file.task_kind},
             created_by=actor,
             built_by=actor,
         )
@@ -108,15 +111,15 @@ def create_job(*, actor: User, org: Organization, asked: Asked) -> Job:
             org=org,
             job=job,
             model=model,
-            training_file=asked.training_file.id,
-            validation_file=asked.validation_file.id if asked.validation_file else None,
-            suffix=asked.suffix,
-            seed=asked.seed,
-            hyperparameters=asked.hyperparameters,
-            metadata=asked.metadata,
+            training_file=requested.training_file.id,
+            validation_file=requested.validation_file.id if requested.validation_file else None,
+            suffix=requested.suffix,
+            seed=requested.seed,
+            hyperparameters=requested.hyperparameters,
+            metadata=requested.metadata,
         )
-        _check_plan(model, asked_config(request))
-        file = file_name_of(asked.training_file.id)
+        _check_plan(model, requested_config(request))
+        file = file_name_of(requested.training_file.id)
         record(org=org, actor=actor, action="fine_tuning.create", target=model, file=file)
     return job
 
@@ -133,8 +136,8 @@ def _refuse_too_many(org: Organization) -> None:
         )
 
 
-def _check_plan(model: CustomModel, config: dict[str, Any]) -> None:
-    """What will not fit into the memory or on the disk is not queued; rows are guessed here."""
+def _check_plan(model: CustomModel, config: Settings) -> None:
+    """Refuse what will not fit into the memory or on the disk; rows are guessed here."""
     model.training_config = config
     model.save(update_fields=["training_config"])
     try:
@@ -150,7 +153,7 @@ def cancel_job(*, actor: User, build: Build) -> None:
 
 
 def pause_job(*, actor: User, build: Build) -> None:
-    """At the next step's end, with a checkpoint to go on from."""
+    """Pause at the next step's end, with a checkpoint to go on from."""
     _act(actor, build, jobs.request_pause, "pause", "not_pausable")
 
 
@@ -158,11 +161,11 @@ def resume_job(*, actor: User, build: Build) -> None:
     _act(actor, build, jobs.resume, "resume", "not_paused")
 
 
-def _act(actor: User, build: Build, deed: Callable[[Job], bool], name: str, code: str) -> None:
+def _act(actor: User, build: Build, action: Callable[[Job], bool], name: str, code: str) -> None:
     with transaction.atomic():
         job = build.live_job
-        if job is None or not deed(job):
-            message = f"A job that is {build.status} cannot be asked to {name}."
+        if job is None or not action(job):
+            message = f"You cannot {name} a job that is {build.status}."
             raise Conflict(message, code=code)
         record(org=build.root.org, actor=actor, action=f"fine_tuning.{name}", target=build.model)
 
@@ -171,7 +174,7 @@ def _act(actor: User, build: Build, deed: Callable[[Job], bool], name: str, code
 
 
 def keep_results(run: TrainingRun) -> None:
-    """Called in the transaction that ends the training, which no file of curves shall undo."""
+    """Write the curves, in the transaction that ends the training; a failure must not undo it."""
     try:
         write_results(run=run, lines=_result_lines(run))
     except OSError:
@@ -180,6 +183,6 @@ def keep_results(run: TrainingRun) -> None:
 
 def _result_lines(run: TrainingRun) -> Iterator[str]:
     yield ",".join(["step", *RESULT_COLUMNS]) + "\n"
-    for step, told in sorted(measured(run).items()):
-        cells = [told.get(name) for name in RESULT_COLUMNS.values()]
+    for step, figures in sorted(measured(run).items()):
+        cells = [figures.get(name) for name in RESULT_COLUMNS.values()]
         yield ",".join([str(step), *("" if x is None else f"{x:.6g}" for x in cells)]) + "\n"

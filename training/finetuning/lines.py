@@ -28,8 +28,8 @@ from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.text import input_text
 from distillation.pipeline.types import Example, Requirement
 from distillation.pipeline.understand.task_kind import task_kind
+from models_app.models import MAX_ROWS
 
-MAX_ROWS = 100_000
 MAX_CHARACTERS = 2 << 30  # of all rows: no more than the largest upload could hold
 MAX_NAME_CHARS = 64
 MAX_TOOLS = 128
@@ -60,7 +60,7 @@ NOTES = {
 
 @dataclass
 class Reading:
-    """What was met on the way, for the notes on a file."""
+    """What was seen on the way, for the notes on a file."""
 
     notes: dict[str, str] = field(default_factory=dict)
     lines: int = 0  # as they stand in the file, the present one included
@@ -79,12 +79,12 @@ def read_lines(path: Path, reading: Reading | None = None) -> Iterator[ExampleRo
     reading = reading or Reading()
     options = ReadOptions(source="upload", license=OWN_DATA)
     plain = _plain(read_rows(path, Limits()), path.name, reading)
-    told = 0  # the line whose problem was told: it may be one of several of its rows
+    reported = 0  # the line whose problem was reported: it may be one of several of its rows
     for row in to_examples(plain, path.name, options):
         if isinstance(row, RowError):
-            if told == reading.lines:
+            if reported == reading.lines:
                 continue
-            told = reading.lines
+            reported = reading.lines
         yield row
 
 
@@ -116,7 +116,7 @@ def _count(reading: Reading, characters: int, file: str) -> None:
 
 
 def kind_of(rows: Sequence[ExampleRow]) -> str:
-    """The kind of task that the answers are of."""
+    """Return the kind of task that the answers are of."""
     pairs = tuple(Example(input_text(row.messages), row.messages[-1]["content"]) for row in rows)
     return task_kind(Requirement(text="", examples=pairs)) if rows else ""
 
@@ -125,14 +125,14 @@ def kind_of(rows: Sequence[ExampleRow]) -> str:
 
 
 def readings_of(columns: Sequence[str]) -> list[str]:
-    """The ways in which a row of these fields could be read."""
+    """Return the ways in which a row of these fields could be read."""
     given = set(columns)
     ways = [name for name in CHAT_COLUMNS if name in given]
     rest = given
     if "instruction" in given and given & {"output", "response"}:
         ways.append("instruction + output")
         rest = given - INSTRUCTION_COLUMNS
-    ways += [f"{asked} + {said}" for asked, said in PAIRS if {asked, said} <= rest]
+    ways += [f"{question} + {answer}" for question, answer in PAIRS if {question, answer} <= rest]
     return ways
 
 
@@ -161,7 +161,7 @@ def _too_many(file: str) -> ImportRefused:
 
 
 def _plain_rows(data: dict[str, Any], reading: Reading) -> list[tuple[dict[str, Any], int]]:
-    """The rows of one line, each with its length in characters, about."""
+    """Return the rows of one line, each with its length in characters, about."""
     for name, hint in UNREAD.items():
         if name in data:
             raise BadRow("unsupported_field", name, f"`{name}` is not supported.", hint)
@@ -264,7 +264,7 @@ def _with_calls(turn: dict[str, Any], where: str, reading: Reading) -> str:
 
 def _call(call: Any, where: str) -> str:
     given = call.get("function") if isinstance(call, dict) else None
-    called: dict[str, Any] = given if isinstance(given, dict) else {}
+    called = given if isinstance(given, dict) else {}
     name = called.get("name")
     if not isinstance(name, str) or not name:
         raise BadRow(
@@ -273,9 +273,9 @@ def _call(call: Any, where: str) -> str:
             "the call names no function.",
             'Write {"type": "function", "function": {"name": …, "arguments": …}}.',
         )
-    asked = called.get("arguments", "{}")
+    given = called.get("arguments", "{}")
     try:
-        arguments = json.loads(asked) if isinstance(asked, str) else asked
+        arguments = json.loads(given) if isinstance(given, str) else given
     except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
@@ -304,8 +304,8 @@ def _with_tools(turns: list[Any], tools: Any, reading: Reading) -> list[Any]:
         hint = f"Give a list of at most {MAX_TOOLS} definitions."
         raise BadRow("bad_tools", "tools", "this is no list of tools.", hint)
     for i, tool in enumerate(tools):
-        told = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(told, dict) or not isinstance(told.get("name"), str):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             hint = 'Write {"type": "function", "function": {"name": …, "parameters": …}}.'
             raise BadRow("bad_tools", f"tools[{i}]", "this tool has no name.", hint)
     reading.note("tools")

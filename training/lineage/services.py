@@ -1,6 +1,6 @@
 """A model version's whole descent: requirement, distillation, dataset, training, evaluation, files.
 
-The number of queries is fixed. Model files are large: they are hashed again only when asked for.
+The number of queries is fixed. Model files are large: they are hashed again only on request.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from distillation.datasets.lineage import (
 from distillation.models import DatasetVersion
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.artifacts import ArtifactError, read_manifest, verify
+from training.evaluations.services import dataset_of_version
 from training.models import EvaluationRun, TrainingRun
 
 
@@ -57,7 +58,8 @@ def lineage_of_version(
     model: CustomModel, version: ModelVersion, *, deep: bool = False
 ) -> ModelLineage:
     training = TrainingRun.objects.filter(version=version).select_related("job").first()
-    dataset = _dataset_of(model, version, training)
+    version.model = model
+    dataset = dataset_of_version(version)
     evaluations = EvaluationRun.objects.filter(version=version).prefetch_related("scores")
     evaluation = evaluations.first()
     checks = [_dataset_check(version, dataset), *_artifact_checks(version, deep)]
@@ -71,16 +73,6 @@ def lineage_of_version(
         version=version,
         checks=checks,
     )
-
-
-def _dataset_of(
-    model: CustomModel, version: ModelVersion, training: TrainingRun | None
-) -> DatasetVersion | None:
-    """The one it was trained on; should the run be gone, the one of the digest it was made of."""
-    datasets = model.dataset_versions.select_related("model", "run")
-    if training is not None:
-        return datasets.filter(id=training.dataset_version_id).first()
-    return datasets.filter(digest=version.dataset_digest).first()
 
 
 def _dataset_check(version: ModelVersion, dataset: DatasetVersion | None) -> Check:
@@ -104,7 +96,7 @@ def _artifact_checks(version: ModelVersion, deep: bool) -> list[Check]:
 def _folder_check(
     name: str, folder: Path, *, deep: bool, recorded: dict[str, Any] | None = None
 ) -> Check:
-    """The manifest on the disk, beside the one that was recorded; deep: the files beside it."""
+    """Compare the manifest on the disk with the one that was recorded; deep: with the files too."""
     path = Path(settings.ARTIFACTS_DIR) / folder
     try:
         manifest = verify(path) if deep else read_manifest(path)
@@ -118,10 +110,10 @@ def _folder_check(
     return Check(name, "differs" if wrong else VERIFIED, detail, tuple(wrong))
 
 
-def _differences(found: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
+def _differences(current: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
     now, then = (
         {entry["path"]: entry["sha256"] for entry in manifest.get("files", ())}
-        for manifest in (found, recorded)
+        for manifest in (current, recorded)
     )
     return [
         f"{path} is not the file that was recorded."

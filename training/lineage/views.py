@@ -20,14 +20,14 @@ def model_lineage(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRe
     model = model_for(org_for(request, org), model_id)
     context = {
         "model": model,
-        "lineage": _asked_for(request, model),
+        "lineage": _requested_lineage(request, model),
         "versions": model.versions.values_list("number", flat=True),
         "is_deep": "deep" in request.GET,
     }
     return render(request, "training/lineage.html", context)
 
 
-def _asked_for(request: HttpRequest, model: CustomModel) -> ModelLineage:
+def _requested_lineage(request: HttpRequest, model: CustomModel) -> ModelLineage:
     number, deep = request.GET.get("version", ""), "deep" in request.GET
     if not number:
         return lineage_of_model(model, deep=deep)

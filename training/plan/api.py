@@ -14,13 +14,15 @@ from models_app.access import model_for
 from models_app.api.serializers import JobSerializer
 from models_app.models import CustomModel
 from modelstation.core.web.api import StrictSerializer
+from training.builds.services import train_again
 from training.plan.estimate.estimates import Estimate
 from training.plan.services import Plan, dataset_of, plan_for
+from training.recipes.config import Settings
 from training.runs import services
 
 
 class PlanRequestSerializer(StrictSerializer):
-    """`config` holds the settings that are asked for; left out, those saved with the model."""
+    """`config` holds the settings that are requested; left out, those saved with the model."""
 
     config = serializers.DictField(required=False)
     keep = serializers.BooleanField(default=False, help_text="Save them for the next build.")
@@ -84,7 +86,7 @@ class TrainingPlanSerializer(serializers.Serializer[Plan]):
     """
 
     dataset = serializers.UUIDField(source="dataset.id", allow_null=True, default=None)
-    asked = serializers.DictField()
+    asked = serializers.DictField(source="requested")
     resolved = serializers.DictField()
     reasons = serializers.DictField(child=serializers.CharField())
     estimate = TrainingEstimateSerializer()
@@ -106,10 +108,10 @@ class TrainingPlanView(APIView):
         model = model_for(request_org(request), model_id)
         given = PlanRequestSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        asked = given.validated_data.get("config", model.training_config)
+        requested = given.validated_data.get("config", model.training_config)
         if given.validated_data["keep"]:
-            services.save_plan(actor=request_user(request), model=model, asked=asked)
-        return Response(_shown(_plan(model, asked)))
+            services.save_plan(actor=request_user(request), model=model, requested=requested)
+        return Response(_shown(_plan(model, requested)))
 
 
 class TrainingPlanStartView(APIView):
@@ -121,14 +123,14 @@ class TrainingPlanStartView(APIView):
         model = model_for(request_org(request), model_id)
         given = StartRequestSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        asked = given.validated_data.get("config", model.training_config)
-        job = services.start_run(actor=request_user(request), model=model, asked=asked)
+        requested = given.validated_data.get("config", model.training_config)
+        job = train_again(actor=request_user(request), model=model, requested=requested)
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
 
 
-def _plan(model: CustomModel, asked: dict[str, Any]) -> Plan:
+def _plan(model: CustomModel, requested: Settings) -> Plan:
     dataset = dataset_of(model) or model.dataset_versions.drafts().first()
-    return plan_for(model, asked, dataset=dataset)
+    return plan_for(model, requested, dataset=dataset)
 
 
 def _shown(plan: Plan) -> dict[str, Any]:

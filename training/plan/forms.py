@@ -1,17 +1,16 @@
 """The form of a training's settings: a field for each of TrainingConfig's, empty for automatic."""
 
-from dataclasses import fields
 from typing import Any
 
 from django import forms
 from django.forms.boundfield import BoundField
 
 from modelstation.core.errors import UserFacingError
+from training.plan.estimate.refusals import BUDGETS
 from training.plan.services import checked
-from training.recipes.config import DEVICES, DTYPES, METHODS, TrainingConfig
+from training.recipes.config import SETTINGS, Setting, Settings
 
 Rows = dict[str, list[tuple[BoundField, str, str]]]
-CHOICES = {"method": METHODS, "dtype": DTYPES, "device": DEVICES}
 METHOD_LABELS = {
     "lora": "LoRA",
     "dora": "DoRA: a little better, a third slower",
@@ -44,49 +43,43 @@ class PlanForm(forms.Form):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        for field in fields(TrainingConfig):
-            self.fields[field.name] = _field(field.name, str(field.type))
+        for name, setting in SETTINGS.items():
+            self.fields[name] = _field(name, str(setting.type), setting.metadata.get("choices", ()))
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        self.asked = {name: value for name, value in cleaned.items() if value not in (None, "")}
+        self.requested = {name: value for name, value in cleaned.items() if value not in (None, "")}
         try:
-            checked(self.asked)
+            checked(self.requested)
         except UserFacingError as error:
             name = error.message.split(" ", 1)[0]
             self.add_error(name if name in self.fields else None, error.message)
         return cleaned
 
 
-def rows(form: PlanForm, resolved: dict[str, Any], reasons: dict[str, str]) -> Rows:
+def rows(form: PlanForm, resolved: Settings, reasons: dict[str, str]) -> Rows:
     """(field, value that would be used, why) of those that matter first, and of the others."""
     shown: Rows = {"first": [], "others": []}
     for field in sorted(form, key=lambda each: FIRST.index(each.name) if each.name in FIRST else 9):
         part = "first" if field.name in FIRST else "others"
         used, reason = resolved.get(field.name), reasons.get(field.name, "")
-        shown[part].append((field, _told(used), reason))
+        shown[part].append((field, _written(used), reason))
     return shown
 
 
-def _told(value: Any) -> str:
+def _written(value: Setting) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "" if value is None else str(value)
 
 
-def _field(name: str, kind: str) -> forms.Field:
-    common: dict[str, Any] = {
-        "required": False,
-        "label": LABELS.get(name, name.replace("_", " ").capitalize()),
-    }
-    if name in CHOICES:
-        named = [(value, METHOD_LABELS.get(value, value)) for value in CHOICES[name]]
-        return forms.ChoiceField(
-            choices=[("", "Automatic"), *(pair for pair in named if pair[0] != "auto")], **common
-        )
-    empty = "no limit" if name in ("max_minutes", "max_tokens") else "automatic"
+def _field(name: str, kind: str, choices: tuple[str, ...]) -> forms.Field:
+    label = LABELS.get(name, name.replace("_", " ").capitalize())
+    if choices:
+        named = [(value, METHOD_LABELS.get(value, value)) for value in choices if value != "auto"]
+        return forms.ChoiceField(choices=[("", "Automatic"), *named], required=False, label=label)
+    attrs = {"placeholder": "no limit" if name in BUDGETS else "automatic"}
     if "float" in kind:
-        return forms.FloatField(
-            widget=forms.NumberInput(attrs={"step": "any", "placeholder": empty}), **common
-        )
-    return forms.IntegerField(widget=forms.NumberInput(attrs={"placeholder": empty}), **common)
+        number = forms.NumberInput(attrs=attrs | {"step": "any"})
+        return forms.FloatField(widget=number, required=False, label=label)
+    return forms.IntegerField(widget=forms.NumberInput(attrs=attrs), required=False, label=label)

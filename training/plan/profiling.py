@@ -18,8 +18,8 @@ SECONDS = 120
 
 
 def ensure_measured() -> MachineProfile | None:
-    """This host's profile, measured anew when it is old. None where that cannot be done: a
-    run is not given up for want of an estimate.
+    """Return this host's profile, measured anew when it is old. None where that cannot be done: a
+    run is not given up because an estimate is missing.
     """
     profile = MachineProfile.objects.filter(host=socket.gethostname()).first()
     if profile and profile.measured_at > timezone.now() - GOOD_FOR:

@@ -1,13 +1,12 @@
 """The bridge of the plan: a model's rows and this installation's machine become the facts of a
-preflight; what it says is shown before a start, checked at its door, and kept with the run.
+preflight; what it says is shown before a start, checked there, and kept with the run.
 """
 
 import os
 import socket
 import statistics
 from collections.abc import Container
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.core.cache import cache
@@ -15,22 +14,23 @@ from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
 from distillation.models import DatasetVersion
+from distillation.pipeline.types import SelectionConfig
 from models_app.models import CustomModel, FoundationModel
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from modelstation.lm.chat import load_renderer
 from training.models import MachineProfile, TrainingRun
-from training.plan.estimate.estimates import Band, Estimate, Facts, Machine
+from training.plan.estimate.estimates import Band, Estimate, Facts, Machine, RunPlan
 from training.plan.estimate.explain import explain
 from training.plan.estimate.measure import disk_free, memory
 from training.plan.estimate.preflight import preflight
 from training.plan.estimate.shapes import BaseShape, guessed_shape, read_shape
 from training.plan.estimate.token_facts import SAMPLE_ROWS, DataFacts, count_tokens, guess_tokens
 from training.plan.profiling import ensure_measured
-from training.recipes.config import TrainingConfig, config_from
+from training.recipes.config import Settings, TrainingConfig, config_from
+from training.recipes.facts import TrainingFacts
 
 LONGEST_ROWS = 16
-VALID_SHARE = 0.1
 COUNTED_FOR_SECONDS = 24 * 3600
 RUNS_LOOKED_AT = 10
 RATIO_BOUNDS = (0.2, 5.0)  # beyond them something else was wrong with the run
@@ -41,7 +41,7 @@ DEFAULT_FLOPS_PER_CORE = 40e9
 class Plan:
     """What would be run, what it would cost, and why."""
 
-    asked: dict[str, Any]
+    requested: Settings
     estimate: Estimate
     reasons: dict[str, str]
     machine: Machine
@@ -49,8 +49,8 @@ class Plan:
     is_sample: bool
 
     @property
-    def resolved(self) -> dict[str, Any]:
-        return asdict(self.estimate.config)
+    def resolved(self) -> Settings:
+        return self.estimate.config.to_json()
 
     @property
     def seconds(self) -> Band:
@@ -73,18 +73,18 @@ class Plan:
 
 def plan_for(
     model: CustomModel,
-    asked: dict[str, Any],
+    requested: Settings,
     *,
     dataset: DatasetVersion | None = None,
     machine: Machine | None = None,
 ) -> Plan:
     """UserFacingError names a setting that is unknown or out of bounds."""
-    config = checked(asked)
+    config = checked(requested)
     machine = _fit_for(config, machine or known_machine())
     facts = Facts(data_facts(model, dataset), shape_of(model.base))
     estimate = preflight(config, facts, machine)
     return Plan(
-        asked=asked,
+        requested=requested,
         estimate=estimate,
         reasons=explain(config, estimate, machine),
         machine=machine,
@@ -93,26 +93,26 @@ def plan_for(
     )
 
 
-def checked(asked: dict[str, Any]) -> TrainingConfig:
+def checked(requested: Settings) -> TrainingConfig:
     try:
-        return config_from(asked)
+        return config_from(requested)
     except ValueError as error:
         raise UserFacingError(str(error), param="training_config") from error
 
 
 def dataset_of(model: CustomModel) -> DatasetVersion | None:
-    """The one a new training takes: what was frozen last."""
-    found: DatasetVersion | None = model.dataset_versions.frozen().first()
-    return found
+    """Return the one that a new training takes: what was frozen last."""
+    dataset: DatasetVersion | None = model.dataset_versions.frozen().first()
+    return dataset
 
 
 def check_before_building(model: CustomModel) -> None:
-    """At the door of a build, whose dataset is still to be made: its rows are guessed."""
+    """Refuse a build that could not train; its dataset is still to be made, so rows are guessed."""
     plan_for(model, model.training_config).refuse()
 
 
 def check_before_training(model: CustomModel) -> None:
-    """At the door of a training that a person starts by freezing: the draft is what it takes."""
+    """Refuse a training that a person starts by freezing; the draft is what it takes."""
     draft = model.dataset_versions.drafts().first()
     plan_for(model, model.training_config, dataset=draft or dataset_of(model)).refuse()
 
@@ -135,7 +135,7 @@ def data_facts(model: CustomModel, dataset: DatasetVersion | None) -> DataFacts:
 
 
 def _counted(model: CustomModel, dataset: DatasetVersion) -> DataFacts:
-    """A sample spread over the rows, and those that look longest."""
+    """Count a sample spread over the rows, and those that look longest."""
     rows = dataset.rows.kept().filter(split="train").order_by("position")
     ids = list(rows.values_list("id", flat=True))
     spread = ids[:: max(1, -(-len(ids) // SAMPLE_ROWS))]
@@ -150,8 +150,10 @@ def _counted(model: CustomModel, dataset: DatasetVersion) -> DataFacts:
 
 def _guessed(model: CustomModel, dataset: DatasetVersion | None) -> DataFacts:
     counts = dataset.split_counts if dataset else {}
-    rows = counts.get("train", round(model.rows * (1 - 2 * VALID_SHARE)))
-    valid_rows = counts.get("valid", round(model.rows * VALID_SHARE))
+    rows = counts.get(
+        "train", round(model.rows * (1 - SelectionConfig.valid_share - SelectionConfig.test_share))
+    )
+    valid_rows = counts.get("valid", round(model.rows * SelectionConfig.valid_share))
     prompt = model.system_prompt or model.requirement
     return guess_tokens(prompt, model.examples, rows=rows, valid_rows=valid_rows)
 
@@ -167,8 +169,8 @@ def shape_of(base: FoundationModel) -> BaseShape:
 
 
 def known_machine() -> Machine:
-    """As a training worker measured it last, corrected by what runs took since; a cautious guess
-    before the first worker has started.
+    """Return it as a training worker measured it last, corrected by what runs took since; a
+    cautious guess before the first worker has started.
     """
     profile = MachineProfile.objects.first()
     if profile is None:
@@ -177,7 +179,9 @@ def known_machine() -> Machine:
 
 
 def _unmeasured() -> Machine:
-    """Its memory is not known either: the worker may be another machine than this one."""
+    """Return a cautious guess. Its memory is not known either: the worker may be another machine
+    than this one.
+    """
     cores = os.cpu_count() or 1
     return Machine(
         cores=cores,
@@ -196,20 +200,26 @@ def _of_profile(profile: MachineProfile) -> Machine:
 
 
 def _fit_for(config: TrainingConfig, machine: Machine) -> Machine:
-    """A GPU that nobody has looked for yet is no reason to refuse."""
+    """Return the machine with the GPU that is requested, where nobody has looked for one yet."""
     if machine.is_measured or config.device != "cuda":
         return machine
     return replace(machine, gpu="not measured yet", gpu_flops=20e12)
 
 
 def _corrected(machine: Machine) -> Machine:
-    """By the median of what the last runs of this host took over what was expected of them."""
+    """Correct it by the median of what the last runs of this host took over what was expected of
+    them.
+    """
     ended = TrainingRun.objects.filter(
         job__state=Job.State.SUCCEEDED, plan__host=machine.host
     ).order_by("-created_at")
-    runs = list(ended.values_list("plan", "facts")[:RUNS_LOOKED_AT])
-    times = [ratio for plan, facts in runs if (ratio := _time_ratio(plan, facts))]
-    sizes = [ratio for plan, facts in runs if (ratio := _memory_ratio(plan, facts))]
+    runs = [
+        (RunPlan.from_json(plan), TrainingFacts.from_json(facts))
+        for plan, facts in ended.values_list("plan", "facts")[:RUNS_LOOKED_AT]
+    ]
+    times = list(filter(None, (_time_ratio(plan, facts) for plan, facts in runs)))
+    peaks = (_ratio(facts.peak_memory_bytes, plan.training_bytes) for plan, facts in runs)
+    sizes = list(filter(None, peaks))
     return replace(
         machine,
         time_ratio=statistics.median(times) if times else 1.0,
@@ -218,38 +228,31 @@ def _corrected(machine: Machine) -> Machine:
     )
 
 
-def _time_ratio(plan: dict[str, Any], facts: dict[str, Any]) -> float | None:
+def _time_ratio(plan: RunPlan, facts: TrainingFacts) -> float:
     """Of a run that ended early, only the steps it made count."""
-    steps, planned = facts.get("steps"), plan.get("steps")
-    if not steps or not planned:
-        return None
-    return _ratio(facts.get("seconds"), plan.get("training_seconds", 0) * steps / planned)
+    share = facts.steps / plan.steps if plan.steps else 0
+    return _ratio(facts.seconds, plan.training_seconds * share)
 
 
-def _memory_ratio(plan: dict[str, Any], facts: dict[str, Any]) -> float | None:
-    return _ratio(facts.get("peak_memory_bytes"), plan.get("training_bytes", 0))
-
-
-def _ratio(taken: Any, expected: float) -> float | None:
-    if not isinstance(taken, int | float) or not expected:
-        return None
+def _ratio(taken: float, expected: float) -> float:
+    """Return taken over expected; 0 where that is no measure."""
     low, high = RATIO_BOUNDS
-    return taken / expected if low <= taken / expected <= high else None
+    ratio = taken / expected if expected else 0.0
+    return ratio if low <= ratio <= high else 0.0
 
 
 # --- with the run ---------------------------------------------------------------------------------
 
 
-def config_of_attempt(run: TrainingRun) -> dict[str, Any]:
-    """In the worker, before the child starts: checked again with what is free right now. The first
-    attempt settles the config; a later one, which knows the machine better, must not change it.
+def config_of_attempt(run: TrainingRun) -> TrainingConfig:
+    """Return the config before the child starts, checked again with what is free right now. The
+    first attempt settles the config; a later one, which knows the machine better, must not change
+    it.
     """
     if not run.plan:
-        plan = plan_of_run(run)
-        run.plan = _kept_with_run(plan) | {"config": config_for_child(plan)}
+        run.plan = _kept_with_run(plan_of_run(run)).to_json()
         run.save(update_fields=["plan"])
-    config: dict[str, Any] = run.plan["config"]
-    return config
+    return config_from(run.plan["config"])
 
 
 def plan_of_run(run: TrainingRun) -> Plan:
@@ -260,32 +263,32 @@ def plan_of_run(run: TrainingRun) -> Plan:
     return plan
 
 
-def config_for_child(plan: Plan) -> dict[str, Any]:
-    """What was shown is what runs. Left to the child is what it sees better: its device, and the
-    batch where only a sample of the rows was counted.
+def config_for_child(plan: Plan) -> Settings:
+    """Return the settings that were shown. Left to the child is what it sees better: its device,
+    and the batch where only a sample of the rows was counted.
     """
     left = {"device", "dtype"}
     if plan.is_sample:
         left |= {"tokens_per_batch", "micro_batch_tokens"}
     chosen = {name: value for name, value in plan.resolved.items() if name not in left}
-    return {**chosen, **plan.asked}
+    return {**chosen, **plan.requested}
 
 
-def _kept_with_run(plan: Plan) -> dict[str, Any]:
-    """Seconds and bytes are kept without their correction: the next one is made from these."""
+def _kept_with_run(plan: Plan) -> RunPlan:
     estimate, machine = plan.estimate, plan.machine
     stages = estimate.seconds_by_stage or {}
-    parts = estimate.memory_by_part or {}  # the child tells its peak before it merges
+    parts = estimate.memory_by_part or {}  # the child measures its peak before it merges
     spent = sum(stages.get(stage, 0.0) for stage in ("train", "validate", "checkpoints"))
-    return {
-        "host": machine.host,
-        "steps": estimate.steps,
-        "tokens": estimate.tokens,
-        "minutes": asdict(estimate.minutes),
-        "peak_memory": asdict(estimate.memory_bytes),
-        "disk_bytes": estimate.disk_bytes,
-        "training_seconds": spent / machine.time_ratio,
-        "training_bytes": (sum(parts.values()) - parts.get("merging", 0)) / machine.memory_ratio,
-        "reasons": plan.reasons,
-        "notes": list(estimate.notes),
-    }
+    return RunPlan(
+        host=machine.host,
+        steps=estimate.steps,
+        tokens=estimate.tokens,
+        minutes=estimate.minutes,
+        peak_memory=estimate.memory_bytes,
+        disk_bytes=estimate.disk_bytes,
+        training_seconds=spent / machine.time_ratio,
+        training_bytes=(sum(parts.values()) - parts.get("merging", 0)) / machine.memory_ratio,
+        reasons=plan.reasons,
+        notes=estimate.notes,
+        config=config_for_child(plan),
+    )

@@ -1,7 +1,7 @@
 """The page of a training's plan: each setting with its reason, what it will cost, the start."""
 
 import uuid
-from typing import Any
+from collections.abc import Callable
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -14,6 +14,7 @@ from accounts.models import User
 from models_app.access import model_for
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
+from training.builds.services import train_again
 from training.plan.forms import PlanForm, rows
 from training.plan.services import Plan, dataset_of, plan_for
 from training.runs import services
@@ -24,8 +25,8 @@ from training.runs import services
 def training_plan(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
     """With settings in the query, what they would cost; htmx gets the estimate alone."""
     model = model_for(org_for(request, org), model_id)
-    is_asking = bool(request.GET.keys() & PlanForm().fields.keys())
-    form = PlanForm(request.GET if is_asking else model.training_config)
+    is_estimate = bool(request.GET.keys() & PlanForm().fields.keys())
+    form = PlanForm(request.GET if is_estimate else model.training_config)
     return _shown(request, model, form)
 
 
@@ -45,17 +46,19 @@ def training_plan_save(request: HttpRequest, org: str, model_id: uuid.UUID) -> H
 def training_plan_start(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
     model = model_for(org_for(request, org), model_id)
     form = PlanForm(request.POST)
-    if form.is_valid() and _done(form, services.start_run, request, model):
+    if form.is_valid() and _done(form, train_again, request, model):
         messages.success(request, "Training is queued with these settings.")
         return redirect("model", org, model.id)
     return _shown(request, model, form)
 
 
-def _done(form: PlanForm, deed: Any, request: HttpRequest, model: CustomModel) -> bool:
-    """False, and the reason on the form, when it was refused."""
+def _done(
+    form: PlanForm, action: Callable[..., object], request: HttpRequest, model: CustomModel
+) -> bool:
+    """Do the action; return False, with the reason on the form, when it was refused."""
     assert isinstance(request.user, User)
     try:
-        deed(actor=request.user, model=model, asked=form.asked)
+        action(actor=request.user, model=model, requested=form.requested)
     except UserFacingError as error:
         form.add_error(None, f"{error.message} {error.hint}".strip())
         return False
@@ -77,11 +80,11 @@ def _shown(request: HttpRequest, model: CustomModel, form: PlanForm) -> HttpResp
 
 
 def _plan(model: CustomModel, form: PlanForm) -> Plan | None:
-    """Of the newest frozen dataset, else of the draft, else of the rows asked for; None where the
+    """Of the newest frozen dataset, else of the draft, else of the rows requested; None where the
     form itself has something wrong.
     """
     form.is_valid()
     if any(name != "__all__" for name in form.errors):
         return None
     dataset = dataset_of(model) or model.dataset_versions.drafts().first()
-    return plan_for(model, form.asked, dataset=dataset)
+    return plan_for(model, form.requested, dataset=dataset)

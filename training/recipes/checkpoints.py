@@ -1,6 +1,6 @@
 """Checkpoints of a run: what it takes to go on as if nothing had happened.
 
-    python -m pytest training/tests/test_checkpoints.py
+    python -m pytest training/tests/finetuning/test_checkpoints.py
 
 Each is a folder `step-00000120`, written beside its place, hashed, given a manifest and renamed, so
 that a half-written one is never seen. A run goes on from the newest that is whole and its own, else
@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -20,6 +20,18 @@ from modelstation.core.artifacts import ArtifactError, verify, write_artifact
 
 KEPT = 2
 STATE = "state.pt"
+Weights = dict[str, torch.Tensor]
+
+
+class State(TypedDict):
+    """All of a run between two steps."""
+
+    weights: Weights
+    best: Weights
+    best_loss: float
+    misses: int  # evaluations since the best one
+    optimizer: dict[str, Any]
+    outcome: dict[str, Any]
 
 
 def fingerprint(*parts: Any) -> str:
@@ -28,7 +40,7 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def save(folder: Path, step: int, state: dict[str, Any], *, belongs_to: str) -> None:
+def save(folder: Path, step: int, state: State, *, belongs_to: str) -> None:
     """OSError when there is no room; what was there before is then untouched."""
     target = folder / f"step-{step:08d}"
     write_artifact(
@@ -41,13 +53,13 @@ def save(folder: Path, step: int, state: dict[str, Any], *, belongs_to: str) -> 
         shutil.rmtree(old, ignore_errors=True)
 
 
-def load_newest(folder: Path, *, belongs_to: str) -> dict[str, Any] | None:
-    """The state of the newest checkpoint that can be trusted; None where there is none."""
+def load_newest(folder: Path, *, belongs_to: str) -> State | None:
+    """Return the state of the newest checkpoint that can be trusted; None where there is none."""
     return next(_trusted(folder, belongs_to), None)
 
 
-def kept_states(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Step and weights of each checkpoint of the run that wrote the newest, newest first."""
+def kept_states(folder: Path) -> Iterator[tuple[int, Weights]]:
+    """Yield step and weights of each checkpoint of the run that wrote the newest, newest first."""
     run = None
     for place in _newest_first(folder):
         try:
@@ -60,8 +72,10 @@ def kept_states(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield facts["step"], state["weights"]
 
 
-def _trusted(folder: Path, belongs_to: str) -> Iterator[dict[str, Any]]:
-    """What cannot be used is removed: it would take the place of a good one."""
+def _trusted(folder: Path, belongs_to: str) -> Iterator[State]:
+    """Yield states, newest first; what cannot be used is removed, or it would displace a good
+    one.
+    """
     for place in _newest_first(folder):
         try:
             if verify(place)["facts"]["belongs_to"] == belongs_to:

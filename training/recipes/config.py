@@ -1,5 +1,5 @@
-"""What a training run may be asked for, what it gets by default, and what is refused before weights
-are loaded.
+"""What can be requested of a training run, what it gets by default, and what is refused before
+weights are loaded.
 
     python -m pytest training/tests/recipes/test_recipe.py -k config
 
@@ -10,19 +10,27 @@ of this run.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
+Setting = int | float | str | None
+Settings = dict[str, Setting]  # of a config, as JSON, forms and users write them
+
 METHODS = ("lora", "dora", "full")
 DTYPES = ("auto", "bfloat16", "float32")
 DEVICES = ("auto", "cpu", "cuda")
+KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "a text"),
+}
 
 MIN_ROWS = 4
 MIN_STEPS = 120
 FEW_STEPS = 100
-MAX_EPOCHS = 25.0  # more passes over the same rows teach them by heart
+MAX_EPOCHS = 25.0  # more passes over the same rows learn them by heart
 USEFUL_STEPS = 30  # a budget that ends before them buys nothing
 MAX_ROWS_PER_BATCH = 32
 SMALLEST_BATCH_TOKENS = 128
@@ -38,76 +46,73 @@ FULL_TUNING_RATE = 0.1  # of LoRA's: low-rank updates want about ten times the r
 LEARNING_RATES = ((135e6, 1.3e-3), (360e6, 8.9e-4), (600e6, 5.3e-4), (1.7e9, 3e-4))
 
 
+def _within(
+    default: float | None, low: float, high: float, *, zero: str = "", name: str = ""
+) -> Any:
+    """State a number from `low` to `high`; `zero` says what 0 means, `name` how JSON calls the
+    field.
+    """
+    return field(default=default, metadata={"bounds": (low, high), "zero": zero, "name": name})
+
+
+def _one_of(choices: tuple[str, ...]) -> Any:
+    """State a text, the first of `choices` where none is given."""
+    return field(default=choices[0], metadata={"choices": choices})
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One run.
+    """One run: every setting with its default and its bounds.
 
     Lengths and batches are in tokens, ratios are shares of all steps or of the peak rate.
     `tokens_per_batch` are those of one optimiser step, taken `micro_batch_tokens` at a time.
     `patience` counts evaluations without a better one, `checkpoint_every` steps; `max_minutes` (of
-    the training itself) and `max_tokens` (read, over all passes) end the run with the best adapter
-    so far.
+    the training itself) and `max_train_tokens` (read, over all passes) end the run with the best
+    adapter so far.
     """
 
-    seed: int = 0
-    method: str = "lora"
-    lora_rank: int | None = None
-    lora_alpha: int = 32
-    learning_rate: float | None = None
-    epochs: float | None = None
-    max_steps: int | None = None
-    tokens_per_batch: int | None = None
-    micro_batch_tokens: int | None = None
-    max_seq_len: int = 1024
-    warmup_ratio: float = 0.05
-    final_lr_ratio: float = 0.1
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    eval_every: int | None = None
-    patience: int = 3
-    checkpoint_every: int | None = None
-    max_minutes: float | None = None
-    max_tokens: int | None = None
-    dtype: str = "auto"
-    device: str = "auto"
+    seed: int = _within(0, 0, 2**32 - 1)
+    method: str = _one_of(METHODS)
+    lora_rank: int | None = _within(None, 1, 256)
+    lora_alpha: int = _within(32, 1, 1024)
+    learning_rate: float | None = _within(None, 1e-7, 0.1)
+    epochs: float | None = _within(None, 0.01, 100)
+    max_steps: int | None = _within(None, 1, 1_000_000)
+    tokens_per_batch: int | None = _within(None, 16, 1 << 20)
+    micro_batch_tokens: int | None = _within(None, 16, 1 << 20)
+    max_seq_len: int = _within(1024, 16, 1 << 17)
+    warmup_ratio: float = _within(0.05, 0, 0.5)
+    final_lr_ratio: float = _within(0.1, 0, 1)
+    weight_decay: float = _within(0.0, 0, 1)
+    max_grad_norm: float = _within(1.0, 0, 1000)
+    eval_every: int | None = _within(None, 0, 1_000_000, zero="never")
+    patience: int = _within(3, 0, 1000, zero="never stop")
+    checkpoint_every: int | None = _within(None, 0, 1_000_000, zero="never")
+    max_minutes: float | None = _within(None, 0.05, 43_200)
+    # JSON had this name before there was a limit of generated tokens; stored configs keep it.
+    max_train_tokens: int | None = _within(None, 1_000, 10**12, name="max_tokens")
+    dtype: str = _one_of(DTYPES)
+    device: str = _one_of(DEVICES)
 
     def __post_init__(self) -> None:
-        _require_types(self)
-        _require(0 <= self.seed < 2**32, "seed must be between 0 and 4294967295.")
-        _require(_in(self.lora_rank, 1, 256), "lora_rank must be between 1 and 256.")
-        _require(1 <= self.lora_alpha <= 1024, "lora_alpha must be between 1 and 1024.")
-        _require(_in(self.learning_rate, 1e-7, 0.1), "learning_rate must be between 1e-7 and 0.1.")
-        _require(_in(self.epochs, 0.01, 100), "epochs must be between 0.01 and 100.")
-        _require(_in(self.max_steps, 1, 1_000_000), "max_steps must be between 1 and 1000000.")
-        _require(
-            _in(self.tokens_per_batch, 16, 1 << 20),
-            "tokens_per_batch must be between 16 and 1048576.",
-        )
-        _require(16 <= self.max_seq_len <= 1 << 17, "max_seq_len must be between 16 and 131072.")
-        _require(0 <= self.warmup_ratio <= 0.5, "warmup_ratio must be between 0 and 0.5.")
-        _require(0 <= self.final_lr_ratio <= 1, "final_lr_ratio must be between 0 and 1.")
-        _require(0 <= self.weight_decay <= 1, "weight_decay must be between 0 and 1.")
-        _require(0 < self.max_grad_norm <= 1000, "max_grad_norm must be above 0 and at most 1000.")
-        _require(
-            _in(self.eval_every, 0, 1_000_000), "eval_every must be between 0 (never) and 1000000."
-        )
-        _require(
-            _in(self.micro_batch_tokens, 16, 1 << 20),
-            "micro_batch_tokens must be between 16 and 1048576.",
-        )
-        _require(0 <= self.patience <= 1000, "patience must be between 0 (never stop) and 1000.")
-        _require(
-            _in(self.checkpoint_every, 0, 1_000_000),
-            "checkpoint_every must be between 0 (never) and 1000000.",
-        )
-        _require(_in(self.max_minutes, 0.05, 43_200), "max_minutes must be between 0.05 and 43200.")
-        _require(
-            _in(self.max_tokens, 1_000, 10**12),
-            "max_tokens must be between 1000 and 1000000000000.",
-        )
-        _require(self.method in METHODS, f"method must be one of: {', '.join(METHODS)}.")
-        _require(self.dtype in DTYPES, f"dtype must be one of: {', '.join(DTYPES)}.")
-        _require(self.device in DEVICES, f"device must be one of: {', '.join(DEVICES)}.")
+        for name, setting in SETTINGS.items():
+            _check(name, setting, getattr(self, setting.name))
+        _require(self.max_grad_norm > 0, "max_grad_norm must be above 0.")
+
+    def to_json(self) -> Settings:
+        return {name: getattr(self, setting.name) for name, setting in SETTINGS.items()}
+
+
+# Every setting by its name in JSON.
+SETTINGS = {each.metadata.get("name") or each.name: each for each in fields(TrainingConfig)}
+
+
+def config_from(values: Settings) -> TrainingConfig:
+    """Return the config of settings in JSON; ValueError names one that is unknown or invalid."""
+    if unknown := sorted(values.keys() - SETTINGS.keys()):
+        known = ", ".join(sorted(SETTINGS))
+        raise ValueError(f"Unknown training setting {unknown[0]!r}. Known are: {known}.")
+    return TrainingConfig(**{SETTINGS[name].name: value for name, value in values.items()})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -132,18 +137,14 @@ class RunFacts:
     seconds_per_step: float = 0.0
 
 
-def config_from(values: dict[str, Any]) -> TrainingConfig:
-    """A config from JSON; ValueError names the field that is unknown or out of bounds."""
-    known = {field.name for field in fields(TrainingConfig)}
-    if unknown := sorted(set(values) - known):
-        raise ValueError(
-            f"Unknown training setting {unknown[0]!r}. Known are: {', '.join(sorted(known))}."
-        )
-    return TrainingConfig(**values)
+def bounds_of(name: str) -> tuple[float, float]:
+    """Return the lowest and the highest value of a setting that is a number."""
+    low, high = SETTINGS[name].metadata["bounds"]
+    return low, high
 
 
 def resolve(config: TrainingConfig, facts: RunFacts) -> TrainingConfig:
-    """The same config with every None and "auto" replaced.
+    """Return the same config with every None and "auto" replaced.
 
     ValueError for what this run cannot do.
     """
@@ -175,24 +176,24 @@ def planned_steps(config: TrainingConfig, facts: RunFacts) -> int:
     steps = config.max_steps or max(1, round((config.epochs or 1) * per_pass))
     read = (facts.tokens + facts.prefix * facts.rows) / per_pass if per_pass else 0
     most = min(steps, _steps_in_time(config, facts.seconds_per_step))
-    if config.max_tokens and read:
-        most = min(most, config.max_tokens / read)
+    if config.max_train_tokens and read:
+        most = min(most, config.max_train_tokens / read)
     return max(1, int(most))
 
 
 def budgeted_steps(
     step_tokens: Iterable[int], config: TrainingConfig, *, seconds_per_step: float = 0.0
 ) -> int:
-    """How many of the planned steps the budgets pay for, at least one: the learning rate's schedule
-    ends there.
+    """Return how many of the planned steps the budgets pay for, at least one: the learning rate's
+    schedule ends there.
 
-    `step_tokens` are the tokens that each planned step reads, as `max_tokens` counts them;
+    `step_tokens` are the tokens that each planned step reads, as `max_train_tokens` counts them;
     `max_minutes` counts only where it is known how long a step takes.
     """
     most, steps, read = _steps_in_time(config, seconds_per_step), 0, 0
     for tokens in step_tokens:
         read += tokens
-        if steps + 1 > most or (config.max_tokens and read > config.max_tokens):
+        if steps + 1 > most or (config.max_train_tokens and read > config.max_train_tokens):
             break
         steps += 1
     return max(1, steps)
@@ -218,15 +219,17 @@ def _enough_epochs(epochs: float, steps_per_pass: float, config: TrainingConfig)
 
 
 def default_batch_tokens(facts: RunFacts, epochs: float, steps: int, device: str) -> int:
-    """The device's full budget, less where the epochs would otherwise be over in fewer than `steps`
-    updates.
+    """Return the device's full budget, less where the epochs would otherwise be over in fewer than
+    `steps` updates.
     """
     wanted = int(epochs * facts.tokens / steps)
     return max(facts.longest_row, SMALLEST_BATCH_TOKENS, min(BATCH_TOKENS[device], wanted))
 
 
 def default_rank(facts: RunFacts) -> int:
-    """The lowest rank whose adapter has a parameter for every answer token it is to learn."""
+    """Return the lowest rank whose adapter has a parameter for every answer token it is to
+    learn.
+    """
     room = (
         rank for rank in LORA_RANKS if rank * facts.lora_parameters >= max(1, facts.answer_tokens)
     )
@@ -290,23 +293,20 @@ def _require(holds: bool, sentence: str) -> None:
         raise ValueError(sentence)
 
 
-def _require_types(config: TrainingConfig) -> None:
+def _check(name: str, setting: Field[Any], value: Setting) -> None:
     """Values come out of JSON and forms, so a dataclass' annotations alone promise nothing."""
-    for field in fields(config):
-        value, kind = getattr(config, field.name), str(field.type)
-        if value is None and "None" in kind:
-            continue
-        wanted = (str,) if "str" in kind else (int, float) if "float" in kind else (int,)
-        usable = isinstance(value, wanted) and not isinstance(value, bool)
-        word = {"str": "a text", "int": "a whole number"}.get(
-            wanted[0].__name__ if len(wanted) == 1 else "", "a number"
-        )
-        _require(usable and value == value, f"{field.name} must be {word}.")
+    if value is None and "None" in str(setting.type):
+        return
+    wanted, word = next(KINDS[kind] for kind in KINDS if kind in str(setting.type))
+    usable = isinstance(value, wanted) and not isinstance(value, bool)
+    _require(usable and value == value, f"{name} must be {word}.")
+    if choices := setting.metadata.get("choices"):
+        _require(value in choices, f"{name} must be one of: {', '.join(choices)}.")
+        return
+    low, high = setting.metadata["bounds"]
+    zero = f" ({setting.metadata['zero']})" if setting.metadata["zero"] else ""
+    _require(low <= value <= high, f"{name} must be between {low}{zero} and {high}.")
 
 
 def _given(value: int | None, otherwise: int) -> int:
     return otherwise if value is None else value  # 0 says "never"
-
-
-def _in(value: float | None, low: float, high: float) -> bool:
-    return value is None or low <= value <= high

@@ -54,7 +54,7 @@ def plan_batches(
     max_steps: int | None,
     seed: int,
 ) -> list[list[int]]:
-    """The rows of every step of the run.
+    """Plan the rows of every step of the run.
 
     `lengths` are those of the inputs that a row adds to its batch.
     """
@@ -83,7 +83,7 @@ def _bucketed(
 
 
 def _cut(rows: np.ndarray, lengths: np.ndarray, budget: int) -> Iterator[list[int]]:
-    """Runs of length-sorted rows, each padded to its last row, no run above the budget."""
+    """Yield runs of length-sorted rows, each padded to its last row, no run above the budget."""
     starts = [0]
     for i, row in enumerate(rows):
         count = i - starts[-1] + 1
@@ -94,7 +94,9 @@ def _cut(rows: np.ndarray, lengths: np.ndarray, budget: int) -> Iterator[list[in
 
 
 def micro_batches(rows: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """The rows of one step in turns of at most `budget` tokens each: their gradients add up."""
+    """Cut the rows of one step into turns of at most `budget` tokens each: their gradients add
+    up.
+    """
     turns: list[list[int]] = [[]]
     tokens = 0
     for row in rows:

@@ -198,7 +198,7 @@ def attend_packed(
     packing: Packing,
     **unused: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: q (1, heads, T, D), k and v (1, fewer heads, T, D)."""
+    """Attend, by transformers' interface: q (1, heads, T, D), k and v (1, fewer heads, T, D)."""
     # (T, heads, D); under autocast the rotary embedding has left q and k in float32
     lines = [x[0].transpose(0, 1).to(v.dtype) for x in (q, k, v)]
     if q.is_cuda:
@@ -274,8 +274,8 @@ class AnswerLoss(Function):  # type: ignore[misc]
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The summed loss, how many targets have the highest logit, and the gradient, which takes the
-    place of the logits.
+    """Return the summed loss, how many targets have the highest logit, and the gradient, which
+    takes the place of the logits.
     """
     columns = targets.unsqueeze(1)
     chosen = logits.gather(1, columns)

@@ -23,11 +23,13 @@ from typing import Any
 import torch
 
 from modelstation.lm.loading import load_causal_lm
-from training.plan.estimate.machine import peak_memory_bytes
-from training.progress import ChildError, Stopped
+from training.plan.estimate.measure import peak_memory_bytes
+from training.progress import Checkpoint, ChildError, Figures, Log, Message, Progress, Stopped
 from training.recipes import checkpoints
+from training.recipes.checkpoints import State, Weights
 from training.recipes.config import TrainingConfig
 from training.recipes.data import Batch, collate, micro_batches, plan_batches
+from training.recipes.facts import TrainingFacts
 from training.recipes.kernels import AnswerLoss, install
 from training.recipes.parallel import Processes
 from training.recipes.preparing import Prepared
@@ -36,8 +38,6 @@ from training.recipes.rows import TokenRow
 SMOOTHING_STEPS = 20
 CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into writing checkpoints
-
-Weights = dict[str, torch.Tensor]
 
 
 @dataclass
@@ -54,27 +54,29 @@ class Outcome:
     ended_by: str = "all_steps"  # early_stop, max_minutes, max_tokens
     resumed_from: int = 0
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, *, base_name: str = "", device: str = "") -> TrainingFacts:
         tail = self.losses[-SMOOTHING_STEPS:]
         best = min(self.valid_losses, key=self.valid_losses.__getitem__, default=len(self.losses))
-        return {
-            "steps": len(self.losses),
-            "train_tokens": self.train_tokens,
-            "answer_tokens": self.answer_tokens,
-            "final_loss": sum(tail) / len(tail),
-            "best_step": best,
-            "best_valid_loss": self.valid_losses.get(best),
-            "valid_losses": self.valid_losses,
-            "tokens_per_second": self.train_tokens / self.seconds,
-            "seconds": self.seconds,
-            "ended_by": self.ended_by,
-            "resumed_from": self.resumed_from,
-            "peak_memory_bytes": peak_memory_bytes(),
-        }
+        return TrainingFacts(
+            steps=len(self.losses),
+            train_tokens=self.train_tokens,
+            answer_tokens=self.answer_tokens,
+            final_loss=sum(tail) / len(tail),
+            best_step=best,
+            best_valid_loss=self.valid_losses.get(best),
+            valid_losses=self.valid_losses,
+            tokens_per_second=self.train_tokens / self.seconds,
+            seconds=self.seconds,
+            ended_by=self.ended_by,
+            resumed_from=self.resumed_from,
+            peak_memory_bytes=peak_memory_bytes(),
+            base_name=base_name,
+            device=device,
+        )
 
 
 def setup_model(base_folder: Path, config: TrainingConfig) -> torch.nn.Module:
-    """The base, its adapters where the method has some, with the quick forward installed."""
+    """Load the base, its adapters where the method has some, with the quick forward installed."""
     torch.manual_seed(config.seed)
     if config.method == "full":
         causal_lm = load_causal_lm(base_folder, torch.float32).to(config.device)
@@ -130,7 +132,7 @@ def answer_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
 
 
 def answer_loss_and_hits(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """That loss, and how many answer tokens the model would have given first.
+    """Return that loss, and how many answer tokens the model would have given first.
 
     The head, a fifth of a small model, is applied to the (A, hidden) states that predict an answer
     token and to no other.
@@ -163,18 +165,18 @@ def precision(config: TrainingConfig) -> AbstractContextManager[Any]:
 def train(
     model: torch.nn.Module,
     prepared: Prepared,
-    report: Callable[..., None],
+    emit: Callable[[Message], object],
     *,
     checkpoints_dir: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Runs the planned steps and leaves the best weights in the model.
+    """Run the planned steps and leave the best weights in the model.
 
     Goes on from the newest checkpoint in `checkpoints_dir`. ChildError "diverged" on a loss that is
     no number; Stopped, with a checkpoint, when `should_stop` says so.
     """
     config, processes = prepared.config, Processes()
-    run = _Run(model, prepared, checkpoints_dir, report, processes)
+    run = _Run(model, prepared, checkpoints_dir, emit, processes)
     run.resume()
     model.train()
     while run.step < len(prepared.steps) and not processes.any(run.is_over()):
@@ -202,9 +204,9 @@ def _gradients(
     processes: Processes,
     outcome: Outcome,
 ) -> tuple[float, float]:
-    """Adds up the gradients of one step's mean answer loss, over micro-batches and processes.
+    """Add up the gradients of one step's mean answer loss, over micro-batches and processes.
 
-    Returns that loss, and the share of answer tokens that the model would have given first.
+    Return that loss, and the share of answer tokens that the model would have given first.
     """
     config = prepared.config
     answers = sum(prepared.train[i].answer_tokens for i in rows)
@@ -233,12 +235,12 @@ class _Run:
         model: torch.nn.Module,
         prepared: Prepared,
         folder: Path | None,
-        report: Callable[..., None],
+        emit: Callable[[Message], object],
         processes: Processes,
     ) -> None:
         self.model, self.prepared, self.folder = model, prepared, folder
         self.processes = processes
-        self.report = report if processes.is_first else _say_nothing
+        self.emit = emit if processes.is_first else _emit_nothing
         self.config = prepared.config
         self.optimizer = setup_optimizer(model, prepared.config)
         self.valid = _valid_batches(prepared)
@@ -254,7 +256,9 @@ class _Run:
         return len(self.outcome.losses)
 
     def learning_rate(self) -> float:
-        """The schedule ends with the plan, or where the minutes will, at the speed so far."""
+        """Return the rate of the next step. The schedule ends with the plan, or where the minutes
+        will, at the speed so far.
+        """
         total, most = len(self.prepared.steps), self.config.max_minutes
         if most and self.step:
             total = min(total, int(most * 60 / (self.outcome.seconds / self.step)) + 1)
@@ -277,7 +281,7 @@ class _Run:
             self._evaluate()
         if self._is_checkpoint_due():
             self.checkpoint()
-        self.report("train", **self._facts(rate))
+        self.emit(Progress("train", self.step, len(self.prepared.steps), self._figures(rate)))
 
     def finish(self) -> None:
         if self.step and self.step not in self.outcome.valid_losses:
@@ -324,13 +328,15 @@ class _Run:
         try:
             checkpoints.save(self.folder, self.step, self._state(), belongs_to=self._fingerprint())
         except OSError as error:
-            self.report("checkpoint_failed", step=self.step, reason=error.strerror or str(error))
+            reason = error.strerror or error
+            text = f"No checkpoint of step {self.step} could be written ({reason}); it goes on."
+            self.emit(Log(text))
         else:
-            self.report("checkpoint", step=self.step)
+            self.emit(Checkpoint(self.step))
         self.saved_at = time.monotonic()
         self.saving_took = self.saved_at - began
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> State:
         return {
             "weights": self._weights(),
             "best": self.best,
@@ -352,22 +358,22 @@ class _Run:
         self.misses = state["misses"]
         self.outcome = Outcome(**state["outcome"])
         self.outcome.resumed_from = self.step
-        self.report("resumed", step=self.step)
+        self.emit(Log(f"Goes on from the checkpoint of step {self.step}."))
 
     def _fingerprint(self) -> str:
-        """What may change between two attempts stays out: how a step is cut, where it runs."""
-        settled = asdict(self.config)
+        """Identify the run. What may change between attempts stays out: how a step is cut,
+        where.
+        """
+        settled = self.config.to_json()
         for name in ("micro_batch_tokens", "device", "checkpoint_every", "max_minutes"):
             del settled[name]
         rows = [row.inputs for row in self.prepared.train]
         return checkpoints.fingerprint(settled, self.prepared.steps, rows)
 
-    def _facts(self, rate: float) -> dict[str, Any]:
+    def _figures(self, rate: float) -> Figures:
         tail = self.outcome.losses[-SMOOTHING_STEPS:]
         right = self.outcome.accuracies[-SMOOTHING_STEPS:]
-        facts = {
-            "step": self.step,
-            "total_steps": len(self.prepared.steps),
+        figures: Figures = {
             "loss": sum(tail) / len(tail),
             "train_accuracy": sum(right) / len(right),
             "learning_rate": rate,
@@ -378,9 +384,9 @@ class _Run:
         }
         valid = self.outcome.valid_losses.get(self.step)
         if valid is None:
-            return facts
+            return figures
         accuracy = self.outcome.valid_accuracies.get(self.step)
-        return {**facts, "valid_loss": valid, "valid_accuracy": accuracy}
+        return {**figures, "valid_loss": valid, "valid_accuracy": accuracy}
 
     def _seconds_left(self) -> float:
         spent = self.outcome.seconds
@@ -389,7 +395,7 @@ class _Run:
         return min(left, max(0.0, most * 60 - spent)) if most else left
 
 
-def _say_nothing(*args: Any, **facts: Any) -> None:
+def _emit_nothing(message: Message) -> None:
     pass
 
 

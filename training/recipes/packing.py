@@ -90,14 +90,14 @@ def _common(first: tuple[int, ...], second: tuple[int, ...], most: int) -> int:
 
 def pack(segments: Sequence[Segment]) -> Packing:
     """Segments in the order of their `start`, which together are the whole line."""
-    rectangles, found, offset = [], [], 0
+    rectangles, places, offset = [], [], 0
     for group in _alike(segments):
         width = max(segment.length for segment in group)
         rectangles.append(_rectangle(group, width))
         for i, segment in enumerate(group):
-            found.append((segment.start, offset + i * width, segment.length))
+            places.append((segment.start, offset + i * width, segment.length))
         offset += len(group) * width
-    order = torch.cat([torch.arange(at, at + length) for _, at, length in sorted(found)])
+    order = torch.cat([torch.arange(at, at + length) for _, at, length in sorted(places)])
     ends = [0] + [segment.start + segment.length for segment in segments]
     longest = max(segment.length for segment in segments)
     return Packing(rectangles, order, torch.tensor(ends, dtype=torch.int32), longest)

@@ -31,16 +31,18 @@ class Processes:
         return self.state is None or self.state.is_main_process
 
     def share(self, turns: Sequence[Any]) -> Sequence[Any]:
-        """This process' turns of a step."""
+        """Return this process' turns of a step."""
         if self.state is None:
             return turns
         return turns[self.state.process_index :: self.state.num_processes]
 
-    def any(self, wish: bool) -> bool:
-        """Whether one of the processes wishes it: all must leave the loop at the same step."""
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set in one of the processes: all must leave the loop at the
+        same step.
+        """
         if self.state is None:
-            return wish
-        return bool(self._sum(torch.tensor([float(wish)])).item())
+            return flag
+        return bool(self._sum(torch.tensor([float(flag)])).item())
 
     def mean(self, value: float) -> float:
         if self.state is None:
@@ -51,7 +53,7 @@ class Processes:
     def add_up(
         self, numbers: Sequence[float], parameters: Sequence[torch.nn.Parameter]
     ) -> list[float]:
-        """Sums gradients in place, and some numbers of the step, over all processes."""
+        """Sum gradients in place, and some numbers of the step, over all processes."""
         if self.state is None:
             return list(numbers)
         for parameter in parameters:  # one that had no turn of this step adds nothing

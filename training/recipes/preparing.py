@@ -11,7 +11,7 @@ import torch
 
 from modelstation.lm.chat import load_renderer
 from training.plan.estimate.costs import MAX_VALID_ROWS
-from training.plan.estimate.machine import cpu_has_bf16
+from training.plan.estimate.measure import cpu_has_bf16
 from training.plan.estimate.shapes import read_shape
 from training.progress import ChildError
 from training.recipes.config import MIN_ROWS, RunFacts, TrainingConfig, budgeted_steps, resolve
@@ -29,7 +29,7 @@ class Prepared:
     prefix: int
     steps: list[list[int]]
     rows_left_out: int
-    is_cut: bool = False  # max_tokens pays for no more steps
+    is_cut: bool = False  # max_train_tokens pays for no more steps
 
     @property
     def lengths(self) -> list[int]:
@@ -38,7 +38,7 @@ class Prepared:
 
 
 def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepared:
-    """Reads and encodes the rows, resolves the config, plans every step.
+    """Read and encode the rows, resolve the config, plan every step.
 
     Refuses before any weight is loaded.
     """

@@ -32,7 +32,7 @@ class TokenRow:
 
 
 def read_conversations(path: Path) -> list[list[Message]]:
-    """The messages of each line; ValueError names the file and line that cannot be read."""
+    """Return the messages of each line; ValueError names the file and line that cannot be read."""
     with path.open(encoding="utf-8") as lines:
         return [
             _messages(line, path, number) for number, line in enumerate(lines, 1) if line.strip()

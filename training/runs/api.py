@@ -28,6 +28,7 @@ from modelstation.core.web.event_api import (
     AnyAccept,
 )
 from training.access import training_run_for
+from training.builds.services import requeue_run
 from training.models import TrainingRun
 from training.runs import serializers, services
 from training.runs.curves import points_of
@@ -61,7 +62,7 @@ class RunView(APIView):
 class RunEventsView(APIView):
     @extend_schema(parameters=[AFTER_SEQ, LIMIT], responses=EventSerializer(many=True))
     def get(self, request: Request, run_id: uuid.UUID) -> Response:
-        """The story of the run, oldest first: go on `after` the last seq."""
+        """List the story of the run, oldest first: go on `after` the last seq."""
         run = training_run_for(request_org(request), run_id)
         limit = page_size_of(request, EVENTS_A_PAGE, most=MOST_EVENTS)
         events = Story(job_id=run.job_id).after(number_of(request, "after", 0), limit)
@@ -102,17 +103,17 @@ class RunCancelView(APIView):
 class RunRequeueView(APIView):
     @extend_schema(request=None, responses={201: serializers.RunSerializer})
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
-        """A new run in place of one that failed or was cancelled, with the same settings."""
+        """Queue a new run in place of one that failed or was cancelled, with the same settings."""
         run = training_run_for(request_org(request), run_id)
-        again = services.requeue_run(actor=request_user(request), run=run)
+        again = requeue_run(actor=request_user(request), run=run)
         where = reverse("api_run", args=[again.id], request=request)
         return Response(_shown(again, request), status=201, headers={"Location": where})
 
 
-def _done(request: Request, run_id: uuid.UUID, deed: Callable[..., None]) -> Response:
-    """The run as it is after a deed on it."""
+def _done(request: Request, run_id: uuid.UUID, action: Callable[..., None]) -> Response:
+    """Do the action and return the run as it is then."""
     org = request_org(request)
-    deed(actor=request_user(request), run=training_run_for(org, run_id))
+    action(actor=request_user(request), run=training_run_for(org, run_id))
     return Response(_shown(training_run_for(org, run_id), request))
 
 

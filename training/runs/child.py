@@ -3,10 +3,8 @@ with a manifest.
 
     python -m training.runs.child SPEC.json
 
-SPEC.json holds `dataset` (a folder with train.jsonl and valid.jsonl), `base_folder`, `base_name`,
-`out_dir`, `config` (fields of TrainingConfig) and, where a run shall survive its process,
-`checkpoints_dir`; with `keep_checkpoints` those that are left at its end become artifacts too.
-Progress and the result are JSON lines on standard output. SIGUSR1 asks for a checkpoint and an end
+SPEC.json holds the fields of training.runs.spec.TrainingSpec.
+Progress and the result are JSON lines on standard output. SIGUSR1 requests a checkpoint and an end
 (exit code 75); the same command then goes on from there. A run that is cancelled or fails publishes
 nothing: artifacts are made in a working folder and moved into place when all are whole. On a
 machine with several GPUs each gets a process of its own.
@@ -18,14 +16,19 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelstation.core.artifacts import write_artifact
-from training.progress import Channel, ChildError, read_spec, required, run_as_child
+from modelstation.lm.gguf.facts import facts_of_model
+from modelstation.lm.gguf.quantisations import SERVED
+from training.progress import Channel, ChildError, read_spec, run_as_child
+from training.recipes.config import TrainingConfig
+from training.recipes.facts import TrainingFacts
+from training.runs.spec import Manifest, Manifests, TrainingResult, TrainingSpec
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from training.recipes.preparing import Prepared
 
 PR_SET_PDEATHSIG = 1
-GGUF_NAME = "model-q8_0.gguf"
+GGUF_NAME = SERVED.file_name
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -50,13 +53,18 @@ def main(spec_path: str) -> None:
         _launch(processes, spec_path)
     if "RANK" in os.environ and sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the launcher may be killed
-    run_as_child(lambda channel: run_training(read_spec(spec_path), channel))
+    run_as_child(lambda channel: _run(spec_path, channel))
+
+
+def _run(spec_path: str, channel: Channel) -> Mapping[str, Any]:
+    result = run_training(TrainingSpec.from_json(read_spec(spec_path)), channel)
+    return result.to_json() if result else {}
 
 
 def _processes() -> int:
-    """One for each GPU; TRAINING_PROCESSES says otherwise."""
-    if asked := os.environ.get("TRAINING_PROCESSES"):
-        return int(asked)
+    """Return one for each GPU; TRAINING_PROCESSES says otherwise."""
+    if count := os.environ.get("TRAINING_PROCESSES"):
+        return int(count)
     import torch
 
     return max(1, int(torch.cuda.device_count()))
@@ -72,42 +80,49 @@ def _launch(processes: int, spec_path: str) -> None:
     os.execv(sys.executable, [*launcher, *flags])
 
 
-def run_training(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """The result facts of one run. ChildError for whatever the user can put right."""
-    required(spec, "dataset", "base_folder", "base_name", "out_dir")
-    base_folder = Path(spec["base_folder"])
+@dataclass(frozen=True)
+class Trained:
+    """A model after its training, and all that its artifacts are made of."""
+
+    model: Any
+    spec: TrainingSpec
+    config: TrainingConfig
+    facts: TrainingFacts
+
+    def manifest_facts(self) -> dict[str, Any]:
+        return {**self.facts.to_json(), "config": self.config.to_json()}
+
+
+def run_training(spec: TrainingSpec, channel: Channel) -> TrainingResult | None:
+    """Return the result of one run, in the first of its processes. ChildError for what the user can
+    put right.
+    """
     channel.progress("load", step=0, total_steps=1)
-    prepared = _prepare(Path(spec["dataset"]), base_folder, spec.get("config") or {})
-    channel.emit({"event": "log", "message": _opening_line(prepared)})
-    model, outcome = _train(base_folder, prepared, channel, spec.get("checkpoints_dir"))
+    prepared = _prepare(spec)
+    channel.log(_opening_line(prepared))
+    model, outcome = _train(spec, prepared, channel)
     if not _is_first():
-        return {}
-    facts = {
-        **outcome.facts(),
-        "base_name": spec["base_name"],
-        "device": prepared.config.device,
-        "config": asdict(prepared.config),
-    }
-    artifacts = write_artifacts(model, base_folder, Path(spec["out_dir"]), facts, channel)
-    if spec.get("keep_checkpoints") and spec.get("checkpoints_dir"):
-        kept = Path(spec["checkpoints_dir"])
-        artifacts |= export_checkpoints(
-            model, base_folder, Path(spec["out_dir"]), kept, facts, channel
-        )
-    return {"artifacts": artifacts, **facts}
+        return None
+    config = prepared.config
+    facts = outcome.facts(base_name=spec.base_name, device=config.device)
+    trained = Trained(model, spec, config, facts)
+    artifacts = write_artifacts(trained, channel)
+    if spec.keep_checkpoints and spec.checkpoints_dir:
+        artifacts |= export_checkpoints(trained, spec.checkpoints_dir, channel)
+    return TrainingResult(artifacts, config, facts)
 
 
-def _prepare(dataset: Path, base_folder: Path, config: dict[str, Any]) -> "Prepared":
-    for path in (dataset / "train.jsonl", dataset / "valid.jsonl", base_folder / "config.json"):
+def _prepare(spec: TrainingSpec) -> "Prepared":
+    rows = [spec.dataset / "train.jsonl", spec.dataset / "valid.jsonl"]
+    for path in (*rows, spec.base_folder / "config.json"):
         if not path.is_file():
             raise ChildError(
                 "bad_spec", f"The run needs the file {path.name} in {path.parent.name}."
             )
-    from training.recipes.config import config_from
     from training.recipes.preparing import prepare
 
     try:
-        return prepare(dataset, base_folder, config_from(config))
+        return prepare(spec.dataset, spec.base_folder, spec.config)
     except ValueError as error:
         raise ChildError("bad_spec", str(error)) from error
 
@@ -119,39 +134,26 @@ def _is_first() -> bool:
 
 
 def _train(
-    base_folder: Path, prepared: "Prepared", channel: Channel, checkpoints_dir: str | None
+    spec: TrainingSpec, prepared: "Prepared", channel: Channel
 ) -> "tuple[torch.nn.Module, Outcome]":
     import torch
 
-    from training.plan.estimate.machine import idle_cores
+    from training.plan.estimate.measure import idle_cores
     from training.recipes.lora_sft import setup_model, train
 
     torch.set_num_threads(idle_cores())
     try:
-        model = setup_model(base_folder, prepared.config)
+        model = setup_model(spec.base_folder, prepared.config)
         outcome = train(
             model,
             prepared,
-            lambda stage, **facts: _report(channel, stage, facts),
-            checkpoints_dir=Path(checkpoints_dir) if checkpoints_dir else None,
-            should_stop=lambda: channel.stop_wished,
+            channel.emit,
+            checkpoints_dir=spec.checkpoints_dir,
+            should_stop=lambda: channel.stop_requested,
         )
     except torch.cuda.OutOfMemoryError as error:
         raise ChildError("gpu_oom", OUT_OF_GPU_MEMORY) from error
     return model, outcome
-
-
-def _report(channel: Channel, stage: str, facts: dict[str, Any]) -> None:
-    step = facts["step"]
-    if stage == "checkpoint":
-        channel.emit({"event": "checkpoint", "step": step})
-    elif stage == "resumed":
-        channel.emit({"event": "log", "message": f"Goes on from the checkpoint of step {step}."})
-    elif stage == "checkpoint_failed":
-        text = f"No checkpoint of step {step} could be written ({facts['reason']}); it goes on."
-        channel.emit({"event": "log", "message": text})
-    else:
-        channel.progress(stage, **facts)
 
 
 OUT_OF_GPU_MEMORY = (
@@ -168,32 +170,32 @@ def _opening_line(prepared: "Prepared") -> str:
     )
 
 
-def write_artifacts(
-    model: "torch.nn.Module",
-    base_folder: Path,
-    out_dir: Path,
-    facts: dict[str, Any],
-    channel: Channel,
-) -> dict[str, Any]:
-    """Makes the artifacts in a working folder and moves them to `out_dir` together.
+def write_artifacts(trained: Trained, channel: Channel) -> Manifests:
+    """Make the artifacts in a working folder and move them to their place together.
 
-    Returns their manifests. Full tuning leaves no adapter.
+    Return their manifests. Full tuning leaves no adapter.
     """
+    spec, out_dir = trained.spec, trained.spec.out_dir
     out_dir.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".artifacts-", dir=out_dir))
     steps: dict[str, tuple[str, Callable[[Path], None]]] = {
-        "adapter": ("merge", lambda target: save_adapter(model, target, facts["base_name"])),
-        "merged": ("merge", lambda target: save_merged(base_folder, work / "adapter", target)),
+        "adapter": ("merge", lambda target: save_adapter(trained.model, target, spec.base_name)),
+        "merged": ("merge", lambda target: save_merged(spec.base_folder, work / "adapter", target)),
         "gguf": ("export", lambda target: save_gguf(work / "merged", target)),
     }
-    if facts["config"]["method"] == "full":
+    if trained.config.method == "full":
         del steps["adapter"]
-        steps["merged"] = ("merge", lambda target: save_tuned(model, base_folder, target))
+        steps["merged"] = (
+            "merge",
+            lambda target: save_tuned(trained.model, spec.base_folder, target),
+        )
+    facts = trained.manifest_facts()
     try:
         manifests = {}
         for done, (kind, (stage, fill)) in enumerate(steps.items()):
             channel.progress(stage, step=done, total_steps=len(steps))
-            manifests[kind] = write_artifact(work / kind, fill, kind=kind, facts=facts)
+            serving = facts_of_model(trained.spec.base_folder).to_json() if kind == "gguf" else {}
+            manifests[kind] = write_artifact(work / kind, fill, kind=kind, facts=facts | serving)
         for kind in steps:
             _publish(work / kind, out_dir / kind)
     finally:
@@ -202,58 +204,46 @@ def write_artifacts(
     return manifests
 
 
-def export_checkpoints(
-    model: "torch.nn.Module",
-    base_folder: Path,
-    out_dir: Path,
-    checkpoints_dir: Path,
-    facts: dict[str, Any],
-    channel: Channel,
-) -> dict[str, Any]:
-    """A GGUF of each checkpoint that was kept, as the artifact `ckpt-step-N`; the best one is the
-    model itself. Leaves the weights of the last of them in the model.
+def export_checkpoints(trained: Trained, checkpoints_dir: Path, channel: Channel) -> Manifests:
+    """Write a GGUF of each checkpoint that was kept, as the artifact `ckpt-step-N`; the best one is
+    the model itself. Leaves the weights of the last of them in the model.
     """
     from training.recipes.checkpoints import kept_states
 
-    states = [
-        (step, weights)
-        for step, weights in kept_states(checkpoints_dir)
-        if step != facts["best_step"]
-    ]
+    best = trained.facts.best_step
+    states = [(step, weights) for step, weights in kept_states(checkpoints_dir) if step != best]
     manifests = {}
     for done, (step, weights) in enumerate(states):
         channel.progress("checkpoints", step=done, total_steps=len(states))
-        model.load_state_dict(weights, strict=False)
+        trained.model.load_state_dict(weights, strict=False)
         kind = f"ckpt-step-{step}"
         try:
-            manifests[kind] = _export_checkpoint(
-                model, base_folder, out_dir / kind, {**facts, "step": step}
-            )
+            manifests[kind] = _export_checkpoint(trained, step, trained.spec.out_dir / kind)
         except OSError as error:  # the model itself is whole: a full disk costs no more than these
-            told = f"The checkpoint of step {step} is not kept: {error.strerror or error}."
-            channel.emit({"event": "log", "message": told})
+            reason = error.strerror or error
+            channel.log(f"The checkpoint of step {step} is not kept: {reason}.")
     if states:
         channel.progress("checkpoints", step=len(states), total_steps=len(states))
     return manifests
 
 
-def _export_checkpoint(
-    model: Any, base_folder: Path, target: Path, facts: dict[str, Any]
-) -> dict[str, Any]:
+def _export_checkpoint(trained: Trained, step: int, target: Path) -> Manifest:
     with tempfile.TemporaryDirectory(prefix=".checkpoint-", dir=target.parent) as work:
-        merged = _merged(model, base_folder, Path(work), facts)
+        merged = _merged(trained, Path(work))
+        facts = {**trained.manifest_facts(), "step": step}
+        facts |= facts_of_model(trained.spec.base_folder).to_json()
         return write_artifact(target, partial(save_gguf, merged), kind=target.name, facts=facts)
 
 
-def _merged(model: Any, base_folder: Path, work: Path, facts: dict[str, Any]) -> Path:
-    """A folder in `work` with the whole weights as they are now."""
-    merged = work / "merged"
+def _merged(trained: Trained, work: Path) -> Path:
+    """Write the whole weights, as they are now, into a folder in `work`."""
+    spec, merged = trained.spec, work / "merged"
     merged.mkdir()
-    if facts["config"]["method"] == "full":
-        save_tuned(model, base_folder, merged)
+    if trained.config.method == "full":
+        save_tuned(trained.model, spec.base_folder, merged)
     else:
-        save_adapter(model, work / "adapter", facts["base_name"])
-        save_merged(base_folder, work / "adapter", merged)
+        save_adapter(trained.model, work / "adapter", spec.base_name)
+        save_merged(spec.base_folder, work / "adapter", merged)
     return merged
 
 
@@ -263,20 +253,20 @@ def _publish(artifact: Path, target: Path) -> None:
 
 
 def save_adapter(model: Any, target: Path, base_name: str) -> None:
-    """The adapter names its base by name: a path would mean nothing on another machine."""
+    """Save the adapter, which names its base by name: a path means nothing on another machine."""
     model.peft_config["default"].base_model_name_or_path = base_name
     model.save_pretrained(target, save_embedding_layers=False)
     (target / "README.md").unlink(missing_ok=True)  # peft's empty model card
 
 
 def save_tuned(model: Any, base_folder: Path, target: Path) -> None:
-    """All weights were tuned, in float32: rounded once, to the base's own dtype."""
+    """Save weights that were all tuned, in float32: rounded once, to the base's own dtype."""
     model.to(_stored_dtype(base_folder)).save_pretrained(target)
     copy_tokenizer(base_folder, target)
 
 
 def save_merged(base_folder: Path, adapter: Path, target: Path) -> None:
-    """Base plus adapter, added in float32 and rounded once, to the base's own dtype."""
+    """Save base plus adapter, added in float32 and rounded once, to the base's own dtype."""
     import torch
     from peft import PeftModel
 
@@ -298,12 +288,12 @@ def _stored_dtype(base_folder: Path) -> "torch.dtype":
 
 
 def save_gguf(merged: Path, target: Path) -> None:
-    """What the serving engine takes: quantised weights, and beside them the tokenizer that renders
-    chats.
+    """Save what the serving engine takes: quantised weights, and beside them the tokenizer that
+    renders chats.
     """
     from modelstation.lm.gguf.export import export_gguf
 
-    export_gguf(merged, target / GGUF_NAME, quantization="q8_0")
+    export_gguf(merged, target / GGUF_NAME)
     copy_tokenizer(merged, target)
 
 

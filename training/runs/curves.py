@@ -2,7 +2,7 @@
 
 A long run has tens of thousands of points, more than a screen can show. They are thinned in the
 database: of each stretch of steps the lowest and the highest loss stay, and so do the first and the
-last step. A step that was taken again after a resume counts as it was told last."""
+last step. A step that was taken again after a resume counts as it was measured last."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ MAX_POINTS = 500
 
 # Only ids and numbers are sorted; what the chosen points hold besides is read at the end.
 THINNED = """
-WITH told AS (
+WITH latest AS (
     SELECT DISTINCT ON (step) step, value, id FROM (
         SELECT (data->>'step')::int AS step, (data->>%(name)s)::float AS value, id, seq
         FROM core_jobevent WHERE job_id = %(job)s AND kind = 'metrics' AND data->>%(name)s <> ''
@@ -23,7 +23,7 @@ WITH told AS (
 ), stretched AS (
     SELECT *, ntile(%(stretches)s) OVER (ORDER BY step) AS stretch,
         min(step) OVER () AS first, max(step) OVER () AS last
-    FROM told
+    FROM latest
 ), ranked AS (
     SELECT *, row_number() OVER (PARTITION BY stretch ORDER BY value, step) AS from_low,
         row_number() OVER (PARTITION BY stretch ORDER BY value DESC, step) AS from_high

@@ -7,15 +7,17 @@ lease never overwrites the winner."""
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import transaction
 
 from distillation.models import DatasetVersion
 from models_app import services as model_services
+from models_app.contract.services import contract_of
 from models_app.gateway.paths import base_paths, engine_paths
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.errors import Conflict
@@ -24,11 +26,17 @@ from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
+from training.builds.ends import finish_evaluation
 from training.evaluations import services as evaluations
-from training.finetuning import jobs as openai_jobs
+from training.evaluations.spec import EvaluationSpec, Side
+from training.finetuning import jobs as fine_tuning_jobs
 from training.models import EvaluationRun, TrainingRun
 from training.plan import services as planning
+from training.progress import Checkpoint, Log, message_from
+from training.recipes.config import TrainingConfig
 from training.runs import services
+from training.runs.spec import TrainingResult, TrainingSpec
+from training.scoring.shapes import EvaluationResult
 
 STAGE_NAMES = {
     "load": "Loading the base model",
@@ -57,50 +65,44 @@ def train(job: Job, lease: Lease) -> Publish:
             "asked_config": model.training_config,
         },
     )
-    config = planning.config_of_attempt(run) | job.overrides
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
     kept = settings.ARTIFACTS_DIR / str(model.id) / "checkpoints"
-    spec = _training_spec(model, dataset) | {
-        "out_dir": str(settings.ARTIFACTS_DIR / folder),
-        "checkpoints_dir": str(kept),
-        "config": config,
-    }
+    spec = TrainingSpec(
+        dataset=settings.ARTIFACTS_DIR / dataset.folder,
+        base_folder=settings.MODELS_DIR / model.base_id,
+        base_name=model.base_id,
+        out_dir=settings.ARTIFACTS_DIR / folder,
+        config=replace(planning.config_of_attempt(run), **job.overrides),
+        checkpoints_dir=kept,
+        keep_checkpoints=model.fine_tuning_requests.exists(),
+    )
     try:
         result = run_child(
             "training.runs.child",
-            _write_spec(job, spec),
+            _write_spec(job, spec.to_json()),
             lease=lease,
-            on_event=_teller(lease),
+            on_event=_reporter(lease),
             can_pause=True,
-            when_gpu_oom=_half_the_batch(config),
+            when_gpu_oom=_half_the_batch(spec.config),
         )
     except Cancelled:
         shutil.rmtree(kept, ignore_errors=True)
         raise
-    return lambda: _publish_training(run, folder, result, kept)
+    return lambda: _publish_training(run, folder, TrainingResult.from_json(result), kept)
 
 
-def _training_spec(model: CustomModel, dataset: DatasetVersion) -> dict[str, Any]:
-    """What training.runs.child is told of the model, whichever attempt it is."""
-    return {
-        "dataset": str(settings.ARTIFACTS_DIR / dataset.folder),
-        "base_folder": str(settings.MODELS_DIR / model.base_id),
-        "base_name": model.base_id,
-        "keep_checkpoints": model.fine_tuning_requests.exists(),
-    }
+def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
+    """Return settings that take the same step in twice as many turns; checkpoints stay good."""
+    whole = config.micro_batch_tokens or config.tokens_per_batch
+    return {"micro_batch_tokens": max(config.max_seq_len, whole // 2)} if whole else None
 
 
-def _half_the_batch(config: dict[str, Any]) -> dict[str, Any] | None:
-    """The same step in twice as many turns; checkpoints stay good."""
-    whole = config.get("micro_batch_tokens") or config.get("tokens_per_batch")
-    longest = config.get("max_seq_len") or 0
-    return {"micro_batch_tokens": max(longest, whole // 2)} if whole else None
-
-
-def _publish_training(run: TrainingRun, folder: str, result: dict[str, Any], kept: Path) -> None:
-    """Checkpoints have done their work; those of a run that failed wait to be used again."""
+def _publish_training(run: TrainingRun, folder: str, result: TrainingResult, kept: Path) -> None:
+    """Publish the result and remove its checkpoints; those of a failed run wait to be used
+    again.
+    """
     services.finish_training(run=run, folder=folder, result=result)
-    openai_jobs.keep_results(run)
+    fine_tuning_jobs.keep_results(run)
     transaction.on_commit(lambda: shutil.rmtree(kept, ignore_errors=True))
 
 
@@ -110,20 +112,18 @@ def evaluate(job: Job, lease: Lease) -> Publish:
     dataset = evaluations.dataset_of_version(run.version) or _newest_dataset(run.model)
     live = _note_what_is_judged_by(run)
     folder = f"{run.model_id}/evaluations/{job.id}-{job.attempt}"
-    spec = _evaluation_spec(job, run, dataset) | {"out_dir": str(settings.ARTIFACTS_DIR / folder)}
-    if live is not None:
-        spec["live"] = _engine(*engine_paths(live)) | {
-            "system_prompt": live.system_prompt,
-            "name": f"version {live.number}",
-        }
+    spec = _evaluation_spec(job, run, dataset, settings.ARTIFACTS_DIR / folder, live)
     result = run_child(
-        "training.evaluations.child", _write_spec(job, spec), lease=lease, on_event=_teller(lease)
+        "training.evaluations.child",
+        _write_spec(job, spec.to_json()),
+        lease=lease,
+        on_event=_reporter(lease),
     )
-    return lambda: evaluations.finish_evaluation(run=run, folder=folder, result=result)
+    return lambda: finish_evaluation(run=run, folder=folder, result=cast(EvaluationResult, result))
 
 
 def _note_what_is_judged_by(run: EvaluationRun) -> ModelVersion | None:
-    """The contract, which is frozen by now, and what is live while this evaluation runs."""
+    """Note the contract, which is frozen by now, and return what is live meanwhile."""
     live: ModelVersion | None = run.model.live_version
     if live is not None and (live.id == run.version_id or not engine_paths(live)[0].is_file()):
         live = None
@@ -134,7 +134,7 @@ def _note_what_is_judged_by(run: EvaluationRun) -> ModelVersion | None:
 
 
 def _newest_dataset(model: CustomModel) -> DatasetVersion:
-    """The one that was frozen last; a draft is never trained on."""
+    """Return the one that was frozen last; a draft is never trained on."""
     dataset: DatasetVersion | None = model.dataset_versions.frozen().select_related("run").first()
     if dataset is None:
         raise Conflict(
@@ -145,33 +145,26 @@ def _newest_dataset(model: CustomModel) -> DatasetVersion:
     return dataset
 
 
-def _evaluation_spec(job: Job, run: EvaluationRun, dataset: DatasetVersion) -> dict[str, Any]:
-    version, contract = run.version, run.model.contract
+def _evaluation_spec(
+    job: Job, run: EvaluationRun, dataset: DatasetVersion, out_dir: Path, live: ModelVersion | None
+) -> EvaluationSpec:
+    version = run.version
     test_file = settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl"
-    if run.model.test_rows:
-        test_file = _write_test_rows(job, run.model)
-    return {
-        "test_file": str(test_file),
-        "base": _engine(*base_paths(version.base)),
-        "tuned": _engine(*engine_paths(version)),
-        "system_prompt": version.system_prompt,
-        "metric": run.metric,
-        "contract": {
-            "metric": contract["metric"],
-            "checks": contract["checks"],
-            "unread": [item["sentence"] for item in contract["unread"]],
-            "digest": contract["checks_digest"],
-        },
-        "labels": dataset.run.intent.get("labels") or None,
-        "max_tokens": None,
-        "cache_dir": str(settings.ARTIFACTS_DIR / str(run.model_id) / "answers"),
-        "probes": settings.EVALUATION_PROBES,
-        "seed": 0,
-    }
-
-
-def _engine(gguf: Path, tokenizer_folder: Path) -> dict[str, str]:
-    return {"gguf": str(gguf), "tokenizer_folder": str(tokenizer_folder)}
+    return EvaluationSpec(
+        test_file=_write_test_rows(job, run.model) if run.model.test_rows else test_file,
+        base=Side(*base_paths(version.base)),
+        tuned=Side(*engine_paths(version)),
+        system_prompt=version.system_prompt,
+        metric=run.metric,
+        out_dir=out_dir,
+        contract=contract_of(run.model).compiled_checks(),
+        labels=list(dataset.run.intent_facts.labels) or None,
+        live=Side(*engine_paths(live), live.system_prompt, f"version {live.number}")
+        if live
+        else None,
+        probes=settings.EVALUATION_PROBES,
+        cache_dir=settings.ARTIFACTS_DIR / str(run.model_id) / "answers",
+    )
 
 
 def _write_test_rows(job: Job, model: CustomModel) -> Path:
@@ -186,7 +179,7 @@ def _write_test_rows(job: Job, model: CustomModel) -> Path:
     return path
 
 
-def _write_spec(job: Job, spec: dict[str, Any]) -> str:
+def _write_spec(job: Job, spec: Mapping[str, Any]) -> str:
     path = _work_folder(job) / "spec.json"
     path.write_text(json.dumps(spec, indent=2))
     return str(path)
@@ -199,30 +192,31 @@ def _work_folder(job: Job) -> Path:
     return folder
 
 
-def _teller(lease: Lease) -> Callable[[dict[str, Any]], None]:
-    """Turn what the child says into the job's stage, progress and story."""
+def _reporter(lease: Lease) -> Callable[[Mapping[str, Any]], None]:
+    """Turn the child's messages into the job's stage, progress and story."""
     stage = ""
 
-    def tell(event: dict[str, Any]) -> None:
+    def report(event: Mapping[str, Any]) -> None:
         nonlocal stage
-        if event["event"] == "log":
-            lease.log(event["message"])
+        message = message_from(event)
+        if isinstance(message, Log):
+            lease.log(message.message)
             return
-        if event["event"] == "checkpoint":
-            _tell_checkpoint(lease, event["step"])
+        if isinstance(message, Checkpoint):
+            _report_checkpoint(lease, message.step)
             return
-        if event["stage"] != stage:
-            stage = event["stage"]
+        if message.stage != stage:
+            stage = message.stage
             lease.stage(stage, STAGE_NAMES.get(stage, stage))
-        detail = {key: value for key, value in event.items() if key not in ("event", "stage")}
-        lease.progress(**detail)
-        if event.get("loss") is not None or event.get("valid_loss") is not None:
+        detail, figures = message.detail, message.figures
+        lease.progress(step=message.step, total_steps=message.total_steps, **figures)
+        if figures.get("loss") is not None or figures.get("valid_loss") is not None:
             lease.emit(JobEvent.Kind.METRICS, data=detail)
 
-    return tell
+    return report
 
 
-def _tell_checkpoint(lease: Lease, step: int) -> None:
+def _report_checkpoint(lease: Lease, step: int) -> None:
     lease.check()
-    told = f"Checkpoint kept at step {step:,}."
-    lease.emit(JobEvent.Kind.CHECKPOINT, told, data={"step": step})
+    message = f"Checkpoint kept at step {step:,}."
+    lease.emit(JobEvent.Kind.CHECKPOINT, message, data={"step": step})

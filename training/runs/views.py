@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 from django.contrib import messages
@@ -28,8 +27,10 @@ from modelstation.core.jobs.health import Problem, problems
 from modelstation.core.models import Job, JobEvent
 from modelstation.core.templatetags.ui import duration
 from training.access import training_run_for
+from training.builds.services import requeue_run
 from training.models import TrainingRun
-from training.recipes.config import TrainingConfig
+from training.plan.estimate.estimates import RunPlan
+from training.recipes.config import SETTINGS
 from training.runs import services
 from training.runs.curves import Point, points_of
 
@@ -59,13 +60,13 @@ ENDED_BY = {
 @login_required
 @require_GET
 def run(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
-    found = training_run_for(org_for(request, org), run_id)
-    context = _live_context(found) | {
-        "config": _config_rows(found),
-        "reasons": found.plan.get("reasons"),
-        "facts": _facts(found),
-        "log": _log(found),
-        "every": 2 if found.job.event_count < MANY_EVENTS else 10,
+    run = training_run_for(org_for(request, org), run_id)
+    context = _live_context(run) | {
+        "config": _config_rows(run),
+        "reasons": run.plan.get("reasons"),
+        "facts": _facts(run),
+        "log": _log(run),
+        "every": 2 if run.job.event_count < MANY_EVENTS else 10,
     }
     return render(request, "training/run.html", context)
 
@@ -73,22 +74,22 @@ def run(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
 @login_required
 @require_GET
 def run_live(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
-    """What changes while the run goes on, its log only when there is more of it. Once the run has
-    ended, the page is asked for afresh.
+    """Render what changes while the run goes on, its log only when there is more of it. Once the
+    run has ended, the page is loaded afresh.
     """
-    found = training_run_for(org_for(request, org), run_id)
-    if not found.job.is_live:
+    run = training_run_for(org_for(request, org), run_id)
+    if not run.job.is_live:
         return HttpResponse(headers={"HX-Refresh": "true"})
-    log = _log(found)
+    log = _log(run)
     more = bool(log) and str(log[-1].seq) != request.GET.get("seen")
-    context = _live_context(found) | {"log": log, "more": more}
+    context = _live_context(run) | {"log": log, "more": more}
     return render(request, "training/_run.html", context)
 
 
 @login_required
 @require_GET
 def run_stream(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponseBase:
-    """The run's events for its page, which a browser can ask for with no more than an address."""
+    """Stream the run's events to its page, which a browser can open by no more than an address."""
     owner = org_for(request, org)
     story = Story(job_id=training_run_for(owner, run_id).job_id)
     return stream_response(request, story, owner=owner.id, heartbeat=PAGE_HEARTBEAT_SECONDS)
@@ -97,26 +98,26 @@ def run_stream(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpRespons
 @login_required
 @require_GET
 def run_log(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
-    """A hundred lines of the log: the newest, or those before a line."""
-    found = training_run_for(org_for(request, org), run_id)
+    """Render a hundred lines of the log: the newest, or those before a line."""
+    run = training_run_for(org_for(request, org), run_id)
     given = request.GET.get("before", "")
     before = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else None
-    context = {"run": found, "job": found.job, "log": _log(found, before), "before": before}
+    context = {"run": run, "job": run.job, "log": _log(run, before), "before": before}
     return render(request, "training/run_log.html", context)
 
 
 @login_required
 @require_GET
 def run_log_text(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
-    found = training_run_for(org_for(request, org), run_id)
-    return text_response(f"run-{found.id}", _lines(found))
+    run = training_run_for(org_for(request, org), run_id)
+    return text_response(f"run-{run.id}", _lines(run))
 
 
 @login_required
 @require_POST
 def run_pause(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
-    said = "The run was asked to pause: it keeps a checkpoint at its next step's end."
-    return _do(request, org, run_id, services.pause_run, said)
+    message = "The run was asked to pause: it keeps a checkpoint at its next step's end."
+    return _do(request, org, run_id, services.pause_run, message)
 
 
 @login_required
@@ -128,29 +129,29 @@ def run_resume(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpRespons
 @login_required
 @require_POST
 def run_cancel(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
-    said = "The run was asked to stop; it does so within half a minute."
-    return _do(request, org, run_id, services.cancel_run, said)
+    message = "The run was asked to stop; it does so within half a minute."
+    return _do(request, org, run_id, services.cancel_run, message)
 
 
 @login_required
 @require_POST
 def run_requeue(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
-    found = training_run_for(org_for(request, org), run_id)
+    run = training_run_for(org_for(request, org), run_id)
     try:
-        found = services.requeue_run(actor=_user(request), run=found)
+        run = requeue_run(actor=_user(request), run=run)
     except UserFacingError as error:
         messages.warning(request, f"{error.message} {error.hint}".strip())
-    return redirect("run", org, found.id)
+    return redirect("run", org, run.id)
 
 
 def _do(
-    request: HttpRequest, org: str, run_id: uuid.UUID, deed: Callable[..., None], said: str
+    request: HttpRequest, org: str, run_id: uuid.UUID, action: Callable[..., None], message: str
 ) -> HttpResponse:
-    """A deed that the run may have outrun: then the page says so, and shows how it is."""
-    found = training_run_for(org_for(request, org), run_id)
+    """Do an action that the run may have outrun: then the page says so, and shows how it is."""
+    run = training_run_for(org_for(request, org), run_id)
     try:
-        deed(actor=_user(request), run=found)
-        messages.info(request, said)
+        action(actor=_user(request), run=run)
+        messages.info(request, message)
     except UserFacingError as error:
         messages.warning(request, error.message)
     return redirect("run", org, run_id)
@@ -183,14 +184,14 @@ def _live_context(run: TrainingRun) -> dict[str, Any]:
 
 
 def stage_of(job: Job) -> str:
-    """What the job said last of what it is doing."""
+    """Return the last message of what the job is doing."""
     kinds = (JobEvent.Kind.STAGE, JobEvent.Kind.STATE)
-    told = job.events.filter(kind__in=kinds).order_by("-seq")
-    return told.values_list("message", flat=True).first() or ""
+    events = job.events.filter(kind__in=kinds).order_by("-seq")
+    return events.values_list("message", flat=True).first() or ""
 
 
 def problems_of(job: Job) -> list[Problem]:
-    """Why a job may wait in vain; nothing while it runs."""
+    """Return why a job may wait in vain; nothing while it runs."""
     if job.state != Job.State.QUEUED:
         return []
     return [
@@ -223,7 +224,7 @@ def _or_dash(value: float | None) -> str:
 
 
 def _loss_chart(points: list[Point]) -> SafeString:
-    """Validation is measured now and then: only those steps make its line."""
+    """Draw both losses; only the steps that were validated make the line of validation."""
     train = Series("Training", [(p.step, p.loss) for p in points if p.loss is not None])
     valid = Series(
         "Validation", [(p.step, p.valid_loss) for p in points if p.valid_loss is not None]
@@ -256,11 +257,10 @@ def _log(run: TrainingRun, before: int | None = None) -> list[JobEvent]:
 
 
 def _config_rows(run: TrainingRun) -> list[tuple[str, Any, Any, str]]:
-    """(setting, asked, used, why): what was not asked for is chosen from data and machine. Before
-    that, only what was asked.
+    """Return (setting, requested, used, why): what was not requested is chosen from data and
+    machine. Before that, only what was requested.
     """
-    known = [field.name for field in fields(TrainingConfig)]
-    names = known if run.resolved_config else [name for name in known if name in run.asked_config]
+    names = [name for name in SETTINGS if run.resolved_config or name in run.asked_config]
     why = run.plan.get("reasons") or {}
     return [
         (name, run.asked_config.get(name), run.resolved_config.get(name), why.get(name, ""))
@@ -274,12 +274,12 @@ def _facts(run: TrainingRun) -> list[tuple[str, str]]:
 
 
 def _expected(run: TrainingRun) -> list[tuple[str, str]]:
-    """What its plan said before it started."""
-    minutes, memory = run.plan.get("minutes"), run.plan.get("peak_memory")
-    if not (minutes and memory):
+    """Return what its plan expected before it started."""
+    plan = RunPlan.from_json(run.plan)
+    if not (plan.minutes.high and plan.peak_memory.high):
         return []
-    low, high = duration(60 * minutes["low"]), duration(60 * minutes["high"])
-    gigabytes = f"{memory['low'] / 1e9:.2f} to {memory['high'] / 1e9:.2f} GB"
+    low, high = duration(60 * plan.minutes.low), duration(60 * plan.minutes.high)
+    gigabytes = f"{plan.peak_memory.low / 1e9:.2f} to {plan.peak_memory.high / 1e9:.2f} GB"
     return [("Expected time", f"{low} to {high}"), ("Expected memory", gigabytes)]
 
 

@@ -1,4 +1,4 @@
-"""Answers kept between evaluations: a base model says the same about the same held-out rows.
+"""Answers kept between evaluations: a base model answers the same to the same held-out rows.
 
     python -m pytest training/tests/scoring/test_cache.py
 
@@ -45,8 +45,8 @@ def entry_path(
 
 def read_entry(path: Path, rows: int) -> Generated | None:
     try:
-        found = Generated(**json.loads(path.read_text(encoding="utf-8")))
-        return found if len(found.texts) == rows else None
+        entry = Generated(**json.loads(path.read_text(encoding="utf-8")))
+        return entry if len(entry.texts) == rows else None
     except (OSError, ValueError, TypeError):
         return None
 

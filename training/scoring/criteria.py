@@ -9,32 +9,12 @@ measured must not pass.
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.scoring.criterion import (
-    BEATS_BASE,
-    NOT_WORSE_THAN_LIVE,
-    OPS,
-    Criterion,
-    in_words,
-)
-from training.scoring.sentences import FINAL_NUMBER_LINE, compile_sentence
-
-__all__ = [
-    "BEATS_BASE",
-    "FINAL_NUMBER_LINE",
-    "NOT_WORSE_THAN_LIVE",
-    "OPS",
-    "Criteria",
-    "Criterion",
-    "compile_contract",
-    "compile_sentence",
-    "contract_criteria",
-    "in_words",
-    "read_criteria",
-]
+from training.scoring.criterion import BEATS_BASE, CheckJson, Criterion
+from training.scoring.sentences import compile_sentence
 
 
 @dataclass(frozen=True)
@@ -44,9 +24,9 @@ class Criteria:
 
 
 def read_criteria(
-    written: Sequence[str | dict[str, Any]], labels: Sequence[str] | None = None
+    written: Sequence[str | Mapping[str, Any]], labels: Sequence[str] | None = None
 ) -> Criteria:
-    """Checks out of objects and sentences; "beats_base" is always among them. ValueError for a
+    """Read checks out of objects and sentences; "beats_base" is always among them. ValueError for a
     malformed object.
     """
     checks, unread = [], []
@@ -61,8 +41,8 @@ def read_criteria(
     return Criteria(checks, unread)
 
 
-def _read(item: str | dict[str, Any], labels: Sequence[str]) -> Criterion | None:
-    """An object with only a sentence is read as that sentence."""
+def _read(item: str | Mapping[str, Any], labels: Sequence[str]) -> Criterion | None:
+    """Read one; an object with only a sentence as that sentence."""
     if isinstance(item, str):
         return compile_sentence(item, labels)
     if item.get("metric") is None and item.get("sentence"):
@@ -70,40 +50,46 @@ def _read(item: str | dict[str, Any], labels: Sequence[str]) -> Criterion | None
     return Criterion.from_json(item)
 
 
+@dataclass(frozen=True)
+class CompiledChecks:
+    """What criteria were compiled to, in JSON, and a digest that changes when any check does.
+
+    `objection` says why the metric does not suit the task; it is no part of what is stored.
+    """
+
+    metric: str
+    checks: list[CheckJson]
+    unread: list[str]
+    digest: str
+    objection: str = ""
+
+    def criteria(self) -> Criteria:
+        """Return the checks; ValueError when they are not those that were frozen."""
+        checks = [Criterion.from_json({**check}) for check in self.checks]
+        if self.digest != digest_of(checks, self.metric):
+            raise ValueError("The acceptance contract is not the one that was frozen.")
+        return Criteria(checks, self.unread)
+
+
 def compile_contract(
-    written: Sequence[str | dict[str, Any]],
+    written: Sequence[str | Mapping[str, Any]],
     *,
     metric: str,
     labels: Sequence[str] | None = None,
-) -> dict[str, Any]:
-    """The contract as it is shown back and frozen: its checks in JSON, each in plain words, what
-    could not be read, and a digest that changes when any check does.
-    """
+) -> CompiledChecks:
+    """Compile the criteria as they are shown back and frozen. ValueError for a malformed one."""
     criteria = read_criteria(written, labels)
-    checks = [check.to_json() for check in criteria.checks]
-    return {
-        "metric": metric,
-        "checks": [
-            {**check, "words": in_words(criterion)}
-            for check, criterion in zip(checks, criteria.checks, strict=True)
-        ],
-        "unread": criteria.unread,
-        "digest": digest_of(checks, metric),
-    }
+    return CompiledChecks(
+        metric=metric,
+        checks=[check.with_words() for check in criteria.checks],
+        unread=criteria.unread,
+        digest=digest_of(criteria.checks, metric),
+    )
 
 
-def contract_criteria(contract: dict[str, Any]) -> Criteria:
-    """The checks of a frozen contract; ValueError when they are not those that were frozen."""
-    criteria = read_criteria(contract["checks"])
-    checks = [check.to_json() for check in criteria.checks]
-    if contract.get("digest") != digest_of(checks, contract["metric"]):
-        raise ValueError("The acceptance contract is not the one that was frozen.")
-    return Criteria(criteria.checks, list(contract.get("unread") or []))
-
-
-def digest_of(checks: Sequence[dict[str, Any]], metric: str) -> str:
+def digest_of(checks: Sequence[Criterion], metric: str) -> str:
     canonical = json.dumps(
-        {"checks": checks, "metric": metric},
+        {"checks": [asdict(check) for check in checks], "metric": metric},
         sort_keys=True,
         ensure_ascii=False,
         separators=(",", ":"),

@@ -1,4 +1,4 @@
-"""One check of the acceptance contract: a metric, a bound, and how both are said in plain words.
+"""One check of the acceptance contract: a metric, a bound, and how both read in plain words.
 
     python -m pytest training/tests/scoring/test_criteria.py
 
@@ -6,11 +6,11 @@ It can be written to JSON and read back, so that a contract frozen with the requ
 that is measured.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict, cast
 
-from training.scoring.metrics import NEEDS_OPTION, metric_names
+from training.scoring.metrics import METRICS, Options
 
 BEATS_BASE = "beats_base"
 NOT_WORSE_THAN_LIVE = "not_worse_than_live"
@@ -24,43 +24,25 @@ OPS: dict[str, Callable[[float, float], bool]] = {
     "<": lambda score, value: score < value,
 }
 IN_WORDS_OF_OP = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
-IN_WORDS_OF_METRIC = {
-    "exact_match": "the share of answers that are exactly the reference (case and outer space "
-    "apart)",
-    "accuracy": "the share of answers that are exactly the reference (case and outer space apart)",
-    "macro_f1": "F1 per label, averaged over the labels",
-    "macro_recall": "recall per label, averaged over the labels",
-    "least_recall": "recall of the label with the lowest recall",
-    "least_f1": "F1 of the label with the lowest F1",
-    "json_equal": "the share of answers that hold the same JSON values as the reference",
-    "json_valid": "the share of answers that are valid JSON and nothing else",
-    "json_schema": "the share of answers that fit the given JSON schema",
-    "entity_f1": "F1 over all (type, name) pairs of all answers",
-    "field_f1": "F1 over all fields of all JSON answers",
-    "token_f1": "F1 over the words of an answer and its reference, averaged over the rows",
-    "rougeL_f1": "ROUGE-L F1 against the reference, averaged over the rows",
-    "chrf": "chrF, the overlap of character sequences with the references (0 to 1)",
-    "final_number_match": "the share of answers whose final number is that of the reference",
-    "number_match": "the share of answers whose last number is that of the reference",
-    "contains": "the share of answers that contain the reference",
-    "first_token_match": "the share of answers whose first word is that of the reference",
-    "sql_parses": "the share of answers that SQLite reads as one statement",
-    "execution_accuracy": "the share of SQL answers that give the same rows as the reference when "
-    "both are executed",
-    "known_label": "the share of answers that are one of the known labels",
-    "regex": "the share of answers that match the pattern {pattern}",
-    "refusal": "the share of answers that refuse to answer",
-    "empty": "the share of answers that are empty",
-    "answer_share": "the share of answers that are “{answer}”",
-    "label_recall": "the share of the rows of label “{label}” that are answered so",
-    "label_precision": "the share of the answers “{label}” that are right",
-    "length_within": "the share of answers that have {limits}",
+IN_WORDS_OF_QUANTITY = {
     LATENCY: "the median time of one answer, asked one by one on the machine that evaluates",
     SIZE: "the size of the served model file",
     LENGTH: "the median length of an answer",
     LENGTH_RATIO: "the median length of an answer as a multiple of its reference's, in words",
 }
 UNIT_OF = {LATENCY: "seconds", SIZE: "MB", LENGTH_RATIO: "times"}
+
+
+class CheckJson(TypedDict):
+    """A check of a contract as it is stored: the fields of a Criterion, and its plain words."""
+
+    metric: str
+    op: str
+    value: float
+    of: str | None
+    options: Options
+    sentence: str
+    words: str
 
 
 @dataclass(frozen=True)
@@ -75,30 +57,38 @@ class Criterion:
     op: str = ">="
     value: float = 0.0
     of: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
     sentence: str = ""
 
     @property
     def unit(self) -> str:
         return UNIT_OF.get(self.metric) or str(self.options.get("unit", ""))
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def with_words(self) -> CheckJson:
+        return {
+            "metric": self.metric,
+            "op": self.op,
+            "value": self.value,
+            "of": self.of,
+            "options": self.options,
+            "sentence": self.sentence,
+            "words": in_words(self),
+        }
 
     @classmethod
-    def from_json(cls, written: dict[str, Any]) -> "Criterion":
-        """The check that `to_json` wrote. ValueError for one that is not, or is malformed."""
+    def from_json(cls, written: Mapping[str, Any]) -> "Criterion":
+        """Read a stored check. ValueError for one that is malformed."""
         return check_from_object({**written.get("options", {}), **written})
 
 
-def check_from_object(item: dict[str, Any]) -> Criterion:
-    """The check that an object names. ValueError, a sentence for the user, for a malformed one."""
+def check_from_object(item: Mapping[str, Any]) -> Criterion:
+    """Return the check of an object. ValueError, a sentence for the user, for a malformed one."""
     name, sentence = item.get("metric"), str(item.get("sentence") or "")
     if name == BEATS_BASE:
         return Criterion(BEATS_BASE, ">", 0.0, of=item.get("of"), sentence=sentence)
     if name == NOT_WORSE_THAN_LIVE:
         return Criterion(NOT_WORSE_THAN_LIVE, ">=", 0.0, of=item.get("of"), sentence=sentence)
-    known = [*metric_names(), *MEASURED, BEATS_BASE]
+    known = [*sorted(METRICS), *MEASURED, BEATS_BASE]
     _require(
         name in known,
         f"A criterion names the unknown metric {name!r}. Known are: {', '.join(known)}.",
@@ -121,10 +111,10 @@ def _value(name: str, value: Any) -> float:
     return float(value)
 
 
-def _options(name: str, item: dict[str, Any]) -> dict[str, Any]:
-    needed = NEEDS_OPTION.get(name)
+def _options(name: str, item: Mapping[str, Any]) -> Options:
+    needed = METRICS[name].option if name in METRICS else ""
     _require(
-        needed in (None, "labels") or item.get(needed) is not None,
+        not needed or item.get(needed) is not None,
         f"The criterion on {name} needs {needed!r}.",
     )
     unit = item.get("unit", "words")
@@ -135,8 +125,8 @@ def _options(name: str, item: dict[str, Any]) -> dict[str, Any]:
     _require(
         name != "length_within" or unit != "tokens", "length_within counts words or characters."
     )
-    taken = {*NEEDS_OPTION.values(), "least", "most"}
-    return {key: item[key] for key in sorted(taken) if item.get(key) is not None}
+    known = sorted(Options.__annotations__)
+    return cast(Options, {key: item[key] for key in known if item.get(key) is not None})
 
 
 def _require(holds: object, sentence: str) -> None:
@@ -148,7 +138,7 @@ def _require(holds: object, sentence: str) -> None:
 
 
 def in_words(criterion: Criterion) -> str:
-    """What is measured, the bound, and what passes, as one sentence of plain English."""
+    """Say what is measured, and the bound that passes, as one sentence of plain English."""
     of = f" on {criterion.of}" if criterion.of else " on the model's own metric"
     if criterion.metric == BEATS_BASE:
         return f"The tuned model scores higher than its untuned base{of}, beyond chance."
@@ -159,17 +149,18 @@ def in_words(criterion: Criterion) -> str:
     return f"Passes when {measured} is {bound}."
 
 
-def words_of_metric(metric: str, options: dict[str, Any]) -> str:
-    told = {"limits": _limits(options), **options} if metric == "length_within" else options
-    return IN_WORDS_OF_METRIC.get(metric, metric).format_map(_Blank(told))
+def words_of_metric(metric: str, options: Options) -> str:
+    limits = {"limits": _limits(options)} if metric == "length_within" else {}
+    words = METRICS[metric].words if metric in METRICS else IN_WORDS_OF_QUANTITY.get(metric, metric)
+    return words.format_map(_Blank(limits, **options))
 
 
-class _Blank(dict[str, Any]):
+class _Blank(dict[str, object]):
     def __missing__(self, key: str) -> str:
         return key
 
 
-def _limits(options: dict[str, Any]) -> str:
+def _limits(options: Options) -> str:
     least, most = options.get("least"), options.get("most")
     parts = [f"at least {least}"] if least else []
     parts += [f"at most {most}"] if most is not None else []
@@ -180,6 +171,6 @@ def words_of_value(criterion: Criterion, value: float) -> str:
     """75 %, or 2 seconds; a share that is no share of rows stays a plain number."""
     if criterion.metric in MEASURED:
         return f"{value:.4g} {criterion.unit or 'words'}"
-    if "share" in IN_WORDS_OF_METRIC.get(criterion.metric, ""):
+    if criterion.metric in METRICS and METRICS[criterion.metric].is_share:
         return f"{100 * value:.4g} %"
     return f"{value:.3g}"

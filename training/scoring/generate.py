@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from models_app.serving.engine import Engine, GenerationConfig
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
-from training.plan.estimate.machine import idle_cores
+from training.plan.estimate.measure import idle_cores
+from training.scoring.shapes import GenerationFacts
 
 LEAST_ANSWER_TOKENS = 16
 MOST_ANSWER_TOKENS = 512
@@ -33,7 +33,7 @@ class HeldOut:
 @dataclass(frozen=True)
 class Generated:
     """Answers in the order of the prompts; `tokens` are each answer's. `latencies` are seconds of
-    a few answers asked one by one.
+    a few answers requested one by one.
     """
 
     texts: list[str]
@@ -42,24 +42,24 @@ class Generated:
     cut_off: int
     tokens: list[int] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
-    asked: int = 0  # prompts that differ: the others share an answer
+    distinct_prompts: int = 0  # prompts that differ: the others share an answer
     cached: bool = False  # read from an earlier evaluation, whose seconds these are
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> GenerationFacts:
         return {
             "seconds": self.seconds,
             "answer_tokens": self.answer_tokens,
             "cut_off": self.cut_off,
             "tokens_per_second": self.answer_tokens / max(self.seconds, 1e-9),
-            "asked": self.asked,
+            "asked": self.distinct_prompts,
             "cached": self.cached,
             "latency": median(self.latencies) if self.latencies else None,
         }
 
 
 def held_out(conversations: Sequence[list[Message]], system_prompt: str) -> HeldOut:
-    """The model's one system prompt stands before every row; a row's own is kept only where there
-    is none.
+    """Put the model's one system prompt before every row; a row's own is kept only where there is
+    none.
     """
     prompts = [_prompt(messages[:-1], system_prompt) for messages in conversations]
     return HeldOut(
@@ -97,34 +97,34 @@ def generate(
     on_done: Callable[[int], None],
     timed: int = 0,
 ) -> Generated:
-    """Every prompt's answer at temperature 0, in order. `on_done` is told how many are ready.
+    """Return every prompt's answer at temperature 0, in order. `on_done` gets how many are ready.
 
-    A prompt that occurs twice is asked once. The first `timed` prompts are asked again one by one.
+    A prompt that occurs twice is answered once. The first `timed` prompts are timed one by one.
     """
     renderer = load_renderer(tokenizer_folder)
     unique = distinct(prompts)
     lengths = [len(renderer.render_prompt(prompt)) for prompt in unique]
-    asked = [unique[place] for place in batching_order(unique, lengths)]
+    requests = [unique[place] for place in batching_order(unique, lengths)]
     context = -(-(max(lengths) + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
-    config = GenerationConfig(max_tokens=max_tokens)
+    config = GenerationConfig(max_new_tokens=max_tokens)
     engine = Engine(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores())
     try:
         started = time.monotonic()
-        found = engine.generate_many(asked, config, on_done)
+        generations = engine.generate_many(requests, config, on_done)
         seconds = time.monotonic() - started
         latencies = [_seconds_of(engine, prompt, config) for prompt in prompts[:timed]]
     finally:
         engine.close()
-    by_prompt = {_key(prompt): one for prompt, one in zip(asked, found, strict=True)}
+    by_prompt = {_key(prompt): one for prompt, one in zip(requests, generations, strict=True)}
     answers = [by_prompt[_key(prompt)] for prompt in prompts]
     return Generated(
         texts=[answer.text for answer in answers],
         seconds=seconds,
-        answer_tokens=sum(answer.completion_tokens for answer in found),
+        answer_tokens=sum(answer.completion_tokens for answer in generations),
         cut_off=sum(answer.finish_reason == "length" for answer in answers),
         tokens=[answer.completion_tokens for answer in answers],
         latencies=latencies,
-        asked=len(unique),
+        distinct_prompts=len(unique),
     )
 
 

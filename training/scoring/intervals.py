@@ -14,15 +14,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
-from training.scoring.metrics import Floats, Metric
+from training.scoring.scorers import Floats, Scorer
+from training.scoring.shapes import SideResult
 
 RESAMPLES = 2000
 # Called 95 % intervals, and aimed a little above: the coverage of any interval for counts swings
-# around its aim, and what is said to hold 95 times in 100 should not hold 93 times.
+# around its aim, and what claims to hold 95 times in 100 should not hold 93 times.
 CONFIDENCE = 0.965
 Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 
@@ -32,6 +32,9 @@ class Interval:
     score: float
     low: float
     high: float
+
+    def to_json(self) -> SideResult:
+        return {"score": self.score, "low": self.low, "high": self.high}
 
 
 class Bootstrap:
@@ -46,26 +49,26 @@ class Bootstrap:
             np.float64
         )
 
-    def interval(self, metric: Metric, sums: Floats) -> Interval:
+    def interval(self, scorer: Scorer, sums: Floats) -> Interval:
         """Of a score in [0, 1]; all of that where no row counts."""
-        score, rows = float(metric.combine(sums.sum(axis=0))), metric.rows(sums)
+        score, rows = float(scorer.combine(sums.sum(axis=0))), scorer.rows(sums)
         if rows == 0:
             return Interval(score, 0.0, 1.0)
-        error = self._error(metric.combine(self.weights @ sums), score)
+        error = self._error(scorer.combine(self.weights @ sums), score)
         return score_interval(score, error * rows, rows)
 
-    def difference(self, metric: Metric, ours: Floats, theirs: Floats) -> Interval:
+    def difference(self, scorer: Scorer, ours: Floats, theirs: Floats) -> Interval:
         """Of the paired difference ours − theirs."""
-        score = float(metric.combine(ours.sum(axis=0)) - metric.combine(theirs.sum(axis=0)))
-        rows = min(metric.rows(ours), metric.rows(theirs))
+        score = float(scorer.combine(ours.sum(axis=0)) - scorer.combine(theirs.sum(axis=0)))
+        rows = min(scorer.rows(ours), scorer.rows(theirs))
         if rows == 0:
             return Interval(score, -1.0, 1.0)
-        resampled = metric.combine(self.weights @ ours) - metric.combine(self.weights @ theirs)
+        resampled = scorer.combine(self.weights @ ours) - scorer.combine(self.weights @ theirs)
         return difference_interval(score, self._error(resampled, score) * rows, rows)
 
     def _error(self, resampled: Floats, score: float) -> float:
-        """The mean squared error. The resamples' distance from the score is a bias, which macro F1
-        has with few rows per label.
+        """Return the mean squared error. The resamples' distance from the score is a bias, which
+        macro F1 has with few rows per label.
         """
         squared = float(np.var(resampled)) + (float(np.mean(resampled)) - score) ** 2
         return squared * self.rows / max(self.rows - 1, 1)
@@ -108,9 +111,3 @@ def median_interval(values: Sequence[float]) -> Interval:
     half = Z * math.sqrt(n) / 2
     first, last = math.floor(n / 2 - half), math.ceil(n / 2 + half)
     return Interval(middle, ordered[max(first, 0)], ordered[min(last, n - 1)])
-
-
-def as_json(interval: Interval | None) -> dict[str, Any] | None:
-    if interval is None:
-        return None
-    return {"score": interval.score, "low": interval.low, "high": interval.high}

@@ -1,313 +1,307 @@
-"""How answers are graded: every metric by name, each one over a pair and over a whole set.
+"""Every metric, stated once: its name, its words, how a sentence names it, how it is computed and
+for which tasks. A new metric is one entry of METRICS.
 
     python -m pytest training/tests/scoring/test_metrics.py
 
-A metric turns each row into a short vector of sums (hits, predicted, expected …) and a set into one
-score by adding the vectors up. A bootstrap then only has to re-weigh the vectors, for means, micro
-F1 and macro F1 alike.
+Pages, forms, API, criteria and the evaluation read this table. Most metrics grade each row and
+average (`mean_of`); the others are of the whole set alone (`micro_f1_of`, `macro_of`, `least_of`).
 """
 
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any, TypedDict
 
-import numpy as np
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from numpy.typing import NDArray
-
-from training.scoring.pairs import (
-    CHRF_ORDER,
-    INVALID,
-    chrf_counts,
-    contains,
-    entities,
-    exact_match,
-    f1,
-    fields,
-    final_number_match,
-    first_token_match,
-    json_equal,
-    json_valid,
-    length_of,
-    normalise,
-    number_match,
-    overlap,
-    parse_json,
-    refusal,
-    rouge_l_f1,
-    sql_parses,
-    token_f1,
+from training.scoring import pairs
+from training.scoring.scorers import (
+    Scorer,
+    answer_share,
+    chrf,
+    execution_accuracy,
+    f1_of_labels,
+    json_schema,
+    known_label,
+    label_rate,
+    least_of,
+    length_within,
+    macro_of,
+    mean_of,
+    micro_f1_of,
+    recall_of_labels,
+    regex,
 )
-from training.scoring.sql import Fixture, same_result
+from training.scoring.sql import Fixture, names_tables
 
-Floats = NDArray[np.float64]
-RowScore = Callable[[str, str], float]
+CLASSIFY, SQL = ("classify",), ("sql",)
+
+
+class Options(TypedDict, total=False):
+    """What a criterion may say beside its metric and its bound."""
+
+    answer: str
+    label: str
+    labels: list[str] | None
+    least: int
+    most: int
+    pattern: str
+    schema: Mapping[str, Any]
+    unit: str
+
+
+class MetricError(ValueError):
+    """A metric that cannot be measured as requested; the message is a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a metric may depend upon beside the answers."""
+
+    options: Options = field(default_factory=Options)
+    references: Sequence[str] = ()
+    fixtures: Sequence[Fixture | None] = ()
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`row` grades one pair in [0, 1]; `sums` gives (n, k) addable counts; `combine` maps (..., k)
-    to (...); `rows` tells from the sums how many rows the score rests upon.
+    """`words` complete "Passes when … is at least …"; `{label}` in them stands for that option.
+
+    `pattern` is how a sentence names it. `task_kinds` are those it can be measured for (empty:
+    all), `default_for` those that it is chosen for. A metric that needs an `option`, or of which
+    less is better, can be a criterion, and not the metric that a model is compared by.
     """
 
-    row: RowScore
-    sums: Callable[[Sequence[str], Sequence[str]], Floats]
-    combine: Callable[[Floats], Floats]
-    rows: Callable[[Floats], int] = len
+    words: str
+    build: Callable[[Given], Scorer]
+    pattern: str = ""
+    task_kinds: tuple[str, ...] = ()
+    default_for: tuple[str, ...] = ()
+    option: str = ""
+    less_is_better: bool = False
+    needs_tables: bool = False
 
-    def __call__(self, prediction: str, reference: str) -> float:
-        return self.row(prediction, reference)
-
-    def score(self, predictions: Sequence[str], references: Sequence[str]) -> float:
-        return float(self.combine(self.sums(predictions, references).sum(axis=0)))
-
-    def of_rows(self, predictions: Sequence[str], references: Sequence[str]) -> list[float]:
-        return [self.row(p, r) for p, r in zip(predictions, references, strict=True)]
-
-
-class ExecutionAccuracy(Metric):
-    """Both queries are executed on the row's own tables; a row without tables is left out.
-
-    It grades aligned sets only: which tables an answer is about is not seen in the answer.
-    """
-
-    def of_rows(self, predictions: Sequence[str], references: Sequence[str]) -> list[float]:
-        return [float(hits) for hits in self.sums(predictions, references)[:, 0]]
+    @property
+    def is_share(self) -> bool:
+        """A share of the rows reads as per cent, another score as a plain number."""
+        return self.words.startswith("the share")
 
 
-def build_metric(
-    name: str,
-    options: Mapping[str, Any],
-    references: Sequence[str],
-    fixtures: Sequence[Fixture | None] = (),
-) -> Metric:
-    """The metric called `name`, told what it may need to know: labels, pattern, schema, tables.
-    ValueError if unknown.
-    """
+# The first pattern that occurs in a sentence names the metric: the particular ones come first.
+METRICS: dict[str, Metric] = {
+    "known_label": Metric(
+        "the share of answers that are one of the known labels",
+        lambda given: known_label(given.options.get("labels") or given.references),
+        r"one of the (known|allowed|listed|given)? ?(label|topic|class|categor|intent|value)"
+        r"|(un)?(known|allowed|valid|invented) (label|topic|class|categor|intent)",
+        CLASSIFY,
+    ),
+    "regex": Metric(
+        "the share of answers that match the pattern {pattern}",
+        lambda given: regex(given.options["pattern"]),
+        r"last line .*####|#### form",
+        option="pattern",
+    ),
+    "execution_accuracy": Metric(
+        "the share of SQL answers that give the same rows as the reference when both are executed",
+        lambda given: execution_accuracy(given.fixtures),
+        r"\bexecut",
+        SQL,
+        needs_tables=True,
+    ),
+    "sql_parses": Metric(
+        "the share of answers that SQLite reads as one statement",
+        lambda _: mean_of(pairs.sql_parses),
+        r"parses? (in|as|with) (sqlite|sql)|(in)?valid sql",
+        SQL,
+    ),
+    "macro_recall": Metric(
+        "recall per label, averaged over the labels",
+        lambda _: macro_of(recall_of_labels),
+        r"macro[- ]?recall|balanced accuracy",
+        CLASSIFY,
+    ),
+    "macro_f1": Metric(
+        "F1 per label, averaged over the labels",
+        lambda _: macro_of(f1_of_labels),
+        r"macro[- ]?f1",
+        CLASSIFY,
+    ),
+    "rougeL_f1": Metric(
+        "ROUGE-L F1 against the reference, averaged over the rows",
+        lambda _: mean_of(pairs.rouge_l_f1),
+        r"rouge[- ]?l",
+        default_for=("generate",),
+    ),
+    "chrf": Metric(
+        "chrF, the overlap of character sequences with the references (0 to 1)",
+        lambda _: chrf(),
+        r"\bchr-?f\b",
+    ),
+    "entity_f1": Metric(
+        "F1 over all (type, name) pairs of all answers",
+        lambda _: micro_f1_of(pairs.entities),
+        r"(entity|entities|ner)\b.*f1|f1 .*entit",
+    ),
+    "field_f1": Metric(
+        "F1 over all fields of all JSON answers",
+        lambda _: micro_f1_of(pairs.fields),
+        r"field[- ]?f1",
+    ),
+    "token_f1": Metric(
+        "F1 over the words of an answer and its reference, averaged over the rows",
+        lambda _: mean_of(pairs.token_f1),
+        r"token[- ]?f1|word[- ]?f1",
+    ),
+    "json_valid": Metric(
+        "the share of answers that are valid JSON and nothing else",
+        lambda _: mean_of(pairs.json_valid),
+        r"(in)?valid json|parses? as json|well-formed json|json is (in)?valid|broken json",
+    ),
+    "json_equal": Metric(
+        "the share of answers that hold the same JSON values as the reference",
+        lambda _: mean_of(pairs.json_equal),
+        r"(equal|identical|same|exact|match\w*) json|json .*(equal|identical|match)",
+        default_for=("extract_json",),
+    ),
+    "first_token_match": Metric(
+        "the share of answers whose first word is that of the reference",
+        lambda _: mean_of(pairs.first_token_match),
+        r"first (word|token)",
+    ),
+    "final_number_match": Metric(
+        "the share of answers whose final number is that of the reference",
+        lambda _: mean_of(pairs.final_number_match),
+        r"final (number|answer|result)|right number",
+        default_for=("number",),
+    ),
+    "number_match": Metric(
+        "the share of answers whose last number is that of the reference",
+        lambda _: mean_of(pairs.number_match),
+        r"last number",
+    ),
+    "contains": Metric(
+        "the share of answers that contain the reference",
+        lambda _: mean_of(pairs.contains),
+        r"contains? (the )?(right|correct|expected|reference)",
+    ),
+    "refusal": Metric(
+        "the share of answers that refuse to answer",
+        lambda _: mean_of(pairs.refusal),
+        r"\brefus(e|es|als?)\b",
+        less_is_better=True,
+    ),
+    "empty": Metric(
+        "the share of answers that are empty",
+        lambda _: mean_of(lambda prediction, _: float(not prediction.strip())),
+        r"\bempty (answer|repl|respons)|(answer|repl|respons)\w* (is|are) empty",
+        less_is_better=True,
+    ),
+    "exact_match": Metric(
+        "the share of answers that are exactly the reference (case and outer space apart)",
+        lambda _: mean_of(pairs.exact_match),
+        r"exact(ly)?[- ](the )?(same|match|right|correct|label)|accura|correct|right answers?"
+        r"|\bwrong\b|\berrors?\b|answers? (is|are) right|answered right",
+        default_for=("classify", "sql"),
+    ),
+    # These are named as they stand here, or by rules of their own in sentences.py.
+    "least_recall": Metric(
+        "recall of the label with the lowest recall",
+        lambda _: least_of(recall_of_labels),
+        task_kinds=CLASSIFY,
+    ),
+    "least_f1": Metric(
+        "F1 of the label with the lowest F1",
+        lambda _: least_of(f1_of_labels),
+        task_kinds=CLASSIFY,
+    ),
+    "json_schema": Metric(
+        "the share of answers that fit the given JSON schema",
+        lambda given: json_schema(given.options["schema"]),
+        option="schema",
+    ),
+    "answer_share": Metric(
+        "the share of answers that are “{answer}”",
+        lambda given: answer_share(given.options["answer"]),
+        option="answer",
+    ),
+    "label_recall": Metric(
+        "the share of the rows of label “{label}” that are answered so",
+        lambda given: label_rate(given.options["label"], among="references"),
+        option="label",
+    ),
+    "label_precision": Metric(
+        "the share of the answers “{label}” that are right",
+        lambda given: label_rate(given.options["label"], among="answers"),
+        option="label",
+    ),
+    "length_within": Metric(
+        "the share of answers that have {limits}",
+        lambda given: length_within(
+            given.options.get("least", 0),
+            given.options.get("most", inf),
+            given.options["unit"],
+        ),
+        option="unit",
+    ),
+}
+METRICS["accuracy"] = replace(METRICS["exact_match"], pattern="", default_for=())
+MODEL_METRICS = sorted(
+    name for name, metric in METRICS.items() if not metric.option and not metric.less_is_better
+)
+
+
+def metric_named(name: str, known: Sequence[str] = tuple(sorted(METRICS))) -> Metric:
+    """Return a metric of the table. MetricError, naming those that are `known`, for another."""
     if name in METRICS:
         return METRICS[name]
-    if name == "known_label":
-        return known_label(options.get("labels") or references)
-    if name == "execution_accuracy":
-        return execution_accuracy(fixtures)
-    if name in BUILDERS:
-        return BUILDERS[name](options)
-    raise ValueError(f"Unknown metric {name!r}. Known are: {', '.join(metric_names())}.")
+    raise MetricError(f"Unknown metric {name!r}. Known are: {', '.join(known)}.")
 
 
-def metric_names() -> list[str]:
-    return sorted({*METRICS, *BUILDERS, "known_label", "execution_accuracy"})
-
-
-# --- how rows add up ----------------------------------------------------------------------------
-
-
-def mean_of(row: RowScore) -> Metric:
-    def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        scores = [row(p, r) for p, r in zip(predictions, references, strict=True)]
-        return np.column_stack([scores, np.ones(len(scores))])
-
-    return Metric(row, sums, _mean, _counted)
-
-
-def _counted(sums: Floats) -> int:
-    return int(sums[:, 1].sum())
-
-
-def _mean(total: Floats) -> Floats:
-    return np.asarray(total[..., 0] / np.maximum(total[..., 1], 1))
-
-
-def micro_f1_of(items: Callable[[str], Counter[Any] | None]) -> Metric:
-    """F1 over all items of all rows.
-
-    An unreadable answer predicts nothing, and as a single row scores 0.
+def build_scorer(
+    name: str,
+    options: Options,
+    references: Sequence[str],
+    fixtures: Sequence[Fixture | None] = (),
+) -> Scorer:
+    """Return the scorer of a metric. MetricError for an unknown one, and for one that executes SQL
+    where no tables were looked for.
     """
-
-    def row(prediction: str, reference: str) -> float:
-        found = items(prediction)
-        return 0.0 if found is None else f1(*overlap(found, items(reference) or Counter()))
-
-    def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        pairs = [
-            (items(p) or Counter(), items(r) or Counter())
-            for p, r in zip(predictions, references, strict=True)
-        ]
-        return np.array([overlap(found, expected) for found, expected in pairs], dtype=np.float64)
-
-    return Metric(row, sums, _micro_f1)
+    metric = metric_named(name)
+    if metric.needs_tables and not fixtures:
+        raise MetricError(f"The metric {name} needs tables to execute answers on.")
+    return metric.build(Given(options, references, fixtures))
 
 
-def _micro_f1(total: Floats) -> Floats:
-    both = total[..., 1] + total[..., 2]
-    return np.where(both > 0, 2 * total[..., 0] / np.maximum(both, 1), 1.0)
+# --- the metric of a model ----------------------------------------------------------------------
 
 
-def label_sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-    """(n, 3·labels): hits, predicted and expected of each label that occurs among the references,
-    in alphabetical order.
+def default_metric(task_kind: str) -> str:
+    chosen = (name for name, metric in METRICS.items() if task_kind in metric.default_for)
+    return next(chosen, "rougeL_f1")
+
+
+def model_metric(name: str) -> Metric:
+    """Return the metric that a model may be compared by; MetricError says why another may not."""
+    metric = metric_named(name, MODEL_METRICS)
+    if metric.option:
+        raise MetricError(f"{name} needs its {metric.option}: write it as a success criterion.")
+    if metric.less_is_better:
+        raise MetricError(f"Less of {name} is better: write it as a success criterion.")
+    return metric
+
+
+def objection_to_metric(name: str, task_kind: str, inputs: Sequence[str]) -> str:
+    """Say why a metric does not suit a kind of task, or the user's held-out `inputs` (none where
+    the rows come from the dataset); empty where it does.
     """
-    labels = np.array(sorted({normalise(r) for r in references}))
-    expected = np.array([normalise(r) for r in references])[:, None] == labels
-    found = np.array([normalise(p) for p in predictions])[:, None] == labels
-    return np.hstack([expected & found, found, expected]).astype(np.float64)
-
-
-def macro_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Metric:
-    """Mean over the labels that occur among the references; `combine` gets hits, predicted and
-    expected per label.
-    """
-
-    def over_labels(total: Floats) -> Floats:
-        hits, found, expected = np.split(total, 3, axis=-1)
-        present = expected > 0
-        scores = np.where(present, combine(hits, found, expected), 0.0).sum(axis=-1)
-        return np.asarray(scores / np.maximum(present.sum(axis=-1), 1))
-
-    return Metric(exact_match, label_sums, over_labels)
-
-
-def least_of(combine: Callable[[Floats, Floats, Floats], Floats]) -> Metric:
-    """The lowest score of any label that occurs among the references."""
-
-    def over_labels(total: Floats) -> Floats:
-        hits, found, expected = np.split(total, 3, axis=-1)
-        scores = np.where(expected > 0, combine(hits, found, expected), np.inf).min(axis=-1)
-        return np.where(np.isfinite(scores), scores, 0.0)
-
-    def rarest(sums: Floats) -> int:
-        return int(np.split(sums, 3, axis=-1)[2].sum(axis=0).min())
-
-    return Metric(exact_match, label_sums, over_labels, rarest)
-
-
-def f1_of_labels(hits: Floats, found: Floats, expected: Floats) -> Floats:
-    return np.asarray(2 * hits / np.maximum(found + expected, 1))
-
-
-def recall_of_labels(hits: Floats, found: Floats, expected: Floats) -> Floats:
-    return np.asarray(hits / np.maximum(expected, 1))
-
-
-def _chrf() -> Metric:
-    """chrF2 of a set: counts of all rows together, F averaged over the lengths (Popović 2015)."""
-
-    def combine(total: Floats) -> Floats:
-        counts = total.reshape(*total.shape[:-1], CHRF_ORDER, 3)
-        hits, found, expected = counts[..., 0], counts[..., 1], counts[..., 2]
-        used = (found > 0) & (expected > 0)
-        scores = np.where(used, 5 * hits / np.maximum(4 * expected + found, 1), 0.0)
-        return np.asarray(scores.sum(axis=-1) / np.maximum(used.sum(axis=-1), 1))
-
-    def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        rows = [chrf_counts(p, r) for p, r in zip(predictions, references, strict=True)]
-        return np.array(rows, dtype=np.float64).reshape(len(rows), 3 * CHRF_ORDER)
-
-    def row(prediction: str, reference: str) -> float:
-        return float(combine(sums([prediction], [reference])[0]))
-
-    return Metric(row, sums, combine)
-
-
-# --- metrics that must be told something --------------------------------------------------------
-
-
-def known_label(labels: Sequence[str]) -> Metric:
-    allowed = {normalise(label) for label in labels}
-    return mean_of(lambda prediction, _: float(normalise(prediction) in allowed))
-
-
-def regex(pattern: str) -> Metric:
-    compiled = re.compile(pattern)
-    return mean_of(lambda prediction, _: float(compiled.search(prediction.strip()) is not None))
-
-
-def json_schema(schema: Mapping[str, Any]) -> Metric:
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"The JSON schema of a criterion is not valid: {error.message}") from error
-    validator = Draft202012Validator(schema)
-    return mean_of(lambda prediction, _: float(_fits(validator, parse_json(prediction))))
-
-
-def _fits(validator: Draft202012Validator, value: Any) -> bool:
-    return value is not INVALID and bool(validator.is_valid(value))
-
-
-def length_within(least: int, most: float, unit: str) -> Metric:
-    return mean_of(lambda prediction, _: float(least <= length_of(prediction, unit) <= most))
-
-
-def answer_share(answer: str) -> Metric:
-    return mean_of(lambda prediction, _: exact_match(prediction, answer))
-
-
-def label_rate(label: str, *, among: str) -> Metric:
-    """Recall (among the rows of the label) or precision (among the answers of it)."""
-
-    def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        found = np.array([normalise(p) == normalise(label) for p in predictions])
-        expected = np.array([normalise(r) == normalise(label) for r in references])
-        whole = expected if among == "references" else found
-        return np.column_stack([found & expected, whole]).astype(np.float64)
-
-    return Metric(exact_match, sums, _mean, _counted)
-
-
-def execution_accuracy(fixtures: Sequence[Fixture | None]) -> Metric:
-    def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        tables = list(fixtures) or [None] * len(references)
-        rows = [
-            (same_result(p, r, t), 1.0) if t else (0.0, 0.0)
-            for p, r, t in zip(predictions, references, tables, strict=True)
-        ]
-        return np.array(rows, dtype=np.float64).reshape(len(rows), 2)
-
-    return ExecutionAccuracy(exact_match, sums, _mean, _counted)
-
-
-BUILDERS: dict[str, Callable[[Mapping[str, Any]], Metric]] = {
-    "regex": lambda options: regex(str(options["pattern"])),
-    "json_schema": lambda options: json_schema(options["schema"]),
-    "length_within": lambda options: length_within(
-        int(options.get("least", 0)), float(options.get("most", "inf")), str(options["unit"])
-    ),
-    "answer_share": lambda options: answer_share(str(options["answer"])),
-    "label_recall": lambda options: label_rate(str(options["label"]), among="references"),
-    "label_precision": lambda options: label_rate(str(options["label"]), among="answers"),
-}
-NEEDS_OPTION = {
-    "known_label": "labels",
-    "regex": "pattern",
-    "json_schema": "schema",
-    "length_within": "unit",
-    "answer_share": "answer",
-    "label_recall": "label",
-    "label_precision": "label",
-}
-METRICS: dict[str, Metric] = {
-    "exact_match": mean_of(exact_match),
-    "accuracy": mean_of(exact_match),
-    "macro_f1": macro_of(f1_of_labels),
-    "macro_recall": macro_of(recall_of_labels),
-    "least_f1": least_of(f1_of_labels),
-    "least_recall": least_of(recall_of_labels),
-    "json_equal": mean_of(json_equal),
-    "json_valid": mean_of(json_valid),
-    "entity_f1": micro_f1_of(entities),
-    "field_f1": micro_f1_of(fields),
-    "token_f1": mean_of(token_f1),
-    "rougeL_f1": mean_of(rouge_l_f1),
-    "chrf": _chrf(),
-    "final_number_match": mean_of(final_number_match),
-    "number_match": mean_of(number_match),
-    "contains": mean_of(contains),
-    "first_token_match": mean_of(first_token_match),
-    "sql_parses": mean_of(sql_parses),
-    "refusal": mean_of(refusal),
-    "empty": mean_of(lambda prediction, _: float(not prediction.strip())),
-}
+    metric = model_metric(name)
+    if metric.task_kinds and task_kind not in metric.task_kinds:
+        return (
+            f"{name} can be measured for tasks of the kind {' or '.join(metric.task_kinds)}, and "
+            f"this one is understood as {task_kind}."
+        )
+    if metric.needs_tables and inputs and not any(map(names_tables, inputs)):
+        return (
+            f"{name} executes SQL, and no held-out row has tables: write CREATE TABLE and INSERT "
+            "INTO into its input, or the one table with its columns."
+        )
+    return ""

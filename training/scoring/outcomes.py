@@ -6,7 +6,7 @@ A criterion speaks of the held-out rows, so the score on them decides, and the i
 far it can be trusted:
 
 - pass: the mark is met, and the interval rules out a model that misses it by more than MARGIN (ten
-  points of a share, a quarter of a quantity). Were the whole interval asked to lie beyond the mark,
+  points of a share, a quarter of a quantity). Had the whole interval to lie beyond the mark,
   300 right answers of 300 could not pass "at least 99 %".
 - inconclusive: the mark is met by too few rows for that, or missed by less than chance explains.
 - fail: the mark is missed, and lies outside the interval.
@@ -59,8 +59,8 @@ def not_worse_than_live(change: Interval, name: str, live: str) -> tuple[str, st
     points = _points(change, name)
     if change.high < 0:
         return FAIL, f"The tuned model is worse than the live version {live}: {points}."
-    told = "better than" if change.low > 0 else "not measurably different from"
-    return PASS, f"The tuned model is {told} the live version {live}: {points}."
+    compared = "better than" if change.low > 0 else "not measurably different from"
+    return PASS, f"The tuned model is {compared} the live version {live}: {points}."
 
 
 def _points(gain: Interval, name: str) -> str:
@@ -68,38 +68,38 @@ def _points(gain: Interval, name: str) -> str:
     return f"{score} points on {name} (95% interval {low} to {high})"
 
 
-def meets(found: Interval, criterion: Criterion) -> tuple[str, str]:
-    """The outcome of a threshold; see the top of this file."""
-    met = OPS[criterion.op](found.score, criterion.value)
+def meets(result: Interval, criterion: Criterion) -> tuple[str, str]:
+    """Return the outcome of a threshold; see the top of this file."""
+    is_met = OPS[criterion.op](result.score, criterion.value)
     score, low, high = (
-        words_of_value(criterion, value) for value in (found.score, found.low, found.high)
+        words_of_value(criterion, value) for value in (result.score, result.low, result.high)
     )
     bound = f"{IN_WORDS_OF_OP[criterion.op]} {words_of_value(criterion, criterion.value)}"
-    said = f"{criterion.metric} is {score}, asked was {bound}"
+    text = f"{criterion.metric} is {score}, required was {bound}"
     within = f"the mark lies within the 95% interval ({low} to {high})"
-    inside = found.low < criterion.value < found.high
-    if not met and not _within(found, criterion.value):
-        return FAIL, f"{said}: not met."
-    if not met:
-        return INCONCLUSIVE, f"{said}: not met, but {within}. More test rows would tell."
-    if not _sure_enough(found, criterion):
+    inside = result.low < criterion.value < result.high
+    if not is_met and not _within(result, criterion.value):
+        return FAIL, f"{text}: not met."
+    if not is_met:
+        return INCONCLUSIVE, f"{text}: not met, but {within}. More test rows would tell."
+    if not _sure_enough(result, criterion):
         return (
             INCONCLUSIVE,
-            f"{said}: met, but by too few rows to rely on; {within}. More test rows would tell.",
+            f"{text}: met, but by too few rows to rely on; {within}. More test rows would tell.",
         )
-    return PASS, f"{said}. {within.capitalize()}." if inside else f"{said}."
+    return PASS, f"{text}. {within.capitalize()}." if inside else f"{text}."
 
 
-def _within(found: Interval, mark: float) -> bool:
-    return found.low <= mark <= found.high
+def _within(result: Interval, mark: float) -> bool:
+    return result.low <= mark <= result.high
 
 
-def _sure_enough(found: Interval, criterion: Criterion) -> bool:
+def _sure_enough(result: Interval, criterion: Criterion) -> bool:
     quantity = criterion.metric in MEASURED
     margin = criterion.value * MARGIN_OF_QUANTITY if quantity else MARGIN_OF_SHARE
     if criterion.op in (">", ">="):
-        return found.low >= criterion.value - margin
-    return found.high <= criterion.value + margin
+        return result.low >= criterion.value - margin
+    return result.high <= criterion.value + margin
 
 
 def not_measured(criterion: Criterion, why: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""How one answer is graded against its reference, and the forms an answer is read in.
+"""How one answer is graded against its reference, and the formats an answer is read in.
 
 python -m pytest training/tests/scoring/test_metrics.py
 """
@@ -35,9 +35,9 @@ def exact_match(prediction: str, reference: str) -> float:
 
 def json_equal(prediction: str, reference: str) -> float:
     """Both parse and hold the same values, whatever the order of keys; true is not 1."""
-    expected, found = parse_json(reference), parse_json(prediction)
-    readable = found is not INVALID and expected is not INVALID
-    return float(readable and canonical(found) == canonical(expected))
+    expected, predicted = parse_json(reference), parse_json(prediction)
+    readable = predicted is not INVALID and expected is not INVALID
+    return float(readable and canonical(predicted) == canonical(expected))
 
 
 def json_valid(prediction: str, reference: str) -> float:
@@ -64,9 +64,7 @@ def _rouge() -> Any:
 
 
 def final_number_match(prediction: str, reference: str) -> float:
-    """The number after the last `####`; a reference without that mark is compared by its last
-    number.
-    """
+    """Compare the numbers after the last `####`; without that mark in the reference, the last."""
     if FINAL_NUMBER.search(reference) is None:
         return number_match(prediction, reference)
     return same_number(FINAL_NUMBER.findall(prediction), FINAL_NUMBER.findall(reference))
@@ -85,7 +83,7 @@ def first_token_match(prediction: str, reference: str) -> float:
 
 
 def refusal(prediction: str, reference: str) -> float:
-    """The answer opens as one who declines does; where the reference does so too, it is none."""
+    """Look for an opening that declines; where the reference has one too, it is no refusal."""
     return float(bool(REFUSES.search(prediction)) and not REFUSES.search(reference))
 
 
@@ -95,11 +93,11 @@ def length_of(text: str, unit: str) -> int:
 
 
 def chrf_counts(prediction: str, reference: str) -> list[int]:
-    """Common, predicted and expected character n-grams for n = 1 … 6, white space left out."""
-    found, expected = "".join(prediction.split()), "".join(reference.split())
+    """Count common, predicted and expected character n-grams for n = 1 … 6, without white space."""
+    predicted, expected = "".join(prediction.split()), "".join(reference.split())
     counts: list[int] = []
     for n in range(1, CHRF_ORDER + 1):
-        counts += overlap(_ngrams(found, n), _ngrams(expected, n))
+        counts += overlap(_ngrams(predicted, n), _ngrams(expected, n))
     return counts
 
 
@@ -132,7 +130,7 @@ def normalise(text: str) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """The value, or INVALID.
+    """Return the value, or INVALID.
 
     Anything around the JSON makes it invalid: a program has to read it as it comes.
     """
@@ -159,9 +157,7 @@ def _same_numbers(value: Any) -> Any:
 
 
 def entities(text: str) -> Counter[Any] | None:
-    """The set of (type, exact name) pairs of `{type: [names]}`; None when the text has another
-    form.
-    """
+    """Return the set of (type, exact name) pairs of `{type: [names]}`; None for another format."""
     value = parse_json(text)
     if not isinstance(value, dict):
         return None
@@ -185,18 +181,18 @@ def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], st
     return [(path, canonical(value))]
 
 
-def overlap(found: Counter[Any], expected: Counter[Any]) -> tuple[int, int, int]:
-    return (found & expected).total(), found.total(), expected.total()
+def overlap(predicted: Counter[Any], expected: Counter[Any]) -> tuple[int, int, int]:
+    return (predicted & expected).total(), predicted.total(), expected.total()
 
 
-def f1(hits: int, found: int, expected: int) -> float:
-    return 1.0 if found + expected == 0 else 2 * hits / (found + expected)
+def f1(hits: int, predicted: int, expected: int) -> float:
+    return 1.0 if predicted + expected == 0 else 2 * hits / (predicted + expected)
 
 
-def same_number(found: list[str], expected: list[str]) -> float:
-    if not found or not expected:
+def same_number(predicted: list[str], expected: list[str]) -> float:
+    if not predicted or not expected:
         return 0.0
-    left, right = _number(found[-1]), _number(expected[-1])
+    left, right = _number(predicted[-1]), _number(expected[-1])
     return float(left is not None and left == right)
 
 

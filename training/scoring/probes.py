@@ -3,7 +3,7 @@ forget?
 
     python -m pytest training/tests/scoring/test_probes.py
 
-They are asked without the model's system prompt. Their score is told, and decides nothing: a model
+They come without the model's system prompt. Their score is reported, and decides nothing: a model
 for one task may well give up the rest, as long as somebody knows.
 """
 
@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from modelstation.lm.chat import Message
-from training.scoring.intervals import Bootstrap, as_json
-from training.scoring.metrics import Floats, mean_of
+from training.scoring.intervals import Bootstrap
 from training.scoring.pairs import INVALID, PLAIN_NUMBER, canonical, parse_json, same_number
+from training.scoring.scorers import Floats, mean_of
+from training.scoring.shapes import ProbeReport
 
 FILE = Path(__file__).with_name("probes.jsonl")
 MAX_TOKENS = 32
@@ -52,16 +53,16 @@ def all_probes() -> tuple[Probe, ...]:
 
 
 def passes(check: dict[str, Any], answer: str) -> bool:
-    """Does an answer meet every part of the check? Case counts only where the check says so."""
+    """Test an answer on every part of the check. Case counts only where the check says so."""
     cased = bool(check.get("exact_case"))
-    found = answer.strip()
+    text = answer.strip()
     tests = {
-        "equals": lambda wanted: _bare(found, cased) in [_bare(text, cased) for text in wanted],
-        "contains": lambda wanted: any(_has(found, text, cased) for text in wanted),
-        "lacks": lambda wanted: bool(found) and not any(_has(found, t, cased) for t in wanted),
-        "regex": lambda wanted: re.search(wanted, found) is not None,
-        "number": lambda wanted: bool(same_number(PLAIN_NUMBER.findall(found), [str(wanted)])),
-        "json": lambda wanted: _same_json(found, wanted),
+        "equals": lambda wanted: _bare(text, cased) in [_bare(part, cased) for part in wanted],
+        "contains": lambda wanted: any(_has(text, part, cased) for part in wanted),
+        "lacks": lambda wanted: bool(text) and not any(_has(text, t, cased) for t in wanted),
+        "regex": lambda wanted: re.search(wanted, text) is not None,
+        "number": lambda wanted: bool(same_number(PLAIN_NUMBER.findall(text), [str(wanted)])),
+        "json": lambda wanted: _same_json(text, wanted),
     }
     return all(tests[name](wanted) for name, wanted in check.items() if name in tests)
 
@@ -77,22 +78,22 @@ def _has(text: str, wanted: str, cased: bool) -> bool:
 
 
 def _same_json(text: str, wanted: Any) -> bool:
-    """Here a code fence around it is forgiven."""
+    """Compare JSON; a code fence around it is forgiven."""
     value = parse_json(FENCE.sub("", text))
     return value is not INVALID and canonical(value) == canonical(wanted)
 
 
-def probe_report(base: Sequence[str], tuned: Sequence[str], seed: int) -> dict[str, Any]:
+def probe_report(base: Sequence[str], tuned: Sequence[str], seed: int) -> ProbeReport:
     """Both scores and their paired difference; `note` is empty unless the drop is beyond chance."""
-    probes, metric = all_probes(), mean_of(lambda passed, _: float(passed == "1"))
+    probes, scorer = all_probes(), mean_of(lambda passed, _: float(passed == "1"))
     before, after = (_sums(probes, answers) for answers in (base, tuned))
     bootstrap = Bootstrap(len(probes), seed)
-    forgetting = bootstrap.difference(metric, after, before)
+    forgetting = bootstrap.difference(scorer, after, before)
     return {
         "n": len(probes),
-        "base": as_json(bootstrap.interval(metric, before)),
-        "tuned": as_json(bootstrap.interval(metric, after)),
-        "forgetting": as_json(forgetting),
+        "base": bootstrap.interval(scorer, before).to_json(),
+        "tuned": bootstrap.interval(scorer, after).to_json(),
+        "forgetting": forgetting.to_json(),
         "kinds": _by_kind(probes, before, after),
         "note": _note(forgetting.score, len(probes)) if forgetting.high < 0 else "",
         "rows": [
@@ -116,7 +117,7 @@ def _sums(probes: Sequence[Probe], answers: Sequence[str]) -> Floats:
     return np.column_stack([passed, np.ones(len(passed))])
 
 
-def _by_kind(probes: Sequence[Probe], before: Floats, after: Floats) -> list[dict[str, Any]]:
+def _by_kind(probes: Sequence[Probe], before: Floats, after: Floats) -> list[dict[str, str | int]]:
     total = Counter(probe.kind for probe in probes)
     places = {kind: [i for i, p in enumerate(probes) if p.kind == kind] for kind in total}
     return [

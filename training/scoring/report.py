@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from training.scoring.criteria import Criteria
 from training.scoring.criterion import (
@@ -22,8 +21,8 @@ from training.scoring.criterion import (
     Criterion,
     in_words,
 )
-from training.scoring.intervals import Bootstrap, Interval, as_json, median_interval
-from training.scoring.metrics import Floats, Metric, build_metric
+from training.scoring.intervals import Bootstrap, Interval, median_interval
+from training.scoring.metrics import Options, build_scorer
 from training.scoring.outcomes import (
     PASS,
     beats_base,
@@ -33,6 +32,15 @@ from training.scoring.outcomes import (
     worst,
 )
 from training.scoring.pairs import length_of
+from training.scoring.scorers import Floats, Scorer
+from training.scoring.shapes import (
+    AnsweredRow,
+    Baseline,
+    CriterionResult,
+    LiveResult,
+    Report,
+    Score,
+)
 from training.scoring.sql import Fixture
 from training.scoring.tables import commonest_object, confusion, field_table, is_json_task
 
@@ -44,7 +52,7 @@ SIDES = ("tuned", "base", "live")
 class Measured:
     """What was measured of one model beside its answers."""
 
-    latencies: list[float] = field(default_factory=list)  # seconds, answers asked one by one
+    latencies: list[float] = field(default_factory=list)  # seconds, answers requested one by one
     size_mb: float | None = None
     tokens: list[int] = field(default_factory=list)  # per answer
 
@@ -70,7 +78,7 @@ class Answers:
 class Scored:
     """One metric over all sides."""
 
-    metric: Metric
+    scorer: Scorer
     answers: Answers
     bootstrap: Bootstrap
 
@@ -78,18 +86,16 @@ class Scored:
     def sums(self) -> dict[str, Floats]:
         sides = {side: self.answers.of(side) for side in SIDES}
         return {
-            side: self.metric.sums(texts, self.answers.references)
+            side: self.scorer.sums(texts, self.answers.references)
             for side, texts in sides.items()
             if texts is not None
         }
 
-    def interval(self, side: str) -> Interval | None:
-        if side not in self.sums:
-            return None
-        return self.bootstrap.interval(self.metric, self.sums[side])
+    def interval(self, side: str) -> Interval:
+        return self.bootstrap.interval(self.scorer, self.sums[side])
 
     def tuned_less(self, side: str) -> Interval:
-        return self.bootstrap.difference(self.metric, self.sums["tuned"], self.sums[side])
+        return self.bootstrap.difference(self.scorer, self.sums["tuned"], self.sums[side])
 
 
 @dataclass(frozen=True)
@@ -98,23 +104,21 @@ class Grading:
 
     answers: Answers
     metric: str
-    options: dict[str, Any]
+    options: Options
     bootstrap: Bootstrap
 
-    def scored(self, name: str, options: Mapping[str, Any] | None = None) -> Scored:
-        metric = build_metric(
-            name,
-            {**self.options, **(options or {})},
-            self.answers.references,
-            self.answers.fixtures,
-        )
-        return Scored(metric, self.answers, self.bootstrap)
+    def scored(self, name: str, options: Options | None = None) -> Scored:
+        given: Options = {**self.options, **(options or {})}
+        references = self.answers.references
+        tables = self.answers.fixtures or [None] * len(references)
+        scorer = build_scorer(name, given, references, tables)
+        return Scored(scorer, self.answers, self.bootstrap)
 
 
 def build_report(
     answers: Answers, *, metric: str, criteria: Criteria, labels: list[str] | None, seed: int
-) -> dict[str, Any]:
-    """The report of one evaluation; its `verdict` is the worst outcome among the criteria."""
+) -> Report:
+    """Return the report of one evaluation; its `verdict` is the worst outcome of any criterion."""
     bootstrap = Bootstrap(len(answers.references), seed)
     grading = Grading(answers, metric, {"labels": labels} if labels else {}, bootstrap)
     main = grading.scored(metric)
@@ -122,11 +126,11 @@ def build_report(
     return {
         "metric": metric,
         "n_test": len(answers.references),
-        "base": as_json(main.interval("base")),
-        "tuned": as_json(main.interval("tuned")),
-        "difference": as_json(main.tuned_less("base")),
+        "base": main.interval("base").to_json(),
+        "tuned": main.interval("tuned").to_json(),
+        "difference": main.tuned_less("base").to_json(),
         "live": _live(main, answers),
-        "baseline": best_baseline(answers, main.metric),
+        "baseline": best_baseline(answers, main.scorer),
         "criteria": checked,
         "unread_criteria": criteria.unread,
         "verdict": worst([check["outcome"] for check in checked]),
@@ -137,18 +141,19 @@ def build_report(
 
 
 def _with_live(checks: Sequence[Criterion], answers: Answers) -> list[Criterion]:
-    """A live version is a floor that nobody has to ask for."""
-    asked = any(check.metric == NOT_WORSE_THAN_LIVE for check in checks)
-    if answers.live is None or asked:
+    """Add the live version, a floor that nobody has to request."""
+    is_there = any(check.metric == NOT_WORSE_THAN_LIVE for check in checks)
+    if answers.live is None or is_there:
         return list(checks)
     return [*checks, Criterion(NOT_WORSE_THAN_LIVE)]
 
 
-def _live(main: Scored, answers: Answers) -> dict[str, Any] | None:
-    found = as_json(main.interval("live"))
-    if found is None:
+def _live(main: Scored, answers: Answers) -> LiveResult | None:
+    if answers.live is None:
         return None
-    return found | {"name": answers.live_name, "difference": as_json(main.tuned_less("live"))}
+    difference = main.tuned_less("live").to_json()
+    score = main.interval("live").to_json()
+    return {**score, "name": answers.live_name, "difference": difference}
 
 
 def _note(rows: int, unread: Sequence[str]) -> str:
@@ -165,24 +170,32 @@ def _note(rows: int, unread: Sequence[str]) -> str:
 # --- one criterion ------------------------------------------------------------------------------
 
 
-def _check(criterion: Criterion, grading: Grading) -> dict[str, Any]:
-    if criterion.metric in MEASURED:
-        found, judged = _quantity(criterion, grading.answers)
-    else:
-        found, judged = _score(criterion, grading)
-    outcome, explained = judged
+@dataclass(frozen=True)
+class Graded:
+    """What one criterion measured, by side, and its outcome with the sentence that explains it."""
+
+    judged: tuple[str, str]
+    rows: int
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    baseline: Baseline | None = None
+
+
+def _check(criterion: Criterion, grading: Grading) -> CriterionResult:
+    graded = (_quantity if criterion.metric in MEASURED else _score)(criterion, grading)
+    outcome, explained = graded.judged
+    tuned = graded.scores.get("tuned")
     return {
         "metric": criterion.metric,
         "of": _name(criterion, grading),
         "op": criterion.op,
         "value": criterion.value,
         "unit": criterion.unit,
-        "score": (found.get("tuned") or {}).get("score"),
-        "base": None,
-        "live": None,
-        "baseline": None,
-        "rows": len(grading.answers.references),
-        **found,
+        "score": tuned["score"] if tuned else None,
+        "tuned": tuned,
+        "base": graded.scores.get("base"),
+        "live": graded.scores.get("live"),
+        "baseline": graded.baseline,
+        "rows": graded.rows,
         "outcome": outcome,
         "passed": outcome == PASS,
         "asked": criterion.sentence,
@@ -196,16 +209,19 @@ def _name(criterion: Criterion, grading: Grading) -> str:
     return (criterion.of or grading.metric) if compared else criterion.metric
 
 
-def _score(criterion: Criterion, grading: Grading) -> tuple[dict[str, Any], tuple[str, str]]:
+def _score(criterion: Criterion, grading: Grading) -> Graded:
     name = _name(criterion, grading)
     scored = grading.scored(name, criterion.options)
-    found: dict[str, Any] = {side: as_json(scored.interval(side)) for side in SIDES}
-    found["baseline"] = best_baseline(grading.answers, scored.metric, criterion.op)
-    found["rows"] = scored.metric.rows(scored.sums["tuned"])
-    if not found["rows"]:
+    rows = scored.scorer.rows(scored.sums["tuned"])
+    if not rows:
         why = "No held-out row lets it be measured: add rows with that label, or with tables."
-        return {"tuned": None, "rows": 0}, not_measured(criterion, why)
-    return found, _judged(criterion, scored, name)
+        return Graded(not_measured(criterion, why), 0)
+    return Graded(
+        _judged(criterion, scored, name),
+        rows,
+        {side: scored.interval(side).to_json() for side in scored.sums},
+        best_baseline(grading.answers, scored.scorer, criterion.op),
+    )
 
 
 def _judged(criterion: Criterion, scored: Scored, name: str) -> tuple[str, str]:
@@ -217,18 +233,18 @@ def _judged(criterion: Criterion, scored: Scored, name: str) -> tuple[str, str]:
         if answers.live is None:
             return PASS, "There is no live version yet that could be better."
         return not_worse_than_live(scored.tuned_less("live"), name, answers.live_name)
-    found = scored.interval("tuned")
-    assert found is not None  # the tuned side is always there
-    return meets(found, criterion)
+    return meets(scored.interval("tuned"), criterion)
 
 
-def _quantity(criterion: Criterion, answers: Answers) -> tuple[dict[str, Any], tuple[str, str]]:
-    """A quantity with a unit: the median over the answers, or the size of the file."""
-    sides = {side: _measured_interval(criterion, answers, side) for side in SIDES}
-    tuned = sides["tuned"]
+def _quantity(criterion: Criterion, grading: Grading) -> Graded:
+    """Grade a quantity with a unit: the median over the answers, or the size of the file."""
+    rows = len(grading.answers.references)
+    measured = {side: _measured_interval(criterion, grading.answers, side) for side in SIDES}
+    tuned = measured["tuned"]
     if tuned is None:
-        return {"tuned": None}, not_measured(criterion, "This evaluation did not measure it.")
-    return {side: as_json(found) for side, found in sides.items()}, meets(tuned, criterion)
+        return Graded(not_measured(criterion, "This evaluation did not measure it."), rows)
+    scores = {side: interval.to_json() for side, interval in measured.items() if interval}
+    return Graded(meets(tuned, criterion), rows, scores)
 
 
 def _measured_interval(criterion: Criterion, answers: Answers, side: str) -> Interval | None:
@@ -259,8 +275,8 @@ def _values(
 # --- beside the scores --------------------------------------------------------------------------
 
 
-def best_baseline(answers: Answers, metric: Metric, op: str = ">=") -> dict[str, Any]:
-    """The best of the ways to answer without a model: the commonest answer every time, the input
+def best_baseline(answers: Answers, scorer: Scorer, op: str = ">=") -> Baseline:
+    """Return the best way to answer without a model: the commonest answer every time, the input
     itself, or nothing. Where less is better, the least.
     """
     rows = len(answers.references)
@@ -272,22 +288,30 @@ def best_baseline(answers: Answers, metric: Metric, op: str = ">=") -> dict[str,
     if is_json_task(answers.references):
         guesses["majority answer"] = [commonest_object(answers.references)] * rows
         guesses["empty object"] = ["{}"] * rows
-    scores = {name: metric.score(guess, answers.references) for name, guess in guesses.items()}
+    scores = {name: scorer.score(guess, answers.references) for name, guess in guesses.items()}
     best = min if op in ("<", "<=") else max
     name = best(scores, key=lambda key: scores[key])
     return {"name": name, "score": scores[name], "all": scores}
 
 
-def worst_first(answers: Answers, metric: Metric) -> list[dict[str, Any]]:
-    """One object per row by the tuned model's score; among equals, where the base did better."""
+def worst_first(answers: Answers, scorer: Scorer) -> list[AnsweredRow]:
+    """Return the rows by the tuned model's score; among equals, where the base did better."""
     sides = {side: texts for side in SIDES if (texts := answers.of(side)) is not None}
-    scores = {side: metric.of_rows(texts, answers.references) for side, texts in sides.items()}
-    rows = [
-        {"index": index, "input": asked, "reference": reference}
-        | {side: texts[index] for side, texts in sides.items()}
-        | {f"{side}_score": scores[side][index] for side in sides}
-        for index, (asked, reference) in enumerate(
-            zip(answers.inputs, answers.references, strict=True)
-        )
-    ]
+    scores = {side: scorer.of_rows(texts, answers.references) for side, texts in sides.items()}
+    rows = [_answered(answers, scores, index) for index in range(len(answers.references))]
     return sorted(rows, key=lambda row: (row["tuned_score"], -row["base_score"], row["index"]))
+
+
+def _answered(answers: Answers, scores: dict[str, list[float]], index: int) -> AnsweredRow:
+    row: AnsweredRow = {
+        "index": index,
+        "input": answers.inputs[index],
+        "reference": answers.references[index],
+        "base": answers.base[index],
+        "tuned": answers.tuned[index],
+        "base_score": scores["base"][index],
+        "tuned_score": scores["tuned"][index],
+    }
+    if answers.live is not None:
+        row["live"], row["live_score"] = answers.live[index], scores["live"][index]
+    return row

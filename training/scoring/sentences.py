@@ -17,50 +17,15 @@ from training.scoring.criterion import (
     SIZE,
     Criterion,
 )
-from training.scoring.metrics import NEEDS_OPTION, metric_names
+from training.scoring.metrics import METRICS, Options
 
 FINAL_NUMBER_LINE = r"####\s*-?[\d,.]*\d[\d,.]*\s*$"
 
-# The first pattern that occurs in the sentence names the metric, so the particular ones come first.
-WORDS_OF_METRIC: tuple[tuple[str, str], ...] = (
-    (
-        r"one of the (known|allowed|listed|given)? ?(label|topic|class|categor|intent|value)",
-        "known_label",
-    ),
-    (r"(un)?(known|allowed|valid|invented) (label|topic|class|categor|intent)", "known_label"),
-    (r"last line .*####|#### form", "regex"),
-    (r"\bexecut", "execution_accuracy"),
-    (r"parses? (in|as|with) (sqlite|sql)|(in)?valid sql", "sql_parses"),
-    (r"macro[- ]?recall|balanced accuracy", "macro_recall"),
-    (r"macro[- ]?f1", "macro_f1"),
-    (r"rouge[- ]?l", "rougeL_f1"),
-    (r"\bchr-?f\b", "chrf"),
-    (r"(entity|entities|ner)\b.*f1|f1 .*entit", "entity_f1"),
-    (r"field[- ]?f1", "field_f1"),
-    (r"token[- ]?f1|word[- ]?f1", "token_f1"),
-    (
-        r"(in)?valid json|parses? as json|well-formed json|json is (in)?valid|broken json",
-        "json_valid",
-    ),
-    (r"(equal|identical|same|exact|match\w*) json|json .*(equal|identical|match)", "json_equal"),
-    (r"first (word|token)", "first_token_match"),
-    (r"final (number|answer|result)|right number", "final_number_match"),
-    (r"last number", "number_match"),
-    (r"contains? (the )?(right|correct|expected|reference)", "contains"),
-    (r"\brefus(e|es|als?)\b", "refusal"),
-    (r"\bempty (answer|repl|respons)|(answer|repl|respons)\w* (is|are) empty", "empty"),
-    (
-        r"exact(ly)?[- ](the )?(same|match|right|correct|label)|accura|correct|right answers?"
-        r"|\bwrong\b|\berrors?\b|answers? (is|are) right|answered right",
-        "exact_match",
-    ),
-)
 NAMES = {  # exact_match, as it stands in a form
     name: re.compile(rf"\b{re.escape(name.lower()).replace('_', '[ _-]')}\b")
-    for name in metric_names()
-    if name not in NEEDS_OPTION
+    for name in sorted(METRICS)
+    if "_" in name and not METRICS[name].option
 }
-UNWANTED = ("refusal", "empty")  # less of it is better
 NEGATIVE = r"wrong|errors?|invalid|incorrect|unknown|invented|broken|malformed"
 NEGATIVE_NOUN = re.compile(rf"\b({NEGATIVE})\b")
 NEGATED = re.compile(r"\b(false|never|no|not|fails?|without|nor|none|cannot|n't)\b")
@@ -115,7 +80,7 @@ QUOTED = re.compile(r"[`'\"“‘]([^`'\"”’]{1,60})[`'\"”’]")
 
 
 def compile_sentence(sentence: str, labels: Sequence[str] = ()) -> Criterion | None:
-    """The check that a sentence states, or None.
+    """Return the check that a sentence states, or None.
 
     A doubtful sentence is left unread rather than misread. `labels` lets a sentence name one.
     """
@@ -148,7 +113,7 @@ class _Unread(Exception):
 
 
 def _against_base(text: str, sentence: str) -> Criterion | None:
-    """By how much is not asked of any check we have."""
+    """Leave "by how much" unread: no check has it."""
     if NUMBER.search(text) or UNREADABLE_AGAINST_BASE.search(text):
         return None
     return Criterion(BEATS_BASE, ">", 0.0, of=_metric_named(text), sentence=sentence)
@@ -158,42 +123,44 @@ def _against_base(text: str, sentence: str) -> Criterion | None:
 
 
 def _quality(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
-    """A metric's score; "at most 5 % are wrong" is read as "at least 95 % are right"."""
+    """Read a metric's score; "at most 5 % are wrong" as "at least 95 % are right"."""
     metric = _metric_named(text)
     if metric is None:
         return None
     if metric == "known_label":  # "one of the values" reads as a bound of nothing
         text = re.sub(r"\bone of the\b", " ", text)
-    negative = metric in UNWANTED or NEGATIVE_NOUN.search(text) is not None
+    less_is_better = METRICS[metric].less_is_better
+    negative = less_is_better or NEGATIVE_NOUN.search(text) is not None
     op, value = _share(text, negative)
     if negative != (op in ("<", "<=")):
         return None
-    if negative and metric not in UNWANTED:
+    if negative and not less_is_better:
         op, value = FLIPPED[op], round(1 - value, 6)
-    options = {"pattern": FINAL_NUMBER_LINE} if metric == "regex" else {}
+    options: Options = {"pattern": FINAL_NUMBER_LINE} if metric == "regex" else {}
     return Criterion(metric, op, value, options=options, sentence=sentence)
 
 
 def _metric_named(text: str) -> str | None:
     for name, pattern in NAMES.items():
-        if "_" in name and pattern.search(text):
+        if pattern.search(text):
             return name
-    return next((name for pattern, name in WORDS_OF_METRIC if re.search(pattern, text)), None)
+    patterns = {name: metric.pattern for name, metric in METRICS.items() if metric.pattern}
+    return next((name for name, pattern in patterns.items() if re.search(pattern, text)), None)
 
 
 def _share(text: str, negative: bool = False) -> tuple[str, float]:
     """(op, value in [0, 1]) of a sentence with exactly one number and one bound, or with none and
     a word such as "always".
     """
-    text, found = _fractions(re.sub(r"\bf1\b|\bs?f1\b", " ", text))
+    text, fractions = _fractions(re.sub(r"\bf1\b|\bs?f1\b", " ", text))
     op, rest = _bound(text)
     numbers = NUMBER.findall(rest)
-    if not numbers and op is None and not found:
+    if not numbers and op is None and not fractions:
         return _absolute(rest, negative)
-    if NEGATED.search(rest) or len(numbers) + len(found) != 1:
+    if NEGATED.search(rest) or len(numbers) + len(fractions) != 1:
         raise _Unread
-    if found:
-        return op or ("<=" if negative else ">="), found[0]
+    if fractions:
+        return op or ("<=" if negative else ">="), fractions[0]
     if op is None and STATED.search(rest) and not negative:
         op = ">="
     value = _as_share(*numbers[0], scaled=not negative and SCALED.search(rest) is not None)
@@ -208,7 +175,7 @@ def _as_share(number: str, unit: str, *, scaled: bool) -> float:
 
 
 def _absolute(rest: str, negative: bool) -> tuple[str, float]:
-    """ "Always valid JSON" or "Never an unknown label": not a single answer may differ."""
+    """Read "Always valid JSON" or "Never an unknown label": no answer may differ."""
     if negative and len(NEGATED.findall(rest)) <= 1 and NONE_AT_ALL.search(rest):
         return "<=", 0.0
     if not negative and EVERY.search(rest) and not NEGATED.search(rest):
@@ -217,7 +184,7 @@ def _absolute(rest: str, negative: bool) -> tuple[str, float]:
 
 
 def _fractions(text: str) -> tuple[str, list[float]]:
-    """The text without "nine out of ten", and what that is as a share."""
+    """Return the text without "nine out of ten", and what that is as a share."""
     for match in OUT_OF.finditer(text):
         part, whole = (WORD_NUMBERS.get(word) or _integer(word) for word in match.groups())
         if part and whole and part <= whole and whole in (10, 20, 100, 1000):
@@ -230,11 +197,11 @@ def _integer(word: str) -> int | None:
 
 
 def _bound(text: str) -> tuple[str | None, str]:
-    """The one bound of a sentence, and the sentence without it. Unread when there are several."""
-    found = {BOUNDS[int(str(match.lastgroup)[1:])][0] for match in ANY_BOUND.finditer(text)}
-    if len(found) > 1:
+    """Return the one bound of a sentence, and the rest of it. Unread when there are several."""
+    ops = {BOUNDS[int(str(match.lastgroup)[1:])][0] for match in ANY_BOUND.finditer(text)}
+    if len(ops) > 1:
         raise _Unread
-    return (found.pop() if found else None), ANY_BOUND.sub(" ", text)
+    return (ops.pop() if ops else None), ANY_BOUND.sub(" ", text)
 
 
 # --- labels, patterns, one answer ---------------------------------------------------------------
@@ -260,8 +227,8 @@ def _one_label(text: str, sentence: str, labels: Sequence[str]) -> Criterion | N
 
 
 def _label_named(text: str, labels: Sequence[str]) -> str | None:
-    """The one label that the sentence names; a short one only in quotes, for "no" is a word too."""
-    quoted = {found.lower() for found in QUOTED.findall(text)}
+    """Return the one label that is named; a short one only in quotes, for "no" is a word too."""
+    quoted = {name.lower() for name in QUOTED.findall(text)}
     named = [
         label
         for label in labels
@@ -272,73 +239,73 @@ def _label_named(text: str, labels: Sequence[str]) -> str | None:
 
 
 def _pattern(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
-    found = PATTERN.search(sentence)
-    if found is None:
+    match = PATTERN.search(sentence)
+    if match is None:
         return None
     try:
-        re.compile(found.group(1))
+        re.compile(match.group(1))
     except re.error as error:
         raise _Unread from error
-    rest = text.replace(found.group().lower(), " ")
-    return _rate("regex", rest, sentence, {"pattern": found.group(1)})
+    rest = text.replace(match.group().lower(), " ")
+    return _rate("regex", rest, sentence, {"pattern": match.group(1)})
 
 
 def _share_of_answer(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
-    """ "The answer is 'unknown' in at most 10 % of the rows"."""
-    found = re.search(rf"\banswers?(?: is| are| with)? {QUOTED.pattern}", text)
-    if found is None:
+    """Read "The answer is 'unknown' in at most 10 % of the rows"."""
+    match = re.search(rf"\banswers?(?: is| are| with)? {QUOTED.pattern}", text)
+    if match is None:
         return None
-    op, value = _share(text.replace(found.group(), " "))
-    return Criterion("answer_share", op, value, options={"answer": found[1]}, sentence=sentence)
+    op, value = _share(text.replace(match.group(), " "))
+    return Criterion("answer_share", op, value, options={"answer": match[1]}, sentence=sentence)
 
 
-def _rate(name: str, text: str, sentence: str, options: dict[str, str]) -> Criterion:
+def _rate(name: str, text: str, sentence: str, options: Options) -> Criterion:
     op, value = _share(text)
     if op not in (">=", ">") or NEGATIVE_NOUN.search(text):
         raise _Unread
-    return Criterion(name, op, value, options=dict(options), sentence=sentence)
+    return Criterion(name, op, value, options=options, sentence=sentence)
 
 
 # --- quantities ---------------------------------------------------------------------------------
 
 
 def _latency(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
-    """The median; a bound on every single answer is another thing, and unread."""
-    found = SECONDS.search(text)
-    if found is None:
+    """Read a bound on the median; one on every single answer stays unread."""
+    match = SECONDS.search(text)
+    if match is None:
         return None
     if EVERY.search(text):
         raise _Unread
-    scale = 0.001 if found.group(2).startswith("m") else 1.0
-    return _quantity(LATENCY, text, found, scale, sentence)
+    scale = 0.001 if match.group(2).startswith("m") else 1.0
+    return _quantity(LATENCY, text, match, scale, sentence)
 
 
 def _size(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
-    found = BYTES.search(text)
-    return found and _quantity(SIZE, text, found, MB_OF[found.group(2)[0]], sentence)
+    match = BYTES.search(text)
+    return match and _quantity(SIZE, text, match, MB_OF[match.group(2)[0]], sentence)
 
 
 def _quantity(
-    name: str, text: str, found: re.Match[str], scale: float, sentence: str
+    name: str, text: str, match: re.Match[str], scale: float, sentence: str
 ) -> Criterion | None:
-    op, rest = _bound(text.replace(found.group(), " "))
+    op, rest = _bound(text.replace(match.group(), " "))
     if op not in ("<", "<=") or NEGATED.search(rest) or NUMBER.search(rest):
         raise _Unread
-    return Criterion(name, op, float(found.group(1)) * scale, sentence=sentence)
+    return Criterion(name, op, float(match.group(1)) * scale, sentence=sentence)
 
 
 def _length(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
     if "length" in text and (times := TIMES.search(text)):
         return _length_ratio(text, times, sentence)
-    found = LENGTH_BOUND.search(text)
-    if found is None:
+    match = LENGTH_BOUND.search(text)
+    if match is None:
         if "length" in text:
             raise _Unread
         return None
-    unit = {"w": "words", "t": "tokens"}.get(found.group(2)[0], "characters")
+    unit = {"w": "words", "t": "tokens"}.get(match.group(2)[0], "characters")
     if re.search(r"\bmedian\b|\btypical", text):
-        return _median_length(text, found, unit, sentence)
-    return _each_within(text, found, unit, sentence)
+        return _median_length(text, match, unit, sentence)
+    return _each_within(text, match, unit, sentence)
 
 
 def _length_ratio(text: str, times: re.Match[str], sentence: str) -> Criterion:
@@ -349,22 +316,22 @@ def _length_ratio(text: str, times: re.Match[str], sentence: str) -> Criterion:
     return Criterion(LENGTH_RATIO, op, value, options={"unit": "times"}, sentence=sentence)
 
 
-def _median_length(text: str, found: re.Match[str], unit: str, sentence: str) -> Criterion:
-    op, rest = _bound(text.replace(found.group(), " "))
+def _median_length(text: str, match: re.Match[str], unit: str, sentence: str) -> Criterion:
+    op, rest = _bound(text.replace(match.group(), " "))
     if op is None or NEGATED.search(rest) or NUMBER.search(rest):
         raise _Unread
-    return Criterion(LENGTH, op, float(found[1]), options={"unit": unit}, sentence=sentence)
+    return Criterion(LENGTH, op, float(match[1]), options={"unit": unit}, sentence=sentence)
 
 
-def _each_within(text: str, found: re.Match[str], unit: str, sentence: str) -> Criterion:
-    """A bound on answers one by one: on the stated share of them, or on all."""
-    before = list(ANY_BOUND.finditer(text, 0, found.start()))
+def _each_within(text: str, match: re.Match[str], unit: str, sentence: str) -> Criterion:
+    """Read a bound on answers one by one: on the stated share of them, or on all."""
+    before = list(ANY_BOUND.finditer(text, 0, match.start()))
     if unit == "tokens" or not before:
         raise _Unread
     nearest = before[-1]
     op = BOUNDS[int(str(nearest.lastgroup)[1:])][0]
-    rest = f"{text[: nearest.start()]} {text[found.end() :]}"
-    limit = int(found[1])
+    rest = f"{text[: nearest.start()]} {text[match.end() :]}"
+    limit = int(match[1])
     if re.search(r"\b(no|never an?) (answer|repl|respons)\w*", rest) and op == ">":
         rest, op = re.sub(r"\b(no|never an?)\b", " ", rest), "<="
     least = op in (">", ">=")
@@ -372,7 +339,6 @@ def _each_within(text: str, found: re.Match[str], unit: str, sentence: str) -> C
     share_op, share = _share(rest) if NUMBER.search(rest) else (">=", 1.0)
     if share_op not in (">", ">=") or NEGATED.search(rest) or limit < 1:
         raise _Unread
-    options = {"least" if least else "most": limit}
-    return Criterion(
-        "length_within", share_op, share, options={**options, "unit": unit}, sentence=sentence
-    )
+    options: Options = {"least": limit} if least else {"most": limit}
+    options["unit"] = unit
+    return Criterion("length_within", share_op, share, options=options, sentence=sentence)

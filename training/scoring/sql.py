@@ -48,12 +48,12 @@ def same_result(prediction: str, reference: str, fixture: Fixture) -> float:
     text is compared without case.
     """
     with _database(fixture) as database:
-        expected, found = run_query(database, reference), run_query(database, prediction)
-    if expected is None or found is None:
+        expected, actual = run_query(database, reference), run_query(database, prediction)
+    if expected is None or actual is None:
         return 0.0
     if re.search(r"\border\s+by\b", reference, re.IGNORECASE):
-        return float(expected == found)
-    return float(Counter(expected) == Counter(found))
+        return float(expected == actual)
+    return float(Counter(expected) == Counter(actual))
 
 
 def run_query(database: sqlite3.Connection, query: str) -> list[tuple[Any, ...]] | None:
@@ -77,7 +77,7 @@ def _comparable(value: Any) -> Any:
 
 @contextmanager
 def _database(fixture: Fixture) -> Iterator[sqlite3.Connection]:
-    """The fixture's tables, closed to writing. Raises sqlite3.Error for a script that fails."""
+    """Yield the fixture's tables, closed to writing. sqlite3.Error for a script that fails."""
     with closing(sqlite3.connect(":memory:")) as database:
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
         database.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -101,8 +101,8 @@ def _statements(script: str) -> list[str]:
 
 
 def find_fixture(given: Any, prompt: str, reference: str) -> Fixture | None:
-    """The tables of one row: those given with it, those in its prompt, or made ones. None when the
-    reference has no result on them that could tell a right answer from a wrong one.
+    """Return the tables of one row: those given with it, those in its prompt, or made ones. None
+    when no result of the reference on them distinguishes a right answer from a wrong one.
     """
     for fixture in (_given(given), _in_prompt(prompt), _made(prompt, reference)):
         if fixture is not None and _tells_apart(fixture, reference):
@@ -110,8 +110,13 @@ def find_fixture(given: Any, prompt: str, reference: str) -> Fixture | None:
     return None
 
 
+def names_tables(prompt: str) -> bool:
+    """Say whether a row could have tables; nothing is executed."""
+    return _in_prompt(prompt) is not None or len(TABLE.findall(prompt)) == 1
+
+
 def _given(given: Any) -> Fixture | None:
-    """A script, or an object with `ddl` and `rows`."""
+    """Read a script, or an object with `ddl` and `rows`."""
     if isinstance(given, dict) and given.get("ddl"):
         ddl = str(given["ddl"])
         name = re.search(r"create\s+table\s+[\"`]?(\w+)", ddl, re.IGNORECASE)
@@ -129,15 +134,15 @@ def _made(prompt: str, reference: str) -> Fixture | None:
     """Rows for the one table that the prompt names: three that meet every condition of the
     reference, one for each condition that misses only that one, and two of other values.
     """
-    found = TABLE.search(prompt)
-    if found is None or len(TABLE.findall(prompt)) > 1:
+    table = TABLE.search(prompt)
+    if table is None or len(TABLE.findall(prompt)) > 1:
         return None
-    name, columns = found.group(1), [column.split() for column in found.group(2).split(",")]
+    name, columns = table.group(1), [column.split() for column in table.group(2).split(",")]
     if not all(columns):
         return None
-    asked = {column.lower(): (op, value) for column, op, value in CONDITION.findall(reference)}
-    missed: list[str | None] = [None, None, None, *asked]
-    rows = [_row(columns, asked, miss, number) for number, miss in enumerate(missed)]
+    conditions = {column.lower(): (op, value) for column, op, value in CONDITION.findall(reference)}
+    missed: list[str | None] = [None, None, None, *conditions]
+    rows = [_row(columns, conditions, miss, number) for number, miss in enumerate(missed)]
     rows += [_row(columns, {}, None, 20 + number) for number in range(2)]
     ddl = f'CREATE TABLE "{name}" ({", ".join(_column(column) for column in columns)})'
     return Fixture(_script(ddl, name, rows))
@@ -155,7 +160,7 @@ def _is_number(words: Sequence[str]) -> bool:
 
 def _row(
     columns: Sequence[Sequence[str]],
-    asked: dict[str, tuple[str, str]],
+    conditions: dict[str, tuple[str, str]],
     missed: str | None,
     number: int,
 ) -> list[Any]:
@@ -164,7 +169,7 @@ def _row(
         name = words[0].strip('"`').lower()
         filler: Any = 1000 * (number + 1) + place if _is_number(words) else f"v{number}_{place}"
         choose = _value_missing if name == missed else _value_meeting
-        row.append(choose(*asked[name], filler) if name in asked else filler)
+        row.append(choose(*conditions[name], filler) if name in conditions else filler)
     return row
 
 
@@ -200,7 +205,7 @@ def _literal(value: Any) -> str:
 
 
 def _tells_apart(fixture: Fixture, reference: str) -> bool:
-    """The reference runs, finds something, and finds something else without its conditions."""
+    """Check that the reference has rows, and other rows without its conditions."""
     try:
         with _database(fixture) as database:
             expected = run_query(database, reference)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from training.scoring.pairs import INVALID, canonical, f1, fields, normalise, parse_json
+from training.scoring.shapes import ConfusionTable, FieldLine
 
 MOST_LABELS = 30
 MOST_KINDS = 100  # of answers, for a task that names no labels to count as one of labels
@@ -20,19 +21,19 @@ SHARE_OF_JSON = 0.9
 
 def confusion(
     predictions: Sequence[str], references: Sequence[str], labels: Sequence[str] | None
-) -> dict[str, Any] | None:
+) -> ConfusionTable | None:
     """Rows are expected, columns answered: counts[i][j] rows of labels[i] were answered labels[j].
 
     The most frequent labels have a line of their own; "other" gathers the rest, and as a column
     also the answers that are no label. None when the task is not one of labels.
     """
-    expected, found = [list(map(normalise, texts)) for texts in (references, predictions)]
+    expected, predicted = [list(map(normalise, texts)) for texts in (references, predictions)]
     if not labels and not _look_like_labels(expected):
         return None
     kept = [label for label, _ in Counter(expected).most_common(MOST_LABELS)]
     place = {label: index for index, label in enumerate(kept)}
     counts = [[0] * (len(kept) + 1) for _ in range(len(kept) + 1)]
-    for wanted, answered in zip(expected, found, strict=True):
+    for wanted, answered in zip(expected, predicted, strict=True):
         counts[place.get(wanted, len(kept))][place.get(answered, len(kept))] += 1
     return {"labels": [*kept, OTHER], "counts": counts}
 
@@ -52,7 +53,7 @@ def is_json_task(references: Sequence[str]) -> bool:
 
 
 def commonest_object(references: Sequence[str]) -> str:
-    """The JSON that the most references equal, whatever the order of their keys."""
+    """Return the JSON that the most references equal, whatever the order of their keys."""
     values = [parse_json(reference) for reference in references]
     counted = Counter(canonical(value) for value in values if value is not INVALID)
     return counted.most_common(1)[0][0] if counted else "{}"
@@ -60,18 +61,20 @@ def commonest_object(references: Sequence[str]) -> str:
 
 def field_table(
     tuned: Sequence[str], base: Sequence[str], references: Sequence[str]
-) -> list[dict[str, Any]] | None:
+) -> list[FieldLine] | None:
     """Per field of the JSON answers, the worst first: how often it is expected, precision, recall
     and F1 of the tuned model, F1 of the base, and rows where it went wrong. None for other tasks.
     """
     if not is_json_task(references):
         return None
-    expected, found, before = [list(map(_by_field, texts)) for texts in (references, tuned, base)]
+    expected, predicted, before = [
+        list(map(_by_field, texts)) for texts in (references, tuned, base)
+    ]
     support: Counter[str] = Counter()
     for row in expected:
         support.update({name: values.total() for name, values in row.items()})
     names = [name for name, _ in support.most_common(MOST_FIELDS)]
-    lines = [_field_line(name, expected, found, before) for name in names]
+    lines = [_field_line(name, expected, predicted, before) for name in names]
     return sorted(lines, key=lambda line: (line["f1"], -line["support"], line["field"]))
 
 
@@ -86,13 +89,13 @@ def _by_field(text: str) -> dict[str, Counter[Any]]:
 def _field_line(
     name: str,
     expected: Sequence[dict[str, Counter[Any]]],
-    found: Sequence[dict[str, Counter[Any]]],
+    predicted: Sequence[dict[str, Counter[Any]]],
     before: Sequence[dict[str, Counter[Any]]],
-) -> dict[str, Any]:
-    hits, answered, wanted = _overlaps(name, found, expected)
+) -> FieldLine:
+    hits, answered, wanted = _overlaps(name, predicted, expected)
     wrong = [
         index
-        for index, (row, answer) in enumerate(zip(expected, found, strict=True))
+        for index, (row, answer) in enumerate(zip(expected, predicted, strict=True))
         if row.get(name) != answer.get(name)
     ]
     return {
@@ -106,7 +109,7 @@ def _field_line(
             {
                 "index": index,
                 "expected": list((expected[index].get(name) or Counter()).elements()),
-                "found": list((found[index].get(name) or Counter()).elements()),
+                "found": list((predicted[index].get(name) or Counter()).elements()),
             }
             for index in wrong[:MOST_EXAMPLES]
         ],
@@ -114,10 +117,12 @@ def _field_line(
 
 
 def _overlaps(
-    name: str, found: Sequence[dict[str, Counter[Any]]], expected: Sequence[dict[str, Counter[Any]]]
+    name: str,
+    predicted: Sequence[dict[str, Counter[Any]]],
+    expected: Sequence[dict[str, Counter[Any]]],
 ) -> tuple[int, int, int]:
     hits = answered = wanted = 0
-    for answer, row in zip(found, expected, strict=True):
+    for answer, row in zip(predicted, expected, strict=True):
         ours, theirs = answer.get(name, Counter()), row.get(name, Counter())
         hits += (ours & theirs).total()
         answered += ours.total()

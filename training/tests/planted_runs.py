@@ -1,4 +1,4 @@
-"""Training runs for tests, with their job and the curves that it told."""
+"""Training runs for tests, with their job and the curves that it left."""
 
 import uuid
 
@@ -38,7 +38,7 @@ def make_run(model, state="running", **fields):
 
 
 def add_points(run, count, loss=lambda step: 4 / step):
-    """Metrics as the runner tells them, in one insert."""
+    """Metrics as the runner writes them, in one insert."""
     known = Job.objects.get(id=run.job_id).event_count
     JobEvent.objects.bulk_create(
         JobEvent(job_id=run.job_id, seq=known + step, kind="metrics", data=point(step, loss(step)))

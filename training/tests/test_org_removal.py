@@ -4,7 +4,6 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import Organization, User
-from accounts.services import delete_organization
 from distillation.models import CorpusExample, DatasetRow, ImportRun, SourceDataset
 from models_app.models import ModelVersion
 from modelstation import testing
@@ -12,6 +11,7 @@ from modelstation.core.jobs import jobs
 from modelstation.core.jobs.lease import LeaseLost
 from modelstation.core.models import Job
 from training.models import Export
+from training.removal import delete_organization
 from training.tests.planted_runs import make_run
 
 pytestmark = pytest.mark.django_db(transaction=True)

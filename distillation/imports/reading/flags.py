@@ -15,7 +15,7 @@ from distillation.pipeline.licenses import is_non_commercial, is_unknown
 
 NOTHING_SAID = frozenset(("n/a", "#n/a", "na", "nil", "tbd", "todo"))
 # As a question these say nothing; as an answer each may be a label.
-NOTHING_ASKED = NOTHING_SAID | {"none", "null", "nan", "undefined", "unknown", "test", "asdf"}
+EMPTY_REQUEST = NOTHING_SAID | {"none", "null", "nan", "undefined", "unknown", "test", "asdf"}
 REFUSAL = re.compile(
     r"\b(?:as an? (?:ai|artificial|large)\b|i(?:'m| am) (?:sorry|unable)\b"
     r"|i can(?:not|'t) (?:help|assist|answer|see|do that)\b|please (?:provide|share|paste)\b)",
@@ -46,7 +46,7 @@ def flags_of(messages: Sequence[Message], license_name: str) -> set[str]:
 def tidied(
     messages: Sequence[Message], *, clean_markup: bool, redact_personal_data: bool
 ) -> tuple[list[Message], set[str]]:
-    """The messages as they were asked to be cleaned, and flags that say what was done."""
+    """Return the messages, cleaned as requested, and flags that say what was done."""
     flags: set[str] = set()
     tidy = [dict(message) for message in messages]
     if clean_markup and has_markup(messages):
@@ -59,8 +59,8 @@ def tidied(
 
 
 def has_markup(messages: Sequence[Message]) -> bool:
-    found = any(contains_markup(message["content"]) for message in messages)
-    return found and not is_about_markup(messages)
+    result = any(contains_markup(message["content"]) for message in messages)
+    return result and not is_about_markup(messages)
 
 
 def kinds_of_personal_data(messages: Sequence[Message]) -> set[str]:
@@ -68,10 +68,10 @@ def kinds_of_personal_data(messages: Sequence[Message]) -> set[str]:
 
 
 def is_low_content(messages: Sequence[Message]) -> bool:
-    """Nothing asked, nothing answered, or a refusal because the input was forgotten."""
+    """No question, no answer, or a refusal because the input was forgotten."""
     questions = [m["content"] for m in messages if m["role"] == "user"]
     question, answer = questions[-1].strip(), messages[-1]["content"].strip()
-    if says_nothing(question, NOTHING_ASKED) or says_nothing(answer, NOTHING_SAID):
+    if says_nothing(question, EMPTY_REQUEST) or says_nothing(answer, NOTHING_SAID):
         return True
     incomplete = question.endswith(":") or len(question.split()) <= FEW_WORDS
     return incomplete and len(questions) == 1 and REFUSAL.search(answer[:200]) is not None
@@ -94,7 +94,7 @@ def _is_mojibake(text: str) -> bool:
 
 
 def _decodes(match: re.Match[str], text: str) -> bool:
-    """A capital before and a closing quote after is a word in capitals: «MANHÃ»."""
+    """Take a capital before and a closing quote after for a word in capitals: «MANHÃ»."""
     before = text[match.start() - 1 : match.start()]
     if before.isupper() and match[0][1:] in "»”’":
         return False

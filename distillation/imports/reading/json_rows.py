@@ -102,7 +102,9 @@ def reason(error: Exception) -> str:
 
 
 def read_json_array(path: Path, limits: Limits) -> Rows:
-    """A row's line is the one on which its element starts. A broken array is refused whole."""
+    """Read row by row; a row's line is that on which its element starts. Refuse a broken array
+    whole.
+    """
     with ExpandingStream(path, limits) as stream:
         window = ArrayWindow(stream, path.name, limits)
         window.expect("[")
@@ -124,7 +126,7 @@ class ArrayWindow:
         self.line = 1
 
     def peek(self) -> str:
-        """The next character that is not white space."""
+        """Return the next character that is not white space."""
         while True:
             while self._at < len(self._text) and self._text[self._at].isspace():
                 self._advance(self._at + 1)

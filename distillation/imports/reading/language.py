@@ -1,4 +1,4 @@
-"""The language of a row by its ISO 639-1 code, or nothing where it cannot be told.
+"""The language of a row by its ISO 639-1 code, or nothing where it is not clear.
 
 About 30 microseconds for a sentence and 150 for a paragraph, with a model that py3langid carries.
 """

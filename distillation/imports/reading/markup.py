@@ -1,4 +1,4 @@
-"""Markup in text that was meant to be read: found, and taken out where that is asked for.
+"""Markup in text that was meant to be read: detected, and taken out on request.
 
 Angle brackets are often the content: `a < b`, `List<int>`, `<your name>`, an answer that is to be
 HTML. So only tags that HTML knows count, code in backticks is left alone, and a conversation that
@@ -63,7 +63,9 @@ def contains_markup(text: str) -> bool:
 
 
 def is_about_markup(messages: Sequence[Message]) -> bool:
-    """True where somebody speaks of HTML and the like: there it is what the row is to teach."""
+    """Return True where somebody speaks of HTML and the like: there it is the content
+    of the row.
+    """
     return any(
         ABOUT_MARKUP.search(TAG.sub(" ", without_unseen(message["content"])))
         for message in messages
@@ -71,7 +73,7 @@ def is_about_markup(messages: Sequence[Message]) -> bool:
 
 
 def strip_markup(text: str) -> str:
-    """What a reader would have seen; code in backticks and brackets of no known tag stay."""
+    """Return what a reader would have seen; code in backticks and brackets of no known tag stay."""
     parts = CODE.split(text)
     parts[::2] = [_stripped(part) if _has_markup(part) else part for part in parts[::2]]
     return "".join(parts).strip()
@@ -86,12 +88,12 @@ def without_unseen(text: str) -> str:
         end = UNSEEN_ENDS.get(opening, f"</{opening[1:]}>")
         if match.start() < at or end in endless:
             continue
-        found = lower.find(end, match.end())
-        if found < 0:
+        result = lower.find(end, match.end())
+        if result < 0:
             endless.add(end)
             continue
         kept.append(text[at : match.start()])
-        at = found + len(end)
+        at = result + len(end)
     return " ".join([*kept, text[at:]])
 
 

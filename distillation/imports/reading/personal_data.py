@@ -1,4 +1,4 @@
-"""Personal data and secrets in text, by kind: found, and replaced by the kind where asked for.
+"""Personal data and secrets in text, by kind: detected, and replaced by the kind on request.
 
 Patterns find what has a form of its own, and checksums keep ordinary numbers out. Names without a
 "my name is" before them have none: they stay.
@@ -20,14 +20,14 @@ _KEYS = (
 _STREETS = "Street|Road|Avenue|Lane|Drive|Boulevard|Square|Court|Terrace|Crescent"
 
 
-def passes_luhn(found: str) -> bool:
-    digits = [int(char) for char in found if char.isdigit()]
+def passes_luhn(result: str) -> bool:
+    digits = [int(char) for char in result if char.isdigit()]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     return len(digits) in (14, 15, 16, 19) and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
-def passes_iban(found: str) -> bool:
-    compact = found.replace(" ", "")
+def passes_iban(result: str) -> bool:
+    compact = result.replace(" ", "")
     moved = compact[4:] + compact[:4]
     return 15 <= len(compact) <= 34 and int("".join(str(int(char, 36)) for char in moved)) % 97 == 1
 
@@ -54,7 +54,7 @@ def has_introduction(text: str) -> bool:
 
 DIGIT, LONG_WORD = re.compile(r"\d"), re.compile(r"\S{20}|PRIVATE KEY")
 INTRODUCTIONS = ("name is", "I'm", "I’m", "I am", "heiße", "appelle", "llamo")
-HINTS = (has_long_word, has_digit, has_at_sign, has_introduction)
+CLUES = (has_long_word, has_digit, has_at_sign, has_introduction)
 
 
 @dataclass(frozen=True)
@@ -125,27 +125,27 @@ KINDS = (
 
 
 def personal_data(text: str) -> set[str]:
-    """The kinds that are in it: email, phone, iban, card, key, ssn, birth_date, address, name."""
+    """Return the kinds in it: email, phone, iban, card, key, ssn, birth_date, address, name."""
     return _replaced(text)[1]
 
 
 def redact(text: str) -> str:
-    """The text with `[email]`, `[card]` … in place of what was found."""
+    """Return the text with `[email]`, `[card]` … in place of personal data."""
     return _replaced(text)[0]
 
 
 def _replaced(text: str) -> tuple[str, set[str]]:
-    found: set[str] = set()
-    hints = {hint for hint in HINTS if hint(text)}  # most texts need no pattern at all
+    result: set[str] = set()
+    clues = {hint for hint in CLUES if hint(text)}  # most texts need no pattern at all
     for kind in KINDS:
-        if kind.hint in hints:
-            text = kind.pattern.sub(partial(_replacement, kind, found), text)
-    return text, found
+        if kind.hint in clues:
+            text = kind.pattern.sub(partial(_replacement, kind, result), text)
+    return text, result
 
 
-def _replacement(kind: Kind, found: set[str], match: re.Match[str]) -> str:
+def _replacement(kind: Kind, result: set[str], match: re.Match[str]) -> str:
     if not kind.is_real(match["it"]):
         return match[0]
-    found.add(kind.name)
+    result.add(kind.name)
     start, end = (edge - match.start() for edge in match.span("it"))
     return f"{match[0][:start]}[{kind.name}]{match[0][end:]}"

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from distillation.imports.reading.errors import ImportRefused, RowError
 from distillation.imports.reading.json_rows import RawRow, Rows
-from distillation.imports.reading.readers import ending_of, read_rows, refuse_unreadable
+from distillation.imports.reading.readers import Reader, reader_of, refuse_unreadable
 from distillation.imports.reading.rows import ExampleRow, ReadOptions, characters_of, to_examples
 from distillation.imports.reading.shapes import ColumnMapping, guess_mapping
 from distillation.imports.reading.streams import GZIP_MAGIC, Limits, head_of
-from distillation.imports.reading.table_rows import csv_dialect
 
 SHOWN_ROWS = 10
 SHOWN_ERRORS = 20
@@ -21,15 +20,7 @@ LOOKED_AT_ROWS = 1_000
 LOOKED_AT_CHARACTERS = 4_000_000
 LOOKED_AT_BYTES = 256 << 20
 MAX_COLUMNS = 100
-FORMATS = {
-    ".jsonl": "JSON lines",
-    ".ndjson": "JSON lines",
-    ".json": "JSON array",
-    ".csv": "CSV",
-    ".tsv": "CSV",
-    ".parquet": "Parquet",
-}
-DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+DELIMITER_NAMES = {"": "", ",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 
 
 @dataclass
@@ -66,8 +57,8 @@ class Preview:
 def preview_file(path: Path, options: ReadOptions) -> Preview:
     preview = Preview(mapping=options.columns)
     try:
-        _describe(path, options, preview)
-        raw = _watched(read_rows(path, _limits(options, preview)), preview)
+        reader = _describe(path, options, preview)
+        raw = _watched(reader.read(path, _limits(options, reader)), preview)
         for row in _beginning(to_examples(raw, path.name, options), preview):
             _count(row, preview)
     except ImportRefused as refusal:
@@ -78,22 +69,20 @@ def preview_file(path: Path, options: ReadOptions) -> Preview:
     return preview
 
 
-def _describe(path: Path, options: ReadOptions, preview: Preview) -> None:
+def _describe(path: Path, options: ReadOptions, preview: Preview) -> Reader:
     refuse_unreadable(path)
-    ending = ending_of(path)
-    preview.format = FORMATS[ending]
+    reader = reader_of(path)
+    preview.format = reader.name
     preview.is_packed = head_of(path).startswith(GZIP_MAGIC)
-    if preview.format == "CSV":
-        preview.encoding, delimiter = csv_dialect(path, options.limits)
-        preview.delimiter = DELIMITER_NAMES[delimiter]
-    elif preview.format != "Parquet":
-        preview.encoding = "utf-8"
+    preview.encoding, delimiter = reader.dialect(path, options.limits)
+    preview.delimiter = DELIMITER_NAMES[delimiter]
+    return reader
 
 
-def _limits(options: ReadOptions, preview: Preview) -> Limits:
+def _limits(options: ReadOptions, reader: Reader) -> Limits:
     """Somebody waits for the answer: they shall not wait for gigabytes in one line."""
-    if preview.format == "Parquet":
-        return options.limits  # which says at its end how large it is, and is not read to there
+    if reader.states_its_size:
+        return options.limits  # at its end, and it is not read to there
     return replace(options.limits, expanded_bytes=LOOKED_AT_BYTES)
 
 

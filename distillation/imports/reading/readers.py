@@ -4,28 +4,61 @@ A row that cannot be read becomes a RowError and the next one is read; a file th
 all raises ImportRefused. Lines count from 1; in Parquet it is the row's number.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from distillation.imports.reading.errors import ImportRefused
 from distillation.imports.reading.json_rows import UTF8_MARK, Rows, read_json_array, read_jsonl
 from distillation.imports.reading.streams import ExpandingStream, Limits, head_of
-from distillation.imports.reading.table_rows import read_csv, read_parquet
+from distillation.imports.reading.table_rows import (
+    csv_dialect,
+    open_parquet,
+    read_csv,
+    read_parquet,
+)
 
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
+
+@dataclass(frozen=True)
+class Reader:
+    """One kind of file. `dialect` gives its encoding and delimiter, as far as it has them."""
+
+    name: str
+    read: Callable[[Path, Limits], Rows]
+    dialect: Callable[[Path, Limits], tuple[str, str]] = lambda *_: ("utf-8", "")
+    check: Callable[[Path, Limits], object] = lambda *_: None  # raises for a file of no use
+    states_its_size: bool = False
+
+
+JSON_LINES = Reader("JSON lines", read_jsonl)
+CSV = Reader("CSV", read_csv, dialect=csv_dialect)
+PARQUET = Reader(
+    "Parquet",
+    read_parquet,
+    dialect=lambda *_: ("", ""),
+    check=open_parquet,
+    states_its_size=True,
+)
 READERS = {
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".json": read_json_array,
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
+    ".jsonl": JSON_LINES,
+    ".ndjson": JSON_LINES,
+    ".json": Reader("JSON array", read_json_array),
+    ".csv": CSV,
+    ".tsv": CSV,
+    ".parquet": PARQUET,
 }
+KNOWN_KINDS = ", ".join(READERS)
 
 
 def read_rows(path: Path, limits: Limits) -> Rows:
     refuse_unreadable(path)
-    return READERS[ending_of(path)](path, limits)
+    return reader_of(path).read(path, limits)
+
+
+def reader_of(path: Path) -> Reader:
+    return READERS[ending_of(path)]
 
 
 def is_known(path: Path) -> bool:
@@ -33,13 +66,15 @@ def is_known(path: Path) -> bool:
 
 
 def ending_of(path: Path) -> str:
-    """A .json file that does not start an array holds one object per line."""
+    """Return the kind of a file; a .json file that does not start an array holds one object per
+    line.
+    """
     if not is_known(path):
         raise ImportRefused(
             path.name,
             "this kind of file is not known.",
             code="unknown_file_type",
-            hint="Use .jsonl, .jsonl.gz, .json (an array), .csv or .parquet.",
+            hint=f"Use {KNOWN_KINDS}, or one of them packed as .gz.",
         )
     ending = Path(path.name.lower().removesuffix(".gz")).suffix
     return ".jsonl" if ending == ".json" and not starts_with_array(path) else ending

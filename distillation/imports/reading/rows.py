@@ -25,6 +25,7 @@ from distillation.imports.reading.shapes import (
 )
 from distillation.imports.reading.streams import Limits
 from distillation.imports.reading.text import Message, clean
+from distillation.limits import NAME_CHARS, TASK_CHARS
 from distillation.pipeline.licenses import UNKNOWN
 from distillation.pipeline.text import hash_messages, input_text
 
@@ -36,7 +37,7 @@ class ReadOptions:
     """What the caller knows about a file. `source` and `license` win over what its rows say;
     `default_license` and `task` are for rows that say nothing.
 
-    Rows are stored as they are unless `clean_markup` or `redact` asks for it.
+    Rows are stored as they are unless `clean_markup` or `redact` says otherwise.
     """
 
     source: str = ""
@@ -63,7 +64,7 @@ class ExampleRow:
 
     @property
     def language(self) -> str:
-        """ISO 639-1 of its input, told when asked: most readings of a file do not ask."""
+        """ISO 639-1 of its input, computed on access: most readings of a file do not need it."""
         return language_of(input_text(self.messages))
 
 
@@ -87,7 +88,7 @@ def read_examples(path: Path, options: ReadOptions) -> Iterator[ExampleRow | Row
 def to_examples(
     rows: Iterable[RawRow | RowError], file: str, options: ReadOptions
 ) -> Iterator[ExampleRow | RowError]:
-    """The first row whose shape is known sets the shape of the file."""
+    """Take the shape of the file from the first row whose shape is known."""
     mapping: ColumnMapping | str | None = options.columns
     unknown: RawRow | None = None
     ids = SeenIds()
@@ -118,22 +119,24 @@ def to_example(
         redact_personal_data=options.redact,
     )
     refuse_blank_turns(messages)
-    license_name = options.license or fact(row.data, "license", 80) or options.default_license
+    license_name = (
+        options.license or fact(row.data, "license", NAME_CHARS) or options.default_license
+    )
     digest = hash_messages(messages)
     return ExampleRow(
         line=row.line,
         messages=messages,
-        source=options.source or fact(row.data, "source", 80) or file.split(".")[0],
-        task=fact(row.data, options.task_column, 200) or options.task,
+        source=options.source or fact(row.data, "source", NAME_CHARS) or file.split(".")[0],
+        task=fact(row.data, options.task_column, TASK_CHARS) or options.task,
         license=license_name,
-        external_id=fact(row.data, "id", 200) or digest[:16],
+        external_id=fact(row.data, "id", TASK_CHARS) or digest[:16],
         content_hash=digest,
         flags=conversation.flags | done | flags_of(messages, license_name),
     )
 
 
 def with_own_id(row: ExampleRow, ids: SeenIds) -> ExampleRow:
-    """An id that the file gave before gets the row's hash, so that it names one text."""
+    """Add the row's hash to an id that the file gave before, so that it names one text."""
     is_made_of_its_text = row.external_id == row.content_hash[:16]
     if is_made_of_its_text or ids.add(row.external_id):
         return row
@@ -142,7 +145,7 @@ def with_own_id(row: ExampleRow, ids: SeenIds) -> ExampleRow:
 
 
 def fact(data: Mapping[str, Any], column: str, longest: int) -> str:
-    """A short text or number that describes a row; anything else counts as not given."""
+    """Return a short text or number that describes a row; anything else counts as not given."""
     value = data.get(column)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
@@ -179,14 +182,14 @@ def names(row: RawRow) -> str:
 
 
 def inspect_file(path: Path, options: ReadOptions) -> Inspection:
-    """Reads all of it and stores nothing, so that a file is refused before half of it is loaded."""
+    """Read all of it and store nothing, so that a file is refused before half of it is loaded."""
     look = inspect_rows(read_examples(path, options), path.name)
     look.sha256 = sha256_of(path)
     return look
 
 
 def inspect_rows(rows: Iterable[ExampleRow | RowError], name: str) -> Inspection:
-    """Raises ImportRefused when no row is of use. `sha256` is of the accepted contents in order."""
+    """Raise ImportRefused when no row is of use. `sha256` is of the accepted contents in order."""
     look = tally(rows)
     if not look.accepted:
         raise nothing_usable(name, look)

@@ -68,7 +68,7 @@ class Conversation:
 
 
 def guess_mapping(row: Row) -> "ColumnMapping | str | None":
-    """The chat column's name, else the two columns that make a pair, else None."""
+    """Return the chat column's name, else the two columns that make a pair, else None."""
     for column in CHAT_COLUMNS:
         if column in row:
             return column
@@ -119,7 +119,7 @@ def pair_turns(row: Row, mapping: ColumnMapping) -> list[Turn]:
 
 
 def answer_text(answer: Any, mapping: ColumnMapping) -> str:
-    """A label given by number (or true, false) becomes its name where names are known."""
+    """Turn a label given by number (or true, false) into its name where names are known."""
     if not isinstance(answer, int | float):
         return text_of(answer, mapping.assistant)
     if not mapping.labels:
@@ -204,7 +204,7 @@ def refuse_blank(text: str, role: str, field: str) -> None:
 
 
 def refuse_blank_turns(messages: list[Message]) -> None:
-    """Cleaning may have left nothing of a turn."""
+    """Refuse a conversation of which cleaning left a turn empty."""
     for index, message in enumerate(messages):
         refuse_blank(message["content"], message["role"], f"messages[{index}].content")
 

@@ -19,7 +19,7 @@ DELIMITERS = ",;\t|"
 
 
 def read_csv(path: Path, limits: Limits) -> Rows:
-    """The delimiter is the one that the header holds most; text that is not UTF-8 is cp1252."""
+    """Read with the delimiter that the header holds most; text that is not UTF-8 is cp1252."""
     csv.field_size_limit(limits.line_bytes)
     encoding, delimiter = csv_dialect(path, limits)
     with ExpandingStream(path, limits) as stream:

@@ -11,7 +11,7 @@ LONE_SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
 def clean(text: str) -> tuple[str, set[str]]:
-    """The text without what cannot be stored, and flags naming what was repaired."""
+    """Return the text without what cannot be stored, and flags naming what was repaired."""
     flags = set()
     text = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
     if CONTROLS.search(text):
@@ -24,5 +24,5 @@ def clean(text: str) -> tuple[str, set[str]]:
 
 
 def is_blank(text: str) -> bool:
-    """True for nothing, white space, and marks that show nothing (zero-width characters)."""
+    """Return True for nothing, white space, and marks that show nothing (zero-width characters)."""
     return all(char.isspace() or unicodedata.category(char) == "Cf" for char in text)

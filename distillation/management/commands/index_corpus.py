@@ -61,9 +61,9 @@ def allow(cursor: Any, memory: str, workers: int) -> None:
         try:
             cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
         except DatabaseError as error:
-            told = str(error).splitlines()[0]
+            last_report = str(error).splitlines()[0]
             raise CommandError(
-                f"Postgres does not take this: {told}. Write --memory 2GB --workers 2."
+                f"Postgres does not take this: {last_report}. Write --memory 2GB --workers 2."
             ) from error
 
 

@@ -31,7 +31,7 @@ from distillation.corpus.quality import flag_text
 from distillation.corpus.sources import named_origin, source_names
 from distillation.imports.loading import Origin, file_origin, load
 from distillation.imports.reading.errors import ImportRefused
-from distillation.imports.reading.readers import is_known
+from distillation.imports.reading.readers import KNOWN_KINDS, is_known
 from distillation.imports.reading.rows import Inspection, ReadOptions
 from distillation.imports.reading.shapes import ColumnMapping
 from distillation.models import ImportRun
@@ -154,7 +154,7 @@ def files_of(path: Path, known: list[str]) -> list[Path]:
         return [path]
     files = sorted(file for file in path.iterdir() if file.is_file() and is_known(file))
     if not files:
-        raise CommandError(f"{path}: no .jsonl, .json, .csv or .parquet file in this folder.")
+        raise CommandError(f"{path}: no file in this folder is one of {KNOWN_KINDS}.")
     return files
 
 

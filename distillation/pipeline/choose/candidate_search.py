@@ -39,7 +39,7 @@ from distillation.pipeline.types import (
     TextEmbedder,
     Vectors,
 )
-from distillation.pipeline.understand import row_format as form
+from distillation.pipeline.understand import row_format as row_format
 from distillation.pipeline.understand.label_map import (
     MappedLabels,
     labels_of_sources,
@@ -51,7 +51,7 @@ GroupKey = tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SearchResult:
     """The routed groups, and what is needed to score their rows. Peers route nothing."""
 
     groups: Sequence[SourceGroup]
@@ -79,8 +79,8 @@ class Finder:
         self.catalog = catalog
         self.embedder = embedder
 
-    def find(self, intent: IntentSpec, config: SelectionConfig) -> Found:
-        """Raises NotEnoughData when the corpus is empty."""
+    def find(self, intent: IntentSpec, config: SelectionConfig) -> SearchResult:
+        """Raise NotEnoughData when the corpus is empty."""
         groups = self.catalog.source_groups()
         sample = self.catalog.background(BACKGROUND_PER_SOURCE)
         if not sample:
@@ -92,98 +92,101 @@ class Finder:
             null_threshold(background, sources, len(queries), quantile)
             for quantile in (ROW_QUANTILE, SOURCE_QUANTILE)
         )
-        found = Found(groups, sample, background, queries, row_null)
+        result = SearchResult(groups, sample, background, queries, row_null)
         if SELECTORS[config.selector].pool != "served":
-            return found
-        return self._routed(found, intent, config, source_null)
+            return result
+        return self._routed(result, intent, config, source_null)
 
     def _routed(
-        self, found: Found, intent: IntentSpec, config: SelectionConfig, source_null: float
-    ) -> Found:
-        limit = config.candidates_per_query(len(found.query_vectors))
-        hits = self.catalog.nearest(found.query_vectors, limit=limit)
-        rows = unique([*found.sample, *(row for ranked in hits for row in ranked)])
+        self, result: SearchResult, intent: IntentSpec, config: SelectionConfig, source_null: float
+    ) -> SearchResult:
+        limit = config.candidates_per_query(len(result.query_vectors))
+        hits = self.catalog.nearest(result.query_vectors, limit=limit)
+        rows = unique([*result.sample, *(row for ranked in hits for row in ranked)])
         vectors = np.stack([row.embedding for row in rows])
         evidence = Evidence(
-            groups=found.groups,
+            groups=result.groups,
             rows=rows,
-            row_relevance=relevance(vectors, found.query_vectors, found.background).max(axis=1),
-            description_match=self._description_match(intent, found),
+            row_relevance=relevance(vectors, result.query_vectors, result.background).max(axis=1),
+            description_match=self._description_match(intent, result),
             # At 0 a pair is as close as each is to its own neighbours: a corpus of few and very
             # different sources must not make less than that look like a match.
             null=max(0.0, source_null),
             labels=self._closed_labels(intent, rows),
         )
-        return Found(
-            found.groups,
-            found.sample,
-            found.background,
-            found.query_vectors,
-            found.row_null,
+        return SearchResult(
+            result.groups,
+            result.sample,
+            result.background,
+            result.query_vectors,
+            result.row_null,
             route(intent, evidence, config.rows),
         )
 
     def _closed_labels(self, intent: IntentSpec, rows: Sequence[Candidate]) -> MappedLabels | None:
-        """A source may speak other labels than the user's, as long as they can be mapped."""
+        """Allow sources other labels than the user's, as long as they can be mapped."""
         if intent.task_kind != "classify" or not intent.labels_closed:
             return None
         counts = labels_of_sources(rows)
         mapped = propose_label_map(counts, intent.labels, intent.label_rules, self.embedder.embed)
         return MappedLabels(mapped)
 
-    def _description_match(self, intent: IntentSpec, found: Found) -> dict[GroupKey, float]:
+    def _description_match(self, intent: IntentSpec, result: SearchResult) -> dict[GroupKey, float]:
         """For each group the best cosine of one of its descriptions with one of the task's."""
-        described = describe_groups(found.groups, found.sample)
+        described = describe_groups(result.groups, result.sample)
         texts = sorted({text for own in described.values() for text in own})
         cosines = remembered(self.embedder, texts) @ self.embedder.embed(intent.task_texts).T
         best = dict(zip(texts, cosines.max(axis=1), strict=True))
         return {key: float(max(best[text] for text in own)) for key, own in described.items()}
 
     def candidates(
-        self, found: Found, intent: IntentSpec, config: SelectionConfig
+        self, result: SearchResult, intent: IntentSpec, config: SelectionConfig
     ) -> dict[str, tuple[Candidate, float]]:
-        """Rows by id, each with its fused rank (0 where no search met it)."""
+        """Rows by id, each with its fused rank (0 where no search returned it)."""
         pool = SELECTORS[config.selector].pool
         if pool == "served":
-            return self._served(found, intent, config)
-        rows = self._peer(pool, found, intent, config)
+            return self._served(result, intent, config)
+        rows = self._peer(pool, result, intent, config)
         if pool == "dense":
-            return {row.id: (row, float(max(found.query_vectors @ row.embedding))) for row in rows}
+            return {row.id: (row, float(max(result.query_vectors @ row.embedding))) for row in rows}
         return {row.id: (row, 1 / place) for place, row in enumerate(rows, start=1)}
 
     def _served(
-        self, found: Found, intent: IntentSpec, config: SelectionConfig
+        self, result: SearchResult, intent: IntentSpec, config: SelectionConfig
     ) -> dict[str, tuple[Candidate, float]]:
         """Rows of the chosen groups: the nearest to each query by vector and by words, and a wide
         sample of the rest.
 
         Four examples name four of seventy-seven labels: nearness alone would never meet the others.
         """
-        keys = sorted(found.chosen)
+        keys = sorted(result.chosen)
         sources = sorted({source_id for source_id, _ in keys})
-        limit = config.candidates_per_query(len(found.query_vectors))
+        limit = config.candidates_per_query(len(result.query_vectors))
         texts = [query.text for query in intent.queries]
-        dense = self.catalog.nearest(found.query_vectors, limit=limit, source_ids=sources)
+        dense = self.catalog.nearest(result.query_vectors, limit=limit, source_ids=sources)
         lexical = self.catalog.lexical(texts, limit=limit, source_ids=sources)
-        met: dict[str, tuple[Candidate, float]] = {}
+        candidates: dict[str, tuple[Candidate, float]] = {}
         for rankings in zip(dense, lexical, strict=True):
             for row, fused in fuse(rankings)[:limit]:
-                met[row.id] = (row, max(fused, met[row.id][1] if row.id in met else 0.0))
+                _, best = candidates.get(row.id, (row, 0.0))
+                candidates[row.id] = (row, max(fused, best))
         for row in self.catalog.rows(keys, limit=config.rows * config.candidates_per_row):
-            met.setdefault(row.id, (row, 0.0))
-        return {key: value for key, value in met.items() if value[0].group in found.chosen}
+            candidates.setdefault(row.id, (row, 0.0))
+        return {key: value for key, value in candidates.items() if value[0].group in result.chosen}
 
     def _peer(
-        self, pool: str, found: Found, intent: IntentSpec, config: SelectionConfig
+        self, pool: str, result: SearchResult, intent: IntentSpec, config: SelectionConfig
     ) -> list[Candidate]:
-        """What a plainer selector looks at; a few times the rows asked for, since some leak."""
+        """Return what a plainer selector looks at; a few times the requested rows,
+        since some leak.
+        """
         limit = 2 * config.rows
         if pool == "dense":
-            return merged(self.catalog.nearest(found.query_vectors, limit=limit))
+            return merged(self.catalog.nearest(result.query_vectors, limit=limit))
         if pool == "lexical":
             texts = [query.text for query in intent.queries]
             return merged(self.catalog.lexical(texts, limit=limit))
-        groups = [group.key for group in found.groups]
+        groups = [group.key for group in result.groups]
         if pool == "any":
             return list(self.catalog.rows(groups, limit=10 * limit))
         sources = sorted({source_id for source_id, _ in groups})
@@ -211,7 +214,7 @@ def remembered(embedder: TextEmbedder, texts: Sequence[str]) -> Vectors:
 
 
 def merged(rankings: Sequence[Sequence[Candidate]]) -> list[Candidate]:
-    """The first of each ranking, then the second of each, every row once."""
+    """Merge the first of each ranking, then the second of each, every row once."""
     longest = max((len(ranking) for ranking in rankings), default=0)
     return unique(r[place] for place in range(longest) for r in rankings if place < len(r))
 
@@ -223,7 +226,7 @@ def unique(rows: Iterable[Candidate]) -> list[Candidate]:
 def score_rows(
     candidates: Sequence[Candidate],
     intent: IntentSpec,
-    found: Found,
+    result: SearchResult,
     fused: Mapping[str, float],
     labels: MappedLabels | None,
 ) -> tuple[list[ScoredRow], list[Candidate]]:
@@ -236,21 +239,21 @@ def score_rows(
     if not candidates:
         return [], []
     vectors = np.stack([row.embedding for row in candidates])
-    matches = relevance(vectors, found.query_vectors, found.background)
-    telling = form.telling_sources(candidates)
-    chosen = found.chosen
+    matches = relevance(vectors, result.query_vectors, result.background)
+    instructed = row_format.sources_with_own_instructions(candidates)
+    chosen = result.chosen
     scored, below = [], []
     for row, values in zip(candidates, matches, strict=True):
         routed = chosen.get(row.group)
         best = int(values.argmax())
-        if routed and values[best] < found.row_null and _by_topic_alone(routed):
+        if routed and values[best] < result.row_null and _by_topic_alone(routed):
             below.append(row)
             continue
         relevant = float(values[best])
         scored.append(
             ScoredRow(
                 candidate=row,
-                input=form.model_input(row, telling),
+                input=row_format.model_input(row, instructed),
                 answer=(labels.answer(row) if labels else None) or row.answer,
                 score=relevant + routed.score if routed else fused.get(row.id, 0.0),
                 relevance=relevant,

@@ -18,7 +18,7 @@ MIN_WINDOW = 64
 
 
 def exact_duplicates(rows: Sequence[ScoredRow]) -> list[bool]:
-    """True for rows whose input was met before with the same answer; the first one stays."""
+    """Mark rows whose input came before with the same answer; the first one stays."""
     seen: set[tuple[str, str]] = set()
     verdicts = []
     for row in rows:
@@ -29,7 +29,7 @@ def exact_duplicates(rows: Sequence[ScoredRow]) -> list[bool]:
 
 
 def contradictions(rows: Sequence[ScoredRow]) -> list[bool]:
-    """True for rows whose input was met before with another answer; the first one stays."""
+    """Mark rows whose input came before with another answer; the first one stays."""
     seen: dict[str, str] = {}
     return [
         seen.setdefault(input_key(row.input), normalise(row.answer)) != normalise(row.answer)
@@ -72,7 +72,9 @@ def _groups(rows: Sequence[ScoredRow]) -> list[int]:
 
 
 def twin_groups(rows: Sequence[ScoredRow], *, by_answer: bool) -> list[int]:
-    """A group number per row: near inputs, and (where answers are free text) equal long answers."""
+    """Return a group number per row: near inputs, and (where answers are free text) equal long
+    answers.
+    """
     parents = _groups(rows)
     if by_answer:
         first: dict[str, int] = {}

@@ -23,7 +23,7 @@ CHARS_PER_TOKEN = 4
 
 
 class Shape:
-    """Whether an answer has the form that the requirement asks for; built once, asked per row."""
+    """Whether an answer has the form that the requirement wants; built once, used per row."""
 
     def __init__(self, intent: IntentSpec) -> None:
         self._intent = intent
@@ -127,5 +127,5 @@ def hard_filters(
 
 
 def speaks(row: Candidate, language: str) -> bool:
-    """Rows of which the language could not be told are let in: short texts often are such."""
+    """Rows of which the language is not clear are let in: short texts often are such."""
     return not language or not row.language or row.language == language

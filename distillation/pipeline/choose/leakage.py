@@ -32,10 +32,10 @@ LEAK_OVERLAP = 0.55
 # A paraphrase is also near in meaning; rows farther away are not compared letter by letter.
 PARAPHRASE_COSINE = 0.5
 LONG_RUN = 13  # words; a shared run this long is the usual sign of contamination
-# A held-out row counts as contained when this share of its long runs is met in the row: rows that
+# A held-out row counts as contained when this share of its long runs occurs in the row: rows that
 # only share a template (a table's header, a standard greeting) stay below it.
 CONTAINED_SHARE = 0.5
-MIN_CONTAINED_WORDS = 5  # shorter held-out texts are met by chance
+MIN_CONTAINED_WORDS = 5  # shorter held-out texts match by chance
 LETTERS = 4
 COMPARED_CHARACTERS = 2_000
 BLOCK = 2_000
@@ -61,7 +61,7 @@ class LeakageIndex:
         if not self._keys or not candidates:
             return [""] * len(candidates)
         texts = [input_text(candidate.messages) for candidate in candidates]
-        found = np.array(
+        result = np.array(
             [SAME_TEXT if input_key(text) in self._keys else "" for text in texts], "O"
         )
         cosines = np.stack([c.embedding for c in candidates]) @ self._vectors.T
@@ -71,8 +71,8 @@ class LeakageIndex:
             (PARAPHRASE, self._paraphrased(texts, cosines >= PARAPHRASE_COSINE)),
             (SAME_MEANING, nearest >= LEAK_COSINE),
         ):
-            found[(found == "") & holds] = sign
-        return [str(sign) for sign in found]
+            result[(result == "") & holds] = sign
+        return [str(sign) for sign in result]
 
     def leaks(self, candidates: Sequence[Candidate]) -> list[bool]:
         return [bool(sign) for sign in self.signs(candidates)]
@@ -115,7 +115,9 @@ def weighted_overlaps(texts: Sequence[str], others: Sequence[str]) -> Iterator[t
 
 
 def run_counts(texts: Sequence[str]) -> sparse.csr_matrix:
-    """(texts, runs) 1.0 where a text holds a run of four letters; runs are told by their hash."""
+    """(texts, runs) 1.0 where a text holds a run of four letters; runs are identified by their
+    hash.
+    """
     letters = np.concatenate([_code_points(text) for text in texts]).astype(np.uint64)
     lengths = [max(len(text), LETTERS) for text in texts]
     hashes, rows = rolling_hashes(letters, lengths, LETTERS)
@@ -132,7 +134,7 @@ def _code_points(text: str) -> npt.NDArray[np.uint32]:
 
 
 def rolling_hashes(items: Hashes, lengths: Sequence[int], size: int) -> tuple[Hashes, Indices]:
-    """The hash of every run of `size` items that lies within one sequence, and its sequence.
+    """Hash every run of `size` items that lies within one sequence; return it with its sequence.
 
     `items` holds the sequences one after another, `lengths` how long each is.
     """
@@ -169,7 +171,9 @@ class _WordRuns:
         return rolling_hashes(self._numbers(word for t in texts for word in t), lengths, size)
 
     def _numbers(self, text: Iterable[str]) -> Hashes:
-        """A word that no held-out text knows is 0, so that no run goes across it by chance."""
+        """Replace words by numbers; one that no held-out text knows is 0, so that no run crosses it
+        by chance.
+        """
         return np.array([self._number.get(word, 0) for word in text], dtype=np.uint64)
 
     def contained(self, texts: Sequence[str]) -> Flags:
@@ -178,8 +182,8 @@ class _WordRuns:
         holds = np.zeros(len(texts), dtype=bool)
         for size, (known, owners, runs) in self._of_size.items():
             hashes, rows = self._hashes(split, size)
-            met = np.isin(hashes, known)
-            pairs = _pairs(hashes[met], rows[met], known, owners)
+            is_known = np.isin(hashes, known)
+            pairs = _pairs(hashes[is_known], rows[is_known], known, owners)
             for (row, owner), count in pairs.items():
                 holds[row] |= count >= CONTAINED_SHARE * runs[owner]
         return holds

@@ -87,7 +87,9 @@ def near_duplicate_groups(texts: Sequence[str], vectors: Vectors | None = None) 
 
 
 def letters_of(form: str) -> str:
-    """The normal form without courtesies at its ends, and without spaces but between numbers."""
+    """Return the normal form without courtesies at its ends and spaces, but those
+    between numbers.
+    """
     bare = form
     while (shorter := _COURTESY.sub("", bare).strip()) != bare and shorter:
         bare = shorter
@@ -126,8 +128,8 @@ def _similar(letters: dict[int, str], deciding: dict[int, list[str]]) -> Iterato
     for index, print_ in zip(letters, prints, strict=True):
         if print_.is_empty():
             continue
-        found = sorted(o for o in leaders.query(print_) if deciding[o] == deciding[index])
-        leader = next((o for o in found if _alike(letters[o], letters[index], common)), None)
+        result = sorted(o for o in leaders.query(print_) if deciding[o] == deciding[index])
+        leader = next((o for o in result if _alike(letters[o], letters[index], common)), None)
         if leader is None:
             leaders.insert(index, print_, check_duplication=False)
         else:

@@ -71,10 +71,12 @@ def relevance(vectors: Vectors, queries: Vectors, background: Vectors) -> Vector
 def null_threshold(
     background: Vectors, sources: Sequence[str], queries: int, quantile: float
 ) -> float:
-    """The relevance that the best of `queries` queries reaches by chance in that share of cases.
+    """Return the relevance that the best of `queries` queries reaches by chance in that share of
+    cases.
 
     Rows of other sources play the queries: pairs within a source are real matches, not chance.
     Returns 0 where there are fewer than two sources to compare.
+
     """
     pairs = relevance(background, background, background)
     names = np.array(sources)
@@ -101,9 +103,9 @@ def fuse(rankings: Sequence[Sequence[Candidate]]) -> list[tuple[Candidate, float
 def describe_groups(
     groups: Sequence[SourceGroup], sample: Sequence[Candidate]
 ) -> dict[GroupKey, tuple[str, ...]]:
-    """What each group says of itself: its name, its task, and the instructions in its rows.
+    """Collect what each group says of itself: its name, its task, and the instructions in its rows.
 
-    Instructions met in several groups of a source belong to all of them.
+    Instructions that occur in several groups of a source belong to all of them.
     """
     own: dict[GroupKey, Counter[str]] = defaultdict(Counter)
     homes: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -148,7 +150,7 @@ class Evidence:
 def route(intent: IntentSpec, evidence: Evidence, rows: int = 0) -> tuple[RoutedGroup, ...]:
     """Every group with its score, best first; `chosen` marks those that serve the requirement.
 
-    `rows` are those asked for: where the closest tasks of a source hold fewer, its others that
+    `rows` are those requested: where the closest tasks of a source hold fewer, its others that
     match well enough help out.
     """
     topic = topic_matches(evidence)
@@ -188,7 +190,7 @@ def _serves(routed: RoutedGroup, intent: IntentSpec) -> bool:
 
 
 def _closest(able: Sequence[RoutedGroup], intent: IntentSpec) -> set[GroupKey]:
-    """The best source and those close to it; of each, the tasks close to its best task."""
+    """Return the best source and those close to it; of each, the tasks close to its best task."""
     best_of_source: dict[str, float] = {}
     for routed in able:
         source_id = routed.group.source_id
@@ -208,7 +210,7 @@ def _closest(able: Sequence[RoutedGroup], intent: IntentSpec) -> set[GroupKey]:
 
 
 def _helpers(able: Sequence[RoutedGroup], chosen: set[GroupKey], rows: int) -> set[GroupKey]:
-    """Other tasks of the chosen sources, best first, until there are as many rows as asked for."""
+    """Other tasks of the chosen sources, best first, until there are as many rows as requested."""
     sources = {source_id for source_id, _ in chosen}
     held = sum(r.group.rows for r in able if r.group.key in chosen)
     added: set[GroupKey] = set()
@@ -245,15 +247,15 @@ def form_matches(
     for row in rows:
         answers[row.source_id].append((labels.answer(row) if labels else None) or row.answer)
     if intent.labels:
-        return {s: _label_share(intent, found) for s, found in answers.items()}
+        return {s: _label_share(intent, result) for s, result in answers.items()}
     if intent.json_keys:
-        return {s: _key_overlap(intent, found) for s, found in answers.items()}
+        return {s: _key_overlap(intent, result) for s, result in answers.items()}
     if hinted := {label_key(hint) for hint in intent.label_hints}:
-        return {s: _share_of(hinted, found) for s, found in answers.items()}
+        return {s: _share_of(hinted, result) for s, result in answers.items()}
     if intent.task_kind == "generate":
         return {}  # free text has no form that could speak for a source
     shape = Shape(intent)
-    shares = {s: sum(map(shape.fits, found)) / len(found) for s, found in answers.items()}
+    shares = {s: sum(map(shape.fits, result)) / len(result) for s, result in answers.items()}
     usual = sum(shares.values()) / max(1, len(shares))
     return {source_id: max(0.0, share - usual) for source_id, share in shares.items()}
 
@@ -271,13 +273,13 @@ def _key_overlap(intent: IntentSpec, answers: Sequence[str]) -> float:
     serve a user who showed five of them, one of the five alone does it better.
     """
     wanted = set(intent.json_keys)
-    found = {key for answer in answers for key in (json_object(answer) or {})}
-    shared = len(wanted & found)
-    return (shared / len(wanted) + shared / len(wanted | found)) / 2
+    result = {key for answer in answers for key in (json_object(answer) or {})}
+    shared = len(wanted & result)
+    return (shared / len(wanted) + shared / len(wanted | result)) / 2
 
 
 def open_form(intent: IntentSpec) -> IntentSpec:
-    """The same intent before labels and keys are known to the last one."""
+    """Return the same intent before labels and keys are known to the last one."""
     if intent.labels_closed:
         return intent
     return replace(intent, labels=(), json_keys=())
@@ -289,7 +291,9 @@ def fitting_groups(
     rows: Sequence[Candidate],
     labels: MappedLabels | None = None,
 ) -> set[GroupKey]:
-    """Groups of which some answers have the wanted form; one that was not met is as its source."""
+    """Return groups of which some answers have the wanted form; one without rows is
+    as its source.
+    """
     wanted = Shape(open_form(intent))
     of_group: dict[GroupKey, list[bool]] = defaultdict(list)
     of_source: dict[str, list[bool]] = defaultdict(list)

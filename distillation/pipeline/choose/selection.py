@@ -36,7 +36,7 @@ class Selector:
 
 
 def seeded_key(seed: int, content_hash: str) -> str:
-    """A fixed shuffle: equal on every machine, different for every seed."""
+    """Shuffle by a fixed key: equal on every machine, different for every seed."""
     return hashlib.sha256(f"{seed}:{content_hash}".encode()).hexdigest()
 
 
@@ -67,12 +67,13 @@ def best_first(rows: Sequence[ScoredRow], intent: IntentSpec, config: SelectionC
 def round_robin(
     rows: Sequence[ScoredRow], intent: IntentSpec, config: SelectionConfig
 ) -> list[int]:
-    """Groups take turns, each with the row that adds most: near to what is wanted, far from what
-    the group has already.
+    """Let groups take turns, each with the row that adds most: near to what is wanted, far from
+    what the group has already.
 
     Groups are the labels of a classification, the sets of keys of an extraction, else the queries.
-    Sets of keys are met in proportion to the square root of their frequency: all equally often
+    Sets of keys are taken in proportion to the square root of their frequency: all equally often
     would teach a model that the rarest combination is as likely as "nothing found".
+
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for index in range(len(rows)):
@@ -155,7 +156,9 @@ def _cap_sources(ordered: Sequence[ScoredRow], config: SelectionConfig) -> list[
 
 
 def within_budget(rows: Sequence[ScoredRow], answer_tokens: int | None) -> list[ScoredRow]:
-    """The first rows whose answers hold at most that many tokens together (four letters each)."""
+    """Take the first rows whose answers hold at most so many tokens together (four
+    letters each).
+    """
     if answer_tokens is None:
         return list(rows)
     spent = np.cumsum([max(1, len(row.answer) // 4) for row in rows])

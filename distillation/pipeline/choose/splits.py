@@ -12,7 +12,7 @@ from distillation.pipeline.choose.selection import seeded_key
 from distillation.pipeline.types import SelectionConfig
 
 MAX_TEST_SHARE = 0.25  # a small dataset is not eaten up by its test rows
-MAX_VALID_ROWS = 200  # beyond this a validation pass costs more than it tells
+MAX_VALID_ROWS = 200  # beyond this a validation pass costs more than it shows
 
 
 def split_sizes(rows: int, config: SelectionConfig, *, held_out: bool) -> tuple[int, int]:
@@ -30,7 +30,7 @@ def assign_splits(
     held_out: bool,
     for_training: Container[int] = (),
 ) -> list[str]:
-    """A split per row. Groups are dealt in the order of their seeded hash, while they fit; those
+    """Return a split per row. Groups go in the order of their seeded hash, while they fit; those
     `for_training` go nowhere else.
     """
     members: dict[int, list[int]] = defaultdict(list)

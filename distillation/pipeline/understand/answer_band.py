@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from distillation.pipeline.types import LONGEST_ANSWER
+
 CHARS_OF_WORD = 8  # with its space, and room for long ones
 CHARS_OF_SENTENCE = 300
-LONGEST = 4000
 
 _NUMBERS = {word: n for n, word in enumerate(["one", "two", "three", "four", "five", "six"], 1)}
 _NUMBER = rf"(\d{{1,5}}|{'|'.join(_NUMBERS)})"
@@ -27,7 +28,7 @@ _SIZES = {"char": 1, "lett": 1, "word": CHARS_OF_WORD, "sent": CHARS_OF_SENTENCE
 def answer_band(kind: str, answers: Sequence[str], words: str) -> tuple[int, int]:
     if kind == "classify":
         return 1, 80
-    limit = _limit(words) if kind == "generate" else LONGEST
+    limit = _limit(words) if kind == "generate" else LONGEST_ANSWER
     if not answers:
         return 1, limit
     lengths = [len(answer.strip()) for answer in answers]
@@ -37,9 +38,9 @@ def answer_band(kind: str, answers: Sequence[str], words: str) -> tuple[int, int
 
 
 def _limit(words: str) -> int:
-    """The largest length that the words allow; LONGEST when they name none."""
+    """Return the largest length that the words allow; LONGEST_ANSWER when they name none."""
     named = [
         (_NUMBERS.get(number.lower()) or int(number)) * _SIZES[unit[:4].lower()]
         for number, unit in _AT_MOST.findall(words)
     ]
-    return min(max(named, default=LONGEST) or LONGEST, LONGEST)
+    return min(max(named, default=LONGEST_ANSWER) or LONGEST_ANSWER, LONGEST_ANSWER)

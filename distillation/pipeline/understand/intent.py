@@ -22,7 +22,7 @@ from distillation.pipeline.types import (
     Requirement,
 )
 from distillation.pipeline.understand.answer_band import answer_band
-from distillation.pipeline.understand.json_schema import check_schema, learn_schema
+from distillation.pipeline.understand.json_schema import learn_schema
 from distillation.pipeline.understand.label_lists import (
     counted_labels,
     identifiers_shown,
@@ -44,6 +44,7 @@ from distillation.pipeline.understand.task_kind import (
 from distillation.pipeline.understand.task_kind import (
     json_object as json_object,  # others know it from here
 )
+from modelstation.lm.json_schema import Schema, SchemaRefused, check_schema
 
 NO_EDITS = IntentEdits()
 SYSTEM_PROMPT_TOKENS = 45
@@ -60,7 +61,7 @@ _SAYS_WHAT_TO_DO = re.compile(
 
 
 def edits_from(data: Mapping[str, Any]) -> IntentEdits:
-    """What a form or the API sends; null: as understood. Raises ValueError naming the field."""
+    """Read what a form or the API sends; null: as understood. Raise ValueError naming the field."""
     if not isinstance(data, Mapping):
         raise ValueError("intent_edits must be an object")
     if unknown := sorted(set(data) - set(_READ)):
@@ -72,7 +73,7 @@ def edits_from(data: Mapping[str, Any]) -> IntentEdits:
 
 
 def _check_storable(data: Mapping[str, Any]) -> None:
-    """What Postgres could not keep: NUL, half a surrogate pair, NaN."""
+    """Refuse what Postgres could not keep: NUL, half a surrogate pair, NaN."""
     try:
         text = json.dumps(data, ensure_ascii=False, allow_nan=False)
         text.encode()
@@ -103,6 +104,13 @@ def _read_count(name: str, value: Any) -> int:
     return value
 
 
+def _read_schema(value: Any) -> Schema:
+    try:
+        return check_schema(value)
+    except SchemaRefused as error:
+        raise ValueError(f"json_schema: {error}") from error
+
+
 def _read_language(value: Any) -> str:
     if not isinstance(value, str) or (value and value not in NAMES):
         raise ValueError("language must be a two-letter code such as en, or empty for any")
@@ -125,7 +133,7 @@ def _read_label_map(value: Any) -> tuple[LabelRule, ...]:
 _READ: dict[str, Callable[[Any], Any]] = {
     "task_kind": _read_kind,
     "labels": _read_labels,
-    "json_schema": check_schema,
+    "json_schema": _read_schema,
     "answer_min_chars": partial(_read_count, "answer_min_chars"),
     "answer_max_chars": partial(_read_count, "answer_max_chars"),
     "language": _read_language,
@@ -134,7 +142,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
 
 
 def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
-    """The understanding with a person's corrections, which always win."""
+    """Apply a person's corrections, which always win."""
     changed: dict[str, Any] = {
         name: value
         for name in ("json_schema", "answer_min_chars", "answer_max_chars", "language")
@@ -150,7 +158,7 @@ def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
 
 
 def understand(requirement: Requirement, edits: IntentEdits = NO_EDITS) -> IntentSpec:
-    """What is wanted, as far as the words and examples say it; `edits` win over that."""
+    """Read what is wanted, as far as the words and examples say it; `edits` win over that."""
     read = replace(
         requirement,
         text=_readable(requirement.text),
@@ -174,7 +182,7 @@ def _readable(text: str) -> str:
 
 
 def _with_answers(intent: IntentSpec, requirement: Requirement) -> IntentSpec:
-    """The form of the answers, as the kind of task has it."""
+    """Add the form of the answers, as the kind of task has it."""
     words = _all_words(requirement)
     answers = [example.output for example in requirement.examples]
     low, high = answer_band(intent.task_kind, answers, words)
@@ -194,7 +202,7 @@ def _with_answers(intent: IntentSpec, requirement: Requirement) -> IntentSpec:
 
 
 def _labels(requirement: Requirement) -> tuple[tuple[str, ...], bool]:
-    """The allowed labels, and whether the user listed them all."""
+    """Return the allowed labels, and whether the user listed them all."""
     shown = tuple(dict.fromkeys(example.output.strip() for example in requirement.examples))
     keys = {label_key(name) for name in shown}
     count = counted_labels(_all_words(requirement))
@@ -226,11 +234,11 @@ def _answer_pattern(kind: str, requirement: Requirement) -> str:
 
 
 def queries(requirement: Requirement) -> tuple[Query, ...]:
-    found = [Query(requirement.text.strip(), "requirement")]
+    result = [Query(requirement.text.strip(), "requirement")]
     for example in requirement.examples:
-        found.append(Query(example.input.strip(), "example input"))
-        found.append(Query(f"{example.input.strip()}\n{example.output.strip()}", "example"))
-    return tuple(query for query in found if query.text)
+        result.append(Query(example.input.strip(), "example input"))
+        result.append(Query(f"{example.input.strip()}\n{example.output.strip()}", "example"))
+    return tuple(query for query in result if query.text)
 
 
 def task_texts(requirement: Requirement) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ _SAMPLE = re.compile(
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(r"\b(?:never|not|no|don't|do not|avoid|without|if|when)\b[^.;:\n]*$", re.I)
-_TELL_IF = re.compile(
+_DECIDE_IF = re.compile(
     r"\b(?:tell|say|decide|check|determine|judge|predict|see|find out|know)\b(?: \w+){0,3}? if\b",
     re.I,
 )
@@ -120,7 +120,7 @@ _COUNTED = (
 
 
 def listed_labels(text: str) -> tuple[str, ...]:
-    """The first list of labels in a text; empty when it has none."""
+    """Return the first list of labels in a text; empty when it has none."""
     return next(label_lists(text), ())
 
 
@@ -131,7 +131,7 @@ def label_lists(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def announced_labels(text: str) -> Iterator[tuple[str, ...]]:
-    """The lists that words announce as labels, or that stand one label a line."""
+    """Return the lists that words announce as labels, or that stand one label a line."""
     yield from _line_lists(text)
     yield from _inline_lists(text, _ANNOUNCED_LISTS)
 
@@ -166,7 +166,7 @@ def counted_labels(text: str) -> int:
 
 def _is_the_whole_list(text: str, match: re.Match[str]) -> bool:
     start = max(text.rfind(mark, 0, match.start()) for mark in ".\n;") + 1
-    before = _TELL_IF.sub("", text[start : match.start("list")])
+    before = _DECIDE_IF.sub("", text[start : match.start("list")])
     sample = _SAMPLE.search(text, max(start, match.start() - len("for example, ")), match.end())
     if sample or _REFUSAL.search(before):
         return False
@@ -174,7 +174,7 @@ def _is_the_whole_list(text: str, match: re.Match[str]) -> bool:
 
 
 def _names(text: str, to_the_end: bool) -> tuple[str, ...]:
-    """The parts of an inline list, when every one of them can be a label. `to_the_end`: nothing
+    """Return the parts of an inline list, when each of them can be a label. `to_the_end`: nothing
     but the list stands in its sentence, so that its last part is a whole name.
     """
     bare = re.sub(r"\([^)]*\)", "", text)
@@ -209,7 +209,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _evened(names: list[str], to_the_end: bool) -> list[str]:
-    """The last name without the rest of its sentence: "positive or neutral for each review"."""
+    """Cut the rest of its sentence off the last name: "positive or neutral for each review"."""
     if len(names) < 2:
         return names
     *others, last = names
@@ -262,5 +262,5 @@ _SHOWN = re.compile(
 
 def identifiers_shown(text: str) -> tuple[str, ...]:
     """Labels that a sentence gives as a sample, where they are spelled as identifiers."""
-    found = [name for match in _SHOWN.finditer(text) for name in re.findall(r"\w+_\w+", match[1])]
-    return tuple(dict.fromkeys(found))
+    result = [name for match in _SHOWN.finditer(text) for name in re.findall(r"\w+_\w+", match[1])]
+    return tuple(dict.fromkeys(result))

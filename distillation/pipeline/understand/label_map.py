@@ -35,11 +35,11 @@ Embed = Callable[[Sequence[str]], Vectors]
 
 def labels_of_sources(candidates: Iterable[Candidate]) -> dict[str, Counter[str]]:
     """Per source how many rows carry each label; sources of free text have none."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    result: dict[str, Counter[str]] = defaultdict(Counter)
     for row in candidates:
         if is_label(row.answer):
-            found[row.source][row.answer] += 1
-    return {s: counts for s, counts in found.items() if len(counts) <= MAX_LABELS_PER_SOURCE}
+            result[row.source][row.answer] += 1
+    return {s: counts for s, counts in result.items() if len(counts) <= MAX_LABELS_PER_SOURCE}
 
 
 def propose_label_map(
@@ -52,12 +52,12 @@ def propose_label_map(
     by_hand = {(rule.source, label_key(rule.label)): rule.mapped_to for rule in rules}
     names = _by_name(wanted)
     unknown = sorted(
-        {label for found in counts.values() for label in found if names(label) is None}
+        {label for result in counts.values() for label in result if names(label) is None}
     )
     meanings = _by_meaning(unknown, wanted, embed)
     lines = []
-    for source, found in sorted(counts.items()):
-        for label, rows in sorted(found.items(), key=lambda item: (-item[1], item[0])):
+    for source, result in sorted(counts.items()):
+        for label, rows in sorted(result.items(), key=lambda item: (-item[1], item[0])):
             hand = by_hand.get((source, label_key(label)))
             if hand is not None:
                 lines.append(LabelMapping(source, label, rows, hand, BY_HAND))
@@ -71,8 +71,8 @@ Match = tuple[str, str, float]
 
 
 def _by_name(wanted: Sequence[str]) -> Callable[[str], Match | None]:
-    """The user's label of the same key; else the only one that this abbreviates, spells a little
-    differently, or holds as a whole word.
+    """Match the user's label of the same key; else the only one that this abbreviates, spells a
+    little differently, or holds as a whole word.
     """
     keys = {label_key(label): label for label in wanted}
 
@@ -94,7 +94,7 @@ def _alike(key: str, other: str) -> bool:
 
 
 def _by_meaning(labels: Sequence[str], wanted: Sequence[str], embed: Embed) -> dict[str, Match]:
-    """The nearest of the user's labels, where it is near and no other is nearly as near."""
+    """Match the nearest of the user's labels, where it is near and no other is nearly as near."""
     if not labels or len(wanted) < 2:
         return {}
     cosines = embed([_readable(x) for x in labels]) @ embed([_readable(x) for x in wanted]).T

@@ -29,7 +29,7 @@ def is_label(text: str) -> bool:
 
 
 def learn_labels(answers: Iterable[str]) -> tuple[str, ...]:
-    """The answers given again and again, one spelling each, in alphabetical order."""
+    """Return the answers given again and again, one spelling each, in alphabetical order."""
     counts: Counter[str] = Counter()
     spelling: dict[str, str] = {}
     for answer in sorted(a for a in answers if is_label(a)):
@@ -39,6 +39,6 @@ def learn_labels(answers: Iterable[str]) -> tuple[str, ...]:
 
 
 def merge_labels(own: Sequence[str], learned: Sequence[str]) -> tuple[str, ...]:
-    """The user's spelling wins over the source's."""
+    """Merge the two; the user's spelling wins over the source's."""
     known = {label_key(label) for label in own}
     return tuple(own) + tuple(name for name in learned if label_key(name) not in known)

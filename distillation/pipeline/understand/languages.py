@@ -48,7 +48,7 @@ def identifier() -> Any:
 
 
 def language_of(text: str) -> str:
-    """The language of a text, empty when it is too short or too mixed to tell."""
+    """Return the language of a text, empty when it is too short or too mixed to tell."""
     prose = " ".join(_NOT_PROSE.sub(" ", text).split())
     if not prose:
         return ""
@@ -57,16 +57,16 @@ def language_of(text: str) -> str:
 
 
 def language_of_all(texts: Sequence[str]) -> str:
-    """The one language of these texts; empty when those that can be told disagree."""
-    told = {code for text in texts if (code := language_of(text))}
-    if len(told) > 1:
+    """Return the one language of these texts; empty when those that are known disagree."""
+    codes = {code for text in texts if (code := language_of(text))}
+    if len(codes) > 1:
         return ""
     return language_of("\n".join(texts))
 
 
 def named_language(text: str) -> str:
-    """The language of the inputs as words name it: "German tickets", "from French into English".
-    Empty when none is named, or several.
+    """Return the language of the inputs as words name it: "German tickets", "from French to
+    English". Empty when none is named, or several.
     """
     if pair := _PAIR.search(text):
         return _CODES[pair.group(1)]

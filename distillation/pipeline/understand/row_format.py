@@ -17,17 +17,17 @@ from distillation.pipeline.types import Candidate, Example, Message
 MANY_SYSTEM_TURNS = 12
 
 
-def telling_sources(rows: Sequence[Candidate]) -> set[str]:
-    """Sources whose system turns say something that differs from row to row."""
+def sources_with_own_instructions(rows: Sequence[Candidate]) -> set[str]:
+    """Return sources whose system turns say something that differs from row to row."""
     turns: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         turns[row.source_id].add(row.system)
-    return {source_id for source_id, found in turns.items() if len(found) > MANY_SYSTEM_TURNS}
+    return {source_id for source_id, result in turns.items() if len(result) > MANY_SYSTEM_TURNS}
 
 
-def model_input(candidate: Candidate, telling: set[str]) -> str:
+def model_input(candidate: Candidate, instructed: set[str]) -> str:
     text = input_text(candidate.messages)
-    if candidate.source_id in telling and candidate.system:
+    if candidate.source_id in instructed and candidate.system:
         return f"{candidate.system}\n\n{text}"
     return text
 

@@ -43,26 +43,26 @@ def inputs(candidates):
 
 def test_the_nearest_rows_come_best_first():
     add_source("pets", ["red cat", "red fox", "blue whale"])
-    found = CorpusCatalog(make_org()).nearest(EMBED(["red cat", "whale"]), limit=2)
-    assert inputs(found[0]) == ["red cat", "red fox"]
-    assert inputs(found[1])[0] == "blue whale"
-    assert found[0][0].embedding @ EMBED(["red cat"])[0] == pytest.approx(1.0, abs=1e-3)
+    result = CorpusCatalog(make_org()).nearest(EMBED(["red cat", "whale"]), limit=2)
+    assert inputs(result[0]) == ["red cat", "red fox"]
+    assert inputs(result[1])[0] == "blue whale"
+    assert result[0][0].embedding @ EMBED(["red cat"])[0] == pytest.approx(1.0, abs=1e-3)
 
 
 def test_the_search_can_be_kept_to_some_sources():
     add_source("pets", ["red cat"])
     cars = add_source("cars", ["red car"])
-    found = CorpusCatalog(make_org()).nearest(
+    result = CorpusCatalog(make_org()).nearest(
         EMBED(["red cat"]), limit=5, source_ids=[str(cars.id)]
     )
-    assert inputs(found[0]) == ["red car"]
+    assert inputs(result[0]) == ["red car"]
 
 
 def test_rows_are_found_by_their_rarest_words():
     add_source("pets", ["a cat and a dog", "a dog and a bone", "a dog, a marmoset", "dogs"])
-    found = CorpusCatalog(make_org()).lexical(["the marmoset bit a dog", "", "zebra"], limit=2)
-    assert inputs(found[0])[0] == "a dog, a marmoset"
-    assert [len(rows) for rows in found] == [2, 0, 0]
+    result = CorpusCatalog(make_org()).lexical(["the marmoset bit a dog", "", "zebra"], limit=2)
+    assert inputs(result[0])[0] == "a dog, a marmoset"
+    assert [len(rows) for rows in result] == [2, 0, 0]
 
 
 @pytest.mark.parametrize("text", ["it's 'quoted'", r"C:\dir\file.txt", "a & b | !c", "\u2603"])

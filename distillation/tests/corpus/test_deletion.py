@@ -39,7 +39,7 @@ def add_source(name, *, org=None, rows=3, state="ready"):
 
 
 def make_dataset(org, sources, *, name="Bank intents", digest="d" * 64):
-    """A frozen dataset of all rows of the sources, and a version trained on it."""
+    """Make a frozen dataset of all rows of the sources, and a version trained on it."""
     model = testing.make_model(org, name=name)
     job = jobs.submit(kind="distil", org=org, subject_id=model.id)
     run = DistillationRun.objects.create(org=org, model=model, job=job)
@@ -197,8 +197,8 @@ def test_operators_see_whom_a_public_source_served_before_it_goes(client, admin_
     assert "Router dataset 1 of Rival" in text
     assert client.post(url, {"post": "yes"}).status_code == 302
     assert not SourceDataset.objects.exists()
-    told = AuditEntry.objects.filter(action="source.delete").values_list("org__name", "actor")
-    assert set(told) == {("Acme", admin_user.pk), ("Rival", admin_user.pk)}
+    stated = AuditEntry.objects.filter(action="source.delete").values_list("org__name", "actor")
+    assert set(stated) == {("Acme", admin_user.pk), ("Rival", admin_user.pk)}
 
 
 def test_operators_delete_several_at_once(client, admin_user, org):

@@ -17,7 +17,7 @@ MESSAGES = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "
 
 
 def clustered(rows, seed=0):
-    """Unit vectors around forty centres, as texts of the same kind lie."""
+    """Return unit vectors around forty centres, as texts of the same kind lie."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(99).normal(size=(CLUSTERS, 384))
     vectors = centres[np.arange(rows) % CLUSTERS] + rng.normal(size=(rows, 384))
@@ -48,12 +48,12 @@ def exact_ids(ids, vectors, queries, limit):
     return [[ids[i] for i in np.argsort(row, kind="stable")[:limit]] for row in distances]
 
 
-def ids_of(found):
-    return [[int(row.id) for row in rows] for rows in found]
+def ids_of(result):
+    return [[int(row.id) for row in rows] for rows in result]
 
 
-def recall(found, exact):
-    pairs = zip(found, exact, strict=True)
+def recall(result, exact):
+    pairs = zip(result, exact, strict=True)
     return float(np.mean([len(set(some) & set(true)) / len(true) for some, true in pairs]))
 
 
@@ -74,15 +74,15 @@ def test_below_the_limit_the_search_is_exact_whatever_index_there_is():
     source, ids = add_rows("seen", vectors)
     add_rows("other", clustered(300, seed=2))
     build_index()
-    found = CorpusCatalog(make_org()).nearest(queries, limit=90, source_ids=[str(source.id)])
-    assert ids_of(found) == exact_ids(ids, vectors, queries, 90)
+    result = CorpusCatalog(make_org()).nearest(queries, limit=90, source_ids=[str(source.id)])
+    assert ids_of(result) == exact_ids(ids, vectors, queries, 90)
 
 
 @pytest.mark.django_db
 def test_equally_near_rows_come_in_the_order_of_their_ids():
     _, ids = add_rows("twins", np.repeat(clustered(3), 4, axis=0))
-    found = CorpusCatalog(make_org()).nearest(clustered(2), limit=3)
-    assert ids_of(found) == [ids[:3], ids[4:7]]
+    result = CorpusCatalog(make_org()).nearest(clustered(2), limit=3)
+    assert ids_of(result) == [ids[:3], ids[4:7]]
 
 
 @pytest.mark.django_db
@@ -94,9 +94,9 @@ def test_above_the_limit_the_index_finds_nearly_all_through_a_narrow_filter(low_
     catalog = CorpusCatalog(make_org())
     whole = exact_ids(hidden + ids, vectors, queries, 150)
     assert recall(ids_of(catalog.nearest(queries, limit=150)), whole) >= 0.95
-    found = catalog.nearest(queries, limit=150, source_ids=[str(source.id)])
-    assert [len(rows) for rows in found] == [150] * 20
-    assert recall(ids_of(found), exact_ids(ids, vectors[3_200:], queries, 150)) >= 0.95
+    result = catalog.nearest(queries, limit=150, source_ids=[str(source.id)])
+    assert [len(rows) for rows in result] == [150] * 20
+    assert recall(ids_of(result), exact_ids(ids, vectors[3_200:], queries, 150)) >= 0.95
 
 
 @pytest.mark.django_db
@@ -107,9 +107,9 @@ def test_the_index_shows_no_organisation_the_rows_of_another(low_limit):
     _, public = add_rows("public", vectors[200:400])
     add_rows("secret", vectors[400:], rival)
     build_index()
-    (found,) = ids_of(CorpusCatalog(acme).nearest(vectors[400:401], limit=399))
-    assert set(found) <= {*own, *public}
-    assert len(found) == 399
+    (result,) = ids_of(CorpusCatalog(acme).nearest(vectors[400:401], limit=399))
+    assert set(result) <= {*own, *public}
+    assert len(result) == 399
 
 
 @pytest.mark.django_db
@@ -117,8 +117,8 @@ def test_fewer_rows_than_asked_for_are_all_found_with_the_index(low_limit):
     vectors = clustered(120)
     _, ids = add_rows("few", vectors)
     build_index()
-    (found,) = ids_of(CorpusCatalog(make_org()).nearest(vectors[:1], limit=500))
-    assert sorted(found) == ids
+    (result,) = ids_of(CorpusCatalog(make_org()).nearest(vectors[:1], limit=500))
+    assert sorted(result) == ids
 
 
 @pytest.mark.django_db

@@ -26,7 +26,7 @@ def make_source(org=None, rows=(*CARDS, *MONEY, *ODD), name="tickets"):
     source = SourceDataset.objects.create(
         org=org, name=name, license="MIT", state="ready", row_count=len(rows)
     )
-    vectors = WordsEmbedder().embed([asked for asked, *_ in rows])
+    vectors = WordsEmbedder().embed([requested for requested, *_ in rows])
     CorpusExample.objects.bulk_create(
         CorpusExample(
             source=source,
@@ -34,7 +34,7 @@ def make_source(org=None, rows=(*CARDS, *MONEY, *ODD), name="tickets"):
             external_id=f"row-{number}",
             license="MIT",
             messages=[
-                {"role": "user", "content": asked},
+                {"role": "user", "content": requested},
                 {"role": "assistant", "content": answered},
             ],
             tokens=9,
@@ -42,7 +42,9 @@ def make_source(org=None, rows=(*CARDS, *MONEY, *ODD), name="tickets"):
             flags=flags,
             embedding=list(vector),
         )
-        for number, ((asked, answered, flags), vector) in enumerate(zip(rows, vectors, strict=True))
+        for number, ((requested, answered, flags), vector) in enumerate(
+            zip(rows, vectors, strict=True)
+        )
     )
     return source
 
@@ -80,23 +82,23 @@ def test_page_and_api_tell_flags_conflicts_labels_neighbours_and_duplicates(
     for words in ("personal data: email", "HTML tags", "a spelling of", "One input, several"):
         assert words in page
 
-    found = api(client, bob, org, source).json()
-    assert (found["rows"], found["sampled"], found["labels"]) == (14, 14, 2)
-    assert [(flag["flag"], flag["rows"]) for flag in found["flags"]] == [
+    result = api(client, bob, org, source).json()
+    assert (result["rows"], result["sampled"], result["labels"]) == (14, 14, 2)
+    assert [(flag["flag"], flag["rows"]) for flag in result["flags"]] == [
         ("contains_markup", 2),
         ("personal_data:email", 2),
     ]
-    assert found["counts"] == {
+    assert result["counts"] == {
         "duplicates": 1,
         "conflicts": 1,
         "label_problems": 1,
         "disagreements": 1,
     }
-    [conflict], [problem] = found["conflicts"], found["label_problems"]
+    [conflict], [problem] = result["conflicts"], result["label_problems"]
     assert {given["answer"] for given in conflict["answers"]} == {"card_late", "refund"}
     assert (problem["row"]["external_id"], problem["meant"]) == ("row-10", "card_late")
-    assert found["disagreements"][0]["row"]["external_id"] == "row-11"
-    [group] = found["duplicates"]
+    assert result["disagreements"][0]["row"]["external_id"] == "row-11"
+    [group] = result["duplicates"]
     assert (group["size"], group["representative"]["external_id"]) == (2, "row-11")
 
 
@@ -127,7 +129,7 @@ def test_the_rows_of_a_source_can_be_kept_to_one_flag(as_bob, org):
 def test_a_large_source_is_judged_by_its_first_rows_by_hash(as_bob, org, monkeypatch):
     monkeypatch.setattr(quality, "SAMPLE_ROWS", 5)
     source = make_source(org)
-    assert quality.source_quality(source)["sampled"] == 5
+    assert quality.source_quality(source).sampled == 5
     assert "5 of them, the first by content hash" in page_of(as_bob, org, source)
 
 

@@ -214,10 +214,10 @@ def test_hub_sources_are_pinned_and_mapped():
 
 def test_a_hub_dataset_goes_through_its_mapping(embedder, monkeypatch):
     passage = {"question": "is ice cold", "passage": "Ice is frozen water.", "answer": True}
-    asked = []
+    requested = []
 
     def load_dataset(*args, **options):
-        asked.append((args, options))
+        requested.append((args, options))
         return [passage]
 
     monkeypatch.setattr("datasets.load_dataset", load_dataset)
@@ -225,7 +225,7 @@ def test_a_hub_dataset_goes_through_its_mapping(embedder, monkeypatch):
     row = CorpusExample.objects.select_related("source").get()
     assert [m["content"] for m in row.messages] == ["is ice cold\n\nIce is frozen water.", "yes"]
     assert (row.source.name, row.task, row.license) == ("boolq", "yes_no_question", "CC-BY-SA-3.0")
-    assert row.source.revision == asked[0][1]["revision"] == hub_sources()["boolq"].revision
+    assert row.source.revision == requested[0][1]["revision"] == hub_sources()["boolq"].revision
 
 
 def test_without_a_network_a_hub_dataset_says_what_to_do(embedder, monkeypatch):

@@ -12,7 +12,6 @@ from accounts.models import AuditEntry
 from distillation import runner
 from distillation.corrections import services as corrections
 from distillation.corrections.services import CorrectionDraft
-from distillation.curation import services as curation
 from distillation.datasets.lineage import lineage_of
 from distillation.models import CandidateRow, DatasetRow, DatasetVersion
 from distillation.tests.distilled import HELD_OUT, distil_for
@@ -21,6 +20,7 @@ from distillation.tests.test_runner import _corpus  # noqa: F401
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
+from training.builds import services as builds
 
 pytestmark = pytest.mark.django_db
 
@@ -58,10 +58,18 @@ def test_an_accepted_correction_is_in_the_next_frozen_dataset_with_its_lineage(
     row = accepted(first.model, alice, wrong_answer="lost_card")
     version = build_again(first.model)
 
-    [taught] = version.rows.exclude(candidate=None)
-    assert (taught.split, taught.input, taught.answer) == ("train", row.input, "card_arrival")
-    assert (taught.candidate, taught.step, taught.license) == (row, "correction", "own data")
-    assert taught.reason.startswith("correction of v3 by alice, ")
+    [corrected] = version.rows.exclude(candidate=None)
+    assert (corrected.split, corrected.input, corrected.answer) == (
+        "train",
+        row.input,
+        "card_arrival",
+    )
+    assert (corrected.candidate, corrected.step, corrected.license) == (
+        row,
+        "correction",
+        "own data",
+    )
+    assert corrected.reason.startswith("correction of v3 by alice, ")
     row.refresh_from_db()
     assert (row.state, row.dataset, row.refusal) == ("used", version, "")
     assert version.source_counts["your corrections"] == 1
@@ -69,7 +77,7 @@ def test_an_accepted_correction_is_in_the_next_frozen_dataset_with_its_lineage(
     lines = (settings.ARTIFACTS_DIR / version.folder / "train.jsonl").read_text().splitlines()
     [line] = [json.loads(line) for line in lines if row.input in line]
     assert line["messages"][-1]["content"] == "card_arrival"
-    assert line["reason"] == taught.reason
+    assert line["reason"] == corrected.reason
 
     lineage = lineage_of(version)
     assert lineage.verdict == "verified"
@@ -94,11 +102,11 @@ def test_only_what_was_accepted_is_taken_and_what_was_used_is_taken_again(org, a
 @pytest.mark.usefixtures("_corpus")
 def test_a_corpus_row_that_says_otherwise_gives_way(org, alice):
     first = distil_for(org)
-    asked = first.rows.filter(split="train").first()
-    other = next(a for a in ("lost_card", "top_up") if a != asked.answer)
-    accepted(first.model, alice, input=asked.input, correction=other)
+    requested = first.rows.filter(split="train").first()
+    other = next(a for a in ("lost_card", "top_up") if a != requested.answer)
+    accepted(first.model, alice, input=requested.input, correction=other)
     version = build_again(first.model)
-    said = [row.answer for row in version.rows.all() if row.input == asked.input]
+    said = [row.answer for row in version.rows.all() if row.input == requested.input]
     assert said == [other]
 
 
@@ -138,7 +146,7 @@ def test_in_a_draft_it_is_a_row_like_others_and_used_once_that_is_frozen(org, al
 
     first.model.status = "review"
     first.model.save()
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     row.refresh_from_db()
     assert (row.state, row.dataset) == ("used", draft)
 
@@ -171,8 +179,8 @@ def test_a_label_is_written_as_the_requirement_writes_it(org, alice):
 def test_a_held_out_row_is_never_accepted_and_what_it_says_is_told(org, alice):
     model = testing.make_model(org, test_rows=[HELD_OUT])
     row = correct(model, alice, input="Is it lost??", correction="top_up")
-    told = "One of your held-out rows asks this and answers “lost_card”."
-    assert corrections.conflict_of(row) == told
+    stated = "One of your held-out rows asks this and answers “lost_card”."
+    assert corrections.conflict_of(row) == stated
     with pytest.raises(UserFacingError, match="held-out rows asks this") as refused:
         corrections.accept_correction(actor=alice, row=row)
     assert refused.value.code == "held_out_row"
@@ -192,8 +200,10 @@ def test_each_deed_is_audited(org, alice):
     row = accepted(testing.make_model(org), alice)
     corrections.edit_correction(actor=alice, row=row, correction="lost")
     corrections.dismiss_correction(actor=alice, row=row)
-    deeds = set(AuditEntry.objects.filter(org=org).values_list("action", flat=True))
-    assert {f"correction.{deed}" for deed in ("add", "accepted", "edit", "dismissed")} <= deeds
+    actions = set(AuditEntry.objects.filter(org=org).values_list("action", flat=True))
+    assert {
+        f"correction.{action}" for action in ("add", "accepted", "edit", "dismissed")
+    } <= actions
 
 
 def test_the_row_stays_when_its_version_is_deleted(org, alice):
@@ -274,17 +284,17 @@ def test_lists_ask_the_database_equally_often_for_one_correction_and_for_ten(
     make_draft(model.org, state="frozen", model=model)
     api = api_for(bob)
     correct(model, alice, correction="top_up")
-    asks = {}
+    queries = {}
     for number in range(10):
         for name, ask in (
             ("page", lambda: as_bob.get(page("corrections", model))),
             ("api", lambda: api.get(address(model))),
         ):
-            with CaptureQueriesContext(connection) as asked:
+            with CaptureQueriesContext(connection) as requested:
                 assert ask().status_code == 200
-            asks.setdefault(name, []).append(len(asked))
+            queries.setdefault(name, []).append(len(requested))
         correct(model, alice, input=f"message {number}", correction="top_up")
-    for counts in asks.values():
+    for counts in queries.values():
         assert counts[-1] == counts[1]
 
 

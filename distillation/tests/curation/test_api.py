@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-from distillation.curation import services as curation
 from distillation.models import DatasetRow
 from distillation.tests.drafts import make_draft, make_row
 from modelstation.core.models import Job
 from modelstation.testing import REQUIREMENT, make_base
+from training.builds import services as builds
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +67,7 @@ def test_a_dataset_shows_its_state(api, draft):
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("requested", "result"),
     [
         ("answer=top_up&sort=-score", [11, 8, 5, 2]),
         ("source=clinic&split=valid", [4, 10]),
@@ -78,20 +78,20 @@ def test_a_dataset_shows_its_state(api, draft):
         ("sort=answer&decision=kept&split=train", [1, 7, 0, 6, 9, 2, 8]),
     ],
 )
-def test_rows_are_filtered_and_sorted(api, draft, asked, found):
+def test_rows_are_filtered_and_sorted(api, draft, requested, result):
     draft.rows.filter(position=3).update(decision="refused")
-    rows = api.get(at(draft, f"/rows?{asked}")).json()["results"]
-    assert [row["position"] for row in rows] == found
+    rows = api.get(at(draft, f"/rows?{requested}")).json()["results"]
+    assert [row["position"] for row in rows] == result
 
 
 @pytest.mark.parametrize("sort", ["-score", "length", "-length", "source", "answer", "position"])
 def test_pages_follow_one_another_in_every_order(api, draft, sort):
     whole = api.get(at(draft, f"/rows?sort={sort}")).json()["results"]
-    found, address = [], at(draft, f"/rows?sort={sort}&limit=5")
+    result, address = [], at(draft, f"/rows?sort={sort}&limit=5")
     while address:
         page = api.get(address).json()
-        found, address = found + page["results"], page["next"]
-    assert [row["id"] for row in found] == [row["id"] for row in whole]
+        result, address = result + page["results"], page["next"]
+    assert [row["id"] for row in result] == [row["id"] for row in whole]
 
 
 def test_more_rows_of_one_kind_than_a_page_can_skip_are_all_reached(api, draft):
@@ -176,7 +176,7 @@ def test_a_draft_is_exported_as_its_kept_rows_and_frozen_as_files(api, draft):
 
 
 def test_every_deed_on_a_frozen_dataset_is_a_conflict(api, alice, draft):
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     row = draft.rows.first()
     for method, path, body in (
         ("post", "/rows/decide", {"filter": {}, "decision": "refused"}),
@@ -192,7 +192,7 @@ def test_every_deed_on_a_frozen_dataset_is_a_conflict(api, alice, draft):
 
 def test_one_draft_at_a_time_is_made_of_a_frozen_dataset(api, alice, draft):
     assert error_of(api.post(at(draft, "/draft")), 409)["code"] == "dataset_draft"
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     made = api.post(at(draft, "/draft"))
     assert (made.status_code, made.json()["parent"]) == (201, str(draft.id))
     assert error_of(api.post(at(draft, "/draft")), 409)["code"] == "draft_exists"
@@ -208,8 +208,8 @@ def test_the_model_says_that_a_draft_waits(api, draft):
 
 def test_the_mode_is_chosen_with_the_model_and_changed_later(api):
     make_base()
-    asked = {"name": "Router", "requirement": REQUIREMENT, "curation": "review"}
-    model = api.post("/api/v1/models", asked, format="json").json()
+    requested = {"name": "Router", "requirement": REQUIREMENT, "curation": "review"}
+    model = api.post("/api/v1/models", requested, format="json").json()
     assert (model["curation"], model["waiting_for_review"]) == ("review", None)
     address = f"/api/v1/models/{model['id']}"
     assert api.patch(address, {"curation": "auto"}, format="json").json()["curation"] == "auto"
@@ -217,5 +217,5 @@ def test_the_mode_is_chosen_with_the_model_and_changed_later(api):
         error_of(api.patch(address, {"curation": "x"}, format="json"), 400)["param"] == "curation"
     )
     assert error_of(api.patch(address, {}, format="json"), 400)
-    bad = asked | {"curation": "sometimes"}
+    bad = requested | {"curation": "sometimes"}
     assert error_of(api.post("/api/v1/models", bad, format="json"), 400)["param"] == "curation"

@@ -18,6 +18,7 @@ from distillation.tests.test_pages import CountQueries
 from modelstation.core.artifacts import verify
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
+from training.builds import services as builds
 
 pytestmark = pytest.mark.django_db
 EVERY_ROW = RowFilter()
@@ -40,7 +41,7 @@ def refused(code, deed, **arguments):
 
 
 def freeze(actor, version):
-    curation.freeze(actor=actor, version=version)
+    builds.freeze_and_train(actor=actor, version=version)
     version.refresh_from_db()
     return version
 
@@ -171,11 +172,11 @@ def test_many_rows_are_relabelled_in_the_labels_spelling(alice, draft):
 
 def test_words_are_replaced_in_answers_all_or_none(alice, org):
     draft = make_draft(org, intent={"task_kind": "generate"})
-    asked = {"actor": alice, "version": draft, "chosen": EVERY_ROW, "find": "_card"}
-    assert curation.replace_in_answers(**asked, replacement=" the “card”\n") == 4
+    requested = {"actor": alice, "version": draft, "chosen": EVERY_ROW, "find": "_card"}
+    assert curation.replace_in_answers(**requested, replacement=" the “card”\n") == 4
     assert row_of(draft, 0).answer == "lost the “card”"
-    asked["find"] = "top_up"
-    refused("invalid", curation.replace_in_answers, **asked, replacement="")
+    requested["find"] = "top_up"
+    refused("invalid", curation.replace_in_answers, **requested, replacement="")
     assert draft.rows.spoken().filter(said_answer="top_up").count() == 4
 
 
@@ -234,7 +235,7 @@ def test_the_users_held_out_rows_are_frozen_with_it(alice, org, artifacts_dir):
 )
 def test_a_dataset_that_would_be_of_no_use_is_not_frozen(alice, draft, left_out, sentence):
     curation.decide_rows(actor=alice, version=draft, chosen=left_out, decision="refused")
-    error = refused("too_few_rows", curation.freeze, actor=alice, version=draft)
+    error = refused("too_few_rows", builds.freeze_and_train, actor=alice, version=draft)
     assert error.message.startswith(sentence)
     draft.refresh_from_db()
     assert (draft.is_draft, draft.folder, draft.digest) == (True, "", "")
@@ -246,14 +247,14 @@ def test_an_empty_train_split_is_never_frozen(alice, org, artifacts_dir):
     curation.decide_rows(
         actor=alice, version=draft, chosen=RowFilter(split="train"), decision="refused"
     )
-    error = refused("too_few_rows", curation.freeze, actor=alice, version=draft)
+    error = refused("too_few_rows", builds.freeze_and_train, actor=alice, version=draft)
     assert "nothing to train on" in error.message
 
 
 def test_nothing_is_frozen_while_the_model_is_being_built(alice, draft):
     draft.model.status = "distilling"
     draft.model.save()
-    refused("already_building", curation.freeze, actor=alice, version=draft)
+    refused("already_building", builds.freeze_and_train, actor=alice, version=draft)
 
 
 def test_a_frozen_version_never_changes(alice, draft):
@@ -266,7 +267,7 @@ def test_a_frozen_version_never_changes(alice, draft):
         (curation.replace_in_answers, everything | {"find": "a", "replacement": "b"}),
         (curation.edit_row, {"actor": alice, "row": row, "input": "x", "answer": "top_up"}),
         (curation.restore_row, {"actor": alice, "row": row}),
-        (curation.freeze, {"actor": alice, "version": draft}),
+        (builds.freeze_and_train, {"actor": alice, "version": draft}),
         (curation.discard_draft, {"actor": alice, "version": draft}),
     ):
         refused("dataset_frozen", deed, **arguments)
@@ -314,9 +315,9 @@ def test_every_deed_is_in_the_audit(alice, draft):
     curation.discard_draft(
         actor=alice, version=curation.draft_of(actor=alice, version=draft)
     )  # fmt: skip
-    told = [entry.action for entry in AuditEntry.objects.order_by("id")]
-    deeds = "decide edit_row restore_row relabel freeze draft discard"
-    assert told == [f"dataset.{deed}" for deed in deeds.split()]
+    stated = [entry.action for entry in AuditEntry.objects.order_by("id")]
+    actions = "decide edit_row restore_row relabel freeze draft discard"
+    assert stated == [f"dataset.{deed}" for deed in actions.split()]
     relabelled = AuditEntry.objects.get(action="dataset.relabel")
     assert relabelled.actor == alice
     assert relabelled.data["chosen"] == {"q": "message 1"}
@@ -325,10 +326,10 @@ def test_every_deed_is_in_the_audit(alice, draft):
 # --- Races ----------------------------------------------------------------------------------------
 
 
-def at_once(*deeds):
+def at_once(*actions):
     """Run the deeds in threads of their own; the code of each refusal, or "done"."""
     outcomes = []
-    start = threading.Barrier(len(deeds))
+    start = threading.Barrier(len(actions))
 
     def run(deed):
         start.wait()
@@ -340,7 +341,7 @@ def at_once(*deeds):
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=run, args=[deed]) for deed in deeds]
+    threads = [threading.Thread(target=run, args=[deed]) for deed in actions]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -351,8 +352,8 @@ def at_once(*deeds):
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_freeze_at_once_one_does(alice, bob, draft):
     outcomes = at_once(
-        lambda: curation.freeze(actor=alice, version=draft),
-        lambda: curation.freeze(actor=bob, version=draft),
+        lambda: builds.freeze_and_train(actor=alice, version=draft),
+        lambda: builds.freeze_and_train(actor=bob, version=draft),
     )
     assert outcomes == ["dataset_frozen", "done"]
     assert Job.objects.filter(kind="train").count() == 1
@@ -362,7 +363,7 @@ def test_of_two_who_freeze_at_once_one_does(alice, bob, draft):
 def test_what_is_decided_beside_a_freeze_is_either_in_it_or_refused(alice, bob, draft):
     chosen = [row_of(draft, 0).id]
     outcomes = at_once(
-        lambda: curation.freeze(actor=alice, version=draft),
+        lambda: builds.freeze_and_train(actor=alice, version=draft),
         lambda: curation.decide_rows(actor=bob, version=draft, chosen=chosen, decision="refused"),
     )
     draft.refresh_from_db()
@@ -380,7 +381,7 @@ def test_a_deed_asks_as_much_for_many_rows_as_for_few(alice, org, artifacts_dir,
         version = make_draft(org, rows, name=name)
         if deed == "draft_of":
             freeze(alice, version)
-        arguments = {"actor": alice, "version": version} | OF_DEED.get(deed, {})
+        arguments = {"actor": alice, "version": version} | OF_ACTION.get(deed, {})
         with CountQueries() as queries:
             getattr(curation, deed)(**arguments)
         return len(queries)
@@ -388,7 +389,7 @@ def test_a_deed_asks_as_much_for_many_rows_as_for_few(alice, org, artifacts_dir,
     assert queries_for("Few", 12) == queries_for("Many", 120)
 
 
-OF_DEED = {
+OF_ACTION = {
     "decide_rows": {"chosen": RowFilter(source="banking"), "decision": "refused"},
     "relabel": {"chosen": EVERY_ROW, "answer": "top_up"},
 }

@@ -7,6 +7,7 @@ from distillation.models import DatasetRow, DatasetVersion
 from distillation.tests.drafts import make_draft, make_row
 from distillation.tests.test_pages import HOSTILE, CountQueries, text_of
 from modelstation.core.models import Job
+from training.builds import services as builds
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +26,7 @@ def ids_of(version, *positions):
 
 
 def said(response):
-    """What the page told after a deed, on the page that it led to."""
+    """Return the message of an action, on the page that it led to."""
     return " ".join(str(message) for message in response.context["messages"])
 
 
@@ -42,8 +43,8 @@ def test_a_stranger_gets_404_for_every_deed_and_nothing_happens(as_charlie, draf
         ("dataset_rows",), ("dataset_row", row), ("dataset_freeze",), ("dataset_discard",),
         ("dataset_draft",),
     ):  # fmt: skip
-        asked = {"do": "refuse", "all": "yes", "input": "x", "answer": "top_up"}
-        assert as_charlie.post(url(name, draft, *args), asked).status_code == 404
+        requested = {"do": "refuse", "all": "yes", "input": "x", "answer": "top_up"}
+        assert as_charlie.post(url(name, draft, *args), requested).status_code == 404
     draft.refresh_from_db()
     assert draft.is_draft
     assert draft.rows.kept().count() == 12
@@ -62,7 +63,7 @@ def test_a_row_of_another_dataset_is_not_found_under_ones_own(as_charlie, charli
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("requested", "result"),
     [
         ({"answer": "top_up"}, [2, 5, 8, 11]),
         ({"license": "MIT", "split": "valid"}, []),
@@ -80,14 +81,14 @@ def test_a_row_of_another_dataset_is_not_found_under_ones_own(as_charlie, charli
         ({"answer": "no_row_has_it_any_more"}, []),
     ],
 )
-def test_rows_are_filtered_and_sorted(as_bob, alice, draft, asked, found):
+def test_rows_are_filtered_and_sorted(as_bob, alice, draft, requested, result):
     curation.decide_rows(actor=alice, version=draft, chosen=ids_of(draft, 0, 1), decision="refused")
     row = draft.rows.get(position=3)
     curation.edit_row(actor=alice, row=row, input="another", answer="top_up")
-    if asked == {"answer": "top_up"}:
-        found = [2, 3, 5, 8, 11]
-    response = as_bob.get(url("dataset", draft), asked)
-    assert positions(response) == found
+    if requested == {"answer": "top_up"}:
+        result = [2, 3, 5, 8, 11]
+    response = as_bob.get(url("dataset", draft), requested)
+    assert positions(response) == result
 
 
 def test_the_page_says_what_waits_how_it_spreads_and_what_freezing_does(as_bob, draft):
@@ -105,7 +106,7 @@ def test_the_page_says_what_waits_how_it_spreads_and_what_freezing_does(as_bob, 
 
 
 def test_a_frozen_dataset_offers_no_deed_on_its_rows(as_bob, alice, draft):
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     page = text_of(as_bob.get(url("dataset", draft)))
     assert "Make a draft of it" in page
     assert 'name="rows"' not in page
@@ -188,7 +189,7 @@ def test_rows_are_relabelled_and_their_words_replaced(as_bob, draft):
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("requested", "stated"),
     [
         ({}, "Choose what to do"),
         ({"do": "explode"}, "Choose what to do"),
@@ -200,10 +201,10 @@ def test_rows_are_relabelled_and_their_words_replaced(as_bob, draft):
         ({"do": "replace", "all": "yes"}, "Say what to look for"),
     ],
 )
-def test_what_cannot_be_done_is_said_on_the_page(as_bob, draft, asked, told):
-    response = as_bob.post(url("dataset_rows", draft), asked, follow=True)
+def test_what_cannot_be_done_is_said_on_the_page(as_bob, draft, requested, stated):
+    response = as_bob.post(url("dataset_rows", draft), requested, follow=True)
     assert response.status_code == 200
-    assert told in said(response)
+    assert stated in said(response)
     assert draft.rows.kept().count() == 12
 
 
@@ -221,8 +222,8 @@ def test_a_row_is_edited_in_its_form_and_restored(as_bob, draft):
 
 def test_an_edit_that_is_refused_says_why_beside_its_field_and_keeps_what_was_typed(as_bob, draft):
     [row] = ids_of(draft, 0)
-    asked = {"input": "Message 1", "answer": "top_up"}
-    response = as_bob.post(url("dataset_row", draft, row), asked)
+    requested = {"input": "Message 1", "answer": "top_up"}
+    response = as_bob.post(url("dataset_row", draft, row), requested)
     assert response.context["form"].errors == {"input": ["Row 1 asks the same."]}
     assert "Message 1" in text_of(response)
 
@@ -237,7 +238,7 @@ def test_freezing_leads_to_the_model_and_its_training(as_bob, draft):
 
 
 def test_a_draft_is_made_of_a_frozen_dataset_and_discarded(as_bob, alice, draft):
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     response = as_bob.post(url("dataset_draft", draft), follow=True)
     assert said(response) == "Dataset 2 is a draft of dataset 1."
     as_bob.post(url("dataset_discard", DatasetVersion.objects.get(number=2)))

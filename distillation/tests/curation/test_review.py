@@ -15,6 +15,7 @@ from models_app.models import CustomModel
 from modelstation.core.artifacts import verify
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
+from training.builds import services as builds
 from training.runs.runner import _newest_dataset
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("_corpus", "artifacts_dir")]
@@ -40,11 +41,11 @@ def test_in_review_a_selection_ends_as_a_draft_and_nothing_is_trained():
 def test_a_dataset_is_the_same_whether_a_person_froze_it_or_nobody_was_asked(alice):
     reviewed, _ = distilled(curation="review")
     version = reviewed.dataset_versions.get()
-    curation.freeze(actor=alice, version=version)
+    builds.freeze_and_train(actor=alice, version=version)
     version.refresh_from_db()
     by_hand = contents(version)
     CustomModel.objects.filter(id=reviewed.id).update(curation="auto", status="ready")
-    services.rebuild(actor=alice, model=reviewed)
+    builds.rebuild(actor=alice, model=reviewed)
     run_distillation(reviewed)
     automatic = reviewed.dataset_versions.get(number=2)
     assert automatic.digest == version.digest
@@ -74,7 +75,7 @@ def test_from_the_draft_over_refusals_and_edits_to_files_that_match(alice):
     one, two, three = draft.rows.filter(split="train")[:3]
     curation.decide_rows(actor=alice, version=draft, chosen=[one.id, two.id], decision="refused")
     curation.edit_row(actor=alice, row=three, input="where did my card go", answer="lost_card")
-    curation.freeze(actor=alice, version=draft)
+    builds.freeze_and_train(actor=alice, version=draft)
     draft.refresh_from_db()
     model.refresh_from_db()
     kept = list(draft.rows.kept())
@@ -102,16 +103,16 @@ def lines_of(version):
 def test_an_older_draft_that_is_frozen_later_is_the_one_to_train_on(alice):
     model, _ = distilled(curation="review")
     first = model.dataset_versions.get()
-    services.rebuild(actor=alice, model=model)
+    builds.rebuild(actor=alice, model=model)
     run_distillation(model)
     second = model.dataset_versions.get(number=2)
     assert second.is_draft
-    curation.freeze(actor=alice, version=second)
+    builds.freeze_and_train(actor=alice, version=second)
     CustomModel.objects.filter(id=model.id).update(status="ready")
     curation.decide_rows(
         actor=alice, version=first, chosen=RowFilter(q="day 1"), decision="refused"
     )
-    curation.freeze(actor=alice, version=first)
+    builds.freeze_and_train(actor=alice, version=first)
     assert _newest_dataset(model) == first
 
 
@@ -119,7 +120,7 @@ def test_who_changes_the_mode_changes_the_next_selection(alice):
     model, _ = distilled(curation="review")
     services.set_curation(actor=alice, model=model, curation="auto")
     assert model.dataset_versions.get().is_draft
-    services.rebuild(actor=alice, model=model)
+    builds.rebuild(actor=alice, model=model)
     run_distillation(model)
     assert model.dataset_versions.get(number=2).state == "frozen"
     assert "train" in queued(model)

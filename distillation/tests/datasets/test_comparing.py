@@ -33,7 +33,7 @@ def positions(pairs):
     return [(p.first and p.first.position, p.second and p.second.position) for p in pairs]
 
 
-def told(first, second):
+def stated(first, second):
     counts = counts_of(first, second)
     return {kind: positions(pairs_of(first, second, kind, range(counts[kind]))) for kind in KINDS}
 
@@ -50,7 +50,7 @@ def test_a_version_is_compared_with_those_of_its_own_model_only(as_bob, org, fir
 
 
 def test_rows_are_in_the_one_in_the_other_or_changed(first, second):
-    assert told(first, second) == {
+    assert stated(first, second) == {
         "only_first": [(0, None)],
         "only_second": [(None, 12)],
         "changed": [(1, 1), (2, 2)],
@@ -68,18 +68,18 @@ def test_without_a_corpus_row_the_input_in_normal_form_tells(first, second):
     row = second.rows.get(position=3)
     row.messages[1]["content"] = "  MESSAGE, 3!"
     row.save()
-    found = told(first, second)
-    assert found["only_first"] == [(0, None)]
-    assert found["changed"] == [(1, 1), (2, 2), (3, 3)]
+    result = stated(first, second)
+    assert result["only_first"] == [(0, None)]
+    assert result["changed"] == [(1, 1), (2, 2), (3, 3)]
 
 
 def test_rows_of_one_key_are_matched_one_to_one(first, second):
     first.rows.filter(position__in=(4, 5)).update(corpus_hash="shared")
     second.rows.filter(position__in=(4, 5, 6)).update(corpus_hash="shared")
-    found = told(first, second)
-    assert (4, 4) in found["same"]
-    assert (5, 5) in found["same"]
-    assert (6, 6) in found["same"]  # by its input, since its corpus row has no partner left
+    result = stated(first, second)
+    assert (4, 4) in result["same"]
+    assert (5, 5) in result["same"]
+    assert (6, 6) in result["same"]  # by its input, since its corpus row has no partner left
 
 
 def test_pages_are_parts_of_the_whole(first, second):

@@ -54,22 +54,22 @@ def test_a_stranger_sees_no_lineage(version, as_charlie, api_for, charlie):
 def test_an_untouched_dataset_is_verified_with_the_users_held_out_rows(version):
     lineage = lineage_of(version)
     assert lineage.verdict == "verified"
-    told = {check.name: check.detail for check in lineage.checks}
-    assert told["Rows"] == "100 rows were hashed again, 0 of them differ."
-    assert told["Corpus"] == "100 corpus rows are still there and were compared."
-    assert told["Digest"] == f"100 rows and 1 held-out rows give {version.digest}."
-    assert told["Files"].startswith("5 files were hashed again")
-    assert told["Contents of the files"] == "101 rows in the files."
+    stated = {check.name: check.detail for check in lineage.checks}
+    assert stated["Rows"] == "100 rows were hashed again, 0 of them differ."
+    assert stated["Corpus"] == "100 corpus rows are still there and were compared."
+    assert stated["Digest"] == f"100 rows and 1 held-out rows give {version.digest}."
+    assert stated["Files"].startswith("5 files were hashed again")
+    assert stated["Contents of the files"] == "101 rows in the files."
 
 
 def test_an_edited_row_is_named(version):
     row = version.rows.get(position=7)
     row.messages[-1]["content"] = "another_label"
     row.save()
-    found = problems(version)
-    assert found["Rows"] == ("Row 7 is not what was selected.",)
-    assert found["Digest"] == (f"The dataset was frozen as {version.digest}.",)
-    assert "Files" not in found
+    result = problems(version)
+    assert result["Rows"] == ("Row 7 is not what was selected.",)
+    assert result["Digest"] == (f"The dataset was frozen as {version.digest}.",)
+    assert "Files" not in result
 
 
 def test_a_row_edited_together_with_its_hash_still_changes_the_digest(version):
@@ -80,12 +80,12 @@ def test_a_row_edited_together_with_its_hash_still_changes_the_digest(version):
     assert problems(version).keys() == {"Digest"}
 
 
-@pytest.mark.parametrize("deed", ["removed", "refused", "moved to another split"])
-def test_a_row_that_is_missing_or_moved_changes_the_digest(version, deed):
+@pytest.mark.parametrize("action", ["removed", "refused", "moved to another split"])
+def test_a_row_that_is_missing_or_moved_changes_the_digest(version, action):
     rows = version.rows.filter(position=7)
-    if deed == "removed":
+    if action == "removed":
         rows.delete()
-    elif deed == "refused":
+    elif action == "refused":
         rows.update(decision="refused")
     else:
         other = "valid" if rows.get().split == "train" else "train"
@@ -97,9 +97,9 @@ def test_a_digest_that_was_forged_to_fit_is_caught_by_the_files(version):
     version.rows.filter(position=7).delete()
     forged = checks(version)["Digest"].detail.split()[-1].rstrip(".")
     DatasetVersion.objects.update(digest=forged)
-    found = problems(version)
-    assert found.keys() == {"Contents of the files"}
-    assert version.digest in " ".join(found["Contents of the files"])
+    result = problems(version)
+    assert result.keys() == {"Contents of the files"}
+    assert version.digest in " ".join(result["Contents of the files"])
 
 
 def test_an_edited_file_is_named_without_the_operators_folders(version):
@@ -129,9 +129,9 @@ def test_junk_in_rows_and_files_is_told_and_breaks_nothing(version):
     version.rows.filter(position=3).update(messages={"no": "list"})
     version.rows.filter(position=4).update(messages=["text"])
     (folder_of(version) / "train.jsonl").write_bytes(b'\xff\xfe not json\n[1]\n{"messages": 3}\n')
-    found = problems(version)
-    assert len(found["Rows"]) == 2
-    assert "Files" in found
+    result = problems(version)
+    assert len(result["Rows"]) == 2
+    assert "Files" in result
 
 
 def test_a_corpus_row_that_changed_since_is_named(version):

@@ -66,7 +66,7 @@ def dirty():
 
 @pytest.fixture
 def loaded(dirty, db):
-    """Loads a file as a user's upload is loaded; its rows by their id."""
+    """Load a file as a user's upload is loaded; return its rows by their id."""
 
     def loaded(name, **options):
         run = load(file_origin(dirty / name, ReadOptions(**options)), embedder=CheapEmbedder)
@@ -118,12 +118,12 @@ def test_01_variants_of_a_question_are_grouped_by_form_or_by_likeness_with_no_ot
     texts = {name: row["messages"][0]["content"] for name, row in rows.items()}
     groups = dict(zip(texts, near_duplicate_groups(list(texts.values())), strict=True))
     grouped = Counter(
-        (found["kind"], groups[name] == groups[found["of"]]) for name, found in key.items()
+        (result["kind"], groups[name] == groups[result["of"]]) for name, result in key.items()
     )
     assert not any(count for (_, same), count in grouped.items() if not same), grouped
-    for name, found in key.items():
-        if found["kind"] in BY_NORMAL_FORM:
-            assert normal_form(texts[name]) == normal_form(texts[found["of"]]), name
+    for name, result in key.items():
+        if result["kind"] in BY_NORMAL_FORM:
+            assert normal_form(texts[name]) == normal_form(texts[result["of"]]), name
     originals = {name for name in rows if name.endswith("-0")}
     assert len({groups[name] for name in originals}) == len(originals) == 40
 
@@ -153,8 +153,8 @@ def test_02_rows_of_the_held_out_sets_are_blocked_and_clean_ones_are_not(dirty):
     ]
     index = LeakageIndex(held_out, embed([row.input for row in held_out]))
     blocked = dict(zip(rows, index.leaks(candidates), strict=True))
-    found = Counter(key.get(name, {"kind": "clean"})["kind"] for name, no in blocked.items() if no)
-    assert found == {"exact": 12, "case_and_punct": 12, "answer_only_differs": 12, "embedded": 12}
+    result = Counter(key.get(name, {"kind": "clean"})["kind"] for name, no in blocked.items() if no)
+    assert result == {"exact": 12, "case_and_punct": 12, "answer_only_differs": 12, "embedded": 12}
 
 
 # --- 03, 04 ---------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def test_02_rows_of_the_held_out_sets_are_blocked_and_clean_ones_are_not(dirty):
 def test_03_of_empty_rows_only_the_ten_good_ones_pass_without_a_remark(dirty):
     good, errors = read(dirty / "03_empty_rows.jsonl", license="MIT")
     flags = {row.external_id: row.flags for row in good}
-    unremarked = {name for name, found in flags.items() if not found}
+    unremarked = {name for name, result in flags.items() if not result}
     assert len(unremarked) == 10
     assert all(name.startswith("ok-") for name in unremarked)
     assert {name: flags[name] for name in ("e-12", "e-13", "e-14")} == dict.fromkeys(
@@ -258,9 +258,9 @@ def test_05_at_least_half_of_the_swapped_labels_are_among_the_forty_most_doubtfu
     swapped = {name for name, row in key.items() if row["kind"] == "other_label"}
     ids, rows = labelled_rows(dirty, load_embedder().embed)
     doubtful = [ids[doubt.row] for doubt in quality_report(rows).disagreements[:40]]
-    found = len(swapped & set(doubtful))
+    result = len(swapped & set(doubtful))
     assert len(swapped) == 25
-    assert found >= 13, f"{found} of 25 among the first 40"
+    assert result >= 13, f"{result} of 25 among the first 40"
 
 
 # --- 06 -------------------------------------------------------------------------------------------
@@ -365,11 +365,11 @@ def test_12_what_postgres_cannot_store_is_repaired_and_flagged_or_left_out(loade
         (2, "broken_utf8"),
         (7, "broken_json"),
     ]
-    asked = {name: (row.messages[0]["content"], row.flags) for name, row in rows.items()}
-    assert asked["nul"] == ("ab", ["control_characters_removed"])
-    assert asked["lone"] == ("half \ufffd emoji", ["broken_characters_replaced"])
-    assert asked["ctrl"] == ("bell  esc [31m red", ["control_characters_removed"])
-    assert asked["mojibake"][1] == ["mojibake"]
+    requested = {name: (row.messages[0]["content"], row.flags) for name, row in rows.items()}
+    assert requested["nul"] == ("ab", ["control_characters_removed"])
+    assert requested["lone"] == ("half \ufffd emoji", ["broken_characters_replaced"])
+    assert requested["ctrl"] == ("bell  esc [31m red", ["control_characters_removed"])
+    assert requested["mojibake"][1] == ["mojibake"]
 
 
 def test_13_instruction_and_input_are_one_question(dirty):
@@ -405,7 +405,7 @@ def test_19_personal_data_is_flagged_by_kind_and_redacted_where_asked(loaded, di
         name: {flag.partition(":")[2] for flag in row.flags if flag.startswith("personal_data")}
         for name, row in rows.items()
     }
-    assert {name: found for name, found in kinds.items() if found} == {
+    assert {name: result for name, result in kinds.items() if result} == {
         "pii-1": {"card"},
         "pii-2": {"name", "email", "phone", "address"},
         "pii-3": {"iban"},

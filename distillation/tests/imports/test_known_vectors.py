@@ -17,10 +17,10 @@ pytestmark = pytest.mark.django_db
 
 class CountingEmbedder(WordsEmbedder):
     def __init__(self):
-        self.asked = []
+        self.requested = []
 
     def embed(self, texts, *, on_batch=None):
-        self.asked += texts
+        self.requested += texts
         if on_batch:
             on_batch(len(texts))
         return super().embed(texts)
@@ -39,7 +39,7 @@ def load(tmp_path):
         embedder = CountingEmbedder()
         origin = loading.file_origin(path, ReadOptions(source=name, license="MIT"))
         loading.load(origin, embedder=lambda: embedder, org=org, on_rows=on_rows)
-        return embedder.asked
+        return embedder.requested
 
     return imported
 
@@ -66,10 +66,10 @@ def test_a_text_of_a_public_or_an_own_source_is_not_embedded_again(load):
 
 def test_rows_of_one_import_with_the_same_text_share_its_vector(load, monkeypatch):
     monkeypatch.setattr(loading, "CHUNK_ROWS", 2)
-    told = []
+    stated = []
     pairs = [("red cat", "a"), ("red cat", "b"), ("red cat", "c"), ("blue whale", "d")]
-    assert load("pets", pairs, on_rows=told.append) == ["red cat", "blue whale"]
-    assert sum(told) == 4
+    assert load("pets", pairs, on_rows=stated.append) == ["red cat", "blue whale"]
+    assert sum(stated) == 4
     rows = CorpusExample.objects.filter(messages__0__content="red cat")
     assert {bytes(row.text_hash) for row in rows} == {hashlib.sha256(b"red cat").digest()}
     assert len({tuple(row.embedding) for row in rows}) == 1

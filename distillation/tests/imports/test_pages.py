@@ -107,8 +107,8 @@ def test_an_upload_needs_the_pages_own_token(bob, org):
 def test_a_file_of_a_known_shape_is_previewed_confirmed_and_loaded(as_bob, org, uploaded):
     run = uploaded([*pairs(3), {"prompt": "only half"}])
     page = text_of(as_bob.get(url("import", org, run)))
-    for told in ("JSON lines", "prompt → completion", "question 2", "3 usable, 1 not"):
-        assert told in page
+    for stated in ("JSON lines", "prompt → completion", "question 2", "3 usable, 1 not"):
+        assert stated in page
     assert "This field is missing" in page
     assert not Job.objects.exists()
 
@@ -125,8 +125,8 @@ def test_a_file_of_a_known_shape_is_previewed_confirmed_and_loaded(as_bob, org, 
 def test_columns_with_names_of_their_own_are_chosen_by_hand(as_bob, org, uploaded):
     run = uploaded(QUESTIONS, name="fragen.csv")
     page = text_of(as_bob.get(url("import", org, run)))
-    for told in ("cp1252", "semicolon", "<code>Frage</code>", "not clear which columns"):
-        assert told in page
+    for stated in ("cp1252", "semicolon", "<code>Frage</code>", "not clear which columns"):
+        assert stated in page
     assert 'value="fragen"' in page
 
     columns = {"user": "Frage", "assistant": "Antwort"}
@@ -138,8 +138,8 @@ def test_columns_with_names_of_their_own_are_chosen_by_hand(as_bob, org, uploade
 
     as_bob.post(url("import_confirm", org, run), chosen(**columns))
     finish(run)
-    asked = [row.messages[0]["content"] for row in CorpusExample.objects.order_by("id")]
-    assert asked == ["Wo ist das Büro – bitte?", "Was kostet das?"]
+    requested = [row.messages[0]["content"] for row in CorpusExample.objects.order_by("id")]
+    assert requested == ["Wo ist das Büro – bitte?", "Was kostet das?"]
 
 
 def test_columns_that_were_found_can_be_changed(as_bob, org, uploaded):

@@ -37,7 +37,9 @@ def embedder(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _commits_at_once(monkeypatch):
-    """A test's own transaction never commits, and the heartbeat's connection sees none of it."""
+    """Commit at once: a test's transaction never does, and the heartbeat's connection sees none of
+    it.
+    """
     monkeypatch.setattr(transaction, "on_commit", lambda deed: deed())
     monkeypatch.setattr("modelstation.core.jobs.lease.HEARTBEAT_SECONDS", 3600)
 
@@ -71,7 +73,7 @@ def confirm(alice):
 
 @pytest.fixture
 def load(upload, confirm):
-    """Uploaded, confirmed and worked on by one worker."""
+    """Upload, confirm and load it by one worker."""
 
     def load(*args, **said):
         run = confirm(upload(*args, **said))
@@ -118,9 +120,9 @@ def test_rows_that_state_a_licence_keep_it(load):
 def test_own_rows_are_found_by_their_organisation_alone(load, org):
     load(pairs(3))
     query = np.eye(1, 384, dtype=np.float32)
-    [found] = CorpusCatalog(org).nearest(query, limit=10)
+    [result] = CorpusCatalog(org).nearest(query, limit=10)
     [stranger] = CorpusCatalog(testing.make_org("Rival")).nearest(query, limit=10)
-    assert (len(found), stranger) == (3, [])
+    assert (len(result), stranger) == (3, [])
 
 
 # --- going on, and taking back --------------------------------------------------------------------
@@ -136,7 +138,7 @@ def small_chunks(monkeypatch):
 
 
 def killed_after(chunks, monkeypatch):
-    """The worker dies while it embeds the next chunk."""
+    """Let the worker die while it embeds the next chunk."""
     left, embed = [chunks], loading.embed
 
     def dying(*args):

@@ -9,10 +9,10 @@ from distillation.models import CorpusExample, SourceDataset
 from distillation.organization.licensing import license_policy_of
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.licenses import KINDS, OWN_DATA, LicensePolicy
-from distillation.pipeline.testing import MemoryCatalog
 from distillation.pipeline.text import hash_messages
 from distillation.pipeline.types import Example, NotEnoughData, Requirement, SelectionConfig
 from distillation.runner import selection_config
+from distillation.tests.pipeline.catalog import MemoryCatalog
 from distillation.tests.pipeline.rows import WordsEmbedder, candidate
 from modelstation.testing import make_model, make_org
 
@@ -33,9 +33,12 @@ def add_source(name, licenses, org=None):
     rows = []
     for number, license in enumerate(licenses):
         place = PLACES[number % len(PLACES)]
-        asked = f"where is my {name} card in {place} {number * 7919}"
+        requested = f"where is my {name} card in {place} {number * 7919}"
         answer = "card_arrival" if number % 2 else "lost_card"
-        messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+        messages = [
+            {"role": "user", "content": requested},
+            {"role": "assistant", "content": answer},
+        ]
         rows.append(
             CorpusExample(
                 source=source,
@@ -44,7 +47,7 @@ def add_source(name, licenses, org=None):
                 license=license,
                 messages=messages,
                 tokens=9,
-                embedding=EMBEDDER.embed([asked])[0],
+                embedding=EMBEDDER.embed([requested])[0],
             )
         )
     CorpusExample.objects.bulk_create(rows)
@@ -89,7 +92,9 @@ def test_no_row_of_a_forbidden_licence_comes_into_a_dataset(db, mix, policy):
 
 
 def selected(catalog, policy):
-    """The dataset's rows. The pipeline's own guard is left open: the query alone must do it."""
+    """Return the dataset's rows. The pipeline's own guard is left open: the query
+    alone must do it.
+    """
     config = SelectionConfig(
         rows=30, minimum_rows=1, license_policy=LicensePolicy("any", allow_unknown=True)
     )

@@ -65,8 +65,8 @@ def test_the_page_counts_the_licences_in_sight_and_says_which_are_let_in(as_alic
 def test_the_preview_shows_a_policy_before_it_is_saved(as_alice, org):
     add_rows("public", ["MIT", "CC-BY-SA-4.0", ""])
     url = reverse("license_preview", args=[org.slug])
-    asked = {"kind": "named", "names": ["CC-BY-SA-4.0"], "allow_unknown": "on"}
-    shares = as_alice.get(url, asked).context["shares"]
+    requested = {"kind": "named", "names": ["CC-BY-SA-4.0"], "allow_unknown": "on"}
+    shares = as_alice.get(url, requested).context["shares"]
     assert {s.license: s.allowed for s in shares} == {"MIT": False, "CC-BY-SA-4.0": True, "": True}
     assert {s.allowed for s in as_alice.get(url, {"kind": "junk"}).context["shares"]} == {
         True,
@@ -76,8 +76,8 @@ def test_the_preview_shows_a_policy_before_it_is_saved(as_alice, org):
 
 
 def test_an_owner_saves_a_policy_and_the_audit_tells_before_and_after(as_alice, alice, org):
-    asked = {"kind": "named", "names": ["MIT", "Apache-2.0"], "allow_unknown": "on"}
-    answer = as_alice.post(reverse("license_policy", args=[org.slug]), asked)
+    requested = {"kind": "named", "names": ["MIT", "Apache-2.0"], "allow_unknown": "on"}
+    answer = as_alice.post(reverse("license_policy", args=[org.slug]), requested)
     assert answer.status_code == 302
     saved = Organization.objects.get(pk=org.pk)
     assert (saved.license_policy, saved.license_names) == ("named", ["Apache-2.0", "MIT"])
@@ -145,7 +145,7 @@ def test_a_token_is_stored_sealed_and_only_its_hint_is_shown(as_alice, api_for, 
     answer = as_alice.post(reverse("hub_token", args=[org.slug]), {"token": TOKEN}, follow=True)
     assert "hf_…acme" in answer.content.decode()
     shown = [answer, page(as_alice, org), api_for(alice).get(URL)]
-    assert not any(TOKEN in found.content.decode() for found in shown)
+    assert not any(TOKEN in result.content.decode() for result in shown)
     saved = Organization.objects.get(pk=org.pk)
     assert saved.hub_token.open() == TOKEN
     entry = AuditEntry.objects.get(action="hub_token.set")

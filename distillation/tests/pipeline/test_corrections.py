@@ -6,7 +6,6 @@ from distillation.pipeline.choose.splits import assign_splits
 from distillation.pipeline.corrections import SOURCE
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.licenses import LicensePolicy
-from distillation.pipeline.testing import MemoryCatalog
 from distillation.pipeline.types import (
     Correction,
     Example,
@@ -14,6 +13,7 @@ from distillation.pipeline.types import (
     Requirement,
     SelectionConfig,
 )
+from distillation.tests.pipeline.catalog import MemoryCatalog
 from distillation.tests.pipeline.rows import WordsEmbedder, candidate
 from distillation.tests.pipeline.test_generator import BANK, LABELS, corpus
 
@@ -21,17 +21,17 @@ CLOSED = IntentEdits(labels=LABELS)
 HELD_OUT = [Example("did the parcel with my plastic arrive in lagos", "card_arrival")]
 
 
-def generate(*taught, requirement=BANK, pool=None, edits=CLOSED, held_out=HELD_OUT, **config):
+def generate(*corrected, requirement=BANK, pool=None, edits=CLOSED, held_out=HELD_OUT, **config):
     corrections = [
-        Correction(str(number), asked, answer, f"correction {number}")
-        for number, (asked, answer) in enumerate(taught)
+        Correction(str(number), requested, answer, f"correction {number}")
+        for number, (requested, answer) in enumerate(corrected)
     ]
     generator = DatasetGenerator(MemoryCatalog(pool or corpus()), WordsEmbedder())
     wanted = SelectionConfig(**{"rows": 100} | config)
     return generator.generate(requirement, wanted, held_out, edits=edits, corrections=corrections)
 
 
-def taught_rows(selection):
+def corrected_rows(selection):
     rows = [row for row in selection.rows if row.step == "correction"]
     return {row.candidate.id: row for row in rows}
 
@@ -40,7 +40,7 @@ def test_they_come_on_top_of_all_others_within_the_rows_asked_for():
     selection = generate(
         ("my plastic never came", "card_arrival"), ("no coins at all", "top_up_failed")
     )
-    rows = taught_rows(selection)
+    rows = corrected_rows(selection)
     assert len(selection.rows) == 100
     assert {row.reason for row in rows.values()} == {"correction 0", "correction 1"}
     assert {row.split for row in rows.values()} == {"train"}
@@ -58,7 +58,7 @@ def test_without_any_the_dataset_is_the_same_as_ever():
 
 
 @pytest.mark.parametrize(
-    ("asked", "answer", "why"),
+    ("requested", "answer", "why"),
     [
         ("my plastic never came", "mortgage", "its answer is none of the model's labels"),
         ("word " * 5_000, "card_arrival", "it is too long"),
@@ -70,17 +70,17 @@ def test_without_any_the_dataset_is_the_same_as_ever():
         ),
     ],
 )
-def test_one_that_a_filter_refuses_says_which(asked, answer, why):
-    selection = generate((asked, answer), ("no coins at all", "top_up_failed"))
+def test_one_that_a_filter_refuses_says_which(requested, answer, why):
+    selection = generate((requested, answer), ("no coins at all", "top_up_failed"))
     assert selection.refused_corrections == (("0", why),)
-    assert set(taught_rows(selection)) == {"1"}
+    assert set(corrected_rows(selection)) == {"1"}
     step = next(step for step in selection.funnel if step.name == SOURCE)
     assert (step.refused, step.kept) == (1, 1)
     assert why in step.examples[0]
 
 
 @pytest.mark.parametrize(
-    ("asked", "answer", "why"),
+    ("requested", "answer", "why"),
     [
         ("My PLASTIC never came!", "card_arrival", "another correction says the same"),
         (
@@ -90,33 +90,37 @@ def test_one_that_a_filter_refuses_says_which(asked, answer, why):
         ),
     ],
 )
-def test_of_two_that_repeat_or_contradict_one_another_the_first_is_taken(asked, answer, why):
-    selection = generate(("my plastic never came", "card_arrival"), (asked, answer))
-    assert set(taught_rows(selection)) == {"0"}
+def test_of_two_that_repeat_or_contradict_one_another_the_first_is_taken(requested, answer, why):
+    selection = generate(("my plastic never came", "card_arrival"), (requested, answer))
+    assert set(corrected_rows(selection)) == {"0"}
     assert selection.refused_corrections == (("1", why),)
 
 
 def test_a_label_takes_the_users_spelling_and_a_new_one_is_taken_where_the_set_is_open():
-    closed = taught_rows(generate(("my plastic never came", "Card Arrival")))
+    closed = corrected_rows(generate(("my plastic never came", "Card Arrival")))
     assert closed["0"].messages[-1]["content"] == "card_arrival"
-    opened = taught_rows(generate(("my plastic never came", "card_delayed"), edits=IntentEdits()))
+    opened = corrected_rows(
+        generate(("my plastic never came", "card_delayed"), edits=IntentEdits())
+    )
     assert opened["0"].messages[-1]["content"] == "card_delayed"
 
 
 def test_no_licence_policy_keeps_out_what_the_organisation_wrote():
     only = LicensePolicy("named", names=("CC-BY-4.0",))
-    assert set(taught_rows(generate(("no coins at all", "lost_card"), license_policy=only))) == {
+    assert set(corrected_rows(generate(("no coins at all", "lost_card"), license_policy=only))) == {
         "0"
     }
 
 
 def test_a_corpus_row_that_contradicts_one_gives_way():
     row = corpus()[3]
-    asked = row.messages[1]["content"]
+    requested = row.messages[1]["content"]
     other = next(label for label in LABELS if label != row.answer)
-    selection = generate((asked, other), rows=200)
+    selection = generate((requested, other), rows=200)
     answers = [
-        row.messages[2]["content"] for row in selection.rows if row.messages[1]["content"] == asked
+        row.messages[2]["content"]
+        for row in selection.rows
+        if row.messages[1]["content"] == requested
     ]
     assert answers == [other]
 
@@ -138,7 +142,7 @@ def test_json_that_does_not_fit_the_schema_is_refused():
         edits=IntentEdits(task_kind="extract_json"),
         held_out=[],
     )
-    assert set(taught_rows(selection)) == {"0"}
+    assert set(corrected_rows(selection)) == {"0"}
     [(refused, why)] = selection.refused_corrections
     assert refused == "1"
     assert why.startswith("its answer")

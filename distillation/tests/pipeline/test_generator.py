@@ -6,8 +6,8 @@ import pytest
 
 from distillation.pipeline.dataset_generator import STAGES, DatasetGenerator
 from distillation.pipeline.licenses import LicensePolicy
-from distillation.pipeline.testing import MemoryCatalog
 from distillation.pipeline.types import Example, NotEnoughData, Requirement, SelectionConfig
+from distillation.tests.pipeline.catalog import MemoryCatalog
 from distillation.tests.pipeline.rows import WordsEmbedder, candidate
 
 LABELS = ("lost_card", "exchange_rate", "card_arrival", "top_up_failed", "cash_withdrawal")
@@ -46,9 +46,9 @@ def corpus(bank=200):
     return [*bank_rows(bank), *jokes, *moods]
 
 
-def generate(pool, requirement=BANK, held_out=(), tell=lambda *_: None, **config):
+def generate(pool, requirement=BANK, held_out=(), on_progress=lambda *_: None, **config):
     generator = DatasetGenerator(MemoryCatalog(pool), WordsEmbedder())
-    return generator.generate(requirement, SelectionConfig(**config), held_out, tell)
+    return generator.generate(requirement, SelectionConfig(**config), held_out, on_progress)
 
 
 def test_rows_come_from_the_source_that_serves_the_requirement():
@@ -138,9 +138,9 @@ def test_a_forbidden_licence_never_enters():
 
 
 def test_each_stage_is_told_in_order():
-    told = []
-    generate(corpus(), tell=lambda *event: told.append(event), rows=100)
-    assert told == [(stage, i, len(STAGES)) for i, stage in enumerate(STAGES)]
+    stated = []
+    generate(corpus(), on_progress=lambda *event: stated.append(event), rows=100)
+    assert stated == [(stage, i, len(STAGES)) for i, stage in enumerate(STAGES)]
 
 
 JOKER = Requirement("jokes about ducks please", examples=(Example("joke about ducks", "A."),))

@@ -40,5 +40,5 @@ def test_an_unknown_policy_is_refused():
 
 
 def test_names_for_a_query_are_the_allowed_ones_each_once():
-    found = LicensePolicy("permissive").allowed(["MIT", "GPL-3.0", "MIT", "CC-BY-4.0"])
-    assert found == ["CC-BY-4.0", "MIT"]
+    result = LicensePolicy("permissive").allowed(["MIT", "GPL-3.0", "MIT", "CC-BY-4.0"])
+    assert result == ["CC-BY-4.0", "MIT"]

@@ -24,10 +24,10 @@ def rows(*pairs):
 
 
 def test_near_duplicates_are_grouped_behind_their_first():
-    found = duplicate_groups(
+    result = duplicate_groups(
         rows(("Where is my card?", "a"), ("Close it", "b"), ("WHERE IS MY CARD", "a"), ("no", "c"))
     )
-    assert [group.rows for group in found] == [(0, 2)]
+    assert [group.rows for group in result] == [(0, 2)]
 
 
 def test_one_input_with_several_answers_is_a_conflict_however_it_is_spelled():
@@ -77,11 +77,11 @@ def test_a_row_among_others_of_another_label_is_the_most_doubtful():
     cards = [(f"my card has not arrived since day {n}", "card_arrival") for n in range(4)]
     money = [(f"refund me the money of order {n}", "refund") for n in range(4)]
     given = rows(*cards, *money, ("refund me the money of order 9 please", "card_arrival"))
-    found = disagreements(given)
-    assert (found[0].row, found[0].suggested) == (8, "refund")
-    assert found[0].neighbour in range(4, 8)
-    assert found[0].score > 0.5
-    assert [doubt.row for doubt in found] == [8]
+    result = disagreements(given)
+    assert (result[0].row, result[0].suggested) == (8, "refund")
+    assert result[0].neighbour in range(4, 8)
+    assert result[0].score > 0.5
+    assert [doubt.row for doubt in result] == [8]
 
 
 def test_the_score_is_the_cosine_to_other_labels_less_that_to_its_own():
@@ -89,8 +89,8 @@ def test_the_score_is_the_cosine_to_other_labels_less_that_to_its_own():
     labels = ["a", "b", "a", "b"]
     given = [QualityRow("", label, vector) for label, vector in zip(labels, vectors, strict=True)]
     # Row 0: to b (0.8 + 0) / 2, to a 0.6. Row 1: to a (0.8 + 0.96) / 2, to b 0.6.
-    found = {doubt.row: round(doubt.score, 2) for doubt in disagreements(given)}
-    assert found == {1: 0.28, 2: 0.28}
+    result = {doubt.row: round(doubt.score, 2) for doubt in disagreements(given)}
+    assert result == {1: 0.28, 2: 0.28}
 
 
 def test_a_label_that_no_other_row_has_is_not_held_against_a_row():

@@ -7,7 +7,6 @@ import random
 import pytest
 
 from distillation.pipeline.dataset_generator import DatasetGenerator
-from distillation.pipeline.testing import MemoryCatalog
 from distillation.pipeline.text import embedding_text, hash_messages
 from distillation.pipeline.types import (
     Candidate,
@@ -16,6 +15,7 @@ from distillation.pipeline.types import (
     Requirement,
     SelectionConfig,
 )
+from distillation.tests.pipeline.catalog import MemoryCatalog
 from modelstation.testing import shared_data
 
 pytestmark = pytest.mark.slow

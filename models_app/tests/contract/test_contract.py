@@ -7,11 +7,18 @@ import pytest
 from accounts.models import AuditEntry
 from distillation import runner as distillation_runner
 from models_app import services
-from models_app.contract.services import WRITE_INSTEAD, compiled, contract_of, edit_contract
+from models_app.contract.services import (
+    WRITE_INSTEAD,
+    Contract,
+    compiled,
+    contract_of,
+    edit_contract,
+)
 from models_app.models import CustomModel, IdempotentRequest
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
+from training.builds import services as builds
 
 pytestmark = pytest.mark.django_db
 CRITERIA = ["exact match at least 80 %", "It must feel friendly."]
@@ -30,16 +37,16 @@ def frozen(model):
     return model
 
 
-def address(model, deed="contract"):
-    return f"/api/v1/models/{model.id}/{deed}"
+def address(model, action="contract"):
+    return f"/api/v1/models/{model.id}/{action}"
 
 
 @pytest.mark.parametrize(
-    ("method", "deed"), [("get", "contract"), ("put", "contract"), ("post", "copy")]
+    ("method", "action"), [("get", "contract"), ("put", "contract"), ("post", "copy")]
 )
-def test_a_stranger_gets_404_for_a_contract(api_for, charlie, model, method, deed):
+def test_a_stranger_gets_404_for_a_contract(api_for, charlie, model, method, action):
     stranger = api_for(charlie, charlie.organizations.get())
-    response = getattr(stranger, method)(address(model, deed), {"metric": ""}, format="json")
+    response = getattr(stranger, method)(address(model, action), {"metric": ""}, format="json")
     assert response.status_code == 404
     assert CustomModel.objects.count() == 1
 
@@ -58,7 +65,7 @@ def test_what_is_said_to_write_instead_is_understood(model):
     model.success_criteria = re.findall("“(.+?)”", WRITE_INSTEAD)
     contract = compiled(model)
     assert len(model.success_criteria) == 4
-    assert contract["unread"] == []
+    assert contract.unread == []
 
 
 def test_the_metric_is_chosen_from_the_kind_of_task(api_for, bob, model):
@@ -68,8 +75,8 @@ def test_the_metric_is_chosen_from_the_kind_of_task(api_for, bob, model):
 
 def test_a_model_made_by_api_has_its_contract_at_once(api_for, alice):
     testing.make_base()
-    asked = {"name": "Router", "requirement": testing.REQUIREMENT, "success_criteria": CRITERIA}
-    made = api_for(alice).post("/api/v1/models", asked, format="json").json()
+    body = {"name": "Router", "requirement": testing.REQUIREMENT, "success_criteria": CRITERIA}
+    made = api_for(alice).post("/api/v1/models", body, format="json").json()
     model = CustomModel.objects.get(id=made["id"])
     assert model.contract["written"] == CRITERIA
     assert len(model.contract_digest) == 64
@@ -77,7 +84,7 @@ def test_a_model_made_by_api_has_its_contract_at_once(api_for, alice):
 
 
 def test_a_contract_is_edited_until_it_is_frozen(api_for, bob, model, org):
-    before = contract_of(model)["digest"]
+    before = contract_of(model).digest
     body = {"criteria": ["macro F1 of at least 0.7"], "metric": "token_f1", "test_rows": ROWS}
     shown = api_for(bob).put(address(model), body, format="json").json()
 
@@ -91,7 +98,7 @@ def test_a_contract_is_edited_until_it_is_frozen(api_for, bob, model, org):
 
 
 def test_the_digest_changes_with_each_part_and_with_nothing_else(model, alice):
-    seen = {contract_of(model)["digest"]}
+    seen = {contract_of(model).digest}
     for changes in (
         {"success_criteria": ["exact match at least 81 %"]},
         {"metric": "token_f1"},
@@ -100,7 +107,7 @@ def test_the_digest_changes_with_each_part_and_with_nothing_else(model, alice):
         seen.add(edit_contract(actor=alice, model=model, changes=changes).contract_digest)
     assert len(seen) == 4
     model.refresh_from_db()
-    assert contract_of(model)["digest"] == model.contract_digest
+    assert contract_of(model).digest == model.contract_digest
 
 
 @pytest.mark.parametrize(
@@ -146,7 +153,7 @@ def test_a_frozen_contract_is_not_changed_and_clients_do_not_ask_again(api_for, 
     assert frozen.metric == ""
 
 
-def test_a_conflict_that_passes_may_be_asked_again(api_for, bob, frozen):
+def test_a_conflict_that_passes_may_be_requested_again(api_for, bob, frozen):
     response = api_for(bob).post(address(frozen, "rebuild"))
     assert (response.status_code, response.json()["error"]["code"]) == (409, "already_building")
     assert "x-should-retry" not in response.headers
@@ -154,11 +161,20 @@ def test_a_conflict_that_passes_may_be_asked_again(api_for, bob, frozen):
 
 def test_a_frozen_contract_stays_what_it_was_when_the_intent_is_corrected(frozen, alice):
     digest = frozen.contract_digest
-    services.correct_intent(actor=alice, model=frozen, changes={"task_kind": "generate"})
+    builds.correct_intent(actor=alice, model=frozen, changes={"task_kind": "generate"})
     services.begin_stage(frozen.id, CustomModel.Status.TRAINING)
     frozen.refresh_from_db()
     assert (frozen.contract_digest, frozen.contract["metric"]) == (digest, "exact_match")
     assert AuditEntry.objects.filter(action="model.freeze_contract").count() == 1
+
+
+def test_a_contract_frozen_by_an_earlier_release_is_read_as_it_was_stored(api_for, bob, frozen):
+    stored = dict(frozen.contract)
+    assert Contract.from_json(stored).to_json() == stored
+    del stored["checks_digest"]  # the very first ones
+    CustomModel.objects.filter(id=frozen.id).update(contract=stored)
+    shown = api_for(bob).get(address(frozen)).json()
+    assert (shown["digest"], shown["checks"]) == (stored["digest"], stored["checks"])
 
 
 # --- a copy -------------------------------------------------------------------------------------
@@ -181,7 +197,7 @@ def test_a_copy_keeps_everything_and_opens_the_contract(api_for, bob, frozen):
     assert api.post(address(copy, "rebuild")).json()["status"] == "pending"
 
 
-def test_a_copy_asked_for_twice_with_one_key_is_made_once(api_for, bob, frozen):
+def test_a_copy_requested_twice_with_one_key_is_made_once(api_for, bob, frozen):
     api = api_for(bob)
     first, second = (
         api.post(address(frozen, "copy"), headers={"Idempotency-Key": "k"}) for _ in range(2)

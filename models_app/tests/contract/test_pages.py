@@ -39,8 +39,8 @@ def text_of(response):
 
 def test_a_stranger_sees_and_changes_no_contract(as_charlie, model):
     assert as_charlie.get(url("model_contract", model.id)).status_code == 404
-    asked = {"metric": "token_f1"}
-    assert as_charlie.post(url("model_contract", model.id), asked).status_code == 404
+    values = {"metric": "token_f1"}
+    assert as_charlie.post(url("model_contract", model.id), values).status_code == 404
     assert as_charlie.post(url("model_copy", model.id)).status_code == 404
     assert CustomModel.objects.get().metric == ""
 
@@ -67,8 +67,8 @@ def test_the_new_models_page_asks_for_the_preview(as_bob, org):
 
 def test_what_was_understood_comes_with_the_contract(as_bob, org):
     testing.make_base()
-    asked = {"name": "R", "requirement": testing.REQUIREMENT, "rows": 100}
-    page = as_bob.post(url("model_understood"), asked | {"success_criteria": "token f1 >= 0.5"})
+    values = {"name": "R", "requirement": testing.REQUIREMENT, "rows": 100}
+    page = as_bob.post(url("model_understood"), values | {"success_criteria": "token f1 >= 0.5"})
     assert "from “token f1 &gt;= 0.5”" in text_of(page)
 
 
@@ -82,8 +82,8 @@ def test_the_models_page_shows_the_contract_and_escapes_what_was_not_read(as_bob
 def test_an_open_contract_is_edited_on_its_page(as_bob, model):
     page = text_of(as_bob.get(url("model_contract", model.id)))
     assert "exact match at least 80 %" in page
-    asked = {"success_criteria": "macro f1 >= 0.7", "metric": "token_f1", "test_rows": ROW}
-    assert as_bob.post(url("model_contract", model.id), asked).status_code == 302
+    values = {"success_criteria": "macro f1 >= 0.7", "metric": "token_f1", "test_rows": ROW}
+    assert as_bob.post(url("model_contract", model.id), values).status_code == 302
     model.refresh_from_db()
     assert (model.success_criteria, model.metric) == (["macro f1 >= 0.7"], "token_f1")
     assert model.test_rows == [{"input": "hi", "output": "greeting"}]
@@ -105,8 +105,8 @@ def test_a_criterion_that_cannot_be_read_is_said_when_it_is_saved(as_bob, model)
 
 
 def test_a_row_without_an_answer_is_refused_at_its_field(as_bob, model):
-    asked = {"test_rows": '{"input": "hi", "output": " "}'}
-    response = as_bob.post(url("model_contract", model.id), asked)
+    values = {"test_rows": '{"input": "hi", "output": " "}'}
+    response = as_bob.post(url("model_contract", model.id), values)
     assert "has no output" in str(response.context["form"].errors["test_rows"])
 
 

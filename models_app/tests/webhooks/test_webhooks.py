@@ -11,7 +11,6 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from accounts.models import AuditEntry
-from models_app import services
 from models_app.models import WebhookDelivery, WebhookEndpoint
 from models_app.webhooks import services as webhooks
 from models_app.webhooks.rows import WebhookEvent, every_event
@@ -22,7 +21,9 @@ from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from modelstation.core.tests.jobs.listeners import listening
 from modelstation.testing import make_version
-from training.evaluations.services import finish_evaluation
+from training.builds import ends
+from training.builds import services as builds
+from training.builds.ends import finish_evaluation
 from training.models import EvaluationRun
 from training.tests.planted_runs import make_job
 
@@ -176,7 +177,7 @@ def test_an_evaluation_that_passes_is_a_success_and_one_that_does_not_is_a_failu
 def test_a_cancelled_build_is_told(endpoint, model, alice):
     jobs.submit(kind="train", org=model.org, subject_id=model.id)
 
-    services.cancel_build(actor=alice, model=model)
+    builds.cancel_build(actor=alice, model=model)
 
     assert WebhookDelivery.objects.get().type == "fine_tuning.job.cancelled"
 
@@ -229,7 +230,7 @@ def test_a_job_that_did_not_end_is_not_told(endpoint, model):
     """The row is in the transaction that ends the job."""
     job = make_job(model, "train", "failed")
     with transaction.atomic():
-        webhooks.tell_of_end(model=model, job=job)
+        ends.send_webhooks(model, job)
         assert WebhookDelivery.objects.exists()
         transaction.set_rollback(True)
 
@@ -239,7 +240,7 @@ def test_a_job_that_did_not_end_is_not_told(endpoint, model):
 
 def test_an_end_is_told_once_however_often_it_is_asked_for(endpoint, model, receiver):
     job = fail(model)
-    webhooks.tell_of_end(model=model, job=job)
+    ends.send_webhooks(model, job)
     delivery = WebhookDelivery.objects.get()
 
     assert [webhooks.send(delivery.id) for _ in range(3)] == [True, False, False]
@@ -259,7 +260,7 @@ def test_a_delivery_sends_its_hint_with_it_and_a_lost_one_is_made_good(endpoint,
 
 def test_it_is_delivered_though_the_model_is_deleted(endpoint, model, alice, receiver):
     fail(model)
-    services.delete_model(actor=alice, model=model)
+    builds.delete_model(actor=alice, model=model)
 
     assert webhooks.send_waiting() == 1
 

@@ -21,14 +21,13 @@ from rich.console import Console
 from accounts.models import Organization
 from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.rows import ExampleRow, ReadOptions, read_examples
-from distillation.intents import understood
 from distillation.pipeline.text import input_text
 from distillation.pipeline.understand.explain import explain
 from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
 from models_app.bases.recommending import recommended
-from models_app.drafts import METRICS, ModelDraft
-from models_app.models import CustomModel
-from models_app.services import create_model
+from models_app.drafts import ModelDraft
+from models_app.models import DEFAULT_ROWS, CustomModel
+from models_app.understanding import understood
 from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs.kinds import run_task
@@ -36,6 +35,8 @@ from modelstation.core.models import Job
 from modelstation.site import installation
 from modelstation.site.journey import story_of
 from modelstation.site.terminal import JobDisplay
+from training.builds.services import create_model
+from training.scoring.metrics import MODEL_METRICS
 
 WAIT_SECONDS = 1.0
 
@@ -69,9 +70,9 @@ class Command(PlainCommand):
         parser.add_argument(
             "--metric",
             default="",
-            choices=["", *METRICS],
+            choices=["", *MODEL_METRICS],
             metavar="METRIC",
-            help=f"one of {', '.join(METRICS)}; default: by the kind of task",
+            help=f"one of {', '.join(MODEL_METRICS)}; default: by the kind of task",
         )
         parser.add_argument(
             "--criterion",
@@ -105,7 +106,11 @@ class Command(PlainCommand):
             help="how large the served model may be, at most",
         )
         parser.add_argument(
-            "--rows", type=int, default=1000, metavar="N", help="rows in the dataset (1000)"
+            "--rows",
+            type=int,
+            default=DEFAULT_ROWS,
+            metavar="N",
+            help=f"rows in the dataset ({DEFAULT_ROWS})",
         )
         parser.add_argument(
             "--name", default="", metavar="TEXT", help="default: the first words of the requirement"

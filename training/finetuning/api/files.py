@@ -44,17 +44,17 @@ class FilesView(OpenAIView):
         responses=serializers.OpenAIFileListSerializer,
     )
     def get(self, request: Request) -> Response:
-        """The organisation's files, newest first."""
+        """List the organisation's files, newest first."""
         files = UploadedFile.objects.for_org(request_org(request)).defer("problems", "notes")
         if purpose := request.query_params.get("purpose"):
             known = purpose in UploadedFile.Purpose.values  # OpenAI has more: none of them is here
             files = files.filter(purpose=purpose) if known else files.none()
-        found = rows_after(
+        matches = rows_after(
             files, request, lambda name: uuid_of(name, FILE), order=order_of(request)
         )
         limit = limit_of(request, FILES_A_PAGE, most=MOST_FILES)
         return Response(
-            page_of(found, limit, lambda rows: [file_shape(row, whole=False) for row in rows])
+            page_of(matches, limit, lambda rows: [file_shape(row, whole=False) for row in rows])
         )
 
     @extend_schema(
@@ -68,9 +68,9 @@ class FilesView(OpenAIView):
         and row by row under `modelstation`.
         """
         org = request_org(request)
-        asked = FileUploadSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        file = asked.validated_data["file"]
+        upload = FileUploadSerializer(data=request.data)
+        upload.is_valid(raise_exception=True)
+        file = upload.validated_data["file"]
         assert isinstance(file, ReceivedFile)
 
         def keep() -> dict[str, Any]:
@@ -88,7 +88,7 @@ class FileView(OpenAIView):
         operation_id="openai_file_delete", responses={200: serializers.OpenAIDeletedSerializer}
     )
     def delete(self, request: Request, file_id: str) -> Response:
-        """What was trained on it stays, with its rows."""
+        """Delete the file. What was trained on it stays, with its rows."""
         file = file_for(request_org(request), file_id)
         services.delete_file(actor=request_user(request), file=file)
         return Response({"id": file_id, "object": "file", "deleted": True})
@@ -102,7 +102,7 @@ class FileContentView(OpenAIView):
         responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
     )
     def get(self, request: Request, file_id: str) -> HttpResponseBase:
-        """The file, byte for byte."""
+        """Return the file, byte for byte."""
         file = file_for(request_org(request), file_id)
         return _sent(services.path_of(file), file.filename)
 

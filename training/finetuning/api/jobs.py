@@ -51,15 +51,15 @@ class JobsView(OpenAIView):
         responses=serializers.OpenAIJobListSerializer,
     )
     def get(self, request: Request) -> Response:
-        """The organisation's fine-tuning jobs, newest first: those of this API, and the builds and
-        runs of the web app.
+        """List the organisation's fine-tuning jobs, newest first: those of this API, and the
+        builds and runs of the web app.
         """
         roots = builds_of(request_org(request))
         if pairs := metadata_of(request):
             roots = roots.filter(fine_tuning_request__metadata__contains=pairs)
-        found = rows_after(roots, request, lambda name: uuid_of(name, JOB))
+        matches = rows_after(roots, request, lambda name: uuid_of(name, JOB))
         limit = limit_of(request, JOBS_A_PAGE, most=MOST)
-        return Response(page_of(found, limit, lambda rows: list(map(job_shape, builds(rows)))))
+        return Response(page_of(matches, limit, lambda rows: list(map(job_shape, builds(rows)))))
 
     @extend_schema(
         operation_id="openai_job_create",
@@ -76,18 +76,18 @@ class JobsView(OpenAIView):
         given = FineTuningRequestSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         root = services.create_job(
-            actor=request_user(request), org=org, asked=_asked(org, given.validated_data)
+            actor=request_user(request), org=org, requested=_requested(org, given.validated_data)
         )
         return job_shape(build_for(org, f"{JOB}{root.id.hex}"))
 
 
-def _asked(org: Organization, given: dict[str, Any]) -> services.Asked:
+def _requested(org: Organization, given: dict[str, Any]) -> services.JobRequest:
     files = {
         name: _file(org, given[name], name)
         for name in ("training_file", "validation_file")
         if name in given
     }
-    return services.Asked(
+    return services.JobRequest(
         base=_base(org, given["model"]),
         **files,
         suffix=given.get("suffix", ""),
@@ -147,9 +147,9 @@ class JobResumeView(OpenAIView):
         return _done(request, job_id, services.resume_job)
 
 
-def _done(request: Request, job_id: str, deed: Callable[..., None]) -> Response:
+def _done(request: Request, job_id: str, action: Callable[..., None]) -> Response:
     org = request_org(request)
-    deed(actor=request_user(request), build=build_for(org, job_id))
+    action(actor=request_user(request), build=build_for(org, job_id))
     return Response(job_shape(build_for(org, job_id)))
 
 
@@ -160,7 +160,7 @@ class JobEventsView(OpenAIView):
         responses=serializers.OpenAIEventListSerializer,
     )
     def get(self, request: Request, job_id: str) -> Response:
-        """What was told of the job, newest first; the ids rise with time."""
+        """List the events of the job, newest first; the ids rise with time."""
         events = events_of(build_for(request_org(request), job_id))
         if name := request.query_params.get("after"):
             last = event_id_of(name)

@@ -56,13 +56,13 @@ def unknown_cursor(name: str) -> exceptions.ValidationError:
 def page_of(
     rows: "QuerySet[Any] | Sequence[Any]", limit: int, show: Callable[[list[Any]], list[Any]]
 ) -> dict[str, Any]:
-    """One row more than shown is asked for: it says whether there is more."""
-    found = list(rows[: limit + 1])
-    data = show(found[:limit])
+    """Read one row more than is shown: it says whether there is more."""
+    result = list(rows[: limit + 1])
+    data = show(result[:limit])
     return {
         "object": "list",
         "data": data,
-        "has_more": len(found) > limit,
+        "has_more": len(result) > limit,
         "first_id": data[0]["id"] if data else None,
         "last_id": data[-1]["id"] if data else None,
     }

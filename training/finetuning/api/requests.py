@@ -1,5 +1,5 @@
-"""What a fine-tuning job and a file may be asked for, in OpenAI's terms. Unknown and unsupported
-fields are refused by name: none is lost in silence.
+"""What can be requested of a fine-tuning job and of a file, in OpenAI's terms. Unknown and
+unsupported fields are refused by name: none is lost in silence.
 """
 
 from typing import Any
@@ -9,11 +9,10 @@ from rest_framework import serializers
 
 from modelstation.core.web.api import Choice
 from training.models import UploadedFile
+from training.recipes.config import MAX_ROWS_PER_BATCH, bounds_of
 
 MAX_SUFFIX = 64
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 16, 64, 512
-MAX_SEED = 2**32 - 1
-MOST_ROWS_A_BATCH = 32
 NOT_HERE = "unsupported_value"
 METHODS_ELSEWHERE = ("dpo", "reinforcement")
 
@@ -55,9 +54,9 @@ class AutoField(serializers.Field[Any, Any, Any, Any]):
 
 
 class HyperparametersSerializer(KnownFields):
-    n_epochs = AutoField(1, 100, whole=True)
+    n_epochs = AutoField(1, bounds_of("epochs")[1], whole=True)
     batch_size = AutoField(
-        1, MOST_ROWS_A_BATCH, whole=True, help_text="Rows of one step, on average."
+        1, MAX_ROWS_PER_BATCH, whole=True, help_text="Rows of one step, on average."
     )
     learning_rate_multiplier = AutoField(0.01, 10)
 
@@ -83,7 +82,9 @@ class FineTuningRequestSerializer(KnownFields):
     training_file = serializers.CharField(max_length=80)
     validation_file = serializers.CharField(max_length=80, required=False)
     suffix = serializers.CharField(max_length=MAX_SUFFIX, required=False)
-    seed = serializers.IntegerField(min_value=0, max_value=MAX_SEED, required=False)
+    seed = serializers.IntegerField(
+        min_value=0, max_value=int(bounds_of("seed")[1]), required=False
+    )
     metadata = serializers.DictField(
         child=serializers.CharField(max_length=MAX_VALUE, allow_blank=True), required=False
     )
@@ -100,19 +101,19 @@ class FineTuningRequestSerializer(KnownFields):
             )
         return pairs
 
-    def validate_integrations(self, asked: list[Any]) -> list[Any]:
-        if asked:
+    def validate_integrations(self, given: list[Any]) -> list[Any]:
+        if given:
             raise serializers.ValidationError("No integration is supported here.", code=NOT_HERE)
-        return asked
+        return given
 
-    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """The hyperparameters under one name, wherever they were given."""
-        legacy = asked.pop("hyperparameters", {})
-        modern = asked.pop("method", {}).get("supervised", {}).get("hyperparameters", {})
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters under one name, wherever they were given."""
+        legacy = given.pop("hyperparameters", {})
+        modern = given.pop("method", {}).get("supervised", {}).get("hyperparameters", {})
         if legacy and modern and legacy != modern:
             message = "These differ from those of `method`; give them there alone."
             raise serializers.ValidationError({"hyperparameters": message})
-        return asked | {"hyperparameters": modern or legacy}
+        return given | {"hyperparameters": modern or legacy}
 
 
 @extend_schema_field({"type": "string", "format": "binary"})

@@ -1,4 +1,4 @@
-"""The shapes of OpenAI's surface, for its description; `openai_shapes` makes them."""
+"""The shapes of OpenAI's surface, for its description; `shapes` makes them."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ class OpenAIJobSerializer(serializers.Serializer[Shape]):
     user_provided_suffix = serializers.CharField(allow_null=True)
     error = OpenAIJobErrorSerializer(allow_null=True)
     modelstation = serializers.DictField(
-        help_text="The fine stage, the model, run and dataset, and what the evaluation found."
+        help_text="The fine stage, the model, run and dataset, and the result of the evaluation."
     )
 
 

@@ -15,7 +15,10 @@ from training.finetuning.ids import (
     file_name_of,
     job_name_of,
 )
+from training.finetuning.jobs import Hyperparameters
 from training.models import EvaluationRun, UploadedFile
+from training.plan.estimate.estimates import RunPlan
+from training.progress import Figures
 
 HYPERPARAMETERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
 LEVELS = {JobEvent.Kind.ERROR: "error"}
@@ -39,7 +42,7 @@ def seconds_of(at: datetime | None) -> int | None:
 
 
 def file_shape(file: UploadedFile, *, whole: bool = True) -> dict[str, Any]:
-    """`whole`: with every problem that is kept; a list tells only how many there are."""
+    """`whole`: with every problem that is kept; a list says only how many there are."""
     more = {"sha256": file.sha256, "rows": file.row_count, "problem_count": file.problem_count}
     if whole:
         more |= {"problems": file.problems, "notes": file.notes}
@@ -88,21 +91,21 @@ def job_shape(build: Build) -> dict[str, Any]:
     }
 
 
-def hyperparameters_of(build: Build) -> dict[str, Any]:
-    """As asked; once the run's plan is settled, as it runs: numbers."""
-    asked = build.request.hyperparameters if build.request else {}
+def hyperparameters_of(build: Build) -> Hyperparameters:
+    """As requested; once the run's plan is settled, as it runs: numbers."""
+    requested = build.request.hyperparameters if build.request else {}
     run = build.run
-    config = (run.resolved_config or run.plan.get("config") or {}) if run else {}
-    known: dict[str, Any] = dict.fromkeys(HYPERPARAMETERS, "auto")
-    steps = run.plan.get("steps") if run else None
-    if run and steps and config.get("epochs"):
+    plan = RunPlan.from_json(run.plan if run else {})
+    known: Hyperparameters = dict.fromkeys(HYPERPARAMETERS, "auto")
+    epochs = float((run.resolved_config or plan.config).get("epochs") or 0) if run else 0
+    if run and plan.steps and epochs:
         rows = run.dataset_version.split_counts.get("train", 0)
         known = {
-            "n_epochs": max(1, round(config["epochs"])),
-            "batch_size": max(1, round(rows * config["epochs"] / steps)),
+            "n_epochs": max(1, round(epochs)),
+            "batch_size": max(1, round(rows * epochs / plan.steps)),
             "learning_rate_multiplier": 1.0,
         }
-    return known | {name: value for name, value in asked.items() if value != "auto"}
+    return known | {name: value for name, value in requested.items() if value != "auto"}
 
 
 def _training_file(build: Build) -> str | None:
@@ -124,7 +127,7 @@ def _estimated_finish(build: Build) -> datetime | None:
     return timezone.now() + timedelta(seconds=left) if left is not None else None
 
 
-def _error(build: Build) -> dict[str, Any] | None:
+def _error(build: Build) -> dict[str, str | None] | None:
     if build.failure is None:
         return None
     code, message, param = build.failure
@@ -178,16 +181,16 @@ def event_shape(event: JobEvent) -> dict[str, Any]:
     }
 
 
-def _step_message(data: dict[str, Any]) -> str:
-    told = f"Step {data.get('step')}/{data.get('total_steps')}"
+def _step_message(data: Figures) -> str:
+    message = f"Step {data.get('step')}/{data.get('total_steps')}"
     if data.get("loss") is not None:
-        told += f": training loss={data['loss']:.3f}"
+        message += f": training loss={data['loss']:.3f}"
     if data.get("valid_loss") is not None:
-        told += f", validation loss={data['valid_loss']:.3f}"
-    return told
+        message += f", validation loss={data['valid_loss']:.3f}"
+    return message
 
 
-def _step_data(data: dict[str, Any]) -> dict[str, Any]:
+def _step_data(data: Figures) -> Figures:
     return {theirs: data[ours] for ours, theirs in METRICS.items() if data.get(ours) is not None}
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from modelstation.lm.gguf.quantisations import SERVED
 from training.plan.estimate.shapes import BaseShape
 from training.recipes.config import MAX_ROWS_PER_BATCH, TrainingConfig
 
@@ -105,7 +106,7 @@ def one_pass(
 
 
 def _cut(rows: list[tuple[int, int]], budget: int) -> list[list[tuple[int, int]]]:
-    """Steps: runs of length-sorted rows, as the recipe bounds them."""
+    """Cut length-sorted rows into steps, as the recipe bounds them."""
     cuts: list[list[tuple[int, int]]] = []
     for row in rows:
         count = len(cuts[-1]) + 1 if cuts else 0
@@ -175,8 +176,8 @@ def validation_seconds(training: float, valid_rows: int, rows_seen: float, passe
 def training_bytes(
     config: TrainingConfig, shape: BaseShape, batches: Batches, by: Calibration
 ) -> dict[str, float]:
-    """What the process comes to hold, by what holds it. On a CPU the worst moment is the merging
-    after the last step; on a GPU that is done beside it.
+    """Return the bytes that the process comes to hold, by what holds them. On a CPU the worst
+    moment is the merging after the last step; on a GPU that is done beside it.
     """
     width = 4 if config.dtype == "float32" else 2
     trainable = trainable_parameters(config, shape)
@@ -213,5 +214,5 @@ def disk_bytes(config: TrainingConfig, shape: BaseShape) -> dict[str, int]:
         "checkpoints": checkpoints,
         "adapter": trainable * (2 if config.method == "full" else 4),
         "merged": shape.parameters * shape.bytes_per_parameter,
-        "gguf": math.ceil(shape.parameters * 34 / 32),  # q8_0: 32 weights and their scale
+        "gguf": math.ceil(shape.parameters * SERVED.bytes_per_parameter),
     }

@@ -1,14 +1,16 @@
-"""What the preflight is asked and what it answers: the machine, the rows, the estimate with its
+"""What the preflight takes and what it returns: the machine, the rows, the estimate with its
 bands.
 
     python -m pytest training/tests/plan/test_preflight.py
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 from training.plan.estimate.shapes import BaseShape
 from training.plan.estimate.token_facts import DataFacts
-from training.recipes.config import RunFacts, TrainingConfig
+from training.recipes.config import RunFacts, Settings, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Estimate:
     tokens: int = 0  # read in the whole run
     answer_tokens: int = 0
     steps: int = 0
-    unbudgeted_steps: int = 0  # without max_minutes and max_tokens
+    unbudgeted_steps: int = 0  # without max_minutes and max_train_tokens
     seconds_per_step: float = 0.0
     minutes: Band = Band(0, 0, 0)
     seconds_by_stage: dict[str, float] | None = None
@@ -85,3 +87,35 @@ class Estimate:
     memory_by_part: dict[str, float] | None = None
     disk_bytes: int = 0
     run_facts: RunFacts | None = None
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What was expected of a run when it started, as it is kept with it.
+
+    `training_seconds` and `training_bytes` are without the correction by earlier runs: the next
+    correction is made from these. `config` is what its child got.
+    """
+
+    host: str = ""
+    steps: int = 0
+    tokens: int = 0
+    minutes: Band = Band(0, 0, 0)
+    peak_memory: Band = Band(0, 0, 0)
+    disk_bytes: int = 0
+    training_seconds: float = 0.0
+    training_bytes: float = 0.0
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    config: Settings = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        """Return the plan of a run; the empty one of a run that has not started."""
+        known = {name: kept[name] for name in cls.__dataclass_fields__ if name in kept}
+        for name in known.keys() & {"minutes", "peak_memory"}:
+            known[name] = Band(**known[name])
+        return cls(**known)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

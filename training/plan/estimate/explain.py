@@ -3,31 +3,29 @@
 python -m pytest training/tests/plan/test_preflight.py -k explain
 """
 
-from dataclasses import fields
-from typing import Any
-
 from training.plan.estimate.estimates import Estimate, Machine
 from training.plan.estimate.refusals import gigabytes
 from training.recipes.config import (
     BATCH_TOKENS,
     EVALS_PER_RUN,
     FEW_STEPS,
+    LORA_RANKS,
     MAX_ROWS_PER_BATCH,
     MIN_STEPS,
     TrainingConfig,
 )
 
-ASKED = "As you asked."
+REQUESTED = "As you asked."
 CHOSEN = {
     "seed": "Any number does; the same seed on the same machine gives the same losses.",
     "method": "LoRA learns as well as full fine-tuning from datasets of this size, with a "
     "fraction of the memory.",
-    "lora_alpha": "Scaled by the rank, 32 suits every rank, so that the learning rate need not "
-    "change with it.",
+    "lora_alpha": f"Scaled by the rank, {TrainingConfig.lora_alpha} suits every rank, so that the "
+    "learning rate need not change with it.",
     "max_seq_len": "Longer rows are left out whole: a cut row would teach an answer to a question "
     "that was not read.",
-    "warmup_ratio": "The first 5 % of the steps climb to the learning rate: AdamW's estimates are "
-    "still poor then.",
+    "warmup_ratio": f"The first {100 * TrainingConfig.warmup_ratio:g} % of the steps climb to the "
+    "learning rate: AdamW's estimates are still poor then.",
     "final_lr_ratio": "The rate falls in a line to a tenth: the last steps settle what was learnt.",
     "weight_decay": "None: a few passes over a small dataset are not helped by it.",
     "max_grad_norm": "One strange batch must not undo the others.",
@@ -37,20 +35,15 @@ CHOSEN = {
 }
 
 
-def explain(asked: TrainingConfig, estimate: Estimate, machine: Machine) -> dict[str, str]:
-    """A sentence for every field of the config."""
-    automatic = TrainingConfig()
-    said = CHOSEN | _of_this_run(estimate, machine)
-    said = {
-        field.name: _field(field.name, asked, automatic, said.get(field.name, ""))
-        for field in fields(TrainingConfig)
+def explain(requested: TrainingConfig, estimate: Estimate, machine: Machine) -> dict[str, str]:
+    """Return a sentence for every setting of the config."""
+    automatic = TrainingConfig().to_json()
+    reasons = CHOSEN | _of_this_run(estimate, machine)
+    reasons = {
+        name: reasons.get(name, "") if value == automatic[name] else REQUESTED
+        for name, value in requested.to_json().items()
     }
-    return said | _asked_but_costly(asked, estimate)
-
-
-def _field(name: str, asked: TrainingConfig, automatic: TrainingConfig, reason: str) -> str:
-    value: Any = getattr(asked, name)
-    return reason if value == getattr(automatic, name) else ASKED
+    return reasons | _costly_choices(requested)
 
 
 def _of_this_run(estimate: Estimate, machine: Machine) -> dict[str, str]:
@@ -91,7 +84,7 @@ def _rank(config: TrainingConfig, answers: int, each: int) -> str:
         return "Not used by full fine-tuning."
     return (
         f"The adapter's {config.lora_rank or 0} × {each:,} parameters must be no fewer than the "
-        f"{answers:,} answer tokens to learn; 16 is the least we use."
+        f"{answers:,} answer tokens to learn; {LORA_RANKS[0]} is the least we use."
     )
 
 
@@ -101,7 +94,7 @@ def _learning_rate(config: TrainingConfig, estimate: Estimate) -> str:
     kind = (
         "a tenth of LoRA's rate for"
         if config.method == "full"
-        else "what was found best with LoRA for"
+        else "what was measured best with LoRA for"
     )
     return f"It is {kind} a base of {size:,.{0 if size >= 10 else 1}f} million parameters{short}."
 
@@ -139,14 +132,14 @@ def _span(estimate: Estimate) -> str:
     return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
-def _asked_but_costly(asked: TrainingConfig, estimate: Estimate) -> dict[str, str]:
-    """What a choice of one's own costs."""
-    if asked.method == "full":
+def _costly_choices(requested: TrainingConfig) -> dict[str, str]:
+    """Return what a choice of one's own costs."""
+    if requested.method == "full":
         return {
             "method": "As you asked. Full fine-tuning holds about 16 bytes more for every "
             "parameter of the base, writes large checkpoints, and no adapter can be taken off."
         }
-    if asked.method == "dora":
+    if requested.method == "dora":
         return {
             "method": "As you asked. DoRA learns the weights' size and direction apart: about a "
             "third slower than LoRA, a little better at low ranks."

@@ -1,23 +1,28 @@
-"""What this machine can do: its GEMM rate, its memory within the limits of its container, its GPU.
+"""What this machine can do: its idle cores, its GEMM rate, its memory within the limits of its
+container, its GPU.
 
     python -m training.plan.estimate.measure
 
-prints it as one line of JSON, about two seconds after torch is loaded. Memory can be asked for
-without torch.
+prints it as one line of JSON, about two seconds after torch is loaded. Cores, memory and disk are
+read without torch.
 """
 
 import json
+import os
+import resource
 import shutil
 import socket
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from training.plan.estimate.machine import cpu_has_bf16, idle_cores
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
 
+CPU_TIMES = Path("/proc/stat")
+SAMPLE_SECONDS = 0.5
+IDLE, IOWAIT = 3, 4
 MEMINFO = Path("/proc/meminfo")
 # (limit, used) of version 2 and of version 1 of control groups, as a container sees them.
 CGROUPS = (
@@ -31,6 +36,54 @@ CGROUPS = (
 GEMM = (1024, 1024, 2048)
 GEMM_SECONDS = 0.4
 LEAST_PRODUCTS = 5
+MachineFacts = dict[str, str | int | float | bool]  # those of the fields of a Machine
+
+
+def idle_cores() -> int:
+    """Return how many threads to start, at least one; OMP_NUM_THREADS, where set, decides.
+
+    Matrix products wait for their slowest thread. On a core shared with another busy process that
+    wait made two threads four times slower than one, so only cores idle right now are counted.
+    """
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted):
+        return int(wanted)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if not CPU_TIMES.is_file():
+        return usable or 1
+    before = _cpu_times()
+    time.sleep(SAMPLE_SECONDS)
+    return idle_among(usable or 1, before, _cpu_times())
+
+
+def idle_among(cores: int, before: list[int], after: list[int]) -> int:
+    """Return how many of `cores` were idle between two readings of the times that the kernel
+    counts.
+    """
+    spent = [late - early for early, late in zip(before, after, strict=True)]
+    share = (spent[IDLE] + spent[IOWAIT]) / max(1, sum(spent))
+    return min(cores, max(1, round(cores * share)))
+
+
+def _cpu_times() -> list[int]:
+    return [int(field) for field in CPU_TIMES.read_text().split("\n", 1)[0].split()[1:]]
+
+
+def cpu_has_bf16() -> bool:
+    """Arithmetic in bfloat16, not only the conversions that every CPU can do slowly."""
+    import torch
+
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def peak_memory_bytes() -> int:
+    """Return the most this process has held so far: on the GPU where it uses one, else in main
+    memory.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def memory() -> tuple[int, int]:
@@ -49,15 +102,15 @@ def disk_free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def measure() -> dict[str, Any]:
-    """The fields of a preflight's Machine that only a process with torch can tell."""
+def measure() -> MachineFacts:
+    """Return the fields of a preflight's Machine that only a process with torch can know."""
     import torch
 
     cores = idle_cores()
     torch.set_num_threads(cores)
     total, available = memory()
     has_bf16 = cpu_has_bf16()
-    facts = {
+    facts: MachineFacts = {
         "host": socket.gethostname(),
         "cores": cores,
         "has_bf16": has_bf16,
@@ -69,7 +122,7 @@ def measure() -> dict[str, Any]:
     return facts | _gpu()
 
 
-def _gpu() -> dict[str, Any]:
+def _gpu() -> MachineFacts:
     import torch
 
     if not torch.cuda.is_available():

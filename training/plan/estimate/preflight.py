@@ -133,22 +133,24 @@ def _seconds_per_step(
 def _peak(
     config: TrainingConfig, kept: _Kept, facts: Facts, machine: Machine, by: Calibration
 ) -> dict[str, float]:
-    """Bytes at the worst moment, on the device, by part."""
+    """Return the bytes at the worst moment, on the device, by part."""
     parts = costs.training_bytes(config, facts.shape, _one_pass(config, kept), by)
     return {part: size * machine.memory_ratio for part, size in parts.items()}
 
 
 def _fitting(
-    asked: TrainingConfig,
+    requested: TrainingConfig,
     config: TrainingConfig,
     kept: _Kept,
     facts: Facts,
     machine: Machine,
     by: Calibration,
 ) -> TrainingConfig:
-    """The largest micro-batch whose memory is there: the whole batch, or a half, a quarter …"""
+    """Choose the largest micro-batch whose memory is there: the whole batch, or a half, a
+    quarter …
+    """
     room = machine.memory_for(config) * FREE_SHARE
-    if asked.micro_batch_tokens or not room:
+    if requested.micro_batch_tokens or not room:
         return config
     longest, size = max(kept.lengths), config.tokens_per_batch or 1
     _, most = _memory_band(facts, machine)
@@ -159,7 +161,7 @@ def _fitting(
 
 
 def _estimate(
-    asked: TrainingConfig,
+    requested: TrainingConfig,
     config: TrainingConfig,
     known: RunFacts,
     kept: _Kept,
@@ -169,7 +171,7 @@ def _estimate(
 ) -> Estimate:
     once = _one_pass(config, kept)
     steps, free = _steps(config, known, once)
-    if asked.checkpoint_every is None:
+    if requested.checkpoint_every is None:
         every = default_checkpoint_every(steps, known.seconds_per_step)
         config = replace(config, checkpoint_every=every)
     stages = _stages(config, steps, known, once, facts, machine, by)
@@ -202,12 +204,12 @@ def _estimate(
 def _steps(config: TrainingConfig, known: RunFacts, once: Batches) -> tuple[int, int]:
     """(with budgets, without): the batches of a real cut are not as full as an even division."""
     free = config.max_steps or max(1, round((config.epochs or 1) * once.steps))
-    no_budget = replace(config, max_tokens=None, max_minutes=None)
+    no_budget = replace(config, max_train_tokens=None, max_minutes=None)
     share = planned_steps(config, known) / planned_steps(no_budget, known)
     by_time = math.inf
     if config.max_minutes and known.seconds_per_step:
         by_time = config.max_minutes * 60 / known.seconds_per_step
-    return max(1, int(min(free * share if config.max_tokens else free, by_time))), free
+    return max(1, int(min(free * share if config.max_train_tokens else free, by_time))), free
 
 
 def _stages(

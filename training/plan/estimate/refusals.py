@@ -6,17 +6,18 @@ python -m pytest training/tests/plan/test_preflight.py -k refus
 from training.plan.estimate.estimates import Estimate, Facts, Machine, Refusal
 from training.recipes.config import MIN_ROWS, USEFUL_STEPS, TrainingConfig
 
+BUDGETS = ("max_minutes", "max_tokens")  # as users write them
 FREE_SHARE = 0.95  # of the available memory; the rest is other people's
 FREE_DISK = 512 << 20  # left over, so that nobody else's work fails
 
 
 def refusals_of(estimate: Estimate, machine: Machine) -> list[Refusal]:
-    found = [
+    refusals = [
         _does_not_fit(estimate, machine),
         _disk_is_full(estimate, machine),
         _over_budget(estimate),
     ]
-    return [refusal for refusal in found if refusal]
+    return [refusal for refusal in refusals if refusal]
 
 
 def too_few(rows: int, left_out: int, config: TrainingConfig) -> Refusal:
@@ -64,7 +65,8 @@ def _over_budget(estimate: Estimate) -> Refusal | None:
     if estimate.steps >= wanted:
         return None
     config = estimate.config
-    names = [name for name in ("max_minutes", "max_tokens") if getattr(config, name)]
+    given = config.to_json()
+    names = [name for name in BUDGETS if given[name]]
     needed = estimate.seconds_per_step * wanted / 60
     return Refusal(
         "over_budget",
@@ -83,13 +85,15 @@ def notes_of(estimate: Estimate, facts: Facts, machine: Machine) -> list[str]:
             "it when it starts."
         )
     if not facts.data.is_counted:
-        notes.append("There is no dataset yet: tokens are guessed from the rows asked for.")
+        notes.append("There is no dataset yet: tokens are guessed from the rows requested.")
     if estimate.rows_left_out:
         notes.append(
             f"{estimate.rows_left_out} rows are longer than {config.max_seq_len} tokens and are "
             "left out."
         )
-    if estimate.steps < estimate.unbudgeted_steps and (config.max_minutes or config.max_tokens):
+    if estimate.steps < estimate.unbudgeted_steps and (
+        config.max_minutes or config.max_train_tokens
+    ):
         notes.append(
             f"The budget ends the run after about {estimate.steps} of "
             f"{estimate.unbudgeted_steps} steps; the learning rate falls to its last by then, and "

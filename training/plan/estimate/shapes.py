@@ -1,10 +1,11 @@
 """The shape of a base model, read from the headers of its files: no weight and no torch is loaded.
 
-python -m pytest training/tests/plan/test_preflight.py -k shape
+python -m pytest training/tests/plan/test_shapes.py
 """
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,13 @@ class BaseShape:
 def read_shape(folder: Path) -> BaseShape:
     """Of the base in `folder`; ValueError where its files do not say it."""
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         is_tied = bool(config.get("tie_word_embeddings", True))
         files = folder.glob("*.safetensors")
         parameters = sum(_stored_parameters(path, is_tied) for path in files)
         return _shape(config, parameters)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise ValueError(f"The base's files do not tell its shape: {error}") from error
+        raise ValueError(f"The base's files do not say its shape: {error}") from error
 
 
 def guessed_shape(parameters: int, context: int) -> BaseShape:
@@ -75,7 +76,7 @@ def guessed_shape(parameters: int, context: int) -> BaseShape:
     )
 
 
-def _shape(config: dict[str, Any], parameters: int) -> BaseShape:
+def _shape(config: Mapping[str, Any], parameters: int) -> BaseShape:
     if not parameters:
         raise ValueError("there are no weights")
     hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
@@ -96,8 +97,8 @@ def _shape(config: dict[str, Any], parameters: int) -> BaseShape:
 
 
 def _stored_parameters(path: Path, is_tied: bool) -> int:
-    """A safetensors file opens with its header's length (8 bytes, little-endian), then JSON. Some
-    hold a tied head once more.
+    """Count those of a safetensors file. It opens with its header's length (8 bytes,
+    little-endian), then JSON. Some hold a tied head once more.
     """
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")

@@ -1,5 +1,5 @@
 """What a dataset weighs in tokens: counted with the base's own tokenizer, or guessed before there
-is a dataset. Needs no torch, so that a page may ask.
+is a dataset. Needs no torch, so that a page may count.
 
 python -m pytest training/tests/plan/test_preflight.py -k tokens
 """
@@ -69,14 +69,14 @@ def guess_tokens(
     texts = texts or [(GUESSED_INPUT_CHARS, GUESSED_ANSWER_CHARS)]
     prefix = _tokens(len(prompt)) + 2 * TURN_TOKENS
     sizes = [
-        (prefix + _tokens(asked * by) + TURN_TOKENS, _tokens(said * by), _tokens(said * by))
-        for asked, said in texts
+        (prefix + _tokens(question * by) + TURN_TOKENS, _tokens(answer * by))
+        for question, answer in texts
         for by in SPREAD
     ]
     return DataFacts(
         rows=rows,
-        lengths=tuple(asked + said for asked, said, _ in sizes),
-        answers=tuple(answer for _, _, answer in sizes),
+        lengths=tuple(question + answer for question, answer in sizes),
+        answers=tuple(answer for _, answer in sizes),
         prefix=prefix,
         valid_rows=valid_rows,
         is_counted=False,

@@ -1,4 +1,4 @@
-"""The evaluation child: what both models are asked, and what is written about their answers."""
+"""The evaluation child: what both models are given, and what is written about their answers."""
 
 import json
 import os
@@ -12,9 +12,11 @@ from modelstation.lm.chat import load_renderer
 from modelstation.lm.gguf.export import export_gguf
 from modelstation.lm.testing import make_tiny_llama
 from training.evaluations import child as evaluator
+from training.evaluations.spec import EvaluationSpec
 from training.progress import Channel, ChildError
 from training.scoring import generate
 from training.scoring.generate import Generated, answer_budget, held_out
+from training.scoring.metrics import METRICS, MODEL_METRICS
 from training.scoring.probes import all_probes
 
 
@@ -60,15 +62,15 @@ def quiet():
 
 
 def answering(monkeypatch, base, tuned):
-    """Stands in for the engine: the tuned model is the second one asked."""
-    sides, asked = iter([base, tuned]), []
+    """Stands in for the engine: the tuned model is the second one to answer."""
+    sides, requests = iter([base, tuned]), []
 
     def generated(gguf, tokenizer_folder, prompts, *, max_tokens, on_done, timed=0):
-        asked.append((prompts, max_tokens))
+        requests.append((prompts, max_tokens))
         return Generated(next(sides), seconds=2.0, answer_tokens=10, cut_off=1)
 
     monkeypatch.setattr(generate, "generate", generated)
-    return asked
+    return requests
 
 
 def test_a_run_through_the_engine_writes_a_report_and_says_its_verdict(tmp_path, tiny):
@@ -105,10 +107,10 @@ def test_a_run_through_the_engine_writes_a_report_and_says_its_verdict(tmp_path,
 
 def test_both_models_get_the_models_prompt_and_the_rows_question(tmp_path, tiny, monkeypatch):
     spec = write_spec(tmp_path, tiny)
-    asked = answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
-    result = evaluator.run_evaluation(spec, quiet())
-    assert asked[0] == asked[1]
-    assert asked[0][0][0] == [
+    requests = answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
+    assert requests[0] == requests[1]
+    assert requests[0][0][0] == [
         {"role": "system", "content": "The model's prompt."},
         {"role": "user", "content": "the question 0"},
     ]
@@ -117,10 +119,10 @@ def test_both_models_get_the_models_prompt_and_the_rows_question(tmp_path, tiny,
     assert [check["metric"] for check in result["criteria"]] == ["exact_match", "beats_base"]
 
 
-def test_the_report_on_disk_keeps_what_was_asked_and_found(tmp_path, tiny, monkeypatch):
+def test_the_report_on_disk_keeps_the_request_and_the_result(tmp_path, tiny, monkeypatch):
     spec = write_spec(tmp_path, tiny, criteria=["Be kind."])
     answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
-    result = evaluator.run_evaluation(spec, quiet())
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["system_prompt"] == "The model's prompt."
     assert report["max_tokens"] == generate.LEAST_ANSWER_TOKENS
@@ -143,14 +145,14 @@ def test_earlier_turns_stay_in_the_prompt_and_the_last_question_is_the_input():
         {"role": "user", "content": "second"},
         {"role": "assistant", "content": "reference"},
     ]
-    found = held_out([turns], "Prompt.")
-    assert [turn["content"] for turn in found.prompts[0]] == [
+    result = held_out([turns], "Prompt.")
+    assert [turn["content"] for turn in result.prompts[0]] == [
         "Prompt.",
         "first",
         "answer",
         "second",
     ]
-    assert (found.inputs, found.references) == (["second"], ["reference"])
+    assert (result.inputs, result.references) == (["second"], ["reference"])
 
 
 def test_the_answer_budget_fits_the_longest_reference_within_a_cap(tiny):
@@ -176,20 +178,22 @@ def test_what_cannot_be_measured_is_refused_before_an_engine_starts(
 ):
     monkeypatch.setattr(generate, "generate", lambda *args, **kwargs: pytest.fail("engine started"))
     with pytest.raises(ChildError, match=said) as caught:
-        evaluator.run_evaluation(write_spec(tmp_path, tiny, **values), quiet())
+        evaluator.run_evaluation(
+            EvaluationSpec.from_json(write_spec(tmp_path, tiny, **values)), quiet()
+        )
     assert caught.value.code == code
 
 
-def test_the_bases_answers_are_kept_and_the_tuned_models_are_asked_again(
+def test_the_bases_answers_are_kept_and_the_tuned_models_are_made_again(
     tmp_path, tiny, monkeypatch
 ):
     spec = write_spec(tmp_path, tiny, cache_dir=str(tmp_path / "kept"))
-    asked = answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
-    first = evaluator.run_evaluation(spec, quiet())
-    assert len(asked) == 2
-    asked = answering(monkeypatch, ["no", "yes"] * 3, [])  # only the tuned model is asked
-    again = evaluator.run_evaluation(spec, quiet())
-    assert len(asked) == 1
+    requests = answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
+    first = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
+    assert len(requests) == 2
+    requests = answering(monkeypatch, ["no", "yes"] * 3, [])  # only the tuned model answers
+    again = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
+    assert len(requests) == 1
     assert again["base"] == first["base"] | {"cached": True}
     assert again["tuned"]["score"] == first["tuned"]["score"] == 1
 
@@ -199,36 +203,36 @@ def test_the_live_version_answers_with_its_own_prompt(tmp_path, tiny, monkeypatc
     live |= {"name": "v1", "system_prompt": "The old prompt."}
     spec = write_spec(tmp_path, tiny, live=live)
     sides = iter([["no"] * 6, ["no", "yes"] * 3, ["no"] * 6])
-    asked = []
+    requests = []
 
     def generated(gguf, tokenizer_folder, prompts, **_):
-        asked.append(prompts[0][0]["content"])
+        requests.append(prompts[0][0]["content"])
         return Generated(next(sides), seconds=2.0, answer_tokens=10, cut_off=1)
 
     monkeypatch.setattr(generate, "generate", generated)
-    result = evaluator.run_evaluation(spec, quiet())
-    assert asked == ["The model's prompt."] * 2 + ["The old prompt."]
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
+    assert requests == ["The model's prompt."] * 2 + ["The old prompt."]
     assert (result["live"]["name"], result["live"]["score"]) == ("v1", 0.5)
     assert result["criteria"][-1]["metric"] == "not_worse_than_live"
     row = json.loads((tmp_path / "out" / "rows.jsonl").read_text().splitlines()[0])
     assert {"live", "live_score"} <= row.keys()
 
 
-def test_probes_are_asked_without_the_models_prompt(tmp_path, tiny, monkeypatch):
+def test_probes_are_answered_without_the_models_prompt(tmp_path, tiny, monkeypatch):
     spec = write_spec(tmp_path, tiny, probes=True)
-    asked = []
+    requests = []
 
     def generated(gguf, tokenizer_folder, prompts, **_):
-        asked.append(prompts)
+        requests.append(prompts)
         return Generated(["yes"] * len(prompts), seconds=2.0, answer_tokens=10, cut_off=1)
 
     monkeypatch.setattr(generate, "generate", generated)
-    result = evaluator.run_evaluation(spec, quiet())
-    assert all(turns[0]["role"] == "user" for turns in [*asked[2], *asked[3]])
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
+    assert all(turns[0]["role"] == "user" for turns in [*requests[2], *requests[3]])
     assert result["probes"]["forgetting"]["score"] == 0
     assert result["probes"]["note"] == ""
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert len(report["probes"]["rows"]) == result["probes"]["n"] == len(asked[2])
+    assert len(report["probes"]["rows"]) == result["probes"]["n"] == len(requests[2])
 
 
 def test_sql_rows_carry_their_tables(tmp_path, tiny, monkeypatch):
@@ -240,15 +244,31 @@ def test_sql_rows_carry_their_tables(tmp_path, tiny, monkeypatch):
     spec = write_spec(tmp_path, tiny, criteria=["Execution accuracy of at least 50%"])
     (tmp_path / "test.jsonl").write_text((json.dumps(line) + "\n") * 40)
     answering(monkeypatch, [wrong] * 40, [right.lower()] * 40)
-    result = evaluator.run_evaluation(spec, quiet())
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     check = result["criteria"][0]
     assert (check["rows"], check["score"], check["base"]["score"]) == (40, 1, 0)
 
 
-def test_a_prompt_that_occurs_twice_is_asked_once(tiny):
+@pytest.mark.parametrize("name", MODEL_METRICS)
+def test_every_metric_of_the_table_is_measured(tmp_path, tiny, monkeypatch, name):
+    question = "Table: t (a text, b text). Which a has the b 'x'?"
+    reference = "SELECT a FROM t WHERE b = 'x'" if "sql" in METRICS[name].task_kinds else "yes"
+    spec = write_spec(tmp_path, tiny, metric=name, criteria=["Median answer length below 9 words"])
+    line = json.dumps({"messages": row(question, reference)}) + "\n"
+    (tmp_path / "test.jsonl").write_text(line * 6)
+    answering(monkeypatch, ["no"] * 6, [reference] * 6)
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
+    assert result["metric"] == name
+    assert 0 <= result["base"]["score"] <= result["tuned"]["score"] <= 1
+    assert len((tmp_path / "out" / "rows.jsonl").read_text().splitlines()) == 6
+    if METRICS[name].task_kinds:
+        assert (result["base"]["score"], result["tuned"]["score"]) == (0, 1)
+
+
+def test_a_prompt_that_occurs_twice_is_answered_once(tiny):
     hello, bye = [{"role": "user", "content": "hello"}], [{"role": "user", "content": "bye"}]
     done = []
-    found = generate.generate(
+    result = generate.generate(
         tiny / "model-q8_0.gguf",
         tiny,
         [hello, bye, hello],
@@ -256,10 +276,10 @@ def test_a_prompt_that_occurs_twice_is_asked_once(tiny):
         on_done=done.append,
         timed=1,
     )
-    assert found.asked == len(done) == 2
-    assert found.texts[0] == found.texts[2]
-    assert len(found.tokens) == 3
-    assert len(found.latencies) == 1
+    assert result.distinct_prompts == len(done) == 2
+    assert result.texts[0] == result.texts[2]
+    assert len(result.tokens) == 3
+    assert len(result.latencies) == 1
 
 
 def test_rows_of_one_prompt_are_batched_together_the_longest_first():
@@ -279,6 +299,6 @@ def test_forgetting_is_noted_and_decides_nothing(tmp_path, tiny, monkeypatch):
         return Generated(next(sides), seconds=2.0, answer_tokens=10, cut_off=1)
 
     monkeypatch.setattr(generate, "generate", generated)
-    result = evaluator.run_evaluation(spec, quiet())
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
     assert "forget general skills" in result["probes"]["note"]
     assert [check["metric"] for check in result["criteria"]] == ["beats_base"]

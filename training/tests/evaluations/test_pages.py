@@ -96,7 +96,7 @@ def test_an_evaluation_shows_base_beside_tuned_and_the_verdict_in_words(as_bob, 
     assert page.index(">Base<") < page.index(">Tuned<")
 
 
-def test_few_rows_are_told(as_bob, org, evaluation):
+def test_few_rows_are_noted(as_bob, org, evaluation):
     page = text_of(as_bob.get(url("evaluation", org, evaluation_id=evaluation.id)))
     assert "Only 30 held-out rows." in page
 
@@ -192,8 +192,8 @@ CRITERION = {
 
 
 @pytest.fixture
-def found(evaluation, artifacts_dir):
-    """An evaluation with everything that a report can hold."""
+def measured(evaluation, artifacts_dir):
+    """Fill an evaluation with everything that a report can hold."""
     path = artifacts_dir / "evaluation" / "report.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | FINDINGS))
     evaluation.criteria = [CRITERION]
@@ -202,37 +202,39 @@ def found(evaluation, artifacts_dir):
     return evaluation
 
 
-def test_a_stranger_gets_no_report_and_no_evaluation_again(as_charlie, org, found):
+def test_a_stranger_gets_no_report_and_no_evaluation_again(as_charlie, org, measured):
     for name in ("evaluation_print", "evaluation_report"):
-        assert as_charlie.get(url(name, org, evaluation_id=found.id)).status_code == 404
-    again = url("version_evaluate", org, version_id=found.version_id)
+        assert as_charlie.get(url(name, org, evaluation_id=measured.id)).status_code == 404
+    again = url("version_evaluate", org, version_id=measured.version_id)
     assert as_charlie.post(again).status_code == 404
     assert EvaluationRun.objects.count() == 1
 
 
 @pytest.mark.parametrize("name", ["evaluation", "evaluation_print"])
-def test_a_criterion_stands_beside_base_and_no_model_with_its_intervals(as_bob, org, found, name):
-    page = text_of(as_bob.get(url(name, org, evaluation_id=found.id)))
+def test_a_criterion_stands_beside_base_and_no_model_with_its_intervals(
+    as_bob, org, measured, name
+):
+    page = text_of(as_bob.get(url(name, org, evaluation_id=measured.id)))
     assert "At least 90 % of the answers are right" in page
     for number in ("72.0 %", "61.0 to 83.0 %", "2.0 %", "0.0 to 7.0 %", "10.0 %"):
         assert number in page
     assert "Inconclusive" in page
 
 
-def test_a_quantity_is_told_with_its_unit(as_bob, org, found):
+def test_a_quantity_is_shown_with_its_unit(as_bob, org, measured):
     tuned = {"score": 0.4312, "low": 0.4, "high": 0.5}
-    found.criteria = [CRITERION | {"unit": "seconds", "tuned": tuned, "baseline": None}]
-    found.save()
-    page = text_of(as_bob.get(url("evaluation", org, evaluation_id=found.id)))
+    measured.criteria = [CRITERION | {"unit": "seconds", "tuned": tuned, "baseline": None}]
+    measured.save()
+    page = text_of(as_bob.get(url("evaluation", org, evaluation_id=measured.id)))
     assert "0.431 seconds" in page
     assert "0.4 to 0.5 seconds" in page
 
 
 @pytest.mark.parametrize("name", ["evaluation", "evaluation_print"])
 def test_the_report_shows_confusion_fields_forgetting_and_the_live_version(
-    as_bob, org, found, name
+    as_bob, org, measured, name
 ):
-    page = text_of(as_bob.get(url(name, org, evaluation_id=found.id)))
+    page = text_of(as_bob.get(url(name, org, evaluation_id=measured.id)))
     assert "&lt;b&gt;" in page
     assert '<td class="num heat-right-4">3</td>' in page
     assert '<td class="num heat-wrong-2">1</td>' in page
@@ -248,9 +250,9 @@ def test_the_report_shows_confusion_fields_forgetting_and_the_live_version(
     assert "(-14.0 points to -2.0 points)" in page
 
 
-def test_what_is_printed_names_requirement_contract_and_dataset(as_bob, org, found):
-    type(found.version).objects.update(dataset_digest="d" * 64)
-    page = text_of(as_bob.get(url("evaluation_print", org, evaluation_id=found.id)))
+def test_what_is_printed_names_requirement_contract_and_dataset(as_bob, org, measured):
+    type(measured.version).objects.update(dataset_digest="d" * 64)
+    page = text_of(as_bob.get(url("evaluation_print", org, evaluation_id=measured.id)))
     assert testing.REQUIREMENT.replace("'", "&#x27;") in page
     assert "c" * 64 in page
     assert "d" * 64 in page
@@ -259,35 +261,35 @@ def test_what_is_printed_names_requirement_contract_and_dataset(as_bob, org, fou
     assert HOSTILE not in page
 
 
-def test_the_report_is_downloaded_as_json(as_bob, org, found):
-    response = as_bob.get(url("evaluation_report", org, evaluation_id=found.id))
+def test_the_report_is_downloaded_as_json(as_bob, org, measured):
+    response = as_bob.get(url("evaluation_report", org, evaluation_id=measured.id))
     assert response["Content-Disposition"] == (
         'attachment; filename="bank-intents-v3-evaluation.json"'
     )
     assert json.loads(response.content)["probes"] == FINDINGS["probes"]
 
 
-def test_a_report_that_is_gone_is_404(as_bob, org, found, artifacts_dir):
+def test_a_report_that_is_gone_is_404(as_bob, org, measured, artifacts_dir):
     (artifacts_dir / "evaluation" / "report.json").unlink()
-    assert as_bob.get(url("evaluation_report", org, evaluation_id=found.id)).status_code == 404
+    assert as_bob.get(url("evaluation_report", org, evaluation_id=measured.id)).status_code == 404
 
 
-def test_the_api_tells_the_same_report(api_for, bob, found):
+def test_the_api_gives_the_same_report(api_for, bob, measured):
     api = api_for(bob)
-    shown = api.get(f"/api/v1/evaluations/{found.id}").json()
+    shown = api.get(f"/api/v1/evaluations/{measured.id}").json()
     assert shown["criteria"] == [CRITERION]
     assert (shown["live"], shown["contract_digest"]) == (LIVE, "c" * 64)
-    report = api.get(f"/api/v1/evaluations/{found.id}/report").json()
+    report = api.get(f"/api/v1/evaluations/{measured.id}/report").json()
     assert report["confusion"] == FINDINGS["confusion"]
 
 
-def test_evaluate_again_is_one_press(as_bob, org, found, run):
-    type(run).objects.update(version=found.version)
+def test_evaluate_again_is_one_press(as_bob, org, measured, run):
+    type(run).objects.update(version=measured.version)
     type(run.model).objects.update(status="ready")
-    again = as_bob.post(url("version_evaluate", org, version_id=found.version_id))
-    asked = EvaluationRun.objects.get(is_again=True)
-    assert again.url == url("evaluation", org, evaluation_id=asked.id)
-    assert asked.version == found.version
+    again = as_bob.post(url("version_evaluate", org, version_id=measured.version_id))
+    requested = EvaluationRun.objects.get(is_again=True)
+    assert again.url == url("evaluation", org, evaluation_id=requested.id)
+    assert requested.version == measured.version
     assert "waits" in text_of(as_bob.get(again.url)).lower()
 
 

@@ -13,6 +13,8 @@ from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from modelstation.testing import make_version
+from training.builds import ends
+from training.builds import services as builds
 from training.evaluations import services as evaluations
 from training.models import EvaluationRun
 from training.tests.planted_runs import end, make_job, make_run
@@ -26,7 +28,7 @@ def model(org, bob):
 
 
 def measured(verdict, live=None, forgotten=""):
-    """What the evaluator answers for a version of known quality."""
+    """Return what the evaluator answers for a version of known quality."""
     score = {"score": 0.8, "low": 0.7, "high": 0.9}
     outcome = {"sentence": f"The criterion: {verdict}.", "passed": verdict == "pass"}
     result = {"metric": "exact_match", "n_test": 40, "verdict": verdict}
@@ -41,7 +43,7 @@ def gain(score, low, high):
 
 
 def finish(version, verdict, *, live=None, is_again=False, forgotten=""):
-    """An evaluation as its worker ends it; `live` is how the version did beside the live one."""
+    """End an evaluation as its worker does; `live` is how the version did beside the live one."""
     model = CustomModel.objects.get(id=version.model_id)
     run = EvaluationRun.objects.create(
         org=version.org,
@@ -55,7 +57,7 @@ def finish(version, verdict, *, live=None, is_again=False, forgotten=""):
         if model.live_version
         else {},
     )
-    evaluations.finish_evaluation(run=run, folder="e", result=measured(verdict, live, forgotten))
+    ends.finish_evaluation(run=run, folder="e", result=measured(verdict, live, forgotten))
     end(run.job, "succeeded")
     return run
 
@@ -118,7 +120,7 @@ def test_a_pass_is_live_and_its_contract_is_noted(model):
     assert (promotion.actor, promotion.verdict, promotion.evaluation_id) == (None, "pass", run.id)
 
 
-def test_what_was_forgotten_is_told_of_a_version_that_passed(model):
+def test_what_was_forgotten_is_reported_of_a_version_that_passed(model):
     finish(make_version(model, 1), "pass", forgotten="General answers got worse.")
     assert state_of(model) == ("ready", "General answers got worse.")
 
@@ -262,7 +264,7 @@ def test_lists_take_as_many_queries_for_many_as_for_few(
 # --- measured again -----------------------------------------------------------------------------
 
 
-def test_the_asked_version_is_measured_again_and_not_the_newest(api_for, bob, two_live, model):
+def test_the_requested_version_is_measured_again_and_not_the_newest(api_for, bob, two_live, model):
     make_dataset_of(model, two_live[0])
     answer = api_for(bob).post(f"/api/v1/versions/{two_live[0].id}/evaluate")
 
@@ -277,7 +279,7 @@ def test_the_asked_version_is_measured_again_and_not_the_newest(api_for, bob, tw
     assert (again.status_code, again.json()["error"]["code"]) == (409, "already_building")
 
 
-def test_an_evaluation_asked_for_twice_with_one_key_is_one(api_for, bob, two_live, model):
+def test_an_evaluation_requested_twice_with_one_key_is_one(api_for, bob, two_live, model):
     make_dataset_of(model, two_live[0])
     api, address = api_for(bob), f"/api/v1/versions/{two_live[0].id}/evaluate"
     first, second = (api.post(address, headers={"Idempotency-Key": "k"}) for _ in range(2))
@@ -305,20 +307,20 @@ def test_a_live_version_that_fails_when_measured_again_stays_live_and_says_so(tw
 
 def test_an_evaluation_again_that_is_cancelled_leaves_the_model_ready(alice, two_live, model):
     make_dataset_of(model, two_live[0])
-    evaluation = evaluations.evaluate_again(actor=alice, version=two_live[0])
+    evaluation = builds.evaluate_again(actor=alice, version=two_live[0])
     jobs.request_cancel(evaluation.job)
     assert state_of(model)[0] == "ready"
 
 
 def test_a_version_whose_rows_are_gone_is_not_measured_again(alice, two_live):
     with pytest.raises(UserFacingError, match="held-out rows") as refused:
-        evaluations.evaluate_again(actor=alice, version=two_live[0])
+        builds.evaluate_again(actor=alice, version=two_live[0])
     assert refused.value.code == "no_dataset"
 
 
 def test_an_evaluation_queued_again_by_an_operator_measures_the_same_version(alice, two_live):
     make_dataset_of(two_live[0].model, two_live[0])
-    first = evaluations.evaluate_again(actor=alice, version=two_live[0])
+    first = builds.evaluate_again(actor=alice, version=two_live[0])
     jobs.request_cancel(first.job)
     first.job.refresh_from_db()
     again = evaluations.run_of(jobs.requeue(first.job))
@@ -326,12 +328,16 @@ def test_an_evaluation_queued_again_by_an_operator_measures_the_same_version(ali
 
 
 def test_a_training_that_ends_asks_for_the_evaluation_of_its_version(model):
+    from training.recipes.config import TrainingConfig
+    from training.recipes.facts import TrainingFacts
     from training.runs import services as training_services
+    from training.runs.spec import TrainingResult
 
     run = make_run(model)
     services.begin_stage(model.id, CustomModel.Status.TRAINING)
     run.refresh_from_db()
-    training_services.finish_training(run=run, folder="f", result={"artifacts": {}, "config": {}})
+    result = TrainingResult({}, TrainingConfig(), TrainingFacts())
+    training_services.finish_training(run=run, folder="f", result=result)
     evaluation = EvaluationRun.objects.get()
     assert (evaluation.version, evaluation.is_again) == (run.version, False)
     assert evaluation.job.kind == "evaluate"

@@ -1,4 +1,4 @@
-"""What the evaluator is asked: which version, by which contract, beside what."""
+"""What the evaluator is given: which version, by which contract, beside what."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,11 @@ from models_app.gateway.paths import engine_paths
 from models_app.models import CustomModel
 from modelstation import testing
 from modelstation.core.jobs.lease import Lease
-from training.evaluations import services as evaluations
+from training.builds import services as builds
+from training.evaluations.spec import EvaluationSpec, Side
 from training.models import EvaluationRun
 from training.runs import runner
-from training.scoring.criteria import contract_criteria
+from training.scoring.criteria import CompiledChecks, compile_contract
 from training.tests.planted_runs import make_job, make_run
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +22,7 @@ SCORE = {"score": 0.8, "low": 0.7, "high": 0.9}
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def specs(monkeypatch):
     """Specs that the child was started with; it answers with a pass."""
     specs = []
 
@@ -66,10 +67,10 @@ def evaluate(run):
     return run
 
 
-def test_the_asked_version_is_measured_beside_the_live_one(alice, versions, asked):
-    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[1]))
+def test_the_requested_version_is_measured_beside_the_live_one(alice, versions, specs):
+    run = evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
 
-    (spec,) = asked
+    (spec,) = specs
     assert spec["tuned"]["gguf"] == str(engine_paths(versions[1])[0])
     assert spec["system_prompt"] == "Prompt 2."
     assert spec["live"]["gguf"] == str(engine_paths(versions[0])[0])
@@ -80,34 +81,51 @@ def test_the_asked_version_is_measured_beside_the_live_one(alice, versions, aske
     assert versions[1].scores["live"] == run.live
 
 
-def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, asked):
-    run = evaluations.evaluate_again(actor=alice, version=versions[1])
+def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, specs):
+    run = builds.evaluate_again(actor=alice, version=versions[1])
     CustomModel.objects.update(success_criteria=["exact match at least 1 %"], metric="token_f1")
     evaluate(run)
 
-    (spec,) = asked
+    (spec,) = specs
     model = CustomModel.objects.get()
     assert run.contract_digest == model.contract_digest != ""
     assert spec["metric"] == run.metric == "exact_match"
-    frozen = contract_criteria(spec["contract"])
+    frozen = CompiledChecks(**spec["contract"]).criteria()
     assert [check.value for check in frozen.checks] == [0.8, 0.0]
     assert frozen.unread == ["Be kind."]
 
 
-def test_a_live_version_is_not_measured_beside_itself(alice, versions, asked):
-    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[0]))
-    assert "live" not in asked[0]
+def test_a_live_version_is_not_measured_beside_itself(alice, versions, specs):
+    run = evaluate(builds.evaluate_again(actor=alice, version=versions[0]))
+    assert "live" not in specs[0]
     assert run.live == {}
 
 
-def test_a_live_version_whose_file_is_gone_does_not_stop_others(alice, versions, asked):
+def test_a_live_version_whose_file_is_gone_does_not_stop_others(alice, versions, specs):
     engine_paths(versions[0])[0].unlink()
-    run = evaluate(evaluations.evaluate_again(actor=alice, version=versions[1]))
-    assert "live" not in asked[0]
+    run = evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
+    assert "live" not in specs[0]
     assert run.live == {}
 
 
-def test_a_job_that_says_no_version_measures_the_newest(versions, asked):
+def test_a_job_that_says_no_version_measures_the_newest(versions, specs):
     job = make_job(versions[0].model, "evaluate")
     runner.evaluate(job, Lease(job))()
     assert EvaluationRun.objects.get(job=job).version == versions[2]
+
+
+def test_a_spec_is_read_back_as_it_was_written(tmp_path):
+    side = Side(tmp_path / "model.gguf", tmp_path)
+    spec = EvaluationSpec(
+        test_file=tmp_path / "test.jsonl",
+        base=side,
+        tuned=side,
+        metric="macro_f1",
+        out_dir=tmp_path / "out",
+        contract=compile_contract(["Accuracy of at least 80%"], metric="macro_f1"),
+        labels=["a", "b"],
+        live=Side(tmp_path / "live.gguf", tmp_path, "Old prompt.", "version 1"),
+        cache_dir=tmp_path / "answers",
+    )
+    assert EvaluationSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert [check.metric for check in spec.checks().checks] == ["exact_match", "beats_base"]

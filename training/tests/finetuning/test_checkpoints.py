@@ -1,9 +1,9 @@
-"""Checkpoints that become models of their own, and the accuracy that is told of each step."""
+"""Checkpoints that become models of their own, and the accuracy that is measured at each step."""
 
 import errno
 import io
 import json
-from dataclasses import asdict
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +16,8 @@ from training.recipes.checkpoints import kept_states
 from training.recipes.data import collate
 from training.recipes.rows import encode, read_conversations
 from training.runs import child as trainer
-from training.tests.recipes.test_recipe import SYSTEM, config, conversation, write_dataset
+from training.runs.spec import TrainingSpec
+from training.tests.recipes.tiny import SYSTEM, config, conversation, write_dataset
 
 
 @pytest.fixture
@@ -25,19 +26,25 @@ def dataset(tmp_path):
 
 
 def trained(base, dataset, kept, **values):
-    """A model after its training, and the facts of it."""
+    """A model after its training, and its outcome."""
     prepared = preparing.prepare(dataset, base, config(**values))
     model = lora_sft.setup_model(base, prepared.config)
     outcome = lora_sft.train(model, prepared, lambda *a, **k: None, checkpoints_dir=kept)
-    facts = {**outcome.facts(), "base_name": "tiny", "config": asdict(prepared.config)}
-    return model, facts, outcome
+    facts = outcome.facts(base_name="tiny")
+    spec = TrainingSpec(dataset, base, "tiny", dataset / "out", prepared.config, kept)
+    return trainer.Trained(model, spec, prepared.config, facts), outcome
 
 
-def export(model, base, out, kept, facts):
-    told = io.StringIO()
+def export(done, out, best_step):
+    lines = io.StringIO()
     out.mkdir(exist_ok=True)
-    manifests = trainer.export_checkpoints(model, base, out, kept, facts, Channel(told))
-    return manifests, [json.loads(line) for line in told.getvalue().splitlines()]
+    done = replace(
+        done,
+        spec=replace(done.spec, out_dir=out),
+        facts=replace(done.facts, best_step=best_step),
+    )
+    manifests = trainer.export_checkpoints(done, done.spec.checkpoints_dir, Channel(lines))
+    return manifests, [json.loads(line) for line in lines.getvalue().splitlines()]
 
 
 def weights_of(folder):
@@ -49,9 +56,7 @@ def test_each_checkpoint_but_the_best_becomes_a_model(
     tiny_llama, dataset, tmp_path, monkeypatch, method
 ):
     kept, out, seen = tmp_path / "kept", tmp_path / "out", {}
-    model, facts, _ = trained(
-        tiny_llama, dataset, kept, method=method, checkpoint_every=2, eval_every=0
-    )
+    done, _ = trained(tiny_llama, dataset, kept, method=method, checkpoint_every=2, eval_every=0)
     save_gguf = trainer.save_gguf
 
     def save(merged, target):
@@ -59,7 +64,7 @@ def test_each_checkpoint_but_the_best_becomes_a_model(
         save_gguf(merged, target)
 
     monkeypatch.setattr(trainer, "save_gguf", save)
-    manifests, _ = export(model, tiny_llama, out, kept, {**facts, "best_step": 4})
+    manifests, _ = export(done, out, best_step=4)
 
     assert [step for step, _ in kept_states(kept)] == [6, 4]
     assert list(manifests) == ["ckpt-step-6"]
@@ -68,7 +73,7 @@ def test_each_checkpoint_but_the_best_becomes_a_model(
     assert (out / "ckpt-step-6" / "tokenizer.json").is_file()
     assert [path.name for path in out.iterdir()] == ["ckpt-step-6"]  # nothing left of the work
 
-    both, _ = export(model, tiny_llama, out, kept, {**facts, "best_step": 1})
+    both, _ = export(done, out, best_step=1)
     assert list(both) == ["ckpt-step-6", "ckpt-step-4"]
     assert any(not torch.equal(a, seen[2][name]) for name, a in seen[1].items())
 
@@ -76,18 +81,16 @@ def test_each_checkpoint_but_the_best_becomes_a_model(
 def test_a_checkpoint_that_finds_no_room_costs_nothing_else(
     tiny_llama, dataset, tmp_path, monkeypatch
 ):
-    model, facts, _ = trained(tiny_llama, dataset, tmp_path / "kept", eval_every=0)
+    done, _ = trained(tiny_llama, dataset, tmp_path / "kept", eval_every=0)
 
     def no_room(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(trainer, "save_gguf", no_room)
-    manifests, told = export(
-        model, tiny_llama, tmp_path / "out", tmp_path / "kept", {**facts, "best_step": 1}
-    )
+    manifests, events = export(done, tmp_path / "out", best_step=1)
 
     assert manifests == {}
-    logs = [event["message"] for event in told if event["event"] == "log"]
+    logs = [event["message"] for event in events if event["event"] == "log"]
     assert logs[0] == "The checkpoint of step 6 is not kept: No space left on device."
     assert not list((tmp_path / "out").iterdir())
 
@@ -100,7 +103,7 @@ def test_a_run_that_ends_early_keeps_the_checkpoint_of_its_end(
 
     outcome = trained(
         tiny_llama, dataset, kept, max_steps=40, eval_every=2, patience=2, checkpoint_every=5
-    )[2]
+    )[1]
 
     assert outcome.ended_by == "early_stop"
     assert [step for step, _ in kept_states(kept)] == [len(outcome.losses), 5]
@@ -146,7 +149,7 @@ def test_accuracy_rises_with_what_is_learnt_by_heart(tiny_llama, tmp_path):
         (folder / f"{name}.jsonl").write_text(f"{line}\n" * 8)
 
     plan = {"max_steps": 40, "eval_every": 40, "patience": 0}
-    outcome = trained(tiny_llama, folder, None, method="full", learning_rate=0.01, **plan)[2]
+    outcome = trained(tiny_llama, folder, None, method="full", learning_rate=0.01, **plan)[1]
 
     assert len(outcome.accuracies) == len(outcome.losses) == 40
     assert outcome.accuracies[-1] == outcome.valid_accuracies[40] == 1.0

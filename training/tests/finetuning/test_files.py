@@ -92,8 +92,8 @@ def test_a_bad_row_makes_the_file_an_error_that_names_line_and_field(api):
     assert (problem["line"], problem["field"], problem["code"]) == (2, "messages", "no_answer")
     assert problem["message"]
     assert problem["hint"]
-    told = b"".join(api.get(f"/v1/files/{body['id']}/problems").streaming_content)
-    assert json.loads(told) == problem
+    content = b"".join(api.get(f"/v1/files/{body['id']}/problems").streaming_content)
+    assert json.loads(content) == problem
 
 
 def test_an_ambiguous_file_is_an_error(api):
@@ -124,7 +124,7 @@ def test_a_name_that_says_nothing_is_taken_for_json_lines(api, name, uploads_dir
         ({"colour": "red"}, ("unknown_parameter", "colour")),
     ],
 )
-def test_what_is_asked_wrongly_is_named(api, change, expected):
+def test_what_is_requested_wrongly_is_named(api, change, expected):
     assert error_of(upload(api, **change), 400) == expected
     assert not UploadedFile.objects.exists()
 
@@ -198,7 +198,7 @@ def test_a_list_that_cannot_be_is_refused_by_name(api, query):
     assert error_of(api.get(f"/v1/files?{query}"), 400) == ("invalid_value", query.split("=")[0])
 
 
-def test_a_list_asks_a_fixed_number_of_queries(api, django_assert_num_queries):
+def test_a_list_requests_a_fixed_number_of_queries(api, django_assert_num_queries):
     for i in range(3):
         upload(api, name=f"{i}.jsonl")
     with django_assert_num_queries(3):  # token, membership, files

@@ -43,7 +43,7 @@ def test_without_a_validation_file_rows_are_held_out_by_their_content(rows):
     assert counts(dealt) == {"train": 65, "valid": 10, "test": 25}
     held_out = [{row.content_hash for row in each.of("test")} for each in (dealt, again, other)]
     assert held_out[0] == held_out[1] != held_out[2]
-    assert dealt.told == []
+    assert dealt.notes == []
 
 
 def test_the_fewest_rows_still_have_some_to_measure_on(rows):
@@ -67,12 +67,12 @@ def test_a_small_validation_file_is_not_cut_in_two(rows):
     assert counts(dealt) == {"train": 30, "valid": 6, "test": 10}
 
 
-def test_exact_duplicates_and_held_out_rows_are_not_trained_on_and_that_is_told(rows):
+def test_exact_duplicates_and_held_out_rows_are_not_trained_on_and_that_is_reported(rows):
     dealt = deal(rows([*range(40), 0, 1, 2]), rows([*range(35, 55), 50]), seed=1)
 
     assert counts(dealt)["train"] == 35
     assert (dealt.duplicates, dealt.held_out_again) == (4, 5)
-    assert [line.split()[0] for line in dealt.told] == ["4", "5"]
+    assert [line.split()[0] for line in dealt.notes] == ["4", "5"]
 
 
 def test_rows_with_the_same_input_never_straddle_splits(rows):
@@ -144,7 +144,7 @@ def test_conversations_that_open_alike_are_held_out_all_the_same(talks):
     openings = {split for row, split, _ in dealt.rows if len(row.messages) == 2}
     assert openings == {"train"}
     assert dealt.known_openings > 0
-    assert dealt.told[-1].startswith(f"{dealt.known_openings} held-out answers")
+    assert dealt.notes[-1].startswith(f"{dealt.known_openings} held-out answers")
 
 
 def test_too_few_different_rows_are_refused(rows):
@@ -163,7 +163,7 @@ def test_a_prompt_that_all_rows_share_is_the_models_own(rows):
     assert common_system_prompt(rows(range(3)) + rows([4], system="")) == ""
 
 
-def test_answers_tell_the_kind_of_task(rows):
+def test_answers_say_the_kind_of_task(rows):
     labels = intent_of(rows(range(30)))
     assert (labels["task_kind"], labels["labels"]) == ("classify", ["delivery", "login", "refund"])
     objects = rows(range(30), content='{"a": 1}')
@@ -205,9 +205,9 @@ def keep(org, rows):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_rows_are_frozen_as_they_are_and_their_descent_is_told(request_for, artifacts_dir):
-    asked = [chat_row(i, system=f"Label it, please, {i % 2}.") for i in range(40)]
-    request = request_for([*asked, asked[0]])
+def test_the_rows_are_frozen_as_they_are_and_their_descent_is_reported(request_for, artifacts_dir):
+    requested = [chat_row(i, system=f"Label it, please, {i % 2}.") for i in range(40)]
+    request = request_for([*requested, requested[0]])
 
     work_off(["freeze"])
 
@@ -230,8 +230,8 @@ def test_the_rows_are_frozen_as_they_are_and_their_descent_is_told(request_for, 
     assert not [c for c in lineage_of(dataset).checks if c.verdict == "differs"]
     lines = (artifacts_dir / dataset.folder / "train.jsonl").read_text().splitlines()
     assert len(lines) == dataset.split_counts["train"]
-    told = request.job.events.values_list("message", flat=True)
-    assert "1 exact duplicates are trained on once." in told
+    messages = request.job.events.values_list("message", flat=True)
+    assert "1 exact duplicates are trained on once." in messages
     training = Job.objects.get(kind="train")
     assert (training.subject_id, training.state) == (request.model_id, "queued")
     request.model.refresh_from_db()

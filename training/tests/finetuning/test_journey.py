@@ -27,8 +27,8 @@ def answers(served):
 
     engine = Engine(served.gguf, served.tokenizer_folder, n_ctx=256, n_threads=1)
     try:
-        asked = [{"role": "user", "content": "where is it"}]
-        return engine.generate(asked, GenerationConfig(max_tokens=4)).completion_tokens
+        requested = [{"role": "user", "content": "where is it"}]
+        return engine.generate(requested, GenerationConfig(max_new_tokens=4)).completion_tokens
     finally:
         engine.close()
 
@@ -147,8 +147,12 @@ def test_a_csv_beside_a_validation_file_with_numbers_of_ones_own(sdk, tiny):
     done = sdk.fine_tuning.jobs.retrieve(job.id)
     assert done.status == "succeeded", done
     assert done.validation_file == held_out.id
-    asked = done.hyperparameters
-    assert (asked.n_epochs, asked.batch_size, asked.learning_rate_multiplier) == (1, 8, 0.5)
+    requested = done.hyperparameters
+    assert (requested.n_epochs, requested.batch_size, requested.learning_rate_multiplier) == (
+        1,
+        8,
+        0.5,
+    )
     assert done.modelstation["splits"] == {"train": 40, "valid": 10, "test": 10}
     steps = done.modelstation["config"]["epochs"] * 40 / 8
     assert done.modelstation["config"]["epochs"] == 1

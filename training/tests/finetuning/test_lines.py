@@ -1,4 +1,4 @@
-"""Rows of an uploaded file: what is taken as it is, what is refused and how that is told."""
+"""Rows of an uploaded file: what is taken as it is, what is refused and how that is reported."""
 
 import gzip
 import json
@@ -51,7 +51,7 @@ def problem(read):
 
 
 @pytest.mark.parametrize(
-    ("row", "asked", "said"),
+    ("row", "requested", "said"),
     [
         ({"messages": [USER, ANSWER]}, "where is my parcel", "delivery"),
         ({"prompt": "2 + 2", "completion": "4"}, "2 + 2", "4"),
@@ -64,11 +64,11 @@ def problem(read):
         ),
     ],
 )
-def test_each_known_shape_becomes_messages(read, row, asked, said):
+def test_each_known_shape_becomes_messages(read, row, requested, said):
     [taken] = read(row)
 
     assert taken.messages == [
-        {"role": "user", "content": asked},
+        {"role": "user", "content": requested},
         {"role": "assistant", "content": said},
     ]
 
@@ -263,7 +263,7 @@ def test_every_bad_row_is_written_down_and_the_first_are_kept(tmp_path, monkeypa
     look = look_at(path, tmp_path / "problems.jsonl")
 
     assert (look.rows, look.problem_count) == (2, 3)
-    assert [problem["line"] for problem in look.problems] == [2, 3]
+    assert [problem.line for problem in look.problems] == [2, 3]
     written = [json.loads(line) for line in (tmp_path / "problems.jsonl").open()]
     assert [problem["line"] for problem in written] == [2, 3, 5]
     assert set(written[0]) == {"line", "field", "code", "message", "hint"}
@@ -277,7 +277,7 @@ def test_what_refuses_the_whole_file_stands_first(tmp_path):
 
     look = look_at(path, tmp_path / "problems.jsonl")
 
-    assert (look.problems[0]["line"], look.problems[0]["code"]) == (0, "unknown_columns")
+    assert (look.problems[0].line, look.problems[0].code) == (0, "unknown_columns")
     assert look.details.startswith("2 problem(s). The file: ")
 
 
@@ -285,7 +285,7 @@ def test_nothing_in_a_file_is_a_problem_too(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text("\n\n")
 
-    assert look_at(path, tmp_path / "problems.jsonl").problems[0]["code"] == "no_rows"
+    assert look_at(path, tmp_path / "problems.jsonl").problems[0].code == "no_rows"
 
 
 def test_packed_lines_are_read(tmp_path):
@@ -312,8 +312,8 @@ DIRTY = {
 
 
 @pytest.mark.parametrize("name", DIRTY)
-def test_a_dirty_file_is_survived_and_told_row_by_row(name, tmp_path):
+def test_a_dirty_file_is_survived_and_reported_row_by_row(name, tmp_path):
     look = look_at(shared_data() / "dirty" / name, tmp_path / "problems.jsonl")
 
     assert (look.rows, look.problem_count) == DIRTY[name]
-    assert all(problem["message"] and problem["hint"] for problem in look.problems)
+    assert all(problem.message and problem.hint for problem in look.problems)

@@ -75,8 +75,8 @@ def version(dataset):
 
 
 def problems(model, **how):
-    found = lineage_of_model(model, **how)
-    return {check.name: check.problems for check in found.all_checks if check.problems}
+    result = lineage_of_model(model, **how)
+    return {check.name: check.problems for check in result.all_checks if check.problems}
 
 
 def page_of(client, model, query=""):
@@ -90,7 +90,7 @@ def test_a_stranger_sees_no_lineage(version, as_charlie, api_for, charlie):
     assert api.get(f"/api/v1/versions/{version.id}/lineage").status_code == 404
 
 
-def test_the_whole_descent_is_told_and_verified(version, dataset, api_for, bob):
+def test_the_whole_descent_is_shown_and_verified(version, dataset, api_for, bob):
     body = api_for(bob).get(f"/api/v1/models/{version.model_id}/lineage?deep=true").json()
     assert body["verdict"] == "verified"
     assert body["version"]["number"] == 1
@@ -126,7 +126,7 @@ def test_a_version_of_another_digest_is_noticed(version):
     assert problem.startswith("Dataset 1 is ")
 
 
-def test_an_altered_model_file_is_noticed_by_its_bytes_when_asked_to(version):
+def test_an_altered_model_file_is_noticed_by_its_bytes_on_request(version):
     path = settings.ARTIFACTS_DIR / version.folder / "gguf" / "weights.bin"
     path.write_bytes(b"WEIGHTS")
     assert problems(version.model) == {}

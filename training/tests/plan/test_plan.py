@@ -10,21 +10,21 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEntry
-from distillation.curation import services as curation
 from distillation.tests.drafts import make_draft
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
-from models_app.services import create_model, rebuild
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 from training import tasks
+from training.builds import services as builds
+from training.builds.services import create_model, rebuild
 from training.models import MachineProfile, TrainingRun
 from training.plan import profiling
 from training.plan import services as planning
 from training.plan.services import config_for_child, config_of_attempt, plan_for
-from training.runs import runner, services
+from training.runs import runner
 
 pytestmark = pytest.mark.django_db
 
@@ -136,9 +136,9 @@ def test_a_draft_is_counted_before_it_is_frozen(as_bob, org, model, machine):
     assert page(as_bob, model).context["plan"].estimate.rows == 20
 
 
-def test_htmx_gets_the_plan_alone_with_the_settings_it_asked_about(as_bob, model, dataset, machine):
-    asked = {"max_steps": "50", "method": "full", "learning_rate": ""}
-    shown = text(page(as_bob, model, data=asked, **{"HX-Request": "true"}))
+def test_htmx_gets_the_plan_alone_with_the_settings_it_was_sent(as_bob, model, dataset, machine):
+    requested = {"max_steps": "50", "method": "full", "learning_rate": ""}
+    shown = text(page(as_bob, model, data=requested, **{"HX-Request": "true"}))
     assert "<html" not in shown
     assert "16 bytes more for every parameter" in shown
     assert CustomModel.objects.get().training_config == {}
@@ -205,16 +205,16 @@ def test_the_api_says_the_plan_with_its_reasons(api_for, bob, model, dataset, ma
     assert body["machine"]["host"] == FACTS["host"]
 
 
-def test_the_api_estimates_other_settings_and_keeps_them_only_when_told(
+def test_the_api_estimates_other_settings_and_keeps_them_only_when_reported(
     api_for, bob, model, dataset, machine
 ):
     api = api_for(bob)
-    asked = {"config": {"max_steps": 33}}
-    body = api.post(api_url(model), asked, format="json").json()
+    requested = {"config": {"max_steps": 33}}
+    body = api.post(api_url(model), requested, format="json").json()
     assert body["estimate"]["steps"] == 33
     model.refresh_from_db()
     assert model.training_config == {}
-    api.post(api_url(model), {**asked, "keep": True}, format="json")
+    api.post(api_url(model), {**requested, "keep": True}, format="json")
     model.refresh_from_db()
     assert model.training_config == {"max_steps": 33}
     assert api.get(api_url(model)).json()["asked"] == {"max_steps": 33}
@@ -305,7 +305,7 @@ def test_a_draft_that_could_not_be_trained_on_is_not_frozen(org, alice, model, s
     draft = make_draft(org, rows=60, model=model)
     CustomModel.objects.update(status="review")
     with pytest.raises(UserFacingError) as error:
-        curation.freeze(actor=alice, version=draft)
+        builds.freeze_and_train(actor=alice, version=draft)
     assert error.value.code == "does_not_fit"
     draft.refresh_from_db()
     assert draft.is_draft
@@ -354,7 +354,7 @@ def test_the_child_gets_what_was_resolved_and_the_run_keeps_both(
     assert config["epochs"] == 2.0
     assert config["checkpoint_every"] >= 1
     assert config["micro_batch_tokens"] == config["tokens_per_batch"]
-    assert "device" not in config
+    assert config["device"] == "auto"
     assert run.plan["steps"] > 0
     assert run.plan["reasons"]["learning_rate"]
 
@@ -455,7 +455,7 @@ def test_a_machine_that_cannot_be_measured_stops_no_training(model, dataset, mon
     monkeypatch.setattr(profiling.sys, "executable", "/bin/false")
     assert profiling.ensure_measured() is None
     run = make_run(model, dataset)
-    assert config_of_attempt(run)["learning_rate"] > 0
+    assert config_of_attempt(run).learning_rate > 0
     assert any("rough" in note for note in run.plan["notes"])
 
 
@@ -471,6 +471,6 @@ def test_a_gpu_nobody_looked_for_is_no_reason_to_refuse(model, dataset):
 
 
 def test_starting_needs_nothing_but_a_member(bob, model, dataset, machine):
-    job = services.start_run(actor=bob, model=model, asked={})
+    job = builds.train_again(actor=bob, model=model, requested={})
     assert job.kind == "train"
     assert AuditEntry.objects.filter(action="model.start_training", actor=bob).exists()

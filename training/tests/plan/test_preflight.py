@@ -17,7 +17,7 @@ from training.plan.estimate.costs import disk_bytes, one_pass
 from training.plan.estimate.estimates import Facts, Machine
 from training.plan.estimate.explain import explain
 from training.plan.estimate.preflight import preflight
-from training.plan.estimate.shapes import BaseShape, guessed_shape, read_shape
+from training.plan.estimate.shapes import guessed_shape
 from training.plan.estimate.token_facts import DataFacts, count_tokens, guess_tokens
 from training.recipes.config import (
     MIN_STEPS,
@@ -59,59 +59,23 @@ def data(rows=1000, length=60, answer=5, prefix=20, **fields):
     return DataFacts(**facts | fields)
 
 
-def plan(shape=SHAPE, machine=MACHINE, facts=None, **asked):
-    return preflight(TrainingConfig(**asked), Facts(facts or data(), shape), machine)
+def plan(shape=SHAPE, machine=MACHINE, facts=None, **requested):
+    return preflight(TrainingConfig(**requested), Facts(facts or data(), shape), machine)
 
 
 def codes(estimate):
     return [refusal.code for refusal in estimate.refusals]
 
 
-# --- shapes ---------------------------------------------------------------------------------------
-
-
-def test_the_shape_is_read_from_the_headers_of_the_files(tiny_llama):
-    shape = read_shape(tiny_llama)
-    assert (shape.layers, shape.hidden, shape.intermediate, shape.attention) == (2, 64, 128, 64)
-    assert (shape.key_value, shape.context, shape.is_tied) == (32, 2048, True)
-    assert shape.bytes_per_parameter == 4
-    of_layers = 2 * (64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128 + 2 * 64) + 64
-    assert shape.trunk_parameters == of_layers
-    assert shape.parameters == of_layers + shape.vocabulary * 64
-
-
-def test_the_shape_counts_the_adapter_that_peft_makes(tiny_llama):
-    from training.recipes.lora_sft import setup_model, trainable
-
-    config = TrainingConfig(dtype="float32", device="cpu", lora_rank=4, learning_rate=1e-3)
-    model = setup_model(tiny_llama, config)
-    made = sum(parameter.numel() for parameter in trainable(model))
-    assert read_shape(tiny_llama).lora_parameters * 4 == made
-
-
-@pytest.mark.parametrize("content", [None, "{", "{}", '{"hidden_size": 0}'])
-def test_a_folder_that_does_not_tell_its_shape_says_so(tmp_path, content):
-    if content is not None:
-        (tmp_path / "config.json").write_text(content)
-    with pytest.raises(ValueError, match="do not tell its shape"):
-        read_shape(tmp_path)
-
-
-def test_a_guessed_shape_has_about_the_parameters_it_was_guessed_from():
-    for parameters in (135_000_000, 500_000_000, 3_000_000_000):
-        shape = guessed_shape(parameters, 4096)
-        assert 0.5 < shape.trunk_parameters / parameters < 1
-
-
 # --- tokens ---------------------------------------------------------------------------------------
 
 
 def conversations():
-    asked = ["the question", "this sentence of the customer", "a number", "What is the label?"]
+    requested = ["the question", "this sentence of the customer", "a number", "What is the label?"]
     return [
         [
             {"role": "system", "content": "Please classify the message with one word."},
-            {"role": "user", "content": f"{asked[i % 4]} {i}"},
+            {"role": "user", "content": f"{requested[i % 4]} {i}"},
             {"role": "assistant", "content": "yes" if i % 2 else "no, not at all"},
         ]
         for i in range(12)
@@ -192,18 +156,18 @@ def test_a_checkpoint_is_written_about_every_minute_and_four_times_in_a_run_at_l
     assert plan(checkpoint_every=0).config.checkpoint_every == 0
 
 
-def test_what_was_asked_for_is_what_is_resolved():
-    asked = {"epochs": 2.0, "lora_rank": 7, "learning_rate": 0.01, "micro_batch_tokens": 512,
+def test_what_was_requested_for_is_what_is_resolved():
+    requested = {"epochs": 2.0, "lora_rank": 7, "learning_rate": 0.01, "micro_batch_tokens": 512,
              "tokens_per_batch": 1024, "checkpoint_every": 9, "eval_every": 11}  # fmt: skip
-    config = plan(**asked).config
-    assert {name: getattr(config, name) for name in asked} == asked
+    config = plan(**requested).config
+    assert {name: getattr(config, name) for name in requested} == requested
 
 
 # --- budgets --------------------------------------------------------------------------------------
 
 
 def test_a_budget_of_tokens_pays_for_whole_steps():
-    config = TrainingConfig(max_tokens=1000)
+    config = TrainingConfig(max_train_tokens=1000)
     assert budgeted_steps([300] * 10, config) == 3
     assert budgeted_steps([2000] * 10, config) == 1
     assert budgeted_steps([300] * 2, config) == 2
@@ -218,7 +182,7 @@ def test_a_budget_of_minutes_counts_where_the_speed_is_known():
 
 def test_a_budget_that_bites_is_said_and_shortens_the_run():
     free = plan()
-    half = plan(max_tokens=free.tokens // 2)
+    half = plan(max_train_tokens=free.tokens // 2)
     assert half.steps == pytest.approx(free.steps / 2, rel=0.05)
     assert half.tokens <= free.tokens // 2
     assert half.unbudgeted_steps == free.steps
@@ -228,16 +192,16 @@ def test_a_budget_that_bites_is_said_and_shortens_the_run():
 
 
 def test_a_budget_that_ends_before_anything_is_learnt_is_refused():
-    refused = plan(max_tokens=1000)
+    refused = plan(max_train_tokens=1000)
     assert codes(refused) == ["over_budget"]
     assert "max_tokens" in refused.refusals[0].message
     assert codes(plan(max_minutes=0.05)) == ["over_budget"]
-    assert not codes(plan(max_steps=5))  # few steps, but as asked
+    assert not codes(plan(max_steps=5))  # few steps, but as requested
 
 
 def test_the_learning_rate_of_a_run_cut_short_is_that_of_a_short_run():
     free = plan()
-    cut = plan(max_tokens=free.tokens // 3)
+    cut = plan(max_train_tokens=free.tokens // 3)
     assert cut.steps < 100
     assert cut.config.learning_rate == pytest.approx(free.config.learning_rate * 1.5, rel=0.01)
 
@@ -308,10 +272,10 @@ def test_earlier_runs_correct_what_is_expected():
 
 
 def test_the_micro_batch_shrinks_until_it_fits():
-    asked = {"tokens_per_batch": 8192}
-    roomy = plan(**asked)
+    requested = {"tokens_per_batch": 8192}
+    roomy = plan(**requested)
     assert roomy.config.micro_batch_tokens == 8192
-    tight = plan(machine=dataclasses.replace(MACHINE, available_bytes=4 << 30), **asked)
+    tight = plan(machine=dataclasses.replace(MACHINE, available_bytes=4 << 30), **requested)
     assert not codes(tight)
     assert tight.config.micro_batch_tokens < 8192
     assert tight.config.tokens_per_batch == 8192
@@ -369,9 +333,9 @@ def test_a_guess_at_the_rows_refuses_no_batch_as_too_small():
 
 
 def test_explain_has_a_sentence_for_every_setting():
-    asked = TrainingConfig(epochs=2.0)
-    reasons = explain(asked, preflight(asked, Facts(data(), SHAPE), MACHINE), MACHINE)
-    assert reasons.keys() == {field.name for field in dataclasses.fields(TrainingConfig)}
+    requested = TrainingConfig(epochs=2.0)
+    reasons = explain(requested, preflight(requested, Facts(data(), SHAPE), MACHINE), MACHINE)
+    assert reasons.keys() == TrainingConfig().to_json().keys()
     assert all(reason.endswith(".") for reason in reasons.values()), reasons
     assert reasons["epochs"] == "As you asked."
     assert "135 million" in reasons["learning_rate"]
@@ -380,14 +344,14 @@ def test_explain_has_a_sentence_for_every_setting():
 
 def test_explain_says_what_a_costly_method_costs():
     for method, word in (("full", "16 bytes"), ("dora", "third")):
-        asked = TrainingConfig(method=method)
-        reasons = explain(asked, preflight(asked, Facts(data(), SHAPE), MACHINE), MACHINE)
+        requested = TrainingConfig(method=method)
+        reasons = explain(requested, preflight(requested, Facts(data(), SHAPE), MACHINE), MACHINE)
         assert word in reasons["method"]
 
 
-# --- whatever is asked ----------------------------------------------------------------------------
+# --- whatever is requested ------------------------------------------------------------------------
 
-ASKED = st.fixed_dictionaries(
+REQUESTED = st.fixed_dictionaries(
     {},
     optional={
         "method": st.sampled_from(["lora", "dora", "full"]),
@@ -411,7 +375,7 @@ ASKED = st.fixed_dictionaries(
 
 @settings(max_examples=150, deadline=None)
 @given(
-    asked=ASKED,
+    requested=REQUESTED,
     rows=st.integers(0, 10**7),
     lengths=st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 500)), max_size=40),
     prefix=st.integers(0, 500),
@@ -419,8 +383,8 @@ ASKED = st.fixed_dictionaries(
     parameters=st.integers(1_000, 10**11),
     available=st.integers(0, 1 << 40),
 )
-def test_whatever_is_asked_gets_an_estimate_or_a_refusal(
-    asked, rows, lengths, prefix, is_counted, parameters, available
+def test_whatever_is_requested_gets_an_estimate_or_a_refusal(
+    requested, rows, lengths, prefix, is_counted, parameters, available
 ):
     facts = DataFacts(
         rows=rows,
@@ -431,7 +395,7 @@ def test_whatever_is_asked_gets_an_estimate_or_a_refusal(
         is_counted=is_counted,
     )
     machine = dataclasses.replace(MACHINE, available_bytes=available)
-    config = config_from(asked)
+    config = config_from(requested)
     estimate = preflight(config, Facts(facts, guessed_shape(parameters, 8192)), machine)
     explain(config, estimate, machine)
     if estimate.refusals:
@@ -484,18 +448,3 @@ def test_none_of_it_loads_torch():
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "False", done.stderr
-
-
-def test_a_base_of_another_family_has_a_shape_too(tmp_path):
-    config = {
-        "hidden_size": 896, "num_attention_heads": 14, "num_key_value_heads": 2,
-        "num_hidden_layers": 24, "intermediate_size": 4864, "vocab_size": 151_936,
-        "max_position_embeddings": 32_768, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
-    }  # fmt: skip
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    header = json.dumps({"w": {"dtype": "BF16", "shape": [1000, 1000], "data_offsets": [0, 2]}})
-    raw = header.encode()
-    (tmp_path / "model.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw)
-    shape = read_shape(tmp_path)
-    assert isinstance(shape, BaseShape)
-    assert (shape.attention, shape.key_value, shape.parameters) == (896, 128, 1_000_000)

@@ -1,84 +1,29 @@
 """What the recipe promises, on a llama small enough to train in seconds."""
 
-import dataclasses
-import errno
 import json
 import math
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from modelstation.lm.chat import load_renderer
-from modelstation.lm.testing import make_tiny_llama
-from training.plan.estimate.machine import cpu_has_bf16, idle_among, idle_cores
-from training.plan.estimate.shapes import read_shape
-from training.progress import ChildError, Stopped
+from training.plan.estimate.measure import cpu_has_bf16
+from training.progress import ChildError
 from training.recipes import lora_sft, preparing
 from training.recipes.config import (
-    RunFacts,
     TrainingConfig,
-    config_from,
-    default_epochs,
-    default_learning_rate,
-    resolve,
 )
 from training.recipes.data import collate, plan_batches
 from training.recipes.rows import encode, read_conversations
-
-SYSTEM = "Please classify the message with one word."
-
-
-def conversation(question, answer, system=SYSTEM):
-    return [
-        {"role": "system", "content": system},
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": answer},
-    ]
-
-
-def write_dataset(folder, rows=12):
-    folder.mkdir(parents=True, exist_ok=True)
-    asked = ["the question", "this sentence of the customer", "a number", "What is the label?"]
-    lines = [
-        json.dumps({"messages": conversation(f"{asked[i % 4]} {i}", ["yes", "no"][i % 2])})
-        for i in range(rows)
-    ]
-    (folder / "train.jsonl").write_text("\n".join(lines) + "\n")
-    (folder / "valid.jsonl").write_text("\n".join(lines[:4]) + "\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return make_tiny_llama(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    return write_dataset(tmp_path / "dataset")
-
-
-def config(**values):
-    settled = {"dtype": "float32", "device": "cpu", "max_steps": 6, "lora_rank": 16}
-    return TrainingConfig(**settled | values)
-
-
-def run(dataset, base, **values):
-    prepared = preparing.prepare(dataset, base, config(**values))
-    model = lora_sft.setup_model(base, prepared.config)
-    return model, lora_sft.train(model, prepared, lambda *args, **kwargs: None)
-
-
-def adapter_of(model):
-    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
-
-
-def token_rows(base, *pairs):
-    rows, _ = encode([conversation(*pair) for pair in pairs], load_renderer(base), 512)
-    return rows
-
+from training.tests.recipes.tiny import (
+    adapter_of,
+    config,
+    conversation,
+    run,
+    token_rows,
+    write_dataset,
+)
 
 # --- the loss -----------------------------------------------------------------------------------
 
@@ -86,7 +31,7 @@ def token_rows(base, *pairs):
 def test_a_row_learns_its_answer_and_the_end_of_turn_and_nothing_else(tiny):
     renderer = load_renderer(tiny)
     (row,) = token_rows(tiny, ("Is this a number?", "yes"))
-    learnt = [token for token, asked in zip(row.targets, row.learnt, strict=True) if asked]
+    learnt = [token for token, requested in zip(row.targets, row.learnt, strict=True) if requested]
     assert renderer.decode(learnt) == "yes"
     assert learnt[-1] == renderer.eos_token_id
     assert row.inputs[1:] == row.targets[:-1]
@@ -122,7 +67,7 @@ def test_only_adapter_weights_move(tiny, dataset):
 def test_the_loss_falls(tiny, dataset):
     _, outcome = run(dataset, tiny, max_steps=30, learning_rate=1e-2)
     assert outcome.losses[-1] < outcome.losses[0] - 0.5  # a random frozen head allows little more
-    assert outcome.facts()["best_valid_loss"] < outcome.losses[0]
+    assert outcome.facts().best_valid_loss < outcome.losses[0]
 
 
 def test_the_same_seed_gives_the_same_losses_and_another_seed_others(tiny, dataset):
@@ -149,8 +94,8 @@ def test_the_best_adapter_is_kept_and_not_the_last(tiny, dataset, monkeypatch):
 def test_without_validation_rows_the_last_adapter_stands(tiny, dataset):
     (dataset / "valid.jsonl").write_text("")
     _, outcome = run(dataset, tiny)
-    assert outcome.facts()["best_valid_loss"] is None
-    assert outcome.facts()["steps"] == 6
+    assert outcome.facts().best_valid_loss is None
+    assert outcome.facts().steps == 6
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_try(tiny, dataset, monkeypatch):
@@ -176,21 +121,21 @@ def test_bfloat16_trains_float32_adapters(tiny, dataset):
     lora_sft.train(model, prepared, lambda *args, **kwargs: None)
 
 
-def test_progress_tells_step_loss_rate_speed_and_time_left(tiny, dataset):
+def test_progress_has_step_loss_rate_speed_and_time_left(tiny, dataset):
     prepared = preparing.prepare(dataset, tiny, config())
-    told = []
+    messages = []
     model = lora_sft.setup_model(tiny, prepared.config)
-    lora_sft.train(model, prepared, lambda stage, **facts: told.append((stage, facts)))
-    assert [facts["step"] for _, facts in told] == [1, 2, 3, 4, 5, 6]
-    wanted = {"step", "total_steps", "loss", "learning_rate", "tokens_per_second", "eta_seconds"}
-    assert all(stage == "train" and wanted <= facts.keys() for stage, facts in told)
-    assert told[-1][1]["eta_seconds"] == 0
-    assert "valid_loss" in told[-1][1]
+    lora_sft.train(model, prepared, messages.append)
+    assert [message.step for message in messages] == [1, 2, 3, 4, 5, 6]
+    wanted = {"loss", "learning_rate", "tokens_per_second", "eta_seconds"}
+    assert all(each.stage == "train" and wanted <= each.figures.keys() for each in messages)
+    assert messages[-1].figures["eta_seconds"] == 0
+    assert "valid_loss" in messages[-1].figures
 
 
 def test_the_learning_rate_warms_up_and_decays_to_a_tenth():
-    asked = TrainingConfig(learning_rate=1.0e-3)
-    rates = [lora_sft.learning_rate_at(step, 100, asked) for step in range(100)]
+    requested = TrainingConfig(learning_rate=1.0e-3)
+    rates = [lora_sft.learning_rate_at(step, 100, requested) for step in range(100)]
     assert rates[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3])
     assert rates[5] == pytest.approx(1e-3)
     assert rates[-1] == pytest.approx(1e-4)
@@ -224,8 +169,8 @@ def test_full_tuning_moves_every_weight(tiny, dataset):
 def test_other_methods_train_in_bfloat16_too(tiny, dataset, method):
     if not cpu_has_bf16():
         pytest.skip("this CPU has no bfloat16 arithmetic")
-    asked = TrainingConfig(max_steps=20, device="cpu", method=method, learning_rate=5e-3)
-    prepared = preparing.prepare(dataset, tiny, asked)
+    requested = TrainingConfig(max_steps=20, device="cpu", method=method, learning_rate=5e-3)
+    prepared = preparing.prepare(dataset, tiny, requested)
     model = lora_sft.setup_model(tiny, prepared.config)
     outcome = lora_sft.train(model, prepared, lambda *args, **kwargs: None)
     assert outcome.losses[-1] < outcome.losses[0] - 0.3
@@ -243,16 +188,16 @@ def test_a_run_without_progress_stops_early_and_says_so(tiny, dataset, monkeypat
     monkeypatch.setattr(lora_sft, "measure", lambda *args: (1.0, 0.5))
     _, outcome = run(dataset, tiny, max_steps=40, eval_every=2, patience=2)
     assert (len(outcome.losses), outcome.ended_by) == (6, "early_stop")
-    assert outcome.facts()["best_step"] == 2
+    assert outcome.facts().best_step == 2
 
 
 def test_a_budget_of_tokens_ends_the_plan_and_its_schedule(tiny, dataset):
     free = preparing.prepare(dataset, tiny, config(max_steps=50))
-    bound = preparing.prepare(dataset, tiny, config(max_steps=50, max_tokens=1000))
+    bound = preparing.prepare(dataset, tiny, config(max_steps=50, max_train_tokens=1000))
     assert 0 < len(bound.steps) < len(free.steps)
     read = sum(len(bound.train[i].inputs) for rows in bound.steps for i in rows)
     assert read <= 1000
-    assert run(dataset, tiny, max_steps=50, max_tokens=1000)[1].ended_by == "max_tokens"
+    assert run(dataset, tiny, max_steps=50, max_train_tokens=1000)[1].ended_by == "max_tokens"
 
 
 def test_a_budget_of_minutes_ends_the_run_with_the_best_weights_so_far(tiny, dataset, monkeypatch):
@@ -264,104 +209,6 @@ def test_a_budget_of_minutes_ends_the_run_with_the_best_weights_so_far(tiny, dat
     assert outcome.ended_by == "max_minutes"
     assert 0 < len(outcome.losses) < 20
     assert len(outcome.losses) in outcome.valid_losses
-
-
-# --- interruption -------------------------------------------------------------------------------
-
-
-def interrupted(dataset, tiny, folder, *, at, **values):
-    """The run, asked to stop after so many steps."""
-    prepared = preparing.prepare(dataset, tiny, config(**values))
-    model = lora_sft.setup_model(tiny, prepared.config)
-    done = []
-    with pytest.raises(Stopped):
-        lora_sft.train(
-            model, prepared, lambda stage, **facts: done.append(stage),
-            checkpoints_dir=folder, should_stop=lambda: done.count("train") >= at,
-        )  # fmt: skip
-
-
-def resumed(dataset, tiny, folder, **values):
-    prepared = preparing.prepare(dataset, tiny, config(**values))
-    model = lora_sft.setup_model(tiny, prepared.config)
-    return model, lora_sft.train(
-        model, prepared, lambda *args, **kwargs: None, checkpoints_dir=folder
-    )
-
-
-@pytest.mark.parametrize("method", ["lora", "dora", "full"])
-def test_a_resumed_run_equals_an_uninterrupted_one(tiny, dataset, tmp_path, method):
-    asked = {"method": method, "max_steps": 12, "eval_every": 4, "learning_rate": 5e-3}
-    whole_model, whole = run(dataset, tiny, **asked)
-    interrupted(dataset, tiny, tmp_path / "kept", at=5, **asked)
-    model, outcome = resumed(dataset, tiny, tmp_path / "kept", **asked)
-    assert outcome.resumed_from == 5
-    assert outcome.losses == whole.losses
-    assert outcome.valid_losses == whole.valid_losses
-    ours, theirs = adapter_of(model), adapter_of(whole_model)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-
-
-def test_a_run_interrupted_at_every_step_still_equals_an_uninterrupted_one(tiny, dataset, tmp_path):
-    whole = run(dataset, tiny)[1]
-    for step in range(1, 5):
-        interrupted(dataset, tiny, tmp_path / "kept", at=1)
-        assert (tmp_path / "kept" / f"step-{step:08d}").is_dir()
-    assert resumed(dataset, tiny, tmp_path / "kept")[1].losses == whole.losses
-
-
-def test_a_corrupted_newest_checkpoint_is_passed_over_for_the_one_before(tiny, dataset, tmp_path):
-    whole = run(dataset, tiny, max_steps=8)[1]
-    interrupted(dataset, tiny, tmp_path / "kept", at=3, max_steps=8, checkpoint_every=0)
-    interrupted(dataset, tiny, tmp_path / "kept", at=2, max_steps=8, checkpoint_every=0)
-    state = tmp_path / "kept" / "step-00000005" / "state.pt"
-    state.write_bytes(state.read_bytes()[:-100])
-    outcome = resumed(dataset, tiny, tmp_path / "kept", max_steps=8)[1]
-    assert outcome.resumed_from == 3
-    assert outcome.losses == whole.losses
-
-
-def test_a_checkpoint_of_another_run_is_not_taken_for_ones_own(tiny, dataset, tmp_path):
-    interrupted(dataset, tiny, tmp_path / "kept", at=3)
-    again = resumed(dataset, tiny, tmp_path / "kept", micro_batch_tokens=600)[1]
-    assert again.resumed_from == 3  # how a step is cut does not make it another run
-    assert resumed(dataset, tiny, tmp_path / "kept", seed=9)[1].resumed_from == 0
-    owners = {
-        json.loads((place / "manifest.json").read_text())["facts"]["belongs_to"]
-        for place in (tmp_path / "kept").iterdir()
-    }
-    assert len(owners) == 1  # the other run's are gone
-
-
-def test_two_checkpoints_are_kept_and_no_temporary_folder(tiny, dataset, tmp_path):
-    resumed(dataset, tiny, tmp_path / "kept", checkpoint_every=1)
-    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [
-        "step-00000005",
-        "step-00000006",
-    ]
-
-
-def test_a_full_disk_at_a_checkpoint_is_told_and_the_run_goes_on(
-    tiny, dataset, tmp_path, monkeypatch
-):
-    def no_room(*args, **kwargs):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", no_room)
-    told = []
-    prepared = preparing.prepare(dataset, tiny, config(checkpoint_every=2))
-    model = lora_sft.setup_model(tiny, prepared.config)
-    outcome = lora_sft.train(
-        model,
-        prepared,
-        lambda stage, **facts: told.append((stage, facts)),
-        checkpoints_dir=tmp_path / "kept",
-    )
-    assert len(outcome.losses) == 6
-    failed = [facts for stage, facts in told if stage == "checkpoint_failed"]
-    assert [facts["step"] for facts in failed] == [2, 4, 6]
-    assert "No space left" in failed[0]["reason"]
-    assert list((tmp_path / "kept").iterdir()) == []
 
 
 # --- rows and batches ---------------------------------------------------------------------------
@@ -409,98 +256,3 @@ def test_too_few_rows_are_refused_before_any_weight_is_loaded(tiny, tmp_path, mo
     with pytest.raises(ChildError, match="2 training rows, at least 4 needed") as caught:
         run(write_dataset(tmp_path / "small", rows=2), tiny)
     assert caught.value.code == "not_enough_data"
-
-
-# --- the machine --------------------------------------------------------------------------------
-
-
-def test_threads_are_as_many_as_cores_are_idle_and_at_least_one():
-    #        user nice system idle iowait
-    before = [100, 0, 100, 1000, 0]
-    assert idle_among(2, before, [100, 0, 100, 1200, 0]) == 2
-    assert idle_among(2, before, [200, 0, 100, 1100, 0]) == 1
-    assert idle_among(2, before, [300, 0, 100, 1000, 0]) == 1
-    assert idle_among(8, before, [120, 0, 110, 1150, 20]) == 7
-    assert idle_among(2, before, before) == 1
-
-
-def test_the_number_of_threads_that_was_asked_for_decides(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert idle_cores() == 3
-
-
-# --- the config ---------------------------------------------------------------------------------
-
-FACTS = RunFacts(
-    rows=1000,
-    tokens=50_000,
-    longest_row=90,
-    parameters=135_000_000,
-    context=8192,
-    has_cuda=False,
-    has_bf16=True,
-)
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"lora_rank": 0}, "lora_rank must be between"),
-        ({"learning_rate": -1.0}, "learning_rate must be between"),
-        ({"learning_rate": "fast"}, "learning_rate must be a number"),
-        ({"epochs": math.nan}, "epochs must be a number"),
-        ({"max_steps": 2.5}, "max_steps must be a whole number"),
-        ({"max_steps": True}, "max_steps must be a whole number"),
-        ({"dtype": "float16"}, "dtype must be one of"),
-        ({"optimiser": "adam"}, "Unknown training setting 'optimiser'"),
-    ],
-)
-def test_config_values_that_make_no_sense_are_refused_by_name(values, said):
-    with pytest.raises(ValueError, match=said):
-        config_from(values)
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"tokens_per_batch": 64}, "longest row"),
-        ({"max_seq_len": 16_384}, "more than the base model can read"),
-        ({"device": "cuda"}, "no CUDA GPU"),
-    ],
-)
-def test_config_that_this_run_cannot_follow_is_refused(values, said):
-    with pytest.raises(ValueError, match=said):
-        resolve(config_from(values), FACTS)
-
-
-def test_config_asking_for_bfloat16_is_refused_where_the_machine_has_none():
-    with pytest.raises(ValueError, match="no bfloat16"):
-        resolve(TrainingConfig(dtype="bfloat16"), dataclasses.replace(FACTS, has_bf16=False))
-
-
-def test_config_defaults_are_filled_in_and_what_was_asked_stays():
-    resolved = resolve(TrainingConfig(epochs=2.0), FACTS)
-    assert (resolved.epochs, resolved.device, resolved.dtype) == (2.0, "cpu", "bfloat16")
-    assert resolved.learning_rate == 1.3e-3
-    steps = 2 * FACTS.tokens / resolved.tokens_per_batch
-    assert steps >= 100
-    assert resolve(resolved, FACTS) == resolved
-
-
-def test_config_learning_rate_falls_with_size_and_rises_for_short_runs():
-    assert default_learning_rate(135_000_000, 200) == 1.3e-3
-    assert default_learning_rate(360_000_000, 200) == 8.9e-4
-    assert 5.3e-4 < default_learning_rate(500_000_000, 200) < 8.9e-4
-    assert default_learning_rate(135_000_000, 50) == 1.95e-3
-
-
-def test_config_epochs_grow_for_tiny_sets_and_shrink_for_large_ones():
-    assert [default_epochs(n) for n in (4, 10, 40, 1000, 12_500, 100_000)] == [25, 10, 3, 3, 2, 1]
-
-
-def test_parameters_are_counted_from_the_file_headers(tiny):
-    from modelstation.lm.loading import load_causal_lm
-
-    model = load_causal_lm(tiny, torch.float32)
-    stored = sum(parameter.numel() for parameter in model.parameters())
-    assert read_shape(Path(tiny)).parameters == stored

@@ -10,7 +10,7 @@ from training.models import TrainingRun
 from training.tests.planted_runs import end, make_run
 
 pytestmark = pytest.mark.django_db
-DEEDS = ("pause", "resume", "cancel", "requeue")
+ACTIONS = ("pause", "resume", "cancel", "requeue")
 
 
 @pytest.fixture
@@ -27,20 +27,20 @@ def state_of(run):
     return Job.objects.get(id=run.job_id).state
 
 
-def post(api, run, deed):
-    return api.post(reverse(f"api_run_{deed}", args=[run.id]))
+def post(api, run, action):
+    return api.post(reverse(f"api_run_{action}", args=[run.id]))
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-def test_a_stranger_does_nothing_to_a_run(api_for, charlie, as_charlie, org, run, deed):
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_stranger_does_nothing_to_a_run(api_for, charlie, as_charlie, org, run, action):
     stranger = api_for(charlie, charlie.organizations.get())
     before = JobEvent.objects.count()
-    assert post(stranger, run, deed).status_code == 404
-    assert as_charlie.post(reverse(f"run_{deed}", args=[org.slug, run.id])).status_code == 404
+    assert post(stranger, run, action).status_code == 404
+    assert as_charlie.post(reverse(f"run_{action}", args=[org.slug, run.id])).status_code == 404
     assert JobEvent.objects.count() == before
 
 
-def test_a_run_at_work_is_asked_to_pause(api, run):
+def test_a_run_at_work_is_requested_to_pause(api, run):
     job = post(api, run, "pause").json()["job"]
     assert job["state"] == "running"
     assert job["pause_requested_at"]
@@ -55,7 +55,7 @@ def test_a_run_that_waits_is_paused_at_once_and_resumed(api, run):
 
 
 @pytest.mark.parametrize(
-    ("state", "deed", "code", "sentence"),
+    ("state", "action", "code", "sentence"),
     [
         ("succeeded", "pause", "not_pausable", "can be paused; this one is succeeded."),
         ("running", "resume", "not_paused", "Only a paused run can be resumed"),
@@ -64,12 +64,12 @@ def test_a_run_that_waits_is_paused_at_once_and_resumed(api, run):
         ("succeeded", "requeue", "not_requeueable", "this one is succeeded."),
     ],
 )
-def test_a_deed_in_the_wrong_state_is_refused_with_a_sentence(
-    api, run, state, deed, code, sentence
+def test_a_action_in_the_wrong_state_is_refused_with_a_sentence(
+    api, run, state, action, code, sentence
 ):
     if state != "running":
         end(run.job, state)
-    response = post(api, run, deed)
+    response = post(api, run, action)
     assert response.status_code == 409
     assert response.json()["error"]["code"] == code
     assert sentence in response.json()["error"]["message"]
@@ -100,13 +100,13 @@ def test_a_run_is_queued_again_once(api, run):
     assert response.json()["error"]["code"] == "already_building"
 
 
-@pytest.mark.parametrize(("state", "deed"), [("running", "pause"), ("paused", "resume")])
-def test_every_deed_is_in_the_audit(as_bob, bob, org, run, state, deed):
+@pytest.mark.parametrize(("state", "action"), [("running", "pause"), ("paused", "resume")])
+def test_every_action_is_in_the_audit(as_bob, bob, org, run, state, action):
     if state != "running":
         end(run.job, state)
-    response = as_bob.post(reverse(f"run_{deed}", args=[org.slug, run.id]))
+    response = as_bob.post(reverse(f"run_{action}", args=[org.slug, run.id]))
     assert response.url == reverse("run", args=[org.slug, run.id])
-    entry = AuditEntry.objects.get(action=f"run.{deed}")
+    entry = AuditEntry.objects.get(action=f"run.{action}")
     assert (entry.actor, entry.data["run"]) == (bob, str(run.id))
 
 
@@ -133,7 +133,7 @@ def test_the_page_goes_to_the_new_run(as_bob, org, run):
     assert response.url == reverse("run", args=[org.slug, newest.id])
 
 
-def test_a_runs_json_tells_where_it_stands(api, run):
+def test_a_runs_json_shows_where_it_stands(api, run):
     progress = {"step": 40, "total_steps": 80, "eta_seconds": 75.0, "memory_bytes": 1_500_000_000}
     Job.objects.filter(id=run.job_id).update(progress=progress | {"tokens_per_second": 811.3})
     JobEvent.emit(run.job_id, "checkpoint", data={"step": 32})
@@ -146,7 +146,7 @@ def test_a_runs_json_tells_where_it_stands(api, run):
 
 
 @pytest.mark.parametrize("code", ["diverged", "oom_killed", "gpu_oom", "no_progress", "crash_loop"])
-def test_a_failure_is_told_alike_by_page_and_api(api, as_bob, org, run, code):
+def test_a_failure_is_reported_alike_by_page_and_api(api, as_bob, org, run, code):
     end(run.job, "failed", error_code=code)
     job = api.get(reverse("api_run", args=[run.id])).json()["job"]
     page = as_bob.get(reverse("run", args=[org.slug, run.id])).content.decode()

@@ -82,7 +82,7 @@ def test_a_stranger_gets_404_for_runs_and_evaluations(stranger, run, evaluation)
     assert not Job.objects.filter(state="cancelled").exists()
 
 
-def test_a_run_tells_its_curve_from_a_given_step_on(api, run):
+def test_a_run_shows_its_curve_from_a_given_step_on(api, run):
     whole = api.get(f"/api/v1/runs/{run.id}").json()
     rest = api.get(f"/api/v1/runs/{run.id}?after_step=2").json()
 

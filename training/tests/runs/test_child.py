@@ -16,7 +16,8 @@ from modelstation.lm.loading import load_causal_lm
 from modelstation.lm.testing import make_tiny_llama
 from training.progress import Channel, ChildError
 from training.runs import child as trainer
-from training.tests.recipes.test_recipe import write_dataset
+from training.runs.spec import TrainingSpec
+from training.tests.recipes.tiny import write_dataset
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -37,6 +38,11 @@ def write_spec(folder, tiny, **config):
     path = folder / "spec.json"
     path.write_text(json.dumps(spec))
     return path
+
+
+def train(spec):
+    channel = Channel(open(os.devnull, "w"))  # noqa: SIM115
+    return trainer.run_training(TrainingSpec.from_json(spec), channel)
 
 
 def start(spec):
@@ -119,7 +125,7 @@ def until(child, wanted):
 
 
 @pytest.mark.long
-def test_a_run_asked_to_stop_saves_itself_and_goes_on_with_the_same_command(tmp_path, tiny):
+def test_a_run_requested_to_stop_saves_itself_and_goes_on_with_the_same_command(tmp_path, tiny):
     spec = write_spec(tmp_path, tiny, max_steps=2_000, eval_every=0)
     values = json.loads(spec.read_text()) | {"checkpoints_dir": str(tmp_path / "kept")}
     spec.write_text(json.dumps(values))
@@ -206,13 +212,15 @@ def test_a_bad_spec_is_one_error_line_and_exit_1(tmp_path):
         ({"max_seq_len": 100_000}, "more than the base model can read"),
     ],
 )
-def test_a_bad_config_is_told_before_weights_are_loaded(tmp_path, tiny, monkeypatch, config, said):
+def test_a_bad_config_is_reported_before_weights_are_loaded(
+    tmp_path, tiny, monkeypatch, config, said
+):
     from training.recipes import lora_sft
 
     monkeypatch.setattr(lora_sft, "load_causal_lm", lambda *args: pytest.fail("weights loaded"))
     spec = json.loads(write_spec(tmp_path, tiny, **config).read_text())
     with pytest.raises(ChildError, match=said) as caught:
-        trainer.run_training(spec, Channel(open(os.devnull, "w")))  # noqa: SIM115
+        train(spec)
     assert caught.value.code == "bad_spec"
 
 
@@ -220,7 +228,7 @@ def test_a_missing_dataset_file_is_named(tmp_path, tiny):
     spec = json.loads(write_spec(tmp_path, tiny).read_text())
     (tmp_path / "dataset" / "valid.jsonl").unlink()
     with pytest.raises(ChildError, match=r"valid\.jsonl"):
-        trainer.run_training(spec, Channel(open(os.devnull, "w")))  # noqa: SIM115
+        train(spec)
 
 
 def test_a_failed_export_leaves_no_artifact(tmp_path, tiny, monkeypatch):
@@ -231,5 +239,5 @@ def test_a_failed_export_leaves_no_artifact(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(trainer, "save_gguf", fail)
     spec = json.loads(write_spec(tmp_path, tiny, max_steps=1).read_text())
     with pytest.raises(OSError, match="No space"):
-        trainer.run_training(spec, Channel(open(os.devnull, "w")))  # noqa: SIM115
+        train(spec)
     assert list((tmp_path / "out").iterdir()) == []

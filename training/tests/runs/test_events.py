@@ -81,7 +81,7 @@ def test_events_are_polled_from_where_one_left_off(api, run):
     assert api.get(f"/api/v1/runs/{run.id}/events?after=3").json() == []
 
 
-def test_an_event_is_told_alike_by_list_and_stream(api, run):
+def test_an_event_is_reported_alike_by_list_and_stream(api, run):
     add_points(run, 2)
     end(run.job, "succeeded")
     polled = api.get(f"/api/v1/runs/{run.id}/events").json()
@@ -108,18 +108,18 @@ def test_an_operators_detail_is_in_no_answer(api, run):
 # --- the stream -----------------------------------------------------------------------------------
 
 
-def test_a_stream_tells_all_and_ends_with_the_run(api, run):
+def test_a_stream_shows_all_and_ends_with_the_run(api, run):
     JobEvent.emit(run.job_id, "error", "The disk is full.")
     end(run.job, "failed")
-    told = read(api.get(f"/api/v1/runs/{run.id}/events/stream"))
-    assert [(number, kind) for number, kind, _ in told] == [
+    lines = read(api.get(f"/api/v1/runs/{run.id}/events/stream"))
+    assert [(number, kind) for number, kind, _ in lines] == [
         ("1", "state"),
         ("2", "stage"),
         ("3", "log"),
         ("4", "error"),
         (None, "end"),
     ]
-    assert told[-1][2] == {"state": "failed"}
+    assert lines[-1][2] == {"state": "failed"}
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_a_stream_tells_all_and_ends_with_the_run(api, run):
 )
 def test_a_stream_goes_on_after_the_last_event_that_was_seen(api, run, query, headers):
     end(run.job, "succeeded")
-    told = read(api.get(f"/api/v1/runs/{run.id}/events/stream{query}", headers=headers))
-    assert [number for number, _, _ in told] == ["3", None]
+    lines = read(api.get(f"/api/v1/runs/{run.id}/events/stream{query}", headers=headers))
+    assert [number for number, _, _ in lines] == ["3", None]
 
 
 @pytest.mark.parametrize("junk", ["-1", "two", "9" * 30])
@@ -141,8 +141,8 @@ def test_a_last_event_that_is_no_number_begins_anew(api, run, junk):
 
 def test_a_stream_of_a_run_at_work_ends_after_its_time(api, run, monkeypatch):
     monkeypatch.setattr(events, "STREAM_SECONDS", 0.05)
-    told = read(api.get(f"/api/v1/runs/{run.id}/events/stream"))
-    assert [number for number, _, _ in told] == ["1", "2", "3"]
+    lines = read(api.get(f"/api/v1/runs/{run.id}/events/stream"))
+    assert [number for number, _, _ in lines] == ["1", "2", "3"]
 
 
 def test_silence_is_broken_by_a_heartbeat(api, run, monkeypatch):
@@ -152,11 +152,11 @@ def test_silence_is_broken_by_a_heartbeat(api, run, monkeypatch):
     assert b": still here\n\n" in b"".join(response.streaming_content)
 
 
-def test_a_models_stream_tells_of_all_its_jobs(api, run):
+def test_a_models_stream_shows_of_all_its_jobs(api, run):
     end(run.job, "succeeded")
-    told = read(api.get(f"/api/v1/models/{run.model_id}/events/stream"))
-    assert [kind for _, kind, _ in told] == ["state", "stage", "log", "end"]
-    ids = [int(number) for number, _, _ in told[:-1]]
+    lines = read(api.get(f"/api/v1/models/{run.model_id}/events/stream"))
+    assert [kind for _, kind, _ in lines] == ["state", "stage", "log", "end"]
+    ids = [int(number) for number, _, _ in lines[:-1]]
     assert ids == sorted(ids)
 
 
@@ -208,17 +208,17 @@ def test_one_organisation_leaves_a_stream_to_others_and_all_leave_threads(settin
 @pytest.mark.django_db(transaction=True)
 def test_events_of_many_writers_come_in_order_and_without_gaps(api, run):
     """Four write while one reads; what was read is never overtaken."""
-    threads = [threading.Thread(target=_tell_many, args=(run.job_id, n)) for n in range(4)]
+    threads = [threading.Thread(target=_add_many, args=(run.job_id, n)) for n in range(4)]
     for thread in threads:
         thread.start()
     closer = threading.Thread(target=_end_after, args=(threads, run))
     closer.start()
-    told = read(api.get(f"/api/v1/runs/{run.id}/events/stream"))
+    lines = read(api.get(f"/api/v1/runs/{run.id}/events/stream"))
     closer.join()
-    assert [number for number, _, _ in told[:-1]] == [str(n) for n in range(1, 104)]
+    assert [number for number, _, _ in lines[:-1]] == [str(n) for n in range(1, 104)]
 
 
-def _tell_many(job_id, writer):
+def _add_many(job_id, writer):
     try:
         for number in range(25):
             JobEvent.emit(job_id, "log", f"{writer}: {number}")
@@ -251,13 +251,13 @@ def test_a_long_curve_is_thinned_and_keeps_first_last_lowest_and_highest(run):
     assert train == sorted(train)
 
 
-def test_a_short_curve_is_told_whole(run):
+def test_a_short_curve_is_reported_whole(run):
     add_points(run, 40)
     assert [point.step for point in points_of(run.job_id)] == list(range(1, 41))
     assert [point.step for point in points_of(run.job_id, after_step=38)] == [39, 40]
 
 
-def test_a_step_that_was_taken_again_counts_as_told_last(run):
+def test_a_step_that_was_taken_again_counts_as_reported_last(run):
     for loss in (2.0, 1.5):
         JobEvent.emit(run.job_id, "metrics", data={"step": 7, "loss": loss})
     assert [(point.step, point.loss) for point in points_of(run.job_id)] == [(7, 1.5)]

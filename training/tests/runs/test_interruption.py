@@ -16,7 +16,7 @@ from modelstation.core.models import Job, JobEvent
 from training import tasks
 from training.models import TrainingRun
 from training.runs import runner
-from training.tests.recipes.test_recipe import write_dataset
+from training.tests.recipes.tiny import write_dataset
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 STEPS = {"max_steps": 60, "eval_every": 20, "checkpoint_every": 10, "dtype": "float32", "seed": 3}
@@ -52,24 +52,24 @@ def children(monkeypatch):
 
 
 @pytest.fixture
-def once(monkeypatch):
+def at_first_checkpoint(monkeypatch):
     """Do something at the first checkpoint, as somebody else might at that moment."""
 
-    def arrange(deed):
-        teller, done = runner._teller, []
+    def arrange(action):
+        reporter, done = runner._reporter, []
 
-        def telling(lease):
-            tell = teller(lease)
+        def recording(lease):
+            report = reporter(lease)
 
-            def hear(event):
-                tell(event)
+            def record(event):
+                report(event)
                 if event["event"] == "checkpoint" and not done:
                     done.append(event["step"])
-                    deed(lease)
+                    action(lease)
 
-            return hear
+            return record
 
-        monkeypatch.setattr(runner, "_teller", telling)
+        monkeypatch.setattr(runner, "_reporter", recording)
         return done
 
     return arrange
@@ -95,12 +95,12 @@ def assert_ended_as_if_nothing_had_happened(run, settings):
 
 
 @pytest.mark.long
-def test_a_paused_run_goes_on_from_its_checkpoint(run, once, settings):
+def test_a_paused_run_goes_on_from_its_checkpoint(run, at_first_checkpoint, settings):
     def pause(lease):
         jobs.request_pause(Job.objects.get(id=run.job_id))
         lease.look()  # now, not in two seconds: this run may be over by then
 
-    once(pause)
+    at_first_checkpoint(pause)
     assert work(run).state == "paused"
     assert work(run).state == "paused"  # a stale hint changes nothing
     jobs.resume(Job.objects.get(id=run.job_id))
@@ -110,8 +110,10 @@ def test_a_paused_run_goes_on_from_its_checkpoint(run, once, settings):
 
 
 @pytest.mark.faults
-def test_a_killed_child_costs_one_checkpoint_interval_at_most(run, once, children, settings):
-    once(lambda lease: os.kill(children[-1].pid, signal.SIGKILL))
+def test_a_killed_child_costs_one_checkpoint_interval_at_most(
+    run, at_first_checkpoint, children, settings
+):
+    at_first_checkpoint(lambda lease: os.kill(children[-1].pid, signal.SIGKILL))
     assert work(run).state == "queued"
     job = work(run)
     assert (job.state, job.attempt) == ("succeeded", 2), job.error_text
@@ -119,8 +121,8 @@ def test_a_killed_child_costs_one_checkpoint_interval_at_most(run, once, childre
 
 
 @pytest.mark.faults
-def test_a_damaged_newest_checkpoint_is_passed_over(run, once, children, settings):
-    done = once(lambda lease: os.kill(children[-1].pid, signal.SIGKILL))
+def test_a_damaged_newest_checkpoint_is_passed_over(run, at_first_checkpoint, children, settings):
+    done = at_first_checkpoint(lambda lease: os.kill(children[-1].pid, signal.SIGKILL))
     work(run)
     newest = max((settings.ARTIFACTS_DIR / str(run.model_id) / "checkpoints").iterdir())
     (newest / "state.pt").write_bytes(b"damaged")
@@ -132,10 +134,12 @@ def test_a_damaged_newest_checkpoint_is_passed_over(run, once, children, setting
 
 
 @pytest.mark.faults
-def test_a_cancelled_run_frees_its_child_and_leaves_no_checkpoint(run, once, children, settings):
+def test_a_cancelled_run_frees_its_child_and_leaves_no_checkpoint(
+    run, at_first_checkpoint, children, settings
+):
     settings.HEARTBEAT_SECONDS = 0.5
     TrainingRun.objects.filter(id=run.id).update(asked_config=STEPS | {"max_steps": 50_000})
-    once(lambda lease: jobs.request_cancel(Job.objects.get(id=run.job_id)))
+    at_first_checkpoint(lambda lease: jobs.request_cancel(Job.objects.get(id=run.job_id)))
     assert work(run).state == "cancelled"
     assert children[-1].poll() is not None
     assert not (settings.ARTIFACTS_DIR / str(run.model_id) / "checkpoints").exists()

@@ -41,7 +41,7 @@ def test_a_stranger_sees_no_run(as_charlie, charlie, org, run, name):
     assert as_charlie.get(url(name, own, run_id=run.id)).status_code == 404
 
 
-def test_a_live_run_is_told_by_a_stream_from_where_the_page_is_on(as_bob, org, run):
+def test_a_live_run_is_reported_by_a_stream_from_where_the_page_is_on(as_bob, org, run):
     page = text_of(as_bob.get(url("run", org, run_id=run.id)))
     assert f'sse-connect="{url("run_stream", org, run_id=run.id)}?after=1"' in page
     assert f'hx-get="{url("run_live", org, run_id=run.id)}"' in page
@@ -59,7 +59,7 @@ def test_the_fragment_is_the_part_of_the_page(as_bob, org, run):
     assert "Validation: 2.5 at step 2, 1.25 at 4." in fragment
 
 
-def test_a_page_whose_run_has_ended_is_asked_for_afresh_and_then_rests(as_bob, org, run):
+def test_a_page_whose_run_has_ended_is_requested_for_afresh_and_then_rests(as_bob, org, run):
     end(run.job, "failed", error_code="diverged", error_text=ERROR)
     live = as_bob.get(url("run_live", org, run_id=run.id))
     assert live.headers["HX-Refresh"] == "true"
@@ -71,12 +71,12 @@ def test_a_page_whose_run_has_ended_is_asked_for_afresh_and_then_rests(as_bob, o
     assert "a quarter as high" in page
 
 
-def test_settings_show_what_was_asked_beside_what_was_used(as_bob, org, run):
+def test_settings_show_what_was_requested_beside_what_was_used(as_bob, org, run):
     run.resolved_config = {"seed": 7, "learning_rate": 0.0013}
     run.facts = {"train_tokens": 118204, "losses": [1, 2]}
     run.save()
     response = as_bob.get(url("run", org, run_id=run.id))
-    settings = {name: (asked, used) for name, asked, used, _ in response.context["config"]}
+    settings = {name: (requested, used) for name, requested, used, _ in response.context["config"]}
     assert settings["seed"] == (7, 7)
     assert settings["learning_rate"] == (None, 0.0013)
     assert ("Tokens read", "118,204") in response.context["facts"]

@@ -8,7 +8,7 @@ from modelstation import testing
 from modelstation.core.jobs.lease import Lease, LeaseLost
 from modelstation.core.models import Job, JobEvent
 from modelstation.testing import make_version
-from training.evaluations import services as evaluations
+from training.builds import ends
 from training.models import EvaluationRun
 from training.runs import runner
 from training.tests.planted_runs import add_points, end, make_job, make_run
@@ -34,31 +34,31 @@ def run(org):
 
 
 @pytest.fixture
-def tell(run):
-    return runner._teller(Lease(run.job))
+def report(run):
+    return runner._reporter(Lease(run.job))
 
 
 def story_of(run):
     return list(run.job.events.values_list("kind", "message"))
 
 
-def test_a_step_becomes_a_point_with_all_that_the_child_measured(run, tell):
-    tell(STEP)
+def test_a_step_becomes_a_point_with_all_that_the_child_measured(run, report):
+    report(STEP)
     point = run.job.events.get(kind="metrics")
     assert point.data == {k: v for k, v in STEP.items() if k not in ("event", "stage")}
     assert Job.objects.get(id=run.job_id).progress["memory_bytes"] == 1_500_000_000
 
 
-def test_steps_without_a_loss_are_progress_and_no_points(run, tell):
-    tell({"event": "progress", "stage": "load", "step": 0, "total_steps": 1})
-    tell({"event": "progress", "stage": "train", "step": 1, "total_steps": 9, "loss": None})
+def test_steps_without_a_loss_are_progress_and_no_points(run, report):
+    report({"event": "progress", "stage": "load", "step": 0, "total_steps": 1})
+    report({"event": "progress", "stage": "train", "step": 1, "total_steps": 9, "loss": None})
     assert not run.job.events.filter(kind="metrics").exists()
 
 
-def test_logs_stages_and_checkpoints_are_told_in_order(run, tell):
-    tell({"event": "log", "message": "40 rows."})
-    tell(STEP)
-    tell({"event": "checkpoint", "step": 1200})
+def test_logs_stages_and_checkpoints_are_reported_in_order(run, report):
+    report({"event": "log", "message": "40 rows."})
+    report(STEP)
+    report({"event": "checkpoint", "step": 1200})
     assert story_of(run) == [
         ("log", "40 rows."),
         ("stage", "Training"),
@@ -68,10 +68,10 @@ def test_logs_stages_and_checkpoints_are_told_in_order(run, tell):
     assert run.checkpoint_step == 1200
 
 
-def test_who_lost_the_lease_tells_no_more_steps(run, tell):
+def test_a_worker_without_the_lease_adds_no_more_steps(run, report):
     Job.objects.filter(id=run.job_id).update(state="queued", lease_token=None)
     with pytest.raises(LeaseLost):
-        tell(STEP)
+        report(STEP)
     assert not run.job.events.filter(kind="metrics").exists()
 
 
@@ -91,7 +91,7 @@ def test_the_models_page_says_what_to_try(as_bob, org, run):
     assert "<code>oom_killed</code>" in page
 
 
-def test_the_verdict_of_an_evaluation_is_told_to_who_started_it(org, bob, run):
+def test_the_verdict_of_an_evaluation_is_reported_to_who_started_it(org, bob, run):
     type(run.model).objects.update(built_by=bob)
     version = make_version(run.model)
     job = make_job(run.model, "evaluate")
@@ -102,7 +102,7 @@ def test_the_verdict_of_an_evaluation_is_told_to_who_started_it(org, bob, run):
     result = {"n_test": 9, "verdict": "pass", "criteria": [], "metric": "exact_match"}
     result |= {"base": score, "tuned": score, "baseline": score}
     evaluation.refresh_from_db()
-    evaluations.finish_evaluation(run=evaluation, folder="e", result=result)
+    ends.finish_evaluation(run=evaluation, folder="e", result=result)
     assert EndMail.objects.get(job=job).user == bob
 
 

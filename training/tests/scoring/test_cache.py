@@ -8,7 +8,9 @@ from training.scoring import cache
 from training.scoring.generate import Generated
 
 PROMPTS = [[{"role": "user", "content": "hello"}], [{"role": "user", "content": "bye"}]]
-ANSWERS = Generated(["a", "b"], seconds=1.0, answer_tokens=2, cut_off=0, tokens=[1, 1], asked=2)
+ANSWERS = Generated(
+    ["a", "b"], seconds=1.0, answer_tokens=2, cut_off=0, tokens=[1, 1], distinct_prompts=2
+)
 
 
 @pytest.fixture

@@ -1,22 +1,15 @@
 """Criteria as objects and as the sentences that customers write."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from modelstation.testing import shared_data
-from training.scoring.criteria import (
-    BEATS_BASE,
-    FINAL_NUMBER_LINE,
-    Criterion,
-    compile_contract,
-    compile_sentence,
-    contract_criteria,
-    in_words,
-    read_criteria,
-)
-from training.scoring.criterion import MEASURED
-from training.scoring.metrics import build_metric, metric_names
+from training.scoring.criteria import CompiledChecks, compile_contract, read_criteria
+from training.scoring.criterion import BEATS_BASE, MEASURED, Criterion, in_words
+from training.scoring.metrics import METRICS, build_scorer
+from training.scoring.sentences import FINAL_NUMBER_LINE, compile_sentence
 
 
 @pytest.mark.parametrize(
@@ -140,27 +133,27 @@ def test_a_contract_says_each_check_in_words_and_survives_json():
         {"metric": "regex", "value": 1, "pattern": "x"},
     ]
     contract = compile_contract(written, metric="exact_match", labels=None)
-    kept = json.loads(json.dumps(contract))
+    kept = CompiledChecks(**json.loads(json.dumps(asdict(contract))))
     assert kept == contract
-    assert kept["unread"] == ["Be nice."]
-    assert [check["metric"] for check in kept["checks"]] == ["latency", "regex", BEATS_BASE]
-    assert kept["checks"][0]["words"] == (
+    assert kept.unread == ["Be nice."]
+    assert [check["metric"] for check in kept.checks] == ["latency", "regex", BEATS_BASE]
+    assert kept.checks[0]["words"] == (
         "Passes when the median time of one answer, asked one by one on the machine that "
         "evaluates is less than 2 seconds."
     )
-    assert contract_criteria(kept) == read_criteria(written)
+    assert kept.criteria() == read_criteria(written)
 
 
 def test_the_digest_changes_with_any_check_and_a_changed_contract_is_refused():
     contract = compile_contract(["Accuracy of at least 80%"], metric="exact_match", labels=None)
     other = compile_contract(["Accuracy of at least 81%"], metric="exact_match", labels=None)
-    assert contract["digest"] != other["digest"]
-    contract["checks"][0]["value"] = 0.1
+    assert contract.digest != other.digest
+    contract.checks[0]["value"] = 0.1
     with pytest.raises(ValueError, match="not the one that was frozen"):
-        contract_criteria(contract)
+        contract.criteria()
 
 
-@pytest.mark.parametrize("name", [*metric_names(), *MEASURED])
+@pytest.mark.parametrize("name", [*METRICS, *MEASURED])
 def test_every_metric_is_said_in_words(name):
     options = {"label": "x", "answer": "x", "pattern": "x", "most": 3, "unit": "words"}
     said = in_words(Criterion(name, "<=", 0.5, options=options))
@@ -170,7 +163,7 @@ def test_every_metric_is_said_in_words(name):
     assert "at most" in said
 
 
-def test_unread_sentences_are_named_and_beating_the_base_is_always_asked():
+def test_unread_sentences_are_named_and_beating_the_base_is_always_required():
     criteria = read_criteria(["Macro recall of at least 55%", "Be nice."])
     assert [check.metric for check in criteria.checks] == ["macro_recall", BEATS_BASE]
     assert criteria.unread == ["Be nice."]
@@ -210,8 +203,8 @@ def test_a_malformed_object_is_refused(item, said):
         read_criteria([item])
 
 
-def test_the_form_of_a_final_number_line_is_told_apart():
-    metric = build_metric("regex", {"pattern": FINAL_NUMBER_LINE}, [])
+def test_the_format_of_a_final_number_line_is_recognised():
+    metric = build_scorer("regex", {"pattern": FINAL_NUMBER_LINE}, [])
     assert metric("2 + 2 = 4\n#### 4", "") == metric("#### -1,200.5 ", "") == 1
     assert metric("#### 4\nDone.", "") == metric("#### four", "") == metric("4", "") == 0
 
@@ -220,5 +213,28 @@ def test_the_sentences_of_the_real_intents_are_read_or_said_to_be_unread():
     tasks = json.loads((shared_data() / "eval" / "intents.json").read_text())["tasks"]
     sentences = [sentence for task in tasks for sentence in task["success_criteria"]]
     criteria = read_criteria(sentences)
-    assert {check.metric for check in criteria.checks} <= {BEATS_BASE, *MEASURED, *metric_names()}
+    assert {check.metric for check in criteria.checks} <= {BEATS_BASE, *MEASURED, *METRICS}
     assert criteria.unread == []
+
+
+def test_a_digest_of_an_earlier_release_still_holds():
+    """Contracts frozen in databases are judged by: neither shape nor digest may change."""
+    checks = [
+        {"metric": "exact_match", "op": ">=", "value": 0.8, "of": None, "options": {},
+         "sentence": "exact match at least 80 %", "words": "…"},
+        {"metric": "regex", "op": ">=", "value": 1.0, "of": None, "options": {"pattern": "x"},
+         "sentence": "", "words": "…"},
+        {"metric": "beats_base", "op": ">", "value": 0.0, "of": None, "options": {},
+         "sentence": "", "words": "…"},
+    ]  # fmt: skip
+    kept = CompiledChecks(
+        "exact_match",
+        checks,
+        [],
+        "f240ab51a8f9b6797214959b576df135e0a4e98dff0b5131037b4b9f0f507cf4",
+    )
+    assert [check.metric for check in kept.criteria().checks] == [
+        "exact_match",
+        "regex",
+        BEATS_BASE,
+    ]

@@ -3,9 +3,23 @@
 import numpy as np
 import pytest
 
-from training.scoring.metrics import METRICS, build_metric, metric_names
+from distillation.pipeline.types import TASK_KINDS
+from training.scoring.metrics import (
+    METRICS,
+    MODEL_METRICS,
+    MetricError,
+    build_scorer,
+    default_metric,
+    model_metric,
+    objection_to_metric,
+)
 
+PLAIN = sorted(n for n, m in METRICS.items() if not m.option and not m.needs_tables)
 ENTITIES = '{"person": ["Ann", "Bob"], "location": ["Rome"]}'
+
+
+def score_of(name, predictions, references):
+    return build_scorer(name, {}, references).score(predictions, references)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +40,7 @@ ENTITIES = '{"person": ["Ann", "Bob"], "location": ["Rome"]}'
         ("json_valid", "Sure! {}", "", 0),
         ("json_valid", "[" * 100_000, "", 0),
         ("entity_f1", ENTITIES, ENTITIES, 1),
-        # found (person, Ann), (location, Bob); 1 hit of 2 found and 3 expected: 2·1 / (2 + 3)
+        # predicted (person, Ann), (location, Bob); 1 hit of 2 and 3 expected: 2·1 / (2 + 3)
         ("entity_f1", '{"person": ["Ann"], "location": ["Bob"]}', ENTITIES, 0.4),
         ("entity_f1", '{"person": ["Ann", "Ann"]}', '{"person": ["Ann"]}', 1),
         ("entity_f1", '{"person": ["ann"]}', '{"person": ["Ann"]}', 0),
@@ -75,29 +89,29 @@ ENTITIES = '{"person": ["Ann", "Bob"], "location": ["Rome"]}'
     ],
 )
 def test_a_pair_is_graded_as_worked_out_by_hand(metric, prediction, reference, score):
-    assert METRICS[metric](prediction, reference) == pytest.approx(score)
+    assert build_scorer(metric, {}, [])(prediction, reference) == pytest.approx(score)
 
 
 def test_entity_f1_of_a_set_counts_all_entities_together():
-    # hits 1 + 0 + 0, found 1 + 1 + 0, expected 1 + 3 + 0; the broken answer finds nothing
+    # hits 1 + 0 + 0, predicted 1 + 1 + 0, expected 1 + 3 + 0; the broken answer predicts nothing
     predictions = ['{"person": ["Ann"]}', '{"person": ["Zoe"]}', "{broken"]
     references = ['{"person": ["Ann"]}', ENTITIES, "{}"]
-    assert METRICS["entity_f1"].score(predictions, references) == pytest.approx(2 / 6)
+    assert score_of("entity_f1", predictions, references) == pytest.approx(2 / 6)
 
 
 def test_macro_f1_and_macro_recall_weigh_every_label_alike():
     references = ["a", "a", "a", "b"]
     predictions = ["A", "a", "b", "nonsense"]
-    # a: 2 hits, 2 found, 3 expected; b: 0 hits, 1 found, 1 expected
-    assert METRICS["macro_f1"].score(predictions, references) == pytest.approx((4 / 5 + 0) / 2)
-    assert METRICS["macro_recall"].score(predictions, references) == pytest.approx((2 / 3 + 0) / 2)
+    # a: 2 hits, 2 predicted, 3 expected; b: 0 hits, 1 predicted, 1 expected
+    assert score_of("macro_f1", predictions, references) == pytest.approx((4 / 5 + 0) / 2)
+    assert score_of("macro_recall", predictions, references) == pytest.approx((2 / 3 + 0) / 2)
 
 
 def test_a_mean_metric_scores_a_set_by_its_mean():
-    assert METRICS["exact_match"].score(["a", "b", "x"], ["a", "b", "c"]) == pytest.approx(2 / 3)
+    assert score_of("exact_match", ["a", "b", "x"], ["a", "b", "c"]) == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize("name", sorted(METRICS))
+@pytest.mark.parametrize("name", PLAIN)
 def test_every_metric_stays_between_0_and_1_on_hostile_answers(name):
     answers = [
         "",
@@ -111,39 +125,94 @@ def test_every_metric_stays_between_0_and_1_on_hostile_answers(name):
         "a" * 5000,
         "é☃",
     ]
-    metric = METRICS[name]
+    metric = build_scorer(name, {}, ["x", ""])
     for reference in ["x", "{}", "#### 3", ""]:
         assert all(0 <= metric(answer, reference) <= 1 for answer in answers)
         assert 0 <= metric.score(answers, [reference] * len(answers)) <= 1
 
 
-@pytest.mark.parametrize("name", sorted(METRICS))
+@pytest.mark.parametrize("name", PLAIN)
 def test_the_sums_of_a_set_add_up_row_by_row(name):
     """What the bootstrap relies upon: counting a row twice is the same as adding its sums twice."""
     predictions, references = ["a", "{}", "#### 2"], ["a", '{"p": ["x"]}', "#### 2"]
-    metric = METRICS[name]
+    metric = build_scorer(name, {}, references)
     doubled = metric.score([*predictions, predictions[0]], [*references, references[0]])
     sums = metric.sums(predictions, references)
     assert float(metric.combine(np.array([2.0, 1.0, 1.0]) @ sums)) == pytest.approx(doubled)
 
 
 def test_known_labels_come_from_the_criterion_or_else_from_the_references():
-    given = build_metric("known_label", {"labels": ["Yes", "no", "maybe"]}, [])
+    given = build_scorer("known_label", {"labels": ["Yes", "no", "maybe"]}, [])
     assert given.score(["maybe", "YES ", "perhaps"], ["yes", "yes", "no"]) == pytest.approx(2 / 3)
-    found = build_metric("known_label", {}, ["yes", "no"])
-    assert found.score(["maybe", "no"], ["yes", "no"]) == 0.5
+    learned = build_scorer("known_label", {}, ["yes", "no"])
+    assert learned.score(["maybe", "no"], ["yes", "no"]) == 0.5
 
 
 def test_a_schema_is_checked_and_a_broken_answer_does_not_fit_it():
     schema = {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}
-    metric = build_metric("json_schema", {"schema": schema}, [])
+    metric = build_scorer("json_schema", {"schema": schema}, [])
     assert metric('{"city": "Rome"}', "") == 1
     assert metric('{"city": 3}', "") == metric("{}", "") == metric("city: Rome", "") == 0
     with pytest.raises(ValueError, match="not valid"):
-        build_metric("json_schema", {"schema": {"type": "nonsense"}}, [])
+        build_scorer("json_schema", {"schema": {"type": "nonsense"}}, [])
 
 
 def test_an_unknown_metric_is_refused_with_those_that_are_known():
     with pytest.raises(ValueError, match="Unknown metric 'bleu'.*rougeL_f1"):
-        build_metric("bleu", {}, [])
-    assert "exact_match" in metric_names()
+        build_scorer("bleu", {}, [])
+    assert "exact_match" in METRICS
+
+
+def test_the_table_speaks_of_kinds_of_task_that_there_are():
+    kinds = {k for m in METRICS.values() for k in (*m.task_kinds, *m.default_for)}
+    assert kinds <= set(TASK_KINDS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        ("classify", "exact_match"),
+        ("extract_json", "json_equal"),
+        ("sql", "exact_match"),
+        ("number", "final_number_match"),
+        ("generate", "rougeL_f1"),
+        ("", "rougeL_f1"),
+    ],
+)
+def test_every_kind_of_task_has_a_metric_that_suits_it(kind, metric):
+    assert default_metric(kind) == metric
+    assert objection_to_metric(metric, kind, ["anything"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "inputs", "said"),
+    [
+        ("macro_f1", "classify", [], ""),
+        ("macro_f1", "generate", [], "kind classify, and this one is understood as generate"),
+        ("sql_parses", "number", [], "kind sql"),
+        ("execution_accuracy", "classify", [], "kind sql"),
+        ("execution_accuracy", "sql", [], ""),
+        ("execution_accuracy", "sql", ["How many?"], "no held-out row has tables"),
+        ("execution_accuracy", "sql", ["How many?", "Table: t (a text). All?"], ""),
+        ("chrf", "sql", ["anything"], ""),
+    ],
+)
+def test_a_metric_that_cannot_be_measured_for_a_task_is_objected_to(name, kind, inputs, said):
+    objection = objection_to_metric(name, kind, inputs)
+    assert said in objection
+    assert bool(said) == bool(objection)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("label_recall", "needs its label"), ("refusal", "Less of refusal"), ("bleu", "exact_match")],
+)
+def test_what_only_a_criterion_can_name_is_no_metric_of_a_model(name, said):
+    assert name not in MODEL_METRICS
+    with pytest.raises(MetricError, match=said):
+        model_metric(name)
+
+
+def test_sql_is_not_executed_where_no_tables_were_looked_for():
+    with pytest.raises(MetricError, match="needs tables"):
+        build_scorer("execution_accuracy", {}, ["SELECT 1"])

@@ -38,34 +38,34 @@ def report(tuned, base, criteria=(), live=None, measured=None, metric="exact_mat
     ("quality", "verdict"), [(0.85, "pass"), (0.6, "inconclusive"), (0.35, "fail")]
 )
 @pytest.mark.parametrize("seed", range(5))
-def test_planted_models_better_equal_and_worse_than_their_base_are_told_apart(
+def test_planted_models_better_equal_and_worse_than_their_base_are_distinguished(
     quality, verdict, seed
 ):
-    found = report(planted(quality, 2 * seed), planted(0.6, 2 * seed + 1))
-    assert found["verdict"] == verdict
+    result = report(planted(quality, 2 * seed), planted(0.6, 2 * seed + 1))
+    assert result["verdict"] == verdict
 
 
 @pytest.mark.parametrize(("quality", "outcome"), [(0.85, "pass"), (0.6, "pass"), (0.35, "fail")])
 def test_only_a_drop_beyond_the_interval_fails_beside_the_live_version(quality, outcome):
-    found = report(planted(quality, 1), planted(0.05, 2), live=planted(0.6, 3))
-    assert found["criteria"][-1]["metric"] == "not_worse_than_live"
-    assert found["criteria"][-1]["outcome"] == outcome
-    assert found["live"]["name"] == "v1"
-    assert found["live"]["difference"]["score"] == pytest.approx(
-        found["tuned"]["score"] - found["live"]["score"]
+    result = report(planted(quality, 1), planted(0.05, 2), live=planted(0.6, 3))
+    assert result["criteria"][-1]["metric"] == "not_worse_than_live"
+    assert result["criteria"][-1]["outcome"] == outcome
+    assert result["live"]["name"] == "v1"
+    assert result["live"]["difference"]["score"] == pytest.approx(
+        result["tuned"]["score"] - result["live"]["score"]
     )
-    assert found["verdict"] == outcome
+    assert result["verdict"] == outcome
 
 
-def test_without_a_live_version_nothing_is_asked_of_it():
-    found = report(planted(0.9, 1), planted(0.1, 2))
-    assert found["live"] is None
-    assert [check["metric"] for check in found["criteria"]] == ["beats_base"]
+def test_without_a_live_version_nothing_is_required_of_it():
+    result = report(planted(0.9, 1), planted(0.1, 2))
+    assert result["live"] is None
+    assert [check["metric"] for check in result["criteria"]] == ["beats_base"]
 
 
 def test_a_live_version_that_does_not_exist_yet_cannot_be_better():
-    found = report(planted(0.9, 1), planted(0.1, 2), [{"metric": "not_worse_than_live"}])
-    assert found["verdict"] == "pass"
+    result = report(planted(0.9, 1), planted(0.1, 2), [{"metric": "not_worse_than_live"}])
+    assert result["verdict"] == "pass"
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_a_live_version_that_does_not_exist_yet_cannot_be_better():
 def test_a_threshold_is_decided_by_the_score_and_trusted_by_the_interval(
     right, rows, mark, outcome
 ):
-    found, said = meets(wilson(right / rows, rows), Criterion("exact_match", ">=", mark))
-    assert found == outcome
+    result, said = meets(wilson(right / rows, rows), Criterion("exact_match", ">=", mark))
+    assert result == outcome
     assert ("within the 95% interval" in said) == (rows == 300 or outcome == "inconclusive") or (
         right,
         rows,
@@ -102,8 +102,8 @@ def test_a_threshold_is_decided_by_the_score_and_trusted_by_the_interval(
 )
 def test_an_upper_bound_is_decided_the_other_way_round(score, low, high, outcome):
     check = Criterion("latency", "<=", 2.0)
-    found, said = meets(Interval(score, low, high), check)
-    assert found == outcome
+    result, said = meets(Interval(score, low, high), check)
+    assert result == outcome
     assert f"{score:.4g} seconds" in said
 
 
@@ -120,37 +120,37 @@ def test_what_is_said_of_a_comparison_names_points_and_interval():
 
 def test_quantities_are_judged_by_their_medians():
     measured = {"tuned": Measured(latencies=[0.1] * 20, size_mb=145.0, tokens=[3] * ROWS)}
-    asked = [
+    criteria = [
         "Answers in under 2 seconds",
         "The model is below 200 MB",
         "Median length of at most 5 tokens",
         "Median length within twice the reference",
         "The model is below 100 MB",
     ]
-    found = report(planted(0.9, 1), planted(0.1, 2), asked, measured=measured)
-    checks = {check["asked"]: check for check in found["criteria"]}
-    assert [checks[sentence]["outcome"] for sentence in asked] == ["pass"] * 4 + ["fail"]
-    assert checks[asked[1]]["score"] == 145.0
-    assert checks[asked[1]]["base"] is None
+    result = report(planted(0.9, 1), planted(0.1, 2), criteria, measured=measured)
+    checks = {check["asked"]: check for check in result["criteria"]}
+    assert [checks[sentence]["outcome"] for sentence in criteria] == ["pass"] * 4 + ["fail"]
+    assert checks[criteria[1]]["score"] == 145.0
+    assert checks[criteria[1]]["base"] is None
 
 
 def test_a_quantity_that_was_not_measured_does_not_pass():
-    found = report(planted(0.9, 1), planted(0.1, 2), ["Answers in under 2 seconds"])
-    assert found["criteria"][0]["outcome"] == "inconclusive"
-    assert found["criteria"][0]["sentence"].startswith("Not measured")
+    result = report(planted(0.9, 1), planted(0.1, 2), ["Answers in under 2 seconds"])
+    assert result["criteria"][0]["outcome"] == "inconclusive"
+    assert result["criteria"][0]["sentence"].startswith("Not measured")
 
 
 def test_sql_without_tables_is_not_measured():
-    found = report(planted(0.9, 1), planted(0.1, 2), ["Execution accuracy of at least 50%"])
-    assert found["criteria"][0]["outcome"] == "inconclusive"
-    assert found["criteria"][0]["rows"] == 0
+    result = report(planted(0.9, 1), planted(0.1, 2), ["Execution accuracy of at least 50%"])
+    assert result["criteria"][0]["outcome"] == "inconclusive"
+    assert result["criteria"][0]["rows"] == 0
 
 
 def test_a_criterion_shows_the_scores_of_all_sides_and_the_trivial_one():
-    found = report(planted(0.9, 1), planted(0.3, 2), ["Accuracy of at least 70%"])
-    check = found["criteria"][0]
-    assert check["tuned"] == found["tuned"]
-    assert check["base"] == found["base"]
+    result = report(planted(0.9, 1), planted(0.3, 2), ["Accuracy of at least 70%"])
+    check = result["criteria"][0]
+    assert check["tuned"] == result["tuned"]
+    assert check["base"] == result["base"]
     assert check["baseline"]["name"] == "majority answer"
     assert check["baseline"]["score"] == 0.25
     assert check["words"].endswith("is at least 70 %.")

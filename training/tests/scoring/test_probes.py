@@ -1,4 +1,4 @@
-"""The general probes can be passed and failed, and forgetting is told, not judged."""
+"""The general probes can be passed and failed, and forgetting is reported, not judged."""
 
 import pytest
 

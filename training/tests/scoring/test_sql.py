@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from training.scoring.metrics import build_metric
+from training.scoring.metrics import build_scorer
 from training.scoring.sql import Fixture, find_fixture, same_result
 
 TABLES = Fixture(
@@ -69,17 +69,17 @@ def test_a_fixture_cannot_open_files(tmp_path):
 
 def test_tables_given_with_a_row_come_before_those_of_its_prompt():
     given = {"ddl": "CREATE TABLE data (a TEXT, b TEXT)", "rows": [["x", "1"], ["y", "2"]]}
-    found = find_fixture(given, "Table: data(a TEXT, b TEXT)", "SELECT b FROM data WHERE a = 'x'")
-    assert found is not None
-    assert same_result("SELECT '1'", "SELECT b FROM data WHERE a = 'x'", found) == 1
+    result = find_fixture(given, "Table: data(a TEXT, b TEXT)", "SELECT b FROM data WHERE a = 'x'")
+    assert result is not None
+    assert same_result("SELECT '1'", "SELECT b FROM data WHERE a = 'x'", result) == 1
 
 
 def test_create_and_insert_in_a_prompt_are_the_tables():
     prompt = f"Given\n{TABLES.script}\nWho is older than 35?"
-    found = find_fixture(None, prompt, REFERENCE)
-    assert found is not None
-    assert same_result(REFERENCE, REFERENCE, found) == 1
-    assert same_result("SELECT name FROM people WHERE age > 45", REFERENCE, found) == 0
+    result = find_fixture(None, prompt, REFERENCE)
+    assert result is not None
+    assert same_result(REFERENCE, REFERENCE, result) == 1
+    assert same_result("SELECT name FROM people WHERE age > 45", REFERENCE, result) == 0
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_create_and_insert_in_a_prompt_are_the_tables():
         ("SELECT MAX(n) FROM data WHERE a = '62%'", "SELECT MIN(n) FROM data WHERE a = '62%'"),
     ],
 )
-def test_rows_are_made_up_for_a_table_of_which_only_the_columns_are_told(reference, wrong):
-    found = find_fixture(None, "Table: data(a TEXT, b TEXT, n REAL)\nQuestion: …", reference)
-    assert found is not None
-    assert same_result(reference, reference, found) == 1
+def test_rows_are_made_up_for_a_table_of_which_only_the_columns_are_named(reference, wrong):
+    result = find_fixture(None, "Table: data(a TEXT, b TEXT, n REAL)\nQuestion: …", reference)
+    assert result is not None
+    assert same_result(reference, reference, result) == 1
     if "MAX" not in reference:
-        assert same_result(wrong, reference, found) == 0
+        assert same_result(wrong, reference, result) == 0
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_row_whose_reference_tells_nothing_is_not_measured(prompt, reference):
 
 def test_a_broken_script_is_no_fixture_and_rows_without_one_do_not_count():
     assert find_fixture("CREATE TABLE (", "", REFERENCE) is None
-    metric = build_metric("execution_accuracy", {}, [], [TABLES, None, TABLES])
+    metric = build_scorer("execution_accuracy", {}, [], [TABLES, None, TABLES])
     answers = [REFERENCE, REFERENCE, "SELECT 1"]
     assert metric.score(answers, [REFERENCE] * 3) == 0.5
     assert metric.of_rows(answers, [REFERENCE] * 3) == [1, 0, 0]

@@ -6,17 +6,17 @@ from training.scoring.tables import MOST_LABELS, commonest_object, confusion, fi
 
 
 def test_the_confusion_counts_what_was_expected_against_what_was_answered():
-    found = confusion(["A", "b", "b", "noise"], ["a", "a", "b", "b"], None)
-    assert found["labels"] == ["a", "b", "other"]
-    assert found["counts"] == [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
+    result = confusion(["A", "b", "b", "noise"], ["a", "a", "b", "b"], None)
+    assert result["labels"] == ["a", "b", "other"]
+    assert result["counts"] == [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
 
 
 def test_only_the_most_frequent_labels_have_a_line_and_no_row_is_lost():
     references = [f"label_{i % 40}" for i in range(400)]
-    found = confusion(references, references, None)
-    assert len(found["labels"]) == MOST_LABELS + 1
-    assert sum(map(sum, found["counts"])) == 400
-    assert found["counts"][-1][-1] == 100  # ten labels share the last line
+    result = confusion(references, references, None)
+    assert len(result["labels"]) == MOST_LABELS + 1
+    assert sum(map(sum, result["counts"])) == 400
+    assert result["counts"][-1][-1] == 100  # ten labels share the last line
 
 
 def test_texts_and_json_are_no_labels_unless_the_task_names_some():
@@ -26,7 +26,7 @@ def test_texts_and_json_are_no_labels_unless_the_task_names_some():
     assert confusion(["a"], ["a"], ["a", "b"])["labels"] == ["a", "other"]
 
 
-def test_fields_are_told_apart_and_the_worst_comes_first():
+def test_fields_are_distinguished_and_the_worst_comes_first():
     references = [json.dumps({"city": "Rome", "who": ["Ann", "Bob"]})] * 2
     tuned = [json.dumps({"city": "Rome", "who": ["Ann"]}), json.dumps({"city": "Rome", "x": 1})]
     who, city = field_table(tuned, ["broken", "{}"], references)
@@ -39,7 +39,7 @@ def test_fields_are_told_apart_and_the_worst_comes_first():
         "base_f1": 0.0,
         "examples": [],
     }
-    # found Ann of Ann, Bob in one row and nothing in the other: 1 hit of 1 found and 4 expected
+    # Ann of Ann, Bob in one row and nothing in the other: 1 hit of 1 predicted and 4 expected
     assert (who["field"], who["precision"], who["recall"], who["f1"]) == ("who", 1.0, 0.25, 0.4)
     assert who["examples"][0] == {
         "index": 0,

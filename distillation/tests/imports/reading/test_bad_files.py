@@ -126,12 +126,12 @@ def dirty(name):
 def test_a_cp1252_file_with_semicolons_and_a_foreign_header_is_a_pleasure(as_bob, org, uploaded):
     run = uploaded(dirty("08_cp1252_semicolon.csv"), name="08_cp1252_semicolon.csv")
     page = text_of(as_bob.get(url("import", org, run)))
-    for told in ("cp1252", "semicolon", "<code>Frage</code>, <code>Antwort</code>"):
-        assert told in page
+    for stated in ("cp1252", "semicolon", "<code>Frage</code>, <code>Antwort</code>"):
+        assert stated in page
     columns = {"user": "Frage", "assistant": "Antwort"}
     page = text_of(as_bob.post(url("import_preview", org, run), chosen(**columns)))
-    for told in ("für Österreich", "“Smart quotes”", "– 5 €", "20 usable, 0 not"):
-        assert told in page
+    for stated in ("für Österreich", "“Smart quotes”", "– 5 €", "20 usable, 0 not"):
+        assert stated in page
     as_bob.post(url("import_confirm", org, run), chosen(**columns))
     assert finish(run).rows_added == 20
 

@@ -27,7 +27,7 @@ def array(rows):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "stated"),
     [
         ("a.jsonl", lines(pairs(1)), ("JSON lines", False, "utf-8", "")),
         ("a.jsonl.gz", gzip.compress(lines(pairs(1)), mtime=0), ("JSON lines", True, "utf-8", "")),
@@ -38,10 +38,10 @@ def array(rows):
         ("a.csv", b"prompt;completion\n\xfc;b\n", ("CSV", False, "cp1252", "semicolon")),
     ],
 )
-def test_format_packing_encoding_and_delimiter_are_told(look, name, content, told):
+def test_format_packing_encoding_and_delimiter_are_told(look, name, content, stated):
     preview = look(name, content)
     facts = (preview.format, preview.is_packed, preview.encoding, preview.delimiter)
-    assert facts == told
+    assert facts == stated
     assert (preview.accepted, preview.shape) == (1, "prompt → completion")
 
 

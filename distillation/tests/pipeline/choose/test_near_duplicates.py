@@ -86,11 +86,11 @@ def test_the_variants_of_forty_real_questions_are_found_and_the_questions_kept_a
     original = {entry["id"]: entry["of"] for entry in key}
     kind = {entry["id"]: entry["kind"] for entry in key}
     truth = [original.get(row["id"], row["id"]) for row in rows]
-    found = near_duplicate_groups([row["messages"][0]["content"] for row in rows])
+    result = near_duplicate_groups([row["messages"][0]["content"] for row in rows])
 
     pairs = list(combinations(range(len(rows)), 2))
     same, joined = (
-        {(i, j) for i, j in pairs if of[i] == of[j]} for of in (truth, found)
+        {(i, j) for i, j in pairs if of[i] == of[j]} for of in (truth, result)
     )  # fmt: skip
     missed = Counter(kind.get(rows[i]["id"]) or kind.get(rows[j]["id"]) for i, j in same - joined)
     precision, recall = len(same & joined) / len(joined), len(same & joined) / len(same)

@@ -44,9 +44,9 @@ def test_density_is_the_mean_cosine_to_the_background_itself_apart():
 
 def test_relevance_takes_from_the_cosine_what_both_ends_have_with_everything():
     background = vectors([0.6, 0.8])
-    found = relevance(vectors([1, 0], [0, 1]), vectors([0.8, 0.6]), background)
+    result = relevance(vectors([1, 0], [0, 1]), vectors([0.8, 0.6]), background)
     # 2·0.8 − 0.6 − 0.96 and 2·0.6 − 0.8 − 0.96: the hub [0, 1] loses more.
-    assert found[:, 0] == pytest.approx([0.04, -0.56], abs=1e-6)
+    assert result[:, 0] == pytest.approx([0.04, -0.56], abs=1e-6)
 
 
 def test_rankings_are_fused_by_the_reciprocals_of_their_ranks():
@@ -156,8 +156,8 @@ def test_other_tasks_of_the_source_help_out_where_the_closest_hold_too_few_rows(
     scores = {("bank", "t0"): 0.9, ("bank", "t1"): 0.6, ("bank", "t2"): 0.5}
     groups = [SourceGroup("bank", "bank", task, rows=10) for _, task in scores]
     evidence = Evidence(groups, rows, np.full(3, -1.0, dtype=np.float32), scores, 0.0)
-    found = [{t for _, t in chosen(route(intent(), evidence, rows=n))} for n in (10, 11, 30)]
-    assert found == [{"t0"}, {"t0", "t1"}, {"t0", "t1", "t2"}]
+    result = [{t for _, t in chosen(route(intent(), evidence, rows=n))} for n in (10, 11, 30)]
+    assert result == [{"t0"}, {"t0", "t1"}, {"t0", "t1", "t2"}]
 
 
 def test_form_is_the_share_of_labels_or_the_overlap_of_keys():

@@ -7,7 +7,7 @@ from distillation.pipeline.understand.intent import understand
 NAMES = {"type": "array"}
 
 
-def told(**fields):
+def stated(**fields):
     intent = IntentSpec(**{"system_prompt": "", "queries": (), "task_texts": ()} | fields)
     return dict(explain(intent))
 
@@ -36,7 +36,7 @@ def told(**fields):
     ],
 )
 def test_labels_are_told(fields, sentence):
-    assert told(task_kind="classify", **fields)["Task"] == sentence
+    assert stated(task_kind="classify", **fields)["Task"] == sentence
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_labels_are_told(fields, sentence):
     ],
 )
 def test_keys_are_told(schema, sentence):
-    assert told(task_kind="extract_json", json_schema=schema)["Keys"] == sentence
+    assert stated(task_kind="extract_json", json_schema=schema)["Keys"] == sentence
 
 
 def test_the_rest_is_told():
-    lines = told(task_kind="generate", answer_min_chars=3, answer_max_chars=2400, language="en")
+    lines = stated(task_kind="generate", answer_min_chars=3, answer_max_chars=2400, language="en")
     assert lines["Length"] == "Answers have between 3 and 2,400 characters."
     assert lines["Language"] == "Inputs are in English."
     assert "examples would help" in lines["Search"]
-    assert told(task_kind="sql")["Language"] == "Inputs may be in any language."
+    assert stated(task_kind="sql")["Language"] == "Inputs may be in any language."
 
 
 def test_a_correction_is_told_like_what_was_understood():

@@ -30,8 +30,8 @@ def test_the_same_label_in_another_spelling_is_the_users():
 
 
 def test_abbreviations_typos_and_longer_names_are_mapped_by_name():
-    found = proposed(["pos", "negatve", "very_neutral", "ne", "mixed"])
-    assert found == {
+    result = proposed(["pos", "negatve", "very_neutral", "ne", "mixed"])
+    assert result == {
         "pos": ("Positive", "name"),
         "negatve": ("Negative", "name"),
         "very_neutral": ("Neutral", "name"),
@@ -52,12 +52,12 @@ def test_meaning_maps_only_what_is_near_one_label_and_far_from_the_others():
         "torn": (0.71, 0.70),  # near both
         "blue": (0.5, 0.1),  # near none
     }
-    found = proposed(
+    result = proposed(
         ["happy", "torn", "blue"],
         wanted=("Positive", "Negative"),
         embed=lambda texts: np.array([vectors[text] for text in texts], dtype=np.float32),
     )
-    assert found == {"happy": ("Positive", "meaning"), "torn": ("", ""), "blue": ("", "")}
+    assert result == {"happy": ("Positive", "meaning"), "torn": ("", ""), "blue": ("", "")}
 
 
 def test_a_persons_word_wins_also_when_it_leaves_a_label_out():

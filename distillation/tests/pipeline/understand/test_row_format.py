@@ -12,7 +12,7 @@ from distillation.pipeline.understand.row_format import (
     held_out_messages,
     model_input,
     model_messages,
-    telling_sources,
+    sources_with_own_instructions,
 )
 from distillation.tests.pipeline.rows import candidate
 
@@ -21,12 +21,12 @@ INTENT = IntentSpec("classify", "Name it.", (), (), labels=("Card Arrival",))
 
 def test_system_turns_that_only_reword_the_task_are_dropped():
     rows = [candidate(f"q{i}", "a", system=f"Wording {i % 4}") for i in range(40)]
-    assert model_input(rows[0], telling_sources(rows)) == "q0"
+    assert model_input(rows[0], sources_with_own_instructions(rows)) == "q0"
 
 
 def test_system_turns_that_carry_information_join_the_input():
     rows = [candidate(f"q{i}", "a", system=f"Section {i}") for i in range(MANY_SYSTEM_TURNS + 1)]
-    assert model_input(rows[3], telling_sources(rows)) == "Section 3\n\nq3"
+    assert model_input(rows[3], sources_with_own_instructions(rows)) == "Section 3\n\nq3"
 
 
 @dataclass(frozen=True)

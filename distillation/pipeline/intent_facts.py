@@ -1,0 +1,117 @@
+"""What a run keeps of what was understood: written with its dataset, read by all that shows, checks
+or measures it.
+
+Try it: pytest distillation/tests/pipeline/test_intent_facts.py
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from distillation.pipeline.types import IntentSpec, Query, RoutedGroup
+from distillation.pipeline.understand.explain import Line, explain
+
+SHOWN_ROUTES = 20
+
+
+@dataclass(frozen=True)
+class SourceRoute:
+    """One source that was considered: the scores of the best of its tasks, and how many serve."""
+
+    source: str = ""
+    task: str = ""
+    tasks: int = 1
+    tasks_chosen: int = 0
+    rows: int = 0
+    score: float = 0.0
+    description_match: float = 0.0
+    topic_match: float = 0.0
+    form_match: float = 0.0
+    chosen: bool = False
+
+    @classmethod
+    def of(cls, groups: list[RoutedGroup]) -> SourceRoute:
+        best = groups[0]
+        return cls(
+            source=best.group.source,
+            task=best.group.task if len(groups) == 1 else "",
+            tasks=len(groups),
+            tasks_chosen=sum(routed.chosen for routed in groups),
+            rows=sum(routed.group.rows for routed in groups),
+            score=round(best.score, 3),
+            description_match=round(best.description_match, 3),
+            topic_match=round(best.topic_match, 3),
+            form_match=round(best.form_match, 3),
+            chosen=any(routed.chosen for routed in groups),
+        )
+
+
+def routes_by_source(routes: Iterable[RoutedGroup]) -> tuple[SourceRoute, ...]:
+    """Best first, as the groups are."""
+    of_source: dict[str, list[RoutedGroup]] = defaultdict(list)
+    for routed in routes:
+        of_source[routed.group.source_id].append(routed)
+    return tuple(SourceRoute.of(groups) for groups in list(of_source.values())[:SHOWN_ROUTES])
+
+
+@dataclass(frozen=True)
+class IntentFacts:
+    """Empty where nothing was understood, as for a file that is trained on as it is."""
+
+    task_kind: str = ""
+    labels: tuple[str, ...] = ()
+    labels_closed: bool = False
+    label_count: int = 0
+    json_keys: tuple[str, ...] = ()
+    json_schema: dict[str, Any] | None = None
+    language: str = ""
+    answer_min_chars: int = 0
+    answer_max_chars: int = 0
+    system_prompt: str = ""
+    queries: tuple[Query, ...] = ()
+    explanation: tuple[Line, ...] = ()
+    sources: tuple[SourceRoute, ...] | None = None  # of a run: None before one
+
+    @classmethod
+    def of(cls, intent: IntentSpec, sources: tuple[SourceRoute, ...] | None = None) -> IntentFacts:
+        same = {field.name for field in fields(cls)} & {field.name for field in fields(intent)}
+        facts = {name: getattr(intent, name) for name in same}
+        return cls(**facts, explanation=tuple(explain(intent)), sources=sources)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> IntentFacts:
+        """Of any run, also of one that an earlier release made with fewer facts."""
+        facts = _known(cls, stored)
+        for name, read in _READ.items():
+            facts[name] = tuple(map(read, stored.get(name) or ()))
+        return cls(**facts | ({"sources": None} if "sources" not in stored else {}))
+
+    def to_json(self) -> dict[str, Any]:
+        facts = asdict(self) | {"explanation": [line._asdict() for line in self.explanation]}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in facts.items()
+            if name != "sources" or value is not None
+        }
+
+
+def _known(kind: type[IntentFacts | SourceRoute], stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: stored[field.name] for field in fields(kind) if field.name in stored}
+
+
+def _query(stored: str | Mapping[str, str]) -> Query:
+    """Read a text alone, as earlier releases wrote it, or with its origin."""
+    return Query(stored, "") if isinstance(stored, str) else Query(**stored)
+
+
+# How the items of each list are read.
+_READ: dict[str, Callable[[Any], Any]] = {
+    "labels": str,
+    "json_keys": str,
+    "queries": _query,
+    "explanation": lambda line: Line(**line),
+    "sources": lambda route: SourceRoute(**_known(SourceRoute, route)),
+}

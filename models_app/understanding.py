@@ -1,0 +1,65 @@
+"""What is understood of a requirement, for pages, API and terminal. Torch-free: the web process
+comes here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from distillation.pipeline.types import Example, IntentEdits, IntentSpec, Requirement
+from distillation.pipeline.understand.intent import edits_from, understand
+from models_app.drafts import ModelDraft
+from models_app.models import CustomModel
+
+# What a person may correct one by one; the mapping of labels has a page of its own.
+FIELDS = (
+    "task_kind",
+    "labels",
+    "json_schema",
+    "answer_min_chars",
+    "answer_max_chars",
+    "language",
+)
+
+
+def requirement_of(asked: CustomModel | ModelDraft) -> Requirement:
+    return Requirement(
+        text=asked.requirement,
+        objective=asked.objective,
+        policy=asked.policy,
+        examples=tuple(Example(e["input"], e["output"]) for e in asked.examples),
+        system_prompt=asked.system_prompt,
+    )
+
+
+def understood(asked: CustomModel | ModelDraft) -> IntentSpec:
+    """With the corrections that were made so far."""
+    return understand(requirement_of(asked), edits_from(asked.intent_edits))
+
+
+def as_shown(intent: IntentSpec) -> dict[str, Any]:
+    """The values of the fields that a person may correct. Labels only where they are all known:
+    others are learned from the sources, unless the person lists them.
+    """
+    return {
+        "task_kind": intent.task_kind,
+        "labels": list(intent.labels) if intent.labels_closed else [],
+        "json_schema": intent.json_schema,
+        "answer_min_chars": intent.answer_min_chars,
+        "answer_max_chars": intent.answer_max_chars,
+        "language": intent.language,
+    }
+
+
+def corrections(requirement: Requirement, kind: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what differs from what is understood without any correction. `kind` is the one under
+    which the person saw the other fields; an empty value is as understood, a language apart.
+    """
+    plain = as_shown(understand(requirement, IntentEdits(task_kind=kind)))
+    plain["task_kind"] = understand(requirement).task_kind
+    return {
+        name: wanted[name]
+        for name in FIELDS
+        if name in wanted
+        and wanted[name] != plain[name]
+        and (name == "language" or wanted[name] not in (None, []))
+    }

@@ -1,0 +1,155 @@
+"""Pages of what was understood: of a new model before it is made, and of one that is there."""
+
+import json
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.access import org_for
+from accounts.models import User
+from distillation.access import labelled_run_for
+from distillation.label_map import LabelLine, LabelTable, label_table, rules_with
+from distillation.pipeline.understand.intent import edits_from
+from models_app.access import model_for
+from models_app.bases.recommending import recommended
+from models_app.contract.services import compiled
+from models_app.forms import ModelDraftForm
+from models_app.understanding import FIELDS, requirement_of
+from training.builds import services
+from training.builds.understanding_forms import IntentForm, LabelMapForm
+
+LINES_PER_PAGE = 50
+LEFT_OUT = "left_out"
+SAVED = "The corrections are saved. The next build uses them."
+
+
+@login_required
+@require_POST
+def model_understood(request: HttpRequest, org: str) -> HttpResponse:
+    """The second step of a new model; `step` is the button pressed. Nothing is stored before
+    “create”: what was typed travels in the page, and what was corrected as `corrections`.
+    """
+    owner = org_for(request, org)
+    draft_form = ModelDraftForm(request.POST)
+    step, corrected = request.POST.get("step"), _corrections(request)
+    if not draft_form.is_valid():
+        return _first_step(request, draft_form, corrected)
+    form = IntentForm(
+        request.POST if step in ("back", "create") else None,
+        requirement=requirement_of(draft_form.draft),
+        corrected=corrected,
+    )
+    if step == "back":
+        return _first_step(request, draft_form, form.corrected)
+    if step == "create" and form.is_valid():
+        model = services.create_model(
+            actor=_user(request), org=owner, draft=replace(draft_form.draft, **form.corrected)
+        )
+        return redirect("model", owner.slug, model.id)
+    return _second_step(request, draft_form, form, corrected)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def model_intent(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    """Correct a model that is there; `build` is the button that distils again at once."""
+    model = model_for(org_for(request, org), model_id)
+    form = IntentForm(
+        request.POST or None,
+        requirement=requirement_of(model),
+        corrected={"intent_edits": model.intent_edits},
+    )
+    if request.method == "POST" and form.is_valid():
+        services.correct_intent(
+            actor=_user(request),
+            model=model,
+            changes=dict.fromkeys(FIELDS) | form.corrected["intent_edits"],
+            system_prompt=form.corrected["system_prompt"],
+            build="build" in request.POST,
+        )
+        messages.success(request, SAVED)
+        return redirect("model", org, model.id)
+    return render(request, "distillation/model_intent.html", {"model": model, "form": form})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def model_labels(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    """How the labels of the sources become the model's, a page at a time, to be decided by hand."""
+    model = model_for(org_for(request, org), model_id)
+    run = labelled_run_for(model)
+    rules = model.intent_edits.get("label_map", [])
+    table = label_table(run.label_map, run.intent.get("labels", []), rules)
+    page, show = _page_of_lines(request, table)
+    if request.method == "POST" and request.POST.get("run") != str(run.id):
+        messages.warning(request, "Distilled again meanwhile: here is the newest table.")
+        return redirect("model_labels", org, model.id)
+    form = LabelMapForm(request.POST or None, lines=dict(page.object_list), labels=table.labels)
+    if request.method == "POST" and form.is_valid():
+        changes = {"label_map": rules_with(rules, table, form.chosen) or None}
+        build = "build" in request.POST
+        services.correct_intent(actor=_user(request), model=model, changes=changes, build=build)
+        messages.success(request, SAVED)
+        return redirect("model", org, model.id) if build else redirect(request.get_full_path())
+    context = {"model": model, "run": run, "table": table, "page": page, "show": show, "form": form}
+    return render(request, "distillation/model_labels.html", context)
+
+
+def _page_of_lines(
+    request: HttpRequest, table: LabelTable
+) -> tuple[Page[tuple[str, LabelLine]], str]:
+    """Lines by the name of their field: those asked for, or those that were sent."""
+    named = [(f"line_{number}", line) for number, line in enumerate(table.lines)]
+    show = request.GET.get("show", "")
+    if request.method == "POST":
+        named = [item for item in named if item[0] in request.POST]
+    elif show == LEFT_OUT:
+        named = [item for item in named if not item[1].mapped_to]
+    return Paginator(named, LINES_PER_PAGE).get_page(request.GET.get("page")), show
+
+
+def _first_step(
+    request: HttpRequest, form: ModelDraftForm, corrected: dict[str, Any]
+) -> HttpResponse:
+    context = {"form": form, "corrections": json.dumps(corrected)}
+    return render(request, "models_app/model_new.html", context)
+
+
+def _second_step(
+    request: HttpRequest, draft_form: ModelDraftForm, form: IntentForm, corrected: dict[str, Any]
+) -> HttpResponse:
+    context = {
+        "draft_form": draft_form,
+        "form": form,
+        "corrections": json.dumps(corrected),
+        "chosen_base": draft_form.draft.base,
+        "advice": recommended(draft_form.draft),
+        "contract": compiled(draft_form.draft),
+    }
+    return render(request, "distillation/model_understood.html", context)
+
+
+def _corrections(request: HttpRequest) -> dict[str, Any]:
+    """What the page carries from step to step. One that was tampered with counts as none."""
+    try:
+        carried = json.loads(request.POST.get("corrections") or "{}")
+        corrected: dict[str, Any] = {
+            "intent_edits": dict(carried.get("intent_edits") or {}),
+            "system_prompt": str(carried.get("system_prompt") or ""),
+        }
+        edits_from(corrected["intent_edits"])
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return {"intent_edits": {}, "system_prompt": ""}
+    return corrected
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # every view here asks for a login
+    return request.user

@@ -1,0 +1,84 @@
+"""Pages that create a model, and start or end its builds."""
+
+import uuid
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.access import org_for
+from accounts.models import User
+from distillation.access import dataset_for
+from models_app.access import model_for
+from models_app.forms import ModelDraftForm
+from modelstation.core.errors import UserFacingError
+from training.builds import services
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def model_new(request: HttpRequest, org: str) -> HttpResponse:
+    owner = org_for(request, org)
+    form = ModelDraftForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        model = services.create_model(actor=_user(request), org=owner, draft=form.draft)
+        return redirect("model", owner.slug, model.id)
+    return render(request, "models_app/model_new.html", {"form": form})
+
+
+@login_required
+@require_POST
+def model_delete(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    services.delete_model(actor=_user(request), model=model)
+    messages.success(request, f"“{model.name}” is deleted.")
+    return redirect("models", org)
+
+
+@login_required
+@require_POST
+def model_cancel(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    if not services.cancel_build(actor=_user(request), model=model):
+        messages.info(request, "There was nothing left to cancel.")
+    return redirect("model", org, model.id)
+
+
+@login_required
+@require_POST
+def model_rebuild(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    services.rebuild(actor=_user(request), model=model)
+    return redirect("model", org, model.id)
+
+
+@login_required
+@require_POST
+def model_copy(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    model = model_for(org_for(request, org), model_id)
+    copy = services.copy_model(actor=_user(request), model=model)
+    messages.success(request, "This is the copy. Change what you like, then build it.")
+    return redirect("model", org, copy.id)
+
+
+@login_required
+@require_POST
+def dataset_freeze(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
+    """A refusal comes back to the page of the dataset as a message."""
+    version = dataset_for(org_for(request, org), dataset_id)
+    try:
+        frozen = services.freeze_and_train(actor=_user(request), version=version)
+    except UserFacingError as error:
+        messages.error(request, f"{error.message} {error.hint}".strip())
+        return redirect(reverse("dataset", args=[org, version.id]))
+    rows = f"{frozen.row_count:,} rows"
+    messages.success(request, f"Dataset {frozen.number} is frozen with {rows}. Training begins.")
+    return redirect("model", org, version.model_id)
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # every view here asks for a login
+    return request.user

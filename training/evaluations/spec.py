@@ -1,0 +1,96 @@
+"""What the evaluation child reads. Needs neither torch nor Django.
+
+python -m pytest training/tests/evaluations/test_spec.py
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from training.progress import required
+from training.scoring.criteria import CompiledChecks, Criteria, read_criteria
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model that answers; the live version with a name, and the prompt it is served with."""
+
+    gguf: Path
+    tokenizer_folder: Path
+    system_prompt: str | None = None
+    name: str = ""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        gguf, folder = Path(values["gguf"]), Path(values["tokenizer_folder"])
+        return cls(gguf, folder, values.get("system_prompt"), values.get("name") or "")
+
+    @property
+    def size_mb(self) -> float:
+        return self.gguf.stat().st_size / 1e6
+
+
+@dataclass(frozen=True)
+class EvaluationSpec:
+    """`test_file` holds JSON lines of messages, the last one the reference answer, with tables for
+    SQL under `fixture` where there are any.
+
+    The checks are the frozen `contract`, else `criteria` (objects or plain sentences). Answers of
+    the base are kept in `cache_dir` for the next evaluation. Without `max_tokens` the longest
+    reference decides.
+    """
+
+    test_file: Path
+    base: Side
+    tuned: Side
+    metric: str
+    out_dir: Path
+    system_prompt: str = ""
+    contract: CompiledChecks | None = None
+    criteria: list[str | Mapping[str, Any]] = field(default_factory=list)
+    labels: list[str] | None = None
+    max_tokens: int | None = None
+    seed: int = 0
+    live: Side | None = None
+    probes: bool = True
+    cache_dir: Path | None = None
+
+    @property
+    def sides(self) -> dict[str, Side]:
+        both = {"base": self.base, "tuned": self.tuned}
+        return both | ({"live": self.live} if self.live else {})
+
+    def checks(self) -> Criteria:
+        """Raise ValueError for a malformed check, and a contract that is not what was frozen."""
+        if self.contract:
+            return self.contract.criteria()
+        return read_criteria(self.criteria, self.labels)
+
+    def to_json(self) -> dict[str, Any]:
+        known = {name: value for name, value in asdict(self).items() if value is not None}
+        plain: dict[str, Any] = json.loads(json.dumps(known, default=str))
+        return plain
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """ChildError "bad_spec" names what is missing."""
+        required(values, "test_file", "base", "tuned", "metric", "out_dir")
+        contract, live, cache = (values.get(name) for name in ("contract", "live", "cache_dir"))
+        return cls(
+            test_file=Path(values["test_file"]),
+            base=Side.from_json(values["base"]),
+            tuned=Side.from_json(values["tuned"]),
+            metric=values["metric"],
+            out_dir=Path(values["out_dir"]),
+            system_prompt=values.get("system_prompt") or "",
+            contract=CompiledChecks(**contract) if contract else None,
+            criteria=values.get("criteria") or [],
+            labels=values.get("labels"),
+            max_tokens=values.get("max_tokens"),
+            seed=int(values.get("seed") or 0),
+            live=Side.from_json(live) if live else None,
+            probes=values.get("probes", True),
+            cache_dir=Path(cache) if cache else None,
+        )

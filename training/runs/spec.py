@@ -1,0 +1,81 @@
+"""What a training child reads and what it reports. Needs neither torch nor Django.
+
+python -m pytest training/tests/runs/test_child.py
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from training.progress import ChildError, required
+from training.recipes.config import Settings, TrainingConfig, config_from
+from training.recipes.facts import TrainingFacts
+
+Manifest = dict[str, Any]  # of an artifact: see modelstation.core.artifacts
+Manifests = dict[str, Manifest]  # by the kind of artifact
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """`dataset` is a folder with train.jsonl and valid.jsonl.
+
+    A run with `checkpoints_dir` survives its process; with `keep_checkpoints` those that are left
+    at its end become artifacts too.
+    """
+
+    dataset: Path
+    base_folder: Path
+    base_name: str
+    out_dir: Path
+    config: TrainingConfig
+    checkpoints_dir: Path | None = None
+    keep_checkpoints: bool = False
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """ChildError "bad_spec" names what is missing or invalid."""
+        required(values, "dataset", "base_folder", "base_name", "out_dir")
+        try:
+            config = config_from(values.get("config") or {})
+        except ValueError as error:
+            raise ChildError("bad_spec", str(error)) from error
+        checkpoints = values.get("checkpoints_dir")
+        return cls(
+            dataset=Path(values["dataset"]),
+            base_folder=Path(values["base_folder"]),
+            base_name=values["base_name"],
+            out_dir=Path(values["out_dir"]),
+            config=config,
+            checkpoints_dir=Path(checkpoints) if checkpoints else None,
+            keep_checkpoints=bool(values.get("keep_checkpoints")),
+        )
+
+    def to_json(self) -> dict[str, str | bool | None | Settings]:
+        return {
+            "dataset": str(self.dataset),
+            "base_folder": str(self.base_folder),
+            "base_name": self.base_name,
+            "out_dir": str(self.out_dir),
+            "config": self.config.to_json(),
+            "checkpoints_dir": str(self.checkpoints_dir) if self.checkpoints_dir else None,
+            "keep_checkpoints": self.keep_checkpoints,
+        }
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """`config` is the one that was used, everything in it settled."""
+
+    artifacts: Manifests
+    config: TrainingConfig
+    facts: TrainingFacts
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        config = config_from(values["config"])
+        return cls(values["artifacts"], config, TrainingFacts.from_json(values))
+
+    def to_json(self) -> dict[str, Any]:
+        facts = self.facts.to_json()
+        return {"artifacts": self.artifacts, **facts, "config": self.config.to_json()}
