@@ -333,7 +333,7 @@ def test_scores_are_those_of_the_live_version(api, model):
 
 def test_events_tell_the_story_from_a_given_point_on(api, org, model):
     job = jobs.submit(kind="distil", org=org, subject_id=model.id)
-    JobEvent.tell(job.id, "error", "It broke.", operator_detail="Traceback: secret")
+    JobEvent.emit(job.id, "error", "It broke.", operator_detail="Traceback: secret")
     address = f"{URL}/{model.id}/events"
 
     told = api.get(address).json()

@@ -186,7 +186,7 @@ def test_a_running_stage_shows_step_loss_speed_and_time_left(as_bob, org):
 def test_a_failed_model_says_why_and_what_to_do_but_shows_no_traceback(as_bob, org):
     model = make_model(org, status="failed", status_reason="not enough data: 12 rows")
     job = jobs.submit(kind="distil", org=org, subject_id=model.id)
-    JobEvent.tell(job.id, "error", "not enough data", operator_detail="Traceback: secret")
+    JobEvent.emit(job.id, "error", "not enough data", operator_detail="Traceback: secret")
     page = as_bob.get(url("model", model.id)).content.decode()
     assert "not enough data: 12 rows" in page
     assert "Build again" in page

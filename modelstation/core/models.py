@@ -130,7 +130,7 @@ class JobEvent(models.Model):
         return self.message
 
     @classmethod
-    def tell(
+    def emit(
         cls,
         job_id: uuid.UUID,
         kind: str,
@@ -140,7 +140,7 @@ class JobEvent(models.Model):
         operator_detail: str = "",
         lease_token: uuid.UUID | None = None,
     ) -> "JobEvent":
-        """With a `lease_token`, only the holder of that lease may emit: LeaseLost for others."""
+        """Append an event; with a `lease_token` as its holder alone: LeaseLost for others."""
         held = {} if lease_token is None else {"lease_token": lease_token}
         with transaction.atomic():
             counted = Job.objects.filter(id=job_id, **held).update(event_count=F("event_count") + 1)

@@ -34,7 +34,7 @@ def run(org):
         stage="train",
         progress={"step": 40, "total_steps": 80, "loss": 0.5, "eta_seconds": 75},
     )
-    JobEvent.tell(run.job_id, "stage", "Training")
+    JobEvent.emit(run.job_id, "stage", "Training")
     add_points(run, 40)
     return run
 
@@ -49,7 +49,7 @@ def watch(capsys, what, **options):
 def fail(run):
     end(run.job, "failed", error_code="diverged", error_text=DIVERGED)
     Job.objects.filter(id=run.job_id).update(stage="train")
-    JobEvent.tell(run.job_id, "error", DIVERGED)
+    JobEvent.emit(run.job_id, "error", DIVERGED)
 
 
 def test_a_run_that_failed_says_why_and_what_to_try(run, capsys):
@@ -98,7 +98,7 @@ def test_a_name_of_nothing_is_said_to_be_so(org, name):
 
 def test_a_model_that_is_built_again_is_followed_from_there(run, capsys):
     end(run.job, "failed")
-    JobEvent.tell(run.job_id, "log", "of the first build")
+    JobEvent.emit(run.job_id, "log", "of the first build")
     again = jobs.submit(kind="distil", org=run.org, subject_id=run.model_id)
     end(again, "cancelled")
     _, said = watch(capsys, run.model_id)
@@ -133,7 +133,7 @@ def test_a_job_without_events_yet_is_shown_too(org):
 
 
 def test_markup_in_a_message_is_text(run):
-    JobEvent.tell(run.job_id, "log", "[red]not a style[/nor an end]")
+    JobEvent.emit(run.job_id, "log", "[red]not a style[/nor an end]")
     out = io.StringIO()
     Lines(Console(file=out)).show(journey.beat_of(Story(job_id=run.job_id), 0))
     assert "[red]not a style[/nor an end]" in out.getvalue()
@@ -150,7 +150,7 @@ def test_following_ends_when_it_is_closed_and_shows_all_events_so_far(run):
 def test_the_display_of_build_model_shows_all_before_it_closes(run):
     out = io.StringIO()
     with JobDisplay(Story(job_id=run.job_id), Console(file=out)):
-        JobEvent.tell(run.job_id, "log", "the last word")
+        JobEvent.emit(run.job_id, "log", "the last word")
     assert "the last word" in out.getvalue()
 
 

@@ -211,7 +211,7 @@ def _reporter(lease: Lease) -> Callable[[Mapping[str, Any]], None]:
         detail, figures = message.detail, message.figures
         lease.progress(step=message.step, total_steps=message.total_steps, **figures)
         if figures.get("loss") is not None or figures.get("valid_loss") is not None:
-            lease.tell(JobEvent.Kind.METRICS, data=detail)
+            lease.emit(JobEvent.Kind.METRICS, data=detail)
 
     return report
 
@@ -219,4 +219,4 @@ def _reporter(lease: Lease) -> Callable[[Mapping[str, Any]], None]:
 def _report_checkpoint(lease: Lease, step: int) -> None:
     lease.check()
     message = f"Checkpoint kept at step {step:,}."
-    lease.tell(JobEvent.Kind.CHECKPOINT, message, data={"step": step})
+    lease.emit(JobEvent.Kind.CHECKPOINT, message, data={"step": step})

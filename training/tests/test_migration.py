@@ -13,7 +13,7 @@ from training.tests.planted_runs import make_run
 @pytest.mark.django_db(transaction=True)
 def test_points_become_events_after_those_that_were_told(org):
     run = make_run(testing.make_model(org), state="succeeded")
-    JobEvent.tell(run.job_id, "state", "Started.")
+    JobEvent.emit(run.job_id, "state", "Started.")
     executor = MigrationExecutor(connection)
     executor.migrate([("training", "0001_initial")])
     try:

@@ -40,7 +40,7 @@ def claim(job_id: uuid.UUID | str) -> Job | None:
         job: Job = Job.objects.select_related("org").get(id=job_id)
         QueueHealth.seen(job.queue)
         started = "Started." if job.attempt == 1 else f"Started again, attempt {job.attempt}."
-        JobEvent.tell(job.id, JobEvent.Kind.STATE, started)
+        JobEvent.emit(job.id, JobEvent.Kind.STATE, started)
     return job
 
 

@@ -73,7 +73,7 @@ def submit(
 
 
 def _announce(job: Job) -> Job:
-    _tell(job, JobEvent.Kind.STATE, "Waiting for a worker.")
+    _emit(job, JobEvent.Kind.STATE, "Waiting for a worker.")
     send_wakeup(job)
     return job
 
@@ -214,7 +214,7 @@ def request_cancel(job: Job) -> bool:
             return _end(job, State.CANCELLED, code="cancelled", text=text)
         if job.state == State.RUNNING and job.cancel_requested_at is None:
             Job.objects.filter(id=job.id).update(cancel_requested_at=Now())
-            _tell(job, JobEvent.Kind.STATE, "Cancel requested.")
+            _emit(job, JobEvent.Kind.STATE, "Cancel requested.")
         return job.state == State.RUNNING
 
 
@@ -229,7 +229,7 @@ def request_pause(job: Job) -> bool:
             return False
         if job.pause_requested_at is None:
             Job.objects.filter(id=job.id).update(pause_requested_at=Now())
-            _tell(job, JobEvent.Kind.STATE, "Pause requested.")
+            _emit(job, JobEvent.Kind.STATE, "Pause requested.")
         return True
 
 
@@ -242,7 +242,7 @@ def resume(job: Job) -> bool:
         if job.state != State.RUNNING or not job.pause_requested_at:
             return False
         Job.objects.filter(id=job.id).update(pause_requested_at=None)
-        _tell(job, JobEvent.Kind.STATE, "Pause withdrawn.")
+        _emit(job, JobEvent.Kind.STATE, "Pause withdrawn.")
         return True
 
 
@@ -295,7 +295,7 @@ def _put_back(
             fields["pause_requested_at"] = None
         unleased = {"lease_token": None, "lease_until": None, "not_before": None, "hinted_at": None}
         Job.objects.filter(id=job.id).update(state=state, **unleased | fields)
-        _tell(job, JobEvent.Kind.STATE, message, data=data)
+        _emit(job, JobEvent.Kind.STATE, message, data=data)
         if state == State.QUEUED and not fields.get("not_before"):
             send_wakeup(job)
     return True
@@ -306,7 +306,7 @@ def _succeed(job: Job, publish: Publish) -> None:
         if not _set_ended(job, State.SUCCEEDED):
             raise LeaseLost
         publish()
-        _tell(job, JobEvent.Kind.STATE, "Done.")
+        _emit(job, JobEvent.Kind.STATE, "Done.")
 
 
 def _end(job: Job, state: Job.State, *, code: str, text: str, detail: str = "") -> bool:
@@ -315,7 +315,7 @@ def _end(job: Job, state: Job.State, *, code: str, text: str, detail: str = "") 
             return False
         ended = Job.objects.select_related("org").get(id=job.id)
         kind = JobEvent.Kind.ERROR if state == State.FAILED else JobEvent.Kind.STATE
-        _tell(ended, kind, text, operator_detail=detail)
+        _emit(ended, kind, text, operator_detail=detail)
         KINDS[job.kind].settle(ended)
     return True
 
@@ -334,5 +334,5 @@ def _held(job: Job) -> Job | None:
     return held.select_for_update().first()
 
 
-def _tell(job: Job, kind: str, message: str, **more: Any) -> None:
-    JobEvent.tell(job.id, kind, message, **more)
+def _emit(job: Job, kind: str, message: str, **more: Any) -> None:
+    JobEvent.emit(job.id, kind, message, **more)

@@ -77,7 +77,7 @@ class Lease:
         """Begin a new stage: shown at once, and kept in the job's story."""
         self._written_at = 0.0
         self._write(stage=name, progress={})
-        self.tell(JobEvent.Kind.STAGE, message)
+        self.emit(JobEvent.Kind.STAGE, message)
 
     def progress(self, *, step: int, total_steps: int, **detail: Any) -> None:
         """How far the stage is; written at most twice a second, and always at its last step."""
@@ -88,14 +88,14 @@ class Lease:
         self._write(progress={"step": step, "total_steps": total_steps, **detail})
 
     def log(self, message: str) -> None:
-        self.tell(JobEvent.Kind.LOG, message)
+        self.emit(JobEvent.Kind.LOG, message)
 
-    def tell(
+    def emit(
         self, kind: str, message: str = "", *, data: Mapping[str, float | None] | None = None
     ) -> None:
         """Add an event to the job's story, as the holder of its lease."""
         patiently(
-            lambda: JobEvent.tell(self.job.id, kind, message, data=data, lease_token=self.token)
+            lambda: JobEvent.emit(self.job.id, kind, message, data=data, lease_token=self.token)
         )
 
     def checkpointed(self, step: int) -> None:

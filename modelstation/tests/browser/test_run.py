@@ -40,9 +40,9 @@ def run(org):
         ("stage", "Loading the base model"),
         ("stage", "Training"),
     ):
-        JobEvent.tell(run.job_id, kind, said)
+        JobEvent.emit(run.job_id, kind, said)
     add_points(run, 600, loss=lambda step: 3 * math.exp(-step / 120) + 0.4 + 0.05 * math.sin(step))
-    JobEvent.tell(run.job_id, "checkpoint", "Checkpoint kept at step 600.", data={"step": 600})
+    JobEvent.emit(run.job_id, "checkpoint", "Checkpoint kept at step 600.", data={"step": 600})
     return run
 
 
@@ -70,13 +70,13 @@ def test_a_run_at_work_fits_the_screen(page, run, width):
 def test_the_page_follows_by_the_stream_and_rests_at_the_end(page, run):
     page.goto(path_of(run))
     Job.objects.filter(id=run.job_id).update(progress={"step": 700, "total_steps": 900})
-    JobEvent.tell(run.job_id, "log", "A word from the worker.")
+    JobEvent.emit(run.job_id, "log", "A word from the worker.")
     page.locator("text=A word from the worker.").wait_for(timeout=10_000)
     page.locator("text=Step 700 of 900").wait_for(timeout=10_000)
     assert page.complaints == []
 
     end(run.job, "failed", error_code="oom_killed", error_text="It was killed.")
-    JobEvent.tell(run.job_id, "error", "It was killed.")
+    JobEvent.emit(run.job_id, "error", "It was killed.")
     page.locator("text=What to try").wait_for(timeout=10_000)
     assert page.locator("#live").count() == 0
 
@@ -84,7 +84,7 @@ def test_the_page_follows_by_the_stream_and_rests_at_the_end(page, run):
 def test_where_no_stream_is_free_the_page_asks_by_itself(page, run, settings):
     settings.EVENT_STREAMS_PER_PROCESS = 0
     page.goto(path_of(run))
-    JobEvent.tell(run.job_id, "log", "A word from the worker.")
+    JobEvent.emit(run.job_id, "log", "A word from the worker.")
     page.locator("text=A word from the worker.").wait_for(timeout=10_000)
 
 

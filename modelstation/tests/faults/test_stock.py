@@ -97,23 +97,23 @@ def test_stock_fact_sigterm_waits_for_the_task_untold(house, org, stock):
     house.assert_invariants()
 
 
-def test_stock_fact_the_pusher_takes_a_hint_while_the_worker_is_busy(house, org, stock):
+def test_stock_fact_the_pusher_takes_a_wakeup_while_the_worker_is_busy(house, org, stock):
     """Fact 2: what the broker of the house does not do."""
     stock()
     running = house.submit(org, steps=200)
     house.wait_for_step(running, 1)
     house.submit(org, steps=1)
-    house.wait_until(lambda: _hints_in_hand() == 2)
+    house.wait_until(lambda: _wakeups_in_hand() == 2)
 
 
-def test_the_broker_of_the_house_takes_no_hint_while_its_worker_is_busy(house, org):
+def test_the_broker_of_the_house_takes_no_wakeup_while_its_worker_is_busy(house, org):
     house.start_workers()
     running = house.submit(org, steps=200)
     house.wait_for_step(running, 1)
     house.submit(org, steps=1)
     time.sleep(3)
-    assert _hints_in_hand() == 1
+    assert _wakeups_in_hand() == 1
 
 
-def _hints_in_hand():
+def _wakeups_in_hand():
     return OrmQ.objects.filter(lock__gt=timezone.now()).count()

@@ -16,7 +16,7 @@ State = Job.State
 
 
 @pytest.mark.parametrize("stage", ["load", "train", "export"])
-def test_cancel_at_each_stage_asked_twice_frees_the_child(house, org, stage):
+def test_cancel_at_each_stage_requested_twice_frees_the_child(house, org, stage):
     house.start_workers()
     job = house.submit(org, export_seconds=60, ignores_sigterm=stage == "train")
     house.wait_until(lambda: Job.objects.filter(id=job.id, stage=stage).exists())
@@ -104,7 +104,7 @@ def _is_nearly_done(job):
     return _reload(job).stage in ("train", "export") or not job.is_live
 
 
-def test_the_same_hint_ten_times_to_four_workers_runs_the_job_once(house, org):
+def test_the_same_wakeup_ten_times_to_four_workers_runs_the_job_once(house, org):
     from modelstation.core.jobs.queue import send_wakeup
 
     for _ in range(4):
@@ -142,7 +142,7 @@ def test_fifty_submits_at_once_with_one_key_are_one_job(house, org):
 
 @pytest.mark.parametrize("broker", ["modelstation.core.jobs.workers.UnhurriedBroker", ""])
 def test_a_hundred_queued_runs_of_one_delay_anothers_first_by_one_at_most(house, org, broker):
-    """With the stock broker too: a hint only wakes."""
+    """With the stock broker too: a wakeup only wakes."""
     from modelstation import testing
 
     ours = [house.submit(org, steps=2, step_seconds=0.2) for _ in range(100)]
@@ -166,8 +166,8 @@ def _started():
     return set(Job.objects.filter(attempt__gt=0).values_list("id", flat=True))
 
 
-def test_no_hint_is_lost_when_jobs_of_many_are_worked_off(house, org):
-    """Each job runs, although hints are used for others and an organisation's share is one."""
+def test_no_wakeup_is_lost_when_jobs_of_many_are_worked_off(house, org):
+    """Each job runs, although wakeups are used for others and an organisation's share is one."""
     from modelstation import testing
 
     others = [testing.make_org(f"Other {number}") for number in range(3)]

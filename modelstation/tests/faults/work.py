@@ -38,10 +38,10 @@ def count(job, lease):
     spec_file.write_text(json.dumps(spec))
     stage = ""
 
-    def tell(event):
+    def report(event):
         nonlocal stage
         if event["event"] == "checkpoint":
-            lease.tell(JobEvent.Kind.CHECKPOINT, data={"step": event["step"]})
+            lease.emit(JobEvent.Kind.CHECKPOINT, data={"step": event["step"]})
             return
         if event["stage"] != stage:
             stage = event["stage"]
@@ -52,7 +52,7 @@ def count(job, lease):
         "modelstation.tests.faults.counter",
         str(spec_file),
         lease=lease,
-        on_event=tell,
+        on_event=report,
         can_pause=True,
         when_gpu_oom={"micro_batch_tokens": 256},
     )

@@ -59,8 +59,8 @@ def test_a_list_requests_a_fixed_number_of_queries(api, org, file, django_assert
 def test_events_are_reported_newest_first_with_ids_that_rise(api, trained):
     freeze, run = trained
     add_points(run, 3)
-    JobEvent.tell(run.job_id, "log", "Going on.")
-    JobEvent.tell(run.job_id, "error", "It broke.", operator_detail="Traceback")
+    JobEvent.emit(run.job_id, "log", "Going on.")
+    JobEvent.emit(run.job_id, "error", "It broke.", operator_detail="Traceback")
     path = f"{JOBS}/{name_of(freeze)}/events"
 
     body = api.get(f"{path}?limit=3").json()

@@ -183,7 +183,7 @@ def test_curves_that_cannot_be_written_undo_no_training(org, monkeypatch):
 def test_curves_are_a_file_with_a_line_for_each_step(api, org):
     run = make_run(testing.make_model(org))
     add_points(run, 3)
-    JobEvent.tell(run.job_id, "metrics", data={"step": 2, "loss": 9, "train_accuracy": 0.5})
+    JobEvent.emit(run.job_id, "metrics", data={"step": 2, "loss": 9, "train_accuracy": 0.5})
 
     keep_results(run)
 

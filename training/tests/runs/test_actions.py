@@ -116,7 +116,7 @@ def test_what_is_refused_is_in_no_audit(api, run):
 
 
 def test_a_paused_run_offers_to_go_on_and_says_from_where(as_bob, org, run):
-    JobEvent.tell(run.job_id, "checkpoint", "Checkpoint kept at step 40.", data={"step": 40})
+    JobEvent.emit(run.job_id, "checkpoint", "Checkpoint kept at step 40.", data={"step": 40})
     end(run.job, "paused")
     page = as_bob.get(reverse("run", args=[org.slug, run.id])).content.decode()
     assert 'id="run-resume"' in page
@@ -136,7 +136,7 @@ def test_the_page_goes_to_the_new_run(as_bob, org, run):
 def test_a_runs_json_shows_where_it_stands(api, run):
     progress = {"step": 40, "total_steps": 80, "eta_seconds": 75.0, "memory_bytes": 1_500_000_000}
     Job.objects.filter(id=run.job_id).update(progress=progress | {"tokens_per_second": 811.3})
-    JobEvent.tell(run.job_id, "checkpoint", data={"step": 32})
+    JobEvent.emit(run.job_id, "checkpoint", data={"step": 32})
     body = api.get(reverse("api_run", args=[run.id])).json()
     assert body["checkpoint_step"] == 32
     shown = body["job"]["progress"]

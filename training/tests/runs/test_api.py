@@ -63,7 +63,7 @@ def make_run(org, model):
     )
     run = TrainingRun.objects.create(org=org, job=train, model=model, dataset_version=dataset)
     for step in (1, 2, 3):
-        JobEvent.tell(train.id, "metrics", data={"step": step, "loss": 3.0 / step})
+        JobEvent.emit(train.id, "metrics", data={"step": step, "loss": 3.0 / step})
     return run
 
 

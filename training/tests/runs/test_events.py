@@ -32,7 +32,7 @@ def model(org):
 def run(model):
     run = make_run(model)
     for kind, message in (("state", "Started."), ("stage", "Training"), ("log", "40 rows.")):
-        JobEvent.tell(run.job_id, kind, message)
+        JobEvent.emit(run.job_id, kind, message)
     return run
 
 
@@ -99,7 +99,7 @@ def test_a_models_events_keep_their_ids_and_gain_seq_and_data(api, run):
 
 
 def test_an_operators_detail_is_in_no_answer(api, run):
-    JobEvent.tell(run.job_id, "error", "It failed.", operator_detail="Traceback: secret")
+    JobEvent.emit(run.job_id, "error", "It failed.", operator_detail="Traceback: secret")
     end(run.job, "failed")
     assert "secret" not in api.get(f"/api/v1/runs/{run.id}/events").content.decode()
     assert "secret" not in str(read(api.get(f"/api/v1/runs/{run.id}/events/stream")))
@@ -109,7 +109,7 @@ def test_an_operators_detail_is_in_no_answer(api, run):
 
 
 def test_a_stream_shows_all_and_ends_with_the_run(api, run):
-    JobEvent.tell(run.job_id, "error", "The disk is full.")
+    JobEvent.emit(run.job_id, "error", "The disk is full.")
     end(run.job, "failed")
     lines = read(api.get(f"/api/v1/runs/{run.id}/events/stream"))
     assert [(number, kind) for number, kind, _ in lines] == [
@@ -221,7 +221,7 @@ def test_events_of_many_writers_come_in_order_and_without_gaps(api, run):
 def _add_many(job_id, writer):
     try:
         for number in range(25):
-            JobEvent.tell(job_id, "log", f"{writer}: {number}")
+            JobEvent.emit(job_id, "log", f"{writer}: {number}")
             time.sleep(0.001)
     finally:
         connection.close()
@@ -259,10 +259,10 @@ def test_a_short_curve_is_reported_whole(run):
 
 def test_a_step_that_was_taken_again_counts_as_reported_last(run):
     for loss in (2.0, 1.5):
-        JobEvent.tell(run.job_id, "metrics", data={"step": 7, "loss": loss})
+        JobEvent.emit(run.job_id, "metrics", data={"step": 7, "loss": loss})
     assert [(point.step, point.loss) for point in points_of(run.job_id)] == [(7, 1.5)]
 
 
 def test_a_loss_that_is_no_number_leaves_no_point(run):
-    JobEvent.tell(run.job_id, "metrics", data={"step": 1, "loss": None, "learning_rate": 0.1})
+    JobEvent.emit(run.job_id, "metrics", data={"step": 1, "loss": None, "learning_rate": 0.1})
     assert points_of(run.job_id) == []

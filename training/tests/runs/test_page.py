@@ -18,7 +18,7 @@ def model(org):
 @pytest.fixture
 def run(model):
     run = make_run(model, progress={"step": 2, "total_steps": 8, "eta_seconds": 90})
-    JobEvent.tell(run.job_id, "stage", "Training")
+    JobEvent.emit(run.job_id, "stage", "Training")
     return run
 
 
@@ -97,7 +97,7 @@ def test_queries_do_not_grow_with_the_curve(as_bob, org, run, django_assert_num_
         as_bob.get(page)
     add_points(run, 600)
     for number in range(20):
-        JobEvent.tell(run.job.id, "log", f"line {number}")
+        JobEvent.emit(run.job.id, "log", f"line {number}")
     with django_assert_num_queries(len(few)):
         as_bob.get(page)
 

@@ -76,7 +76,7 @@ def test_a_worker_without_the_lease_adds_no_more_steps(run, report):
 
 
 def test_the_models_page_shows_the_story_without_the_points(as_bob, org, run):
-    JobEvent.tell(run.job_id, "log", "A word.")
+    JobEvent.emit(run.job_id, "log", "A word.")
     add_points(run, 300)
     page = as_bob.get(reverse("model", args=[org.slug, run.model_id]))
     assert [event.message for event in page.context["overview"].events] == ["A word."]
@@ -108,7 +108,7 @@ def test_the_verdict_of_an_evaluation_is_reported_to_who_started_it(org, bob, ru
 
 def test_operators_read_a_jobs_story_without_its_points(client, run):
     client.force_login(testing.make_user("root@example.org", is_staff=True, is_superuser=True))
-    JobEvent.tell(run.job_id, "log", "A word.")
+    JobEvent.emit(run.job_id, "log", "A word.")
     add_points(run, 3)
     page = client.get(reverse("admin:core_job_change", args=[run.job_id]))
     (inline,) = page.context["inline_admin_formsets"]
@@ -117,7 +117,7 @@ def test_operators_read_a_jobs_story_without_its_points(client, run):
 
 def test_the_log_is_paged_back_and_downloaded_whole(as_bob, org, run):
     for number in range(1, 121):
-        JobEvent.tell(run.job_id, "log", f"line {number}")
+        JobEvent.emit(run.job_id, "log", f"line {number}")
     add_points(run, 5)
     log = reverse("run_log", args=[org.slug, run.id])
     newest = as_bob.get(log).context["log"]
@@ -134,7 +134,7 @@ def test_the_log_is_paged_back_and_downloaded_whole(as_bob, org, run):
 
 
 def test_a_live_fragment_brings_the_log_only_when_there_is_more(as_bob, org, run):
-    JobEvent.tell(run.job_id, "log", "A word.")
+    JobEvent.emit(run.job_id, "log", "A word.")
     live = reverse("run_live", args=[org.slug, run.id])
     assert "A word." not in as_bob.get(live, {"seen": "1"}).content.decode()
     assert 'hx-swap-oob="true"' in as_bob.get(live, {"seen": "0"}).content.decode()

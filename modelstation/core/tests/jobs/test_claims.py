@@ -132,49 +132,47 @@ def test_a_claim_does_not_wait_for_a_job_that_somebody_holds_locked(org):
     assert taken == [second]
 
 
-def run_hint(job, monkeypatch, ran):
-    """As a worker does that got this job's hint; it runs whichever job it claims."""
+def run_wakeup(job, monkeypatch, ran):
+    """As a worker does that got this job's wakeup; it runs whichever job it claims."""
     monkeypatch.setattr("training.tasks.run_training", lambda job: (ran.append(job), end(job)))
     tasks.wake(str(job.id))
 
 
-def test_a_hint_runs_the_job_whose_turn_it_is(org, other, monkeypatch):
+def test_a_wakeup_runs_the_job_whose_turn_it_is(org, other, monkeypatch):
     ran = []
     first, second = queued(org), queued(org)
     theirs = queued(other)
-    run_hint(first, monkeypatch, ran)
-    run_hint(second, monkeypatch, ran)
+    run_wakeup(first, monkeypatch, ran)
+    run_wakeup(second, monkeypatch, ran)
     assert ran == [first, theirs]
-    run_hint(theirs, monkeypatch, ran)
+    run_wakeup(theirs, monkeypatch, ran)
     assert ran == [first, theirs, second]
 
 
-def test_a_hint_of_a_deleted_job_wakes_for_nothing(org, monkeypatch):
+def test_a_wakeup_of_a_deleted_job_wakes_for_nothing(org, monkeypatch):
     ran = []
     job = queued(org)
     Job.objects.all().delete()
-    run_hint(job, monkeypatch, ran)
+    run_wakeup(job, monkeypatch, ran)
     assert ran == []
 
 
-def test_a_hint_that_found_nothing_to_run_is_made_up_for_when_a_job_ends(
-    org, monkeypatch, settings
-):
+def test_a_wakeup_with_nothing_to_run_is_made_up_for_when_a_job_ends(org, monkeypatch, settings):
     settings.ORG_JOBS_AT_ONCE = {"gpu": 1, "distil": 1, "default": 1}
     ran = []
     running, waiting = queued(org), queued(org)
     claim(running.id)
-    run_hint(waiting, monkeypatch, ran)
-    OrmQ.objects.all().delete()  # both hints are used up
+    run_wakeup(waiting, monkeypatch, ran)
+    OrmQ.objects.all().delete()  # both wakeups are used up
     end(running)
     another = queued(org)
     OrmQ.objects.all().delete()
-    run_hint(another, monkeypatch, ran)
+    run_wakeup(another, monkeypatch, ran)
     assert ran == [waiting]
     assert OrmQ.objects.count() == 1
 
 
-def test_hints_are_not_sent_twice_however_often_one_looks(org):
+def test_wakeups_are_not_sent_twice_however_often_one_looks(org):
     queued(org)
     queued(org)
     for _ in range(5):
@@ -182,13 +180,13 @@ def test_hints_are_not_sent_twice_however_often_one_looks(org):
     assert OrmQ.objects.count() == 2
 
 
-def test_a_hint_that_a_dead_worker_took_along_is_sent_again(org):
+def test_a_wakeup_that_a_dead_worker_took_along_is_sent_again(org):
     queued(org)
     OrmQ.objects.update(lock=timezone.now() + timedelta(days=7))
     assert send_missing_wakeups("gpu") == 1
 
 
-def test_a_queue_gets_no_more_hints_than_jobs_that_may_start(org, other, settings):
+def test_a_queue_gets_no_more_wakeups_than_jobs_that_may_start(org, other, settings):
     settings.ORG_JOBS_AT_ONCE = {"gpu": 2}
     for _ in range(10):
         queued(org)
@@ -198,7 +196,7 @@ def test_a_queue_gets_no_more_hints_than_jobs_that_may_start(org, other, setting
     assert send_missing_wakeups("gpu") == OrmQ.objects.count() == 2
 
 
-def test_no_hint_is_sent_for_a_job_that_may_not_run(org):
+def test_no_wakeup_is_sent_for_a_job_that_may_not_run(org):
     job = queued(org)
     OrmQ.objects.all().delete()
     Job.objects.filter(id=job.id).update(not_before=timezone.now() + timedelta(minutes=1))
@@ -213,15 +211,15 @@ def test_one_key_is_one_job_per_organisation_and_kind(org, other):
     assert first.events.count() == OrmQ.objects.filter().count() - 3 == 1
 
 
-def test_a_zombie_tells_no_event(org):
+def test_a_zombie_emits_no_event(org):
     from modelstation.core.jobs.lease import Lease, LeaseLost
 
     lease = Lease(claim(queued(org).id))
     lease.log("mine")
     Job.objects.update(lease_token=uuid.uuid4())
-    for tell in (lease.log, lambda text: lease.stage("x", text), lambda _: lease.beat()):
+    for emit in (lease.log, lambda text: lease.stage("x", text), lambda _: lease.beat()):
         with pytest.raises(LeaseLost):
-            tell("too late")
+            emit("too late")
     assert not JobEvent.objects.filter(message="too late").exists()
 
 
@@ -233,11 +231,11 @@ def test_canaries_that_piled_up_behind_a_long_job_are_dropped(org):
     enqueue(tasks.canary, "distil", queue="distil")
     job = queued(org)
     tasks.canary("gpu")
-    left = {(hint.key, hint.func()) for hint in OrmQ.objects.all()}
+    left = {(wakeup.key, wakeup.func()) for wakeup in OrmQ.objects.all()}
     assert left == {("distil", path_of(tasks.canary)), (job.queue, WAKE)}
 
 
-def test_a_hint_that_a_canary_was_taken_for_is_sent_when_the_canary_runs(org):
+def test_a_wakeup_that_a_canary_was_taken_for_is_sent_when_the_canary_runs(org):
     from modelstation.core.jobs.queue import enqueue
 
     queued(org)

@@ -26,14 +26,14 @@ def nothing():
     return None
 
 
-def test_a_submitted_job_waits_with_a_hint_in_its_queue(job):
+def test_a_submitted_job_waits_with_a_wakeup_in_its_queue(job):
     assert job.state == State.QUEUED
-    [hint] = OrmQ.objects.all()
-    assert hint.key == "gpu"
-    assert hint.task["args"] == (str(job.id),)
+    [wakeup] = OrmQ.objects.all()
+    assert wakeup.key == "gpu"
+    assert wakeup.task["args"] == (str(job.id),)
 
 
-def test_a_job_and_its_hint_are_rolled_back_together(org):
+def test_a_job_and_its_wakeup_are_rolled_back_together(org):
     class Boom(Exception):
         pass
 
@@ -60,7 +60,7 @@ def test_work_that_returns_has_its_result_published_and_its_job_succeeded(job):
     assert job.finished_at is not None
 
 
-def test_a_hint_delivered_ten_times_does_the_work_once(job):
+def test_a_wakeup_delivered_ten_times_does_the_work_once(job):
     calls = []
 
     def work(job, lease):
@@ -72,7 +72,7 @@ def test_a_hint_delivered_ten_times_does_the_work_once(job):
     assert len(calls) == 1
 
 
-def test_a_hint_delivered_while_the_job_runs_is_a_no_op(job):
+def test_a_wakeup_delivered_while_the_job_runs_is_a_no_op(job):
     calls = []
 
     def work(job, lease):
@@ -225,7 +225,7 @@ def test_a_job_that_kills_its_worker_three_times_fails(job):
     assert (job.state, job.error_code) == (State.FAILED, "crash_loop")
 
 
-def test_a_lost_hint_is_sent_again(job):
+def test_a_lost_wakeup_is_sent_again(job):
     OrmQ.objects.all().delete()
     Job.objects.update(hinted_at=timezone.now() - timedelta(minutes=5))
     tasks.reap()

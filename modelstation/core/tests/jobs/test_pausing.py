@@ -43,7 +43,7 @@ def messages(job):
     return list(job.events.values_list("message", flat=True))
 
 
-def test_a_queued_job_is_paused_at_once_and_no_hint_starts_it(job):
+def test_a_queued_job_is_paused_at_once_and_no_wakeup_starts_it(job):
     assert jobs.request_pause(job)
     run(job, lambda *_: pytest.fail("a paused job was run"))
     assert job.state == State.PAUSED

@@ -185,7 +185,7 @@ def test_an_action_that_cannot_be_done_is_explained_to_the_operator(as_operator,
 def test_operators_find_models_and_jobs(as_operator, org):
     model = make_model(org, name="Bank intents")
     job = jobs.submit(kind="distil", org=org, subject_id=model.id)
-    JobEvent.tell(job.id, "error", "It broke.", operator_detail="Traceback: details")
+    JobEvent.emit(job.id, "error", "It broke.", operator_detail="Traceback: details")
     models = as_operator.get(reverse("admin:models_app_custommodel_changelist"), {"q": "bank"})
     assert "Bank intents" in models.content.decode()
     found = as_operator.get(reverse("admin:core_job_changelist"), {"q": str(model.id)})
