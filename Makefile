@@ -33,7 +33,7 @@ test: $(VENV)/installed-dev lint
 check: $(VENV)/installed-dev lint
 	$(PYTEST) -q -m "not slow and not faults and not long" $(PURE) $(PAGES)
 
-# The floor is what make test reached; child processes are not counted.
+# make test with a report; child processes are not counted. The floor is fail_under in pyproject.toml.
 coverage: $(VENV)/installed-dev
 	@$(BIN)/python manage.py setup --weights-only
 	$(PYTEST) -p pytest_cov.plugin --cov --cov-report=term:skip-covered

@@ -1,4 +1,4 @@
-"""The doors to an organisation, shared by pages and API: a stranger gets 404, a weak role 403."""
+"""Access to an organisation, shared by pages and API: a stranger gets 404, a weak role 403."""
 
 import uuid
 
@@ -27,7 +27,7 @@ def membership_of(user: User, slug: str, *, role: Role = Role.MEMBER) -> Members
 
 
 def enter(request: HttpRequest, slug: str, *, role: Role = Role.MEMBER) -> Membership:
-    """The membership by which a page is seen. Sets `request.org` and `request.membership`."""
+    """Return the membership by which a page is seen; set `request.org` and `request.membership`."""
     assert isinstance(request.user, User)
     membership = membership_of(request.user, slug, role=role)
     request.org = membership.org  # type: ignore[attr-defined]
@@ -36,7 +36,7 @@ def enter(request: HttpRequest, slug: str, *, role: Role = Role.MEMBER) -> Membe
 
 
 def org_for(request: HttpRequest, slug: str, *, role: Role = Role.MEMBER) -> Organization:
-    """The organisation of a page, for views that need no more than that."""
+    """Return the organisation of a page, for views that need no more than that."""
     return enter(request, slug, role=role).org
 
 
@@ -47,28 +47,28 @@ def membership_for(org: Organization, membership_id: int) -> Membership:
 
 
 def invitation_for(org: Organization, invitation_id: uuid.UUID) -> Invitation:
-    found: Invitation = get_object_or_404(Invitation, org=org, id=invitation_id)
-    return found
+    invitation: Invitation = get_object_or_404(Invitation, org=org, id=invitation_id)
+    return invitation
 
 
 def open_invitations(org: Organization) -> QuerySet[Invitation]:
     """Not accepted yet, those that have expired included: they can be withdrawn or replaced."""
-    found: QuerySet[Invitation] = Invitation.objects.for_org(org).filter(accepted_at=None)
-    return found
+    invitations: QuerySet[Invitation] = Invitation.objects.for_org(org).filter(accepted_at=None)
+    return invitations
 
 
 def invitation_by_secret(slug: str, secret: str) -> Invitation:
-    """The invited are no members yet: the link's secret is their door."""
-    found: Invitation = get_object_or_404(
+    """Return it for the secret of its link: the invited are no members yet."""
+    invitation: Invitation = get_object_or_404(
         Invitation.objects.select_related("org"), org__slug=slug, digest=digest_of(secret)
     )
-    return found
+    return invitation
 
 
 def tokens_seen_by(membership: Membership) -> QuerySet[ApiToken]:
     """One's own; those of everybody for who manages the organisation."""
-    found: QuerySet[ApiToken] = ApiToken.objects.for_org(membership.org).select_related("user")
-    return found if manages(membership) else found.filter(user=membership.user_id)
+    tokens: QuerySet[ApiToken] = ApiToken.objects.for_org(membership.org).select_related("user")
+    return tokens if manages(membership) else tokens.filter(user=membership.user_id)
 
 
 def token_for(membership: Membership, token_id: uuid.UUID) -> ApiToken:
@@ -83,6 +83,6 @@ def manages(membership: Membership) -> bool:
 
 
 def roles_given_by(membership: Membership) -> list[Role]:
-    """The roles that one may hand out: one's own and those below it."""
+    """Return the roles that one may hand out: one's own and those below it."""
     held = Role(membership.role)
     return [role for role in Role if held.covers(role)]

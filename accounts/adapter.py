@@ -17,7 +17,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
 
 def home_of(user: User | AnonymousUser) -> str:
-    """The dashboard of the organisation that the user joined first."""
+    """Return the dashboard of the organisation that the user joined first."""
     joined = Organization.objects.filter(memberships__user=user.pk)
     first = joined.order_by("memberships__created_at").first()
     return resolve_url("dashboard", org=first.slug) if first else resolve_url("home")

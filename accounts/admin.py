@@ -77,12 +77,12 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """In a sentence each: their rows may be hundreds of thousands. What operators may only look
         at else goes with its organisation.
         """
-        told = [
+        lines = [
             f"{org}: its models, versions, datasets, uploads, exports, tokens and audit, with "
             "their files. Its members stay users."
             for org in objs
         ]
-        return told, {"organizations": len(told)}, set(), []
+        return lines, {"organizations": len(lines)}, set(), []
 
     @admin.display(description="members", ordering="member_count")
     def member_count(self, org: Organization) -> int:

@@ -1,4 +1,4 @@
-"""One line per deed, in the deed's own transaction."""
+"""Record one line per action, in the action's own transaction."""
 
 from typing import Any
 

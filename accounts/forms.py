@@ -88,9 +88,9 @@ class LicensePolicyForm(forms.Form):
     names = NamesField(required=False)
 
     def policy(self, make: Callable[[str, tuple[str, ...], bool], Policy]) -> Policy:
-        """What was asked for, as the pipeline's own value."""
-        asked = self.cleaned_data
-        return make(asked["kind"], tuple(asked["names"]), asked["allow_unknown"])
+        """Return what was requested, as the pipeline's own value."""
+        chosen = self.cleaned_data
+        return make(chosen["kind"], tuple(chosen["names"]), chosen["allow_unknown"])
 
 
 class HubTokenForm(forms.Form):

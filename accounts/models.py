@@ -146,7 +146,7 @@ class ApiToken(OrgOwned):
 
 
 class AuditEntry(OrgOwned):
-    """Append-only: who did what to which thing, written in the deed's own transaction."""
+    """Append-only: who did what to which thing, written in the action's own transaction."""
 
     actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     action = models.CharField(max_length=60)
@@ -162,7 +162,7 @@ class AuditEntry(OrgOwned):
 
 
 class EndMail(OrgOwned):
-    """An e-mail that tells a person how a job ended: made in the transaction that ends the job, and
+    """An e-mail that says how a job ended: made in the transaction that ends the job, and
     sent by a worker, once.
     """
 

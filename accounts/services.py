@@ -1,6 +1,6 @@
-"""Deeds on organisations: found one, let people in and out, give their programs keys.
+"""Actions on organisations: create one, let people in and out, give their programs keys.
 
-Whoever manages somebody must hold a role that covers both the role they have and the role they get,
+Who manages somebody must hold a role that covers both the role they have and the role they get,
 so that an admin can neither make nor unmake an owner. An organisation always keeps an owner.
 """
 
@@ -8,7 +8,6 @@ import logging
 import re
 import secrets
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
@@ -29,7 +28,7 @@ HUB_TOKEN = re.compile(r"[\x21-\x7e]{20,400}")
 
 
 def create_organization(*, actor: User, name: str) -> Organization:
-    """The actor becomes its owner. A taken slug gets a random ending, which nobody can guess."""
+    """Make the actor its owner. A taken slug gets a random ending, which nobody can guess."""
     with transaction.atomic():
         org = _insert_organization(name.strip()[:120] or "Organisation")
         Membership.objects.create(org=org, user=actor, role=Role.OWNER)
@@ -40,7 +39,7 @@ def create_organization(*, actor: User, name: str) -> Organization:
 def change_license_policy(
     *, actor: User, org: Organization, kind: str, names: list[str], allow_unknown: bool
 ) -> None:
-    """Holds for datasets from now on; those that were made stay as they are."""
+    """Change it for datasets from now on; those that were made stay as they are."""
     with transaction.atomic():
         org = locked_org(org)
         before = _policy_of(org)
@@ -91,7 +90,7 @@ def choose_mails(*, actor: User, org: Organization, mail_when_built: bool) -> No
 def create_token(
     *, actor: User, org: Organization, name: str, expires_at: datetime | None = None
 ) -> tuple[ApiToken, str]:
-    """The token's row and its secret, which is known only here and now."""
+    """Return the token's row and its secret, which is known only here and now."""
     secret = tokens.make_secret()
     with transaction.atomic():
         token: ApiToken = ApiToken.objects.create(
@@ -107,14 +106,14 @@ def create_token(
 
 
 def revoke_token(*, actor: User, token: ApiToken) -> None:
-    """Final, and harmless when done twice."""
+    """Revoke for good; harmless when done twice."""
     with transaction.atomic():
         if _revoke(ApiToken.objects.filter(pk=token.pk)):
             record(org=token.org, actor=actor, action="token.revoke", target=token)
 
 
 def invite(*, actor: User, org: Organization, email: str, role: Role) -> tuple[Invitation, str]:
-    """The invitation and the secret of its link. It replaces an older one of the same address."""
+    """Return the invitation and its link's secret. It replaces an older one of the same address."""
     email = email.strip().lower()
     secret = secrets.token_urlsafe(32)
     with transaction.atomic():
@@ -243,7 +242,7 @@ def locked_org(org: Organization) -> Organization:
     return Organization.objects.select_for_update().get(pk=org.pk)
 
 
-def _policy_of(org: Organization) -> dict[str, Any]:
+def _policy_of(org: Organization) -> dict[str, str | bool | list[str]]:
     return {
         "kind": str(org.license_policy),
         "names": org.license_names,
@@ -273,7 +272,7 @@ def _must_not_be_last_owner(membership: Membership) -> None:
 
 
 def _must_cover(actor: User, org: Organization, *roles: Role) -> None:
-    """Managing needs at least an admin, and nobody hands out or touches a role above their own."""
+    """Raise PermissionDenied below admin, and where a role is above the actor's own."""
     membership = Membership.objects.filter(org=org, user=actor).first()
     held = Role(membership.role) if membership else None
     if held is None or not all(held.covers(role) for role in (Role.ADMIN, *roles)):

@@ -1,6 +1,6 @@
 """API tokens as text: `ms_`, 32 random characters, 6 of checksum. Only the sha256 is kept.
 
-The checksum tells a mistyped or foreign key apart without asking the database.
+The checksum tells a mistyped or foreign key apart without a look into the database.
 A plain hash is enough at rest: 190 random bits cannot be guessed, so there is nothing to slow down.
 """
 

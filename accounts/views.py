@@ -20,7 +20,7 @@ from accounts.models import ApiToken, Invitation, Membership, Role, User
 @login_required
 @require_http_methods(["GET", "POST"])
 def account(request: HttpRequest, org: str) -> HttpResponse:
-    """What concerns the user alone, whatever the organisation."""
+    """Show what concerns the user alone, whatever the organisation."""
     membership = enter(request, org)
     form = AccountForm(
         request.POST if request.method == "POST" else None,
@@ -37,7 +37,7 @@ def account(request: HttpRequest, org: str) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "POST"])
 def tokens(request: HttpRequest, org: str) -> HttpResponse:
-    """A new token's secret is in the answer to its POST and nowhere else."""
+    """Show tokens. A new one's secret is in the answer to its POST and nowhere else."""
     membership = enter(request, org)
     form = TokenForm(request.POST or None)
     if request.method == "GET" or not form.is_valid():
@@ -71,7 +71,7 @@ def members(request: HttpRequest, org: str) -> HttpResponse:
 @never_cache
 @require_POST
 def invite(request: HttpRequest, org: str) -> HttpResponse:
-    """The link is in the answer to this POST and nowhere else."""
+    """Invite. The link is in the answer to this POST and nowhere else."""
     membership = enter(request, org, role=Role.ADMIN)
     roles = access.roles_given_by(membership)
     form = InvitationForm(request.POST, roles=roles)
@@ -125,7 +125,7 @@ def invitation_withdraw(request: HttpRequest, org: str, invitation_id: uuid.UUID
 @never_cache
 @require_http_methods(["GET", "POST"])
 def invitation_accept(request: HttpRequest, org: str, secret: str) -> HttpResponse:
-    """The caller is no member yet: the secret of the link is the door."""
+    """Let somebody in who is no member yet: the secret of the link is the key."""
     assert isinstance(request.user, User)
     invitation = access.invitation_by_secret(org, secret)
     if request.method == "POST":

@@ -133,7 +133,7 @@ def one_by_one(spec: dict, sample: int) -> tuple[float, float]:
 def per_answer(engine: Engine, prompts: list, max_tokens: int) -> tuple[float, float]:
     started, before = time.monotonic(), cpu_seconds(resource.RUSAGE_SELF)
     for prompt in prompts:
-        engine.generate(prompt, GenerationConfig(max_tokens=max_tokens))
+        engine.generate(prompt, GenerationConfig(max_new_tokens=max_tokens))
     wall, used = time.monotonic() - started, cpu_seconds(resource.RUSAGE_SELF) - before
     return wall / len(prompts), used / len(prompts)
 

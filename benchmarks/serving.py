@@ -138,7 +138,7 @@ def conversations(count: int, run: int = 0) -> list[list[dict[str, str]]]:
 
 
 def speed(asked: argparse.Namespace) -> None:
-    config = GenerationConfig(max_tokens=asked.max_tokens)
+    config = GenerationConfig(max_new_tokens=asked.max_tokens)
     size = {"n_ctx": CONTEXT, "n_parallel": SLOTS}
     own, bare = (
         Engine(FILE, FILE.parent, **size),
@@ -307,7 +307,7 @@ def thirty_models(folder: Path, rounds: int) -> None:
         make=lambda gguf, tokenizer: Engine(gguf, tokenizer, **size),
         needed=lambda gguf: memory_needed(gguf, **size),
     )
-    ask = GenerationConfig(max_tokens=2)
+    ask = GenerationConfig(max_new_tokens=2)
 
     def use(file: Path) -> None:
         with pool.engine(file, FILE.parent) as engine:

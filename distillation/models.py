@@ -376,7 +376,8 @@ class DatasetRow(models.Model):
 class DatasetPush(HubPush):
     """One push of a frozen dataset to the hub."""
 
-    what = "dataset"
+    what, job_kind, repo_type = "dataset", "push", "dataset"
+    no_token_hint = "An admin or owner stores one on the settings page."
 
     dataset = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="pushes")
     job = models.OneToOneField(

@@ -64,7 +64,7 @@ class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ["name", "slug", "requirement", "org__name", "org__slug", "created_by__email"]
     date_hierarchy = "created_at"
     raw_id_fields = ["org", "created_by"]
-    # What is live and what is promised change by their deeds alone, which keep the history.
+    # What is live and what is promised change by their actions alone, which keep the history.
     readonly_fields = [
         "id", "status", "status_reason", "live_version", "success_criteria", "metric", "test_rows",
         "contract", "contract_frozen_at", "created_at", "updated_at",
@@ -77,11 +77,11 @@ class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """The models alone: what belongs to them is read-only here, and goes by the same deed as
-        on their own pages, files and running work included.
+        """Show the models alone: what belongs to them is read-only here, and goes by the same
+        action as on their own pages, files and running work included.
         """
-        said = "{} of {}, with its datasets, versions, exports and files; its work is stopped"
-        listed = [said.format(model, model.org) for model in objs]
+        line = "{} of {}, with its datasets, versions, exports and files; its work is stopped"
+        listed = [line.format(model, model.org) for model in objs]
         return listed, {"models": len(listed)}, set(), []
 
 

@@ -20,11 +20,11 @@ Answer = tuple[int, dict[str, Any]]  # status and body
 
 
 def answer_once(
-    *, org: Organization, key: str, body: Any, deed: Callable[[], Answer]
+    *, org: Organization, key: str, body: Any, action: Callable[[], Answer]
 ) -> tuple[Answer, bool]:
-    """The answer, and whether it is a replay. Without a key the deed is simply done."""
+    """Return the answer, and whether it is a replay. Without a key the action is simply done."""
     if not key:
-        return deed(), False
+        return action(), False
     if len(key) > MAX_KEY_CHARS:
         raise UserFacingError(
             f"An idempotency key has at most {MAX_KEY_CHARS} characters.", param="Idempotency-Key"
@@ -37,7 +37,7 @@ def answer_once(
             org=org, key=key, defaults={"body_sha256": digest}
         )
         if is_first:
-            row.status, row.response = deed()
+            row.status, row.response = action()
             row.save(update_fields=["status", "response"])
     if row.body_sha256 != digest:
         hint = "Use a new key for a new request."

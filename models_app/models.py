@@ -92,18 +92,18 @@ class CustomModel(OrgOwned):
         blank=True
     )  # empty until compiled from the requirement, then editable
     base = models.ForeignKey(FoundationModel, on_delete=models.PROTECT, related_name="+")
-    rows = models.PositiveIntegerField(default=DEFAULT_ROWS)  # asked for in the dataset
+    rows = models.PositiveIntegerField(default=DEFAULT_ROWS)  # requested for the dataset
     # Corrections of what was understood: see distillation.pipeline.types.IntentEdits.
     intent_edits = models.JSONField(default=dict, blank=True)
     curation = models.CharField(max_length=10, choices=Curation.choices, default=Curation.AUTO)
-    training_config = models.JSONField(default=dict, blank=True)  # asked; empty: automatic
+    training_config = models.JSONField(default=dict, blank=True)  # as requested; empty: automatic
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.PENDING)
     status_reason = models.TextField(blank=True)
     live_version = models.ForeignKey(
         "ModelVersion", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    # Who started the build that goes on or was the last: they are told how it ends.
+    # Who started the build that goes on or was the last: they are notified how it ends.
     built_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     updated_at = models.DateTimeField(auto_now=True)
 

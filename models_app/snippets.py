@@ -9,7 +9,7 @@ from models_app.models import CustomModel
 TOKEN = "MODELSTATION_TOKEN"  # the environment variable that holds an API token
 SHOWN_CHARS = 300
 
-Asked = dict[str, object]  # the body of a chat completion
+Body = dict[str, object]  # the body of a chat completion
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Snippet:
 def snippets_for(model: CustomModel, api_url: str) -> list[Snippet]:
     """With the model's own first example as the question."""
     prompt = model.examples[0]["input"][:SHOWN_CHARS] if model.examples else "Hello"
-    asked: Asked = {"model": model.slug, "messages": [{"role": "user", "content": prompt}]}
+    body: Body = {"model": model.slug, "messages": [{"role": "user", "content": prompt}]}
     return [
-        Snippet("curl", "curl", _curl(api_url, asked)),
-        Snippet("python", "Python", _python(api_url, asked), note="pip install openai"),
-        Snippet("javascript", "JavaScript", _javascript(api_url, asked), note="npm install openai"),
-        Snippet("fetch", "fetch", _fetch(api_url, asked), note="no package needed"),
+        Snippet("curl", "curl", _curl(api_url, body)),
+        Snippet("python", "Python", _python(api_url, body), note="pip install openai"),
+        Snippet("javascript", "JavaScript", _javascript(api_url, body), note="npm install openai"),
+        Snippet("fetch", "fetch", _fetch(api_url, body), note="no package needed"),
         Snippet(
             "ollama",
             "Ollama",
@@ -38,47 +38,47 @@ def snippets_for(model: CustomModel, api_url: str) -> list[Snippet]:
     ]
 
 
-def _curl(api_url: str, asked: Asked) -> str:
+def _curl(api_url: str, body: Body) -> str:
     return (
         f"curl {shlex.quote(f'{api_url}/chat/completions')} \\\n"
         f'  -H "Authorization: Bearer ${TOKEN}" \\\n'
         '  -H "Content-Type: application/json" \\\n'
-        f"  -d {shlex.quote(_json(asked))}"
+        f"  -d {shlex.quote(_json(body))}"
     )
 
 
-def _python(api_url: str, asked: Asked) -> str:
+def _python(api_url: str, body: Body) -> str:
     return f"""import os
 
 from openai import OpenAI
 
 client = OpenAI(base_url={_json(api_url)}, api_key=os.environ["{TOKEN}"])
 answer = client.chat.completions.create(
-    model={_json(asked["model"])},
-    messages={_json(asked["messages"])},
+    model={_json(body["model"])},
+    messages={_json(body["messages"])},
 )
 print(answer.choices[0].message.content)"""
 
 
-def _javascript(api_url: str, asked: Asked) -> str:
+def _javascript(api_url: str, body: Body) -> str:
     return f"""import OpenAI from "openai";
 
 const client = new OpenAI({{ baseURL: {_json(api_url)}, apiKey: process.env.{TOKEN} }});
 const answer = await client.chat.completions.create({{
-  model: {_json(asked["model"])},
-  messages: {_json(asked["messages"])},
+  model: {_json(body["model"])},
+  messages: {_json(body["messages"])},
 }});
 console.log(answer.choices[0].message.content);"""
 
 
-def _fetch(api_url: str, asked: Asked) -> str:
+def _fetch(api_url: str, body: Body) -> str:
     return f"""const response = await fetch({_json(f"{api_url}/chat/completions")}, {{
   method: "POST",
   headers: {{
     "Authorization": `Bearer ${{process.env.{TOKEN}}}`,
     "Content-Type": "application/json",
   }},
-  body: JSON.stringify({_json(asked)}),
+  body: JSON.stringify({_json(body)}),
 }});
 const answer = await response.json();
 console.log(answer.choices[0].message.content);"""
@@ -89,5 +89,5 @@ def _ollama(name: str, prompt: str) -> str:
 
 
 def _json(value: object) -> str:
-    """Valid in Python and JavaScript alike: texts, lists and objects of them."""
+    """Write what is valid in Python and JavaScript alike: texts, lists and objects of them."""
     return json.dumps(value, ensure_ascii=False).replace("\u2028", "\\u2028")

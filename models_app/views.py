@@ -10,6 +10,7 @@ from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
+from zipstream import ZipStream
 
 from accounts.access import org_for
 from accounts.models import Organization, User
@@ -18,7 +19,6 @@ from models_app.access import model_for, version_for
 from models_app.forms import ModelFilterForm, SystemPromptForm
 from models_app.gateway.paths import version_folder
 from models_app.models import CustomModel
-from models_app.versions.downloads import zip_chunks
 
 PER_PAGE = 25
 
@@ -81,7 +81,9 @@ def version_download(
     if artifact not in version.artifacts or not folder.is_dir():
         raise Http404("This version has no such artifact.")
     name = f"{version.model.slug}-v{version.number}-{artifact}"
-    response = StreamingHttpResponse(zip_chunks(folder, name), content_type="application/zip")
+    response = StreamingHttpResponse(
+        ZipStream.from_path(folder, arcname=name), content_type="application/zip"
+    )
     response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
     return response
 

@@ -211,7 +211,7 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
-# --- Jobs: the Job row is the truth, the queue carries wake-up hints ------------------------------
+# --- Jobs: the Job row is the truth, the queue carries wakeups -----------------------------------
 _CLUSTER = {
     "workers": 1,
     "queue_limit": 1,
@@ -259,7 +259,7 @@ EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", defau
 EVALUATION_PROBES = env.bool("EVALUATION_PROBES", default=True)
 
 # --- Exports --------------------------------------------------------------------------------------
-# Signs what is handed out: whoever holds it can sign as this installation.
+# Signs what is handed out: its holder can sign as this installation.
 EXPORT_SIGNING_KEY = env.str(
     "EXPORT_SIGNING_KEY", default=kept_secret(VAR_DIR / "export-signing-key")
 )

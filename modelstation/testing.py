@@ -25,7 +25,7 @@ def make_user(email: str, *, password: str = PASSWORD, **fields: Any) -> "User":
 
 
 def make_org(name: str = "Acme", *, owner: "User | None" = None) -> "Organization":
-    """An organisation with an owner; its slug is the slugified name."""
+    """Make an organisation with an owner; its slug is the slugified name."""
     from django.utils.text import slugify
 
     from accounts.models import Organization, Role
@@ -42,7 +42,7 @@ def join(org: "Organization", user: "User", *, role: "Role | str" = "member") ->
 
 
 def make_model(org: "Organization", *, name: str = "Bank intents", **fields: Any) -> "CustomModel":
-    """A row as it stands before any work, with no job."""
+    """Make a row as it stands before any work, with no job."""
     from django.utils.text import slugify
 
     from models_app.models import CustomModel
@@ -58,7 +58,7 @@ def make_model(org: "Organization", *, name: str = "Bank intents", **fields: Any
 
 
 def make_version(model: "CustomModel", number: int = 1, **fields: Any) -> "ModelVersion":
-    """A version's row, a draft unless told otherwise; its folder is named, not made."""
+    """Make a version's row, a draft by default; its folder is named, not made."""
     from models_app.models import ModelVersion
 
     wanted = {"org": model.org, "base": model.base, "folder": f"{model.id}/v{number}"} | fields
@@ -67,7 +67,7 @@ def make_version(model: "CustomModel", number: int = 1, **fields: Any) -> "Model
 
 
 def make_base(name: str = "smollm2-135m-instruct", **fields: Any) -> Any:
-    """The row of a base model that is on the installation."""
+    """Make the row of a base model that is on the installation."""
     from models_app.models import FoundationModel
 
     facts = {
@@ -93,7 +93,9 @@ def let_go(response: "HttpResponseBase") -> None:
 
 
 def shared_data() -> Path:
-    """The folder of real public data, never part of the repository; skips where it is absent."""
+    """Return the folder of real public data, never part of the repository; skips where it is
+    absent.
+    """
     import pytest
 
     folder = Path(os.environ.get("MODELSTATION_DATA") or REPOSITORY.parent / "shared" / "data")

@@ -48,12 +48,12 @@ class LoginView(APIView):
     @extend_schema(request=serializers.LoginSerializer, responses=serializers.MeSerializer, auth=[])
     def post(self, request: Request) -> Response:
         """Start a session. The answer sets the session's and the CSRF cookie."""
-        asked = serializers.LoginSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        login = serializers.LoginSerializer(data=request.data)
+        login.is_valid(raise_exception=True)
         http_request = request._request
         if not ratelimit.consume(http_request, action="login"):
             raise Throttled
-        _log_in(http_request, **asked.validated_data)
+        _log_in(http_request, **login.validated_data)
         get_token(http_request)
         request.user = http_request.user
         return Response(me(request))
@@ -71,7 +71,9 @@ class LogoutView(APIView):
 class MeView(APIView):
     @extend_schema(responses=serializers.MeSerializer)
     def get(self, request: Request) -> Response:
-        """The caller, the organisation that this call works in, and all those of the caller."""
+        """Return the caller, the organisation that this call works in, and all those of the
+        caller.
+        """
         return Response(me(request))
 
 

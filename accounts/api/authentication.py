@@ -54,7 +54,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
 
 
 def token_of(secret: str) -> ApiToken:
-    """The live token behind a secret, with its user and organisation."""
+    """Return the live token behind a secret, with its user and organisation."""
     digest = tokens.digest_of(secret) if tokens.looks_like_token(secret) else ""
     token: ApiToken | None = _TOKENS_OF_MEMBERS.first(digest)
     if token is None or not token.user.is_active:
@@ -72,7 +72,7 @@ def request_user(request: Request) -> User:
 
 
 def request_org(request: Request, *, role: Role = Role.MEMBER) -> Organization:
-    """The caller's organisation; 403 when they hold less than `role` in it."""
+    """Return the caller's organisation; 403 when they hold less than `role` in it."""
     return request_membership(request, role=role).org
 
 

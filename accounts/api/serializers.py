@@ -39,7 +39,7 @@ class OrganizationRoleSerializer(serializers.ModelSerializer[Membership]):
         fields = ["id", "name", "slug", "role"]
 
 
-class MeSerializer(serializers.Serializer[dict[str, Any]]):
+class MeSerializer(serializers.Serializer[Any]):
     """`organization` is the one that this call works in; null when the user belongs to none."""
 
     user = UserSerializer()

@@ -1,4 +1,4 @@
-"""/api/v1/tokens, members and invitations: the same doors and services as the pages."""
+"""/api/v1/tokens, members and invitations: the same accessors and services as the pages."""
 
 import uuid
 from typing import Any
@@ -33,12 +33,12 @@ class TokensView(generics.ListAPIView[ApiToken]):
     def post(self, request: Request) -> Response:
         """Make a token for the caller. Its `secret` is in this answer only."""
         caller = request_membership(request)
-        asked = _valid(serializers.TokenDraftSerializer(data=request.data))
+        sent = _valid(serializers.TokenDraftSerializer(data=request.data))
         token, secret = services.create_token(
             actor=caller.user,
             org=caller.org,
-            name=asked["name"],
-            expires_at=expiry_in(asked.get("expires_in_days", 0)),
+            name=sent["name"],
+            expires_at=expiry_in(sent.get("expires_in_days", 0)),
         )
         shown = serializers.TokenSerializer(token).data | {"secret": secret}
         return Response(shown, status=status.HTTP_201_CREATED)
@@ -77,9 +77,9 @@ class MemberView(APIView):
         """Change the role. Nobody hands out or touches a role above their own."""
         caller = request_membership(request, role=Role.ADMIN)
         membership = access.membership_for(caller.org, membership_id)
-        asked = _valid(serializers.RoleSerializer(data=request.data))
+        sent = _valid(serializers.RoleSerializer(data=request.data))
         changed = services.change_role(
-            actor=caller.user, membership=membership, role=Role(asked["role"])
+            actor=caller.user, membership=membership, role=Role(sent["role"])
         )
         return Response(serializers.MemberSerializer(changed).data)
 
@@ -108,9 +108,9 @@ class InvitationsView(generics.ListAPIView[Invitation]):
     def post(self, request: Request) -> Response:
         """Invite an address. The `link` to send is in this answer only."""
         caller = request_membership(request, role=Role.ADMIN)
-        asked = _valid(serializers.InvitationDraftSerializer(data=request.data))
+        sent = _valid(serializers.InvitationDraftSerializer(data=request.data))
         invitation, secret = services.invite(
-            actor=caller.user, org=caller.org, email=asked["email"], role=Role(asked["role"])
+            actor=caller.user, org=caller.org, email=sent["email"], role=Role(sent["role"])
         )
         path = reverse("invitation_accept", args=[caller.org.slug, secret])
         link = request.build_absolute_uri(path)
@@ -128,6 +128,6 @@ class InvitationView(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _valid(asked: Serializer[Any]) -> dict[str, Any]:
-    asked.is_valid(raise_exception=True)
-    return dict(asked.validated_data)
+def _valid(sent: Serializer[Any]) -> dict[str, Any]:
+    sent.is_valid(raise_exception=True)
+    return dict(sent.validated_data)

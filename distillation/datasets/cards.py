@@ -47,7 +47,7 @@ def facts_of_version(version: DatasetVersion, counts: Counts | None = None) -> C
 
 
 def card_text(version: DatasetVersion) -> str:
-    """The frozen card; of a dataset from before there were cards, what it would say."""
+    """Return the frozen card; of a dataset from before there were cards, what it would say."""
     path = settings.ARTIFACTS_DIR / version.folder / CARD
     if version.folder and path.is_file():
         return str(path.read_text(encoding="utf-8"))

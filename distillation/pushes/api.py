@@ -1,4 +1,4 @@
-"""/api/v1/datasets/{id}/pushes: send a frozen dataset to the hub, and see what came of it."""
+"""/api/v1/datasets/{id}/pushes: send a frozen dataset to the hub, and see the result."""
 
 import uuid
 from functools import partial
@@ -25,14 +25,18 @@ class PushDraftSerializer(StrictSerializer):
     is_private = serializers.BooleanField(default=True)
 
 
-class PushSerializer(serializers.ModelSerializer[DatasetPush]):
-    """`state` is the job's. `url`, `commit` and `digest` are there once it succeeded;
-    `is_new_commit` is false when the repository held this digest already.
-    """
+class JobStateSerializer(serializers.Serializer[Any]):
+    """`state` is the job's."""
 
     state = serializers.CharField(source="job.state", default="")
     error_code = serializers.CharField(source="job.error_code", default="")
     error = serializers.CharField(source="job.error_text", default="")
+
+
+class PushSerializer(JobStateSerializer, serializers.ModelSerializer[DatasetPush]):
+    """`state` is the job's. `url`, `commit` and `digest` are there once it succeeded;
+    `is_new_commit` is false when the repository held this digest already.
+    """
 
     class Meta:
         model = DatasetPush
@@ -65,8 +69,8 @@ class DatasetPushesView(generics.ListAPIView[DatasetPush]):
         self, caller: Membership, request: Request, dataset_id: uuid.UUID
     ) -> dict[str, Any]:
         dataset = dataset_for(caller.org, dataset_id)
-        asked = PushDraftSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        push = submit_push(actor=caller.user, dataset=dataset, **asked.validated_data)
-        shown: dict[str, Any] = PushSerializer(push).data
+        draft = PushDraftSerializer(data=request.data)
+        draft.is_valid(raise_exception=True)
+        push = submit_push(actor=caller.user, dataset=dataset, **draft.validated_data)
+        shown = PushSerializer(push).data
         return {**shown, "id": str(shown["id"]), "dataset": str(shown["dataset"])}

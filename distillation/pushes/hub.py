@@ -1,7 +1,7 @@
 """A folder of files, of a dataset or a model, into one repository of the hub, in one commit. No
 Django inside.
 
-The same digest is never committed twice: a marker file in the repository tells what it holds.
+The same digest is never committed twice: a marker file in the repository says what it holds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Pushed:
 
 
 def check_repo_id(repo_id: str) -> None:
-    """Raises UserFacingError unless it is `namespace/name`, spelt as the hub allows."""
+    """Raise UserFacingError unless it is `namespace/name`, spelt as the hub allows."""
     is_valid = REPO_ID.fullmatch(repo_id) and not BAD_IN_REPO_ID.search(repo_id)
     if not is_valid:
         raise UserFacingError(
@@ -63,11 +63,11 @@ def push_files(
     message: str,
     repo_type: str = "dataset",
 ) -> Pushed:
-    """Raises UserFacingError for all that the hub or the network may refuse."""
+    """Raise UserFacingError for all that the hub or the network may refuse."""
     with _in_plain_words(repo_id):
         api.create_repo(repo_id, repo_type=repo_type, private=is_private, exist_ok=True)
         info = api.dataset_info(repo_id) if repo_type == "dataset" else api.model_info(repo_id)
-        _must_be_as_private_as_asked(info, is_private)
+        _must_be_as_private_as_requested(info, is_private)
         if _digest_there(api, info, repo_type) == digest:
             return Pushed(str(info.sha), is_new=False)
         marker = json.dumps({"digest": digest, "made_by": "ModelStation"}, indent=2) + "\n"
@@ -75,7 +75,7 @@ def push_files(
     return Pushed(commit, is_new=True)
 
 
-def _must_be_as_private_as_asked(info: Info, is_private: bool) -> None:
+def _must_be_as_private_as_requested(info: Info, is_private: bool) -> None:
     if is_private and not info.private:
         raise UserFacingError(
             f"The repository {info.id} is there already, and it is public.",
@@ -104,18 +104,18 @@ def _digest_there(api: HfApi, info: Info, repo_type: str) -> str:
 
 
 def _digest_in(marker: str) -> str:
-    """Whoever edited the marker by hand gets a new commit."""
+    """Return none for a marker that was edited by hand: it gets a new commit."""
     try:
-        told: Any = json.loads(marker)
+        content: Any = json.loads(marker)
     except ValueError:
         return ""
-    return str(told.get("digest", "")) if isinstance(told, dict) else ""
+    return str(content.get("digest", "")) if isinstance(content, dict) else ""
 
 
 def _commit(
     api: HfApi, info: Info, files: Mapping[str, Path | bytes], message: str, repo_type: str
 ) -> str:
-    """On top of the state that was looked at: whoever committed meanwhile is not overwritten.
+    """Commit on top of the state that was looked at: a commit made meanwhile is not overwritten.
 
     Files go as open streams. That keeps the library on plain HTTP uploads, which proxies, mirrors
     and our tests know, rather than on its own storage protocol.
@@ -178,13 +178,13 @@ def explained(error: Exception, repo_id: str) -> UserFacingError:
             code="hub_unreachable",
             hint="Nothing was published. Push again later; if it goes on, ask your operator.",
         )
-    said = (getattr(error, "server_message", None) or "").lower()
-    return _of_status(response.status_code, said, repo_id)
+    hub_message = (getattr(error, "server_message", None) or "").lower()
+    return _of_status(response.status_code, hub_message, repo_id)
 
 
-def _of_status(status: int, said: str, repo_id: str) -> UserFacingError:
+def _of_status(status: int, hub_message: str, repo_id: str) -> UserFacingError:
     namespace = repo_id.partition("/")[0]
-    if status in (402, 413, 507) or (status == 403 and any(w in said for w in QUOTA_WORDS)):
+    if status in (402, 413, 507) or (status == 403 and any(w in hub_message for w in QUOTA_WORDS)):
         code, message = "hub_quota", f"The hub has no room left for {namespace}."
         hint = "Free some storage on the hub, or take a plan with more; then push again."
     elif status == 401:

@@ -1,4 +1,4 @@
-"""What every push to the hub tells, of a dataset or an export: where to, who asked, what came."""
+"""What every push to the hub has, of a dataset or an export: where to, by whom, and its result."""
 
 from typing import Any, ClassVar
 
@@ -12,12 +12,15 @@ class HubPush(OrgOwned):
     """Its state is its job's. `what` is pushed: so the audit and the refusals call it."""
 
     what: ClassVar[str]
+    job_kind: ClassVar[str]
+    repo_type: ClassVar[str]
+    no_token_hint: ClassVar[str]
     job: Any  # each kind of push names its own way back from the job
 
     repo_id = models.CharField(max_length=200)
     is_private = models.BooleanField(default=True)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    # What came of it; empty until it succeeded.
+    # Its result; empty until it succeeded.
     url = models.URLField(max_length=400, blank=True)
     commit = models.CharField(max_length=64, blank=True)
     is_new_commit = models.BooleanField(default=False)  # False: the hub held these files already
@@ -29,3 +32,8 @@ class HubPush(OrgOwned):
     @property
     def is_live(self) -> bool:
         return self.job is not None and bool(self.job.is_live)
+
+    @property
+    def sealed_token(self) -> Any:
+        """The token to push with; falsy where there is none."""
+        return self.org.hub_token

@@ -1,4 +1,4 @@
-"""Pushes of a dataset to the hub: a part of the dataset's page, and the deed."""
+"""Pushes of a dataset to the hub: a part of the dataset's page, and the action."""
 
 import uuid
 from typing import Any
@@ -23,7 +23,7 @@ SHOWN_PUSHES = 10
 @login_required
 @require_GET
 def pushes(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
-    """The fragment asks for itself again while a push goes on."""
+    """Render the fragment, which polls while a push goes on."""
     membership = enter(request, org)
     version = dataset_for(membership.org, dataset_id)
     context = {"version": version, **push_context(version, membership)}
@@ -33,7 +33,7 @@ def pushes(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespons
 @login_required
 @require_POST
 def push(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
-    """What was made is the organisation's, and so is the token: managers decide where it goes."""
+    """Let managers decide where it goes: the dataset and the token are the organisation's."""
     membership = enter(request, org, role=Role.ADMIN)
     version = dataset_for(membership.org, dataset_id)
     form = PushForm(request.POST)

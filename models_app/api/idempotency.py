@@ -24,7 +24,7 @@ def made_once(
         org=request_org(request),
         key=request.headers.get("Idempotency-Key", ""),
         body=["POST", request.path, said],
-        deed=lambda: (code, make()),
+        action=lambda: (code, make()),
     )
     headers = {"Location": location(body)} if location else {}
     headers |= {"Idempotent-Replayed": "true"} if is_replay else {}

@@ -235,7 +235,7 @@ class EventSerializer(serializers.ModelSerializer[JobEvent]):
 
 
 def stage_of(job: Job) -> str:
-    """What the job is doing: its stage, or that it waits for a worker, or is paused."""
+    """Say what the job is doing: its stage, or that it waits for a worker, or is paused."""
     if job.state == Job.State.PAUSED:
         return PAUSED
     return WAITING if job.state == Job.State.QUEUED else job.stage

@@ -64,7 +64,7 @@ class BasesView(generics.ListAPIView[FoundationModel]):
 class BaseFetchView(APIView):
     @extend_schema(responses=BaseFetchSerializer)
     def get(self, request: Request, name: str) -> Response:
-        """The organisation's last fetch of this base."""
+        """Return the organisation's last fetch of this base."""
         return Response(BaseFetchSerializer(_last(request, name)).data)
 
     @extend_schema(request=None, responses={201: BaseFetchSerializer})
@@ -101,23 +101,23 @@ class RecommendationView(APIView):
     @extend_schema(request=RecommendationDraftSerializer, responses=RecommendationSerializer)
     def post(self, request: Request) -> Response:
         """Say which base suits this model, and why. Nothing is stored and nothing runs."""
-        request_org(request)  # the door: a token of some organisation is needed
-        asked = RecommendationDraftSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        advice = recommended(ModelDraft(**asked.validated_data))
-        told = {
+        request_org(request)  # a token of some organisation is needed
+        draft = RecommendationDraftSerializer(data=request.data)
+        draft.is_valid(raise_exception=True)
+        advice = recommended(ModelDraft(**draft.validated_data))
+        shown = {
             "base": advice.base.name,
             "reason": advice.reason,
             "is_installed": advice.is_installed,
             "installed": advice.installed.name if advice.installed else "",
         }
-        return Response(RecommendationSerializer(told).data)
+        return Response(RecommendationSerializer(shown).data)
 
 
 def _last(request: Request, name: str) -> BaseFetch:
     own: QuerySet[BaseFetch] = BaseFetch.objects.for_org(request_org(request)).filter(base_id=name)
     newest = own.order_by("-created_at").values("pk")[:1]
-    found: BaseFetch = get_object_or_404(
+    fetch: BaseFetch = get_object_or_404(
         BaseFetch.objects.select_related("job", "base", "org"), pk__in=newest
     )
-    return found
+    return fetch

@@ -1,4 +1,4 @@
-"""Deeds on bases: fetch one from the hub, or take it from a folder, and put it in place.
+"""Actions on bases: fetch one from the hub, or take it from a folder, and put it in place.
 
 Files arrive in a folder beside the bases, so that a fetch that died goes on where it stopped. They
 are checked and made ready in a child process, then appear under the base's name in one rename.
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -62,9 +61,11 @@ def cancel_fetch(*, actor: User, fetch: BaseFetch) -> None:
 
 
 def fetch(job: Job, lease: Lease) -> Publish:
-    wish = BaseFetch.objects.select_related("base", "org", "created_by").get(id=job.subject_id)
-    BaseFetch.objects.filter(pk=wish.pk).update(job=job)  # another one, when it was requeued
-    base = BASES[wish.base_id]
+    base_fetch = BaseFetch.objects.select_related("base", "org", "created_by").get(
+        id=job.subject_id
+    )
+    BaseFetch.objects.filter(pk=base_fetch.pk).update(job=job)  # another one, when it was requeued
+    base = BASES[base_fetch.base_id]
     folder = arriving_folder(base)
     folder.mkdir(parents=True, exist_ok=True)
     lease.stage("list", f"Asking the hub for {base.hub_id}")
@@ -75,25 +76,33 @@ def fetch(job: Job, lease: Lease) -> Publish:
     lease.stage("check", "Checking the files and writing the one for serving")
     install(base, folder, _in_child(lease))
     shutil.rmtree(folder, ignore_errors=True)
-    return lambda: _publish(wish)
+    return lambda: _publish(base_fetch)
 
 
 def settle_ended_fetch(job: Job) -> None:
     """Why it ended stands on its job; the audit tells that it did. What arrived stays for the next
     fetch, unless it was refused or is not wanted any more.
     """
-    wishes = BaseFetch.objects.filter(id=job.subject_id).select_related("org", "created_by", "base")
-    for wish in wishes:
+    fetches = BaseFetch.objects.filter(id=job.subject_id).select_related(
+        "org", "created_by", "base"
+    )
+    for base_fetch in fetches:
         code = job.error_code
         action = f"base.fetch_{job.state}"
-        record(org=wish.org, actor=wish.created_by, action=action, target=wish.base, code=code)
-        if code in ("cancelled", "base_refused") and wish.base_id in BASES:
-            folder = arriving_folder(BASES[wish.base_id])
+        record(
+            org=base_fetch.org,
+            actor=base_fetch.created_by,
+            action=action,
+            target=base_fetch.base,
+            code=code,
+        )
+        if code in ("cancelled", "base_refused") and base_fetch.base_id in BASES:
+            folder = arriving_folder(BASES[base_fetch.base_id])
             transaction.on_commit(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def take_from_hub(base: Base, report: Callable[[int, int], None]) -> None:
-    """The same without a job, for a terminal."""
+    """Fetch without a job, for a terminal."""
     from modelstation.lm.bases.files import make_ready
 
     folder = arriving_folder(base)
@@ -131,7 +140,7 @@ def _must_be_a_file(path: Path) -> None:
         )
 
 
-def install(base: Base, folder: Path, make_ready: Callable[[Path, Base], Any]) -> None:
+def install(base: Base, folder: Path, make_ready: Callable[[Path, Base], None]) -> None:
     """Works on links of the files: a refusal or a crash leaves what arrived as it was."""
 
     def fill(target: Path) -> None:
@@ -156,14 +165,14 @@ def _bring(path: Path, target: Path) -> None:
         shutil.copyfile(path, target, follow_symlinks=False)
 
 
-def _in_child(lease: Lease) -> Callable[[Path, Base], Any]:
-    """It needs torch, and it reads files that nobody has vouched for yet."""
+def _in_child(lease: Lease) -> Callable[[Path, Base], None]:
+    """Run in a child: it needs torch, and its files are not checked yet."""
 
-    def make_ready(folder: Path, base: Base) -> Any:
+    def make_ready(folder: Path, base: Base) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".json") as spec:
             json.dump({"folder": str(folder), "base": asdict(base)}, spec)
             spec.flush()
-            return run_child(CHILD, spec.name, lease=lease, on_event=lambda event: None)
+            run_child(CHILD, spec.name, lease=lease, on_event=lambda event: None)
 
     return make_ready
 
@@ -175,15 +184,15 @@ def _reporter(lease: Lease) -> Callable[[int, int], None]:
     return report
 
 
-def _publish(wish: BaseFetch) -> None:
+def _publish(base_fetch: BaseFetch) -> None:
     """In the transaction that ends the job."""
-    FoundationModel.objects.filter(name=wish.base_id).update(is_installed=True)
-    revision = wish.base.revision
+    FoundationModel.objects.filter(name=base_fetch.base_id).update(is_installed=True)
+    revision = base_fetch.base.revision
     record(
-        org=wish.org,
-        actor=wish.created_by,
+        org=base_fetch.org,
+        actor=base_fetch.created_by,
         action="base.fetched",
-        target=wish.base,
+        target=base_fetch.base,
         revision=revision,
     )
 

@@ -17,7 +17,7 @@ MEGABYTE = 1024 * 1024
 
 
 def recommended(draft: "ModelDraft", *, task_kind: str = "") -> Recommendation:
-    """`task_kind` where a person has said it; else what is understood of the requirement."""
+    """Take `task_kind` where a person has chosen it; else what is understood of the requirement."""
     intent = understood(draft)
     names = FoundationModel.objects.filter(is_installed=True).values_list("name", flat=True)
     return recommend(
@@ -40,13 +40,13 @@ def this_machine() -> Machine:
 
 
 def _gpu_memory() -> int:
-    """Of the first GPU; the web process has no torch to ask."""
+    """Of the first GPU; the web process has no torch."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return 0
     query = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout
-        return int(told.split()[0]) * MEGABYTE
+        ran = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True)
+        return int(ran.stdout.split()[0]) * MEGABYTE
     except (OSError, ValueError, IndexError, subprocess.SubprocessError):
         return 0

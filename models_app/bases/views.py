@@ -18,7 +18,7 @@ from models_app.bases.offers import offers_for
 @login_required
 @require_GET
 def base_list(request: HttpRequest, org: str) -> HttpResponse:
-    """The table alone for htmx, which asks for it again while a base arrives."""
+    """Render the table alone for htmx, which polls while a base arrives."""
     membership = enter(request, org)
     template = "_bases.html" if request.htmx else "base_list.html"  # type: ignore[attr-defined]
     return render(request, f"models_app/{template}", _context(membership))
@@ -27,7 +27,7 @@ def base_list(request: HttpRequest, org: str) -> HttpResponse:
 @login_required
 @require_POST
 def base_fetch(request: HttpRequest, org: str, name: str) -> HttpResponse:
-    """It costs the installation's disk and network: managers decide."""
+    """Let managers decide: it costs the installation's disk and network."""
     membership = enter(request, org, role=Role.ADMIN)
     submit_fetch(actor=membership.user, org=membership.org, name=name)
     messages.success(request, f"{name} is on its way.")

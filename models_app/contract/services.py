@@ -13,8 +13,9 @@ touched.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypedDict
+from typing import Any, Self, TypedDict
 
 from django.db import transaction
 from django.utils import timezone
@@ -61,6 +62,11 @@ class Contract:
     test_rows: RowFacts
     digest: str
     objection: str = ""
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Read a stored contract; the very first ones have no `checks_digest`."""
+        return cls(**{"checks_digest": "", **stored})
 
     def to_json(self) -> dict[str, Any]:
         kept = asdict(self)
@@ -134,7 +140,7 @@ def _digest(value: Any) -> str:
 
 def contract_of(model: CustomModel) -> Contract:
     """Return it as it was frozen, else as it would be now, after the intent's corrections."""
-    return Contract(**model.contract) if model.contract_frozen_at else compiled(model)
+    return Contract.from_json(model.contract) if model.contract_frozen_at else compiled(model)
 
 
 def edit_contract(*, actor: User, model: CustomModel, changes: dict[str, Any]) -> CustomModel:

@@ -1,4 +1,4 @@
-"""Asking the model server for one answer or several, and keeping count of what was used."""
+"""One answer or several of the model server, and the count of what was used."""
 
 import queue
 import threading
@@ -63,17 +63,17 @@ class Question:
 
     def _answer(self, number: int) -> Completion:
         gguf, folder = self.served.gguf, self.served.tokenizer_folder
-        return client.generate(gguf, folder, *self._asked(number), owner=self._owner)
+        return client.generate(gguf, folder, *self._input(number), owner=self._owner)
 
     def _stream(self, number: int) -> Iterator[Piece | Completion]:
         gguf, folder = self.served.gguf, self.served.tokenizer_folder
-        return client.stream(gguf, folder, *self._asked(number), owner=self._owner)
+        return client.stream(gguf, folder, *self._input(number), owner=self._owner)
 
     @property
     def _owner(self) -> str:
         return str(self.meter.token.org_id)
 
-    def _asked(self, number: int) -> tuple[list[Message], GenerationConfig]:
+    def _input(self, number: int) -> tuple[list[Message], GenerationConfig]:
         """Each choice has a seed of its own: with one seed all would be the same."""
         seed = self.config.seed
         if seed is not None:
@@ -107,7 +107,7 @@ class Tally:
         return ended if len(ended) == len(self._completions) else None
 
     def record_abandoned(self) -> None:
-        """The client has left: what was written for it until then was used all the same."""
+        """Count what was written for a client that has left: it was used all the same."""
         if self.completions is None:
             self._question.record(
                 [each or self._counted(number) for number, each in enumerate(self._completions)]
@@ -125,7 +125,7 @@ def _numbered(pieces: Iterator[Piece | Completion]) -> Pieces:
 
 
 def _together(streams: list[Iterator[Piece | Completion]]) -> Pieces:
-    """Whichever has a piece goes first. Closing it ends each stream at its next piece."""
+    """Yield from whichever stream has a piece first. Closing it ends each at its next piece."""
     arrived: queue.SimpleQueue[tuple[int, Piece | Completion | Exception | None]]
     arrived = queue.SimpleQueue()
     left = threading.Event()

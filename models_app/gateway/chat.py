@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from models_app.gateway.replies import Reply
+from models_app.gateway.shapes import ChatLogprobs, ChatMessage, Choice, Token
 from models_app.serving.client import Completion, Piece, TokenLogprob
 
 
@@ -14,37 +14,42 @@ class ChatReply(Reply):
     kind = "chat.completion"
     chunk_kind = "chat.completion.chunk"
 
-    def choice(self, number: int, completion: Completion) -> dict[str, Any]:
-        message = {"role": "assistant", "content": completion.text, "refusal": None}
+    def choice(self, number: int, completion: Completion) -> Choice:
         return {
             "index": number,
-            "message": message,
+            "message": {"role": "assistant", "content": completion.text, "refusal": None},
             "logprobs": self._logprobs(completion.logprobs),
             "finish_reason": completion.finish_reason,
         }
 
-    def opening(self) -> list[dict[str, Any]]:
-        role = {"role": "assistant", "content": "", "refusal": None}
+    def opening(self) -> list[Choice]:
+        role: ChatMessage = {"role": "assistant", "content": "", "refusal": None}
         return [_delta(number, role) for number in range(self.question.count)]
 
-    def part(self, number: int, piece: Piece, offset: int) -> dict[str, Any]:
+    def part(self, number: int, piece: Piece, offset: int) -> Choice:
         return _delta(number, {"content": piece.text}, self._logprobs(piece.logprobs))
 
-    def ending(self, number: int, completion: Completion) -> dict[str, Any]:
-        return _delta(number, {}) | {"finish_reason": completion.finish_reason}
+    def ending(self, number: int, completion: Completion) -> Choice:
+        return _delta(number, {}, finish_reason=completion.finish_reason)
 
-    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+    def _logprobs(self, tokens: Sequence[TokenLogprob]) -> ChatLogprobs | None:
         if self.question.config.top_logprobs is None:
             return None
-        content = [_told(token) | {"top_logprobs": list(map(_told, token.top))} for token in tokens]
-        return {"content": content, "refusal": None}
+        return {"content": [_with_alternatives(token) for token in tokens], "refusal": None}
 
 
 def _delta(
-    number: int, delta: dict[str, Any], logprobs: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    return {"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": None}
+    number: int,
+    delta: ChatMessage,
+    logprobs: ChatLogprobs | None = None,
+    finish_reason: str | None = None,
+) -> Choice:
+    return {"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
 
 
-def _told(token: TokenLogprob) -> dict[str, Any]:
+def _with_alternatives(token: TokenLogprob) -> Token:
+    return {**_shape(token), "top_logprobs": [_shape(other) for other in token.top]}
+
+
+def _shape(token: TokenLogprob) -> Token:
     return {"token": token.token, "logprob": token.logprob, "bytes": list(token.bytes)}

@@ -63,7 +63,7 @@ def tuned_name(version: ModelVersion) -> str:
 
 
 def named_by(org: Organization, name: str) -> Named | None:
-    """The version that a pinned or a tuned name means; None for any other name."""
+    """Return the version that a pinned or a tuned name means; None for any other name."""
     if pinned := _PINNED.fullmatch(name):
         of_slug = _versions(org).filter(model__slug=pinned["slug"], number=int(pinned["number"]))
         version = of_slug.first()
@@ -91,7 +91,7 @@ def _folder_of(version: ModelVersion, checkpoint: str) -> str | None:
 
 
 def served_by(org: Organization, name: str) -> Served | None:
-    """What answers to this name in the organisation; None when nothing does."""
+    """Return what answers to this name in the organisation; None when nothing does."""
     if "\x00" in name:
         return None  # the database would refuse to look for it
     if named := named_by(org, name):
@@ -117,8 +117,8 @@ def all_served(org: Organization) -> list[Served]:
 
 def _tuned(org: Organization) -> list[Served]:
     heavy = ("requirement", "examples", "test_rows", "training_config", "objective", "policy")
-    found = _versions(org).defer("artifacts", "config", *(f"model__{name}" for name in heavy))
-    return [_version(version, tuned_name(version)) for version in found.order_by("-created_at")]
+    versions = _versions(org).defer("artifacts", "config", *(f"model__{name}" for name in heavy))
+    return [_version(version, tuned_name(version)) for version in versions.order_by("-created_at")]
 
 
 def _live_models(org: Organization) -> QuerySet[CustomModel]:

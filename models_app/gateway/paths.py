@@ -5,8 +5,9 @@ from pathlib import Path
 from django.conf import settings
 
 from models_app.models import FoundationModel, ModelVersion
+from modelstation.lm.gguf.quantisations import SERVED
 
-GGUF = "model-q8_0.gguf"
+GGUF = SERVED.file_name
 
 
 def version_folder(version: ModelVersion) -> Path:
@@ -14,12 +15,12 @@ def version_folder(version: ModelVersion) -> Path:
 
 
 def engine_paths(version: ModelVersion) -> tuple[Path, Path]:
-    """The GGUF and the tokenizer folder of a trained version."""
+    """Return the GGUF and the tokenizer folder of a trained version."""
     folder = version_folder(version) / "gguf"
     return folder / GGUF, folder
 
 
 def base_paths(base: FoundationModel) -> tuple[Path, Path]:
-    """The GGUF and the tokenizer folder of a base model."""
+    """Return the GGUF and the tokenizer folder of a base model."""
     folder = Path(settings.MODELS_DIR) / base.name
     return folder / GGUF, folder

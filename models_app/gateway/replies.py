@@ -9,10 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from models_app.gateway.answers import Pieces, Question, Tally
 from models_app.gateway.errors import openai_code
+from models_app.gateway.shapes import Answer, Choice, Usage
 from models_app.serving.client import Completion, Piece
 from modelstation.core.errors import UserFacingError
 from modelstation.core.web.api import INTERNAL_ERROR, openai_error_body
@@ -37,28 +38,29 @@ class Reply(ABC):
         return self.prefix + self.hex
 
     @abstractmethod
-    def choice(self, number: int, completion: Completion) -> dict[str, Any]: ...
+    def choice(self, number: int, completion: Completion) -> Choice: ...
 
-    def opening(self) -> list[dict[str, Any]]:
+    def opening(self) -> list[Choice]:
         """Choices that come before any piece."""
         return []
 
     @abstractmethod
-    def part(self, number: int, piece: Piece, offset: int) -> dict[str, Any]:
-        """The choice of a chunk; `offset` counts the characters that went before."""
+    def part(self, number: int, piece: Piece, offset: int) -> Choice:
+        """Return the choice of a chunk; `offset` counts the characters that went before."""
 
     @abstractmethod
-    def ending(self, number: int, completion: Completion) -> dict[str, Any]: ...
+    def ending(self, number: int, completion: Completion) -> Choice: ...
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> Answer:
         completions = self.question.answers()
         choices = [self.choice(*numbered) for numbered in enumerate(completions)]
         usage = usage_of(self.question.used(completions))
-        return self._head(self.kind) | {"choices": choices, "usage": usage}
+        return {**self._answer(self.kind, choices), "usage": usage}
 
     def events(self, pieces: Pieces) -> Iterator[bytes]:
-        """A failure once the stream has begun is an event too: the status has been sent already.
-        Whoever leaves early ends the decoding, and what was written until then is counted.
+        """Yield server-sent events. A failure once the stream has begun is one too: the status has
+        been sent already. A client that leaves early ends the decoding, and what was written until
+        then is counted.
         """
         tally = Tally(self.question)
         try:
@@ -68,8 +70,7 @@ class Reply(ABC):
             tally.record_abandoned()
             raise
         except UserFacingError as error:
-            told = openai_error_body(openai_code(error), error.message, kind="server_error")
-            yield event(told)
+            yield event(openai_error_body(openai_code(error), error.message, kind="server_error"))
         except Exception:
             logger.exception("the stream of %s broke", self.id)
             yield event(openai_error_body("internal_error", INTERNAL_ERROR, kind="server_error"))
@@ -88,14 +89,16 @@ class Reply(ABC):
             yield self._chunk(self.ending(number, piece))
         if self.include_usage and (completions := tally.completions):
             usage = usage_of(self.question.used(completions))
-            yield event(self._head(self.chunk_kind) | {"choices": [], "usage": usage})
+            yield event({**self._answer(self.chunk_kind, []), "usage": usage})
         yield b"data: [DONE]\n\n"
 
-    def _chunk(self, choice: dict[str, Any]) -> bytes:
-        usage = {"usage": None} if self.include_usage else {}
-        return event(self._head(self.chunk_kind) | {"choices": [choice]} | usage)
+    def _chunk(self, choice: Choice) -> bytes:
+        answer = self._answer(self.chunk_kind, [choice])
+        if self.include_usage:
+            answer["usage"] = None
+        return event(answer)
 
-    def _head(self, kind: str) -> dict[str, Any]:
+    def _answer(self, kind: str, choices: list[Choice]) -> Answer:
         served = self.question.served
         return {
             "id": self.id,
@@ -103,10 +106,11 @@ class Reply(ABC):
             "created": self.created,
             "model": served.name,
             "system_fingerprint": _fingerprint(str(served.gguf)),
+            "choices": choices,
         }
 
 
-def usage_of(completion: Completion) -> dict[str, Any]:
+def usage_of(completion: Completion) -> Usage:
     return {
         "prompt_tokens": completion.prompt_tokens,
         "completion_tokens": completion.completion_tokens,
@@ -115,10 +119,10 @@ def usage_of(completion: Completion) -> dict[str, Any]:
     }
 
 
-def event(data: dict[str, Any]) -> bytes:
+def event(data: object) -> bytes:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
 def _fingerprint(file: str) -> str:
-    """The same as long as the same file answers: a version's files never change."""
+    """Return the same as long as the same file answers: a version's files never change."""
     return f"fp_{hashlib.sha256(file.encode()).hexdigest()[:10]}"

@@ -12,9 +12,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from models_app.gateway.formats import wanted_schema
+from models_app.gateway.shapes import AnswerRequest, ChatRequest, TextRequest
 from models_app.serving.client import GenerationConfig
 from modelstation.core.web.api import Choice
-from modelstation.lm.chat import RAW
+from modelstation.lm.chat import RAW, Message
+from modelstation.lm.json_schema import Schema
 
 ROLES = ("system", "developer", "user", "assistant")
 MAX_TOKENS = 32_768
@@ -24,9 +26,9 @@ MAX_PROMPTS = 16  # of a text completion
 MAX_TOP_LOGPROBS = 20
 MAX_TEXT_LOGPROBS = 5
 MAX_BIASES = 1024
-TEXT_TOKENS = 16  # what a text completion is long when nothing is said
+TEXT_TOKENS = 16  # what a text completion is long when the request has no limit
 MAX_SEED = 2**63 - 1
-LEAST_TOP_P = 0.001  # which leaves the likeliest token alone, as nought does for OpenAI
+LEAST_TOP_P = 0.001  # which leaves the likeliest token alone, as zero does for OpenAI
 RANDOM_SEED = 2**32 - 1  # which llama.cpp takes for "none"
 # Keys that change nothing about the text of an answer here.
 HARMLESS = {
@@ -110,7 +112,7 @@ class LogitBiasField(serializers.Field[dict[int, float], Any, dict[str, float], 
 class ResponseFormatField(serializers.Field[Any, Any, Any, Any]):
     """Becomes the schema of the answer; None for a text."""
 
-    def to_internal_value(self, data: Any) -> dict[str, Any] | None:
+    def to_internal_value(self, data: Any) -> Schema | None:
         return wanted_schema(data)
 
     def to_representation(self, value: Any) -> Any:
@@ -119,7 +121,7 @@ class ResponseFormatField(serializers.Field[Any, Any, Any, Any]):
 
 @extend_schema_field({"type": "array", "items": {"type": "object"}})
 class ToolsField(serializers.Field[Any, Any, Any, Any]):
-    def to_internal_value(self, data: Any) -> list[dict[str, Any]]:
+    def to_internal_value(self, data: Any) -> list[Any]:
         tools: list[Any] = data if isinstance(data, list) else [None]
         if not all(isinstance(tool, dict) and isinstance(tool.get("type"), str) for tool in tools):
             raise serializers.ValidationError("A list of tools is needed, each with its type.")
@@ -165,7 +167,7 @@ class PromptField(serializers.Field[list[str], Any, list[str], Any]):
         return value
 
 
-class AnswerRequestSerializer(serializers.Serializer[dict[str, Any]]):
+class AnswerRequestSerializer(serializers.Serializer[AnswerRequest]):
     """What chat and text completions have in common."""
 
     model = serializers.CharField()
@@ -204,11 +206,11 @@ class ChatRequestSerializer(AnswerRequestSerializer):
     tools = ToolsField(required=False)
     tool_choice = ToolChoiceField(required=False)
 
-    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
-        if asked.get("top_logprobs") and not asked["logprobs"]:
+    def validate(self, request: ChatRequest) -> ChatRequest:
+        if request.get("top_logprobs") and not request["logprobs"]:
             message = "logprobs must be true where top_logprobs is given."
             raise serializers.ValidationError({"top_logprobs": message})
-        return asked
+        return request
 
 
 class TextRequestSerializer(AnswerRequestSerializer):
@@ -216,52 +218,54 @@ class TextRequestSerializer(AnswerRequestSerializer):
     logprobs = serializers.IntegerField(min_value=0, max_value=MAX_TEXT_LOGPROBS, required=False)
 
 
-def chat_config(asked: dict[str, Any]) -> GenerationConfig:
-    limit = asked.get("max_completion_tokens") or asked.get("max_tokens")
+def chat_config(request: ChatRequest) -> GenerationConfig:
+    limit = request.get("max_completion_tokens") or request.get("max_tokens")
     return replace(
-        _config(asked, limit),
-        top_logprobs=asked.get("top_logprobs", 0) if asked["logprobs"] else None,
-        json_schema=asked.get("response_format"),
+        _config(request, limit),
+        top_logprobs=request.get("top_logprobs", 0) if request["logprobs"] else None,
+        json_schema=request.get("response_format"),
     )
 
 
-def text_config(asked: dict[str, Any]) -> GenerationConfig:
-    limit = asked.get("max_tokens", TEXT_TOKENS)
-    return replace(_config(asked, limit), top_logprobs=asked.get("logprobs"))
+def text_config(request: TextRequest) -> GenerationConfig:
+    limit = request.get("max_tokens", TEXT_TOKENS)
+    return replace(_config(request, limit), top_logprobs=request.get("logprobs"))
 
 
-def conversation(asked: dict[str, Any], system_prompt: str) -> list[dict[str, str]]:
-    """The messages, led by the model's own system prompt unless the request brings one."""
+def conversation(request: ChatRequest, system_prompt: str) -> list[Message]:
+    """Return the messages, led by the model's system prompt unless the request brings one."""
     messages = [
         {
             "role": "system" if message["role"] == "developer" else message["role"],
             "content": message["content"],
         }
-        for message in asked["messages"]
+        for message in request["messages"]
     ]
     if system_prompt and all(message["role"] != "system" for message in messages):
         messages.insert(0, {"role": "system", "content": system_prompt})
     return messages
 
 
-def raw_prompts(asked: dict[str, Any]) -> list[list[dict[str, str]]]:
-    """Each prompt as a conversation that is put to the model as it stands."""
-    return [[{"role": RAW, "content": prompt}] for prompt in asked["prompt"]]
+def raw_prompts(request: TextRequest) -> list[list[Message]]:
+    """Return each prompt as a conversation that is put to the model as it stands."""
+    return [[{"role": RAW, "content": prompt}] for prompt in request["prompt"]]
 
 
-def _config(asked: dict[str, Any], limit: int | None) -> GenerationConfig:
-    """What was not asked for keeps the engine's default."""
-    given = (
-        "temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias",
-    )  # fmt: skip
-    wanted: dict[str, Any] = {name: asked[name] for name in given if name in asked}
-    if limit:
-        wanted["max_tokens"] = limit
-    if "top_p" in wanted:
-        wanted["top_p"] = max(wanted["top_p"], LEAST_TOP_P)
-    if "seed" in wanted:
-        wanted["seed"] %= RANDOM_SEED  # OpenAI's are of 64 bits, llama.cpp's of 32
-    return GenerationConfig(stop=tuple(asked.get("stop", ())), **wanted)
+def _config(request: AnswerRequest, limit: int | None) -> GenerationConfig:
+    """Read the settings; what the request leaves out keeps the engine's default."""
+    default = GenerationConfig()
+    seed = request.get("seed")
+    return GenerationConfig(
+        max_new_tokens=limit or default.max_new_tokens,
+        temperature=request.get("temperature", default.temperature),
+        top_p=max(request.get("top_p", default.top_p), LEAST_TOP_P),
+        stop=tuple(request.get("stop", ())),
+        # OpenAI's are of 64 bits, llama.cpp's of 32.
+        seed=None if seed is None else seed % RANDOM_SEED,
+        presence_penalty=request.get("presence_penalty", default.presence_penalty),
+        frequency_penalty=request.get("frequency_penalty", default.frequency_penalty),
+        logit_bias=request.get("logit_bias", {}),
+    )
 
 
 def _refuse_unless_neutral(key: str, value: Any) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 from models_app.gateway.replies import Reply
+from models_app.gateway.shapes import Choice, TextLogprobs
 from models_app.serving.client import Completion, Piece, TokenLogprob
 
 
@@ -14,17 +14,17 @@ class TextReply(Reply):
     prefix = "cmpl-"
     kind = chunk_kind = "text_completion"
 
-    def choice(self, number: int, completion: Completion) -> dict[str, Any]:
+    def choice(self, number: int, completion: Completion) -> Choice:
         logprobs = self._logprobs(completion.logprobs, 0)
         return _choice(number, completion.text, logprobs, completion.finish_reason)
 
-    def part(self, number: int, piece: Piece, offset: int) -> dict[str, Any]:
+    def part(self, number: int, piece: Piece, offset: int) -> Choice:
         return _choice(number, piece.text, self._logprobs(piece.logprobs, offset))
 
-    def ending(self, number: int, completion: Completion) -> dict[str, Any]:
+    def ending(self, number: int, completion: Completion) -> Choice:
         return _choice(number, "", None, completion.finish_reason)
 
-    def _logprobs(self, tokens: Sequence[TokenLogprob], offset: int) -> dict[str, Any] | None:
+    def _logprobs(self, tokens: Sequence[TokenLogprob], offset: int) -> TextLogprobs | None:
         if self.question.config.top_logprobs is None:
             return None
         lengths = [len(token.token) for token in tokens[:-1]]
@@ -39,6 +39,6 @@ class TextReply(Reply):
 
 
 def _choice(
-    number: int, text: str, logprobs: dict[str, Any] | None, finish_reason: str | None = None
-) -> dict[str, Any]:
+    number: int, text: str, logprobs: TextLogprobs | None, finish_reason: str | None = None
+) -> Choice:
     return {"index": number, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}

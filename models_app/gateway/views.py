@@ -3,6 +3,7 @@
 import time
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, StreamingHttpResponse
@@ -29,6 +30,13 @@ from models_app.gateway.requests import (
     raw_prompts,
     text_config,
 )
+from models_app.gateway.shapes import (
+    AnswerRequest,
+    ChatRequest,
+    Identified,
+    ModelShape,
+    TextRequest,
+)
 from models_app.gateway.texts import TextReply
 from models_app.usage.metering import Allowance, LimitReached, Meter, admit
 from modelstation.core.web.event_api import AnyAccept
@@ -47,7 +55,7 @@ class OpenAIView(APIView):
     """With the headers of OpenAI's answers, failures included."""
 
     authentication_classes = [TokenAuthentication]
-    content_negotiation_class = AnyAccept  # who asks for a stream may accept nothing else
+    content_negotiation_class = AnyAccept  # a client of streams may accept nothing else
     allowance: Allowance | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -76,14 +84,14 @@ class AnswersView(OpenAIView, ABC):
 
     def answer(self, request: Request) -> HttpResponseBase:
         self._admit(request)
-        asked = self.request_reader.run_validation(request.data)
+        wanted = self.request_reader.run_validation(request.data)
         assert isinstance(request.auth, ApiToken)
-        meter = Meter(requested_model(request, asked["model"]), request.auth)
-        reply = self.reply(meter, asked)
-        return _streamed(reply) if asked["stream"] else Response(reply.body())
+        meter = Meter(requested_model(request, wanted["model"]), request.auth)
+        reply = self.reply(meter, wanted)
+        return _streamed(reply) if wanted["stream"] else Response(reply.body())
 
     @abstractmethod
-    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply: ...
+    def reply(self, meter: Meter, wanted: Any) -> Reply: ...
 
     def _admit(self, request: Request) -> None:
         assert isinstance(request.auth, ApiToken)
@@ -106,10 +114,10 @@ class ChatCompletionsView(AnswersView):
         """Answer a conversation, at once or as a stream of server-sent events."""
         return self.answer(request)
 
-    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply:
-        messages = conversation(asked, meter.served.system_prompt)
-        question = Question(meter, [messages], chat_config(asked), asked["n"])
-        return ChatReply(question, _wants_usage(asked))
+    def reply(self, meter: Meter, wanted: ChatRequest) -> Reply:
+        messages = conversation(wanted, meter.served.system_prompt)
+        question = Question(meter, [messages], chat_config(wanted), wanted["n"])
+        return ChatReply(question, _wants_usage(wanted))
 
 
 class CompletionsView(AnswersView):
@@ -125,22 +133,23 @@ class CompletionsView(AnswersView):
         """Go on with a text, or several, as they stand: no chat template, no system prompt."""
         return self.answer(request)
 
-    def reply(self, meter: Meter, asked: dict[str, Any]) -> Reply:
-        question = Question(meter, raw_prompts(asked), text_config(asked), asked["n"])
-        return TextReply(question, _wants_usage(asked))
+    def reply(self, meter: Meter, wanted: TextRequest) -> Reply:
+        question = Question(meter, raw_prompts(wanted), text_config(wanted), wanted["n"])
+        return TextReply(question, _wants_usage(wanted))
 
 
 class ServedModelsView(OpenAIView):
     @extend_schema(operation_id="openai_models", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
-        """The organisation's published models, and the installed bases."""
-        data = [described(served) for served in all_served(request_org(request))]
-        ends = (
-            {"first_id": data[0]["id"], "last_id": data[-1]["id"]}
-            if data
-            else {"first_id": None, "last_id": None}
-        )
-        return Response({"object": "list", "data": data, "has_more": False} | ends)
+        """List the organisation's published models, and the installed bases."""
+        return list_response(map(described, all_served(request_org(request))))
+
+
+def list_response(shapes: Iterable[Identified], *, has_more: bool = False) -> Response:
+    data = list(shapes)
+    ids: list[str | None] = [shape["id"] for shape in data] or [None]
+    ends = {"first_id": ids[0], "last_id": ids[-1]}
+    return Response({"object": "list", "data": data, "has_more": has_more, **ends})
 
 
 def requested_model(request: Request, name: str) -> Served:
@@ -153,8 +162,9 @@ def requested_model(request: Request, name: str) -> Served:
     return served
 
 
-def _wants_usage(asked: dict[str, Any]) -> bool:
-    return bool(asked.get("stream_options", {}).get("include_usage", False))
+def _wants_usage(wanted: AnswerRequest) -> bool:
+    options = wanted.get("stream_options")
+    return options is not None and options["include_usage"]
 
 
 def _streamed(reply: Reply) -> StreamingHttpResponse:
@@ -176,6 +186,6 @@ def _again(first: Any, pieces: Pieces) -> Pieces:
         pieces.close()
 
 
-def described(served: Served) -> dict[str, Any]:
+def described(served: Served) -> ModelShape:
     created = int(served.created_at.timestamp()) if served.created_at else 0
     return {"id": served.name, "object": "model", "created": created, "owned_by": served.owner}

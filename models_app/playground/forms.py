@@ -7,15 +7,14 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from models_app.gateway.answer_schema import MAX_SCHEMA_CHARS, read_schema
 from models_app.models import CustomModel, ModelVersion
 from models_app.playground.services import Question, Turn
 from models_app.serving.client import GenerationConfig
-from modelstation.core.errors import UserFacingError
+from modelstation.lm.json_schema import MAX_CHARS, SchemaRefused, parse_schema
 
 MAX_PROMPT_CHARS = 32_000
 MAX_TOKENS = 4_096
-DEFAULT_TOKENS = 256
+DEFAULT_TOKENS = GenerationConfig.max_new_tokens
 MAX_SEED = 2**32 - 2  # llama.cpp takes the last one for "none"
 MAX_TURNS = 20
 MAX_TURNS_CHARS = 200_000
@@ -67,7 +66,7 @@ class PlaygroundForm(forms.Form):
     )
     schema = forms.CharField(
         label="JSON Schema",
-        max_length=MAX_SCHEMA_CHARS,
+        max_length=MAX_CHARS,
         required=False,
         widget=_area(3, '{"type": "object", "properties": {…}}', spellcheck="false"),
         help_text="The answer is held to it, and the page says whether it fits.",
@@ -94,12 +93,12 @@ class PlaygroundForm(forms.Form):
 
     def clean_schema(self) -> Any:
         try:
-            return read_schema(self.cleaned_data["schema"])
-        except UserFacingError as error:
-            raise ValidationError(error.message) from error
+            return parse_schema(self.cleaned_data["schema"])
+        except SchemaRefused as error:
+            raise ValidationError(f"{error}.") from error
 
     def clean_turns(self) -> tuple[Turn, ...]:
-        """Our own, as the page before told them; what cannot be read begins a new conversation."""
+        """Our own, as the page before wrote them; what cannot be read begins a new conversation."""
         given = self.cleaned_data["turns"]
         if len(given) > MAX_TURNS_CHARS:
             raise ValidationError("This conversation is too long. Begin a new one.")
@@ -114,28 +113,28 @@ class PlaygroundForm(forms.Form):
 
     @property
     def question(self) -> Question:
-        asked = self.cleaned_data
-        own = asked["system_prompt"] == asked["version"].system_prompt.strip()
+        fields = self.cleaned_data
+        own = fields["system_prompt"] == fields["version"].system_prompt.strip()
         return Question(
-            prompt=asked["prompt"],
-            config=_config(asked),
-            system_prompt="" if own else asked["system_prompt"],
-            schema=asked["schema"],
-            turns=asked["turns"] if asked["go_on"] else (),
+            prompt=fields["prompt"],
+            config=_config(fields),
+            system_prompt="" if own else fields["system_prompt"],
+            schema=fields["schema"],
+            turns=fields["turns"] if fields["go_on"] else (),
         )
 
 
-def told_turns(turns: tuple[Turn, ...]) -> str:
+def dump_turns(turns: tuple[Turn, ...]) -> str:
     """For the hidden field of the next page."""
     return json.dumps([asdict(turn) for turn in turns], ensure_ascii=False)
 
 
-def _config(asked: dict[str, Any]) -> GenerationConfig:
+def _config(fields: dict[str, Any]) -> GenerationConfig:
     return GenerationConfig(
-        max_tokens=asked["max_tokens"] or DEFAULT_TOKENS,
-        temperature=asked["temperature"] or 0.0,
-        seed=asked["seed"],
-        json_schema=asked["schema"],
+        max_new_tokens=fields["max_tokens"] or DEFAULT_TOKENS,
+        temperature=fields["temperature"] or 0.0,
+        seed=fields["seed"],
+        json_schema=fields["schema"],
     )
 
 

@@ -1,6 +1,6 @@
 """One prompt, two or three answers side by side: the base's, the chosen version's, another's.
 
-They are asked for at the same time, each in a thread of its own, and told as they come.
+They are requested at the same time, each in a thread of its own, and passed on as they come.
 """
 
 import logging
@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from models_app.gateway.answer_schema import Schema, verdict
 from models_app.gateway.paths import base_paths, engine_paths
 from models_app.models import ModelVersion
 from models_app.serving import client
@@ -21,6 +20,7 @@ from models_app.serving.client import Completion, GenerationConfig, Piece
 from modelstation.core.errors import UserFacingError
 from modelstation.core.web.api import INTERNAL_ERROR
 from modelstation.lm.chat import Message
+from modelstation.lm.json_schema import Schema, misfit
 
 logger = logging.getLogger("modelstation.playground")
 BASE, TUNED, OTHER = "base", "tuned", "other"
@@ -28,7 +28,7 @@ BASE, TUNED, OTHER = "base", "tuned", "other"
 
 @dataclass(frozen=True)
 class Turn:
-    """What was asked before, and what each column answered."""
+    """The user's words of an earlier turn, and what each column answered."""
 
     user: str
     answers: dict[str, str]
@@ -71,8 +71,8 @@ class Answer:
 
     @property
     def misfit(self) -> str:
-        """What keeps it from fitting the schema that was asked for."""
-        return verdict(self.text, self.question.schema) if self.question.schema else ""
+        """What keeps it from fitting the requested schema."""
+        return misfit(self.text, self.question.schema) if self.question.schema else ""
 
     @property
     def earlier(self) -> list[tuple[str, str]]:
@@ -80,7 +80,7 @@ class Answer:
         return [(turn.user, turn.answers.get(name, "")) for turn in self.question.turns]
 
     @property
-    def asked(self) -> str:
+    def conversation(self) -> str:
         """As one text, for a correction: every turn before this answer."""
         turns = _spoken(self.column, self.question)
         if len(turns) == 1:
@@ -92,7 +92,7 @@ class Answer:
         """What a correction of it begins with."""
         return {
             "version": self.column.version.number if self.column.version else 0,
-            "input": self.asked,
+            "input": self.conversation,
             "wrong_answer": self.text,
             "system_prompt": self.question.system_prompt or self.column.system_prompt,
         }
@@ -122,7 +122,7 @@ def answer_all(columns: list[Column], question: Question, *, owner: str) -> list
 
 
 def turns_after(answers: list[Answer], question: Question) -> tuple[Turn, ...]:
-    """The conversation so far, should it go on; nothing where a column failed."""
+    """Return the conversation so far, should it go on; nothing where a column failed."""
     if any(answer.completion is None for answer in answers):
         return question.turns
     said = {answer.column.name: answer.text for answer in answers}
@@ -133,7 +133,7 @@ def turns_after(answers: list[Answer], question: Question) -> tuple[Turn, ...]:
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Message:
     column: Column
     piece: str = ""
     answer: Answer | None = None
@@ -141,19 +141,20 @@ class _Told:
 
 @dataclass
 class Conversation:
-    """Asked of all columns at once; iterate over what they say as they say it."""
+    """Put to all columns at once; iterate over what they say as they say it."""
 
     columns: list[Column]
     question: Question
     owner: str
     heartbeat: float
     answers: list[Answer] = field(default_factory=list)  # those that are done
-    heard: dict[str, list[str]] = field(default_factory=dict)  # the pieces so far, by column
-    _told: "queue.SimpleQueue[_Told]" = field(default_factory=queue.SimpleQueue)
+    pieces: dict[str, list[str]] = field(default_factory=dict)  # the pieces so far, by column
+    _messages: "queue.SimpleQueue[_Message]" = field(default_factory=queue.SimpleQueue)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def __iter__(self) -> Iterator[tuple[Column, str | Answer] | None]:
-        """A column with a piece of its text, then with its whole answer; None while all are silent.
+        """Yield a column with a piece of its text, then with its whole answer; None while all are
+        silent.
 
         Closing it stops those that still answer, at their next piece.
         """
@@ -167,14 +168,14 @@ class Conversation:
 
     def _next(self) -> tuple[Column, str | Answer] | None:
         try:
-            told = self._told.get(timeout=self.heartbeat)
+            message = self._messages.get(timeout=self.heartbeat)
         except queue.Empty:
             return None
-        if told.answer is None:
-            self.heard.setdefault(told.column.name, []).append(told.piece)
-            return told.column, told.piece
-        self.answers.append(told.answer)
-        return told.column, told.answer
+        if message.answer is None:
+            self.pieces.setdefault(message.column.name, []).append(message.piece)
+            return message.column, message.piece
+        self.answers.append(message.answer)
+        return message.column, message.answer
 
     def _ask(self, column: Column) -> None:
         answer = Answer(column, self.question)
@@ -186,7 +187,7 @@ class Conversation:
         except Exception:
             logger.exception("the answer of %s broke", column.title)
             answer = replace(answer, error=UserFacingError(INTERNAL_ERROR, code="internal_error"))
-        self._told.put(_Told(column, answer=replace(answer, milliseconds=_since(began))))
+        self._messages.put(_Message(column, answer=replace(answer, milliseconds=_since(began))))
 
     def _listen(self, answer: Answer, began: float) -> Answer:
         messages, config = messages_of(answer.column, self.question), self.question.config
@@ -199,7 +200,7 @@ class Conversation:
                     first = answer.first_milliseconds or _since(began)
                     text = answer.text + piece.text
                     answer = replace(answer, text=text, first_milliseconds=first)
-                    self._told.put(_Told(answer.column, piece.text))
+                    self._messages.put(_Message(answer.column, piece.text))
                 else:
                     answer = replace(answer, text=piece.text, completion=piece)
         return answer

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.access import org_for
 from models_app.access import model_for
 from models_app.models import CustomModel
-from models_app.playground.forms import PlaygroundForm, told_turns
+from models_app.playground.forms import PlaygroundForm, dump_turns
 from models_app.playground.services import Answer, Conversation, answer_all, columns_of, turns_after
 from models_app.serving import client
 from models_app.usage.metering import LimitReached, check_quota
@@ -45,7 +45,7 @@ def playground(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRespo
 @login_required
 @require_POST
 def playground_answer(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    """The whole page with the answers, for browsers without our script."""
+    """Show the whole page with the answers, for browsers without our script."""
     owner = org_for(request, org)
     model = model_for(owner, model_id)
     form = PlaygroundForm(request.POST, model=model)
@@ -59,15 +59,15 @@ def playground_answer(request: HttpRequest, org: str, model_id: uuid.UUID) -> Ht
     columns = columns_of(form.cleaned_data["version"], form.cleaned_data["other"])
     answers = answer_all(columns, form.question, owner=str(owner.id))
     count_answers(model, answers)
-    turns = told_turns(turns_after(answers, form.question))
+    turns = dump_turns(turns_after(answers, form.question))
     return _page(request, model, form, answers=answers, turns=turns)
 
 
 @login_required
 @require_POST
 def playground_stream(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponseBase:
-    """The answers as server-sent events; each stream holds one of the organisation's slots. What
-    cannot be asked is a fragment that says why.
+    """Stream the answers as server-sent events; each stream holds one of the organisation's slots.
+    What is refused is a fragment that says why.
     """
     owner = org_for(request, org)
     model = model_for(owner, model_id)
@@ -82,8 +82,8 @@ def playground_stream(request: HttpRequest, org: str, model_id: uuid.UUID) -> Ht
     if give_back is None:
         return _refused(request, TOO_MANY, RETRY_AFTER_SECONDS)
     columns = columns_of(form.cleaned_data["version"], form.cleaned_data["other"])
-    asked = Conversation(columns, form.question, str(owner.id), PAGE_HEARTBEAT_SECONDS)
-    stream = AnswerStream(_events(request, model, asked), give_back)
+    conversation = Conversation(columns, form.question, str(owner.id), PAGE_HEARTBEAT_SECONDS)
+    stream = AnswerStream(_events(request, model, conversation), give_back)
     response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-cache, no-transform"
     response["X-Accel-Buffering"] = "no"  # nginx would keep events back
@@ -98,32 +98,36 @@ class AnswerStream(EventStream):
         super().close()
 
 
-def _events(request: HttpRequest, model: CustomModel, asked: Conversation) -> Iterator[bytes]:
+def _events(
+    request: HttpRequest, model: CustomModel, conversation: Conversation
+) -> Iterator[bytes]:
     """`begin` has the columns, `piece` a column's next text, `answer` a column that is done, `end`
     the turns so far.
     """
-    waiting = [Answer(column, asked.question) for column in asked.columns]
+    waiting = [Answer(column, conversation.question) for column in conversation.columns]
     yield _event("begin", html=_html(request, model, "_answers", answers=waiting))
     began = time.monotonic()
     try:
-        yield from _spoken(request, model, asked)
+        yield from _spoken(request, model, conversation)
     finally:
-        count_conversation(model, asked, began)
-    yield _event("end", turns=told_turns(turns_after(asked.answers, asked.question)))
+        count_conversation(model, conversation, began)
+    yield _event("end", turns=dump_turns(turns_after(conversation.answers, conversation.question)))
 
 
-def _spoken(request: HttpRequest, model: CustomModel, asked: Conversation) -> Iterator[bytes]:
-    with closing(iter(asked)) as told:  # type: ignore[type-var]
-        for said in told:
-            if said is None:
+def _spoken(
+    request: HttpRequest, model: CustomModel, conversation: Conversation
+) -> Iterator[bytes]:
+    with closing(iter(conversation)) as messages:  # type: ignore[type-var]
+        for message in messages:
+            if message is None:
                 yield b": still here\n\n"
                 continue
-            column, what = said
-            if isinstance(what, Answer):
-                html = _html(request, model, "_answer", answer=what)
+            column, part = message
+            if isinstance(part, Answer):
+                html = _html(request, model, "_answer", answer=part)
                 yield _event("answer", column=column.name, html=html)
             else:
-                yield _event("piece", column=column.name, text=what)
+                yield _event("piece", column=column.name, text=part)
 
 
 def _refused(request: HttpRequest, message: str, retry_after: int) -> HttpResponse:

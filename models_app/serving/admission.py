@@ -50,7 +50,7 @@ class Admission:
     refused: Counter[str] = field(default_factory=Counter)
 
     async def enter(self, model: str, owner: str) -> Ticket:
-        """Waits for a slot. The caller ends what it got with `leave`. Raises ServingError
+        """Wait for a slot. The caller ends what it got with `leave`. Raise ServingError
         `server_busy` or `rate_limit_exceeded` when the queue is full.
         """
         ticket = Ticket(model, owner, asyncio.get_running_loop().create_future())
@@ -128,7 +128,9 @@ class Admission:
         self._turns = {owner: turn for owner, turn in self._turns.items() if owner in owners}
 
     def _refuse_beyond_limits(self, ticket: Ticket) -> None:
-        """The ticket waits already: a queue of its limit is full with it."""
+        """Refuse what is beyond a limit. The ticket waits already: a queue of its limit is full
+        with it.
+        """
         of_owner = sum(each.owner == ticket.owner for each in self._waiting)
         of_model = sum(each.model == ticket.model for each in self._waiting)
         if of_owner > self.limits.owner_queue:

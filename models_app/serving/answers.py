@@ -1,12 +1,14 @@
-"""What an engine is asked for, and what it tells. No Django."""
+"""What an engine is given, and what it answers. No Django."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
+
+from modelstation.lm.json_schema import Schema
 
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    max_tokens: int = 256
+    max_new_tokens: int = 256
     temperature: float = 0.0  # 0: always the most likely token
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
@@ -14,12 +16,14 @@ class GenerationConfig:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: dict[int, float] = field(default_factory=dict)  # by token id
-    top_logprobs: int | None = None  # alternatives told for each token; None: no logprobs at all
-    json_schema: dict[str, Any] | None = None  # the answer fits it; {}: any JSON object
+    top_logprobs: int | None = None  # alternatives of each token; None: no logprobs at all
+    json_schema: Schema | None = None  # the answer fits it; {}: any JSON object
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise ValueError("max_tokens must be at least 1.")
+        if self.max_new_tokens < 1:
+            raise ValueError("max_new_tokens must be at least 1.")
         if not 0 <= self.temperature <= 2:
             raise ValueError("temperature must lie between 0 and 2.")
         if not 0 < self.top_p <= 1:
@@ -36,7 +40,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Piece:
-    """What a stream yields: text just decoded, with its tokens where they were asked for."""
+    """What a stream yields: text just decoded, with its tokens where they were requested."""
 
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()

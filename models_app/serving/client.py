@@ -1,11 +1,10 @@
 """The web process's way to the model server; nothing of torch or llama.cpp is loaded here."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import urllib3
 from django.conf import settings
@@ -14,9 +13,21 @@ from urllib3.exceptions import TimeoutError as ServerTimeout
 
 from models_app.serving.engine import Completion, GenerationConfig, Piece, TokenLogprob
 from models_app.serving.errors import ServingError
-from models_app.serving.vllm.engine import Adapter, Vllm
+from models_app.serving.wire import (
+    Embeddings,
+    EmbedRequest,
+    Event,
+    Failure,
+    GenerateRequest,
+    ModelFiles,
+    dump,
+    parse,
+)
 from modelstation.core.errors import Unavailable, UserFacingError
 from modelstation.lm.chat import Message
+
+if TYPE_CHECKING:
+    from models_app.serving.vllm.engine import Adapter, Vllm
 
 __all__ = [
     "Completion",
@@ -51,7 +62,7 @@ TIMEOUT = urllib3.Timeout(connect=2, read=330)
 
 
 class Refused(UserFacingError):
-    """`retry_after`: seconds after which asking again may help; None when it will not."""
+    """`retry_after`: seconds after which another try may help; None when it will not."""
 
     def __init__(self, message: str, *, code: str, retry_after: int | None) -> None:
         super().__init__(message, code=code)
@@ -77,13 +88,16 @@ def generate(
     *,
     owner: str = "",
 ) -> Completion:
-    """`owner` is who asks, an organisation's id: the server is fair among them."""
+    """`owner` is the organisation whose request it is, by its id: the server is fair among them."""
     if settings.VLLM_URL:
-        with _refusals_told():
-            asked = _vllm_question(gguf, tokenizer_folder, messages, config)
-            return _vllm().generate(*asked, owner=owner)
-    body = _generate_body(gguf, tokenizer_folder, messages, config, owner, stream=False)
-    return _completion(_post("/generate", body))
+        with _refusals_raised():
+            question = _vllm_question(gguf, tokenizer_folder, messages, config)
+            return _vllm().generate(*question, owner=owner)
+    wanted = GenerateRequest(
+        gguf, tokenizer_folder, messages, config or GenerationConfig(), owner=owner
+    )
+    with _failures_explained():
+        return parse(Completion, _post("/generate", wanted))
 
 
 def stream(
@@ -96,37 +110,44 @@ def stream(
 ) -> Iterator[Piece | Completion]:
     """Pieces of text as they come, then the Completion."""
     if settings.VLLM_URL:
-        with _refusals_told():
-            asked = _vllm_question(gguf, tokenizer_folder, messages, config)
-            yield from _vllm().stream(*asked, owner=owner)
+        with _refusals_raised():
+            question = _vllm_question(gguf, tokenizer_folder, messages, config)
+            yield from _vllm().stream(*question, owner=owner)
         return
-    body = _generate_body(gguf, tokenizer_folder, messages, config, owner, stream=True)
-    with _failures_explained(), closing(_ask("/generate", body, preload_content=False)) as reply:
-        if reply.status != OK:
-            raise _refusal(reply.json())
-        for line in reply:
-            event = json.loads(line)
-            if "error" in event:
-                raise _refusal(event)
-            if "completion" in event:
-                yield _completion(event["completion"])
+    wanted = GenerateRequest(
+        gguf, tokenizer_folder, messages, config or GenerationConfig(), owner=owner, stream=True
+    )
+    with _failures_explained(), closing(_open("/generate", wanted, preload=False)) as reply:
+        for event in _events(reply):
+            if event.error:
+                raise _refusal(event.error)
+            if event.completion:
+                yield event.completion
                 return
-            yield _piece(event["piece"])
+            if event.piece:
+                yield event.piece
         raise ProtocolError("the stream ended before the answer")
+
+
+def _events(reply: urllib3.BaseHTTPResponse) -> Iterator[Event]:
+    lines = reply if reply.status == OK else [reply.read()]
+    return (parse(Event, line) for line in lines)
 
 
 def load(gguf: Path, tokenizer_folder: Path) -> None:
     """Warm-up: the next request for this model need not wait for it to be loaded."""
-    _post("/load", {"gguf": str(gguf), "tokenizer_folder": str(tokenizer_folder)})
+    _post("/load", ModelFiles(gguf, tokenizer_folder))
 
 
 def embed(texts: Sequence[str]) -> list[list[float]]:
-    vectors: list[list[float]] = _post("/embed", {"texts": list(texts)})["embeddings"]
-    return vectors
+    with _failures_explained():
+        return parse(Embeddings, _post("/embed", EmbedRequest(list(texts)))).embeddings
 
 
 @cache
-def _vllm() -> Vllm:
+def _vllm() -> "Vllm":
+    from models_app.serving.vllm.engine import Vllm  # the openai package, which few need
+
     return Vllm(
         settings.VLLM_URL,
         settings.VLLM_KEY,
@@ -140,8 +161,8 @@ def _vllm_question(
     tokenizer_folder: Path,
     messages: list[Message],
     config: GenerationConfig | None,
-) -> tuple[str, Adapter | None, Path, list[Message], GenerationConfig]:
-    # Here, because rows are needed: whoever imports the client need not have models ready.
+) -> tuple[str, "Adapter | None", Path, list[Message], GenerationConfig]:
+    # Here, because rows are needed: an importer of the client need not have models ready.
     from models_app.serving.vllm.models import vllm_model
 
     model = vllm_model(gguf)
@@ -149,58 +170,27 @@ def _vllm_question(
 
 
 @contextmanager
-def _refusals_told() -> Iterator[None]:
+def _refusals_raised() -> Iterator[None]:
     try:
         yield
     except ServingError as error:
         raise Refused(error.message, code=error.code, retry_after=error.retry_after) from error
 
 
-def _completion(found: dict[str, Any]) -> Completion:
-    return Completion(**{**found, "logprobs": _logprobs(found.get("logprobs", ()))})
-
-
-def _piece(found: dict[str, Any]) -> Piece:
-    return Piece(found["text"], _logprobs(found.get("logprobs", ())))
-
-
-def _logprobs(found: Sequence[dict[str, Any]]) -> tuple[TokenLogprob, ...]:
-    return tuple(
-        TokenLogprob(each["token"], each["logprob"], tuple(each["bytes"]), _logprobs(each["top"]))
-        for each in found
-    )
-
-
-def _generate_body(
-    gguf: Path,
-    tokenizer_folder: Path,
-    messages: list[Message],
-    config: GenerationConfig | None,
-    owner: str,
-    *,
-    stream: bool,
-) -> dict[str, Any]:
-    return {
-        "gguf": str(gguf),
-        "tokenizer_folder": str(tokenizer_folder),
-        "messages": messages,
-        "config": vars(config or GenerationConfig()),
-        "owner": owner,
-        "stream": stream,
-    }
-
-
-def _post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+def _post(path: str, request: object) -> bytes:
     with _failures_explained():
-        reply = _ask(path, body)
-        content: dict[str, Any] = reply.json()
-    if reply.status != OK:
-        raise _refusal(content)
-    return content
+        reply = _open(path, request)
+        failure = None if reply.status == OK else parse(Event, reply.data).error
+    if failure:
+        raise _refusal(failure)
+    return reply.data
 
 
-def _ask(path: str, body: dict[str, Any], **options: Any) -> urllib3.BaseHTTPResponse:
-    return _http().request("POST", _url(path), json=body, headers=_headers(), **options)
+def _open(path: str, request: object, *, preload: bool = True) -> urllib3.BaseHTTPResponse:
+    headers = {**_headers(), "content-type": "application/json"}
+    return _http().request(
+        "POST", _url(path), body=dump(request), headers=headers, preload_content=preload
+    )
 
 
 @contextmanager
@@ -227,9 +217,8 @@ def _failures_explained() -> Iterator[None]:
         ) from error
 
 
-def _refusal(content: dict[str, Any]) -> UserFacingError:
-    error = content["error"]
-    return Refused(error["message"], code=error["code"], retry_after=error.get("retry_after"))
+def _refusal(failure: Failure) -> Refused:
+    return Refused(failure.message, code=failure.code, retry_after=failure.retry_after)
 
 
 @cache

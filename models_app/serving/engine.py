@@ -15,13 +15,16 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from models_app.serving import llama_cpp
 from models_app.serving.answers import Completion, GenerationConfig, Piece, TokenLogprob
 from models_app.serving.errors import ServingError
 from models_app.serving.json_schemas import grammar, refused
+from models_app.serving.llama_cpp import completion_of, first_choice, logprobs_of
 from models_app.serving.prompts import PromptReader
 from models_app.serving.slots import Slot, Slots
 from modelstation.lm.chat import Message, load_renderer
 from modelstation.lm.gguf import facts as gguf_facts
+from modelstation.lm.json_schema import Schema
 
 __all__ = [
     "Cancelled",
@@ -68,11 +71,15 @@ class Engine:
         self._known_schemas: set[str] = set()
         # llama.cpp waits for ever when it is closed before its loop has begun: one token shows
         # that it has. It also warms up, so that the first user does not wait for it.
-        first = {"prompt": [self._renderer.eos_token_id], "max_tokens": 1, "cache_prompt": False}
+        first: llama_cpp.Request = {
+            "prompt": [self._renderer.eos_token_id],
+            "max_tokens": 1,
+            "cache_prompt": False,
+        }
         self._server.handle_completions(first)
 
     def generate(self, messages: list[Message], config: GenerationConfig) -> Completion:
-        """The same answer every time at temperature 0 while no other request runs beside it."""
+        """Return the same answer every time at temperature 0, unless requests run beside it."""
         return self.run(messages, config)
 
     def run(
@@ -81,7 +88,8 @@ class Engine:
         config: GenerationConfig,
         on_piece: OnPiece = lambda piece: False,
     ) -> Completion:
-        """Tells each piece as it is decoded; `on_piece` says True to stop, which raises Cancelled.
+        """Pass on each piece as it is decoded. `on_piece` returns True to stop: Cancelled is
+        raised.
 
         The leading system messages are kept in a slot, read on their own, so that what follows is
         computed in batches of the same shape whether they were cached or not: another shape can
@@ -109,7 +117,7 @@ class Engine:
         config: GenerationConfig,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Completion]:
-        """Answers in the order of `conversations`; `on_done` hears how many are finished.
+        """Answers in the order of `conversations`; `on_done` receives how many are finished.
 
         Requests share batches and cached prefixes, which makes this several times faster than one
         by one, and lets a near tie between two tokens fall either way. What `on_done` raises stops
@@ -133,23 +141,23 @@ class Engine:
         self, messages: list[Message], config: GenerationConfig
     ) -> Generator[Piece | Completion, None, None]:
         """Pieces of text as they are decoded, then the Completion. Closing it stops decoding."""
-        found: queue.SimpleQueue[Piece | Completion | Exception] = queue.SimpleQueue()
+        results: queue.SimpleQueue[Piece | Completion | Exception] = queue.SimpleQueue()
         stopped = threading.Event()
 
         def hand_over(piece: Piece) -> bool:
-            found.put(piece)
+            results.put(piece)
             return stopped.is_set()
 
         def work() -> None:
             try:
-                found.put(self.run(messages, config, hand_over))
+                results.put(self.run(messages, config, hand_over))
             except Exception as error:
-                found.put(error)
+                results.put(error)
 
         worker = threading.Thread(target=work, daemon=True)
         worker.start()
         try:
-            yield from _until_completed(found)
+            yield from _until_completed(results)
         finally:
             stopped.set()
             # An abandoned stream may be collected in any thread, that one included.
@@ -168,28 +176,28 @@ class Engine:
             reply = self._server.handle_completions(
                 self._request(prompt, config, slot, cache_prompt=True)
             )
-        choice = _choice(reply)
-        return _completion(reply, choice["text"], _logprobs(choice, config.top_logprobs))
+        choice = first_choice(reply)
+        return completion_of(reply, choice["text"], logprobs_of(choice, config.top_logprobs))
 
     def _hold(self, prefix: tuple[int, ...], slot: Slot) -> None:
         """Leaves exactly the prefix in the slot, whatever conversation went on from it before."""
-        read = {"prompt": list(prefix), "max_tokens": 0, "id_slot": slot.id}
+        read: llama_cpp.Request = {"prompt": list(prefix), "max_tokens": 0, "id_slot": slot.id}
         if slot.prefix != prefix:
             slot.prefix = ()
             self._server.handle_completions({**read, "cache_prompt": False})
         # The last token is read again, alone; after it the cache is the same bits every time.
-        _choice(self._server.handle_completions({**read, "cache_prompt": True}))
+        first_choice(self._server.handle_completions({**read, "cache_prompt": True}))
         slot.prefix = prefix
 
-    def _check_schema(self, schema: dict[str, Any] | None, slot: Slot) -> None:
+    def _check_schema(self, schema: Schema | None, slot: Slot) -> None:
         """llama.cpp answers freely, with a line in its log, where it cannot follow a schema: a try
         in which ending at once is all but forced shows whether it would.
         """
-        if schema is None or (told := json.dumps(schema)) in self._known_schemas:
+        if schema is None or (key := json.dumps(schema)) in self._known_schemas:
             return
         slot.prefix = ()
         ends = [[token, 1000.0] for token in self._renderer.stop_token_ids]
-        choice = _choice(
+        choice = first_choice(
             self._server.handle_completions(
                 {
                     "prompt": [self._renderer.eos_token_id],
@@ -204,7 +212,7 @@ class Engine:
         )
         if choice["finish_reason"] == "stop":
             raise refused("no answer fits it, or it uses what cannot be enforced here")
-        self._known_schemas.add(told)
+        self._known_schemas.add(key)
 
     def _request(
         self,
@@ -213,10 +221,10 @@ class Engine:
         slot: Slot | None = None,
         *,
         cache_prompt: bool,
-    ) -> dict[str, Any]:
-        request: dict[str, Any] = {
+    ) -> llama_cpp.Request:
+        request: llama_cpp.Request = {
             "prompt": prompt,
-            "max_tokens": config.max_tokens,
+            "max_tokens": config.max_new_tokens,
             "temperature": config.temperature,
             "top_p": config.top_p,
             # llama.cpp has its own ideas of both; temperature and top_p alone decide here.
@@ -273,17 +281,17 @@ def default_threads() -> int:
 
 
 def _decode(
-    server: Any, request: dict[str, Any], n_top: int | None, on_piece: OnPiece
+    server: Any, request: llama_cpp.Request, n_top: int | None, on_piece: OnPiece
 ) -> Completion:
     pieces: list[Piece] = []
-    chunks: list[dict[str, Any]] = []
+    chunks: list[llama_cpp.Reply] = []
     failures: list[Exception] = []
 
-    def hear(chunk: dict[str, Any]) -> bool:
-        """True makes llama.cpp stop decoding; what is raised here would be lost in it."""
+    def on_chunk(chunk: llama_cpp.Reply) -> bool:
+        """Return True to make llama.cpp stop decoding; what is raised here would be lost in it."""
         try:
-            choice = _choice(chunk)
-            piece = Piece(choice["text"], _logprobs(choice, n_top))
+            choice = first_choice(chunk)
+            piece = Piece(choice["text"], logprobs_of(choice, n_top))
             chunks[:] = [chunk]
             if piece.text or piece.logprobs:
                 pieces.append(piece)
@@ -293,18 +301,18 @@ def _decode(
             failures.append(error)
         return bool(failures)
 
-    server.handle_completions({**request, "stream": True}, hear)
+    server.handle_completions({**request, "stream": True}, on_chunk)
     if failures:
         raise failures[0]
     text = "".join(piece.text for piece in pieces)
-    return _completion(chunks[0], text, tuple(t for piece in pieces for t in piece.logprobs))
+    return completion_of(chunks[0], text, tuple(t for piece in pieces for t in piece.logprobs))
 
 
 def _until_completed(
-    found: "queue.SimpleQueue[Piece | Completion | Exception]",
+    results: "queue.SimpleQueue[Piece | Completion | Exception]",
 ) -> Generator[Piece | Completion, None, None]:
     while True:
-        item = found.get()
+        item = results.get()
         if isinstance(item, Exception):
             raise item
         yield item
@@ -343,48 +351,3 @@ def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int, exact: bool 
             f"The model file {gguf.name} cannot be loaded: it is damaged or of an unknown kind.",
             code="model_unreadable",
         ) from error
-
-
-def _choice(reply: dict[str, Any]) -> dict[str, Any]:
-    error = reply.get("error")
-    if error is None:
-        choice: dict[str, Any] = reply["choices"][0]
-        return choice
-    if error["type"] == "exceed_context_size_error":
-        raise ServingError(
-            f"The prompt has {error['n_prompt_tokens']} tokens; this model takes fewer than "
-            f"{error['n_ctx']}, answer included. Shorten the messages.",
-            code="context_length_exceeded",
-        )
-    raise ServingError(f"The model could not answer: {error['message']}", code="generation_failed")
-
-
-def _completion(reply: dict[str, Any], text: str, logprobs: tuple[TokenLogprob, ...]) -> Completion:
-    usage = reply["usage"]
-    return Completion(
-        text=text,
-        prompt_tokens=usage["prompt_tokens"],
-        completion_tokens=usage["completion_tokens"],
-        finish_reason=reply["choices"][0]["finish_reason"],
-        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0),
-        logprobs=logprobs,
-    )
-
-
-def _logprobs(choice: dict[str, Any], n_top: int | None) -> tuple[TokenLogprob, ...]:
-    """Their bytes together are the text's: a character made of several tokens is told as one, with
-    the probability of its last; llama.cpp says nothing of the others.
-    """
-    told = choice.get("logprobs")
-    if n_top is None or not told:
-        return ()
-    return tuple(_token(each, n_top) for each in told["content"])
-
-
-def _token(told: dict[str, Any], n_top: int) -> TokenLogprob:
-    return TokenLogprob(
-        told["token"],
-        told["logprob"],
-        tuple(told["bytes"]),
-        tuple(_token(each, 0) for each in told.get("top_logprobs", ())[:n_top]),
-    )

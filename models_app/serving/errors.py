@@ -4,7 +4,7 @@
 class ServingError(Exception):
     """A request that cannot be served; `message` is a sentence for the user.
 
-    `retry_after`: seconds after which asking again may help.
+    `retry_after`: seconds after which another try may help.
     """
 
     def __init__(self, message: str, *, code: str, retry_after: int | None = None) -> None:

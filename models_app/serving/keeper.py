@@ -50,13 +50,13 @@ class _Keeper:
         if self._is_stopping:
             return 0
         self._server = subprocess.Popen(self._command, preexec_fn=_die_with_parent)
-        if self._is_stopping:  # asked while it was being started
+        if self._is_stopping:  # the stop came while it was being started
             self._server.terminate()
         return self._server.wait()
 
 
 def _die_with_parent() -> None:
-    """A supervisor killed outright must not leave a server that holds the port."""
+    """Leave no server that holds the port when the supervisor is killed outright."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

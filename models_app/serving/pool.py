@@ -35,7 +35,7 @@ class _Loaded:
 
 class EnginePool:
     """Thread-safe. A model is loaded once however many ask for it, and nobody waits for a load but
-    those who ask for that model. An engine in use is never closed; a request that finds no room
+    those who need that model. An engine in use is never closed; a request that finds no room
     waits for it, and not for ever.
     """
 
@@ -61,7 +61,7 @@ class EnginePool:
 
     @contextmanager
     def engine(self, gguf: Path, tokenizer_folder: Path) -> Iterator[Engine]:
-        """The engine for this file, loaded where it is not; kept loaded for the block."""
+        """Yield the engine for this file, loaded where it is not; kept loaded for the block."""
         loaded = self._acquire((gguf, tokenizer_folder))
         assert loaded.engine is not None
         try:
@@ -77,7 +77,7 @@ class EnginePool:
         _close(entries)
 
     def facts(self) -> list[dict[str, Any]]:
-        """What is loaded, the most recently used last."""
+        """List what is loaded, the most recently used last."""
         with self._changed:
             return [
                 {
@@ -205,7 +205,7 @@ class EnginePool:
 
 
 def resident_bytes() -> int:
-    """Main memory that this process holds now; 0 where the kernel does not tell."""
+    """Return the main memory that this process holds now; 0 where the kernel does not say."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -241,10 +241,10 @@ def _fingerprint(key: Key) -> tuple[Any, ...]:
 
 def _identity(path: Path) -> tuple[int, ...]:
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return ()
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def _size(gguf: Path) -> int:

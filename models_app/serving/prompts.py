@@ -23,7 +23,9 @@ class PromptReader:
             raise ServingError(str(error), code="invalid_messages") from error
 
     def shared_prefix(self, messages: list[Message], prompt: list[int]) -> tuple[int, ...]:
-        """The ids of the leading system messages with the markup up to the first user's words."""
+        """Return the ids of the leading system messages with the markup up to the first user's
+        words.
+        """
         leading = _leading_system_texts(messages)
         prefix = self._system_prefix(leading)
         return prefix if tuple(prompt[: len(prefix)]) == prefix else ()

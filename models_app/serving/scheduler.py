@@ -17,14 +17,14 @@ from models_app.serving.engine import Cancelled, Completion, Piece
 from models_app.serving.errors import ServingError
 from models_app.serving.pool import EnginePool
 from models_app.serving.prompts import PromptReader
-from models_app.serving.request_parser import Asked, ModelFiles
+from models_app.serving.wire import GenerateRequest, ModelFiles
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.gguf import facts as gguf_facts
 
-Found = Piece | Completion | Exception
+Result = Piece | Completion | Exception
 
 
-class Desk:
+class Scheduler:
     """One for each server."""
 
     def __init__(self, pool: EnginePool, limits: Limits, n_ctx: int) -> None:
@@ -38,19 +38,21 @@ class Desk:
         self._began = time.monotonic()
         self.counts = {"answered": 0, "cancelled": 0, "failed": 0, "prompt_tokens": 0, "tokens": 0}
 
-    async def admit(self, asked: Asked) -> Ticket:
+    async def admit(self, request: GenerateRequest) -> Ticket:
         """Refuses what can never be answered before it waits; then waits for a slot."""
-        await self._aside(self._check, asked)
-        return await self.admission.enter(str(asked.files.gguf), asked.owner)
+        await self._aside(self._check, request)
+        return await self.admission.enter(str(request.gguf), request.owner)
 
-    async def answer(self, asked: Asked, ticket: Ticket) -> Completion:
-        async for found in self._found(asked, ticket, only_last=True):
-            if isinstance(found, Completion):
-                return found
+    async def answer(self, request: GenerateRequest, ticket: Ticket) -> Completion:
+        async for result in self._results(request, ticket, only_last=True):
+            if isinstance(result, Completion):
+                return result
         raise AssertionError("an engine neither answered nor failed")
 
-    def pieces(self, asked: Asked, ticket: Ticket) -> AsyncGenerator[Piece | Completion, None]:
-        return self._found(asked, ticket, only_last=False)
+    def pieces(
+        self, request: GenerateRequest, ticket: Ticket
+    ) -> AsyncGenerator[Piece | Completion, None]:
+        return self._results(request, ticket, only_last=False)
 
     async def load(self, files: ModelFiles) -> None:
         """Warm-up: the model is ready when this returns."""
@@ -81,15 +83,15 @@ class Desk:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._side_threads, work, *arguments)
 
-    def _check(self, asked: Asked) -> None:
-        gguf, folder = asked.files.gguf, asked.files.tokenizer_folder
+    def _check(self, request: GenerateRequest) -> None:
+        gguf, folder = request.gguf, request.tokenizer_folder
         if not gguf.is_file():
             raise ServingError(
                 f"The model file {gguf.name} does not exist.", code="model_file_missing"
             )
         tokenizer = folder / "tokenizer.json"
         changed = tokenizer.stat().st_mtime_ns if tokenizer.is_file() else 0
-        count = len(self._readers(folder, changed).prompt(asked.messages))
+        count = len(self._readers(folder, changed).prompt(request.messages))
         most = min(self._n_ctx, gguf_facts.read(gguf).context_length or self._n_ctx)
         if count >= most:
             raise ServingError(
@@ -98,28 +100,30 @@ class Desk:
                 code="context_length_exceeded",
             )
 
-    async def _found(
-        self, asked: Asked, ticket: Ticket, *, only_last: bool
+    async def _results(
+        self, request: GenerateRequest, ticket: Ticket, *, only_last: bool
     ) -> AsyncGenerator[Piece | Completion, None]:
         """Leaving it early, by whatever way, stops the engine; the slot is free once it stopped."""
         loop = asyncio.get_running_loop()
-        found: asyncio.Queue[Found] = asyncio.Queue()
+        results: asyncio.Queue[Result] = asyncio.Queue()
         stopped = threading.Event()
 
-        def hand_over(item: Found) -> None:
-            loop.call_soon_threadsafe(found.put_nowait, item)
+        def hand_over(item: Result) -> None:
+            loop.call_soon_threadsafe(results.put_nowait, item)
 
-        def hear(piece: Piece) -> bool:
+        def on_piece(piece: Piece) -> bool:
             if not only_last:
                 hand_over(piece)
             return stopped.is_set()
 
-        work = loop.run_in_executor(self._threads, self._work, asked, stopped, hear, hand_over)
+        work = loop.run_in_executor(
+            self._threads, self._work, request, stopped, on_piece, hand_over
+        )
         work.add_done_callback(lambda _: self.admission.leave(ticket))
         try:
-            async with _deadline(asked.deadline_s):
+            async with _deadline(request.deadline_s):
                 while True:
-                    item = await found.get()
+                    item = await results.get()
                     if isinstance(item, Exception):
                         raise item
                     yield item
@@ -130,17 +134,17 @@ class Desk:
 
     def _work(
         self,
-        asked: Asked,
+        request: GenerateRequest,
         stopped: threading.Event,
-        hear: Callable[[Piece], bool],
-        hand_over: Callable[[Found], None],
+        on_piece: Callable[[Piece], bool],
+        hand_over: Callable[[Result], None],
     ) -> None:
         """In a thread. Every way out hands something over: a caller who waits must not hang."""
         try:
-            with self.pool.engine(asked.files.gguf, asked.files.tokenizer_folder) as engine:
+            with self.pool.engine(request.gguf, request.tokenizer_folder) as engine:
                 if stopped.is_set():
                     raise Cancelled
-                completion = engine.run(asked.messages, asked.config, hear)
+                completion = engine.run(request.messages, request.config, on_piece)
             self.counts["answered"] += 1
             self.counts["prompt_tokens"] += completion.prompt_tokens
             self.counts["tokens"] += completion.completion_tokens

@@ -1,18 +1,17 @@
 """The model server: generates and embeds for the web process, on a loopback port.
 
-Run `MODEL_SERVER_KEY=… python -m models_app.serving.server --port 8711`. Files that it is asked for
+Run `MODEL_SERVER_KEY=… python -m models_app.serving.server --port 8711`. The files of a request
 must lie under MODELSTATION_VAR or MODELSTATION_MODELS_DIR. Only the first /embed loads torch.
 """
 
 import argparse
 import asyncio
 import hmac
-import json
 import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +25,25 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models_app.serving.admission import Limits, Ticket
-from models_app.serving.engine import Completion, Engine, Piece, memory_needed
+from models_app.serving.engine import Engine, Piece, memory_needed
 from models_app.serving.errors import ServingError
 from models_app.serving.pool import EnginePool
-from models_app.serving.request_parser import (
-    Asked,
-    read_files,
-    read_generate,
-    read_json,
-    read_texts,
+from models_app.serving.scheduler import Scheduler
+from models_app.serving.wire import (
+    Embeddings,
+    EmbedRequest,
+    Event,
+    Failure,
+    GenerateRequest,
+    ModelFiles,
+    dump,
+    parse_request,
 )
-from models_app.serving.scheduler import Desk
 
 KEY_HEADER = "x-model-server-key"
 CLIENT_GONE = 499  # as nginx has it: nobody is there to read it
 STATUS = {
+    "invalid_key": 401,
     "path_refused": 403,
     "model_file_missing": 404,
     "too_large": 413,
@@ -67,22 +70,25 @@ def build_app(
     *, key: str, roots: list[Path], pool: EnginePool, settings: Settings | None = None
 ) -> Starlette:
     settings = settings or Settings()
-    desk = Desk(pool, settings.limits, settings.n_ctx)
+    scheduler = Scheduler(pool, settings.limits, settings.n_ctx)
 
     async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok", **desk.facts()})
+        return JSONResponse({"status": "ok", **scheduler.facts()})
 
     async def generate(request: Request) -> Response:
-        asked = read_generate(await read_json(request), roots, settings.deadline_s)
-        return await _while_listened_to(request, _answer(desk, asked))
+        wanted = parse_request(GenerateRequest, await request.body()).within(roots)
+        deadline_s = min(wanted.deadline_s or settings.deadline_s, settings.deadline_s)
+        answer = _answer(scheduler, replace(wanted, deadline_s=deadline_s), deadline_s)
+        return await _while_listened_to(request, answer)
 
     async def load(request: Request) -> Response:
-        await desk.load(read_files(await read_json(request), roots))
+        files = parse_request(ModelFiles, await request.body())
+        await scheduler.load(files.within(roots))
         return JSONResponse({"status": "ok"})
 
     async def embed(request: Request) -> Response:
-        texts = read_texts(await read_json(request))
-        return JSONResponse({"embeddings": await run_in_threadpool(_embed, texts)})
+        texts = parse_request(EmbedRequest, await request.body()).texts
+        return _json(Embeddings(await run_in_threadpool(_embed, texts)))
 
     app = Starlette(
         routes=[
@@ -95,7 +101,7 @@ def build_app(
         middleware=[Middleware(_Door, key=key, max_body_bytes=settings.max_body_bytes)],
         exception_handlers={ServingError: _refuse},
     )
-    app.state.desk = desk
+    app.state.scheduler = scheduler
     return app
 
 
@@ -116,8 +122,8 @@ class _Door:
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         if not hmac.compare_digest(headers.get(KEY_HEADER.encode(), b""), self._key):
-            refusal = _error("The model server's key is missing or wrong.", "invalid_key", 401)
-            await refusal(scope, receive, send)
+            message = "The model server's key is missing or wrong."
+            await _refusal(ServingError(message, code="invalid_key"))(scope, receive, send)
         elif length.isdigit() and int(length) > self._max_body_bytes:
             await _refusal(self._too_large())(scope, receive, send)
         else:
@@ -141,16 +147,20 @@ class _Door:
         return ServingError(f"The request is larger than {most}.", code="too_large")
 
 
-async def _answer(desk: Desk, asked: Asked) -> Response:
-    async with asyncio.timeout(asked.deadline_s):
-        ticket = await desk.admit(asked)
-    if asked.stream:
-        return _Stream(desk, asked, ticket)
-    return JSONResponse(asdict(await desk.answer(asked, ticket)))
+async def _answer(scheduler: Scheduler, wanted: GenerateRequest, deadline_s: float) -> Response:
+    async with asyncio.timeout(deadline_s):
+        ticket = await scheduler.admit(wanted)
+    if wanted.stream:
+        return _Stream(scheduler, wanted, ticket)
+    return _json(await scheduler.answer(wanted, ticket))
+
+
+def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(dump(value), status, headers, "application/json")
 
 
 async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Response]) -> Response:
-    """Cancels the work, in the queue or at its next token, when the caller has gone."""
+    """Do the work, cancelled in the queue or at its next token, when the caller has gone."""
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_gone(request))
     try:
@@ -173,9 +183,9 @@ async def _gone(request: Request) -> None:
 class _Stream(StreamingResponse):
     """Lines of JSON. However the response ends, begun or not, the engine is stopped."""
 
-    def __init__(self, desk: Desk, asked: Asked, ticket: Ticket) -> None:
-        self._pieces = desk.pieces(asked, ticket)
-        self._admission, self._ticket = desk.admission, ticket
+    def __init__(self, scheduler: Scheduler, wanted: GenerateRequest, ticket: Ticket) -> None:
+        self._pieces = scheduler.pieces(wanted, ticket)
+        self._admission, self._ticket = scheduler.admission, ticket
         self._has_begun = False
         super().__init__(self._lines(), media_type="application/x-ndjson")
 
@@ -188,17 +198,16 @@ class _Stream(StreamingResponse):
             else:
                 self._admission.leave(self._ticket)
 
-    async def _lines(self) -> AsyncIterator[str]:
+    async def _lines(self) -> AsyncIterator[bytes]:
         self._has_begun = True
         try:
             async for piece in self._pieces:
-                yield json.dumps(_event(piece)) + "\n"
+                if isinstance(piece, Piece):
+                    yield dump(Event(piece=piece)) + b"\n"
+                else:
+                    yield dump(Event(completion=piece)) + b"\n"
         except ServingError as error:
-            yield json.dumps(_error_body(error)) + "\n"
-
-
-def _event(piece: Piece | Completion) -> dict[str, Any]:
-    return {"piece" if isinstance(piece, Piece) else "completion": asdict(piece)}
+            yield dump(_failure(error)) + b"\n"
 
 
 _embedding = threading.Lock()
@@ -220,16 +229,11 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 def _refusal(error: ServingError) -> Response:
     wait = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
-    return JSONResponse(_error_body(error), STATUS.get(error.code, 400), headers=wait)
+    return _json(_failure(error), STATUS.get(error.code, 400), wait)
 
 
-def _error_body(error: ServingError) -> dict[str, Any]:
-    told = {"code": error.code, "message": error.message, "retry_after": error.retry_after}
-    return {"error": told}
-
-
-def _error(message: str, code: str, status: int) -> Response:
-    return JSONResponse({"error": {"code": code, "message": message}}, status_code=status)
+def _failure(error: ServingError) -> Event:
+    return Event(error=Failure(error.code, error.message, error.retry_after))
 
 
 def _roots() -> list[Path]:
@@ -285,7 +289,7 @@ def main() -> None:
         log_level="warning",
         timeout_graceful_shutdown=_number("MODEL_SERVER_DRAIN_SECONDS", 20),
     )
-    app.state.desk.close()
+    app.state.scheduler.close()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """/api/v1/usage: what the organisation's programs used."""
 
+from datetime import date
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -11,19 +12,20 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_membership
 from accounts.models import Role
-from models_app.usage.services import GROUPS, period_of, usage_by, usage_in_all
+from models_app.usage.services import GROUPS, UsageRow, period_of, usage_by, usage_in_all
 from modelstation.core.web.api import Choice
 
+Fields = dict[str, serializers.Field[Any, Any, Any, Any]]
 GROUP_CHOICES = list(GROUPS)
 
 
-class UsageQuerySerializer(serializers.Serializer[dict[str, Any]]):
+class UsageQuerySerializer(serializers.Serializer[Any]):
     group_by = Choice(GROUP_CHOICES, default="day")
     start = serializers.DateField(required=False)
     end = serializers.DateField(required=False)
 
 
-class UsageSumsSerializer(serializers.Serializer[dict[str, Any]]):
+class UsageSumsSerializer(serializers.Serializer[UsageRow]):
     """`cached_tokens` are those of the prompts that were read from a cache."""
 
     requests = serializers.IntegerField()
@@ -41,18 +43,22 @@ class UsageRowSerializer(UsageSumsSerializer):
     token = serializers.CharField(required=False)
     token_id = serializers.UUIDField(required=False, allow_null=True)
 
-    def to_representation(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A field that the grouping has not is left out, and not null."""
-        return {
-            name: value for name, value in super().to_representation(row).items() if name in row
-        }
+    def get_fields(self) -> Fields:
+        """Leave out what the rows are not grouped by, rather than have it null."""
+        fields: Fields = super().get_fields()
+        if group := self.context.get("group"):
+            for name in {"day", "model", "token"} - {group}:
+                del fields[name]
+            if group != "token":
+                del fields["token_id"]
+        return fields
 
 
-class UsageSerializer(serializers.Serializer[dict[str, Any]]):
+class UsageSerializer(serializers.Serializer[Any]):
     group_by = Choice(GROUP_CHOICES)
     total = UsageSumsSerializer()
 
-    def get_fields(self) -> dict[str, Any]:
+    def get_fields(self) -> Fields:
         """`from` is no name in Python, and `data` is taken."""
         return {
             "from": serializers.DateField(),
@@ -71,31 +77,31 @@ class UsageView(APIView):
         responses=UsageSerializer,
     )
     def get(self, request: Request) -> Response:
-        """Requests and tokens by day (in UTC), model or token; by token for admins only. What was
-        asked in the playground has no token, and is called so.
+        """Sum requests and tokens by day (in UTC), model or token; by token for admins only. What
+        was sent from the playground has no token, and is called so.
         """
-        asked = _asked(request)
-        group = asked["group_by"]
+        group, start, end = _query(request)
         role = Role.ADMIN if group == "token" else Role.MEMBER
         org = request_membership(request, role=role).org
-        period = period_of(asked.get("start"), asked.get("end"))
-        told = {
+        period = period_of(start, end)
+        usage = {
             "from": period.start,
             "to": period.end,
             "group_by": group,
             "data": usage_by(org, period, group),
             "total": usage_in_all(org, period),
         }
-        return Response(UsageSerializer(told).data)
+        return Response(UsageSerializer(usage, context={"group": group}).data)
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def _query(request: Request) -> tuple[str, date | None, date | None]:
     names = {"from": "start", "to": "end", "group_by": "group_by"}
     given = {names[key]: value for key, value in request.query_params.items() if key in names}
-    asked = UsageQuerySerializer(data=given)
-    if not asked.is_valid():
+    query = UsageQuerySerializer(data=given)
+    if not query.is_valid():
         outer = {inner: name for name, inner in names.items()}
         raise serializers.ValidationError(
-            {outer[name]: problems for name, problems in asked.errors.items()}
+            {outer[name]: problems for name, problems in query.errors.items()}
         )
-    return dict(asked.validated_data)
+    sent = query.validated_data
+    return sent["group_by"], sent.get("start"), sent.get("end")

@@ -30,11 +30,11 @@ _OWN_LIMIT = Lookup(
 # than Postgres takes to run it. set_config: no answer waits for the disk; a crash of the database
 # loses what was counted in its last half second.
 #
-# A new window begins at nought in the same row.
+# A new window begins at zero in the same row.
 _COUNT = """
 INSERT INTO models_app_usagecounter AS counter (key, "window", count)
-SELECT asked.key, asked.win, asked.n
-FROM unnest(%(keys)s::text[], %(windows)s::bigint[], %(numbers)s::bigint[]) AS asked (key, win, n)
+SELECT given.key, given.win, given.n
+FROM unnest(%(keys)s::text[], %(windows)s::bigint[], %(numbers)s::bigint[]) AS given (key, win, n)
 CROSS JOIN set_config('synchronous_commit', 'off', true)
 ON CONFLICT (key) DO UPDATE SET
   count = excluded.count
@@ -84,13 +84,13 @@ class Allowance:
     tokens: Gauge | None = None
 
     def headers(self) -> dict[str, str]:
-        told = {}
+        headers = {}
         for name, gauge in (("requests", self.requests), ("tokens", self.tokens)):
             if gauge is not None:
-                told[f"x-ratelimit-limit-{name}"] = str(gauge.limit)
-                told[f"x-ratelimit-remaining-{name}"] = str(gauge.left)
-                told[f"x-ratelimit-reset-{name}"] = f"{gauge.reset}s"
-        return told
+                headers[f"x-ratelimit-limit-{name}"] = str(gauge.limit)
+                headers[f"x-ratelimit-remaining-{name}"] = str(gauge.left)
+                headers[f"x-ratelimit-reset-{name}"] = f"{gauge.reset}s"
+        return headers
 
 
 def admit(token: ApiToken) -> Allowance:
@@ -110,7 +110,7 @@ def admit(token: ApiToken) -> Allowance:
 
 
 def _limits_of(org: Organization) -> tuple[int, int]:
-    """Requests a minute and tokens a day of the organisation."""
+    """Return requests a minute and tokens a day of the organisation."""
     minute = settings.REQUESTS_PER_MINUTE_PER_ORGANIZATION
     day = settings.TOKENS_PER_DAY_PER_ORGANIZATION
     own = _OWN_LIMIT.first(org.pk)
@@ -123,7 +123,7 @@ def _limits_of(org: Organization) -> tuple[int, int]:
 
 
 def _tokens_left(org: Organization, limit: int, now: int) -> Gauge | None:
-    """Raises LimitReached when those of today are used up; None where there is no limit."""
+    """Raise LimitReached when those of today are used up; None where there is no limit."""
     if not limit:
         return None
     today = UsageCounter.objects.filter(key=_tokens_key(org.pk), window=now // DAY)
@@ -157,14 +157,14 @@ def _tokens_key(org_id: object) -> str:
     return f"tokens:org:{org_id}"
 
 
-def _amounts(amounts: dict[str, int], window: int) -> dict[str, Any]:
+def _amounts(amounts: dict[str, int], window: int) -> dict[str, list[str] | list[int]]:
     """To be added to the counters."""
     keys, numbers = list(amounts), list(amounts.values())
     return {"keys": keys, "windows": [window] * len(keys), "numbers": numbers}
 
 
 def _run(statement: str, parameters: Mapping[str, Any]) -> dict[str, int]:
-    """What the counters stand at."""
+    """Return what the counters stand at."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return dict(cursor.fetchall())
@@ -247,7 +247,7 @@ def total(completions: Sequence[Completion], choices: int = 1) -> Completion:
 
 
 def _counted_as(served: Served) -> str:
-    """The slug of the model, whichever of its names was called."""
+    """Return the slug of the model, whichever of its names was called."""
     if served.version is None or ":" not in served.name:
         return served.name[:80]
     return str(served.version.model.slug)

@@ -16,17 +16,17 @@ def count_answers(model: CustomModel, answers: Iterable[Answer]) -> None:
             _count(model, answer.column, answer.completion, answer.milliseconds)
 
 
-def count_conversation(model: CustomModel, asked: Conversation, began: float) -> None:
+def count_conversation(model: CustomModel, conversation: Conversation, began: float) -> None:
     """Of answers whose reader has left, or that broke off, what was written until then."""
-    count_answers(model, asked.answers)
-    failed = {answer.column.name for answer in asked.answers if answer.error is not None}
-    whole = {answer.column.name for answer in asked.answers} - failed
-    for column in asked.columns:
-        heard = asked.heard.get(column.name, [])
-        if column.name in whole or (column.name in failed and not heard):
+    count_answers(model, conversation.answers)
+    failed = {answer.column.name for answer in conversation.answers if answer.error is not None}
+    whole = {answer.column.name for answer in conversation.answers} - failed
+    for column in conversation.columns:
+        pieces = conversation.pieces.get(column.name, [])
+        if column.name in whole or (column.name in failed and not pieces):
             continue
-        messages = messages_of(column, asked.question)
-        used = count_unfinished(column.paths[1], messages, "".join(heard), len(heard))
+        messages = messages_of(column, conversation.question)
+        used = count_unfinished(column.paths[1], messages, "".join(pieces), len(pieces))
         _count(model, column, used, round(1000 * (time.monotonic() - began)))
 
 

@@ -16,7 +16,7 @@ class UsageRecord(OrgOwned):
         "models_app.ModelVersion", on_delete=models.SET_NULL, null=True, related_name="usage"
     )
     token = models.ForeignKey(ApiToken, on_delete=models.SET_NULL, null=True, related_name="+")
-    is_playground = models.BooleanField(default=False, db_default=False)  # asked there, by no token
+    is_playground = models.BooleanField(default=False, db_default=False)  # by no token
     prompt_tokens = models.PositiveIntegerField()
     cached_tokens = models.PositiveIntegerField(default=0)  # of the prompt
     completion_tokens = models.PositiveIntegerField()
@@ -45,7 +45,7 @@ class UsageLimit(models.Model):
 
 class UsageCounter(models.Model):
     """How much there was in the present window (a minute, a day) of what `key` names. A new window
-    begins at nought in the same row.
+    begins at zero in the same row.
     """
 
     key = models.CharField(max_length=80, primary_key=True)

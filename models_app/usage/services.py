@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Case, Count, F, QuerySet, Sum, Value, When
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, TruncDate
 from django.utils import timezone
 
@@ -17,7 +19,7 @@ DEFAULT_DAYS = 30
 MOST_DAYS = 366
 NO_TOKEN, PLAYGROUND = "deleted", "playground"
 # How records are grouped; tokens of one name that are not the same stay apart.
-GROUPS: dict[str, dict[str, Any]] = {
+GROUPS: dict[str, dict[str, Combinable]] = {
     "day": {"of_day": TruncDate("created_at", tzinfo=UTC)},
     "model": {"of_model": F("model")},
     "token": {
@@ -34,6 +36,24 @@ SUMS = {
     "cached_tokens": Coalesce(Sum("cached_tokens"), 0),
     "completion_tokens": Coalesce(Sum("completion_tokens"), 0),
 }
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """Sums of a group, and what it is grouped by; the rest is None."""
+
+    requests: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    day: date | None = None
+    model: str | None = None
+    token: str | None = None
+    token_id: UUID | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True)
@@ -58,7 +78,7 @@ class Period:
 
 
 def period_of(start: date | None, end: date | None) -> Period:
-    """What is left out: until today, and 30 days in all."""
+    """Fill in what is left out: until today, and 30 days in all."""
     end = end or max(timezone.now().astimezone(UTC).date(), start or date.min)
     try:
         return Period(start or end - timedelta(days=DEFAULT_DAYS - 1), end)
@@ -66,15 +86,15 @@ def period_of(start: date | None, end: date | None) -> Period:
         raise UserFacingError("There is no such period.", param="from") from None
 
 
-def usage_by(org: Organization, period: Period, *groups: str) -> list[dict[str, Any]]:
-    """A row per group in which something was used, the newest day first."""
+def usage_by(org: Organization, period: Period, *groups: str) -> list[UsageRow]:
+    """Return a row per group in which something was used, the newest day first."""
     columns = {name: column for group in groups for name, column in GROUPS[group].items()}
     order = [f"-{name}" if name == "of_day" else name for name in columns]
     rows = _records(org, period).values(**columns).annotate(**SUMS).order_by(*order)
     return [_row(row) for row in rows]
 
 
-def usage_in_all(org: Organization, period: Period) -> dict[str, Any]:
+def usage_in_all(org: Organization, period: Period) -> UsageRow:
     return _row(_records(org, period).aggregate(**SUMS))
 
 
@@ -84,6 +104,5 @@ def _records(org: Organization, period: Period) -> QuerySet[UsageRecord]:
     return records.filter(created_at__gte=start, created_at__lt=end)
 
 
-def _row(found: Mapping[str, Any]) -> dict[str, Any]:
-    row = {name.removeprefix("of_"): value for name, value in found.items()}
-    return row | {"total_tokens": row["prompt_tokens"] + row["completion_tokens"]}
+def _row(columns: Mapping[str, Any]) -> UsageRow:
+    return UsageRow(**{name.removeprefix("of_"): value for name, value in columns.items()})

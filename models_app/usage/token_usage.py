@@ -1,4 +1,4 @@
-"""The tokens of an answer whose reader has left: the server tells its count at the end alone, and
+"""The tokens of an answer whose reader has left: the server reports its count at the end alone, and
 the tokenizer knows it as well.
 """
 
@@ -14,7 +14,7 @@ logger = logging.getLogger("modelstation.usage")
 def count_unfinished(
     tokenizer_folder: Path, messages: list[Message], text: str, pieces: int
 ) -> Completion:
-    """A piece is mostly a token: where the tokenizer cannot be asked, they are counted."""
+    """Count pieces, mostly tokens, where the tokenizer cannot be reached."""
     prompt, written = 0, pieces
     try:
         renderer = load_renderer(tokenizer_folder)

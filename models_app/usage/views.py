@@ -29,7 +29,7 @@ def usage(request: HttpRequest, org: str) -> HttpResponse:
 
 
 def _period(form: PeriodForm) -> Period:
-    """The usual one where none was named, or none that there is."""
+    """Return the usual one where none was named, or none that there is."""
     if form.is_valid():
         try:
             return period_of(form.cleaned_data["start"], form.cleaned_data["end"])

@@ -54,9 +54,13 @@ class VersionPublishView(APIView):
         not score less than the live version by more than the interval; else 409, unless overridden.
         """
         version = version_for(request_org(request), version_id)
-        asked = PublishSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        reason = asked.validated_data.get("reason", "") if asked.validated_data["override"] else ""
+        serializer = PublishSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        reason = (
+            serializer.validated_data.get("reason", "")
+            if serializer.validated_data["override"]
+            else ""
+        )
         if reason:
             request_membership(request, role=Role.ADMIN)
         promotions.publish_version(

@@ -37,8 +37,8 @@ def publish_version(
             raise Conflict(objection, code="not_publishable", hint=hint)
         reason = override_reason.strip() if objection else ""
         _make_live(actor, model, version, Kind.PROMOTE, reason)
-        said = f"Version {version.number} is live by a person's word: {reason}" if reason else ""
-        _be_ready(model, said)
+        notice = f"Version {version.number} is live by a person's word: {reason}" if reason else ""
+        _be_ready(model, notice)
 
 
 def promote_on_pass(version: ModelVersion, model: CustomModel) -> str:
@@ -50,7 +50,7 @@ def promote_on_pass(version: ModelVersion, model: CustomModel) -> str:
 
 
 def roll_back(*, actor: User, model: CustomModel) -> ModelVersion:
-    """Serve again what was live before; no verdict is asked, for it was live already."""
+    """Serve again what was live before; it needs no verdict, for it was live already."""
     with transaction.atomic():
         model = _locked(model.id)
         version = version_before(model.promotions.select_related("version"), model.live_version_id)
@@ -68,8 +68,8 @@ def roll_back(*, actor: User, model: CustomModel) -> ModelVersion:
 def version_before(
     newest_first: Iterable[Promotion], live_id: uuid.UUID | None
 ) -> ModelVersion | None:
-    """What was live before the live one: promotions pile up, and a rollback takes off what lies
-    above the version that it went back to.
+    """Return what was live before the live one: promotions pile up, and a rollback takes off what
+    lies above the version that it went back to.
     """
     pile: list[ModelVersion] = []
     for promotion in reversed(list(newest_first)):
@@ -103,8 +103,8 @@ def _verdict_in_words(version: ModelVersion) -> str:
 
 
 def _uncompared(version: ModelVersion, model: CustomModel) -> str:
-    """A person may go by the scores; nothing replaces the live version unless it was measured
-    beside it.
+    """Return why it was not compared. A person may go by the scores; nothing replaces the live
+    version unless it was measured beside it.
     """
     live = model.live_version
     compared = (version.scores.get("live") or {}).get("version")
@@ -162,7 +162,7 @@ def _make_live(
 
 
 def _be_ready(model: CustomModel, reason: str) -> None:
-    """Something is live by a person's deed; a build that goes on says itself how it stands."""
+    """Something is live by a person's action; a build that goes on says itself how it stands."""
     if not model.is_live_work and model.status != CustomModel.Status.REVIEW:
         model.status, model.status_reason = CustomModel.Status.READY, reason
         model.save(update_fields=["status", "status_reason", "updated_at"])
@@ -170,5 +170,5 @@ def _be_ready(model: CustomModel, reason: str) -> None:
 
 def _locked(model_id: uuid.UUID) -> CustomModel:
     rows = CustomModel.objects.select_for_update(of=("self",))
-    found: CustomModel = rows.select_related("org", "live_version").get(id=model_id)
-    return found
+    model: CustomModel = rows.select_related("org", "live_version").get(id=model_id)
+    return model

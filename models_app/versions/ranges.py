@@ -19,7 +19,7 @@ _RANGE = re.compile(r"bytes=(\d{0,40})-(\d{0,40})", re.ASCII)
 def file_response(
     request: HttpRequest, path: Path, *, name: str, etag: str, content_type: str
 ) -> HttpResponseBase:
-    """The whole file, the one range that was asked for (206), or 416. `etag` names these bytes:
+    """Return the whole file, the one requested range (206), or 416. `etag` names these bytes:
     another file has another one. Several ranges at once are answered with the whole.
     """
     common = {
@@ -32,32 +32,32 @@ def file_response(
         return _handed_over(path, content_type, common)
     size = path.stat().st_size
     common["Last-Modified"] = http_date(int(path.stat().st_mtime))
-    asked = _asked_range(request, size, common)
-    if asked == ():
+    requested = _requested_range(request, size, common)
+    if requested == ():
         return HttpResponse(status=416, headers={**common, "Content-Range": f"bytes */{size}"})
-    first, last = asked or (0, size - 1)
+    first, last = requested or (0, size - 1)
     headers = {**common, "Content-Length": str(last - first + 1)}
-    if asked:
+    if requested:
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
     chunks = iter(()) if request.method == "HEAD" else _chunks(path, first, last - first + 1)
     return StreamingHttpResponse(
-        chunks, status=206 if asked else 200, content_type=content_type, headers=headers
+        chunks, status=206 if requested else 200, content_type=content_type, headers=headers
     )
 
 
 def _handed_over(path: Path, content_type: str, headers: dict[str, str]) -> HttpResponse:
-    """No body: the proxy puts the file there, or the range of it that it was asked for. nginx gives
+    """No body: the proxy puts the file there, or the requested range of it. nginx gives
     it an ETag of its own; Apache keeps ours.
     """
     if settings.EXPORT_SENDER == "x-sendfile":
-        told = {"X-Sendfile": str(path)}
+        sending = {"X-Sendfile": str(path)}
     else:
         place = quote(path.relative_to(settings.ARTIFACTS_DIR).as_posix())
-        told = {"X-Accel-Redirect": f"{settings.EXPORT_SENDER}{place}"}
-    return HttpResponse(content_type=content_type, headers=headers | told)
+        sending = {"X-Accel-Redirect": f"{settings.EXPORT_SENDER}{place}"}
+    return HttpResponse(content_type=content_type, headers=headers | sending)
 
 
-def _asked_range(
+def _requested_range(
     request: HttpRequest, size: int, common: dict[str, str]
 ) -> tuple[int, int] | tuple[()] | None:
     """First and last byte; () for a range that does not lie in the file; None for the whole."""

@@ -1,4 +1,4 @@
-"""Deeds of a model's page that move what is live."""
+"""Actions of a model's page that move what is live."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""/api/v1/webhooks: where the organisation hears of its jobs. Admins change them, all see them."""
+"""/api/v1/webhooks: who is notified of an organisation's jobs. Admins change them, all see them."""
 
 import uuid
 from functools import partial
@@ -96,8 +96,8 @@ class WebhooksView(generics.ListAPIView[WebhookEndpoint]):
         return answer
 
     def _create(self, caller: Membership, request: Request) -> dict[str, Any]:
-        asked = {"events": every_event()} | _valid(WebhookDraftSerializer(data=request.data))
-        endpoint, _ = webhooks.create_endpoint(actor=caller.user, org=caller.org, **asked)
+        fields = {"events": every_event()} | valid(WebhookDraftSerializer(data=request.data))
+        endpoint, _ = webhooks.create_endpoint(actor=caller.user, org=caller.org, **fields)
         return _plain(WebhookSerializer(endpoint).data)
 
 
@@ -111,15 +111,15 @@ class WebhookView(APIView):
         """Change the fields that are given. One that was turned off for failing is turned on again
         with `is_enabled`.
         """
-        caller, endpoint = _for_admin(request, webhook_id)
-        asked = _valid(WebhookChangesSerializer(data=request.data))
-        webhooks.change_endpoint(actor=caller.user, endpoint=endpoint, **asked)
+        caller, endpoint = for_admin(request, webhook_id)
+        fields = valid(WebhookChangesSerializer(data=request.data))
+        webhooks.change_endpoint(actor=caller.user, endpoint=endpoint, **fields)
         return Response(WebhookSerializer(endpoint).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, webhook_id: uuid.UUID) -> Response:
         """Delete it with its deliveries; what is still to be sent is not."""
-        caller, endpoint = _for_admin(request, webhook_id)
+        caller, endpoint = for_admin(request, webhook_id)
         webhooks.delete_endpoint(actor=caller.user, endpoint=endpoint)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -128,7 +128,7 @@ class WebhookSecretView(APIView):
     @extend_schema(request=None, responses=NewWebhookSerializer)
     def post(self, request: Request, webhook_id: uuid.UUID) -> Response:
         """Make a new secret, shown in this answer only. For a day, both secrets sign."""
-        caller, endpoint = _for_admin(request, webhook_id)
+        caller, endpoint = for_admin(request, webhook_id)
         secret = webhooks.rotate_secret(actor=caller.user, endpoint=endpoint)
         return Response(WebhookSerializer(endpoint).data | {"secret": secret})
 
@@ -136,10 +136,10 @@ class WebhookSecretView(APIView):
 class WebhookTestView(APIView):
     @extend_schema(request=None, responses={201: DeliverySerializer}, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, webhook_id: uuid.UUID) -> Response:
-        """Send an event of a job that never was. A worker sends it; the deliveries tell how it
+        """Send an event of a job that never was. A worker sends it; the deliveries show how it
         went.
         """
-        caller, endpoint = _for_admin(request, webhook_id)
+        caller, endpoint = for_admin(request, webhook_id)
 
         def send() -> dict[str, Any]:
             delivery = webhooks.send_test(actor=caller.user, endpoint=endpoint)
@@ -160,21 +160,21 @@ class RedeliverView(APIView):
     @extend_schema(request=None, responses=DeliverySerializer)
     def post(self, request: Request, webhook_id: uuid.UUID, delivery_id: uuid.UUID) -> Response:
         """Send the event once more, under the same id."""
-        caller, endpoint = _for_admin(request, webhook_id)
+        caller, endpoint = for_admin(request, webhook_id)
         delivery = delivery_for(endpoint, delivery_id)
         webhooks.redeliver(actor=caller.user, delivery=delivery)
         return Response(DeliverySerializer(delivery_for(endpoint, delivery_id)).data)
 
 
-def _for_admin(request: Request, webhook_id: uuid.UUID) -> tuple[Membership, WebhookEndpoint]:
-    """A stranger's webhook is no webhook, before anything is said of roles."""
+def for_admin(request: Request, webhook_id: uuid.UUID) -> tuple[Membership, WebhookEndpoint]:
+    """Raise Http404 for a stranger's webhook, before roles are looked at."""
     endpoint = webhook_for(request_org(request), webhook_id)
     return request_membership(request, role=Role.ADMIN), endpoint
 
 
-def _valid(asked: serializers.Serializer[Any]) -> dict[str, Any]:
-    asked.is_valid(raise_exception=True)
-    return dict(asked.validated_data)
+def valid(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
 
 
 def _plain(shown: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ LABELS = {
 
 
 def _day(label: str) -> forms.DateField:
-    """A browser's own picker: it shows nothing that is not written as ISO has it."""
+    """Use a browser's own picker: it shows nothing that is not written as ISO has it."""
     widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
     return forms.DateField(label=label, required=False, widget=widget)
 
@@ -44,6 +44,6 @@ class WebhookChangesForm(WebhookForm):
     is_enabled = forms.BooleanField(label="Turned on", required=False)
 
     def changes(self, endpoint: Any) -> dict[str, Any]:
-        """What differs from the endpoint: an unchanged URL need not be reachable now."""
-        asked = self.cleaned_data
-        return {name: value for name, value in asked.items() if getattr(endpoint, name) != value}
+        """Return what differs from the endpoint: an unchanged URL need not be reachable now."""
+        fields = self.cleaned_data.items()
+        return {name: value for name, value in fields if getattr(endpoint, name) != value}

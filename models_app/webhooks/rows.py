@@ -1,4 +1,4 @@
-"""Where an organisation wants to hear of its jobs, and what was sent there. Django finds these rows
+"""Where an organisation is notified of its jobs, and what was sent there. Django finds these rows
 through models_app.models."""
 
 from django.contrib.postgres.fields import ArrayField
@@ -54,7 +54,7 @@ class WebhookDelivery(OrgOwned):
         WebhookEndpoint, on_delete=models.CASCADE, related_name="deliveries"
     )
     event_id = models.CharField(max_length=40)  # `evt_…`, the same at every endpoint and try
-    cause = models.CharField(max_length=80)  # what it tells of: a job and how it ended
+    cause = models.CharField(max_length=80)  # what it reports: a job and how it ended
     type = models.CharField(max_length=40)
     body = models.TextField()  # as it is signed and sent
     state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
@@ -85,5 +85,5 @@ class WebhookDelivery(OrgOwned):
 
     @property
     def is_test(self) -> bool:
-        """A test is its own cause; else that is the job it tells of."""
+        """A test is its own cause; else that is the job it reports."""
         return self.cause == self.event_id

@@ -1,4 +1,4 @@
-"""Webhooks: an organisation's endpoints, and the events that are told to them.
+"""Webhooks: an organisation's endpoints, and the events that are sent to them.
 
 A delivery is a row made in the transaction that ends the job, so it is there if and only if the job
 ended. A try is claimed before it is made; a delivery has eight within a day. They are signed by the
@@ -55,7 +55,7 @@ State = WebhookDelivery.State
 def create_endpoint(
     *, actor: User, org: Organization, url: str, events: list[str], name: str = ""
 ) -> tuple[WebhookEndpoint, str]:
-    """The endpoint, and its secret, which is shown this once."""
+    """Return the endpoint, and its secret, which is shown this once."""
     _check(url, events)
     secret = _new_secret()
     with transaction.atomic():
@@ -93,7 +93,7 @@ def delete_endpoint(*, actor: User, endpoint: WebhookEndpoint) -> None:
 
 
 def rotate_secret(*, actor: User, endpoint: WebhookEndpoint, keep_old: bool = True) -> str:
-    """A new secret, shown this once; the old one signs beside it for a day, if it may."""
+    """Make a new secret, shown this once; the old one signs beside it for a day, if it may."""
     secret = _new_secret()
     changes = {
         "old_secret": endpoint.secret if keep_old else "",
@@ -124,11 +124,11 @@ def _kept(secret: str) -> dict[str, str]:
     return {"secret": secret, "secret_hint": f"{secret[:10]}…{secret[-4:]}"}
 
 
-# --- What is told ---------------------------------------------------------------------------------
+# --- Events -------------------------------------------------------------------------------------
 
 
-def tell_of_end(*, model: CustomModel, job: Job, name: str, status: str) -> None:
-    """Called in the transaction that ends the job: the build `name` ended with it as `status`."""
+def notify_of_end(*, model: CustomModel, job: Job, name: str, status: str) -> None:
+    """Notify that the build `name` ended with the job, in the transaction that ends it."""
     event = WebhookEvent(f"fine_tuning.job.{status}")
     endpoints = WebhookEndpoint.objects.for_org(model.org_id)
     body = _event(event, name)
@@ -139,15 +139,15 @@ def tell_of_end(*, model: CustomModel, job: Job, name: str, status: str) -> None
 def send_test(
     *, actor: User, endpoint: WebhookEndpoint, event: str = "", at_once: bool = False
 ) -> WebhookDelivery:
-    """An event as a real one would be, of a job that never was. `at_once`: it has been tried when
-    this returns; else a worker sends it.
+    """Send an event as a real one would be, of a job that never was. `at_once`: it has been tried
+    when this returns; else a worker sends it.
     """
     if not endpoint.is_enabled:
         raise Conflict("This webhook is turned off.", code="webhook_disabled")
     body = _event(WebhookEvent(event or endpoint.events[0]), "ftjob-test")
     with transaction.atomic():
         record(org=endpoint.org, actor=actor, action="webhook.test", target=endpoint)
-        delivery = _send_later(endpoint, body, cause=body["id"], is_hinted=not at_once)
+        delivery = _send_later(endpoint, body, cause=body["id"], wakes_worker=not at_once)
     if at_once:
         send(delivery.id)
         delivery.refresh_from_db()
@@ -155,7 +155,7 @@ def send_test(
 
 
 def redeliver(*, actor: User, delivery: WebhookDelivery) -> None:
-    """The same event with the same id: a receiver that had it knows it again."""
+    """Send the same event with the same id: a receiver that had it knows it again."""
     endpoint = delivery.endpoint
     if not endpoint.is_enabled:
         raise Conflict("This webhook is turned off.", code="webhook_disabled")
@@ -163,7 +163,7 @@ def redeliver(*, actor: User, delivery: WebhookDelivery) -> None:
         again = {"state": State.WAITING, "attempts": 0, "next_try_at": timezone.now()}
         WebhookDelivery.objects.filter(id=delivery.id).update(**again)
         record(org=endpoint.org, actor=actor, action="webhook.redeliver", target=endpoint)
-        _hint(delivery)
+        _wake_worker(delivery)
 
 
 def _event(event: WebhookEvent, job_name: str) -> dict[str, Any]:
@@ -177,18 +177,18 @@ def _event(event: WebhookEvent, job_name: str) -> dict[str, Any]:
 
 
 def _send_later(
-    endpoint: WebhookEndpoint, body: dict[str, Any], *, cause: str, is_hinted: bool = True
+    endpoint: WebhookEndpoint, body: dict[str, Any], *, cause: str, wakes_worker: bool = True
 ) -> WebhookDelivery:
     fields = {"event_id": body["id"], "type": body["type"], "body": json.dumps(body)}
     delivery, is_new = WebhookDelivery.objects.get_or_create(
         endpoint=endpoint, cause=cause, defaults={"org_id": endpoint.org_id, **fields}
     )
-    if is_new and is_hinted:
-        _hint(delivery)
+    if is_new and wakes_worker:
+        _wake_worker(delivery)
     return delivery
 
 
-def _hint(delivery: WebhookDelivery) -> None:
+def _wake_worker(delivery: WebhookDelivery) -> None:
     enqueue(tasks.send_webhook, str(delivery.id))
 
 
@@ -196,8 +196,8 @@ def _hint(delivery: WebhookDelivery) -> None:
 
 
 def send_waiting() -> int:
-    """Those whose next try is due, and those whose hint was lost. Slow receivers must not hold the
-    worker for long: what is left over is sent a minute later.
+    """Send those whose next try is due, and those whose wakeup was lost. Slow receivers must not
+    hold the worker for long: what is left over is sent a minute later.
     """
     give_up = time.monotonic() + SECONDS_AT_A_TIME
     due = WebhookDelivery.objects.filter(state=State.WAITING, next_try_at__lte=timezone.now())
@@ -208,7 +208,7 @@ def send_waiting() -> int:
 
 
 def send(delivery_id: uuid.UUID | str) -> bool:
-    """False when there was nothing to send, or it did not arrive."""
+    """Return False when there was nothing to send, or it did not arrive."""
     delivery = _claim(delivery_id)
     if delivery is None:
         return False
@@ -220,15 +220,15 @@ def send(delivery_id: uuid.UUID | str) -> bool:
         )
     except (outbound.Unreachable, SecretUnreadable) as error:
         return _note_failure(delivery, error=str(error)[:300])
-    told: dict[str, Any] = {
+    reply: dict[str, Any] = {
         "status_code": answer.status,
         "response": _printable(answer.body),
     }
     if 200 <= answer.status < 300:
-        return _note_success(delivery, **told)
+        return _note_success(delivery, **reply)
     is_redirect = 300 <= answer.status < 400
     return _note_failure(
-        delivery, error="redirects are not followed" if is_redirect else "", **told
+        delivery, error="redirects are not followed" if is_redirect else "", **reply
     )
 
 
@@ -240,7 +240,9 @@ def signature(secret: str, event_id: str, timestamp: str, body: str) -> str:
 
 
 def _claim(delivery_id: uuid.UUID | str) -> WebhookDelivery | None:
-    """The delivery, with its next try put off: whoever else comes now finds nothing to do."""
+    """Return the delivery, with its next try put off: another worker that comes now has nothing to
+    do.
+    """
     now = timezone.now()
     due = WebhookDelivery.objects.filter(
         id=delivery_id, state=State.WAITING, next_try_at__lte=now, attempts__lte=len(DELAYS)
@@ -248,8 +250,8 @@ def _claim(delivery_id: uuid.UUID | str) -> WebhookDelivery | None:
     if not due.update(attempts=F("attempts") + 1, next_try_at=now + DELAYS[0], tried_at=now):
         return None
     deliveries = WebhookDelivery.objects.select_related("endpoint__org")
-    found: WebhookDelivery = deliveries.get(id=delivery_id)
-    return found
+    claimed: WebhookDelivery = deliveries.get(id=delivery_id)
+    return claimed
 
 
 def _headers(delivery: WebhookDelivery) -> dict[str, str]:
@@ -278,9 +280,9 @@ def _printable(body: bytes) -> str:
     return body.decode(errors="replace").replace("\x00", "\ufffd")
 
 
-def _note_success(delivery: WebhookDelivery, **told: Any) -> bool:
+def _note_success(delivery: WebhookDelivery, **fields: Any) -> bool:
     WebhookEndpoint.objects.filter(id=delivery.endpoint_id).update(failing_since=None)
-    return _note(delivery, State.DELIVERED, error="", **told)
+    return _note(delivery, State.DELIVERED, error="", **fields)
 
 
 def _note_failure(
@@ -288,8 +290,8 @@ def _note_failure(
 ) -> bool:
     logger.info("try %s of %s failed: %s %s", delivery.attempts, delivery, status_code, error)
     is_last = delivery.attempts > len(DELAYS)
-    told = {"error": error, "status_code": status_code, "response": response}
-    _note(delivery, State.GIVEN_UP if is_last else State.WAITING, **told)
+    fields = {"error": error, "status_code": status_code, "response": response}
+    _note(delivery, State.GIVEN_UP if is_last else State.WAITING, **fields)
     if not is_last:
         delay = DELAYS[delivery.attempts - 1] * random.uniform(1 - JITTER, 1 + JITTER)
         waiting = WebhookDelivery.objects.filter(id=delivery.id)
@@ -298,8 +300,8 @@ def _note_failure(
     return False
 
 
-def _note(delivery: WebhookDelivery, state: WebhookDelivery.State, **told: Any) -> bool:
-    WebhookDelivery.objects.filter(id=delivery.id).update(state=state, **told)
+def _note(delivery: WebhookDelivery, state: WebhookDelivery.State, **fields: Any) -> bool:
+    WebhookDelivery.objects.filter(id=delivery.id).update(state=state, **fields)
     return state == State.DELIVERED
 
 

@@ -29,7 +29,7 @@ WATCHED_FOR = timedelta(minutes=2)
 @never_cache
 @require_http_methods(["GET", "POST"])
 def webhook_list(request: HttpRequest, org: str) -> HttpResponse:
-    """A new webhook's secret is in the answer to its POST and nowhere else."""
+    """List webhooks, or make one: its secret is in the answer to its POST and nowhere else."""
     is_post = request.method == "POST"
     membership = enter(request, org, role=Role.ADMIN if is_post else Role.MEMBER)
     form = WebhookForm(request.POST or None)
@@ -82,7 +82,7 @@ def webhook_delete(request: HttpRequest, org: str, webhook_id: uuid.UUID) -> Htt
 @never_cache
 @require_POST
 def webhook_rotate(request: HttpRequest, org: str, webhook_id: uuid.UUID) -> HttpResponse:
-    """The new secret is in the answer to this POST and nowhere else."""
+    """Make a new secret, which is in the answer to this POST and nowhere else."""
     membership, endpoint = _for_admin(request, org, webhook_id)
     secret = webhooks.rotate_secret(actor=membership.user, endpoint=endpoint)
     return _page(request, membership, endpoint, secret=secret)
@@ -93,7 +93,7 @@ def webhook_rotate(request: HttpRequest, org: str, webhook_id: uuid.UUID) -> Htt
 def webhook_test(request: HttpRequest, org: str, webhook_id: uuid.UUID) -> HttpResponse:
     membership, endpoint = _for_admin(request, org, webhook_id)
     webhooks.send_test(actor=membership.user, endpoint=endpoint)
-    messages.success(request, "A test is on its way; the deliveries below tell how it went.")
+    messages.success(request, "A test is on its way; the deliveries below show how it went.")
     return redirect("webhook", org, webhook_id)
 
 

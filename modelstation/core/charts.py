@@ -78,15 +78,15 @@ class Axis:
 def line_chart(
     series: Sequence[Series], *, title: str, x_label: str, from_zero: bool = False
 ) -> SafeString:
-    """A figure: legend, SVG with axes, and the same in words. Empty series are left out."""
+    """Draw a figure: legend, SVG with axes, and the same in words. Empty series are left out."""
     drawn = [(line, _finite(line.points)) for line in series]
     drawn = [(line, points) for line, points in drawn if points]
-    points = [point for _, found in drawn for point in found]
+    points = [point for _, finite in drawn for point in finite]
     if not points:
         return format_html('<p class="chart-empty">{}: nothing to draw yet.</p>', title)
     x = _data_axis([x for x, _ in points])
     y = _nice_axis([y for _, y in points] + ([0.0] if from_zero else []))
-    words = " ".join(_in_words(line.name, found, x_label) for line, found in drawn)
+    words = " ".join(_in_words(line.name, finite, x_label) for line, finite in drawn)
     return format_html(
         FIGURE,
         title,
@@ -109,7 +109,7 @@ def interval_bars(rows: Sequence[Interval], *, title: str) -> SafeString:
 
 
 def share_bar(part: float, whole: float) -> SafeString:
-    """A thin bar for a table cell; the number stands beside it, so it is hidden from readers."""
+    """Draw a thin bar for a table cell, hidden from readers: the number stands beside it."""
     share = 100 * part / whole if whole else 0
     return format_html(
         '<svg class="share" aria-hidden="true">'
@@ -150,7 +150,7 @@ def _data_axis(values: Sequence[float]) -> Axis:
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
-    """The range of the values; a single value gets room around it."""
+    """Return the range of the values; a single value gets room around it."""
     low, high = min(values), max(values)
     if high - low > 1e-12 * max(abs(low), abs(high), 1e-300):
         return low, high
@@ -169,7 +169,7 @@ def _grid(x: Axis, y: Axis) -> SafeString:
 
 
 def _line(place: int, points: Sequence[Point], x: Axis, y: Axis) -> SafeString:
-    """A run of points as a polyline, a point alone as a dot."""
+    """Draw a run of points as a polyline, a point alone as a dot."""
     runs = [[(x.percent(a), _from_top(y, b)) for a, b in _thinned(run)] for run in _runs(points)]
     lines = format_html_join(
         "",

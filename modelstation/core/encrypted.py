@@ -48,14 +48,14 @@ class Sealed:
         return hash(self._ciphertext)
 
     def open(self) -> str:
-        """The secret itself. Raises SecretUnreadable."""
+        """Return the secret itself. Raises SecretUnreadable."""
         try:
             return keyring().decrypt(self._ciphertext.encode()).decode()
         except InvalidToken:
             raise SecretUnreadable from None
 
     def resealed(self) -> "Sealed":
-        """The same secret under the first key."""
+        """Return the same secret under the first key."""
         return seal(self.open())
 
     @property

@@ -30,7 +30,7 @@ class NotFound(UserFacingError):
 
 
 class Conflict(UserFacingError):
-    """What is asked for does not go with how things stand. Permanent, and it says so: some clients
+    """What is requested does not go with how things stand. Permanent, and it says so: some clients
     retry every 409."""
 
     status = 409

@@ -1,7 +1,7 @@
 """Lookups that every call of a program makes: their SQL is written once in a process.
 
 Django takes two to three times as long to write a lookup over a few tables as Postgres to answer
-it. What is found is a row as `.only(*fields).first()` finds it: other fields are read when asked.
+it. A result is a row as `.only(*fields).first()` returns it: other fields are read when needed.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,15 +17,15 @@ Row = TypeVar("Row", bound=Model)
 
 @dataclass(frozen=True)
 class _Part:
-    """The columns of one model in what was found; `key` is the foreign key that leads to it."""
+    """The columns of one model in a result; `key` is the foreign key that leads to it."""
 
     key: str
     model: type[Any]
     names: list[str]
     places: list[int]
 
-    def row(self, found: tuple[Any, ...]) -> Any:
-        return self.model.from_db(connection.alias, self.names, [found[at] for at in self.places])
+    def row(self, result: tuple[Any, ...]) -> Any:
+        return self.model.from_db(connection.alias, self.names, [result[at] for at in self.places])
 
 
 class Lookup(Generic[Row]):
@@ -40,13 +40,13 @@ class Lookup(Generic[Row]):
     def first(self, *values: Any) -> Row | None:
         with connection.cursor() as cursor:
             cursor.execute(self._sql, values)
-            found = cursor.fetchone()
-        if found is None:
+            result = cursor.fetchone()
+        if result is None:
             return None
         own, *related = self._parts
-        row: Row = own.row(found)
+        row: Row = own.row(result)
         for part in related:
-            setattr(row, part.key, part.row(found))
+            setattr(row, part.key, part.row(result))
         return row
 
     @cached_property
@@ -59,7 +59,7 @@ class Lookup(Generic[Row]):
         return list(self._parted())
 
     def _parted(self) -> Iterator[_Part]:
-        """The looked up row's own first."""
+        """Yield the looked up row's own part first."""
         model: type[Any] = self._rows().model
         keys = sorted({name.partition("__")[0] for name in self._fields if "__" in name})
         for key, prefix in [("", ""), *((key, f"{key}__") for key in keys)]:

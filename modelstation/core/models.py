@@ -1,9 +1,9 @@
 """The Job row: one table for all background work, and the only truth about it. Queue messages are
-mere hints.
+mere wakeups.
 """
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
 
 from django.db import models, transaction
 from django.db.models import F
@@ -100,7 +100,7 @@ class Job(OrgOwned):
 
 
 class JobEvent(models.Model):
-    """Append-only story of a job: what the page, the API and the terminal tell.
+    """Append-only story of a job: what the page, the API and the terminal show.
 
     `seq` counts from 1 without gaps within a job and is given under the job's row lock, so that a
     reader who asks for what came after the last one it saw misses nothing."""
@@ -136,11 +136,11 @@ class JobEvent(models.Model):
         kind: str,
         message: str = "",
         *,
-        data: dict[str, Any] | None = None,
+        data: Mapping[str, float | None] | None = None,
         operator_detail: str = "",
         lease_token: uuid.UUID | None = None,
     ) -> "JobEvent":
-        """With a `lease_token`, only the holder of that lease may tell: LeaseLost for others."""
+        """With a `lease_token`, only the holder of that lease may emit: LeaseLost for others."""
         held = {} if lease_token is None else {"lease_token": lease_token}
         with transaction.atomic():
             counted = Job.objects.filter(id=job_id, **held).update(event_count=F("event_count") + 1)
@@ -152,7 +152,7 @@ class JobEvent(models.Model):
                 seq=seq,
                 kind=kind,
                 message=message,
-                data=data or {},
+                data=dict(data or {}),
                 operator_detail=operator_detail,
             )
 

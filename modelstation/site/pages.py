@@ -14,7 +14,7 @@ from models_app.access import model_for
 from models_app.serving import client
 from models_app.snippets import snippets_for
 from modelstation.core.jobs import health as system
-from modelstation.site.overview import dashboard_facts, overview_of
+from modelstation.site.overview import dashboard_of, overview_of
 
 
 @require_GET
@@ -41,7 +41,7 @@ def dashboard(request: HttpRequest, org: str) -> HttpResponse:
     context = {
         "problems": system.problems(),
         "server_is_up": client.health(),
-        **dashboard_facts(owner),
+        **vars(dashboard_of(owner)),
     }
     return render(request, "dashboard.html", context)
 
@@ -55,7 +55,9 @@ def model_overview(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpR
 @login_required
 @require_GET
 def model_stages(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    """The fragment that the overview polls; the rest of the page comes along when it changed."""
+    """Return the fragment that the overview polls; the rest of the page comes along when it
+    changed.
+    """
     context = _model_context(request, org, model_id)
     context["changed"] = request.GET.get("seen") != context["overview"].fingerprint
     return render(request, "models_app/_stages.html", context)

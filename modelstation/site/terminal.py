@@ -59,14 +59,14 @@ class Lines:
         self._line_at = 0.0
 
     def show(self, beat: Beat) -> None:
-        tell(self._console, beat.events)
+        print_events(self._console, beat.events)
         job = beat.job
         if job is None or job.state != Job.State.RUNNING or not job.figures.total_steps:
             return
         if time.monotonic() - self._line_at >= LINE_SECONDS:
             self._line_at = time.monotonic()
-            told = f"{job.kind:>18}  {progress_line(job)}"
-            self._console.print(told, highlight=False, soft_wrap=True)
+            line = f"{job.kind:>18}  {progress_line(job)}"
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -83,7 +83,7 @@ class Screen:
         self._points: list[Point] = []
 
     def show(self, beat: Beat) -> None:
-        tell(self._console, beat.events)
+        print_events(self._console, beat.events)
         if beat.job is not None:
             self._read_curves(beat)
             self._live.update(picture(beat.job, self._points, self._console.width), refresh=True)
@@ -132,7 +132,7 @@ class JobDisplay:
 # --- What is drawn --------------------------------------------------------------------------------
 
 
-def tell(console: Console, events: list[JobEvent]) -> None:
+def print_events(console: Console, events: list[JobEvent]) -> None:
     for event in events:
         if event.kind != JobEvent.Kind.METRICS:
             line = f"[dim]{event.at:%H:%M:%S} {event.job.kind:>9}[/dim]  "

@@ -79,7 +79,7 @@ def send_webhooks(model: CustomModel, job: Job) -> None:
     """Queue the webhooks of the build that ends with this job, if one does."""
     if ended := ended_build(job):
         name, status = ended
-        webhooks.tell_of_end(model=model, job=job, name=name, status=status)
+        webhooks.notify_of_end(model=model, job=job, name=name, status=status)
 
 
 def _end_of(job: Job, model: CustomModel, *, is_again: bool) -> tuple[CustomModel.Status, str]:

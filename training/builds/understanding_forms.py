@@ -16,6 +16,7 @@ from distillation.pipeline.understand.intent import edits_from, understand
 from distillation.pipeline.understand.languages import NAMES
 from models_app.forms import LinesField
 from models_app.understanding import as_shown, corrections
+from modelstation.lm.json_schema import MAX_CHARS, SchemaRefused, parse_schema
 
 KIND_CHOICES = {
     "classify": "Label each input",
@@ -37,11 +38,10 @@ class SchemaField(forms.CharField):
         return "" if value is None else value
 
     def clean(self, value: Any) -> Any:
-        text = super().clean(value)
         try:
-            return json.loads(text) if text else None  # NaN is refused by edits_from
-        except (ValueError, RecursionError) as error:
-            raise forms.ValidationError(f"This is not JSON: {error}.") from error
+            return parse_schema(super().clean(value))
+        except SchemaRefused as error:
+            raise forms.ValidationError(f"{error}.") from error
 
 
 class IntentForm(forms.Form):
@@ -60,7 +60,7 @@ class IntentForm(forms.Form):
     json_schema = SchemaField(
         label="JSON Schema",
         required=False,
-        max_length=50_000,
+        max_length=MAX_CHARS,
         widget=forms.Textarea(attrs=JSON_AREA),
         help_text="Of the answers, where they are JSON. Rows that do not fit it are refused.",
     )

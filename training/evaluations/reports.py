@@ -88,13 +88,14 @@ def _line(criterion: CriterionResult) -> CriterionLine:
 
 def _amount(result: Score | float | None, unit: str) -> Amount:
     """Return a score in words: per cent where it has no unit. Old reports keep the bare number."""
-    if result is None:
+    if isinstance(result, int | float):
+        result = {"score": result}
+    if result is None or result["score"] is None:
         return Amount()
-    score = result if isinstance(result, int | float) else result["score"]
+    score, low, high = result["score"], result.get("low"), result.get("high")
     text = f"{score:.3g} {unit}" if unit else f"{100 * score:.1f} %"
-    if isinstance(result, int | float) or result.get("low") is None:
+    if low is None or high is None:
         return Amount(text)
-    low, high = result["low"], result["high"]
     if unit:
         return Amount(text, f"{low:.3g} to {high:.3g} {unit}")
     return Amount(text, f"{100 * low:.1f} to {100 * high:.1f} %")

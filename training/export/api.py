@@ -25,6 +25,7 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_membership, request_org, request_user
 from accounts.models import Membership, Role, User
+from distillation.pushes.api import JobStateSerializer, PushDraftSerializer
 from models_app.access import version_for
 from models_app.api.idempotency import made_once
 from models_app.api.shapes import IDEMPOTENCY_KEY
@@ -35,6 +36,7 @@ from modelstation.core.web.event_api import AnyAccept
 from training.access import export_for
 from training.export import pushes as export_pushes
 from training.export import services as exports
+from training.export.bundle.artifacts import ARTIFACTS, SERVED_ARTIFACT
 from training.export.bundle.bundle import public_key_hex
 from training.export.links import export_by_token, link_path
 from training.models import Export, ExportPush
@@ -46,20 +48,17 @@ class ExportDraftSerializer(StrictSerializer):
     artifacts = serializers.ListField(
         child=serializers.CharField(),
         required=False,
-        help_text=f"Of {', '.join(exports.ARTIFACTS)}. Left out: the adapter, where there is one, "
-        "and gguf-q8_0.",
+        help_text=f"Of {', '.join(ARTIFACTS)}. Left out: the adapter, where there is one, "
+        f"and {SERVED_ARTIFACT.name}.",
     )
 
 
-class ExportSerializer(serializers.ModelSerializer[Export]):
+class ExportSerializer(JobStateSerializer, serializers.ModelSerializer[Export]):
     """`state` is the job's. `url`, `sha256` and `certificate` are there once it succeeded.
     `url` works without a token, for some hours; read the export again for a new one. Where the
     certificate failed it answers 409 until `?accept_failed_certificate=true` is added.
     """
 
-    state = serializers.CharField(source="job.state", default="")
-    error_code = serializers.CharField(source="job.error_code", default="")
-    error = serializers.CharField(source="job.error_text", default="")
     artifacts = serializers.ListField(child=serializers.CharField())
     certificate = serializers.DictField()
     url = serializers.SerializerMethodField()
@@ -107,8 +106,8 @@ class VersionExportsView(generics.ListAPIView[Export]):
 
     def get_queryset(self) -> QuerySet[Export]:
         version = version_for(request_org(self.request), self.kwargs["version_id"])
-        found: QuerySet[Export] = version.exports.select_related("job").defer("manifest")
-        return found
+        exports: QuerySet[Export] = version.exports.select_related("job").defer("manifest")
+        return exports
 
     @extend_schema(
         request=ExportDraftSerializer,
@@ -122,10 +121,10 @@ class VersionExportsView(generics.ListAPIView[Export]):
 
 def _create(request: Request, version_id: uuid.UUID) -> dict[str, Any]:
     version = version_for(request_org(request), version_id)
-    asked = ExportDraftSerializer(data=request.data)
-    asked.is_valid(raise_exception=True)
+    draft = ExportDraftSerializer(data=request.data)
+    draft.is_valid(raise_exception=True)
     export = exports.submit_export(
-        actor=request_user(request), version=version, **asked.validated_data
+        actor=request_user(request), version=version, **draft.validated_data
     )
     shown = ExportDetailSerializer(export, context={"request": request}).data
     return {**shown, "id": str(export.pk), "version": str(version.pk)}
@@ -134,7 +133,7 @@ def _create(request: Request, version_id: uuid.UUID) -> dict[str, Any]:
 class ExportSizesView(APIView):
     @extend_schema(responses=ExportSizesSerializer)
     def get(self, request: Request, version_id: uuid.UUID) -> Response:
-        """What each artifact of this version will take, before any is made."""
+        """Return what each artifact of this version will take, before any is made."""
         version: ModelVersion = version_for(request_org(request), version_id)
         facts = {"artifacts": exports.sizes_of(version), "free_bytes": exports.free_bytes()}
         return Response(ExportSizesSerializer(facts).data)
@@ -154,9 +153,7 @@ class ExportView(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class ExportPushDraftSerializer(StrictSerializer):
-    repo_id = serializers.CharField(max_length=200, help_text="namespace/name")
-    is_private = serializers.BooleanField(default=True)
+class ExportPushDraftSerializer(PushDraftSerializer):
     token = serializers.CharField(
         max_length=500,
         required=False,
@@ -165,12 +162,8 @@ class ExportPushDraftSerializer(StrictSerializer):
     )
 
 
-class ExportPushSerializer(serializers.ModelSerializer[ExportPush]):
+class ExportPushSerializer(JobStateSerializer, serializers.ModelSerializer[ExportPush]):
     """`state` is the job's. `url` and `commit` are there once it succeeded."""
-
-    state = serializers.CharField(source="job.state", default="")
-    error_code = serializers.CharField(source="job.error_code", default="")
-    error = serializers.CharField(source="job.error_text", default="")
 
     class Meta:
         model = ExportPush
@@ -185,8 +178,8 @@ class ExportPushesView(generics.ListAPIView[ExportPush]):
 
     def get_queryset(self) -> QuerySet[ExportPush]:
         export = export_for(request_org(self.request), self.kwargs["export_id"])
-        found: QuerySet[ExportPush] = export.pushes.select_related("job")
-        return found
+        pushes: QuerySet[ExportPush] = export.pushes.select_related("job")
+        return pushes
 
     @extend_schema(
         request=ExportPushDraftSerializer,
@@ -194,16 +187,16 @@ class ExportPushesView(generics.ListAPIView[ExportPush]):
         parameters=[IDEMPOTENCY_KEY],
     )
     def post(self, request: Request, export_id: uuid.UUID) -> Response:
-        """Push its files to a model repository of the hub, private unless told otherwise."""
+        """Push its files to a model repository of the hub, private unless `is_private` is false."""
         caller = request_membership(request, role=Role.ADMIN)
         return made_once(request, partial(_push, caller, request, export_id), said=request.data)
 
 
 def _push(caller: Membership, request: Request, export_id: uuid.UUID) -> dict[str, Any]:
     export = export_for(caller.org, export_id)
-    asked = ExportPushDraftSerializer(data=request.data)
-    asked.is_valid(raise_exception=True)
-    push = export_pushes.submit_push(actor=caller.user, export=export, **asked.validated_data)
+    draft = ExportPushDraftSerializer(data=request.data)
+    draft.is_valid(raise_exception=True)
+    push = export_pushes.submit_push(actor=caller.user, export=export, **draft.validated_data)
     shown = ExportPushSerializer(push).data
     return {**shown, "id": str(push.pk), "export": str(export.pk)}
 
@@ -216,14 +209,14 @@ class SigningKeySerializer(serializers.Serializer[Any]):
 class SigningKeyView(APIView):
     @extend_schema(responses=SigningKeySerializer)
     def get(self, request: Request) -> Response:
-        """The key that every export of this installation is signed with."""
+        """Return the key that every export of this installation is signed with."""
         key = public_key_hex(settings.EXPORT_SIGNING_KEY)
         return Response({"algorithm": "ed25519", "public_key": key})
 
 
 def _person(request: Request) -> User | None:
     """Who is logged in in the browser, where it is one."""
-    user = get_user(request._request)  # DRF asks nobody here, and says that it is nobody
+    user = get_user(request._request)  # DRF authenticates nobody here
     return user if isinstance(user, User) else None
 
 
@@ -254,7 +247,7 @@ class ExportDownloadView(APIView):
         },
     )
     def get(self, request: Request, token: str, name: str) -> HttpResponseBase:
-        """Send the file, or the range of it that is asked for: `curl -C - -O URL` goes on where it
+        """Send the file, or the range of it that is requested: `curl -C - -O URL` goes on where it
         stopped.
         """
         export = export_by_token(token)

@@ -1,37 +1,42 @@
-"""The export child: a trained version goes in; the artifacts asked for, their parity certificate
+"""The export child: a trained version goes in; the requested artifacts, their parity certificate
 and all that is handed out with them come out as one folder.
 
     python -m training.export.child SPEC.json
 
-SPEC.json holds `version_folder` (with merged/, gguf/ and mostly adapter/), `artifacts` (names of
-bundle.card.NAMES), `test_file` (JSON lines of messages), `metric`, `out_dir`, `facts` (of
-bundle.card.ModelFacts), and optionally `recorded` (the manifests of the version's
-folders, as they were when it was made), `base_folder` (an adapter needs it), `labels`,
-`system_prompt`, `context`, `max_rows` and `base_license_file`.
+SPEC.json is an ExportSpec.
 """
 
 import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from modelstation.core.artifacts import MANIFEST, ArtifactError, sha256_file, verify
-from training.progress import Channel, ChildError, read_spec, required, run_as_child
+from modelstation.lm.gguf.quantisations import Quantisation
+from training.export.bundle.artifacts import ARTIFACTS, SERVED_ARTIFACT
+from training.export.bundle.results import Certificate
+from training.export.spec import ExportSpec, FileEntry
+from training.progress import Channel, ChildError, read_spec, run_as_child
 
 FILES = Path(__file__).resolve().parent / "bundle" / "files"
-MAX_ROWS = 300
-QUANTIZATION = {"gguf-f16": "f16", "gguf-q8_0": "q8_0", "gguf-q4_k_m": "q4_k_m"}
 
 
 def main(spec_path: str) -> None:
-    run_as_child(lambda channel: run_export(read_spec(spec_path), channel))
+    run_as_child(
+        lambda channel: {"certificate": run_export(_spec_in(spec_path), channel).to_json()}
+    )
 
 
-def run_export(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
-    """The result facts of one export. ChildError for whatever the user can put right."""
-    required(spec, "version_folder", "artifacts", "test_file", "metric", "out_dir", "facts")
-    out = Path(spec["out_dir"])
+def _spec_in(path: str) -> ExportSpec:
+    try:
+        return ExportSpec.from_json(read_spec(path))
+    except ValueError as error:
+        raise ChildError("bad_spec", f"The export's specification is wrong: {error}") from error
+
+
+def run_export(spec: ExportSpec, channel: Channel) -> Certificate:
+    """Make one export. ChildError for all that the user can put right."""
+    out = spec.out_dir
     shutil.rmtree(out, ignore_errors=True)  # of an earlier attempt
     out.mkdir(parents=True)
     channel.progress("check", step=0, total_steps=1)
@@ -41,39 +46,39 @@ def run_export(spec: dict[str, Any], channel: Channel) -> dict[str, Any]:
     channel.progress("bundle", step=0, total_steps=1)
     _write_papers(spec, out, artifacts, certificate)
     channel.progress("bundle", step=1, total_steps=1)
-    return {"certificate": certificate}
+    return certificate
 
 
-def _check_version(spec: dict[str, Any]) -> None:
-    """What is exported is what was trained and measured, byte for byte."""
-    folder = Path(spec["version_folder"])
-    if "adapter" in spec["artifacts"] and not spec.get("base_folder"):
+def _check_version(spec: ExportSpec) -> None:
+    """Refuse files that are not what was trained and measured, byte for byte."""
+    folder = spec.version_folder
+    if "adapter" in spec.artifacts and spec.base_folder is None:
         text = (
             "The base of this version is not on this installation, so its adapter cannot be tried."
         )
         raise ChildError("no_base", f"{text} Fetch the base, or leave the adapter out.")
-    used = {"adapter": "adapter", "gguf-q8_0": "gguf"}
-    kinds = {"merged", *(used[name] for name in spec["artifacts"] if name in used)}
+    used = {"adapter": "adapter", SERVED_ARTIFACT.name: "gguf"}
+    kinds = {"merged", *(used[name] for name in spec.artifacts if name in used)}
     for kind in sorted(kind for kind in kinds if (folder / kind).is_dir() or kind == "merged"):
         try:
-            found = verify(folder / kind)
+            files = [FileEntry(**entry) for entry in verify(folder / kind)["files"]]
         except ArtifactError as error:
             raise ChildError(
                 "files_changed",
                 f"The files of this version are not what was trained: {error}. Train it again.",
             ) from error
-        recorded = (spec.get("recorded") or {}).get(kind)
-        if recorded and recorded["files"] != found["files"]:
+        recorded = spec.recorded.get(kind)
+        if recorded and recorded != files:
             text = f"The {kind} weights of this version are not what was recorded. Train it again."
             raise ChildError("files_changed", text)
 
 
-def _make_artifacts(spec: dict[str, Any], out: Path, channel: Channel) -> dict[str, Path]:
-    names = spec["artifacts"]
+def _make_artifacts(spec: ExportSpec, out: Path, channel: Channel) -> dict[str, Path]:
+    names = spec.artifacts
     made = {}
     for done, name in enumerate(names):
         channel.progress("make", step=done, total_steps=len(names))
-        made[name] = _make(name, Path(spec["version_folder"]), out)
+        made[name] = _make(name, spec.version_folder, out)
     channel.progress("make", step=len(names), total_steps=len(names))
     return made
 
@@ -82,8 +87,8 @@ def _make(name: str, version: Path, out: Path) -> Path:
     from training.export.bundle.bundle import link_or_copy
     from training.export.bundle.checks import TOKENIZER_FILES
 
-    if name in QUANTIZATION:
-        return _make_gguf(QUANTIZATION[name], version, out / "gguf")
+    if quantisation := ARTIFACTS[name].quantisation:
+        return _make_gguf(quantisation, version, out / "gguf")
     for path in sorted((version / name).rglob("*")):
         if path.is_file() and path.name != MANIFEST:
             link_or_copy(path, out / name / path.relative_to(version / name))
@@ -93,45 +98,43 @@ def _make(name: str, version: Path, out: Path) -> Path:
     return out / name
 
 
-def _make_gguf(quantization: str, version: Path, folder: Path) -> Path:
+def _make_gguf(quantisation: Quantisation, version: Path, folder: Path) -> Path:
     from modelstation.lm.gguf.export import export_gguf
     from training.export.bundle.bundle import link_or_copy
 
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"model-{quantization}.gguf"
+    target = folder / quantisation.file_name
     served = version / "gguf" / target.name
     if served.is_file():  # what is served is what is handed out
         link_or_copy(served, target)
         return target
     try:
-        export_gguf(version / "merged", target, quantization=quantization)
+        export_gguf(version / "merged", target, quantisation=quantisation.name)
     except ValueError as error:
         raise ChildError("not_exportable", str(error)) from error
     return target
 
 
-def _certify(spec: dict[str, Any], artifacts: dict[str, Path], channel: Channel) -> dict[str, Any]:
+def _certify(spec: ExportSpec, artifacts: dict[str, Path], channel: Channel) -> Certificate:
     from models_app.serving.engine import ServingError
     from training.export.bundle.certificate import Sources, certify
     from training.recipes.rows import read_conversations
     from training.scoring.generate import held_out
 
     try:
-        conversations = read_conversations(Path(spec["test_file"]))
+        conversations = read_conversations(spec.test_file)
     except (ValueError, OSError) as error:
         raise ChildError("bad_spec", str(error)) from error
     if not conversations:
         raise ChildError("not_enough_data", "There are no held-out rows to replay. Add test rows.")
-    base = Path(spec["base_folder"]) if spec.get("base_folder") else None
-    merged = Path(spec["version_folder"]) / "merged"
-    rows = conversations[: spec.get("max_rows") or MAX_ROWS]
+    merged = spec.version_folder / "merged"
     try:
         return certify(
             artifacts,
-            Sources(merged, base, base or merged),
-            held_out(rows, spec.get("system_prompt") or ""),
-            metric=spec["metric"],
-            labels=spec.get("labels"),
+            Sources(merged, spec.base_folder, spec.base_folder or merged),
+            held_out(conversations[: spec.max_rows], spec.system_prompt),
+            metric=spec.metric,
+            labels=spec.labels,
             max_tokens=None,
             channel=channel,
         )
@@ -140,12 +143,11 @@ def _certify(spec: dict[str, Any], artifacts: dict[str, Path], channel: Channel)
 
 
 def _write_papers(
-    spec: dict[str, Any], out: Path, artifacts: dict[str, Path], certificate: dict[str, Any]
+    spec: ExportSpec, out: Path, artifacts: dict[str, Path], certificate: Certificate
 ) -> None:
-    from training.export.bundle.card import ModelFacts, render_model_card, render_notice
-    from training.export.bundle.readme import render_readme
+    from training.export.bundle.card import render_model_card, render_notice, render_readme
 
-    facts = ModelFacts(**spec["facts"])
+    facts = spec.facts
     hashes = {
         path.relative_to(out).as_posix(): sha256_file(path)
         for path in sorted(out.rglob("*"))
@@ -155,40 +157,39 @@ def _write_papers(
         "MODEL_CARD.md": render_model_card(facts, certificate, hashes),
         "NOTICE": render_notice(facts),
         "README.md": render_readme(facts, list(artifacts), certificate),
-        "certificate.json": json.dumps(certificate, indent=2, ensure_ascii=False) + "\n",
-        "system_prompt.txt": spec.get("system_prompt") or "",
+        "certificate.json": json.dumps(certificate.to_json(), indent=2, ensure_ascii=False) + "\n",
+        "system_prompt.txt": spec.system_prompt,
     }
     for name, text in papers.items():
         (out / name).write_text(text, encoding="utf-8")
     for script in ("client.py", "verify.py"):
         shutil.copy(FILES / script, out / script)
-    if spec.get("base_license_file"):
+    if spec.base_license_file:
         (out / "LICENSES").mkdir()
-        shutil.copy(spec["base_license_file"], out / "LICENSES" / f"{facts.base['license']}.txt")
-    if any(name in QUANTIZATION for name in artifacts):
+        shutil.copy(spec.base_license_file, out / "LICENSES" / f"{facts.base.license}.txt")
+    if any(ARTIFACTS[name].quantisation for name in artifacts):
         _write_runners(spec, out, artifacts, certificate)
 
 
 def _write_runners(
-    spec: dict[str, Any], out: Path, artifacts: dict[str, Path], certificate: dict[str, Any]
+    spec: ExportSpec, out: Path, artifacts: dict[str, Path], certificate: Certificate
 ) -> None:
     """Of several GGUFs the one that is served here, else the first, goes into the Modelfile."""
     from modelstation.lm.chat import load_renderer
     from training.export.bundle.modelfile import render_modelfile
 
-    files = {name: path for name, path in artifacts.items() if name in QUANTIZATION}
-    gguf = files.get("gguf-q8_0") or next(iter(files.values()))
-    context = int(spec.get("context") or 2048)
+    files = {name: path for name, path in artifacts.items() if ARTIFACTS[name].quantisation}
+    gguf = files.get(SERVED_ARTIFACT.name) or next(iter(files.values()))
     modelfile = render_modelfile(
-        load_renderer(Path(spec["version_folder"]) / "merged"),
+        load_renderer(spec.version_folder / "merged"),
         gguf.relative_to(out).as_posix(),
-        system_prompt=spec.get("system_prompt") or "",
-        context=context,
-        max_tokens=certificate["max_tokens"],
+        system_prompt=spec.system_prompt,
+        context=spec.context,
+        max_tokens=certificate.max_tokens,
     )
     (out / "Modelfile").write_text(modelfile, encoding="utf-8")
     script = (FILES / "run.sh").read_text()
-    script = script.replace("__CONTEXT__", str(context))
+    script = script.replace("__CONTEXT__", str(spec.context))
     (out / "run.sh").write_text(script.replace("__GGUF__", gguf.relative_to(out).as_posix()))
 
 

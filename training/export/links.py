@@ -25,7 +25,7 @@ def link_path(export: Export) -> str:
 
 
 def export_by_token(token: str) -> Export:
-    """Raises PermissionDenied for a link that is none or has expired, Http404 for a file that is
+    """Raise PermissionDenied for a link that is none or has expired, Http404 for a file that is
     gone.
     """
     hours = timedelta(hours=settings.EXPORT_LINK_HOURS)
@@ -36,8 +36,7 @@ def export_by_token(token: str) -> Export:
     except (signing.BadSignature, ValueError, TypeError) as error:
         raise PermissionDenied(FORGED) from error
     exports = Export.objects.select_related("org", "version__model")
-    export = exports.filter(id=uuid.UUID(export_id), org_id=org_id).first()
+    export: Export | None = exports.filter(id=uuid.UUID(export_id), org_id=org_id).first()
     if export is None or not export.is_there or not file_of(export).is_file():
         raise Http404(GONE)
-    found: Export = export
-    return found
+    return export

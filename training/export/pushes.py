@@ -1,28 +1,15 @@
-"""Deeds on pushes of exports: what was packed and signed, as a model repository of the hub.
+"""Pushes of an export: what was packed and signed, as a model repository of the hub.
 
-The token that comes with a push is stored sealed, opened in the worker and forgotten when the push
-ends; it is in no job, log or audit entry.
+The token that comes with a push is stored sealed and forgotten when the push ends.
 """
-
-from __future__ import annotations
 
 import zipfile
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
-from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from distillation.pushes.hub import Pushed, check_repo_id, push_files
-from distillation.pushes.shared import (
-    finish_push,
-    hub_with,
-    must_not_be_pushing,
-    push_of,
-    settle_failed_push,
-    start_push,
-)
+from distillation.pushes import shared
 from modelstation.core.errors import Conflict
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
@@ -36,16 +23,12 @@ CARD, README = "MODEL_CARD.md", "README.md"
 def submit_push(
     *, actor: User, export: Export, repo_id: str, token: str = "", is_private: bool = True
 ) -> ExportPush:
-    check_repo_id(repo_id)
     with transaction.atomic():
-        export = (
-            Export.objects.select_for_update(of=("self",)).select_related("org").get(pk=export.pk)
-        )
+        exports = Export.objects.select_for_update(of=("self",)).select_related("org")
+        export = exports.get(pk=export.pk)
         _must_be_there(export)
         _must_be_certified(export)
-        _must_have_token(export, token)
-        must_not_be_pushing(export.pushes.all(), repo_id)
-        push: ExportPush = ExportPush.objects.create(
+        push = ExportPush(
             org=export.org,
             export=export,
             repo_id=repo_id,
@@ -53,45 +36,33 @@ def submit_push(
             token=token,
             created_by=actor,
         )
-        start_push(push, kind="push_export", actor=actor)
-    return push
+        return shared.submit(push, export.pushes.all())
 
 
 def push_export(job: Job, lease: Lease) -> Publish:
-    related = ExportPush.objects.select_related("export__version__model", "org", "created_by")
-    push = push_of(job, related)
-    _must_be_there(push.export)
-    _must_have_token(push.export, push.token)
-    lease.stage("push", f"Pushing to {push.repo_id}")
-    pushed = _push(push)
-    lease.check()
-    return lambda: finish_push(push, pushed, page=push.repo_id, token="")
+    pushes = ExportPush.objects.select_related("export__version__model", "org", "created_by")
+    return shared.run(job, lease, pushes, _upload)
 
 
 def settle_ended_push(job: Job) -> None:
-    """The token is forgotten."""
-    for push in ExportPush.objects.filter(id=job.subject_id).select_related("org", "created_by"):
-        ExportPush.objects.filter(pk=push.pk).update(token="")
-        settle_failed_push(push, job)
+    ExportPush.objects.filter(id=job.subject_id).update(token="")
+    shared.settle_failed(ExportPush.objects.all(), job)
 
 
-def _push(push: ExportPush) -> Pushed:
-    version = push.export.version
-    with TemporaryDirectory(dir=settings.ARTIFACTS_DIR) as folder:
-        return push_files(
-            hub_with(push.token or push.org.hub_token),
-            push.repo_id,
-            _files(push.export, Path(folder)),
-            digest=push.export.sha256,
-            is_private=push.is_private,
-            message=f"{version.model.name}, version {version.number}",
-            repo_type="model",
-        )
+def _upload(push: ExportPush, work: Path) -> shared.Upload:
+    export, version = push.export, push.export.version
+    _must_be_there(export)
+    return shared.Upload(
+        files=_files(export, work),
+        digest=export.sha256,
+        message=f"{version.model.name}, version {version.number}",
+        kept={"token": ""},
+    )
 
 
 def _files(export: Export, folder: Path) -> dict[str, Path | bytes]:
-    """As they were packed. The hub shows README.md: there the card goes, which the bundle has under
-    another name; what tells how to run it goes along as USE.md.
+    """Return them as they were packed. The hub shows README.md: there the card goes, which the
+    bundle has under another name; what says how to run it goes along as USE.md.
     """
     names = {README: "USE.md", CARD: README}
     files: dict[str, Path | bytes] = {}
@@ -100,9 +71,7 @@ def _files(export: Export, folder: Path) -> dict[str, Path | bytes]:
         for packed in archive.namelist():
             name = str(PurePosixPath(packed).relative_to(PurePosixPath(packed).parts[0]))
             files[names.get(name, name)] = folder / packed
-    card = files[README]
-    assert isinstance(card, Path)
-    return {**files, CARD: card}
+    return {**files, CARD: files[README]}
 
 
 def _must_be_there(export: Export) -> None:
@@ -120,13 +89,4 @@ def _must_be_certified(export: Export) -> None:
             "The parity certificate of this export did not pass, so it is not published.",
             code="not_certified",
             hint="The certificate says what differs. It can still be downloaded.",
-        )
-
-
-def _must_have_token(export: Export, token: object) -> None:
-    if not token and not export.org.hub_token:
-        raise Conflict(
-            "There is no token of the hub to push with.",
-            code="no_hub_token",
-            hint="Give one with the push, or let an admin store one on the settings page.",
         )

@@ -1,5 +1,7 @@
 """Rows of exports: one download each, and its pushes to the hub."""
 
+from typing import Any
+
 from django.db import models
 from django.utils import timezone
 
@@ -20,10 +22,10 @@ class Export(OrgOwned):
     job = models.OneToOneField(
         Job, on_delete=models.SET_NULL, null=True, related_name="version_export"
     )
-    artifacts = models.JSONField(default=list)  # names of training.export.bundle.card.NAMES
+    artifacts = models.JSONField(default=list)  # names of training.export.bundle.artifacts
     expected_bytes = models.BigIntegerField(default=0)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    # What came of it; empty until it succeeded.
+    # Its result; empty until it succeeded.
     folder = models.CharField(max_length=300, blank=True)  # under settings.ARTIFACTS_DIR
     file_name = models.CharField(max_length=200, blank=True)
     file_bytes = models.BigIntegerField(default=0)
@@ -57,7 +59,8 @@ class Export(OrgOwned):
 class ExportPush(HubPush):
     """One push of an export to a model repository of the hub."""
 
-    what = "export"
+    what, job_kind, repo_type = "export", "push_export", "model"
+    no_token_hint = "Give one with the push, or let an admin store one on the settings page."
 
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="pushes")
     job = models.OneToOneField(
@@ -71,3 +74,7 @@ class ExportPush(HubPush):
 
     def __str__(self) -> str:
         return f"{self.export_id} to {self.repo_id}"
+
+    @property
+    def sealed_token(self) -> Any:
+        return self.token or super().sealed_token

@@ -1,18 +1,19 @@
-"""Deeds on exports: ask for one, delete it, make a link to it, clean up what has expired.
+"""Actions on exports: request one, delete it, make a link to it, clean up what has expired.
 
 What lies on the disk for an export lies in `<artifacts>/<export id>/`.
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from pydantic import JsonValue
 
 from accounts.audit import record
 from accounts.models import User
@@ -21,16 +22,9 @@ from models_app.models import CustomModel, ModelVersion
 from modelstation.core.errors import Conflict, NoSpace, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
+from training.export.bundle.artifacts import ARTIFACTS, DEFAULT_ARTIFACTS, Artifact
 from training.models import Export
 
-DEFAULT_ARTIFACTS = ("adapter", "gguf-q8_0")
-ARTIFACTS = {
-    "adapter": "Adapter (PEFT)",
-    "merged": "Merged weights (safetensors)",
-    "gguf-f16": "GGUF, 16 bits",
-    "gguf-q8_0": "GGUF, Q8_0: what is served here",
-    "gguf-q4_k_m": "GGUF, Q4_K_M: the smallest",
-}
 PAPERS_BYTES = 1 << 20
 GGUF_HEAD_BYTES = 4 << 20  # vocabulary and merges
 SPARE_BYTES = 1 << 30  # of the disk is left to the rest of the house
@@ -43,24 +37,37 @@ class Size:
     bytes: int
 
 
+@dataclass(frozen=True)
+class PackedExport:
+    """What an export's row keeps of the file that was made."""
+
+    folder: str  # under settings.ARTIFACTS_DIR
+    file_name: str
+    file_bytes: int
+    sha256: str
+    manifest: Mapping[str, JsonValue]
+    certificate: Mapping[str, JsonValue]
+
+
 def sizes_of(version: ModelVersion) -> list[Size]:
-    """What each artifact that can be had of this version will take, about."""
+    """Return what each artifact that can be had of this version will take, about."""
     return [
-        Size(name, label, _bytes_of(version, name))
-        for name, label in ARTIFACTS.items()
-        if name != "adapter" or "adapter" in version.artifacts
+        Size(artifact.name, artifact.label, _bytes_of(version, artifact))
+        for artifact in ARTIFACTS.values()
+        if artifact.name != "adapter" or "adapter" in version.artifacts
     ]
 
 
-def _bytes_of(version: ModelVersion, name: str) -> int:
-    if name in ("adapter", "merged"):
-        return sum(entry["bytes"] for entry in version.artifacts.get(name, {}).get("files", ()))
+def _bytes_of(version: ModelVersion, artifact: Artifact) -> int:
+    if artifact.quantisation is None:
+        manifest = version.artifacts.get(artifact.name, {})
+        return sum(entry["bytes"] for entry in manifest.get("files", ()))
     from modelstation.lm.gguf.export import gguf_bytes
 
     try:
-        weights = gguf_bytes(version_folder(version) / "merged", name.removeprefix("gguf-"))
+        weights = gguf_bytes(version_folder(version) / "merged", artifact.quantisation)
     except (ValueError, OSError, KeyError):
-        return 0  # said when it is made
+        return 0  # the reason is given when it is made
     return weights + GGUF_HEAD_BYTES
 
 
@@ -94,25 +101,25 @@ def submit_export(
     return export
 
 
-def _wanted(asked: list[str] | None, sizes: dict[str, int]) -> list[str]:
+def _wanted(requested: list[str] | None, sizes: dict[str, int]) -> list[str]:
     """In the order in which they are listed; without a choice the usual ones."""
-    chosen = set(DEFAULT_ARTIFACTS if asked is None else asked)
+    chosen = set(DEFAULT_ARTIFACTS if requested is None else requested)
     if unknown := sorted(chosen - ARTIFACTS.keys()):
         raise UserFacingError(
             f"There is no artifact “{unknown[0]}”.",
             param="artifacts",
             hint=f"Choose among {', '.join(sizes)}.",
         )
-    if asked is not None and (missing := sorted(chosen - sizes.keys())):
+    if requested is not None and (missing := sorted(chosen - sizes.keys())):
         raise UserFacingError(
             f"This version has no {missing[0]}: all its weights were tuned.",
             param="artifacts",
             hint="Choose merged weights or a GGUF.",
         )
-    found = [name for name in sizes if name in chosen]
-    if not found:
+    wanted = [name for name in sizes if name in chosen]
+    if not wanted:
         raise UserFacingError("Choose at least one artifact.", param="artifacts")
-    return found
+    return wanted
 
 
 def check_disk(expected: int) -> None:
@@ -144,7 +151,7 @@ def delete_export(*, actor: User, export: Export) -> None:
 
 
 def discard_exports_of(model: CustomModel) -> None:
-    """Called in the transaction that deletes the model."""
+    """Discard them in the transaction that deletes the model."""
     for export in Export.objects.filter(version__model=model).select_related("job"):
         _discard(export)
 
@@ -195,7 +202,7 @@ def check_accepted(export: Export, *, actor: User | None, accepted: bool, begins
 
 
 def clean_expired() -> int:
-    """Files of expired exports; the row stays and tells that there was one."""
+    """Files of expired exports; the row stays as a record."""
     expired = Export.objects.filter(expires_at__lt=timezone.now()).exclude(folder="")
     for export in expired:
         shutil.rmtree(folder_of(export), ignore_errors=True)
@@ -203,12 +210,12 @@ def clean_expired() -> int:
     return len(expired)
 
 
-def finish_export(*, export: Export, folder: str, facts: dict[str, Any]) -> None:
-    """In the transaction that ends the job. A row that was deleted meanwhile stays deleted, and its
-    file goes with it.
+def finish_export(*, export: Export, packed: PackedExport) -> None:
+    """Save it in the transaction that ends the job. A row that was deleted meanwhile stays deleted,
+    and its file goes with it.
     """
     expires_at = timezone.now() + timedelta(days=settings.EXPORT_DAYS)
-    kept = Export.objects.filter(pk=export.pk).update(folder=folder, expires_at=expires_at, **facts)
+    kept = Export.objects.filter(pk=export.pk).update(expires_at=expires_at, **vars(packed))
     if not kept:
         transaction.on_commit(partial(shutil.rmtree, folder_of(export), ignore_errors=True))
         return
@@ -217,15 +224,17 @@ def finish_export(*, export: Export, folder: str, facts: dict[str, Any]) -> None
         actor=export.created_by,
         action="version.exported",
         target=export,
-        sha256=facts["sha256"],
-        certificate=facts["certificate"]["verdict"],
+        sha256=packed.sha256,
+        certificate=str(packed.certificate["verdict"]),
     )
 
 
 def settle_ended_export(job: Job) -> None:
-    """Why it failed stands on its job; the audit tells that it did."""
-    found = Export.objects.filter(id=job.subject_id).select_related("org", "created_by", "version")
-    for export in found:
+    """Why it failed stands on its job; the audit says that it did."""
+    exports = Export.objects.filter(id=job.subject_id).select_related(
+        "org", "created_by", "version"
+    )
+    for export in exports:
         record(
             org=export.org,
             actor=export.created_by,

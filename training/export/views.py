@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import enter, manages
 from accounts.models import Membership, Role
+from distillation.forms import PushForm
 from models_app.access import version_for
 from models_app.models import ModelVersion
 from modelstation.core.errors import UserFacingError
@@ -21,6 +22,7 @@ from modelstation.core.jobs.failures import failure_of
 from training.access import export_for
 from training.export import pushes as export_pushes
 from training.export import services as exports
+from training.export.bundle.artifacts import ARTIFACTS, DEFAULT_ARTIFACTS
 from training.export.bundle.bundle import public_key_hex
 from training.export.links import link_path
 from training.models import Export
@@ -42,7 +44,7 @@ class ExportForm(forms.Form):
         field = self.fields["artifacts"]
         assert isinstance(field, forms.MultipleChoiceField)
         field.choices = [(size.name, _with_size(size)) for size in sizes]
-        field.initial = exports.DEFAULT_ARTIFACTS
+        field.initial = DEFAULT_ARTIFACTS
 
 
 def _with_size(size: exports.Size) -> str:
@@ -50,13 +52,8 @@ def _with_size(size: exports.Size) -> str:
     return f"{size.label}, about {filesizeformat(size.bytes)}" if size.bytes else size.label
 
 
-class ExportPushForm(forms.Form):
-    repo_id = forms.CharField(
-        label="Repository",
-        max_length=200,
-        help_text="namespace/name on the hub; it is made if it is not there yet.",
-        widget=forms.TextInput(attrs={"placeholder": "acme/support-router", "spellcheck": "false"}),
-    )
+class ExportPushForm(PushForm):
+    field_order = ("repo_id", "token", "is_private")
     token = forms.CharField(
         label="Token of the hub",
         max_length=500,
@@ -64,9 +61,6 @@ class ExportPushForm(forms.Form):
         help_text="One that may write (hf_…), for this push alone. Left empty: your organisation's "
         "own, from its settings.",
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
-    )
-    is_private = forms.BooleanField(
-        label="Private: only members of the namespace see it", required=False, initial=True
     )
 
 
@@ -81,7 +75,7 @@ def version_export(request: HttpRequest, org: str, version_id: uuid.UUID) -> Htt
 @login_required
 @require_GET
 def version_export_live(request: HttpRequest, org: str, version_id: uuid.UUID) -> HttpResponse:
-    """The cards of exports; each asks for itself again while it or a push of it goes on."""
+    """Render the cards of exports; each polls while it or a push of it goes on."""
     membership = enter(request, org)
     version = version_for(membership.org, version_id)
     return render(request, "training/_exports.html", _context(request, membership, version))
@@ -122,8 +116,8 @@ def export_push(request: HttpRequest, org: str, export_id: uuid.UUID) -> HttpRes
     try:
         if form.is_valid():
             export_pushes.submit_push(actor=membership.user, export=export, **form.cleaned_data)
-            said = f"The export is on its way to {form.cleaned_data['repo_id']}."
-            messages.success(request, said)
+            repo_id = form.cleaned_data["repo_id"]
+            messages.success(request, f"The export is on its way to {repo_id}.")
             return redirect("version_export", org, export.version_id)
     except UserFacingError as error:
         _add(form, error)
@@ -167,23 +161,23 @@ def _push_form(export: Export, data: Any = None) -> ExportPushForm:
 
 
 def _context(request: HttpRequest, membership: Membership, version: ModelVersion) -> dict[str, Any]:
-    found: list[Export] = list(
+    exports_shown: list[Export] = list(
         version.exports.select_related("job").prefetch_related("pushes__job")[:SHOWN]
     )
-    for export in found:
-        _tell(request, export)
+    for export in exports_shown:
+        _annotate(request, export)
     return {
         "version": version,
         "model": version.model,
-        "exports": found,
+        "exports": exports_shown,
         "may_push": manages(membership),
-        "artifact_names": exports.ARTIFACTS,
+        "artifact_labels": {artifact.name: artifact.label for artifact in ARTIFACTS.values()},
         "link_hours": settings.EXPORT_LINK_HOURS,
     }
 
 
-def _tell(request: HttpRequest, export: Any) -> None:
-    """What its card shows beside the row."""
+def _annotate(request: HttpRequest, export: Any) -> None:
+    """Add what its card shows beside the row."""
     job = export.job
     export.is_working = any(row.is_live for row in (export, *export.pushes.all()))
     export.push_form = _push_form(export)

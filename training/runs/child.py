@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelstation.core.artifacts import write_artifact
+from modelstation.lm.gguf.facts import facts_of_model
+from modelstation.lm.gguf.quantisations import SERVED
 from training.progress import Channel, ChildError, read_spec, run_as_child
 from training.recipes.config import TrainingConfig
 from training.recipes.facts import TrainingFacts
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from training.recipes.preparing import Prepared
 
 PR_SET_PDEATHSIG = 1
-GGUF_NAME = "model-q8_0.gguf"
+GGUF_NAME = SERVED.file_name
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -192,7 +194,8 @@ def write_artifacts(trained: Trained, channel: Channel) -> Manifests:
         manifests = {}
         for done, (kind, (stage, fill)) in enumerate(steps.items()):
             channel.progress(stage, step=done, total_steps=len(steps))
-            manifests[kind] = write_artifact(work / kind, fill, kind=kind, facts=facts)
+            serving = facts_of_model(trained.spec.base_folder).to_json() if kind == "gguf" else {}
+            manifests[kind] = write_artifact(work / kind, fill, kind=kind, facts=facts | serving)
         for kind in steps:
             _publish(work / kind, out_dir / kind)
     finally:
@@ -228,6 +231,7 @@ def _export_checkpoint(trained: Trained, step: int, target: Path) -> Manifest:
     with tempfile.TemporaryDirectory(prefix=".checkpoint-", dir=target.parent) as work:
         merged = _merged(trained, Path(work))
         facts = {**trained.manifest_facts(), "step": step}
+        facts |= facts_of_model(trained.spec.base_folder).to_json()
         return write_artifact(target, partial(save_gguf, merged), kind=target.name, facts=facts)
 
 
@@ -289,7 +293,7 @@ def save_gguf(merged: Path, target: Path) -> None:
     """
     from modelstation.lm.gguf.export import export_gguf
 
-    export_gguf(merged, target / GGUF_NAME, quantization="q8_0")
+    export_gguf(merged, target / GGUF_NAME)
     copy_tokenizer(merged, target)
 
 

@@ -106,7 +106,7 @@ def generate(
     lengths = [len(renderer.render_prompt(prompt)) for prompt in unique]
     requests = [unique[place] for place in batching_order(unique, lengths)]
     context = -(-(max(lengths) + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
-    config = GenerationConfig(max_tokens=max_tokens)
+    config = GenerationConfig(max_new_tokens=max_tokens)
     engine = Engine(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores())
     try:
         started = time.monotonic()

@@ -22,7 +22,7 @@ from distillation.pipeline.types import (
     Requirement,
 )
 from distillation.pipeline.understand.answer_band import answer_band
-from distillation.pipeline.understand.json_schema import check_schema, learn_schema
+from distillation.pipeline.understand.json_schema import learn_schema
 from distillation.pipeline.understand.label_lists import (
     counted_labels,
     identifiers_shown,
@@ -44,6 +44,7 @@ from distillation.pipeline.understand.task_kind import (
 from distillation.pipeline.understand.task_kind import (
     json_object as json_object,  # others know it from here
 )
+from modelstation.lm.json_schema import Schema, SchemaRefused, check_schema
 
 NO_EDITS = IntentEdits()
 SYSTEM_PROMPT_TOKENS = 45
@@ -103,6 +104,13 @@ def _read_count(name: str, value: Any) -> int:
     return value
 
 
+def _read_schema(value: Any) -> Schema:
+    try:
+        return check_schema(value)
+    except SchemaRefused as error:
+        raise ValueError(f"json_schema: {error}") from error
+
+
 def _read_language(value: Any) -> str:
     if not isinstance(value, str) or (value and value not in NAMES):
         raise ValueError("language must be a two-letter code such as en, or empty for any")
@@ -125,7 +133,7 @@ def _read_label_map(value: Any) -> tuple[LabelRule, ...]:
 _READ: dict[str, Callable[[Any], Any]] = {
     "task_kind": _read_kind,
     "labels": _read_labels,
-    "json_schema": check_schema,
+    "json_schema": _read_schema,
     "answer_min_chars": partial(_read_count, "answer_min_chars"),
     "answer_max_chars": partial(_read_count, "answer_max_chars"),
     "language": _read_language,

@@ -7,16 +7,14 @@ Try it: pytest distillation/tests/pipeline/understand/test_json_schema.py
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-Schema = dict[str, Any]
+from modelstation.lm.json_schema import Schema, SchemaRefused, check_schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-MAX_SCHEMA_CHARS = 50_000
 NESTED_DEPTH = 2  # objects inside the object are described, what lies deeper is only an object
 
 _TYPES: dict[type, str] = {
@@ -28,40 +26,6 @@ _TYPES: dict[type, str] = {
     dict: "object",
     type(None): "null",
 }
-
-
-def check_schema(schema: Any) -> Schema:
-    """Raises ValueError with a sentence that says where it is wrong.
-
-    References are refused: one to another address would be fetched by whoever validates a row.
-    """
-    from jsonschema import Draft202012Validator, SchemaError
-
-    if not isinstance(schema, dict):
-        raise ValueError("json_schema must be a JSON object")
-    if len(json.dumps(schema)) > MAX_SCHEMA_CHARS:
-        raise ValueError(f"json_schema has more than {MAX_SCHEMA_CHARS:,} characters")
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        where = ".".join(str(part) for part in error.path) or "the schema"
-        raise ValueError(f"json_schema is not valid at {where}: {error.message}") from error
-    if key := next(filter(None, map(_reference_in, _parts_of(schema))), ""):
-        raise ValueError(f"json_schema uses {key}: write that part in its place")
-    return schema
-
-
-def _parts_of(value: Any) -> Iterator[dict[str, Any]]:
-    children = value.values() if isinstance(value, dict) else value
-    if isinstance(value, dict):
-        yield value
-    if isinstance(value, dict | list):
-        for child in children:
-            yield from _parts_of(child)
-
-
-def _reference_in(part: Mapping[str, Any]) -> str:
-    return next((key for key in ("$ref", "$dynamicRef") if isinstance(part.get(key), str)), "")
 
 
 def schema_of_values(values: Sequence[Any], depth: int = 0) -> Schema:
@@ -207,7 +171,10 @@ def learn_schema(answers: Sequence[Mapping[str, Any]], words: str) -> Schema | N
         schema["patternProperties"] = patterns
     if refuses_other_keys(words):
         schema["additionalProperties"] = False
-    return {"$schema": DIALECT} | schema
+    try:
+        return check_schema({"$schema": DIALECT} | schema)
+    except SchemaRefused:
+        return None  # examples of more than a schema may hold: none is better than half of one
 
 
 def _not_shown(named: Sequence[str], shown: Mapping[str, Any]) -> list[str]:
@@ -222,11 +189,21 @@ def _not_shown(named: Sequence[str], shown: Mapping[str, Any]) -> list[str]:
 
 
 def _by_spelling(keys: Sequence[str], are_spelled: bool, shape: Schema) -> tuple[Schema, Schema]:
-    """As properties, and as patterns for those that are known by their words alone."""
+    """As properties, and as patterns for those that are known by their words alone.
+
+    No two patterns match one key ("b" and "bs"): no decoder could be held to both.
+    """
     spelled = {
         key: shape for key in keys if _SPELLED.fullmatch(key) or (are_spelled and " " not in key)
     }
-    patterns = {_pattern(_words_of(key)): shape for key in keys if key not in spelled}
+    patterns: Schema = {}
+    taken: set[str] = set()
+    for words in (_words_of(key) for key in keys if key not in spelled):
+        joined = "".join(words)
+        spellings = {joined, f"{joined[:-1]}ies" if joined.endswith("y") else f"{joined}s"}
+        if taken.isdisjoint(spellings):
+            patterns[_pattern(words)] = shape
+            taken |= spellings
     return spelled, patterns
 
 

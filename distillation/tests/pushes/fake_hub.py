@@ -71,16 +71,16 @@ class FakeHub:
     # --- what each call does ----------------------------------------------------------------------
 
     def create(self, call):
-        asked = call.json()
-        repo_id = f"{asked['organization']}/{asked['name']}"
-        kind = asked.get("type") or "model"
+        body = call.json()
+        repo_id = f"{body['organization']}/{body['name']}"
+        kind = body.get("type") or "model"
         assert kind in ("dataset", "model")
         self.kinds[repo_id] = kind
         url = f"{self.url}/datasets/{repo_id}" if kind == "dataset" else f"{self.url}/{repo_id}"
         self._may_write(call, repo_id)
         if repo_id in self.repositories:
             return 409, {"error": "You already created this dataset repo", "url": url}
-        self.repositories[repo_id] = Repository(asked["visibility"] == "private")
+        self.repositories[repo_id] = Repository(body["visibility"] == "private")
         return 200, {"url": url}
 
     def validate(self, call):
@@ -89,9 +89,9 @@ class FakeHub:
         return 200, {"errors": [], "warnings": []}
 
     def info(self, call, repo):
-        found = self._readable(call, repo)
-        siblings = [{"rfilename": name} for name in found.files]
-        facts = {"id": repo, "sha": found.commits[-1], "private": found.private}
+        repository = self._readable(call, repo)
+        siblings = [{"rfilename": name} for name in repository.files]
+        facts = {"id": repo, "sha": repository.commits[-1], "private": repository.private}
         return 200, {**facts, "siblings": siblings}
 
     def preupload(self, call, repo):
@@ -105,9 +105,9 @@ class FakeHub:
 
     def batch(self, call, repo):
         self._may_write(call, repo)
-        asked = call.json()
-        assert asked["operation"] == "upload"
-        return 200, {"transfer": "basic", "objects": [self._action(o) for o in asked["objects"]]}
+        body = call.json()
+        assert body["operation"] == "upload"
+        return 200, {"transfer": "basic", "objects": [self._action(o) for o in body["objects"]]}
 
     def _action(self, wanted):
         known = {"oid": wanted["oid"], "size": wanted["size"]}
@@ -132,26 +132,26 @@ class FakeHub:
 
     def commit(self, call, repo):
         self._may_write(call, repo)
-        found = self.repositories[repo]
+        repository = self.repositories[repo]
         header, *operations = [json.loads(line) for line in call.body.splitlines()]
-        if header["value"].get("parentCommit", found.commits[-1]) != found.commits[-1]:
+        if header["value"].get("parentCommit", repository.commits[-1]) != repository.commits[-1]:
             raise Refused(412, "A commit has happened since. Please refresh and try again.")
         for operation in operations:
             value = operation["value"]
             if operation["key"] == "lfsFile":
-                found.files[value["path"]] = self.stored[value["oid"]]
+                repository.files[value["path"]] = self.stored[value["oid"]]
             else:
                 assert operation["key"] == "file"
-                found.files[value["path"]] = base64.b64decode(value["content"])
-        oid = hashlib.sha1(call.body + found.commits[-1].encode()).hexdigest()
-        found.commits.append(oid)
+                repository.files[value["path"]] = base64.b64decode(value["content"])
+        oid = hashlib.sha1(call.body + repository.commits[-1].encode()).hexdigest()
+        repository.commits.append(oid)
         return 200, {"commitUrl": f"{self.url}/datasets/{repo}/commit/{oid}", "commitOid": oid}
 
     def resolve(self, call, repo, revision, path):
-        found = self._readable(call, repo)
-        if path not in found.files:
+        repository = self._readable(call, repo)
+        if path not in repository.files:
             raise Refused(404, "Entry not found", **{"X-Error-Code": "EntryNotFound"})
-        return 200, found.files[path]
+        return 200, repository.files[path]
 
     # --- who may ----------------------------------------------------------------------------------
 
@@ -167,10 +167,10 @@ class FakeHub:
 
     def _readable(self, call, repo):
         namespaces = self._namespaces(call)
-        found = self.repositories.get(repo)
-        if found is None or (found.private and repo.split("/")[0] not in namespaces):
+        repository = self.repositories.get(repo)
+        if repository is None or (repository.private and repo.split("/")[0] not in namespaces):
             raise Refused(404, "Repository not found", **{"X-Error-Code": "RepoNotFound"})
-        return found
+        return repository
 
     # --- HTTP -------------------------------------------------------------------------------------
 

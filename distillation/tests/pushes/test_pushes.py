@@ -73,7 +73,7 @@ def test_a_member_sees_pushes_and_makes_none(hub, dataset, as_bob, api_for, bob,
     assert api.get(url).json()["results"][0]["state"] == "succeeded"
 
 
-def test_a_push_is_private_unless_told_otherwise_and_is_one_commit(hub, dataset, alice):
+def test_a_push_is_private_unless_stated_otherwise_and_is_one_commit(hub, dataset, alice):
     push = pushed(dataset, alice)
     repository = hub.repositories["acme/bank"]
     assert (push.job.state, repository.private, len(repository.commits)) == ("succeeded", True, 2)
@@ -146,7 +146,7 @@ def test_a_repository_with_other_things_in_it_is_not_overwritten(hub, dataset, a
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "error", "code", "told"),
+    ("kind", "status", "error", "code", "hint"),
     [
         ("create", 401, "Invalid", "hub_token_refused", "Store a new one"),
         ("create", 403, "no rights", "hub_forbidden", "right to write to acme"),
@@ -162,13 +162,13 @@ def test_a_repository_with_other_things_in_it_is_not_overwritten(hub, dataset, a
         ("upload", 403, "expired link", "hub_forbidden", "right to write"),
     ],
 )
-def test_what_the_hub_refuses_is_told_in_plain_words(
-    hub, dataset, alice, kind, status, error, code, told
+def test_what_the_hub_refuses_is_said_in_plain_words(
+    hub, dataset, alice, kind, status, error, code, hint
 ):
     hub.fail(kind, status, error)
     push = pushed(dataset, alice)
     assert (push.job.state, push.job.error_code) == ("failed", code)
-    assert told in push.job.error_text
+    assert hint in push.job.error_text
     assert (push.commit, push.url) == ("", "")
     assert AuditEntry.objects.get(action="dataset.push_failed").data == {"code": code}
     assert pushed(dataset, alice).job.state == "succeeded"
@@ -185,7 +185,7 @@ def test_a_foreign_namespace_is_refused(hub, dataset, alice):
     assert pushed(dataset, alice, repo_id="others/bank").job.error_code == "hub_forbidden"
 
 
-def test_a_hub_out_of_reach_is_told(hub, dataset, alice, settings, monkeypatch):
+def test_a_hub_out_of_reach_is_said(hub, dataset, alice, settings, monkeypatch):
     settings.HF_ENDPOINT = "http://127.0.0.1:9"
     assert pushed(dataset, alice).job.error_code == "hub_unreachable"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -269,7 +269,7 @@ def test_two_pushes_to_one_place_do_not_run_at_once(dataset, alice):
     submit_push(actor=alice, dataset=dataset, repo_id="acme/other")
 
 
-def test_page_and_api_push_and_show_what_came_of_it(hub, dataset, as_alice, api_for, alice):
+def test_page_and_api_push_and_show_the_result(hub, dataset, as_alice, api_for, alice):
     place = [dataset.org.slug, dataset.id]
     assert as_alice.post(reverse("dataset_push", args=place), {"repo_id": "acme/bank"}).url
     push = DatasetPush.objects.get()
@@ -292,7 +292,7 @@ def test_page_and_api_push_and_show_what_came_of_it(hub, dataset, as_alice, api_
     assert [p["repo_id"] for p in api.get(url).json()["results"]] == ["acme/second", "acme/bank"]
 
 
-def test_a_cancelled_push_is_told_in_the_audit(dataset, alice):
+def test_a_cancelled_push_is_said_in_the_audit(dataset, alice):
     push = submit_push(actor=alice, dataset=dataset, repo_id="acme/bank")
     jobs.request_cancel(push.job)
     assert AuditEntry.objects.filter(action="dataset.push_cancelled").exists()

@@ -33,12 +33,12 @@ class Adapters:
         self._unload_in_vllm = unload
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._leaving: dict[str, tuple[_Place, threading.Event]] = {}
-        self._lock = threading.Lock()  # of these books; never held while vLLM is asked
+        self._lock = threading.Lock()  # of these books; never held while vLLM is called
 
     @contextmanager
     def held(self, name: str, folder: Path) -> Iterator[Callable[[], object]]:
-        """Loaded, and kept so for the block, which is given what loads it once more: for when vLLM
-        has lost it. Of many requests that find it lost, one loads it.
+        """Keep it loaded for the block, which is given what loads it once more: for when vLLM has
+        lost it. Of many requests that find it lost, one loads it.
         """
         place = self._enter(name)
         try:

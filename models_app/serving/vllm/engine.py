@@ -27,9 +27,9 @@ from models_app.serving.prompts import PromptReader
 from models_app.serving.vllm.adapters import Adapters
 from models_app.serving.vllm.errors import (
     failures_explained,
+    message_of,
     refusal,
     refusal_of,
-    told_by,
     too_late,
     too_long,
 )
@@ -98,12 +98,12 @@ class Vllm:
     ) -> Completion:
         body = _body(tokenizer_folder, messages, config) | self._salt(owner)
         with self._served(base, adapter, body, owner) as served:
-            reply = self._asked(served, body)
+            reply = self._reply(served, body)
             with closing(reply), failures_explained(self._deadline_s):
-                told = json.loads(reply.read())
-                [choice] = told["choices"]
+                answer = json.loads(reply.read())
+                [choice] = answer["choices"]
                 logprobs = _reader(tokenizer_folder, config)(choice)
-        return _completion(choice["text"], choice["finish_reason"], told["usage"], logprobs)
+        return _completion(choice["text"], choice["finish_reason"], answer["usage"], logprobs)
 
     def stream(
         self,
@@ -115,12 +115,12 @@ class Vllm:
         *,
         owner: str,
     ) -> Iterator[Piece | Completion]:
-        """Closing it closes the connection, at which vLLM stops."""
+        """Yield pieces, then the Completion. Closing it closes the connection: vLLM stops."""
         body = _body(tokenizer_folder, messages, config) | self._salt(owner)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         ends_at = time.monotonic() + self._deadline_s
         with self._served(base, adapter, body, owner) as served:
-            reply = self._asked(served, body)
+            reply = self._reply(served, body)
             with closing(reply), failures_explained(self._deadline_s):
                 events = self._in_time(_events(reply), ends_at)
                 yield from _pieces(events, _reader(tokenizer_folder, config))
@@ -132,7 +132,7 @@ class Vllm:
             return False
 
     def adapter_name(self, adapter: Adapter) -> str:
-        """What vLLM knows it by: nobody who lacks our secret can guess another tenant's."""
+        """Return what vLLM knows it by: nobody who lacks our secret can guess another tenant's."""
         identity = f"{adapter.org_id}:{adapter.version_id}".encode()
         return f"lora-{hmac.new(self._secret, identity, hashlib.sha256).hexdigest()[:40]}"
 
@@ -144,7 +144,7 @@ class Vllm:
     def _served(
         self, base: str, adapter: Adapter | None, body: dict[str, Any], owner: str
     ) -> Iterator[_Served]:
-        """An adapter is loaded, and stays so for the block."""
+        """Keep an adapter loaded for the block."""
         if adapter is not None and (not owner or owner != adapter.org_id):
             raise ServingError("There is no such model.", code="model_not_found")
         self._fitted(base, body)  # what cannot be answered loads nothing
@@ -155,8 +155,10 @@ class Vllm:
         with self._adapters.held(name, adapter.folder) as load_again:
             yield _Served(base, name, load_again)
 
-    def _asked(self, served: _Served, body: dict[str, Any]) -> httpx.Response:
-        """An open reply; asked twice where vLLM was started anew, and knows other things."""
+    def _reply(self, served: _Served, body: dict[str, Any]) -> httpx.Response:
+        """Return an open reply; the request is sent twice where vLLM was started anew, and knows
+        other things.
+        """
         reply = self._send(served, body)
         if not reply.is_success and self._has_mended(served, reply):
             reply = self._send(served, body)
@@ -176,9 +178,9 @@ class Vllm:
         return is_lost or is_other
 
     def _send(self, served: _Served, body: dict[str, Any]) -> httpx.Response:
-        """The body of a refusal is read; that of an answer is not."""
-        asked = {"model": served.name, **self._fitted(served.base, body)}
-        request = self._http.build_request("POST", "/v1/completions", json=asked)
+        """Send it; the body of a refusal is read, that of an answer is not."""
+        body = {"model": served.name, **self._fitted(served.base, body)}
+        request = self._http.build_request("POST", "/v1/completions", json=body)
         with failures_explained(self._deadline_s):
             reply = self._http.send(request, stream=True)
             if not reply.is_success:
@@ -196,7 +198,7 @@ class Vllm:
         return {**body, "max_tokens": min(body["max_tokens"], most - count)}
 
     def _context_length(self, base: str) -> int | None:
-        """None where vLLM does not tell. An adapter is only loaded on its own base: on another of
+        """None where vLLM does not say. An adapter is only loaded on its own base: on another of
         the same shape it would answer, and nonsense.
         """
         lengths = self._context_lengths
@@ -216,11 +218,11 @@ class Vllm:
 
     def _load(self, name: str, folder: Path) -> None:
         reply = self._post("/v1/load_lora_adapter", lora_name=name, lora_path=str(folder))
-        told = told_by(reply)
-        if reply.is_success or "already been loaded" in told:  # by another process of ours
+        message = message_of(reply)
+        if reply.is_success or "already been loaded" in message:  # by another process of ours
             return
         error = refusal_of(reply)
-        logger.warning("vLLM did not load an adapter (%s): %s", reply.status_code, told)
+        logger.warning("vLLM did not load an adapter (%s): %s", reply.status_code, message)
         if error.code == "model_file_missing":
             raise ServingError("vLLM does not find this version's adapter.", code=error.code)
         if reply.status_code in (400, 500):  # a rank above --max-lora-rank, another base's weights
@@ -229,7 +231,7 @@ class Vllm:
         raise error
 
     def _unload(self, name: str) -> None:
-        """vLLM fails at it (500) when it dropped the weights itself, for want of space."""
+        """vLLM fails at it (500) when it dropped the weights itself, because it needed space."""
         reply = self._post("/v1/unload_lora_adapter", lora_name=name)
         if not reply.is_success and reply.status_code not in (400, 404, 500):
             raise refusal_of(reply)
@@ -251,7 +253,7 @@ def _body(
     renderer = _renderer(tokenizer_folder)
     body: dict[str, Any] = {
         "prompt": PromptReader(renderer).prompt(messages),
-        "max_tokens": config.max_tokens,
+        "max_tokens": config.max_new_tokens,
         "temperature": config.temperature,
         "top_p": config.top_p,
         # Else the base's generation_config.json decides them.

@@ -36,7 +36,7 @@ def refusal(
     return ServingError(message, code=_code_of(message.lower()))
 
 
-def told_by(reply: httpx.Response) -> str:
+def message_of(reply: httpx.Response) -> str:
     """vLLM's own words, which may name paths: for the log."""
     return str(_error_of(reply).get("message", ""))
 
@@ -82,12 +82,12 @@ def failures_explained(deadline_s: float | None = None) -> Iterator[None]:
 def _error_of(reply: httpx.Response) -> dict[str, Any]:
     """vLLM nests its errors since 0.10; before, the body was the error."""
     try:
-        told = reply.json()
+        body = reply.json()
     except ValueError:
         return {"message": reply.text[:200]}
-    if not isinstance(told, dict):
-        return {"message": str(told)[:200]}
-    error = told.get("error", told)
+    if not isinstance(body, dict):
+        return {"message": str(body)[:200]}
+    error = body.get("error", body)
     return error if isinstance(error, dict) else {"message": str(error)}
 
 

@@ -1,6 +1,6 @@
-"""vLLM's log probabilities, told by token ids, as those of texts and bytes. No Django.
+"""vLLM's log probabilities, given by token ids, as those of texts and bytes. No Django.
 
-Ids, because two tokens may have one text (half a character has none of its own), and vLLM tells the
+Ids, because two tokens may have one text (half a character has none of its own), and vLLM gives the
 alternatives as a mapping: by their texts, some of them would be lost.
 """
 
@@ -42,10 +42,10 @@ class Vocabulary:
 
 
 class LogprobReader:
-    """Of one answer, whole or in pieces. Together the bytes that it tells are those of the text:
-    tokens that the text leaves out, special ones and those of the stop text, are not told. In a
-    stream each is told with the text that it begins: vLLM holds back text that could become a stop
-    text, and letters of which bytes are missing, but not their tokens.
+    """Of one answer, whole or in pieces. Together the bytes that it reports are those of the text:
+    tokens that the text leaves out, special ones and those of the stop text, are not reported. In a
+    stream each is reported with the text that it begins: vLLM holds back text that could become
+    a stop text, and letters of which bytes are missing, but not their tokens.
     """
 
     def __init__(self, vocabulary: Vocabulary, n_top: int) -> None:
@@ -59,29 +59,29 @@ class LogprobReader:
         self._take(choice.get("logprobs") or {"tokens": []})
         self._shown += len(choice["text"].encode())
         end = self._end(choice) if choice.get("finish_reason") else self._shown
-        told = []
+        shown = []
         while self._waiting and self._waiting[0][0] < end:
-            told.append(self._waiting.popleft()[1])
-        return tuple(told)
+            shown.append(self._waiting.popleft()[1])
+        return tuple(shown)
 
-    def _take(self, told: dict[str, Any]) -> None:
-        tops = told.get("top_logprobs") or [{}] * len(told["tokens"])
+    def _take(self, logprobs: dict[str, Any]) -> None:
+        tops = logprobs.get("top_logprobs") or [{}] * len(logprobs["tokens"])
         for place, alternatives in enumerate(tops):
-            token = _id(told["tokens"][place])
+            token = _id(logprobs["tokens"][place])
             if not self._vocabulary.is_special(token):
                 top = self._top(alternatives or {})
-                found = self._token(token, told["token_logprobs"][place], top)
-                self._waiting.append((len(self._spelt), found))
-                self._spelt += bytes(found.bytes)
+                entry = self._token(token, logprobs["token_logprobs"][place], top)
+                self._waiting.append((len(self._spelt), entry))
+                self._spelt += bytes(entry.bytes)
 
-    def _top(self, told: dict[str, float]) -> tuple[TokenLogprob, ...]:
-        likeliest = sorted(told.items(), key=lambda each: -each[1])[: self._n_top]
+    def _top(self, alternatives: dict[str, float]) -> tuple[TokenLogprob, ...]:
+        likeliest = sorted(alternatives.items(), key=lambda each: -each[1])[: self._n_top]
         return tuple(self._token(_id(token), logprob) for token, logprob in likeliest)
 
     def _token(
         self, token: int, logprob: float, top: tuple[TokenLogprob, ...] = ()
     ) -> TokenLogprob:
-        """A part of a letter is spelt as OpenAI spells it: \\xf0\\x9f."""
+        """Spell a part of a letter as OpenAI spells it: \\xf0\\x9f."""
         spelt = self._vocabulary.bytes_of(token)
         return TokenLogprob(spelt.decode(errors="backslashreplace"), logprob, tuple(spelt), top)
 
@@ -92,8 +92,8 @@ class LogprobReader:
         return at if at >= 0 else END
 
 
-def _id(told: str) -> int:
-    return int(told.removeprefix(PLACEHOLDER))
+def _id(name: str) -> int:
+    return int(name.removeprefix(PLACEHOLDER))
 
 
 def _of_letters(spelt: str) -> bytes:

@@ -17,14 +17,14 @@ CHUNK = 1 << 16
 class Repository:
     def __init__(self, revision, files):
         self.revision, self.files = revision, files
-        self.told_revision = revision  # what it says that it serves
-        self.told_files = dict(files)  # what sizes and hashes are stated for
+        self.stated_revision = revision  # what it says that it serves
+        self.stated_files = dict(files)  # what sizes and hashes are stated for
 
 
 class FakeBaseHub:
     def __init__(self):
         self.repositories = {}
-        self.asked = []  # (path of the file, Range header)
+        self.requests = []  # (path of the file, Range header)
         self.fail_with = {}  # path of a file, or "info": status
         self.cut_after = {}  # path: bytes after which the connection is closed, once
         self.hold_after = {}  # path: bytes after which it waits for `go_on`
@@ -43,19 +43,21 @@ class FakeBaseHub:
         self.server.shutdown()
         self.server.server_close()
 
-    def _info(self, found):
+    def _info(self, repository):
         return {
             "id": "x/y",
-            "sha": found.told_revision,
-            "siblings": [self._sibling(name, data) for name, data in found.told_files.items()],
+            "sha": repository.stated_revision,
+            "siblings": [
+                self._sibling(name, data) for name, data in repository.stated_files.items()
+            ],
         }
 
     def _sibling(self, name, data):
-        told = {"rfilename": name, "size": len(data)}
+        entry = {"rfilename": name, "size": len(data)}
         if name.endswith(".safetensors") or name == "tokenizer.json":
             sha = hashlib.sha256(data).hexdigest()
-            return {**told, "lfs": {"sha256": sha, "size": len(data), "pointerSize": 130}}
-        return {**told, "blobId": hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()}
+            return {**entry, "lfs": {"sha256": sha, "size": len(data), "pointerSize": 130}}
+        return {**entry, "blobId": hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()}
 
     def _handler(hub):
         class Call(BaseHTTPRequestHandler):
@@ -82,19 +84,19 @@ class FakeBaseHub:
                 self.end_headers()
 
             def find(self, repo, revision):
-                found = hub.repositories.get(repo)
-                if found is None or found.revision != revision:
+                repository = hub.repositories.get(repo)
+                if repository is None or repository.revision != revision:
                     self.status(404, **{"X-Error-Code": "RevisionNotFound"})
                     return None
-                return found
+                return repository
 
             def info(self, repo, revision):
                 if "info" in hub.fail_with:
                     self.status(hub.fail_with["info"])
                     return
-                found = self.find(repo, revision)
-                if found:
-                    data = json.dumps(hub._info(found)).encode()
+                repository = self.find(repo, revision)
+                if repository:
+                    data = json.dumps(hub._info(repository)).encode()
                     self.send_response(200)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Content-Length", str(len(data)))
@@ -102,14 +104,14 @@ class FakeBaseHub:
                     self.wfile.write(data)
 
             def file(self, repo, revision, path):
-                found = self.find(repo, revision)
-                if not found:
+                repository = self.find(repo, revision)
+                if not repository:
                     return
-                hub.asked.append((path, self.headers.get("Range")))
+                hub.requests.append((path, self.headers.get("Range")))
                 if path in hub.fail_with:
                     self.status(hub.fail_with[path])
                     return
-                data = found.files[path]
+                data = repository.files[path]
                 start = int(re.findall(r"\d+", self.headers.get("Range") or "0")[0])
                 self.send_response(206 if start else 200)
                 self.send_header("Content-Length", str(len(data) - start))

@@ -54,7 +54,7 @@ def test_the_catalogue_has_permissive_pinned_bases_from_135m_to_1_7b():
     assert (sizes[0], sizes[-1]) == (134_515_008, 1_720_574_976)
 
 
-def test_rows_mirror_the_catalogue_and_tell_what_is_on_the_disk(catalogue, settings):
+def test_rows_mirror_the_catalogue_and_say_what_is_on_the_disk(catalogue, settings):
     rows = {row.name: row for row in FoundationModel.objects.all()}
     assert rows.keys() == BASES.keys()
     assert [name for name, row in rows.items() if row.is_installed] == [SMALL]
@@ -77,7 +77,7 @@ def test_a_stranger_sees_and_fetches_nothing(catalogue, org, as_charlie):
     assert BaseFetch.objects.count() == 1
 
 
-def test_the_page_tells_each_base_and_offers_what_is_not_here(catalogue, org, as_alice):
+def test_the_page_lists_each_base_and_offers_what_is_not_here(catalogue, org, as_alice):
     page = as_alice.get(reverse("bases", args=[org.slug])).content.decode()
 
     for base in BASES.values():
@@ -94,7 +94,7 @@ def test_a_member_sees_bases_and_fetches_none(catalogue, org, as_bob, api_for, b
     assert api_for(bob).post(f"/api/v1/bases/{CODER}/fetch").status_code == 403
 
 
-def test_a_fetch_is_asked_for_watched_and_cancelled_on_the_page(catalogue, org, as_alice):
+def test_a_fetch_is_requested_watched_and_cancelled_on_the_page(catalogue, org, as_alice):
     url = reverse("bases", args=[org.slug])
     assert as_alice.post(reverse("base_fetch", args=[org.slug, CODER])).url == url
     fetch = BaseFetch.objects.select_related("job").get()
@@ -138,7 +138,7 @@ def test_a_failed_fetch_says_why_on_the_page(catalogue, org, as_alice, alice):
     assert page.count(">Fetch</button>") == len(BASES) - 1  # it can be tried again
 
 
-def test_the_page_asks_the_database_the_same_few_questions_however_many_fetches(
+def test_the_page_needs_the_same_few_queries_however_many_fetches(
     catalogue, org, as_alice, alice, django_assert_max_num_queries
 ):
     for name in list(BASES)[1:6]:
@@ -147,14 +147,14 @@ def test_the_page_asks_the_database_the_same_few_questions_however_many_fetches(
         as_alice.get(reverse("bases", args=[org.slug]))
 
 
-def test_the_api_fetches_and_tells_how_far_it_is(catalogue, org, api_for, alice):
+def test_the_api_fetches_and_says_how_far_it_is(catalogue, org, api_for, alice):
     api, url = api_for(alice), f"/api/v1/bases/{CODER}/fetch"
     assert api.get(url).status_code == 404
     made = api.post(url)
     assert (made.status_code, made.json()["state"]) == (201, "queued")
     Job.objects.update(progress={"step": 5, "total_steps": 9}, stage="download")
-    told = api.get(url).json()
-    assert (told["stage"], told["bytes_done"], told["bytes_total"]) == ("download", 5, 9)
+    shown = api.get(url).json()
+    assert (shown["stage"], shown["bytes_done"], shown["bytes_total"]) == ("download", 5, 9)
     again = api.post(url)
     assert (again.status_code, again.json()["error"]["code"]) == (409, "already_fetching")
     assert api.delete(url).json()["state"] == "cancelled"
@@ -176,8 +176,8 @@ def test_the_api_lists_sizes_and_what_each_base_suits(catalogue, org, api_for, a
 def test_a_model_without_a_base_starts_from_the_best_one_here(catalogue, org, alice, large_machine):
     model = create_model(actor=alice, org=org, draft=ModelDraft(name="m", requirement=SQL))
     assert model.base_id == SMALL
-    told = AuditEntry.objects.get(action="model.create").data
-    assert CODER in told["reason"]
+    shown = AuditEntry.objects.get(action="model.create").data
+    assert CODER in shown["reason"]
     FoundationModel.objects.filter(name=CODER).update(is_installed=True)
     model = create_model(actor=alice, org=org, draft=ModelDraft(name="m", requirement=SQL))
     assert model.base_id == CODER
@@ -199,10 +199,10 @@ def test_a_base_above_the_size_limit_is_refused(catalogue, org, alice):
 
 def test_the_api_says_what_is_recommended_and_why(catalogue, org, api_for, alice, large_machine):
     body = {"requirement": SQL, "max_size_mb": 800}
-    told = api_for(alice).post("/api/v1/bases/recommendation", body, format="json").json()
-    assert told["base"] == "qwen2.5-coder-0.5b-instruct"
-    assert "more than 800" in told["reason"]
-    assert (told["is_installed"], told["installed"]) == (False, SMALL)
+    shown = api_for(alice).post("/api/v1/bases/recommendation", body, format="json").json()
+    assert shown["base"] == "qwen2.5-coder-0.5b-instruct"
+    assert "more than 800" in shown["reason"]
+    assert (shown["is_installed"], shown["installed"]) == (False, SMALL)
     assert not CustomModel.objects.exists()
 
 
@@ -255,7 +255,7 @@ def copied_without_links(folder):
     return shutil.copytree(folder, folder.with_name("copied"))
 
 
-def test_a_hub_out_of_reach_is_told_in_the_terminal(carried, settings):
+def test_a_hub_out_of_reach_is_said_in_the_terminal(carried, settings):
     settings.HF_ENDPOINT = "http://127.0.0.1:9"
     with pytest.raises(CommandError, match="--from FOLDER"):
         call_command("fetch_base", carried[0].name)

@@ -41,7 +41,7 @@ def base(source, monkeypatch, settings, tmp_path):
 @pytest.fixture
 def hub(base, source, settings, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1 << 14)
+    monkeypatch.setattr("modelstation.lm.bases.download.CHUNK_BYTES", 1 << 14)
     # A heartbeat has a connection of its own, which sees nothing of a test's open transaction.
     monkeypatch.setattr("modelstation.core.jobs.lease.HEARTBEAT_SECONDS", 600)
     hub = FakeBaseHub()
@@ -75,12 +75,12 @@ def run(fetch):
 
 def change_json(repository, name, **changes):
     """The hub states size and hash of the changed file: it is the file that is hostile."""
-    told = json.loads(repository.files[name]) | changes
-    put(repository, name, json.dumps(told).encode())
+    content = json.loads(repository.files[name]) | changes
+    put(repository, name, json.dumps(content).encode())
 
 
 def put(repository, name, data):
-    repository.files[name] = repository.told_files[name] = data
+    repository.files[name] = repository.stated_files[name] = data
 
 
 def test_a_fetched_base_is_complete_verified_and_installed(hub, base, org, alice, settings):
@@ -113,13 +113,13 @@ def test_a_fetched_base_answers_as_the_one_on_the_hub(hub, base, org, alice, set
 
 
 @pytest.mark.usefixtures("in_process")
-def test_pickles_and_scripts_are_never_asked_for(hub, base, org, alice, repository):
+def test_pickles_and_scripts_are_never_requested(hub, base, org, alice, repository):
     put(repository, "pytorch_model.bin", b"\x80\x04")
     put(repository, "modeling_evil.py", b"import os")
     put(repository, "sub/model.safetensors", b"x")
 
     assert fetched(org, alice).job.state == "succeeded"
-    assert {path for path, _ in hub.asked} == {
+    assert {path for path, _ in hub.requests} == {
         "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors",
         "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
@@ -143,7 +143,7 @@ def test_a_cut_connection_goes_on_where_it_broke(hub, base, org, alice, reposito
     hub.cut_after[WEIGHTS] = len(repository.files[WEIGHTS]) // 2
 
     assert fetched(org, alice).job.state == "succeeded"
-    first, second = [asked for path, asked in hub.asked if path == WEIGHTS]
+    first, second = [requested for path, requested in hub.requests if path == WEIGHTS]
     assert first is None
     assert second.startswith("bytes=")
 
@@ -157,8 +157,8 @@ def test_a_fetch_that_died_goes_on_where_it_was_left(hub, base, org, alice, repo
     (arriving / "config.json").write_bytes(repository.files["config.json"])
 
     assert fetched(org, alice).job.state == "succeeded"
-    assert (WEIGHTS, f"bytes={half}-") in hub.asked
-    assert "config.json" not in {path for path, _ in hub.asked}
+    assert (WEIGHTS, f"bytes={half}-") in hub.requests
+    assert "config.json" not in {path for path, _ in hub.requests}
 
 
 @pytest.mark.usefixtures("in_process")
@@ -188,17 +188,17 @@ def test_a_file_that_is_not_as_stated_is_refused(hub, base, org, alice, reposito
 
 
 def test_another_revision_than_the_pinned_one_is_refused(hub, base, org, alice, repository):
-    repository.told_revision = "b" * 40
+    repository.stated_revision = "b" * 40
     assert fetched(org, alice).job.error_code == "hub_wrong_revision"
     repository.revision = "b" * 40
     assert fetched(org, alice).job.error_code == "hub_not_found"
-    assert hub.asked == []
+    assert hub.requests == []
 
 
 @pytest.mark.parametrize(
     ("status", "code"), [(401, "hub_not_found"), (404, "hub_not_found"), (503, "hub_trouble")]
 )
-def test_what_the_hub_refuses_is_told_in_plain_words(
+def test_what_the_hub_refuses_is_said_in_plain_words(
     hub, base, org, alice, status, code, monkeypatch
 ):
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the library waits between its tries
@@ -210,7 +210,7 @@ def test_what_the_hub_refuses_is_told_in_plain_words(
     assert "again" in fetch.job.error_text or "HF_ENDPOINT" in fetch.job.error_text
 
 
-def test_a_hub_out_of_reach_is_told(hub, base, org, alice, settings, monkeypatch):
+def test_a_hub_out_of_reach_is_said(hub, base, org, alice, settings, monkeypatch):
     settings.HF_ENDPOINT = "http://127.0.0.1:9"
     fetch = fetched(org, alice)
     assert fetch.job.error_code == "hub_unreachable"
@@ -221,7 +221,7 @@ def test_a_hub_out_of_reach_is_told(hub, base, org, alice, settings, monkeypatch
 
 def evil_index(repository):
     weights = repository.files.pop(WEIGHTS)
-    del repository.told_files[WEIGHTS]
+    del repository.stated_files[WEIGHTS]
     put(repository, "model-00001-of-00001.safetensors", weights)
     index = {"weight_map": {"model.norm.weight": "../../../etc/passwd"}}
     put(repository, "model.safetensors.index.json", json.dumps(index).encode())
@@ -279,11 +279,11 @@ def refused_with_nothing_left(fetch, base, settings):
 def test_a_repository_without_safetensors_is_refused_before_a_download(
     hub, base, org, alice, repository
 ):
-    del repository.told_files[WEIGHTS]
+    del repository.stated_files[WEIGHTS]
     put(repository, "pytorch_model.bin", b"\x80\x04")
 
     assert fetched(org, alice).job.error_code == "base_refused"
-    assert hub.asked == []
+    assert hub.requests == []
 
 
 def test_too_little_disk_is_said_before_a_download(hub, base, org, alice, monkeypatch):
@@ -294,7 +294,7 @@ def test_too_little_disk_is_said_before_a_download(hub, base, org, alice, monkey
 
     assert fetch.job.error_code == "disk_full"
     assert "GB" in fetch.job.error_text
-    assert hub.asked == []
+    assert hub.requests == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -322,30 +322,30 @@ def test_a_cancelled_fetch_stops_and_leaves_nothing(hub, base, org, alice, setti
 
 
 def watched_cancel(monkeypatch):
-    """An event that is set when the worker's lease has heard of the cancel."""
+    """An event that is set when the worker's lease has seen the cancel."""
     from modelstation.core.jobs.lease import Lease
 
-    heard = threading.Event()
+    seen = threading.Event()
 
     def watched(ask):
         def asking(self):
             ask(self)
             if self.cancelled:
-                heard.set()
+                seen.set()
 
         return asking
 
     for name in ("beat", "look"):
         monkeypatch.setattr(Lease, name, watched(getattr(Lease, name)))
-    return heard
+    return seen
 
 
-def in_own_connection(deed):
+def in_own_connection(action):
     from django.db import connection
 
     def run():
         try:
-            deed()
+            action()
         finally:
             connection.close()
 
@@ -376,7 +376,7 @@ def test_a_requeued_fetch_goes_on_under_its_new_job(hub, base, org, alice, monke
 
 
 @pytest.mark.usefixtures("in_process")
-def test_progress_is_told_in_bytes(hub, base, org, alice, repository):
+def test_progress_is_said_in_bytes(hub, base, org, alice, repository):
     fetch = fetched(org, alice)
     stages = fetch.job.events.filter(kind="stage").values_list("message", flat=True)
     assert [stage.split()[0] for stage in stages] == ["Asking", "Downloading", "Checking"]
@@ -386,6 +386,6 @@ def test_a_cancelled_wait_starts_nothing(hub, base, org, alice):
     fetch = submit_fetch(actor=alice, org=org, name=base.name)
     cancel_fetch(actor=alice, fetch=fetch)
     assert run(fetch).job.state == Job.State.CANCELLED
-    assert hub.asked == []
+    assert hub.requests == []
     with pytest.raises(UserFacingError, match="not being fetched"):
         cancel_fetch(actor=alice, fetch=run(fetch))

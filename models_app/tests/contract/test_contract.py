@@ -7,7 +7,13 @@ import pytest
 from accounts.models import AuditEntry
 from distillation import runner as distillation_runner
 from models_app import services
-from models_app.contract.services import WRITE_INSTEAD, compiled, contract_of, edit_contract
+from models_app.contract.services import (
+    WRITE_INSTEAD,
+    Contract,
+    compiled,
+    contract_of,
+    edit_contract,
+)
 from models_app.models import CustomModel, IdempotentRequest
 from modelstation import testing
 from modelstation.core.errors import UserFacingError
@@ -160,6 +166,15 @@ def test_a_frozen_contract_stays_what_it_was_when_the_intent_is_corrected(frozen
     frozen.refresh_from_db()
     assert (frozen.contract_digest, frozen.contract["metric"]) == (digest, "exact_match")
     assert AuditEntry.objects.filter(action="model.freeze_contract").count() == 1
+
+
+def test_a_contract_frozen_by_an_earlier_release_is_read_as_it_was_stored(api_for, bob, frozen):
+    stored = dict(frozen.contract)
+    assert Contract.from_json(stored).to_json() == stored
+    del stored["checks_digest"]  # the very first ones
+    CustomModel.objects.filter(id=frozen.id).update(contract=stored)
+    shown = api_for(bob).get(address(frozen)).json()
+    assert (shown["digest"], shown["checks"]) == (stored["digest"], stored["checks"])
 
 
 # --- a copy -------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def test_a_prompt_is_put_to_the_model_as_it_stands(api, server, model):
 
     _, _, messages, config, _ = server.calls[0]
     assert messages == [{"role": "raw", "content": "My card"}]
-    assert config.max_tokens == 9
+    assert config.max_new_tokens == 9
     assert body["object"] == "text_completion"
     assert body["id"].startswith("cmpl-")
     assert body["choices"] == [
@@ -162,7 +162,7 @@ def test_several_prompts_and_choices_are_numbered_prompt_by_prompt(api, server, 
 
 def test_without_a_length_a_text_is_as_short_as_openais(api, server, model):
     complete(api)
-    assert server.calls[0].config.max_tokens == 16
+    assert server.calls[0].config.max_new_tokens == 16
 
 
 def test_logprobs_of_a_text_are_lists_beside_one_another(api, server, model):

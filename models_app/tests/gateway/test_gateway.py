@@ -164,7 +164,7 @@ def test_sampling_options_reach_the_engine(api, server, model):
     assert post(api, **asked).status_code == 200
 
     config = server.calls[0].config
-    assert (config.temperature, config.top_p, config.seed, config.stop, config.max_tokens) == (
+    assert (config.temperature, config.top_p, config.seed, config.stop, config.max_new_tokens) == (
         0.5,
         0.9,
         7,

@@ -166,11 +166,11 @@ def test_what_was_set_reaches_the_model_and_the_rest_has_defaults(as_bob, server
         as_bob, version, temperature="0.7", max_tokens="9", seed="4", schema=json.dumps(schema)
     )
     config = server.config
-    assert (config.temperature, config.max_tokens, config.seed) == (0.7, 9, 4)
+    assert (config.temperature, config.max_new_tokens, config.seed) == (0.7, 9, 4)
     assert config.json_schema == schema
     answered(as_bob, version)
     config = server.config
-    assert (config.temperature, config.max_tokens, config.seed) == (0, 256, None)
+    assert (config.temperature, config.max_new_tokens, config.seed) == (0, 256, None)
     assert config.json_schema is None
 
 
@@ -184,11 +184,15 @@ def test_what_was_set_reaches_the_model_and_the_rest_has_defaults(as_bob, server
         ("max_tokens", "0", "greater than or equal to 1"),
         ("seed", "-1", "greater than or equal to 0"),
         ("schema", "{", "This is not JSON: Expecting property name"),
-        ("schema", "[]", "A JSON Schema is a JSON object"),
-        ("schema", '{"type": "objekt"}', "No valid JSON Schema at type"),
-        ("schema", '{"$ref": "http://127.0.0.1:1/x"}', "which is not in it"),
-        ("schema", '{"properties": {"a": {"$ref": "#/nowhere"}}}', "refers to “#/nowhere”"),
-        ("schema", "[" * 9_000, "nested too deeply"),
+        ("schema", "[]", "it must be a JSON object"),
+        ("schema", '{"type": "objekt"}', "it is not valid at type"),
+        ("schema", '{"$ref": "http://127.0.0.1:1/x"}', "nothing is fetched"),
+        (
+            "schema",
+            '{"properties": {"a": {"$ref": "#/nowhere"}}}',
+            "“#/nowhere” leads to no part of it",
+        ),
+        ("schema", "[" * 9_000, "nested more than 32 deep"),
         ("turns", "x" * 200_001, "Begin a new one"),
     ],
 )

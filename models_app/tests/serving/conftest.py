@@ -16,7 +16,7 @@ def exported(tiny_llama, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(tiny_llama / name, folder)
-    export_gguf(tiny_llama, folder / "model.gguf", quantization="f32")
+    export_gguf(tiny_llama, folder / "model.gguf", quantisation="f32")
     return folder
 
 

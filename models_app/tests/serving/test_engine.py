@@ -27,7 +27,7 @@ def greedy(model, renderer, messages, max_tokens):
 
 def test_greedy_answers_equal_those_of_transformers(engine, tiny_llama):
     model, renderer = load_causal_lm(tiny_llama, torch.float32), load_renderer(tiny_llama)
-    config = GenerationConfig(max_tokens=24)
+    config = GenerationConfig(max_new_tokens=24)
 
     for messages in CHATS:
         answer = engine.generate(messages, config)
@@ -41,19 +41,19 @@ def test_the_real_base_answers_as_transformers_does(tmp_path):
         folder = base_folder(REPOSITORY / "var" / "models", "smollm2-135m-instruct")
     except ValueError as absent:
         pytest.skip(str(absent))
-    export_gguf(folder, tmp_path / "model.gguf", quantization="f16")
+    export_gguf(folder, tmp_path / "model.gguf", quantisation="f16")
     engine = Engine(tmp_path / "model.gguf", folder, n_ctx=256, n_parallel=1)
     model, renderer = load_causal_lm(folder, torch.float32), load_renderer(folder)
 
     for question in ("What is the capital of France?", "List three colours."):
         messages = [{"role": "user", "content": question}]
-        answer = engine.generate(messages, GenerationConfig(max_tokens=24))
+        answer = engine.generate(messages, GenerationConfig(max_new_tokens=24))
         assert answer.text == greedy(model, renderer, messages, 24)
     engine.close()
 
 
 def test_many_answers_keep_the_order_of_their_prompts(engine):
-    config = GenerationConfig(max_tokens=12)
+    config = GenerationConfig(max_new_tokens=12)
     heard = []
 
     together = engine.generate_many(CHATS * 3, config, heard.append)
@@ -70,11 +70,11 @@ def test_what_the_listener_raises_stops_the_rest(engine):
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        engine.generate_many(CHATS * 50, GenerationConfig(max_tokens=64), cancel)
+        engine.generate_many(CHATS * 50, GenerationConfig(max_new_tokens=64), cancel)
 
 
 def test_a_stream_ends_with_the_completion_of_its_pieces(engine):
-    config = GenerationConfig(max_tokens=24)
+    config = GenerationConfig(max_new_tokens=24)
 
     *pieces, completion = engine.stream(CHATS[0], config)
 
@@ -84,20 +84,20 @@ def test_a_stream_ends_with_the_completion_of_its_pieces(engine):
 
 
 def test_a_stream_that_is_closed_stops_decoding(engine):
-    stream = engine.stream(CHATS[0], GenerationConfig(max_tokens=200))
+    stream = engine.stream(CHATS[0], GenerationConfig(max_new_tokens=200))
     next(stream)
     stream.close()
 
-    assert isinstance(engine.generate(CHATS[0], GenerationConfig(max_tokens=1)), Completion)
+    assert isinstance(engine.generate(CHATS[0], GenerationConfig(max_new_tokens=1)), Completion)
 
 
 def test_why_an_answer_ended_is_told(engine):
-    cut = engine.generate(CHATS[0], GenerationConfig(max_tokens=3))
+    cut = engine.generate(CHATS[0], GenerationConfig(max_new_tokens=3))
     assert (cut.completion_tokens, cut.finish_reason) == (3, "length")
 
-    whole = engine.generate(CHATS[0], GenerationConfig(max_tokens=24))
+    whole = engine.generate(CHATS[0], GenerationConfig(max_new_tokens=24))
     word = whole.text[len(whole.text) // 2 :][:3]
-    stopped = engine.generate(CHATS[0], GenerationConfig(max_tokens=24, stop=(word,)))
+    stopped = engine.generate(CHATS[0], GenerationConfig(max_new_tokens=24, stop=(word,)))
     assert stopped.finish_reason == "stop"
     assert stopped.text == whole.text[: whole.text.index(word)]
 
@@ -114,7 +114,7 @@ def test_a_prompt_beyond_the_context_is_refused_with_its_length(engine):
     for ask in (
         lambda: engine.generate(LONG, GenerationConfig()),
         lambda: list(engine.stream(LONG, GenerationConfig())),
-        lambda: engine.generate_many([CHATS[0], LONG], GenerationConfig(max_tokens=2)),
+        lambda: engine.generate_many([CHATS[0], LONG], GenerationConfig(max_new_tokens=2)),
     ):
         with pytest.raises(ServingError, match="takes fewer than 256") as refused:
             ask()
@@ -146,7 +146,7 @@ def test_a_missing_and_a_damaged_file_are_told_apart(exported, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_tokens": 0}, {"temperature": -1}, {"temperature": 3}, {"top_p": 0}]
+    "wrong", [{"max_new_tokens": 0}, {"temperature": -1}, {"temperature": 3}, {"top_p": 0}]
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

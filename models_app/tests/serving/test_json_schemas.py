@@ -127,8 +127,8 @@ def biases(exported):
 
 @pytest.fixture(scope="module")
 def write(engine, biases):
-    def write(schema, *, blanks, max_tokens=300):
-        config = GenerationConfig(max_tokens, json_schema=schema, logit_bias=biases(blanks))
+    def write(schema, *, blanks, max_new_tokens=300):
+        config = GenerationConfig(max_new_tokens, json_schema=schema, logit_bias=biases(blanks))
         return engine.generate(CHAT, config)
 
     return write

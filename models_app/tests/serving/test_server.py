@@ -21,7 +21,7 @@ from modelstation.testing import REPOSITORY
 
 KEY = "a key of the tests"
 HELLO = [{"role": "user", "content": "Please answer."}]
-SHORT = GenerationConfig(max_tokens=8)
+SHORT = GenerationConfig(max_new_tokens=8)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def post(address):
 
 def asked(exported, **changes):
     paths = {"gguf": str(exported / "model.gguf"), "tokenizer_folder": str(exported)}
-    return paths | {"messages": HELLO, "config": {"max_tokens": 4}} | changes
+    return paths | {"messages": HELLO, "config": {"max_new_tokens": 4}} | changes
 
 
 def test_nothing_is_answered_without_the_key(address, post, exported):
@@ -84,8 +84,8 @@ def test_files_outside_the_models_are_refused(post, exported, tmp_path, way_out)
         {"messages": "hello"},
         {"messages": [{"role": "user"}]},
         {"messages": [{"role": "user", "content": 3}]},
-        {"config": {"max_tokens": 0}},
-        {"config": {"max_tokens": "many"}},
+        {"config": {"max_new_tokens": 0}},
+        {"config": {"max_new_tokens": "many"}},
         {"config": {"no_such_setting": 1}},
         {"gguf": None},
     ],
@@ -114,7 +114,7 @@ def test_the_client_gets_an_answer_whole_and_in_pieces(model_server, exported):
 
 def test_a_stream_that_is_left_early_frees_the_engine(model_server, exported):
     stream = client.stream(
-        exported / "model.gguf", exported, HELLO, GenerationConfig(max_tokens=200)
+        exported / "model.gguf", exported, HELLO, GenerationConfig(max_new_tokens=200)
     )
     next(stream)
     stream.close()

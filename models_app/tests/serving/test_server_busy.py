@@ -74,7 +74,7 @@ def serving(root, **changes):
         HeldEngine.released.set()
         server.should_exit = True
         thread.join()
-        app.state.desk.close()
+        app.state.scheduler.close()
 
 
 def until(condition):

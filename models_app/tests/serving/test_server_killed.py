@@ -19,7 +19,7 @@ from modelstation.testing import REPOSITORY
 
 KEY = "a key of the tests"
 HELLO = [{"role": "user", "content": "Please answer."}]
-LONG = GenerationConfig(max_tokens=100_000)  # as long as the context allows
+LONG = GenerationConfig(max_new_tokens=100_000)  # as long as the context allows
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_server_killed_in_mid_stream_is_told_and_comes_back(server, exported):
         list(stream)
     assert broken.value.code == "model_server_unavailable"
     until(client.health)
-    assert ask(exported, GenerationConfig(max_tokens=2)).completion_tokens == 2
+    assert ask(exported, GenerationConfig(max_new_tokens=2)).completion_tokens == 2
 
 
 def test_a_server_killed_while_a_whole_answer_is_awaited_is_told(server, exported):
@@ -92,7 +92,7 @@ def test_a_server_killed_while_a_whole_answer_is_awaited_is_told(server, exporte
 
 def test_a_stopped_server_ends_what_it_answers_and_takes_no_more(server, exported):
     stream = client.stream(
-        exported / "model.gguf", exported, HELLO, GenerationConfig(max_tokens=400)
+        exported / "model.gguf", exported, HELLO, GenerationConfig(max_new_tokens=400)
     )
     next(stream)
     server.terminate()

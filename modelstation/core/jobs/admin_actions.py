@@ -37,11 +37,11 @@ class JobActions(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description="Cancel the selected jobs")
     def cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._each(request, queryset, _cancel, done="cancelled, or asked to stop")
+        self._each(request, queryset, _cancel, done="cancelled, or requested to stop")
 
     @admin.action(description="Pause the selected jobs")
     def pause(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._each(request, queryset, _pause, done="paused, or asked to")
+        self._each(request, queryset, _pause, done="paused, or requested to")
 
     @admin.action(description="Resume the selected jobs")
     def resume(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -55,14 +55,14 @@ class JobActions(admin.ModelAdmin):  # type: ignore[type-arg]
         self,
         request: HttpRequest,
         queryset: QuerySet[Any],
-        deed: Callable[[Job], object],
+        action: Callable[[Job], object],
         *,
         done: str,
     ) -> None:
         count = 0
         for job in self.jobs_of(queryset).select_related("org"):
             try:
-                deed(job)
+                action(job)
                 count += 1
             except UserFacingError as error:
                 self.message_user(request, f"{job}: {error.message} {error.hint}", messages.ERROR)

@@ -2,8 +2,8 @@
 
 A stream holds one thread of the web server while it lasts. So that streams never starve the pages,
 a process gives out fewer of them than it has threads, one organisation gets only some of those, and
-each ends after a few minutes: a client comes back with the id of the last event it saw. Who is
-refused (429) asks again by polling, which reads the same events.
+each ends after a few minutes: a client comes back with the id of the last event it saw. A client
+that is refused (429) reads on by polling, which reads the same events.
 """
 
 import json
@@ -13,7 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -35,8 +35,8 @@ TOO_MANY = "Too many streams are open. Ask again later, or poll the events."
 
 @dataclass(frozen=True)
 class Story:
-    """Events in the order in which they were told. Its cursor is the `seq` of one job's events, and
-    the id of those of several jobs, which follow one another.
+    """Events in the order in which they were emitted. Its cursor is the `seq` of one job's events,
+    and the id of those of several jobs, which follow one another.
     """
 
     job_id: uuid.UUID | None = None
@@ -53,8 +53,8 @@ class Story:
 
     def events(self) -> QuerySet[JobEvent]:
         of_these = {"job": self.job_id} if self.job_id else {"job__subject_id": self.subject_id}
-        found = JobEvent.objects.filter(**of_these).select_related("job")
-        return found.defer("operator_detail").order_by(self.cursor)
+        events = JobEvent.objects.filter(**of_these).select_related("job")
+        return events.defer("operator_detail").order_by(self.cursor)
 
     def after(self, cursor: int, limit: int = BATCH) -> list[JobEvent]:
         return list(self.events().filter(**{f"{self.cursor}__gt": cursor})[:limit])
@@ -69,8 +69,19 @@ class Story:
         return self.jobs.order_by("-created_at").values_list("state", flat=True).first() or ""
 
 
-def facts_of(event: JobEvent) -> dict[str, Any]:
-    """An event as the API, the stream and `watch --json` tell it."""
+class EventFacts(TypedDict):
+    id: int
+    job: str
+    job_kind: str
+    seq: int
+    at: str
+    kind: str
+    message: str
+    data: dict[str, float | None]
+
+
+def facts_of(event: JobEvent) -> EventFacts:
+    """Return an event as the API, the stream and `watch --json` show it."""
     return {
         "id": event.id,
         "job": str(event.job_id),
@@ -94,7 +105,7 @@ class Slots:
         self._held: Counter[Any] = Counter()
 
     def take(self, owner: Any) -> Callable[[], None] | None:
-        """What gives the slot back (once, however often it is called); None when none is free."""
+        """Return what gives the slot back (once, however often called); None when none is free."""
         with self._lock:
             is_full = self._held.total() >= settings.EVENT_STREAMS_PER_PROCESS
             if is_full or self._held[owner] >= settings.EVENT_STREAMS_PER_ORGANIZATION:
@@ -150,7 +161,7 @@ def stream_response(
 
 
 def text_response(name: str, events: QuerySet[JobEvent]) -> HttpResponse:
-    """A log as lines, for people."""
+    """Return a log as lines, for people."""
     lines = (f"{e.at:%Y-%m-%d %H:%M:%S}  {e.kind:<10}  {e.message}\n" for e in events.iterator())
     response = HttpResponse(lines, content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.txt"'
@@ -158,7 +169,9 @@ def text_response(name: str, events: QuerySet[JobEvent]) -> HttpResponse:
 
 
 def _last_seen(request: HttpRequest) -> int:
-    """A browser that comes back sends the header beside the address it began with."""
+    """Return the later of two: a browser that comes back sends the header beside its first
+    address.
+    """
     given = (request.headers.get("Last-Event-ID", ""), request.GET.get("after", ""))
     return max(_whole(text) for text in given)
 
@@ -171,7 +184,9 @@ def _chunks(story: Story, after: int, heartbeat: float) -> Iterator[bytes]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
     began = spoke = time.monotonic()
     while time.monotonic() - began < STREAM_SECONDS:
-        is_over = story.is_over()  # asked first: what is told with the end is then among the events
+        is_over = (
+            story.is_over()
+        )  # read first: what is emitted with the end is then among the events
         events = story.after(after)
         if events:
             after, spoke = story.place_of(events[-1]), time.monotonic()
@@ -190,5 +205,5 @@ def _chunk(story: Story, event: JobEvent) -> bytes:
     return f"id: {story.place_of(event)}\n".encode() + _lines(event.kind, facts_of(event))
 
 
-def _lines(kind: str, facts: dict[str, Any]) -> bytes:
+def _lines(kind: str, facts: EventFacts | dict[str, str]) -> bytes:
     return f"event: {kind}\ndata: {json.dumps(facts, ensure_ascii=False)}\n\n".encode()

@@ -34,7 +34,7 @@ SENTENCES = {
         "again, ask the operator to look at the worker.",
     ),
     "crash_loop": (
-        "The worker died several times while doing this, most likely for want of memory.",
+        "The worker died several times while doing this, most likely because memory ran out.",
         "Use a smaller micro_batch_tokens or a smaller base. If that does not help, ask the "
         "operator to look at the worker's log.",
     ),

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from modelstation.core.jobs.queue import QUEUES
 from modelstation.core.models import QueueHealth
 
-# Canaries are sent every half minute, and answered by whoever is not busy with a job that beats.
+# Canaries are sent every half minute, and answered by workers without a job that beats.
 WORKER_SILENT_AFTER = timedelta(seconds=90)
 FREE_DISK_BYTES = 2 << 30
 
@@ -25,7 +25,7 @@ class Problem:
 
 
 def problems(queues: Iterable[str] = QUEUES) -> list[Problem]:
-    """What keeps work on these queues from being done."""
+    """Return what keeps work on these queues from being done."""
     return [*silent(queues), *_full_disk()]
 
 

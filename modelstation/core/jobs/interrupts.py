@@ -6,11 +6,11 @@ class LeaseLost(Exception):
 
 
 class Cancelled(Exception):
-    """The user asked for the job to stop."""
+    """The user requested that the job stops."""
 
 
 class Paused(Exception):
-    """The user asked for the job to wait; its checkpoints stay."""
+    """The user requested that the job waits; its checkpoints stay."""
 
 
 class Drained(Exception):

@@ -1,5 +1,5 @@
-"""Jobs: submit, run, pause, cancel, end. The Job row is the truth; a queue message is only a hint
-to look at it.
+"""Jobs: submit, run, pause, cancel, end. The Job row is the truth; a queue message only wakes a
+worker to look at it.
 
     queued -> running -> succeeded | failed | cancelled      (final)
     running -> queued      a crash (after a backoff), or a worker that shuts down
@@ -14,7 +14,7 @@ import signal
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -43,7 +43,7 @@ INTERNAL_ERROR = (
     "Something went wrong on our side. The operator can see the details; try again, or ask them."
 )
 CRASH_LOOP = (
-    f"The worker died {MAX_CRASHES} times while doing this, most likely for want of memory."
+    f"The worker died {MAX_CRASHES} times while doing this, most likely because memory ran out."
 )
 
 
@@ -60,7 +60,7 @@ def submit(
     priority: int = 0,
     idempotency_key: str = "",
 ) -> Job:
-    """Make a queued job and its hint in the caller's transaction. However often it is called with
+    """Make a queued job and its wakeup in the caller's transaction. However often it is called with
     one key, there is one job."""
     fields = {"queue": KINDS[kind].queue, "subject_id": subject_id, "priority": priority}
     with transaction.atomic():
@@ -81,9 +81,9 @@ def _announce(job: Job) -> Job:
 # --- A worker runs a job --------------------------------------------------------------------------
 
 
-def run_fairest(hinted_id: str) -> None:
-    """Run the job whose turn it is on the queue of the hinted one: mostly that one."""
-    queue = Job.objects.filter(id=hinted_id).values_list("queue", flat=True).first()
+def run_fairest(job_id: str) -> None:
+    """Run the job whose turn it is on the queue of this one: mostly that one."""
+    queue = Job.objects.filter(id=job_id).values_list("queue", flat=True).first()
     with _sigterm_held():
         job = claim_fairest(queue) if queue else None
         if job is not None:
@@ -117,7 +117,7 @@ def _run_held(job: Job, lease: Lease, work: Work) -> None:
 
 
 def _log(job: Job, error: Exception) -> None:
-    """For operators; what users are told is in the job's story."""
+    """For operators; what users see is in the job's story."""
     if isinstance(error, UserFacingError | Cancelled | Paused | Drained):
         return
     known = isinstance(error, LeaseLost | Crashed | RetrySmaller)
@@ -125,7 +125,7 @@ def _log(job: Job, error: Exception) -> None:
 
 
 def _leave(job: Job, error: Exception) -> None:
-    """What becomes of a job whose work did not return a result."""
+    """Decide what becomes of a job whose work did not return a result."""
     match error:
         case LeaseLost():
             pass  # the work is discarded, and nothing is written
@@ -136,8 +136,8 @@ def _leave(job: Job, error: Exception) -> None:
         case Drained():
             _put_back(job, "The worker is shutting down; waiting for another.")
         case RetrySmaller(overrides=overrides, text=text):
-            told = f"{text} Trying once more with a smaller batch."
-            _put_back(job, told, data=overrides, overrides=overrides)
+            message = f"{text} Trying once more with a smaller batch."
+            _put_back(job, message, data=overrides, overrides=overrides)
         case Crashed(code=code, text=text):
             crashed(job, code=code, text=text)
         case OperationalError() | InterfaceError():
@@ -156,7 +156,7 @@ _waiting_sigterms: list[int] = []  # SIGTERMs that came while nobody could act o
 
 @contextmanager
 def _sigterm_held() -> Iterator[None]:
-    """A SIGTERM between the claim and the work, which is imported there, waits for the work. A
+    """Keep a SIGTERM between the claim and the work, which is imported there, for the work. A
     handler holds it and not a mask, which another thread of this process would not have.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -174,7 +174,7 @@ def _sigterm_held() -> Iterator[None]:
 
 @contextmanager
 def _drained_by_sigterm(lease: Lease) -> Iterator[None]:
-    """A SIGTERM while a job runs lets it stop in order; then it does what it would have done."""
+    """Let a job stop in order at a SIGTERM; then that does what it would have done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -247,7 +247,7 @@ def resume(job: Job) -> bool:
 
 
 def requeue(job: Job) -> Job:
-    """A new job for the same work, after one that failed or was cancelled: ended rows are final."""
+    """Submit the same work anew, after a job that failed or was cancelled: ended rows are final."""
     if job.is_live:
         raise Busy("This run has not ended yet.", code="still_running", hint="Cancel it first.")
     return submit(kind=job.kind, org=job.org, subject_id=job.subject_id, priority=job.priority)
@@ -257,8 +257,8 @@ def requeue(job: Job) -> Job:
 
 
 def crashed(job: Job, *, code: str, text: str) -> bool:
-    """Whoever worked on the job died: tried again after a backoff, or failed when it has died too
-    often without a new checkpoint between."""
+    """Try the job of a dead worker again after a backoff, or fail it when they have died too often
+    without a new checkpoint between."""
     with transaction.atomic():
         row = _held(job)
         if row is None:
@@ -279,10 +279,10 @@ def _put_back(
     message: str,
     *,
     state: Job.State = State.QUEUED,
-    data: dict[str, Any] | None = None,
+    data: Mapping[str, float | None] | None = None,
     **fields: Any,
 ) -> bool:
-    """Give the job back, queued or paused. What the user asked for meanwhile goes first."""
+    """Give the job back, queued or paused. What the user requested meanwhile goes first."""
     with transaction.atomic():
         row = _held(job)
         if row is None:
@@ -321,7 +321,7 @@ def _end(job: Job, state: Job.State, *, code: str, text: str, detail: str = "") 
 
 
 def _set_ended(job: Job, state: Job.State, **fields: str) -> bool:
-    """The fence: a terminal state is final, and only the holder of the lease may set it."""
+    """Set a terminal state. It is final, and only the holder of the lease may set it."""
     held = Job.objects.filter(id=job.id, state=job.state, lease_token=job.lease_token)
     return bool(
         held.update(state=state, lease_token=None, lease_until=None, finished_at=Now(), **fields)
@@ -329,7 +329,7 @@ def _set_ended(job: Job, state: Job.State, **fields: str) -> bool:
 
 
 def _held(job: Job) -> Job | None:
-    """The row as it stands, locked; None when it is not in the hands it was in."""
+    """Return the row as it stands, locked; None when it is not in the hands it was in."""
     held = Job.objects.filter(id=job.id, state=job.state, lease_token=job.lease_token)
     return held.select_for_update().first()
 

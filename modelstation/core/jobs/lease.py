@@ -5,7 +5,7 @@ Every write says WHERE id AND lease_token, events too: who lost the lease writes
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,7 +20,7 @@ from modelstation.core.jobs.interrupts import LeaseLost as LeaseLost
 from modelstation.core.models import Job, JobEvent, QueueHealth
 
 HEARTBEAT_SECONDS: float = settings.HEARTBEAT_SECONDS
-LOOKS_PER_BEAT = 5  # for a wish to cancel or pause, and for a lease that was lost
+LOOKS_PER_BEAT = 5  # for a request to cancel or pause, and for a lease that was lost
 LOOKED_AT = ("lease_token", "cancel_requested_at", "pause_requested_at")
 PROGRESS_SECONDS = 0.5
 RECONNECT_SECONDS = 0.5
@@ -35,7 +35,7 @@ class Lease:
         self.cancelled = False
         self.paused = False
         self.draining = False  # set by a SIGTERM to this worker
-        # The supervisor holds a child that stops by itself, with a checkpoint, when asked to.
+        # The supervisor holds a child that stops by itself, with a checkpoint, when requested.
         self.child_pauses = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_closed, daemon=True)
@@ -74,7 +74,7 @@ class Lease:
             raise Drained
 
     def stage(self, name: str, message: str) -> None:
-        """A new stage begins: shown at once, and kept in the job's story."""
+        """Begin a new stage: shown at once, and kept in the job's story."""
         self._written_at = 0.0
         self._write(stage=name, progress={})
         self.tell(JobEvent.Kind.STAGE, message)
@@ -90,14 +90,16 @@ class Lease:
     def log(self, message: str) -> None:
         self.tell(JobEvent.Kind.LOG, message)
 
-    def tell(self, kind: str, message: str = "", *, data: dict[str, Any] | None = None) -> None:
-        """An event in the job's story, told by the holder of its lease alone."""
+    def tell(
+        self, kind: str, message: str = "", *, data: Mapping[str, float | None] | None = None
+    ) -> None:
+        """Add an event to the job's story, as the holder of its lease."""
         patiently(
             lambda: JobEvent.tell(self.job.id, kind, message, data=data, lease_token=self.token)
         )
 
     def checkpointed(self, step: int) -> None:
-        """A newer checkpoint than any before: what crashed until then no longer counts."""
+        """Note a newer checkpoint than any before: what crashed until then no longer counts."""
         if step > self.job.checkpoint_step:
             self.job.checkpoint_step = step
             self._write(checkpoint_step=step, crash_count=0)
@@ -150,7 +152,7 @@ class Lease:
 
 
 def patiently(write: Callable[[], T]) -> T:
-    """A database that restarts is waited for, for as long as a lease lives; then it raises."""
+    """Wait for a database that restarts, for as long as a lease lives; then raise."""
     deadline = time.monotonic() + settings.LEASE_SECONDS
     while True:
         try:

@@ -39,7 +39,7 @@ SECRETS = (
     "FIELD_ENCRYPTION_KEYS",
     "EXPORT_SIGNING_KEY",
 )
-OUT_OF_MEMORY = "The process was killed while it worked, most likely for want of memory."
+OUT_OF_MEMORY = "The process was killed while it worked, most likely because memory ran out."
 SMALLER = "Use a smaller micro_batch_tokens or a smaller base."
 CRASHED = "The process that did the work crashed each time it was tried."
 NO_PROGRESS = "The work stood still for {minutes:.0f} minutes and was ended."
@@ -95,9 +95,9 @@ def run_child(
     finally:
         lease.child_pauses = False
         _kill_group(child)
-    if watch.asked_at and returncode in (CHECKPOINTED, -signal.SIGUSR1):
+    if watch.requested_at and returncode in (CHECKPOINTED, -signal.SIGUSR1):
         lease.check()
-        raise Drained  # the wish to pause was withdrawn meanwhile
+        raise Drained  # the request to pause was withdrawn meanwhile
     if last.code == "gpu_oom" and when_gpu_oom and not lease.job.overrides:
         raise RetrySmaller(when_gpu_oom, last.message)
     if returncode == -signal.SIGKILL and _killed_by_kernel() > killed_before:
@@ -135,20 +135,20 @@ def _environment() -> dict[str, str]:
 
 
 class _Watch:
-    """What may end a child early: the lease, a wish to pause, or standing still."""
+    """What may end a child early: the lease, a request to pause, or standing still."""
 
     def __init__(self, child: subprocess.Popen[bytes], lease: Lease, can_pause: bool) -> None:
         self.child = child
         self.lease = lease
         self.can_pause = can_pause
-        self.asked_at = 0.0
+        self.requested_at = 0.0
         self._moved_at = time.monotonic()
         self._place = ("", "", 0)
 
     def look(self) -> None:
         self.lease.check()
         if self.can_pause:
-            self._ask_to_pause()
+            self._request_pause()
         if time.monotonic() - self._moved_at > settings.NO_PROGRESS_SECONDS:
             text = NO_PROGRESS.format(minutes=settings.NO_PROGRESS_SECONDS / 60)
             raise UserFacingError(text, code="no_progress")
@@ -161,14 +161,14 @@ class _Watch:
         if event.kind == "checkpoint":
             self.lease.checkpointed(event.step)
 
-    def _ask_to_pause(self) -> None:
+    def _request_pause(self) -> None:
         try:
             self.lease.check_pause()
         except (Paused, Drained):
-            if not self.asked_at:
-                self.asked_at = time.monotonic()
+            if not self.requested_at:
+                self.requested_at = time.monotonic()
                 _signal_group(self.child, signal.SIGUSR1)  # one of several processes may train
-            elif time.monotonic() - self.asked_at > settings.DRAIN_SECONDS:
+            elif time.monotonic() - self.requested_at > settings.DRAIN_SECONDS:
                 raise
 
 
@@ -209,8 +209,8 @@ def _outcome(returncode: int, last: ChildEvent, module: str) -> dict[str, Any]:
 
 
 def _killed_by_kernel() -> int:
-    """How often the kernel has killed a process for want of memory: what tells an OOM from any
-    other SIGKILL. 0 where it does not say."""
+    """Return how often the kernel has killed a process because memory ran out, as against any other
+    SIGKILL. 0 where it does not say."""
     try:
         lines = VMSTAT.read_text().splitlines()
     except OSError:

@@ -8,6 +8,7 @@
 {{ row.created_at|moment }}         "24 Nov 2026, 22:09 UTC"   {{ -0.081|as_points }}  "-8.1 points"
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,13 +68,13 @@ def milliseconds(count: float | None) -> str:
 
 @register.filter
 def moment(at: datetime | None) -> str:
-    """The one way in which a page tells when something was: nobody has to guess the zone."""
+    """Show when something was, everywhere in the same way: nobody has to guess the zone."""
     return f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC" if at else "–"
 
 
 @register.filter
 def as_points(difference: float | str | None) -> str:
-    """A difference of two shares: 3 % less and 3 points less are not the same."""
+    """Show a difference of two shares: 3 % less and 3 points less are not the same."""
     if difference is None or isinstance(difference, str):
         return "–"
     return f"{100 * difference:+.1f} points"
@@ -81,7 +82,7 @@ def as_points(difference: float | str | None) -> str:
 
 @register.filter
 def as_percent(fraction: float | str | None) -> str:
-    """A dash for what is not measured: None, or the "" of a look-up that found nothing."""
+    """Show a dash for what is not measured: None, or the "" of a look-up without a result."""
     return "–" if fraction is None or isinstance(fraction, str) else f"{100 * fraction:.1f} %"
 
 
@@ -96,6 +97,6 @@ def compact(count: float | None) -> str:
 
 
 @register.filter
-def get(mapping: dict[str, Any], key: str) -> Any:
-    """A value by a key that is not a plain name."""
+def get(mapping: Mapping[str, object], key: str) -> Any:
+    """Return a value by a key that is not a plain name."""
     return mapping.get(key)

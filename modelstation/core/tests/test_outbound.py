@@ -176,7 +176,7 @@ def test_a_server_that_dribbles_is_left_at_the_deadline(private, monkeypatch):
 
 @contextmanager
 def dribbling():
-    """A server that sends a header line for ever, a byte at a time."""
+    """Return a server that sends a header line for ever, a byte at a time."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 

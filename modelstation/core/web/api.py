@@ -32,7 +32,7 @@ class NewestFirstPagination(CursorPagination):
     max_page_size = 200
 
     def get_page_size(self, request: Request) -> int:
-        """A limit that cannot be one is told, and not replaced in silence."""
+        """Refuse a limit that cannot be one, rather than replace it in silence."""
         return page_size_of(request, self.page_size or 1, most=self.max_page_size)
 
     def paginate_queryset(
@@ -46,7 +46,7 @@ class NewestFirstPagination(CursorPagination):
 
 
 class Choice(serializers.ChoiceField):
-    """Whoever gives another value is told which there are."""
+    """A choice that names the known ones when it refuses another."""
 
     def __init__(self, choices: Any, **options: Any) -> None:
         super().__init__(choices, **options)
@@ -85,7 +85,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
 
 
 def hint_of(error: Exception, context: Mapping[str, Any]) -> str:
-    """What to do about a failure that the framework found."""
+    """Return what to do about a failure that the framework found."""
     if isinstance(error, exceptions.UnsupportedMediaType):
         parsers = getattr(context.get("view"), "parser_classes", ())
         return f"Send it as {' or '.join(parser.media_type for parser in parsers)}."
@@ -127,7 +127,7 @@ def what_is_missing(error: Exception, context: Mapping[str, Any]) -> tuple[str, 
 
 
 def number_of(request: Request, name: str, default: int, *, most: int = 2**63 - 1) -> int:
-    """A whole number ≥ 0 of the query string, at most `most`."""
+    """Return a whole number ≥ 0 of the query string, at most `most`."""
     given = request.query_params.get(name, str(default))
     if not (given.isascii() and given.isdigit() and len(given) < 19):
         raise exceptions.ValidationError(
@@ -137,12 +137,12 @@ def number_of(request: Request, name: str, default: int, *, most: int = 2**63 - 
 
 
 def page_size_of(request: Request, default: int, *, most: int) -> int:
-    """How many rows a page is asked to have; where more are asked for, the most that it has."""
+    """Return how many rows a page has; where more are requested, the most that it can have."""
     return number_of(request, "limit", default, most=most) or _refuse_limit(most)
 
 
 def limit_of(request: Request, default: int, *, most: int) -> int:
-    """As OpenAI has it: where more are asked for, that is told."""
+    """Return the limit as OpenAI has it: more than the most is refused."""
     limit = number_of(request, "limit", default)
     return limit if 1 <= limit <= most else _refuse_limit(most)
 
@@ -152,7 +152,7 @@ def _refuse_limit(most: int) -> NoReturn:
 
 
 def id_of(request: Request, name: str) -> uuid.UUID | None:
-    """An id of the query string, by which a list is narrowed; None when it is not given."""
+    """Return an id of the query string, by which a list is narrowed; None when it is not given."""
     given = request.query_params.get(name)
     if given is None:
         return None
@@ -164,7 +164,7 @@ def id_of(request: Request, name: str) -> uuid.UUID | None:
 
 
 def _short(text: str, most: int = SHOWN_CHARS) -> str:
-    """What was sent is not sent back whole: a bad value or key can be of any length."""
+    """Cut what was sent: a bad value or key can be of any length."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 

@@ -16,7 +16,7 @@ from django.views import defaults
 from modelstation.core.web.api import INTERNAL_ERROR, NOT_THERE, error_body, openai_error_body
 
 UNREADABLE = "This request cannot be read."
-# What Django says of them is for whoever runs the installation.
+# What Django says of them is for the operator.
 REASONS: dict[type[Exception], str] = {
     DisallowedHost: "This is not an address of this installation. An operator can add it to "
     "ALLOWED_HOSTS.",
@@ -28,27 +28,27 @@ REASONS: dict[type[Exception], str] = {
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     message = REASONS.get(type(exception), UNREADABLE)
-    told = _told(request, 400, "bad_request", message)
-    return told or defaults.bad_request(request, exception)
+    answer = _answer(request, 400, "bad_request", message)
+    return answer or defaults.bad_request(request, exception)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    told = _told(request, 404, "not_found", NOT_THERE)
-    return told or defaults.page_not_found(request, exception)
+    answer = _answer(request, 404, "not_found", NOT_THERE)
+    return answer or defaults.page_not_found(request, exception)
 
 
 def length_required(request: HttpRequest) -> HttpResponse:
     """Django reads nothing of a body that comes in chunks."""
     message = "The body came in chunks, without its length. Send it with a Content-Length."
-    told = _told(request, 411, "length_required", message)
-    return told or HttpResponse(message, status=411, content_type="text/plain")
+    answer = _answer(request, 411, "length_required", message)
+    return answer or HttpResponse(message, status=411, content_type="text/plain")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _told(request, 500, "internal_error", INTERNAL_ERROR) or defaults.server_error(request)
+    return _answer(request, 500, "internal_error", INTERNAL_ERROR) or defaults.server_error(request)
 
 
-def _told(request: HttpRequest, status: int, code: str, message: str) -> JsonResponse | None:
+def _answer(request: HttpRequest, status: int, code: str, message: str) -> JsonResponse | None:
     """None for pages."""
     path = f"{request.path}/"
     if path.startswith("/v1/"):

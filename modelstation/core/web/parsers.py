@@ -75,7 +75,7 @@ def _refuse_unstorable(value: Any, depth: int = 0) -> None:
 
 
 def _plainly(error: exceptions.ParseError) -> exceptions.ParseError:
-    """What Python says of it is no help to whoever wrote the body."""
+    """Say it plainly: Python's own words are no help to the author of the body."""
     match error.__context__:
         case json.JSONDecodeError():
             return error

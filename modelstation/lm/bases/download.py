@@ -1,6 +1,6 @@
 """Files of one pinned revision of the hub into a folder: resumed where they were left, each checked
 against the size and hash that the hub states. Only safetensors, JSON and the chat template are
-ever asked for.
+ever requested.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.bases.catalog import Base
@@ -28,6 +29,9 @@ NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json")
 OPTIONAL = ("generation_config.json", "chat_template.jinja", "model.safetensors.index.json")
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = 10
+MAX_FAILURES = 5  # one after the other, without a byte between them
+SECONDS_BETWEEN_TRIES = 1
 Report = Callable[[int, int], None]  # bytes done of bytes in all; raises to stop
 
 
@@ -45,7 +49,7 @@ def is_wanted(name: str) -> bool:
 
 
 def list_files(base: Base, endpoint: str) -> list[RemoteFile]:
-    """What to download. Raises UserFacingError for all that the hub or the network may refuse."""
+    """List what to download. UserFacingError for all that the hub or the network may refuse."""
     from huggingface_hub import HfApi
 
     with in_plain_words(base):
@@ -54,7 +58,7 @@ def list_files(base: Base, endpoint: str) -> list[RemoteFile]:
         )
     if info.sha != base.revision:
         raise UserFacingError(
-            f"The hub answered with another revision of {base.hub_id} than the one asked for.",
+            f"The hub answered with another revision of {base.hub_id} than the one requested.",
             code="hub_wrong_revision",
             hint="Nothing was kept. Check HF_ENDPOINT, or try again later.",
         )
@@ -89,58 +93,65 @@ def _onward(report: Report, before: int, total: int, done: int) -> None:
 def _download_one(
     file: RemoteFile, folder: Path, base: Base, endpoint: str, report: Callable[[int], None]
 ) -> None:
+    """Go on where a cut connection or an earlier process left off. huggingface_hub's own downloads
+    begin anew in each process, so only its session is used.
+    """
     from huggingface_hub import hf_hub_url
-    from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils._headers import build_hf_headers
 
     part = folder / f"{file.name}.part"
-    there = part.stat().st_size if part.is_file() else 0
-    if there > file.size:
+    if _size_of(part) > file.size:
         part.unlink()
-        there = 0
-    with part.open("ab") as stream:
-        http_get(
-            hf_hub_url(base.hub_id, file.name, revision=base.revision, endpoint=endpoint),
-            stream,
-            resume_size=there,
-            headers=build_hf_headers(token=False, library_name="modelstation"),
-            expected_size=file.size,
-            tqdm_class=_bar(file, report),  # type: ignore[arg-type]
-        )
+    url = hf_hub_url(base.hub_id, file.name, revision=base.revision, endpoint=endpoint)
+    _download_rest(url, part, file, report)
     if not _is_right(part, file):
         part.unlink()
         raise _damaged(file.name)
     part.rename(folder / file.name)
 
 
-def _bar(file: RemoteFile, report: Callable[[int], None]) -> type:
-    """In the place of the library's progress bar: it hears of every chunk before it is written."""
+def _download_rest(url: str, part: Path, file: RemoteFile, report: Callable[[int], None]) -> None:
+    """Try again while each try brings some bytes, and a few times when none does."""
+    import httpx2
 
-    class Bar:
-        def __init__(self, *args: Any, initial: int = 0, **options: Any) -> None:
-            self.done = initial
+    failures = 0
+    part.touch()
+    while (before := _size_of(part)) < file.size:
+        try:
+            _append(url, part, file, report)
+            return
+        except httpx2.TransportError:
+            failures = 1 if _size_of(part) > before else failures + 1
+            if failures > MAX_FAILURES:
+                raise
+            time.sleep(SECONDS_BETWEEN_TRIES)
 
-        def update(self, count: int) -> None:
-            self.done += count
-            if self.done > file.size:
+
+def _append(url: str, part: Path, file: RemoteFile, report: Callable[[int], None]) -> None:
+    from huggingface_hub import get_session
+
+    there = _size_of(part)
+    headers = {"Accept-Encoding": "identity"}  # ranges and sizes are those of the file itself
+    if there:
+        headers["Range"] = f"bytes={there}-"
+    with (
+        get_session().stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS) as response,
+        part.open("ab") as stream,
+    ):
+        response.raise_for_status()
+        if there and response.status_code != HTTPStatus.PARTIAL_CONTENT:
+            stream.truncate(0)
+            there = 0
+        for chunk in response.iter_bytes(CHUNK_BYTES):
+            there += len(chunk)
+            if there > file.size:
+                part.unlink()
                 raise _damaged(file.name)
-            report(self.done)
+            report(there)
+            stream.write(chunk)
 
-        def __enter__(self) -> Self:
-            return self
 
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            trace: TracebackType | None,
-        ) -> None:
-            """Nothing to clean up."""
-
-        def close(self) -> None:
-            """Nothing to close."""
-
-    return Bar
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _remote(sibling: RepoSibling) -> RemoteFile:
@@ -195,7 +206,7 @@ def in_plain_words(base: Base) -> Iterator[None]:
 
     try:
         yield
-    except HfHubHTTPError as error:
+    except (HfHubHTTPError, httpx2.HTTPStatusError) as error:
         raise _of_status(error.response.status_code, base) from None
     except (httpx2.HTTPError, OfflineModeIsEnabled) as error:
         logger.warning("fetch of %s: %s", base.hub_id, error)
@@ -205,10 +216,6 @@ def in_plain_words(base: Base) -> Iterator[None]:
             hint="What has arrived is kept. Fetch again later, or let your operator run "
             f"manage.py fetch_base {base.name} --from FOLDER.",
         ) from None
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise _damaged(base.hub_id) from None  # the library's own check of a file's length
 
 
 def _of_status(status: int, base: Base) -> UserFacingError:

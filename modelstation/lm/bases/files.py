@@ -1,4 +1,4 @@
-"""Makes a folder of files from elsewhere into a base that can be trusted, or refuses it.
+"""Make a folder of files from elsewhere into a base that can be trusted, or refuses it.
 
 Every file is looked at: configs are written anew from the fields we know, sizes must be those of
 the catalogue, weights must be plain numbers, and tokenizer and chat template must work in training,
@@ -16,6 +16,7 @@ from typing import Any
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.bases.catalog import GGUF_NAME, Base
 from modelstation.lm.bases.download import NEEDED, WEIGHTS, is_wanted, refused
+from modelstation.lm.gguf.config import ModelConfig
 
 INDEX = "model.safetensors.index.json"
 MAX_JSON_BYTES = 50_000_000
@@ -49,11 +50,13 @@ CHATS = (
 )
 
 
-def make_ready(folder: Path, base: Base) -> dict[str, Any]:
-    """Checks and cleans `folder` in place and adds the GGUF for serving. Returns its facts.
+def make_ready(folder: Path, base: Base) -> None:
+    """Check and clean `folder` in place and add the GGUF for serving.
 
     Raises UserFacingError that says what is wrong; the folder is of no use then.
     """
+    from modelstation.lm.gguf.export import export_gguf
+
     try:
         _check_names(folder, base)
         _clean_config(folder, base)
@@ -61,7 +64,7 @@ def make_ready(folder: Path, base: Base) -> dict[str, Any]:
         _keep(folder / "generation_config.json", GENERATION_FIELDS, {})
         _check_weights(folder, base)
         _check_chats(folder)
-        return _export(folder)
+        export_gguf(folder, folder / GGUF_NAME)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise refused(base, _reason(error)) from error
 
@@ -83,8 +86,6 @@ def _check_names(folder: Path, base: Base) -> None:
 
 
 def _clean_config(folder: Path, base: Base) -> None:
-    from modelstation.lm.gguf.export import check_config
-
     config = _object(folder / "config.json")
     if config.get("model_type") != base.architecture:
         raise ValueError(f"config.json is of a {config.get('model_type')!r}")
@@ -95,7 +96,7 @@ def _clean_config(folder: Path, base: Base) -> None:
         raise ValueError(f"head_dim is {config['head_dim']!r}, not {base.head_dim}")
     config["max_position_embeddings"] = min(int(config["max_position_embeddings"]), base.context)
     kept = {field: config[field] for field in sorted(CONFIG_FIELDS) if field in config}
-    check_config(kept)
+    ModelConfig.from_json(kept)
     kept |= {"architectures": [_CLASSES[base.architecture]], "tie_word_embeddings": base.tied}
     _write(folder / "config.json", kept)
 
@@ -109,8 +110,8 @@ _CLASSES = {
 
 def _keep(file: Path, fields: set[str], own: dict[str, Any]) -> None:
     if file.is_file():
-        told = _object(file)
-        _write(file, {field: told[field] for field in sorted(fields) if field in told} | own)
+        content = _object(file)
+        _write(file, {name: content[name] for name in sorted(fields) if name in content} | own)
 
 
 def _check_weights(folder: Path, base: Base) -> None:
@@ -133,7 +134,7 @@ def _check_weights(folder: Path, base: Base) -> None:
 
 
 def _check_index(folder: Path, files: list[str]) -> None:
-    """transformers opens the files that it names, wherever they may lie."""
+    """Refuse names of other files: transformers would open them, wherever they lie."""
     index = _object(folder / INDEX)
     named = set(index["weight_map"].values())
     for name in named:
@@ -162,11 +163,11 @@ def _tensors(file: Path) -> dict[str, tuple[str, list[int]]]:
 
 
 def _check_chats(folder: Path) -> None:
-    """What is trained must be what is served, token by token, and only the answer be learnt."""
+    """Check that what is trained is what is served, token by token, and only the answer learnt."""
     from modelstation.lm.chat import load_renderer
-    from modelstation.lm.gguf.tokenizer import check_tokenizer
+    from modelstation.lm.gguf.tokenizer import check_tokenizer, read_tokenizer
 
-    check_tokenizer(_object(folder / "tokenizer.json"))
+    check_tokenizer(read_tokenizer(folder))
     renderer = load_renderer(folder)
     if len(renderer.template) > MAX_TEMPLATE_CHARS:
         raise ValueError("its chat template is far too long")
@@ -178,21 +179,15 @@ def _check_chats(folder: Path) -> None:
             raise ValueError("its chat template does not open an answer as it writes one")
 
 
-def _export(folder: Path) -> dict[str, Any]:
-    from modelstation.lm.gguf.export import export_gguf
-
-    return export_gguf(folder, folder / GGUF_NAME)
-
-
 def _object(file: Path) -> dict[str, Any]:
-    told = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(told, dict):
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
         raise ValueError(f"{file.name} is no JSON object")
-    return told
+    return content
 
 
-def _write(file: Path, told: dict[str, Any]) -> None:
-    file.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _reason(error: Exception) -> str:
@@ -202,17 +197,18 @@ def _reason(error: Exception) -> str:
 
 
 def main(spec_path: str) -> int:
-    """The child: one line of JSON, a result or what is wrong."""
+    """Run as the child: print one line of JSON, a result or what is wrong."""
     spec = json.loads(Path(spec_path).read_text(encoding="utf-8"))
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else prints is for the log
     try:
-        told = {"event": "result", **make_ready(Path(spec["folder"]), Base(**spec["base"]))}
+        make_ready(Path(spec["folder"]), Base(**spec["base"]))
+        event = {"event": "result"}
     except UserFacingError as error:
         message = f"{error.message} {error.hint}".strip()
-        told = {"event": "error", "code": error.code, "message": message}
-    print(json.dumps(told), file=channel, flush=True)
-    return 0 if told["event"] == "result" else 1
+        event = {"event": "error", "code": error.code, "message": message}
+    print(json.dumps(event), file=channel, flush=True)
+    return 0 if event["event"] == "result" else 1
 
 
 if __name__ == "__main__":

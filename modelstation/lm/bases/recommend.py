@@ -1,5 +1,5 @@
 """Which base to start from, and why in a sentence: by the kind of task, the size that may be
-served, the rows at hand and the machine. A recommendation, never a rule: whoever asks decides.
+served, the rows at hand and the machine. A recommendation, never a rule: the user decides.
 """
 
 from collections.abc import Collection
@@ -93,7 +93,7 @@ def recommend(
 
 
 def training_hours(base: Base, rows: int, machine: Machine) -> float:
-    """A rough figure to tell minutes from days; the plan of a run is far nearer."""
+    """Return a rough figure, minutes or days; the plan of a run is far nearer."""
     flops = FLOPS_PER_PARAMETER * base.parameters * rows * TOKENS_PER_ROW * EPOCHS
     return flops / (CPU_FLOPS_PER_CORE * machine.cores) / 3600
 

@@ -1,7 +1,7 @@
 """What a GGUF file itself says of chats: its template, special tokens and vocabulary, and how
 llama.cpp alone, without our renderer, turns a chat into token ids with them.
 
-Run `python -m pytest modelstation/lm/tests/test_gguf_check.py`.
+Run `python -m pytest modelstation/lm/tests/gguf/test_kinds.py`.
 """
 
 import secrets
@@ -33,19 +33,19 @@ class GgufFacts:
 def read_facts(file: Path) -> GgufFacts:
     """ValueError for a file that is no GGUF."""
     reader = GGUFReader(str(file))
-    told: dict[str, Any] = {
-        name: field.contents()
-        for name, field in reader.fields.items()
-        if name.startswith("tokenizer.") and not name.endswith((".merges", ".scores"))
-    }
-    kinds = Counter(tensor.tensor_type.name for tensor in reader.tensors)
+
+    def value(name: str, default: Any = None) -> Any:
+        field = reader.fields.get(f"tokenizer.{name}")
+        return default if field is None else field.contents()
+
+    types = Counter(tensor.tensor_type.name for tensor in reader.tensors)
     return GgufFacts(
-        template=told.get("tokenizer.chat_template", ""),
-        eos_token_id=told.get("tokenizer.ggml.eos_token_id"),
-        pad_token_id=told.get("tokenizer.ggml.padding_token_id"),
-        adds_bos=bool(told.get("tokenizer.ggml.add_bos_token", True)),
-        tokens=told.get("tokenizer.ggml.tokens", []),
-        tensor_types=dict(kinds.most_common()),
+        template=value("chat_template", ""),
+        eos_token_id=value("ggml.eos_token_id"),
+        pad_token_id=value("ggml.padding_token_id"),
+        adds_bos=bool(value("ggml.add_bos_token", True)),
+        tokens=value("ggml.tokens", []),
+        tensor_types=dict(types.most_common()),
     )
 
 
@@ -67,8 +67,8 @@ class LlamaCpp:
             "/apply-template",
             {"messages": list(messages), "chat_template_kwargs": {"enable_thinking": False}},
         )
-        asked = {"content": rendered["prompt"], "add_special": True, "parse_special": True}
-        ids: list[int] = self._post("/tokenize", asked)["tokens"]
+        request = {"content": rendered["prompt"], "add_special": True, "parse_special": True}
+        ids: list[int] = self._post("/tokenize", request)["tokens"]
         return ids
 
     def close(self) -> None:
@@ -101,9 +101,9 @@ def llama_cpp(file: Path) -> Iterator[LlamaCpp]:
         raise ValueError(f"{file.name} cannot be loaded by llama.cpp: {error}") from error
     # It waits for ever when it is closed before its loop has begun.
     server.handle_completions({"prompt": [0], "max_tokens": 1})
-    asker = LlamaCpp(server.listening_address, key)
+    client = LlamaCpp(server.listening_address, key)
     try:
-        yield asker
+        yield client
     finally:
-        asker.close()
+        client.close()
         del server

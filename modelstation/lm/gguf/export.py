@@ -1,122 +1,76 @@
-"""Writes a model of a known architecture as one GGUF file with its tokenizer.
+"""Write a model of a known architecture as one GGUF file with its tokenizer.
 
 Run `python -c "from pathlib import Path; from modelstation.lm.gguf.export import export_gguf;
-print(export_gguf(Path('MODEL_FOLDER'), Path('model-q8_0.gguf')))"`.
+export_gguf(Path('MODEL_FOLDER'), Path('model-q8_0.gguf'))"`.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from math import prod
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import gguf
 import numpy as np
-from gguf.constants import GGMLQuantizationType
+from gguf.constants import GGMLQuantizationType, LlamaFileType
 from safetensors import safe_open
 
-from modelstation.lm.gguf.kinds import QUANTIZATIONS, kind_of, nbytes_of, quantize
+from modelstation.lm.gguf.config import ModelConfig, read_config
+from modelstation.lm.gguf.kinds import kind_of, nbytes_of, quantize
+from modelstation.lm.gguf.quantisations import SERVED, Quantisation, quantisation_of
 from modelstation.lm.gguf.tokenizer import add_tokenizer
 
-# What each model_type of transformers is called in GGUF. All have RMS norms, rotary positions and
-# SwiGLU; qwen2 has biases on q, k and v, qwen3 norms on q and k.
-ARCHITECTURES = {
-    "llama": gguf.MODEL_ARCH.LLAMA,
-    "qwen2": gguf.MODEL_ARCH.QWEN2,
-    "qwen3": gguf.MODEL_ARCH.QWEN3,
-}
 
+def export_gguf(model_folder: Path, target: Path, *, quantisation: str = SERVED.name) -> None:
+    """Write `target` from the config, safetensors and tokenizer in `model_folder`.
 
-def export_gguf(model_folder: Path, target: Path, *, quantization: str = "q8_0") -> dict[str, Any]:
-    """Writes `target` from the config, safetensors and tokenizer in `model_folder`.
-
-    Matrices are quantised, vectors (norms, biases) stay float32. Returns the facts of the file.
-    ValueError says what cannot be exported: another architecture, scaled rope, biases, another
-    tokenizer.
+    Matrices are quantised, vectors (norms, biases) stay float32. ValueError says what cannot be
+    exported: another architecture, scaled rope, biases, another tokenizer.
     """
-    if quantization not in QUANTIZATIONS:
-        raise ValueError(
-            f"Unknown quantization {quantization!r}. Choose one of: {', '.join(QUANTIZATIONS)}."
-        )
-    config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-    check_config(config)
+    chosen, config = quantisation_of(quantisation), read_config(model_folder)
     partial = target.with_name(f".{target.name}.partial")
-    writer = gguf.GGUFWriter(partial, gguf.MODEL_ARCH_NAMES[ARCHITECTURES[config["model_type"]]])
+    writer = gguf.GGUFWriter(partial, gguf.MODEL_ARCH_NAMES[_architecture(config)])
     try:
-        _add_architecture(writer, config, quantization)
-        add_tokenizer(writer, model_folder, config)
-        parameters = _write_tensors(writer, model_folder, config, quantization)
+        _add_architecture(writer, config, chosen)
+        add_tokenizer(writer, model_folder, config.vocab_size)
+        _write_tensors(writer, model_folder, config, chosen)
         partial.replace(target)
     finally:
         writer.close()
         partial.unlink(missing_ok=True)
-    return {
-        "file": target.name,
-        "quantization": quantization,
-        "bytes": target.stat().st_size,
-        "parameters": parameters,
-    }
 
 
-def check_config(config: dict[str, Any]) -> None:
-    """ValueError says what of this config.json cannot be exported."""
-    architecture = config.get("model_type")
-    if architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ValueError(
-            f"Models of the kind {architecture!r} cannot be exported to GGUF; only {known} can."
-        )
-    if config.get("attention_bias") or config.get("mlp_bias"):
-        raise ValueError(f"{architecture} models with such biases cannot be exported to GGUF.")
-    if _rope(config).get("rope_type", "default") != "default":
-        raise ValueError("Models with scaled rope cannot be exported to GGUF.")
-    if config.get("use_sliding_window"):
-        raise ValueError("Models with a sliding window cannot be exported to GGUF.")
-    if config.get("hidden_act", "silu") != "silu":
-        raise ValueError(f"Models with {config['hidden_act']} cannot be exported to GGUF.")
+def _architecture(config: ModelConfig) -> gguf.MODEL_ARCH:
+    return gguf.MODEL_ARCH[config.model_type.upper()]
 
 
-def _rope(config: dict[str, Any]) -> dict[str, Any]:
-    """transformers 5 keeps theta and type together; 4 kept them apart, the type only if scaled."""
-    return {
-        "rope_theta": config.get("rope_theta", 10_000.0),
-        **(config.get("rope_scaling") or {}),
-        **(config.get("rope_parameters") or {}),
-    }
-
-
-def _head_dim(config: dict[str, Any]) -> int:
-    return int(config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"])
-
-
-def _add_architecture(writer: gguf.GGUFWriter, config: dict[str, Any], quantization: str) -> None:
-    head_dim = _head_dim(config)
+def _add_architecture(
+    writer: gguf.GGUFWriter, config: ModelConfig, quantisation: Quantisation
+) -> None:
     writer.add_type(gguf.GGUFType.MODEL)
-    writer.add_file_type(QUANTIZATIONS[quantization][1])
+    writer.add_file_type(LlamaFileType[quantisation.file_type])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_key_length(head_dim)
-    writer.add_value_length(head_dim)
-    writer.add_rope_dimension_count(head_dim)
-    writer.add_rope_freq_base(_rope(config)["rope_theta"])
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_vocab_size(config["vocab_size"])
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_rope_freq_base(config.rope_theta)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
 
 
 def _write_tensors(
-    writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any], quantization: str
-) -> int:
-    """The header needs every tensor's shape first; then each is read, quantised and written alone,
-    so that a large model never lies in memory as a whole.
+    writer: gguf.GGUFWriter, folder: Path, config: ModelConfig, quantisation: Quantisation
+) -> None:
+    """Write every tensor's shape into the header first; then each is read, quantised and written
+    alone, so that a large model never lies in memory as a whole.
     """
-    shapes = {name: shape for name, shape in tensor_shapes(folder).items() if _has(config, name)}
+    shapes = _exported_shapes(folder, config)
     names = _target_names(folder, shapes, config)
-    kinds = _kinds(shapes, names, config, quantization)
+    kinds = _kinds(shapes, names, config, quantisation)
     for name, shape in shapes.items():
         nbytes = nbytes_of(shape, kinds[name])
         writer.add_tensor_info(
@@ -128,47 +82,50 @@ def _write_tensors(
     for name, array in _arrays(folder):
         if name in shapes:
             writer.write_tensor_data(quantize(_permuted(name, array, config), kinds[name]))
-    return sum(prod(shape) for shape in shapes.values())
 
 
-def gguf_bytes(folder: Path, quantization: str) -> int:
-    """Of the weights in the file that export_gguf would write, from the headers alone."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    shapes = {name: shape for name, shape in tensor_shapes(folder).items() if _has(config, name)}
-    kinds = _kinds(shapes, _target_names(folder, shapes, config), config, quantization)
+def gguf_bytes(folder: Path, quantisation: Quantisation) -> int:
+    """Return the bytes of the weights that export_gguf would write, from the headers alone."""
+    config = read_config(folder)
+    shapes = _exported_shapes(folder, config)
+    kinds = _kinds(shapes, _target_names(folder, shapes, config), config, quantisation)
     return sum(nbytes_of(shape, kinds[name]) for name, shape in shapes.items())
 
 
 def _kinds(
     shapes: Mapping[str, tuple[int, ...]],
     names: Mapping[str, str],
-    config: dict[str, Any],
-    quantization: str,
+    config: ModelConfig,
+    quantisation: Quantisation,
 ) -> dict[str, GGMLQuantizationType]:
-    blocks, tied = config["num_hidden_layers"], "lm_head.weight" not in shapes
+    blocks, tied = config.num_hidden_layers, "lm_head.weight" not in shapes
     return {
-        name: kind_of(names[name], shape, quantization, blocks=blocks, tied=tied)
+        name: kind_of(names[name], shape, quantisation, blocks=blocks, tied=tied)
         for name, shape in shapes.items()
     }
 
 
-def _has(config: dict[str, Any], name: str) -> bool:
-    """A head that is tied to the embedding may be stored all the same; it is left out."""
-    return name != "lm_head.weight" or not config.get("tie_word_embeddings")
+def _exported_shapes(folder: Path, config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Leave out a head that is tied to the embedding: it may be stored all the same."""
+    shapes = tensor_shapes(folder)
+    if config.tie_word_embeddings:
+        shapes.pop("lm_head.weight", None)
+    return shapes
 
 
-def _target_names(folder: Path, shapes: Iterable[str], config: dict[str, Any]) -> dict[str, str]:
-    architecture = config["model_type"]
-    known = gguf.get_tensor_name_map(ARCHITECTURES[architecture], config["num_hidden_layers"])
+def _target_names(folder: Path, shapes: Iterable[str], config: ModelConfig) -> dict[str, str]:
+    known = gguf.get_tensor_name_map(_architecture(config), config.num_hidden_layers)
     names = {name: known.get_name(name, try_suffixes=(".weight", ".bias")) for name in shapes}
     for name, target in names.items():
         if target is None:
-            raise ValueError(f"{folder} holds a tensor that {architecture} does not have: {name}.")
+            raise ValueError(
+                f"{folder} holds a tensor that {config.model_type} does not have: {name}."
+            )
     return cast(dict[str, str], names)
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Of all tensors in the folder, read from the headers alone, in the order of their files."""
+    """Return those of all tensors in the folder, in the order of their files, from the headers."""
     shapes: dict[str, tuple[int, ...]] = {}
     for file in _weight_files(folder):
         with safe_open(file, framework="np") as tensors:
@@ -192,16 +149,17 @@ def _weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def _permuted(name: str, array: np.ndarray, config: dict[str, Any]) -> np.ndarray:
-    """Rows of q and k in llama.cpp's order: for llama, it rotates neighbouring pairs, transformers
-    halves; for the others both rotate halves.
+def _permuted(name: str, array: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """Put the rows of q and k in llama.cpp's order: for llama, it rotates neighbouring pairs,
+    transformers halves; for the others both rotate halves.
     """
-    if config["model_type"] != "llama":
+    if config.model_type != "llama":
         return array
-    heads = {
-        "q_proj": config["num_attention_heads"],
-        "k_proj": config["num_key_value_heads"],
-    }.get(name.split(".")[-2])
+    heads_by_projection = {
+        "q_proj": config.num_attention_heads,
+        "k_proj": config.num_key_value_heads,
+    }
+    heads = heads_by_projection.get(name.split(".")[-2])
     if heads is None:
         return array
     rows, columns = array.shape

@@ -1,94 +1,71 @@
-"""The few facts of a GGUF file's head that serving needs, read without its tensors.
-
-Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""What serving needs to know of a GGUF before it is loaded. It stands in the manifest of the
+folder, where the trainer wrote it. A base has its config.json beside the file; a version from
+before it was written, in merged/ beside the folder. Of the rest the file itself is read, once.
 """
 
-import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
 
-_NUMBERS = {
-    0: "B",
-    1: "b",
-    2: "H",
-    3: "h",
-    4: "I",
-    5: "i",
-    6: "f",
-    7: "?",
-    10: "Q",
-    11: "q",
-    12: "d",
-}
-_STRING, _ARRAY = 8, 9
-_MOST_BYTES = 2**20  # of one string; more means that this is no GGUF
-_HALF_FLOAT_BYTES = 2
+from modelstation.core.artifacts import ArtifactError, read_manifest
+from modelstation.lm.gguf.config import read_config
+
+SERVING = "serving"  # among the facts of a manifest
+HALF_FLOAT_BYTES = 2
 
 
 @dataclass(frozen=True)
-class Facts:
-    context_length: int = 0  # tokens that the model was trained for; 0: not told
+class ServingFacts:
+    context_length: int = 0  # tokens that the model was trained for; 0: unknown
     cache_bytes_per_token: int = 0
 
+    def to_json(self) -> dict[str, dict[str, int]]:
+        return {SERVING: asdict(self)}
 
-def read(gguf: Path) -> Facts:
-    """Of a damaged file nothing is known; loading it will say what is wrong."""
+
+def facts_of_model(model_folder: Path) -> ServingFacts:
+    """Return those of any GGUF that is made of this model."""
+    config = read_config(model_folder)
+    cached = config.num_hidden_layers * config.num_key_value_heads * 2 * config.head_dim
+    return ServingFacts(config.max_position_embeddings, cached * HALF_FLOAT_BYTES)
+
+
+def read(gguf: Path) -> ServingFacts:
+    """Return no facts of a damaged file; loading it will say what is wrong."""
     try:
-        with gguf.open("rb") as file:
-            return _facts(_head(file))
-    except (ValueError, struct.error, OSError):
-        return Facts()
+        return _read(gguf, gguf.stat().st_mtime_ns)
+    except OSError:
+        return ServingFacts()
 
 
-def _facts(head: dict[str, Any]) -> Facts:
-    kind = head.get("general.architecture", "")
-
-    def number(name: str, default: int = 0) -> int:
-        value = head.get(f"{kind}.{name}", default)
-        return max(value, default=0) if isinstance(value, list) else int(value)
-
-    heads = max(1, number("attention.head_count", 1))
-    wide = number("embedding_length") // heads
-    both = number("attention.key_length", wide) + number("attention.value_length", wide)
-    per_layer = number("attention.head_count_kv", heads) * both * _HALF_FLOAT_BYTES
-    return Facts(number("context_length"), number("block_count") * per_layer)
-
-
-def _head(file: BinaryIO) -> dict[str, Any]:
-    """Up to the tokenizer, whose lists are long and come last."""
-    if file.read(4) != b"GGUF":
-        raise ValueError("not a GGUF file")
-    _, _, pairs = struct.unpack("<IQQ", file.read(20))
-    found: dict[str, Any] = {}
-    for _ in range(min(pairs, 1000)):
-        key = _string(file)
-        if key.startswith("tokenizer."):
-            break
-        found[key] = _value(file, _number(file, "I"))
-    return found
+@lru_cache
+def _read(gguf: Path, modified_ns: int) -> ServingFacts:
+    try:
+        return ServingFacts(**read_manifest(gguf.parent)["facts"][SERVING])
+    except (ArtifactError, KeyError, TypeError):
+        pass
+    for model in (gguf.parent, gguf.parent.parent / "merged"):
+        try:
+            return facts_of_model(model)
+        except (OSError, ValueError, KeyError):
+            continue
+    return _read_file(gguf)
 
 
-def _value(file: BinaryIO, kind: int) -> Any:
-    if kind == _STRING:
-        return _string(file)
-    if kind == _ARRAY:
-        of, count = _number(file, "I"), _number(file, "Q")
-        if count > _MOST_BYTES:
-            raise ValueError("a list is too long")
-        return [_value(file, of) for _ in range(count)]
-    if kind not in _NUMBERS:
-        raise ValueError("unknown kind of value")
-    return _number(file, _NUMBERS[kind])
+def _read_file(gguf: Path) -> ServingFacts:
+    """Take seconds where the vocabulary is large: the library reads all of it."""
+    from gguf import GGUFReader
 
-
-def _number(file: BinaryIO, form: str) -> Any:
-    size = struct.calcsize(f"<{form}")
-    return struct.unpack(f"<{form}", file.read(size))[0]
-
-
-def _string(file: BinaryIO) -> str:
-    length = _number(file, "Q")
-    if length > _MOST_BYTES:
-        raise ValueError("a string is too long")
-    return file.read(length).decode()
+    try:
+        fields = GGUFReader(str(gguf)).fields
+        name = fields["general.architecture"].contents()
+        context, layers, kv_heads, key, value = (
+            int(fields[f"{name}.{field}"].contents())
+            for field in (
+                "context_length", "block_count", "attention.head_count_kv",
+                "attention.key_length", "attention.value_length",
+            )
+        )  # fmt: skip
+    except (ValueError, KeyError, IndexError, OSError):
+        return ServingFacts()
+    return ServingFacts(context, layers * kv_heads * (key + value) * HALF_FLOAT_BYTES)

@@ -19,39 +19,35 @@ from typing import Any
 import gguf
 import numpy as np
 from gguf.constants import GGMLQuantizationType as Kind
-from gguf.constants import LlamaFileType
 
-QUANTIZATIONS = {
-    "q8_0": (Kind.Q8_0, LlamaFileType.MOSTLY_Q8_0),
-    "f16": (Kind.F16, LlamaFileType.MOSTLY_F16),
-    "f32": (Kind.F32, LlamaFileType.ALL_F32),
-    "q4_k_m": (Kind.Q4_K, LlamaFileType.MOSTLY_Q4_K_M),
-}
+from modelstation.lm.gguf.quantisations import Quantisation
+
 # What llama.cpp takes where a row cannot be cut into blocks of 256.
 LARGER = {Kind.Q4_K: Kind.Q5_0, Kind.Q6_K: Kind.Q8_0}
 _BLOCK = re.compile(r"blk\.(\d+)\.(attn_v|ffn_down)\.weight")
 
 
-def kind_of(name: str, shape: Sequence[int], quantization: str, *, blocks: int, tied: bool) -> Kind:
-    """The type of the tensor with this GGUF name. Vectors (norms, biases) stay float32."""
+def kind_of(
+    name: str, shape: Sequence[int], quantisation: Quantisation, *, blocks: int, tied: bool
+) -> Kind:
+    """Return the type of the tensor with this GGUF name. Vectors (norms, biases) stay float32."""
     if len(shape) < 2:
         return Kind.F32
-    kind = QUANTIZATIONS[quantization][0]
-    if quantization == "q4_k_m" and _is_delicate(name, blocks, tied):
-        kind = Kind.Q6_K
-    return _fitting(kind, shape[-1])
+    delicate = quantisation.delicate_tensor_type
+    is_delicate = delicate and _is_delicate(name, blocks, tied)
+    return _fitting(Kind[delicate if is_delicate else quantisation.tensor_type], shape[-1])
 
 
 def _is_delicate(name: str, blocks: int, tied: bool) -> bool:
-    """What Q4_K_M keeps in 6 bits: the head, and value and down projections of the outer eighths
-    and of every third block between (llama.cpp, use_more_bits).
+    """Say what Q4_K_M keeps in 6 bits: the head, and value and down projections of the outer
+    eighths and of every third block between (llama.cpp, use_more_bits).
     """
     if name == ("token_embd.weight" if tied else "output.weight"):
         return True
-    found = _BLOCK.fullmatch(name)
-    if found is None:
+    block = _BLOCK.fullmatch(name)
+    if block is None:
         return False
-    at, eighth = int(found[1]), blocks // 8
+    at, eighth = int(block[1]), blocks // 8
     return at < eighth or at >= 7 * blocks // 8 or (at - eighth) % 3 == 2
 
 
@@ -68,7 +64,7 @@ def nbytes_of(shape: Sequence[int], kind: Kind) -> int:
 
 
 def quantize(data: np.ndarray, kind: Kind) -> np.ndarray:
-    """The gguf package where it can, else llama.cpp's own code."""
+    """Use the gguf package where it can, else llama.cpp's own code."""
     if kind not in LARGER:
         return gguf.quants.quantize(data, kind)
     rows = np.ascontiguousarray(data, dtype=np.float32).reshape(-1, data.shape[-1])

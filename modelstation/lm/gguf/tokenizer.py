@@ -4,7 +4,7 @@ cut before merging. A wrong name tokenises in silence, so an unknown one is refu
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, Required, TypedDict, cast
 
 import gguf
 from gguf.constants import TokenType
@@ -24,10 +24,52 @@ UNKNOWN_CUT = (
 )
 
 
-def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any]) -> None:
-    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+class Step(TypedDict, total=False):
+    """One step of cutting or normalising text."""
+
+    type: Required[str]
+    add_prefix_space: bool
+    use_regex: bool
+    individual_digits: bool
+    behavior: str
+    invert: bool
+    pattern: dict[str, str]
+    pretokenizers: list["Step"]
+    normalizers: list["Step"]
+
+
+class Bpe(TypedDict):
+    type: str
+    vocab: dict[str, int]
+    merges: list[str] | list[list[str]]
+    byte_fallback: NotRequired[bool]
+    unk_token: NotRequired[str | None]
+
+
+class AddedToken(TypedDict):
+    id: int
+    content: str
+    special: bool
+
+
+class TokenizerFile(TypedDict):
+    """tokenizer.json, as far as GGUF has room for it."""
+
+    model: Bpe
+    added_tokens: list[AddedToken]
+    normalizer: NotRequired[Step | None]
+    pre_tokenizer: NotRequired[Step | None]
+
+
+def read_tokenizer(folder: Path) -> TokenizerFile:
+    text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    return cast(TokenizerFile, json.loads(text))
+
+
+def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, vocab_size: int) -> None:
+    tokenizer = read_tokenizer(folder)
     kind = check_tokenizer(tokenizer)
-    tokens, types = _tokens(tokenizer, config["vocab_size"])
+    tokens, types = _tokens(tokenizer, vocab_size)
     renderer = load_renderer(folder)
     if kind == "llama":
         writer.add_tokenizer_model("llama")
@@ -47,7 +89,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, config: dict[str, Any])
     writer.add_chat_template(renderer.template)
 
 
-def check_tokenizer(tokenizer: dict[str, Any]) -> str:
+def check_tokenizer(tokenizer: TokenizerFile) -> str:
     """llama.cpp's name for it: "llama" for SentencePiece, else that of the cut before merging."""
     if tokenizer["model"]["type"] == "BPE":
         name = _sentencepiece(tokenizer) or _byte_level(tokenizer)
@@ -56,21 +98,23 @@ def check_tokenizer(tokenizer: dict[str, Any]) -> str:
     raise ValueError(UNKNOWN_CUT)
 
 
-def _sentencepiece(tokenizer: dict[str, Any]) -> str:
+def _sentencepiece(tokenizer: TokenizerFile) -> str:
     """Spaces are marked, one is put in front, bytes stand in for unknown letters: Llama 2's."""
-    normalizer = tokenizer.get("normalizer") or {}
+    normalizer = tokenizer.get("normalizer")
     marks = [
         {"type": "Prepend", "prepend": SPACE},
         {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
     ]
-    is_llama = normalizer.get("normalizers") == marks and not tokenizer.get("pre_tokenizer")
+    is_marked = normalizer is not None and normalizer.get("normalizers") == marks
+    is_llama = is_marked and not tokenizer.get("pre_tokenizer")
     return "llama" if is_llama and tokenizer["model"].get("byte_fallback") else ""
 
 
-def _byte_level(tokenizer: dict[str, Any]) -> str:
-    pre = tokenizer.get("pre_tokenizer") or {}
-    steps = pre.get("pretokenizers", [pre])
-    *cuts, last = steps
+def _byte_level(tokenizer: TokenizerFile) -> str:
+    pre = tokenizer.get("pre_tokenizer")
+    if pre is None:
+        return ""
+    *cuts, last = pre.get("pretokenizers", [pre])
     if last.get("type") != "ByteLevel" or last.get("add_prefix_space"):
         return ""
     if not last.get("use_regex", True):
@@ -81,7 +125,7 @@ def _byte_level(tokenizer: dict[str, Any]) -> str:
     return "smollm" if digits and cuts[0].get("individual_digits") else ""
 
 
-def _name_of_split(cuts: list[dict[str, Any]]) -> str:
+def _name_of_split(cuts: list[Step]) -> str:
     if len(cuts) != 1 or cuts[0].get("type") != "Split":
         return ""
     (cut,) = cuts
@@ -90,7 +134,7 @@ def _name_of_split(cuts: list[dict[str, Any]]) -> str:
     return CUTS.get(cut["pattern"].get("Regex", ""), "") if covers else ""
 
 
-def _tokens(tokenizer: dict[str, Any], vocab_size: int) -> tuple[list[str], list[TokenType]]:
+def _tokens(tokenizer: TokenizerFile, vocab_size: int) -> tuple[list[str], list[TokenType]]:
     """One token per row of the embedding; rows that the tokenizer does not use get a filler."""
     tokens = [f"[PAD{index}]" for index in range(vocab_size)]
     types = [TokenType.UNUSED] * vocab_size
@@ -107,7 +151,7 @@ def _tokens(tokenizer: dict[str, Any], vocab_size: int) -> tuple[list[str], list
     return tokens, types
 
 
-def _scores(tokenizer: dict[str, Any], tokens: list[str]) -> list[float]:
+def _scores(tokenizer: TokenizerFile, tokens: list[str]) -> list[float]:
     """SentencePiece joins the pair with the best score; tokenizer.json lists pairs best first."""
     rank: dict[str, int] = {}
     for place, (left, right) in enumerate(_merges(tokenizer)):
@@ -116,7 +160,7 @@ def _scores(tokenizer: dict[str, Any], tokens: list[str]) -> list[float]:
     return [-float(rank[token]) if token in rank else -last for token in tokens]
 
 
-def _merges(tokenizer: dict[str, Any]) -> list[list[str]]:
+def _merges(tokenizer: TokenizerFile) -> list[list[str]]:
     return [
         merge.split(" ") if isinstance(merge, str) else merge
         for merge in tokenizer["model"]["merges"]

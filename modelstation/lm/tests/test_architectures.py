@@ -13,7 +13,8 @@ from gguf import GGUFReader
 from models_app.serving.engine import Engine, GenerationConfig
 from modelstation.lm.bases.catalog import BASES
 from modelstation.lm.chat import load_renderer
-from modelstation.lm.gguf.export import ARCHITECTURES, export_gguf
+from modelstation.lm.gguf.config import MODEL_TYPES
+from modelstation.lm.gguf.export import export_gguf
 from modelstation.lm.loading import load_causal_lm
 from modelstation.lm.testing import (
     make_tiny_llama,
@@ -41,12 +42,12 @@ TEXTS = (
 @pytest.fixture(params=list(MAKERS), scope="module")
 def tiny(request, tmp_path_factory):
     folder = MAKERS[request.param](tmp_path_factory.mktemp(request.param) / "model", seed=3)
-    export_gguf(folder, folder / "model.gguf", quantization="f32")
+    export_gguf(folder, folder / "model.gguf", quantisation="f32")
     return folder
 
 
 def test_every_architecture_of_the_catalogue_is_tried_here():
-    assert {base.architecture for base in BASES.values()} == set(ARCHITECTURES)
+    assert {base.architecture for base in BASES.values()} == set(MODEL_TYPES)
 
 
 def test_llama_cpp_takes_the_tokens_that_transformers_finds_most_likely(tiny):
@@ -63,7 +64,7 @@ def test_llama_cpp_takes_the_tokens_that_transformers_finds_most_likely(tiny):
     for text in TEXTS:
         messages = [{"role": "user", "content": text}]
         prompt = renderer.render_prompt(messages)
-        request = engine._request(prompt, GenerationConfig(max_tokens=24), cache_prompt=False)
+        request = engine._request(prompt, GenerationConfig(max_new_tokens=24), cache_prompt=False)
         reply = engine._server.handle_completions({**request, "logprobs": 1, "logit_bias": bias})
         taken = [token["id"] for token in reply["choices"][0]["logprobs"]["content"]]
         with torch.no_grad():
@@ -90,8 +91,8 @@ def test_llama_cpp_tokenises_as_the_tokenizer_does(tiny):
             {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request) as answer:
-            told = json.load(answer)["tokens"]
-        assert told == renderer._plain.encode(text, add_special_tokens=False).ids, text
+            tokens = json.load(answer)["tokens"]
+        assert tokens == renderer._plain.encode(text, add_special_tokens=False).ids, text
 
 
 def test_the_recipe_finds_trunk_and_head_and_the_head_is_all_that_is_left(tiny):
@@ -110,11 +111,11 @@ def test_a_head_that_is_tied_and_stored_all_the_same_is_left_out(tmp_path):
     weights["lm_head.weight"] = weights["model.embed_tokens.weight"].clone()
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
-    facts = export_gguf(folder, tmp_path / "model.gguf")
+    export_gguf(folder, tmp_path / "model.gguf")
 
-    names = {tensor.name for tensor in GGUFReader(str(tmp_path / "model.gguf")).tensors}
-    assert "output.weight" not in names
-    assert facts["parameters"] == sum(
+    tensors = GGUFReader(str(tmp_path / "model.gguf")).tensors
+    assert "output.weight" not in {tensor.name for tensor in tensors}
+    assert sum(int(tensor.n_elements) for tensor in tensors) == sum(
         p.numel() for p in load_causal_lm(folder, torch.float32).parameters()
     )
 

@@ -150,7 +150,7 @@ CONVERSATIONS = [
 
 @pytest.fixture(params=FAMILIES, scope="module")
 def family(request, tmp_path_factory):
-    """A tiny model's folder with a real template and that family's kind of tokenizer."""
+    """Make a tiny model's folder with a real template and that family's kind of tokenizer."""
     folder = tmp_path_factory.mktemp("family") / "model"
     if request.param == "tinyllama":
         return make_tiny_sentencepiece(folder)

@@ -164,7 +164,7 @@ def _draft(options: dict[str, Any]) -> ModelDraft:
 
 
 def _contract(model: CustomModel) -> list[str]:
-    """What is checked, in plain words, and what no check could be read out of."""
+    """Return what is checked, in plain words, and what no check could be read out of."""
     unread = [
         f"Not measured: “{item['sentence']}”. {item['hint']}" for item in model.contract["unread"]
     ]
@@ -200,24 +200,25 @@ def _text_or_file(value: str) -> str:
     except UnicodeDecodeError as error:
         raise CommandError(f"{value[1:]} is not UTF-8. Save it as UTF-8.") from error
     except OSError as error:
-        told = error.strerror
-        raise CommandError(f"The requirement cannot be read from “{value[1:]}”: {told}.") from error
+        why = error.strerror
+        raise CommandError(f"The requirement cannot be read from “{value[1:]}”: {why}.") from error
 
 
 def _pairs(path: Path | None) -> list[dict[str, str]]:
-    """Inputs and outputs of a file. System turns that only word the task are left out: the model
-    has a prompt of its own. Those that differ from row to row join the input, as in its dataset.
+    """Read inputs and outputs of a file. System turns that only word the task are left out: the
+    model has a prompt of its own. Those that differ from row to row join the input, as in its
+    dataset.
     """
     if path is None:
         return []
     rows = [_row(row) for row in read_examples(path, ReadOptions(license="own"))]
-    telling = len({_system(row) for row in rows}) > MANY_SYSTEM_TURNS
-    return [{"input": _input(row, telling), "output": row.messages[-1]["content"]} for row in rows]
+    joins = len({_system(row) for row in rows}) > MANY_SYSTEM_TURNS
+    return [{"input": _input(row, joins), "output": row.messages[-1]["content"]} for row in rows]
 
 
-def _input(row: ExampleRow, telling: bool) -> str:
+def _input(row: ExampleRow, joins: bool) -> str:
     text = input_text(row.messages)
-    return f"{_system(row)}\n\n{text}" if telling and _system(row) else text
+    return f"{_system(row)}\n\n{text}" if joins and _system(row) else text
 
 
 def _row(row: ExampleRow | RowError) -> ExampleRow:

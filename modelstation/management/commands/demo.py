@@ -1,4 +1,4 @@
-"""`manage.py demo`: run the main job once for the demo organisation, by the workers, and tell its
+"""`manage.py demo`: run the main job once for the demo organisation, by the workers, and show its
 progress.
 """
 

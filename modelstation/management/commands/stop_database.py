@@ -1,4 +1,4 @@
-"""`manage.py stop_database`: stop the embedded database, whoever started it."""
+"""`manage.py stop_database`: stop the embedded database, by which process it was started."""
 
 import os
 from typing import Any

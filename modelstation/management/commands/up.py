@@ -52,7 +52,7 @@ class Command(PlainCommand):
 
 
 def _environment() -> dict[str, str]:
-    """What the processes of the Procfile share."""
+    """Return what the processes of the Procfile share."""
     ports = {
         "PORT": os.environ.get("PORT", "8000"),
         "MODEL_SERVER_PORT": os.environ.get("MODEL_SERVER_PORT", "8711"),

@@ -11,14 +11,14 @@ import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import JsonValue
 
 from modelstation.core.artifacts import CHUNK_BYTES, sha256_file
 
 MANIFEST, SIGNATURE, PUBLIC_KEY = "manifest.json", "manifest.sig", "public_key.txt"
-EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip knows no earlier time; the same files give the same zip
+EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip has no earlier time; the same files give the same zip
 
 
 def signing_key(secret: str) -> Ed25519PrivateKey:
@@ -31,10 +31,10 @@ def public_key_hex(secret: str) -> str:
     return signing_key(secret).public_key().public_bytes_raw().hex()
 
 
-def seal_bundle(folder: Path, secret: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+def seal_bundle(folder: Path, secret: str, facts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Write the public key, the manifest with the hash of every file, and its signature."""
     (folder / PUBLIC_KEY).write_text(public_key_hex(secret) + "\n")
-    files = [
+    files: list[JsonValue] = [
         {
             "path": path.relative_to(folder).as_posix(),
             "bytes": path.stat().st_size,
@@ -43,7 +43,7 @@ def seal_bundle(folder: Path, secret: str, facts: Mapping[str, Any]) -> dict[str
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in (MANIFEST, SIGNATURE)
     ]
-    manifest = {**facts, "files": files}
+    manifest: dict[str, JsonValue] = {**facts, "files": files}
     raw = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False).encode()
     (folder / MANIFEST).write_bytes(raw)
     (folder / SIGNATURE).write_text(base64.b64encode(signing_key(secret).sign(raw)).decode())
@@ -51,7 +51,7 @@ def seal_bundle(folder: Path, secret: str, facts: Mapping[str, Any]) -> dict[str
 
 
 def write_zip(folder: Path, target: Path, name: str, look: Callable[[], None]) -> str:
-    """The folder's files under `name`/, stored as they are: weights do not shrink. Returns the
+    """Pack the folder's files under `name`/, stored as they are: weights do not shrink. Returns the
     SHA-256 of the zip. `look` is called between pieces; what it raises leaves no file behind.
     """
     partial = target.with_name(f".{target.name}.partial")
@@ -78,7 +78,7 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str, look: Callable[[], Non
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A second name for the same bytes where the disk allows it: artifacts are never edited."""
+    """Give the same bytes a second name where the disk allows it: artifacts are never edited."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)

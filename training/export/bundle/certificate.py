@@ -8,45 +8,44 @@ python -m pytest training/tests/export/test_certificate.py
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 from modelstation.lm.gguf.check import read_facts
 from training.export.bundle import replay
+from training.export.bundle.artifacts import ARTIFACTS
 from training.export.bundle.checks import (
     UNREADABLE,
-    Check,
     check_folder,
     check_gguf,
     temporary_folder,
     tokenizer_of_gguf,
 )
+from training.export.bundle.results import (
+    FAIL,
+    PASS,
+    ArtifactResult,
+    Certificate,
+    Check,
+    Reference,
+)
 from training.progress import Channel
 from training.scoring.generate import HeldOut, answer_budget
-from training.scoring.intervals import Bootstrap
+from training.scoring.intervals import Bootstrap, Interval
 from training.scoring.metrics import build_scorer
 from training.scoring.scorers import Scorer
 
 LEAST_AGREEMENT = 0.99
-PASS, FAIL = "pass", "fail"
 PLAIN = "exact_match"
 SAME = "Answers as the model that was measured."
 WITHIN = "Other answers here and there; its score lies within the interval of the reference."
 REFERENCE = "merged safetensors in transformers, computed in float32, greedy"
-HOW = {
-    "merged": "transformers, computed in float32",
-    "adapter": "base and adapter in PEFT, computed in float32",
-    "gguf-f16": "llama.cpp, one row at a time, cache in float32",
-    "gguf-q8_0": "llama.cpp, as it is served",
-    "gguf-q4_k_m": "llama.cpp, as it is served",
-}
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where things are found: the merged model, the base, and the tokenizer of the training."""
+    """Where things lie: the merged model, the base, and the tokenizer of the training."""
 
     merged: Path
     base: Path | None
@@ -61,10 +60,8 @@ class Grading:
     bootstrap: Bootstrap
     references: list[str]
 
-    def interval(self, answers: Sequence[str]) -> dict[str, float]:
-        return asdict(
-            self.bootstrap.interval(self.metric, self.metric.sums(answers, self.references))
-        )
+    def interval(self, answers: Sequence[str]) -> Interval:
+        return self.bootstrap.interval(self.metric, self.metric.sums(answers, self.references))
 
 
 def certify(
@@ -76,8 +73,8 @@ def certify(
     labels: list[str] | None,
     max_tokens: int | None,
     channel: Channel,
-) -> dict[str, Any]:
-    """The certificate. `artifacts`: by name, the file of a GGUF, the folder of the others."""
+) -> Certificate:
+    """Replay the rows. `artifacts`: by name, the file of a GGUF, the folder of the others."""
     trained = load_renderer(sources.tokenizer)
     max_tokens = max_tokens or answer_budget(rows.references, trained)
     metric, graded = _metric(metric, labels, rows.references)
@@ -87,20 +84,20 @@ def certify(
     reference = grading.interval(wanted)
     answers: dict[str, list[str]] = {"merged": wanted}
     for name, path in artifacts.items():
-        if name != "merged" and _sound(checks[name]):  # else it would be asked something else
+        if name != "merged" and _sound(checks[name]):  # else its prompts would be others
             answers[name] = _replayed(name, path, sources, trained, rows, max_tokens, channel)
-    found = [
-        _line(name, path, checks[name], wanted, reference, grading, answers.get(name))
+    results = [
+        _result(name, path, checks[name], wanted, reference, grading, answers.get(name))
         for name, path in artifacts.items()
     ]
-    return {
-        "rows": len(rows.prompts),
-        "metric": metric,
-        "max_tokens": max_tokens,
-        "reference": {"what": REFERENCE, **reference},
-        "artifacts": found,
-        "verdict": PASS if all(line["verdict"] == PASS for line in found) else FAIL,
-    }
+    return Certificate(
+        rows=len(rows.prompts),
+        metric=metric,
+        max_tokens=max_tokens,
+        reference=Reference(REFERENCE, reference.score, reference.low, reference.high),
+        artifacts=results,
+        verdict=PASS if all(result.verdict == PASS for result in results) else FAIL,
+    )
 
 
 def _metric(name: str, labels: list[str] | None, references: list[str]) -> tuple[str, Scorer]:
@@ -116,7 +113,7 @@ def _metric(name: str, labels: list[str] | None, references: list[str]) -> tuple
 def _checks(
     name: str, path: Path, trained: ChatRenderer, prompts: list[list[Message]]
 ) -> list[Check]:
-    check = check_gguf if name.startswith("gguf") else check_folder
+    check = check_gguf if ARTIFACTS[name].quantisation else check_folder
     return check(path, trained, prompts)
 
 
@@ -139,7 +136,7 @@ def _replayed(
         channel.progress(f"replay_{name}", step=done, total_steps=total)
 
     on_done(0)
-    if not name.startswith("gguf"):
+    if ARTIFACTS[name].quantisation is None:
         if name == "adapter":
             assert sources.base is not None, "an adapter is nothing without its base"
             model = replay.load_adapted(sources.base, path)
@@ -155,55 +152,58 @@ def _replayed(
             trained,
             rows.prompts,
             max_tokens=max_tokens,
-            exact=name == "gguf-f16",
+            exact=ARTIFACTS[name].is_exact,
             on_done=on_done,
         )
 
 
-def _line(
+def _result(
     name: str,
     path: Path,
     checks: Sequence[Check],
     wanted: Sequence[str],
-    reference: dict[str, float],
+    reference: Interval,
     grading: Grading,
     answers: Sequence[str] | None,
-) -> dict[str, Any]:
-    line: dict[str, Any] = {
-        "name": name,
-        "file": path.name,
-        "how": HOW[name],
-        # Q4_K_M is a recipe: which types it came to is for the file to say.
-        "made_of": read_facts(path).tensor_types if _is_readable_gguf(name, checks) else {},
-        "checks": [asdict(check) for check in checks],
-        "agreement": None,
-        "score": None,
-        "low": None,
-        "high": None,
-    }
+) -> ArtifactResult:
     wrong = [check.sentence for check in checks if not check.passed]
+    agreement, interval = None, None
     if answers is not None:
         same = [a.strip() == b.strip() for a, b in zip(answers, wanted, strict=True)]
-        line |= grading.interval(answers) | {"agreement": sum(same) / len(same)}
-        wrong += _shortfalls(name, line, reference)
-    said = " ".join(wrong) or (SAME if line["agreement"] >= LEAST_AGREEMENT else WITHIN)
-    return line | {"verdict": FAIL if wrong else PASS, "sentence": said}
+        agreement, interval = sum(same) / len(same), grading.interval(answers)
+        wrong += _shortfalls(name, agreement, interval.score, reference)
+    is_same = agreement is not None and agreement >= LEAST_AGREEMENT
+    return ArtifactResult(
+        name=name,
+        file=path.name,
+        how=ARTIFACTS[name].runtime,
+        # Q4_K_M is a recipe: which types it came to is for the file to say.
+        made_of=read_facts(path).tensor_types if _is_readable_gguf(name, checks) else {},
+        checks=list(checks),
+        agreement=agreement,
+        score=interval.score if interval else None,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        verdict=FAIL if wrong else PASS,
+        sentence=" ".join(wrong) or (SAME if is_same else WITHIN),
+    )
 
 
 def _is_readable_gguf(name: str, checks: Sequence[Check]) -> bool:
-    return name.startswith("gguf") and all(check.name != UNREADABLE for check in checks)
+    is_gguf = ARTIFACTS[name].quantisation is not None
+    return is_gguf and all(check.name != UNREADABLE for check in checks)
 
 
-def _shortfalls(name: str, line: dict[str, Any], reference: dict[str, float]) -> list[str]:
+def _shortfalls(name: str, agreement: float, score: float, reference: Interval) -> list[str]:
     wrong = []
-    if name in ("merged", "gguf-f16") and line["agreement"] < LEAST_AGREEMENT:
+    if ARTIFACTS[name].is_exact and agreement < LEAST_AGREEMENT:
         wrong.append(
-            f"Only {100 * line['agreement']:.1f} % of its answers are those of the reference; "
-            f"{100 * LEAST_AGREEMENT:.0f} % were asked."
+            f"Only {100 * agreement:.1f} % of its answers are those of the reference; "
+            f"{100 * LEAST_AGREEMENT:.0f} % are required."
         )
-    if line["score"] < reference["low"]:
+    if score < reference.low:
         wrong.append(
-            f"Its score {line['score']:.3f} lies below the interval of the reference "
-            f"({reference['low']:.3f} to {reference['high']:.3f})."
+            f"Its score {score:.3f} lies below the interval of the reference "
+            f"({reference.low:.3f} to {reference.high:.3f})."
         )
     return wrong

@@ -7,11 +7,11 @@ python -m pytest training/tests/export/test_certificate.py
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 from modelstation.lm.gguf.check import GgufFacts, llama_cpp, read_facts
+from training.export.bundle.results import Check
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -23,13 +23,6 @@ TOKENIZER_FILES = (
 UNREADABLE = "File"
 ROWS_BY_LLAMA_CPP = 50  # its template engine and tokenizer see at most so many
 Prompt = list[Message]
-
-
-@dataclass(frozen=True)
-class Check:
-    name: str
-    passed: bool
-    sentence: str
 
 
 def check_folder(folder: Path, trained: ChatRenderer, prompts: Sequence[Prompt]) -> list[Check]:
@@ -51,7 +44,7 @@ def check_gguf(file: Path, trained: ChatRenderer, prompts: Sequence[Prompt]) -> 
         facts = read_facts(file)
     except (ValueError, OSError) as error:
         return [Check(UNREADABLE, False, f"{file.name} cannot be read as GGUF: {error}")]
-    found = {token: at for at, token in enumerate(facts.tokens)}
+    vocabulary = {token: at for at, token in enumerate(facts.tokens)}
     return [
         _template_check(
             file.name, trained.with_template(facts.template).render_prompt, trained, prompts
@@ -59,14 +52,14 @@ def check_gguf(file: Path, trained: ChatRenderer, prompts: Sequence[Prompt]) -> 
         if facts.template
         else Check("Chat template", False, f"{file.name} holds no chat template."),
         _special_check(file.name, trained, facts.eos_token_id, facts.pad_token_id, facts.adds_bos),
-        _vocabulary_check(file.name, found, trained),
+        _vocabulary_check(file.name, vocabulary, trained),
         _llama_cpp_check(file, trained, prompts),
     ]
 
 
 def tokenizer_of_gguf(facts: GgufFacts, source: Path, target: Path) -> Path:
-    """The tokenizer's files of `source` with the template that stands in the GGUF: with these the
-    engine asks as the file would have it.
+    """Copy the tokenizer's files of `source` with the template that stands in the GGUF: with these
+    the engine renders chats as the file would have it.
     """
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
@@ -88,22 +81,24 @@ def _template_check(
     for number, prompt in enumerate(prompts, 1):
         wanted = trained.render_prompt(prompt)
         try:
-            found = render(prompt)
+            rendered = render(prompt)
         except ValueError as error:
             sentence = f"The chat template in {name} does not render row {number}: {error}"
             return Check("Chat template", False, sentence)
-        if found != wanted:
-            return Check("Chat template", False, _parting(name, number, wanted, found, trained))
-    said = f"The template in {name} gives the tokens of the training on all {len(prompts)} rows."
-    return Check("Chat template", True, said)
+        if rendered != wanted:
+            return Check("Chat template", False, _parting(name, number, wanted, rendered, trained))
+    sentence = (
+        f"The template in {name} gives the tokens of the training on all {len(prompts)} rows."
+    )
+    return Check("Chat template", True, sentence)
 
 
 def _parting(
-    name: str, number: int, wanted: list[int], found: list[int], trained: ChatRenderer
+    name: str, number: int, wanted: list[int], rendered: list[int], trained: ChatRenderer
 ) -> str:
-    shorter = min(len(wanted), len(found))
-    at = next((i for i in range(shorter) if wanted[i] != found[i]), shorter)
-    trained_on, here = (trained.show(ids[at : at + 8]) or "the end" for ids in (wanted, found))
+    shorter = min(len(wanted), len(rendered))
+    at = next((i for i in range(shorter) if wanted[i] != rendered[i]), shorter)
+    trained_on, here = (trained.show(ids[at : at + 8]) or "the end" for ids in (wanted, rendered))
     return (
         f"The chat template in {name} is not the one of the training: in row {number} the prompts "
         f"part at token {at + 1}, where the training had “{trained_on}” and the file has “{here}”."
@@ -129,9 +124,9 @@ def _special_check(
     return Check("Special tokens", True, f"End token {eos}, padding {pad}, none put in front.")
 
 
-def _vocabulary_check(name: str, found: dict[str, int], trained: ChatRenderer) -> Check:
+def _vocabulary_check(name: str, vocabulary: dict[str, int], trained: ChatRenderer) -> Check:
     wanted = trained.vocabulary()
-    differing = [token for token, at in wanted.items() if found.get(token) != at]
+    differing = [token for token, at in wanted.items() if vocabulary.get(token) != at]
     if differing:
         sentence = f"{len(differing):,} tokens of {name} are not those of the training."
         return Check("Vocabulary", False, sentence)
@@ -149,5 +144,5 @@ def _llama_cpp_check(file: Path, trained: ChatRenderer, prompts: Sequence[Prompt
         return Check("llama.cpp alone", False, f"{error}")
     if not check.passed:
         return Check("llama.cpp alone", False, f"As llama.cpp reads it: {check.sentence}")
-    said = f"llama.cpp's own template engine and tokenizer give the same on {len(plain)} rows."
-    return Check("llama.cpp alone", True, said)
+    sentence = f"llama.cpp's own template engine and tokenizer give the same on {len(plain)} rows."
+    return Check("llama.cpp alone", True, sentence)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelstation.lm.chat import ChatRenderer, Message
+from training.export.bundle.card import template_of
 
 ROLES = ("system", "user", "assistant")
 CANNOT_SAY = (
@@ -37,16 +38,16 @@ def turn_format(renderer: ChatRenderer, *, has_system: bool = True) -> TurnForma
     or, where the model has none, without: some templates then bring one of their own.
     """
     try:
-        found = _found(renderer)
+        turns = _marks_of(renderer)
     except ValueError:
         return None
     opening = ("system", "user") if has_system else ("user",)
     proofs = [_chat(*opening), _chat(*opening, "assistant", "user")]
-    is_true = all(found.render(chat) == renderer.render_text(chat) for chat in proofs)
-    return found if is_true else None
+    is_true = all(turns.render(chat) == renderer.render_text(chat) for chat in proofs)
+    return turns if is_true else None
 
 
-def _found(renderer: ChatRenderer) -> TurnFormat:
+def _marks_of(renderer: ChatRenderer) -> TurnFormat:
     chat = _chat("system", "user", "assistant", "user")
     marks = [turn["content"] for turn in chat]
     start, system_user, user_answer, answer_user, end = _between(renderer.render_text(chat), marks)
@@ -79,8 +80,8 @@ def _chat(*roles: str) -> list[Message]:
 def _between(text: str, marks: Sequence[str]) -> list[str]:
     parts = []
     for mark in marks:
-        before, found, text = text.partition(mark)
-        if not found:
+        before, separator, text = text.partition(mark)
+        if not separator:
             raise ValueError("The template leaves a message out.")
         parts.append(before)
     return [*parts, text]
@@ -89,34 +90,25 @@ def _between(text: str, marks: Sequence[str]) -> list[str]:
 def render_modelfile(
     renderer: ChatRenderer, gguf: str, *, system_prompt: str, context: int, max_tokens: int
 ) -> str:
-    template = _template(turn_format(renderer, has_system=bool(system_prompt)))
-    system = f'SYSTEM """{system_prompt}"""' if system_prompt else ""
-    if '"""' in system_prompt:
-        system = "# The system prompt holds three quotes, which this file cannot: send it yourself."
-    stops = [f'PARAMETER stop "{renderer.show([token])}"' for token in renderer.stop_token_ids]
-    lines = [
-        f"FROM ./{gguf}",
-        template,
-        system,
-        *stops,
-        f"PARAMETER num_ctx {context}",
-        f"PARAMETER num_predict {max_tokens}",
-        "# Always the likeliest token, unweighted: how the model was measured.",
-        "PARAMETER temperature 0",
-        "PARAMETER repeat_penalty 1",
-    ]
-    return "\n".join(filter(None, lines)) + "\n"
+    return template_of("Modelfile").render(
+        gguf=gguf,
+        template=_go_template(turn_format(renderer, has_system=bool(system_prompt))),
+        system_prompt=system_prompt,
+        stops=[renderer.show([token]) for token in renderer.stop_token_ids],
+        context=context,
+        max_tokens=max_tokens,
+    )
 
 
-def _template(found: TurnFormat | None) -> str:
-    if found is None:
+def _go_template(turns: TurnFormat | None) -> str:
+    if turns is None:
         return CANNOT_SAY
-    turns = (
-        f'{{{{ if eq .Role "{role}" }}}}{found.before[role]}{{{{ .Content }}}}{found.after[role]}'
+    messages = (
+        f'{{{{ if eq .Role "{role}" }}}}{turns.before[role]}{{{{ .Content }}}}{turns.after[role]}'
         "{{ end }}"
         for role in ROLES
     )
-    text = "{{ range .Messages }}" + "".join(turns) + "{{ end }}" + found.answer
-    literal = [*found.before.values(), *found.after.values(), found.answer]
+    text = "{{ range .Messages }}" + "".join(messages) + "{{ end }}" + turns.answer
+    literal = [*turns.before.values(), *turns.after.values(), turns.answer]
     is_plain = not any(mark in part for part in literal for mark in ("{{", "}}", '"""'))
     return f'TEMPLATE """{text}"""' if is_plain else CANNOT_SAY

@@ -7,6 +7,7 @@ python -m pytest training/tests/export/test_certificate.py
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def by_transformers(
     answers = [""] * len(ids)
     done = 0
     for batch in _batches(ids):
-        told = _continued(model, renderer, [ids[row] for row in batch], max_tokens)
-        for row, answer in zip(batch, told, strict=True):
+        continued = _continued(model, renderer, [ids[row] for row in batch], max_tokens)
+        for row, answer in zip(batch, continued, strict=True):
             answers[row] = renderer.decode(_until_stop(answer, renderer.stop_token_ids))
         done += len(batch)
         on_done(done)
@@ -48,14 +49,14 @@ def by_transformers(
 def _continued(
     model: Any, renderer: ChatRenderer, prompts: Sequence[list[int]], max_tokens: int
 ) -> list[list[int]]:
-    """What follows each prompt, greedily; it goes on after a stop while others have none yet."""
+    """Continue each prompt greedily, after a stop too while others have none yet."""
     import torch
 
     length = max(len(prompt) for prompt in prompts)
     padding = [length - len(prompt) for prompt in prompts]
     pad = [renderer.pad_token_id]
     with torch.inference_mode():
-        told = model.generate(
+        tokens = model.generate(
             input_ids=torch.tensor(
                 [pad * n + ids for n, ids in zip(padding, prompts, strict=True)]
             ),
@@ -68,7 +69,7 @@ def _continued(
             eos_token_id=renderer.stop_token_ids,
             pad_token_id=renderer.pad_token_id,
         )
-    continued: list[list[int]] = told[:, length:].tolist()
+    continued: list[list[int]] = tokens[:, length:].tolist()
     return continued
 
 
@@ -91,7 +92,7 @@ def load_merged(folder: Path) -> Any:
 
 
 def load_adapted(base_folder: Path, adapter: Path) -> Any:
-    """The base with the adapter beside it, as PEFT runs it: nothing is merged or rounded."""
+    """Return the base with the adapter beside it, as PEFT runs it: nothing is merged or rounded."""
     from peft import PeftModel
 
     return PeftModel.from_pretrained(load_merged(base_folder), str(adapter)).eval()
@@ -112,12 +113,14 @@ def by_engine(
     """
     longest = max(len(renderer.render_prompt(prompt)) for prompt in prompts)
     context = -(-(longest + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
-    config = GenerationConfig(max_tokens=max_tokens)
-    shape: dict[str, Any] = {"exact": True, "n_parallel": 1} if exact else {}
-    engine = Engine(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores(), **shape)
+    config = GenerationConfig(max_new_tokens=max_tokens)
+    start = partial(Engine, exact=True, n_parallel=1) if exact else Engine
+    engine = start(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores())
     try:
         if not exact:
-            return [found.text for found in engine.generate_many(prompts, config, on_done)]
+            return [
+                completion.text for completion in engine.generate_many(prompts, config, on_done)
+            ]
         answers = []
         for prompt in prompts:
             answers.append(engine.generate(prompt, config).text)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from modelstation.lm.gguf.quantisations import SERVED
 from training.plan.estimate.shapes import BaseShape
 from training.recipes.config import MAX_ROWS_PER_BATCH, TrainingConfig
 
@@ -213,5 +214,5 @@ def disk_bytes(config: TrainingConfig, shape: BaseShape) -> dict[str, int]:
         "checkpoints": checkpoints,
         "adapter": trainable * (2 if config.method == "full" else 4),
         "merged": shape.parameters * shape.bytes_per_parameter,
-        "gguf": math.ceil(shape.parameters * 34 / 32),  # q8_0: 32 weights and their scale
+        "gguf": math.ceil(shape.parameters * SERVED.bytes_per_parameter),
     }

@@ -1,4 +1,4 @@
-"""A tiny trained version on the disk, and what an export child is told of it."""
+"""A tiny trained version on the disk, and the spec that an export child reads."""
 
 import json
 import shutil
@@ -6,6 +6,7 @@ import shutil
 from modelstation.core.artifacts import write_artifact
 from modelstation.lm.gguf.export import export_gguf
 from training.export.bundle.checks import TOKENIZER_FILES
+from training.export.spec import ExportSpec
 
 PROMPT = "Answer with the label only."
 SOURCE = {"name": "own", "license": "CC-BY-4.0", "rows": 3, "origin": "here", "revision": "1"}
@@ -94,4 +95,4 @@ def spec_of(version_folder, base, work, **changes):
         "out_dir": str(work / "bundle"),
         "facts": FACTS,
     }
-    return spec | changes
+    return ExportSpec.from_json(spec | changes)

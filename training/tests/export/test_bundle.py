@@ -34,7 +34,7 @@ def made(tiny_llama, tmp_path_factory):
         artifacts=["adapter", "gguf-q8_0"],
         base_license_file=str(license_file),
     )
-    (work / "spec.json").write_text(json.dumps(spec))
+    (work / "spec.json").write_text(json.dumps(spec.to_json()))
     child = subprocess.run(
         [sys.executable, "-m", "training.export.child", str(work / "spec.json")],
         capture_output=True,
@@ -67,32 +67,32 @@ def run(bundle, script, *args):
 
 
 def test_the_bundle_holds_what_was_chosen_and_its_papers(bundle):
-    found = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
+    files = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
     assert {
         "adapter/adapter_model.safetensors", "adapter/tokenizer.json", "gguf/model-q8_0.gguf",
         "Modelfile", "client.py", "run.sh", "verify.py", "README.md", "MODEL_CARD.md", "NOTICE",
         "LICENSES/apache-2.0.txt", "certificate.json", "system_prompt.txt", "manifest.json",
         "manifest.sig", "public_key.txt",
-    } <= found  # fmt: skip
-    assert not any("merged" in name for name in found)
+    } <= files  # fmt: skip
+    assert not any("merged" in name for name in files)
     listed = {
         entry["path"] for entry in json.loads((bundle / "manifest.json").read_text())["files"]
     }
-    assert listed == found - {"manifest.json", "manifest.sig"}
+    assert listed == files - {"manifest.json", "manifest.sig"}
 
 
-def test_the_card_tells_requirement_scores_data_and_certificate(bundle):
+def test_the_card_says_requirement_scores_data_and_certificate(bundle):
     card = (bundle / "MODEL_CARD.md").read_text()
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["base_model"] == "acme/tiny"
     assert front["license"] == "apache-2.0"
     assert "gguf" in front["tags"]
-    for told in (
+    for text in (
         "Label each message.", PROMPT, "At least 50 %.", "0.900", "0.800 to 1.000", "CC-BY-4.0",
         "credit the authors of `own`",
         "types Q8_0 (", "d" * 64, "Parity certificate", "gguf/model-q8_0.gguf",
     ):  # fmt: skip
-        assert told in card
+        assert text in card
     notice = (bundle / "NOTICE").read_text()
     assert "derived from acme/tiny" in notice
     assert "own: CC-BY-4.0" in notice
@@ -115,9 +115,9 @@ def test_the_modelfile_says_template_system_stops_and_greedy(bundle):
 
 
 def test_the_bundle_verifies_itself_offline(bundle):
-    found = run(bundle, "verify.py", "--key", public_key_hex(SECRET))
-    assert (found.returncode, found.stderr) == (0, "")
-    assert found.stdout.startswith("Verified")
+    ran = run(bundle, "verify.py", "--key", public_key_hex(SECRET))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("Verified")
     assert run(bundle, "verify.py").returncode == 0
 
 
@@ -133,17 +133,17 @@ def test_the_bundle_verifies_itself_offline(bundle):
 def test_whatever_is_changed_is_refused(bundle, name, says):
     with (bundle / name).open("a") as stream:
         stream.write(" ")
-    found = run(bundle, "verify.py")
-    assert found.returncode == 1
-    assert says in found.stdout
+    ran = run(bundle, "verify.py")
+    assert ran.returncode == 1
+    assert says in ran.stdout
 
 
 def test_a_file_added_or_taken_away_is_refused(bundle):
     (bundle / "NOTICE").unlink()
     (bundle / "extra.py").write_text("print()")
-    found = run(bundle, "verify.py").stdout
-    assert "NOTICE is missing" in found
-    assert "extra.py is not in the manifest" in found
+    ran = run(bundle, "verify.py").stdout
+    assert "NOTICE is missing" in ran
+    assert "extra.py is not in the manifest" in ran
 
 
 def test_another_key_and_another_signature_are_refused(bundle):
@@ -154,12 +154,12 @@ def test_another_key_and_another_signature_are_refused(bundle):
 
 
 def test_the_client_sends_system_prompt_and_question_and_prints_the_answer(bundle):
-    asked = {}
+    received = {}
 
     class Server(BaseHTTPRequestHandler):
         def do_POST(self):
-            asked["path"] = self.path
-            asked["body"] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            received["path"] = self.path
+            received["body"] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             reply = json.dumps({"choices": [{"message": {"content": "card_arrival"}}]}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(reply)))
@@ -173,17 +173,17 @@ def test_the_client_sends_system_prompt_and_question_and_prints_the_answer(bundl
     threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-        found = run(bundle, "client.py", "--url", url, "where is my card")
+        ran = run(bundle, "client.py", "--url", url, "where is my card")
     finally:
         server.shutdown()
         server.server_close()
-    assert (found.stdout, found.stderr) == ("card_arrival\n", "")
-    assert asked["path"] == "/v1/chat/completions"
-    assert asked["body"]["messages"] == [
+    assert (ran.stdout, ran.stderr) == ("card_arrival\n", "")
+    assert received["path"] == "/v1/chat/completions"
+    assert received["body"]["messages"] == [
         {"role": "system", "content": PROMPT},
         {"role": "user", "content": "where is my card"},
     ]
-    assert asked["body"]["temperature"] == 0
+    assert received["body"]["temperature"] == 0
 
 
 def test_the_client_gets_an_answer_from_llama_cpp_itself(bundle):
@@ -191,35 +191,35 @@ def test_the_client_gets_an_answer_from_llama_cpp_itself(bundle):
     from modelstation.lm.gguf.check import llama_cpp
 
     with llama_cpp(bundle / "gguf" / "model-q8_0.gguf") as server:
-        found = run(
+        ran = run(
             bundle, "client.py", "--url", f"{server.address}/v1", "--key", server.key,
             "--max-tokens", "4", "hello",
         )  # fmt: skip
-    assert (found.returncode, found.stderr) == (0, "")
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_run_sh_serves_the_file_that_is_served_here(bundle, tmp_path):
-    """A stand-in for llama-server prints what it is told."""
+    """A stand-in for llama-server prints its arguments."""
     stand_in = tmp_path / "bin" / "llama-server"
     stand_in.parent.mkdir()
     stand_in.write_text('#!/bin/sh\necho "$@"\n')
     stand_in.chmod(0o755)
-    found = subprocess.run(
+    ran = subprocess.run(
         ["sh", str(bundle / "run.sh"), "--verbose"],
         capture_output=True,
         text=True,
         check=True,
         env={"PATH": f"{stand_in.parent}:/usr/bin:/bin"},
     ).stdout
-    assert found.startswith("--model gguf/model-q8_0.gguf --port 8080 --ctx-size 512 --jinja")
-    assert found.endswith("--verbose\n")
+    assert ran.startswith("--model gguf/model-q8_0.gguf --port 8080 --ctx-size 512 --jinja")
+    assert ran.endswith("--verbose\n")
 
 
 def test_a_server_that_is_down_gives_a_sentence_and_no_traceback(bundle):
-    found = run(bundle, "client.py", "--url", "http://127.0.0.1:9/v1", "hello")
-    assert found.returncode == 1
-    assert "does not answer" in found.stderr
-    assert "Traceback" not in found.stderr
+    ran = run(bundle, "client.py", "--url", "http://127.0.0.1:9/v1", "hello")
+    assert ran.returncode == 1
+    assert "does not answer" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_the_same_files_give_the_same_zip_stored_and_whole(bundle, tmp_path):
@@ -250,7 +250,7 @@ def test_only_weights_for_transformers_bring_no_modelfile(tiny_llama, made, tmp_
         exporter.run_export(
             spec_of(version, tiny_llama, tmp_path, artifacts=["merged"]), Channel(stream)
         )
-    found = {path.name for path in (tmp_path / "bundle").iterdir()}
-    assert "Modelfile" not in found
-    assert "run.sh" not in found
-    assert {"merged", "client.py", "verify.py"} <= found
+    files = {path.name for path in (tmp_path / "bundle").iterdir()}
+    assert "Modelfile" not in files
+    assert "run.sh" not in files
+    assert {"merged", "client.py", "verify.py"} <= files

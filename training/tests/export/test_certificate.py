@@ -16,6 +16,7 @@ from training.export.bundle.certificate import Sources, _shortfalls, certify
 from training.export.bundle.checks import check_folder, check_gguf
 from training.progress import Channel, ChildError
 from training.scoring.generate import held_out
+from training.scoring.intervals import Interval
 from training.tests.export.exported import PROMPT, ROWS, make_version_files, spec_of
 
 
@@ -55,19 +56,19 @@ def failed(checks):
 
 
 def test_every_artifact_of_an_export_is_checked_and_replayed(version, tiny_llama, tmp_path, quiet):
-    certificate = exporter.run_export(spec_of(version, tiny_llama, tmp_path), quiet)["certificate"]
-    lines = {line["name"]: line for line in certificate["artifacts"]}
-    assert certificate["rows"] == len(ROWS)
+    certificate = exporter.run_export(spec_of(version, tiny_llama, tmp_path), quiet)
+    lines = {line.name: line for line in certificate.artifacts}
+    assert certificate.rows == len(ROWS)
     # Random weights leave near ties everywhere, which 16 bits may tip; these two do not round.
     for name in ("merged", "adapter"):
-        assert lines[name]["agreement"] == 1, name
+        assert lines[name].agreement == 1, name
     for name, line in lines.items():
         assert not failed_checks(line), name
-        assert line["score"] is not None
+        assert line.score is not None
 
 
 def failed_checks(line):
-    return [check["sentence"] for check in line["checks"] if not check["passed"]]
+    return [check.sentence for check in line.checks if not check.passed]
 
 
 @pytest.mark.parametrize("make", ["qwen2", "qwen3", "sentencepiece"])
@@ -76,7 +77,7 @@ def test_other_architectures_and_tokenizers_pass_the_checks_too(make, tmp_path, 
         folder = make_tiny_sentencepiece(tmp_path / "model")
     else:
         folder = make_tiny_qwen(tmp_path / "model", make)
-    export_gguf(folder, tmp_path / "model.gguf", quantization="f16")
+    export_gguf(folder, tmp_path / "model.gguf", quantisation="f16")
     trained = load_renderer(folder)
     assert not failed(check_folder(folder, trained, prompts))
     assert not failed(check_gguf(tmp_path / "model.gguf", trained, prompts))
@@ -102,10 +103,10 @@ def test_a_corrupted_chat_template_fails_with_a_sentence(
         max_tokens=4,
         channel=quiet,
     )
-    (line,) = certificate["artifacts"]
-    assert (certificate["verdict"], line["verdict"], line["agreement"]) == ("fail", "fail", None)
-    assert "is not the one of the training: in row 1 the prompts part at token" in line["sentence"]
-    assert "As llama.cpp reads it" in line["sentence"]
+    (line,) = certificate.artifacts
+    assert (certificate.verdict, line.verdict, line.agreement) == ("fail", "fail", None)
+    assert "is not the one of the training: in row 1 the prompts part at token" in line.sentence
+    assert "As llama.cpp reads it" in line.sentence
 
 
 def test_a_template_that_cannot_be_read_fails_and_is_no_crash(
@@ -116,8 +117,8 @@ def test_a_template_that_cannot_be_read_fails_and_is_no_crash(
         tmp_path / "model.gguf",
         lambda template: template.replace("{% endfor %}", "{% endfur %}"),
     )
-    found = failed(check_gguf(file, load_renderer(tiny_llama), prompts))
-    assert "does not render row 1" in found["Chat template"]
+    failures = failed(check_gguf(file, load_renderer(tiny_llama), prompts))
+    assert "does not render row 1" in failures["Chat template"]
 
 
 def test_a_template_with_a_lost_line_break_is_found(version, tiny_llama, tmp_path, prompts):
@@ -125,8 +126,8 @@ def test_a_template_with_a_lost_line_break_is_found(version, tiny_llama, tmp_pat
     folder = shutil.copytree(version / "merged", tmp_path / "merged")
     template = (folder / "chat_template.jinja").read_text()
     (folder / "chat_template.jinja").write_text(template.replace("assistant\\n", "assistant "))
-    found = failed(check_folder(folder, load_renderer(tiny_llama), prompts))
-    assert "part at token" in found["Chat template"]
+    failures = failed(check_folder(folder, load_renderer(tiny_llama), prompts))
+    assert "part at token" in failures["Chat template"]
 
 
 def test_another_end_token_and_a_first_token_of_its_own_are_found(
@@ -137,15 +138,15 @@ def test_another_end_token_and_a_first_token_of_its_own_are_found(
     reader.fields["tokenizer.ggml.eos_token_id"].parts[-1][0] = 0
     reader.fields["tokenizer.ggml.add_bos_token"].parts[-1][0] = 1
     reader.data.flush()
-    found = failed(check_gguf(file, load_renderer(tiny_llama), prompts))
-    assert "its end token is 0, in training it was 2" in found["Special tokens"]
-    assert "a first token of its own" in found["Special tokens"]
+    failures = failed(check_gguf(file, load_renderer(tiny_llama), prompts))
+    assert "its end token is 0, in training it was 2" in failures["Special tokens"]
+    assert "a first token of its own" in failures["Special tokens"]
 
 
 def test_a_file_that_is_no_gguf_fails_the_certificate(tiny_llama, tmp_path, prompts):
     (tmp_path / "model.gguf").write_bytes(b"nothing of the kind")
-    found = failed(check_gguf(tmp_path / "model.gguf", load_renderer(tiny_llama), prompts))
-    assert "cannot be read as GGUF" in found["File"]
+    failures = failed(check_gguf(tmp_path / "model.gguf", load_renderer(tiny_llama), prompts))
+    assert "cannot be read as GGUF" in failures["File"]
 
 
 @pytest.mark.parametrize(
@@ -160,8 +161,8 @@ def test_a_file_that_is_no_gguf_fails_the_certificate(tiny_llama, tmp_path, prom
 def test_16_bits_must_agree_and_fewer_must_score_within_the_interval(
     name, agreement, score, expected
 ):
-    reference = {"score": 0.8, "low": 0.7, "high": 0.9}
-    assert len(_shortfalls(name, {"agreement": agreement, "score": score}, reference)) == expected
+    reference = Interval(score=0.8, low=0.7, high=0.9)
+    assert len(_shortfalls(name, agreement, score, reference)) == expected
 
 
 def test_a_version_whose_files_changed_is_not_exported(version, tiny_llama, tmp_path, quiet):
@@ -176,8 +177,8 @@ def test_a_metric_that_needs_more_than_answers_gives_way_to_exact_match(
     version, tiny_llama, tmp_path, quiet
 ):
     spec = spec_of(version, tiny_llama, tmp_path, artifacts=["merged"], metric="json_schema")
-    certificate = exporter.run_export(spec, quiet)["certificate"]
-    assert (certificate["metric"], certificate["verdict"]) == ("exact_match", "pass")
+    certificate = exporter.run_export(spec, quiet)
+    assert (certificate.metric, certificate.verdict) == ("exact_match", "pass")
 
 
 def test_without_held_out_rows_there_is_no_export(version, tiny_llama, tmp_path, quiet):
@@ -193,7 +194,7 @@ def test_the_real_base_in_16_bits_answers_as_transformers_does(settings, tmp_pat
     if not (folder / "model.safetensors").is_file():
         pytest.skip("SmolLM2-135M-Instruct is not in place: run make setup.")
     file = tmp_path / "model-f16.gguf"
-    export_gguf(folder, file, quantization="f16")
+    export_gguf(folder, file, quantisation="f16")
     certificate = certify(
         {"gguf-f16": file},
         Sources(folder, folder, folder),
@@ -203,8 +204,8 @@ def test_the_real_base_in_16_bits_answers_as_transformers_does(settings, tmp_pat
         max_tokens=8,
         channel=quiet,
     )
-    (line,) = certificate["artifacts"]
-    assert (line["agreement"], line["verdict"]) == (1, "pass")
+    (line,) = certificate.artifacts
+    assert (line.agreement, line.verdict) == (1, "pass")
 
 
 def real_chats():

@@ -66,7 +66,7 @@ def body(response):
 # --- Sent by a proxy ------------------------------------------------------------------------------
 
 
-def test_nginx_is_told_a_place_within_its_own_location(made, link, client, settings):
+def test_nginx_is_given_a_place_within_its_own_location(made, link, client, settings):
     settings.EXPORT_SENDER = "/artifacts/"
 
     response = client.get(link, headers={"Range": "bytes=5-9"})
@@ -79,7 +79,7 @@ def test_nginx_is_told_a_place_within_its_own_location(made, link, client, setti
     assert response["Content-Type"] == "application/zip"
 
 
-def test_apache_is_told_the_file_and_keeps_our_tag(made, link, client, settings):
+def test_apache_is_given_the_file_and_keeps_our_tag(made, link, client, settings):
     settings.EXPORT_SENDER = "x-sendfile"
 
     response = client.get(link)
@@ -90,7 +90,9 @@ def test_apache_is_told_the_file_and_keeps_our_tag(made, link, client, settings)
 
 
 @pytest.mark.parametrize("sender", ["/artifacts/", "x-sendfile"])
-def test_a_proxy_is_told_nothing_by_a_link_that_opens_nothing(made, link, client, settings, sender):
+def test_a_proxy_is_given_nothing_by_a_link_that_opens_nothing(
+    made, link, client, settings, sender
+):
     settings.EXPORT_SENDER = sender
     settings.EXPORT_LINK_HOURS = -1
 
@@ -100,7 +102,7 @@ def test_a_proxy_is_told_nothing_by_a_link_that_opens_nothing(made, link, client
     assert not {"X-Accel-Redirect", "X-Sendfile"} & response.headers.keys()
 
 
-def test_without_a_proxy_nothing_is_told_of_where_files_lie(link, client):
+def test_without_a_proxy_nothing_is_said_of_where_files_lie(link, client):
     response = client.get(link)
 
     assert not {"X-Accel-Redirect", "X-Sendfile"} & response.headers.keys()
@@ -152,21 +154,21 @@ def test_what_passed_needs_no_yes_and_leaves_no_entry(link, client):
     assert not AuditEntry.objects.exists()
 
 
-def test_the_page_asks_for_the_yes_where_it_failed_and_only_there(made, as_bob, org):
+def test_the_page_needs_the_yes_where_it_failed_and_only_there(made, as_bob, org):
     page = reverse("version_export", args=[org.slug, made.version_id])
     assert "accept_failed_certificate" not in as_bob.get(page).content.decode()
 
     made.certificate = certificate("fail")
     made.save()
 
-    told = as_bob.get(page).content.decode()
-    assert 'name="accept_failed_certificate"' in told
-    assert "?accept_failed_certificate=true'</code></pre>" in told
-    assert "required" in told
+    text = as_bob.get(page).content.decode()
+    assert 'name="accept_failed_certificate"' in text
+    assert "?accept_failed_certificate=true'</code></pre>" in text
+    assert "required" in text
 
 
 def test_the_api_gives_the_link_with_the_certificate_beside_it(failed, api_for, bob, client):
-    found = api_for(bob).get(f"/api/v1/exports/{failed.pk}").json()
+    shown = api_for(bob).get(f"/api/v1/exports/{failed.pk}").json()
 
-    assert found["certificate"]["verdict"] == "fail"
-    assert client.get(found["url"]).status_code == 409
+    assert shown["certificate"]["verdict"] == "fail"
+    assert client.get(shown["url"]).status_code == 409

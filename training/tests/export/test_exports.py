@@ -74,9 +74,9 @@ def version(org, trained, artifacts_dir, settings):
     )
 
 
-def exported(version, actor, **asked):
+def exported(version, actor, **requested):
     """Submitted and run, as a worker does it."""
-    export = exports.submit_export(actor=actor, version=version, **asked)
+    export = exports.submit_export(actor=actor, version=version, **requested)
     tasks.run_export(str(export.job_id))
     return Export.objects.select_related("job", "version__model").get(pk=export.pk)
 
@@ -149,14 +149,14 @@ def test_a_link_needs_no_login_and_gives_the_file(link, made, client):
     assert body(response) == exports.file_of(made).read_bytes()
 
 
-def test_a_head_tells_the_size_and_sends_nothing(link, client):
+def test_a_head_says_the_size_and_sends_nothing(link, client):
     response = client.head(link)
     assert (response.status_code, response["Content-Length"]) == (200, "1000")
     assert body(response) == b""
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "told", "first", "end"),
+    ("requested", "status", "stated", "first", "end"),
     [
         ("bytes=0-9", 206, "bytes 0-9/1000", 0, 10),
         ("bytes=990-", 206, "bytes 990-999/1000", 990, 1000),
@@ -172,9 +172,9 @@ def test_a_head_tells_the_size_and_sends_nothing(link, client):
         (f"bytes={'9' * 5000}-", 200, None, 0, 1000),  # more digits than Python reads
     ],
 )
-def test_ranges(link, made, client, asked, status, told, first, end):
-    response = client.get(link, headers={"Range": asked})
-    assert (response.status_code, response.get("Content-Range")) == (status, told)
+def test_ranges(link, made, client, requested, status, stated, first, end):
+    response = client.get(link, headers={"Range": requested})
+    assert (response.status_code, response.get("Content-Range")) == (status, stated)
     if status != 416:
         assert body(response) == exports.file_of(made).read_bytes()[first:end]
 
@@ -184,8 +184,8 @@ def test_going_on_where_it_stopped_gives_the_whole(link, made, client):
     got = body(client.get(link, headers={"Range": "bytes=0-332"}))
     while len(got) < len(whole):
         etag = f'"{made.sha256}"'
-        asked = {"Range": f"bytes={len(got)}-{len(got) + 99}", "If-Range": etag}
-        response = client.get(link, headers=asked)
+        requested = {"Range": f"bytes={len(got)}-{len(got) + 99}", "If-Range": etag}
+        response = client.get(link, headers=requested)
         assert response.status_code == 206
         got += body(response)
     assert got == whole
@@ -259,7 +259,7 @@ def test_a_file_that_is_lost_is_404_and_no_crash(link, made, client):
     assert client.get(link).status_code == 404
 
 
-def test_what_has_expired_is_cleaned_up_and_told(made, link, client, as_bob, org):
+def test_what_has_expired_is_cleaned_up_and_kept_as_a_row(made, link, client, as_bob, org):
     Export.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
     assert client.get(link).status_code == 404
     assert exports.clean_expired() == 1
@@ -278,20 +278,20 @@ def test_an_export_is_made_certified_signed_and_downloaded(
 ):
     api = api_for(alice)
     url = f"/api/v1/versions/{version.pk}/exports"
-    asked = api.post(url, {}, format="json")
-    assert asked.status_code == 201, asked.content
-    assert (asked.json()["state"], asked.json()["url"]) == ("queued", None)
-    assert asked.json()["artifacts"] == ["adapter", "gguf-q8_0"]
+    requested = api.post(url, {}, format="json")
+    assert requested.status_code == 201, requested.content
+    assert (requested.json()["state"], requested.json()["url"]) == ("queued", None)
+    assert requested.json()["artifacts"] == ["adapter", "gguf-q8_0"]
     tasks.run_export(str(Export.objects.get().job_id))
-    found = api.get(f"/api/v1/exports/{asked.json()['id']}").json()
-    assert found["state"] == "succeeded", (found["error"], list(JobEvent.objects.values_list()))
-    assert found["certificate"]["rows"] == 4
-    assert [entry["name"] for entry in found["certificate"]["artifacts"]] == [
+    shown = api.get(f"/api/v1/exports/{requested.json()['id']}").json()
+    assert shown["state"] == "succeeded", (shown["error"], list(JobEvent.objects.values_list()))
+    assert shown["certificate"]["rows"] == 4
+    assert [entry["name"] for entry in shown["certificate"]["artifacts"]] == [
         "adapter",
         "gguf-q8_0",
     ]
-    data = body(client.get(found["url"].replace("http://testserver", "")))
-    assert len(data) == found["file_bytes"]
+    data = body(client.get(shown["url"].replace("http://testserver", "")))
+    assert len(data) == shown["file_bytes"]
     zipfile.ZipFile(io.BytesIO(data)).extractall(tmp_path / "got")
     key = api.get("/api/v1/signing-key").json()["public_key"]
     checked = subprocess.run(
@@ -304,7 +304,7 @@ def test_an_export_is_made_certified_signed_and_downloaded(
     assert (checked.returncode, checked.stderr) == (0, "")
     stages = list(JobEvent.objects.filter(kind="stage").values_list("message", flat=True))
     assert "The 8-bit GGUF answers the held-out rows" in stages
-    assert api.get(url).json()["results"][0]["id"] == found["id"]
+    assert api.get(url).json()["results"][0]["id"] == shown["id"]
     work = exports.folder_of(Export.objects.get()) / "work"
     assert not list(work.iterdir())
     assert AuditEntry.objects.filter(action="version.exported").exists()
@@ -323,8 +323,8 @@ def test_the_users_own_rows_are_replayed_where_there_are_some(version, alice):
 def test_the_page_shows_choices_certificate_and_link(made, as_bob, org):
     url = reverse("version_export", args=[org.slug, made.version_id])
     page = as_bob.get(url).content.decode()
-    for told in ("Q4_K_M", "Parity certificate", "curl -fL -C -", "Signing key", "are free"):
-        assert told in page
+    for stated in ("Q4_K_M", "Parity certificate", "curl -fL -C -", "Signing key", "are free"):
+        assert stated in page
     assert "Push to the Hugging Face Hub" not in page  # for admins
     model_page = as_bob.get(reverse("model", args=[org.slug, made.version.model_id]))
     assert url in model_page.content.decode()
@@ -376,22 +376,22 @@ def test_a_full_disk_is_refused_before_anything_is_made(version, alice, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("requested", "says"),
     [(["exe"], "no artifact “exe”"), ([], "at least one"), (["adapter"], "has no adapter")],
 )
-def test_what_cannot_be_had_is_refused(version, alice, asked, says):
+def test_what_cannot_be_had_is_refused(version, alice, requested, says):
     version.artifacts = {"merged": version.artifacts["merged"]}
     with pytest.raises(UserFacingError, match=says):
-        exports.submit_export(actor=alice, version=version, artifacts=asked)
+        exports.submit_export(actor=alice, version=version, artifacts=requested)
     assert exports._wanted(None, {"gguf-q8_0": 1}) == ["gguf-q8_0"]  # the usual ones, as far as had
 
 
-def test_sizes_are_told_before(version, alice, api_for):
-    told = api_for(alice).get(f"/api/v1/versions/{version.pk}/exports/sizes").json()
-    sizes = {each["name"]: each["bytes"] for each in told["artifacts"]}
+def test_sizes_are_stated_before(version, alice, api_for):
+    stated = api_for(alice).get(f"/api/v1/versions/{version.pk}/exports/sizes").json()
+    sizes = {each["name"]: each["bytes"] for each in stated["artifacts"]}
     assert sizes["gguf-q4_k_m"] < sizes["gguf-q8_0"] < sizes["gguf-f16"]
     assert sizes["merged"] > 0
-    assert told["free_bytes"] > 0
+    assert stated["free_bytes"] > 0
 
 
 def test_an_idempotent_request_makes_one_export(version, alice, api_for):
@@ -423,7 +423,8 @@ def test_an_export_deleted_while_it_is_made_leaves_nothing(version, alice):
     export = exports.submit_export(actor=alice, version=version, artifacts=["merged"])
     Export.objects.filter(pk=export.pk).delete()
     exports.finish_export(
-        export=export, folder="x", facts={"sha256": "a", "certificate": {"verdict": "pass"}}
+        export=export,
+        packed=exports.PackedExport("x", "x.zip", 0, "a", {}, {"verdict": "pass"}),
     )
     assert not Export.objects.exists()
 

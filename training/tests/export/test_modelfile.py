@@ -25,18 +25,18 @@ def modelfile(renderer, prompt="Label it."):
 @pytest.mark.parametrize("name", ["smollm2", "qwen2.5", "qwen3"])
 def test_the_templates_of_the_bases_are_written_faithfully(tiny_llama, name):
     renderer = load_renderer(tiny_llama).with_template((TEMPLATES / f"{name}.jinja").read_text())
-    found = turn_format(renderer)
-    assert found is not None
+    turns = turn_format(renderer)
+    assert turns is not None
     for chat in (CHAT[:2], CHAT):
-        assert found.render(chat) == renderer.render_text(chat)
+        assert turns.render(chat) == renderer.render_text(chat)
     assert "TEMPLATE" in modelfile(renderer)
 
 
 def test_a_template_of_plain_text_turns_is_written_faithfully(tmp_path):
     renderer = load_renderer(make_tiny_sentencepiece(tmp_path))
-    found = turn_format(renderer)
-    assert found is not None
-    assert found.render(CHAT) == renderer.render_text(CHAT)
+    turns = turn_format(renderer)
+    assert turns is not None
+    assert turns.render(CHAT) == renderer.render_text(CHAT)
 
 
 @pytest.mark.parametrize(

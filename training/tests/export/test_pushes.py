@@ -52,8 +52,9 @@ def export(org, artifacts_dir):
     )
     exports.finish_export(
         export=made,
-        folder=f"{made.pk}/files/1",
-        facts={"sha256": "a" * 64, "certificate": {"verdict": "pass"}},
+        packed=exports.PackedExport(
+            f"{made.pk}/files/1", made.file_name, 0, "a" * 64, {}, {"verdict": "pass"}
+        ),
     )
     made.refresh_from_db()
     file = exports.file_of(made)
@@ -75,11 +76,11 @@ def test_a_stranger_pushes_nothing_and_a_member_only_looks(
     hub, export, api_for, charlie, bob, alice
 ):
     url = f"/api/v1/exports/{export.pk}/pushes"
-    asked = {"repo_id": "acme/bank", "token": TOKEN}
+    body = {"repo_id": "acme/bank", "token": TOKEN}
     elsewhere = api_for(charlie, charlie.organizations.get())
-    assert elsewhere.post(url, asked, format="json").status_code == 404
+    assert elsewhere.post(url, body, format="json").status_code == 404
     assert elsewhere.get(url).status_code == 404
-    assert api_for(bob).post(url, asked, format="json").status_code == 403
+    assert api_for(bob).post(url, body, format="json").status_code == 403
     assert not ExportPush.objects.exists()
     pushed(export, alice, token=TOKEN)
     assert api_for(bob).get(url).json()["results"][0]["state"] == "succeeded"
@@ -117,9 +118,9 @@ def test_the_token_is_sealed_while_it_waits_and_forgotten_after(hub, export, ali
     push = ExportPush.objects.select_related("job").get(pk=push.pk)
     assert push.token == ""
     assert push.job.state == ("failed" if fails else "succeeded")
-    told = [*JobEvent.objects.values_list("message", "data", "operator_detail")]
-    told += AuditEntry.objects.values_list("data", "target")
-    assert TOKEN not in str(told)
+    texts = [*JobEvent.objects.values_list("message", "data", "operator_detail")]
+    texts += AuditEntry.objects.values_list("data", "target")
+    assert TOKEN not in str(texts)
 
 
 def test_without_a_token_the_organisations_own_is_used(hub, export, alice, org):
@@ -161,8 +162,8 @@ def test_a_push_that_is_refused_keeps_what_was_typed_but_the_token(hub, export, 
 def test_an_admin_pushes_from_the_page(hub, export, as_alice, org):
     url = reverse("version_export", args=[org.slug, export.version_id])
     assert "Push to the Hugging Face Hub" in as_alice.get(url).content.decode()
-    asked = {"repo_id": "acme/bank", "token": TOKEN, "is_private": "on"}
-    response = as_alice.post(reverse("export_push", args=[org.slug, export.pk]), asked)
+    body = {"repo_id": "acme/bank", "token": TOKEN, "is_private": "on"}
+    response = as_alice.post(reverse("export_push", args=[org.slug, export.pk]), body)
     assert response.status_code == 302
     assert ExportPush.objects.get().is_private
     assert TOKEN not in as_alice.get(url).content.decode()

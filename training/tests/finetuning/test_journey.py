@@ -28,7 +28,7 @@ def answers(served):
     engine = Engine(served.gguf, served.tokenizer_folder, n_ctx=256, n_threads=1)
     try:
         requested = [{"role": "user", "content": "where is it"}]
-        return engine.generate(requested, GenerationConfig(max_tokens=4)).completion_tokens
+        return engine.generate(requested, GenerationConfig(max_new_tokens=4)).completion_tokens
     finally:
         engine.close()
 

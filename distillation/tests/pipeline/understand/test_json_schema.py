@@ -2,7 +2,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from distillation.pipeline.understand.json_schema import (
-    check_schema,
     keys_in_words,
     keys_of,
     learn_schema,
@@ -98,23 +97,3 @@ def test_keys_are_read_from_the_words(words, keys, spelled):
 )
 def test_other_keys_are_refused_only_where_the_words_say_so(words, refuses):
     assert refuses_other_keys(words) is refuses
-
-
-@pytest.mark.parametrize(
-    ("schema", "message"),
-    [
-        ([], "JSON object"),
-        ({"type": "objekt"}, "not valid at type"),
-        ({"properties": {"a": {"minimum": "x"}}}, "not valid at properties.a.minimum"),
-        ({"$ref": "#/$defs/a"}, r"uses \$ref"),
-        ({"anyOf": [{"$dynamicRef": "#a"}]}, r"uses \$dynamicRef"),
-        ({"description": "x" * 50_001}, "more than 50,000"),
-    ],
-)
-def test_a_bad_schema_is_refused_with_the_place(schema, message):
-    with pytest.raises(ValueError, match=message):
-        check_schema(schema)
-
-
-def test_a_key_may_be_called_ref():
-    assert check_schema({"properties": {"$ref": {"type": "string"}}})

@@ -31,7 +31,7 @@ def test_the_prompt_is_sent_as_the_tokens_of_our_renderer(ask, stand_in, exporte
 def test_every_setting_travels(ask, stand_in):
     schema = {"type": "object"}
     config = GenerationConfig(
-        max_tokens=7,
+        max_new_tokens=7,
         temperature=0.5,
         top_p=0.9,
         stop=("x",),
@@ -82,8 +82,8 @@ def test_an_answer_beyond_the_context_ends_there(ask, stream, stand_in):
     stand_in.answer = stand_in.ids("one two three four five six seven")
 
     stand_in.max_model_len = count + 4
-    restarted = ask(config=GenerationConfig(max_tokens=9_999))
-    *_, streamed = stream(config=GenerationConfig(max_tokens=9_999))
+    restarted = ask(config=GenerationConfig(max_new_tokens=9_999))
+    *_, streamed = stream(config=GenerationConfig(max_new_tokens=9_999))
 
     assert (restarted.completion_tokens, restarted.finish_reason) == (4, "length")
     assert streamed == restarted
@@ -106,7 +106,7 @@ def test_a_context_that_a_restart_made_shorter_is_read_again(ask, stand_in):
     assert ask().text == "ab"
     stand_in.max_model_len = 100
 
-    assert ask(config=GenerationConfig(max_tokens=150)).text == "ab"
+    assert ask(config=GenerationConfig(max_new_tokens=150)).text == "ab"
     with pytest.raises(ServingError, match="fewer than 100") as refused:
         ask(messages=LONG)
     assert refused.value.code == "context_length_exceeded"

@@ -34,7 +34,7 @@ def broker():
 
 
 def take(broker):
-    """The id of the message that the broker hands out."""
+    """Return the id of the message that the broker hands out."""
     taken = broker.dequeue()
     return taken and taken[0][0]
 

@@ -27,21 +27,21 @@ def test_labels_go_to_a_small_base_and_queries_to_one_that_has_read_code():
 
 
 def test_the_size_limit_passes_over_what_is_larger_and_says_so():
-    told = advice("sql", max_served_mb=600)
-    assert told.base.gguf_bytes <= 600e6
-    assert "more than 600" in told.reason
+    result = advice("sql", max_served_mb=600)
+    assert result.base.gguf_bytes <= 600e6
+    assert "more than 600" in result.reason
 
 
 def test_a_machine_without_a_gpu_passes_over_what_trains_for_hours():
-    told = advice("sql", machine=LAPTOP, rows=5000)
-    assert told.base.parameters < BASES[CODER].parameters
-    assert "hours on 2 cores" in told.reason
+    result = advice("sql", machine=LAPTOP, rows=5000)
+    assert result.base.parameters < BASES[CODER].parameters
+    assert "hours on 2 cores" in result.reason
 
 
 def test_too_little_memory_passes_over_what_does_not_fit():
-    told = advice("generate", machine=Machine(memory_bytes=4 * 10**9, cores=64), rows=100)
-    assert told.base.parameters < 10**9
-    assert "GB to train" in told.reason
+    result = advice("generate", machine=Machine(memory_bytes=4 * 10**9, cores=64), rows=100)
+    assert result.base.parameters < 10**9
+    assert "GB to train" in result.reason
 
 
 @pytest.mark.parametrize("kind", PREFERENCES)
@@ -50,14 +50,14 @@ def test_other_languages_than_english_go_to_a_base_that_knows_them(kind):
 
 
 def test_what_is_not_here_is_said_with_the_best_that_is():
-    told = advice("sql", installed={SMALL, "qwen2.5-coder-0.5b-instruct"})
-    assert not told.is_installed
-    assert told.installed.name == "qwen2.5-coder-0.5b-instruct"
+    result = advice("sql", installed={SMALL, "qwen2.5-coder-0.5b-instruct"})
+    assert not result.is_installed
+    assert result.installed.name == "qwen2.5-coder-0.5b-instruct"
     assert advice("sql", installed={CODER}).is_installed
     assert advice("sql", installed=set()).installed is None
 
 
 def test_where_nothing_fits_the_smallest_is_named_with_what_is_against_it():
-    told = advice("classify", max_served_mb=1)
-    assert told.base.name == SMALL
-    assert "even this one takes" in told.reason
+    result = advice("classify", max_served_mb=1)
+    assert result.base.name == SMALL
+    assert "even this one takes" in result.reason

@@ -8,12 +8,13 @@ from gguf.constants import GGMLQuantizationType as Kind
 from modelstation.lm.gguf.check import read_facts
 from modelstation.lm.gguf.export import export_gguf, gguf_bytes
 from modelstation.lm.gguf.kinds import kind_of, nbytes_of, quantize
+from modelstation.lm.gguf.quantisations import QUANTISATIONS
 
 WIDE = (512, 512)
 
 
 def kind(name, shape=WIDE, tied=True):
-    return kind_of(name, shape, "q4_k_m", blocks=16, tied=tied)
+    return kind_of(name, shape, QUANTISATIONS["q4_k_m"], blocks=16, tied=tied)
 
 
 def test_q4_k_m_keeps_the_head_and_the_delicate_projections_in_six_bits():
@@ -53,8 +54,8 @@ def test_llama_cpp_and_the_gguf_package_agree_where_both_can():
 
 def test_a_file_says_which_types_it_is_made_of_and_its_size_is_known_before(tiny_llama, tmp_path):
     file = tmp_path / "model.gguf"
-    export_gguf(tiny_llama, file, quantization="q4_k_m")
+    export_gguf(tiny_llama, file, quantisation="q4_k_m")
     facts = read_facts(file)
     assert facts.tensor_types.keys() == {"F32", "Q5_0", "Q8_0"}  # 64 and 128 wide: all fall back
-    weights = gguf_bytes(tiny_llama, "q4_k_m")
+    weights = gguf_bytes(tiny_llama, QUANTISATIONS["q4_k_m"])
     assert weights < file.stat().st_size < weights + 64_000

@@ -1,0 +1,105 @@
+"""The JSON of /v1: requests as they were validated, and answers as OpenAI's clients read them."""
+
+from typing import Literal, NotRequired, TypedDict
+
+from modelstation.lm.chat import Message
+from modelstation.lm.json_schema import Schema
+
+
+class StreamOptions(TypedDict):
+    include_usage: bool
+
+
+class AnswerRequest(TypedDict):
+    model: str
+    n: int
+    stream: bool
+    max_tokens: NotRequired[int]
+    temperature: NotRequired[float]
+    top_p: NotRequired[float]
+    seed: NotRequired[int]
+    presence_penalty: NotRequired[float]
+    frequency_penalty: NotRequired[float]
+    logit_bias: NotRequired[dict[int, float]]
+    stop: NotRequired[list[str]]
+    stream_options: NotRequired[StreamOptions]
+
+
+class ChatRequest(AnswerRequest):
+    messages: list[Message]
+    logprobs: bool
+    top_logprobs: NotRequired[int]
+    max_completion_tokens: NotRequired[int]
+    response_format: NotRequired[Schema | None]
+
+
+class TextRequest(AnswerRequest):
+    prompt: list[str]
+    logprobs: NotRequired[int]
+
+
+class Token(TypedDict):
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: NotRequired[list["Token"]]
+
+
+class ChatLogprobs(TypedDict):
+    content: list[Token]
+    refusal: None
+
+
+class TextLogprobs(TypedDict):
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
+class ChatMessage(TypedDict, total=False):
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class Choice(TypedDict):
+    index: int
+    finish_reason: str | None
+    logprobs: ChatLogprobs | TextLogprobs | None
+    message: NotRequired[ChatMessage]  # of a chat at once
+    delta: NotRequired[ChatMessage]  # of a chat's stream
+    text: NotRequired[str]  # of a text completion
+
+
+class PromptDetails(TypedDict):
+    cached_tokens: int
+
+
+class Usage(TypedDict):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+
+
+class Answer(TypedDict):
+    """A whole answer, or a chunk of one that is streamed."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[Choice]
+    usage: NotRequired[Usage | None]
+
+
+class Identified(TypedDict):
+    id: str
+
+
+class ModelShape(Identified):
+    object: Literal["model"]
+    created: int
+    owned_by: str
