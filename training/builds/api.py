@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
 from distillation.access import dataset_for
-from distillation.api.serializers import DatasetSerializer
+from distillation.datasets.serializers import DatasetSerializer
 from models_app.access import model_for
 from models_app.api import serializers
 from models_app.api.idempotency import made_once
