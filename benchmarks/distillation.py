@@ -242,7 +242,7 @@ def nll_after_training(rows, held_out, asked):
         trained = lora_sft.train(model, prepared, lambda *_, **__: None).train_tokens
     test, _ = encode([list(m) for m in held_out], load_renderer(asked.base), 2 * MAX_SEQ_LEN)
     batches = lora_sft.batches_of(test, prepared.config)
-    return lora_sft.evaluate(model, batches, prepared.config), trained
+    return lora_sft.measure(model, batches, prepared.config)[0], trained
 
 
 def write_jsonl(path, conversations):

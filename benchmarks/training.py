@@ -152,7 +152,7 @@ def held_out_loss(model, prepared) -> float:
     from training.recipes import lora_sft
 
     batches = lora_sft.batches_of(prepared.valid, prepared.config)
-    return lora_sft.evaluate(model, batches, prepared.config)
+    return lora_sft.measure(model, batches, prepared.config)[0]
 
 
 def gemm_rate() -> float:

@@ -15,7 +15,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import EndMail, Membership
-from models_app import tasks
 from models_app.models import CustomModel
 from modelstation.core.jobs.failures import failure_of
 from modelstation.core.jobs.queue import enqueue
@@ -36,7 +35,7 @@ def notify_of_end(*, model: CustomModel, job: Job) -> None:
     reader = {"org_id": model.org_id, "user_id": model.built_by_id}
     mail, is_new = EndMail.objects.get_or_create(job=job, defaults=reader)
     if is_new:
-        enqueue(tasks.send_end_mail, str(mail.id))
+        enqueue(send, str(mail.id))
 
 
 def send_waiting() -> int:

@@ -19,7 +19,7 @@ Status = CustomModel.Status
 
 
 def edit_system_prompt(*, actor: User, model: CustomModel, system_prompt: str) -> None:
-    """The next build uses it; a version is served with the prompt that it was trained with."""
+    """Set it for the next build; a version is served with the prompt that it was trained with."""
     with transaction.atomic():
         model.system_prompt = system_prompt.strip()
         model.save(update_fields=["system_prompt", "updated_at"])
@@ -27,7 +27,7 @@ def edit_system_prompt(*, actor: User, model: CustomModel, system_prompt: str) -
 
 
 def set_curation(*, actor: User, model: CustomModel, curation: str) -> None:
-    """The next selection goes by it; a dataset that waits for review goes on waiting."""
+    """Set it for the next selection; a dataset that waits for review goes on waiting."""
     check_curation(curation)
     with transaction.atomic():
         model.curation = curation

@@ -21,24 +21,24 @@ FIELDS = (
 )
 
 
-def requirement_of(asked: CustomModel | ModelDraft) -> Requirement:
+def requirement_of(draft: CustomModel | ModelDraft) -> Requirement:
     return Requirement(
-        text=asked.requirement,
-        objective=asked.objective,
-        policy=asked.policy,
-        examples=tuple(Example(e["input"], e["output"]) for e in asked.examples),
-        system_prompt=asked.system_prompt,
+        text=draft.requirement,
+        objective=draft.objective,
+        policy=draft.policy,
+        examples=tuple(Example(e["input"], e["output"]) for e in draft.examples),
+        system_prompt=draft.system_prompt,
     )
 
 
-def understood(asked: CustomModel | ModelDraft) -> IntentSpec:
+def understood(draft: CustomModel | ModelDraft) -> IntentSpec:
     """With the corrections that were made so far."""
-    return understand(requirement_of(asked), edits_from(asked.intent_edits))
+    return understand(requirement_of(draft), edits_from(draft.intent_edits))
 
 
 def as_shown(intent: IntentSpec) -> dict[str, Any]:
-    """The values of the fields that a person may correct. Labels only where they are all known:
-    others are learned from the sources, unless the person lists them.
+    """Return the values of the fields that a person may correct. Labels only where they are all
+    known: others are learned from the sources, unless the person lists them.
     """
     return {
         "task_kind": intent.task_kind,

@@ -38,13 +38,13 @@ def model_list(request: HttpRequest, org: str) -> HttpResponse:
 
 
 def _page_of_models(
-    org: Organization, asked: dict[str, str], page: str | None
+    org: Organization, wanted: dict[str, str], page: str | None
 ) -> Page[CustomModel]:
     models = CustomModel.objects.for_org(org).select_related("base", "live_version")
-    if asked.get("q"):
-        models = models.filter(name__icontains=asked["q"])
-    if asked.get("status"):
-        models = models.filter(status=asked["status"])
+    if wanted.get("q"):
+        models = models.filter(name__icontains=wanted["q"])
+    if wanted.get("status"):
+        models = models.filter(status=wanted["status"])
     return Paginator(models, PER_PAGE).get_page(page)
 
 

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.access import enter, manages
 from accounts.models import Membership, Role
 from distillation.access import dataset_for
-from distillation.forms import PushForm
 from distillation.models import DatasetVersion
+from distillation.pushes.forms import PushForm
 from distillation.pushes.services import submit_push
 from modelstation.core.errors import UserFacingError
 

@@ -113,7 +113,7 @@ def test_a_model_that_misses_a_criterion_is_reported_with_the_criterion(model):
 def test_a_job_that_ends_sends_its_hint_with_its_end(model):
     mail = fail(model)
     tasks = [wakeup.task for wakeup in OrmQ.objects.all()]
-    wakeups = [task for task in tasks if task["func"] == "models_app.tasks.send_end_mail"]
+    wakeups = [task for task in tasks if task["func"] == "models_app.mails.send"]
     assert [task["args"] for task in wakeups] == [(str(mail.id),)]
     assert wakeups[0].get("cluster") is None
 

@@ -26,7 +26,6 @@ from django.utils import timezone
 
 from accounts.audit import record
 from accounts.models import Membership, Organization, Role, User
-from models_app import tasks
 from models_app.models import CustomModel, WebhookDelivery, WebhookEndpoint
 from models_app.webhooks.rows import WebhookEvent
 from modelstation.core import outbound
@@ -189,7 +188,7 @@ def _send_later(
 
 
 def _wake_worker(delivery: WebhookDelivery) -> None:
-    enqueue(tasks.send_webhook, str(delivery.id))
+    enqueue(send, str(delivery.id))
 
 
 # --- Sending --------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ SCHEDULED = (
         for queue in QUEUES
     ),
     Scheduled("reaper", "modelstation.core.jobs.tasks.reap", starts=TWICE_A_MINUTE),
-    Scheduled("mails", "models_app.tasks.send_waiting_mails"),
-    Scheduled("webhooks", "models_app.tasks.send_waiting_webhooks"),
+    Scheduled("mails", "models_app.mails.send_waiting"),
+    Scheduled("webhooks", "models_app.webhooks.services.send_waiting"),
     Scheduled("expired exports", "training.tasks.clean_exports", every=DAY),
     Scheduled("measure the machine", "training.tasks.measure_machine", "gpu", every=DAY),
 )

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 
+import grimp
 import pytest
 
 from modelstation.testing import REPOSITORY
 
+PACKAGES = ("modelstation", "accounts", "models_app", "distillation", "training")
 HEAVY = ("torch", "transformers", "peft", "sentence_transformers", "xllamacpp", "datasets")
 
 
@@ -79,3 +82,18 @@ def test_migrations_are_complete():
         "sys.argv = ['manage.py', 'makemigrations', '--check', '--dry-run']; main()"
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Imports inside functions count too: a cycle is a room that cannot be read by itself."""
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    production = {
+        module
+        for module in graph.modules
+        if not {"tests", "migrations", "testing"} & set(module.split("."))
+    }
+    imports = {
+        module: graph.find_modules_directly_imported_by(module) & production
+        for module in production
+    }
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the cycle

@@ -61,8 +61,8 @@ def test_every_queue_has_its_canary_and_nothing_is_scheduled_twice():
     assert sorted(canaries.values_list("cluster", flat=True)) == sorted(2 * QUEUES)
     others = Schedule.objects.exclude(func="modelstation.core.jobs.tasks.canary")
     assert sorted(others.values_list("func", "cluster")) == [
-        ("models_app.tasks.send_waiting_mails", "default"),
-        ("models_app.tasks.send_waiting_webhooks", "default"),
+        ("models_app.mails.send_waiting", "default"),
+        ("models_app.webhooks.services.send_waiting", "default"),
         ("modelstation.core.jobs.tasks.reap", "default"),
         ("modelstation.core.jobs.tasks.reap", "default"),
         ("training.tasks.clean_exports", "default"),
@@ -76,7 +76,7 @@ def test_what_an_older_release_scheduled_runs_the_task_of_today_at_its_old_times
     installation.prepare_schedules()
     kept = Schedule.objects.filter(minutes=7).order_by("name")
     assert list(kept.values_list("name", "func")) == [
-        ("mails", "models_app.tasks.send_waiting_mails"),
+        ("mails", "models_app.mails.send_waiting"),
         ("reaper", "modelstation.core.jobs.tasks.reap"),
     ]
 

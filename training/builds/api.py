@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
 from distillation.access import dataset_for
-from distillation.api.serializers import DatasetSerializer
+from distillation.datasets.serializers import DatasetSerializer
 from models_app.access import model_for
 from models_app.api import serializers
 from models_app.api.idempotency import made_once
@@ -52,9 +52,9 @@ class ModelsView(generics.ListAPIView[CustomModel]):
         )
 
     def _create(self, request: Request) -> dict[str, Any]:
-        asked = serializers.ModelDraftSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        draft = ModelDraft(**asked.validated_data)
+        given = serializers.ModelDraftSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        draft = ModelDraft(**given.validated_data)
         model = services.create_model(
             actor=request_user(request), org=request_org(request), draft=draft
         )
@@ -70,13 +70,13 @@ class ModelView(APIView):
         request=serializers.ModelChangesSerializer, responses=serializers.ModelSerializer
     )
     def patch(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Edit the system prompt, the curation, or put right what was understood: the fields given
+        """Edit the system prompt, the curation, or correct what was understood: the fields given
         are set, null takes a correction back. The next build goes by them; versions keep their own.
         """
         model = model_for(request_org(request), model_id)
-        asked = serializers.ModelChangesSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        user, given = request_user(request), asked.validated_data
+        changed = serializers.ModelChangesSerializer(data=request.data)
+        changed.is_valid(raise_exception=True)
+        user, given = request_user(request), changed.validated_data
         prompt = given.get("system_prompt", "")
         if changes := given.get("intent_edits"):
             services.correct_intent(actor=user, model=model, changes=changes, system_prompt=prompt)
@@ -117,7 +117,7 @@ class ModelCopyView(APIView):
         request=None, responses={201: serializers.ModelSerializer}, parameters=[IDEMPOTENCY_KEY]
     )
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
-        """A new model that keeps everything but data and versions; its contract is open, and
+        """Make a new model that keeps everything but data and versions; its contract is open, and
         nothing is built before `rebuild` is called.
         """
         model = model_for(request_org(request), model_id)

@@ -15,8 +15,8 @@ from training.builds import services
 
 
 def delete_named(*, actor: User, org: Organization, name: str) -> bool:
-    """A slug deletes its model, with all versions; a version's name deletes that version, a
-    checkpoint's that checkpoint. False when nothing of the organisation's has this name.
+    """Delete what has this name: a model with all versions, one version, or one checkpoint. Return
+    False when nothing of the organisation's has this name.
     """
     of_slug = CustomModel.objects.for_org(org).filter(slug=name)
     model = of_slug.first() if "\x00" not in name else None
@@ -49,7 +49,7 @@ def delete_version(*, actor: User, version: ModelVersion) -> None:
 
 
 def delete_checkpoint(*, actor: User, named: Named) -> None:
-    """The best one is the version itself, and goes with it alone."""
+    """Delete a checkpoint. The best one is the version itself, and goes with it alone."""
     version, kind = named.version, named.checkpoint
     if kind not in version.artifacts:
         raise Conflict(
@@ -66,6 +66,6 @@ def delete_checkpoint(*, actor: User, named: Named) -> None:
 
 
 def _is_being_evaluated(version: ModelVersion) -> bool:
-    """Any of the model's: the live one is measured beside the one that was asked for."""
+    """Any of the model's: the live one is measured beside the requested one."""
     jobs = Job.objects.filter(subject_id=version.model_id, kind="evaluate")
     return jobs.filter(state__in=Job.LIVE_STATES).exists()

@@ -63,7 +63,7 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
 
 def _base_of(draft: ModelDraft) -> tuple[FoundationModel, str]:
     """Return the requested base, else the recommended one that is installed; and why."""
-    name, reason = draft.base, "asked for"
+    name, reason = draft.base, "as requested"
     if not name:
         advice = recommended(draft)
         name = advice.installed.name if advice.installed else DEFAULT_BASE

@@ -54,8 +54,8 @@ class IntentsView(APIView):
     @extend_schema(request=IntentDraftSerializer, responses=IntentSerializer)
     def post(self, request: Request) -> Response:
         """Say what would be understood of this model. Nothing is stored and nothing runs."""
-        request_org(request)  # the door: a token of some organisation is needed
-        asked = IntentDraftSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        facts = IntentFacts.of(understood(ModelDraft(**asked.validated_data))).to_json()
+        request_org(request)  # a token of some organisation is needed
+        given = IntentDraftSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        facts = IntentFacts.of(understood(ModelDraft(**given.validated_data))).to_json()
         return Response(IntentSerializer(facts).data)

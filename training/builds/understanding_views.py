@@ -33,7 +33,7 @@ SAVED = "The corrections are saved. The next build uses them."
 @login_required
 @require_POST
 def model_understood(request: HttpRequest, org: str) -> HttpResponse:
-    """The second step of a new model; `step` is the button pressed. Nothing is stored before
+    """Show the second step of a new model; `step` is the button pressed. Nothing is stored before
     “create”: what was typed travels in the page, and what was corrected as `corrections`.
     """
     owner = org_for(request, org)
@@ -105,7 +105,7 @@ def model_labels(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
 def _page_of_lines(
     request: HttpRequest, table: LabelTable
 ) -> tuple[Page[tuple[str, LabelLine]], str]:
-    """Lines by the name of their field: those asked for, or those that were sent."""
+    """Return lines by the name of their field: the requested ones, or those that were sent."""
     named = [(f"line_{number}", line) for number, line in enumerate(table.lines)]
     show = request.GET.get("show", "")
     if request.method == "POST":
@@ -137,7 +137,7 @@ def _second_step(
 
 
 def _corrections(request: HttpRequest) -> dict[str, Any]:
-    """What the page carries from step to step. One that was tampered with counts as none."""
+    """Read what the page carries from step to step. One that was tampered with counts as none."""
     try:
         carried = json.loads(request.POST.get("corrections") or "{}")
         corrected: dict[str, Any] = {

@@ -67,7 +67,7 @@ def model_copy(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRespo
 @login_required
 @require_POST
 def dataset_freeze(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
-    """A refusal comes back to the page of the dataset as a message."""
+    """Come back to the page of the dataset with a message where it is refused."""
     version = dataset_for(org_for(request, org), dataset_id)
     try:
         frozen = services.freeze_and_train(actor=_user(request), version=version)

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import enter, manages
 from accounts.models import Membership, Role
-from distillation.forms import PushForm
+from distillation.pushes.forms import PushForm
 from models_app.access import version_for
 from models_app.models import ModelVersion
 from modelstation.core.errors import UserFacingError

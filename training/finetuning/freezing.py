@@ -39,14 +39,13 @@ from training.finetuning.lines import kind_of, read_lines
 from training.models import FineTuningRequest, UploadedFile
 from training.plan.estimate.estimates import Facts
 from training.plan.estimate.preflight import preflight
-from training.plan.estimate.token_facts import SAMPLE_ROWS, DataFacts, count_tokens
+from training.plan.estimate.token_facts import LONGEST_ROWS, SAMPLE_ROWS, DataFacts, count_tokens
 from training.plan.services import checked, known_machine, shape_of
 from training.recipes.config import Settings, TrainingConfig
 
 MIN_FILE_ROWS = 10
 MIN_SHARED_ROWS = 10  # a validation file of fewer is not cut in two
 MAX_LABELS = 200
-LONGEST_ROWS = 16
 ROWS_PER_INSERT = 1000
 
 

@@ -25,12 +25,17 @@ from training.plan.estimate.explain import explain
 from training.plan.estimate.measure import disk_free, memory
 from training.plan.estimate.preflight import preflight
 from training.plan.estimate.shapes import BaseShape, guessed_shape, read_shape
-from training.plan.estimate.token_facts import SAMPLE_ROWS, DataFacts, count_tokens, guess_tokens
+from training.plan.estimate.token_facts import (
+    LONGEST_ROWS,
+    SAMPLE_ROWS,
+    DataFacts,
+    count_tokens,
+    guess_tokens,
+)
 from training.plan.profiling import ensure_measured
 from training.recipes.config import Settings, TrainingConfig, config_from
 from training.recipes.facts import TrainingFacts
 
-LONGEST_ROWS = 16
 COUNTED_FOR_SECONDS = 24 * 3600
 RUNS_LOOKED_AT = 10
 RATIO_BOUNDS = (0.2, 5.0)  # beyond them something else was wrong with the run

@@ -126,13 +126,9 @@ def learning_rate_at(step: int, total: int, config: TrainingConfig) -> float:
     return peak * (1 - (1 - config.final_lr_ratio) * done)
 
 
-def answer_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-    """Mean negative log-likelihood of the answer tokens, a float32 scalar."""
-    return answer_loss_and_hits(model, batch)[0]
-
-
 def answer_loss_and_hits(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return that loss, and how many answer tokens the model would have given first.
+    """Return the mean negative log-likelihood of the answer tokens, a float32 scalar, and how many
+    of them the model would have given first.
 
     The head, a fifth of a small model, is applied to the (A, hidden) states that predict an answer
     token and to no other.
@@ -399,11 +395,6 @@ def _emit_nothing(message: Message) -> None:
     pass
 
 
-def evaluate(model: torch.nn.Module, batches: Sequence[Batch], config: TrainingConfig) -> float:
-    """Mean loss per answer token over the validation rows."""
-    return measure(model, batches, config)[0]
-
-
 def measure(
     model: torch.nn.Module, batches: Sequence[Batch], config: TrainingConfig
 ) -> tuple[float, float]:
@@ -429,7 +420,7 @@ def _valid_batches(prepared: Prepared) -> list[Batch]:
 
 
 def batches_of(rows: Sequence[TokenRow], config: TrainingConfig) -> list[Batch]:
-    """Every row once, for `evaluate`."""
+    """Return every row once, for `measure`."""
     lengths = [len(row.inputs) for row in rows]
     budget = max(config.micro_batch_tokens or 0, *lengths)
     plan = plan_batches(lengths, tokens_per_batch=budget, epochs=1, max_steps=None, seed=0)

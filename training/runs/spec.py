@@ -12,6 +12,7 @@ from training.progress import ChildError, required
 from training.recipes.config import Settings, TrainingConfig, config_from
 from training.recipes.facts import TrainingFacts
 
+PATHS = ("dataset", "base_folder", "out_dir", "checkpoints_dir")
 Manifest = dict[str, Any]  # of an artifact: see modelstation.core.artifacts
 Manifests = dict[str, Manifest]  # by the kind of artifact
 
@@ -40,25 +41,16 @@ class TrainingSpec:
             config = config_from(values.get("config") or {})
         except ValueError as error:
             raise ChildError("bad_spec", str(error)) from error
-        checkpoints = values.get("checkpoints_dir")
-        return cls(
-            dataset=Path(values["dataset"]),
-            base_folder=Path(values["base_folder"]),
-            base_name=values["base_name"],
-            out_dir=Path(values["out_dir"]),
-            config=config,
-            checkpoints_dir=Path(checkpoints) if checkpoints else None,
-            keep_checkpoints=bool(values.get("keep_checkpoints")),
-        )
+        paths = {name: Path(values[name]) for name in PATHS if values.get(name)}
+        keep = bool(values.get("keep_checkpoints"))
+        return cls(base_name=values["base_name"], config=config, keep_checkpoints=keep, **paths)
 
-    def to_json(self) -> dict[str, str | bool | None | Settings]:
+    def to_json(self) -> dict[str, str | bool | Settings]:
+        paths = {name: str(path) for name in PATHS if (path := getattr(self, name))}
         return {
-            "dataset": str(self.dataset),
-            "base_folder": str(self.base_folder),
+            **paths,
             "base_name": self.base_name,
-            "out_dir": str(self.out_dir),
             "config": self.config.to_json(),
-            "checkpoints_dir": str(self.checkpoints_dir) if self.checkpoints_dir else None,
             "keep_checkpoints": self.keep_checkpoints,
         }
 

@@ -92,7 +92,7 @@ class Watch:
         ):
             task = bar.add_task("starting", total=None)
             while not self._done.wait(SECONDS_BETWEEN_LOOKS):
-                found = watching.execute(PROGRESS, [self._pid]).fetchone()
-                if found:
-                    phase, done, total = found
+                row = watching.execute(PROGRESS, [self._pid]).fetchone()
+                if row:
+                    phase, done, total = row
                     bar.update(task, description=phase, completed=done, total=total or None)

@@ -1,9 +1,9 @@
 """Where rows come from: which sources serve the requirement, and their candidates, scored.
 
-    found = Finder(catalog, embedder).find(intent, config)
-    candidates = finder.candidates(found, intent, config)
+    result = Finder(catalog, embedder).find(intent, config)
+    candidates = finder.candidates(result, intent, config)
 
-Try it: pytest distillation/tests/test_pipeline_finding.py
+Try it: pytest distillation/tests/pipeline/choose/test_retrieval.py
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A source speaks through its own instructions and task names (does it describe th
 inputs (is it about the same things?) and its answers (do they have the wanted form?). Similar
 inputs alone mislead: "names as JSON from posts" has the inputs of any tweet. Measured on sixteen
 requirements that a pool of thirty sources does not serve, and on eighteen that it does, the
-description alone told them apart (at most 0.39 against at least 0.48).
+description alone separated them (at most 0.39 against at least 0.48).
 
 Try it: pytest distillation/tests/pipeline/choose/test_retrieval.py
 """

@@ -1,6 +1,6 @@
 """Train, valid and test by a seeded hash of the content; twins always fall on the same side.
 
-Try it: pytest distillation/tests/test_pipeline_splits.py
+Try it: pytest distillation/tests/pipeline/choose/test_selection.py
 """
 
 from __future__ import annotations

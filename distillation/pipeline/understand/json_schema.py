@@ -29,7 +29,7 @@ _TYPES: dict[type, str] = {
 
 
 def schema_of_values(values: Sequence[Any], depth: int = 0) -> Schema:
-    """The narrowest schema of this shape that all values satisfy."""
+    """Return the narrowest schema of this shape that all values satisfy."""
     types = sorted({_TYPES[type(value)] for value in values})
     if "integer" in types and "number" in types:
         types.remove("integer")
@@ -54,7 +54,7 @@ def _members(objects: Sequence[Mapping[str, Any]], depth: int) -> Schema:
 
 
 def keys_of(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """The keys that a schema names, those known by their words alone in plain spelling."""
+    """Return the keys that a schema names, those known by their words alone in plain spelling."""
     return (*schema.get("properties", {}), *map(_plain, schema.get("patternProperties", {})))
 
 
@@ -109,11 +109,11 @@ def refuses_other_keys(text: str) -> bool:
 
 
 def keys_in_words(text: str) -> tuple[tuple[str, ...], bool]:
-    """The keys that a requirement names: in a template, in quotes, or in a list of words. And
+    """Return the keys that a requirement names, in a template, quotes, or in a list of words; and
     whether they are spelled as they must be: "the keys a and b" are, "the date and the time" not.
     """
-    if "{" in text and (found := _TEMPLATE_KEY.findall(text)):
-        return tuple(dict.fromkeys(found)), True
+    if "{" in text and (in_template := _TEMPLATE_KEY.findall(text)):
+        return tuple(dict.fromkeys(in_template)), True
     if one := _ONE_KEY.search(text):
         return (one[1],), True
     for pattern in (_KEYS_LIST, _OBJECT_LIST, _FACTS_LIST):
@@ -158,7 +158,7 @@ def _plain(pattern: str) -> str:
 
 
 def learn_schema(answers: Sequence[Mapping[str, Any]], words: str) -> Schema | None:
-    """The schema of the examples' answers, with the keys that the words name beside them."""
+    """Return the schema of the examples' answers, with the keys that the words name beside them."""
     named, are_spelled = keys_in_words(words)
     schema: Schema = schema_of_values(list(answers)) if answers else {"type": "object"}
     shown = dict(schema.get("properties", {}))

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-from distillation.intents import facts_of
 from distillation.pipeline.intent_facts import IntentFacts, SourceRoute, routes_by_source
 from distillation.pipeline.types import Example, Query, Requirement, RoutedGroup, SourceGroup
 from distillation.pipeline.understand.intent import understand
@@ -30,9 +29,15 @@ def test_facts_come_back_as_they_were_written():
 
 
 def test_the_stored_shape_is_that_of_the_api():
-    assert IntentFacts.of(INTENT).to_json() == facts_of(INTENT)
-    stored = IntentFacts.of(INTENT, ()).to_json()
-    assert stored == facts_of(INTENT) | {"sources": []}
+    stored = IntentFacts.of(INTENT).to_json()
+    assert list(stored) == [
+        "task_kind", "labels", "labels_closed", "label_count", "json_keys", "json_schema",
+        "language", "answer_min_chars", "answer_max_chars", "system_prompt", "queries",
+        "explanation",
+    ]  # fmt: skip
+    assert stored["queries"][0]["origin"] == "requirement"
+    assert set(stored["explanation"][0]) == {"what", "sentence"}
+    assert IntentFacts.of(INTENT, ()).to_json() == stored | {"sources": []}
 
 
 def test_a_source_is_one_line_with_the_scores_of_its_best_task():

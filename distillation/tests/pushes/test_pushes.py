@@ -39,7 +39,7 @@ def dataset(org, alice):
 
 
 def pushed(dataset, actor, repo_id="acme/bank", **fields):
-    """Submitted and run, as a worker does it."""
+    """Submit and run it, as a worker does."""
     push = submit_push(actor=actor, dataset=dataset, repo_id=repo_id, **fields)
     tasks.run_push(str(push.job_id))
     return DatasetPush.objects.select_related("job").get(pk=push.pk)

@@ -251,7 +251,7 @@ def test_an_end_is_told_once_however_often_it_is_asked_for(endpoint, model, rece
 def test_a_delivery_sends_its_hint_with_it_and_a_lost_one_is_made_good(endpoint, model, receiver):
     fail(model)
     tasks = [hint.task for hint in OrmQ.objects.all()]
-    (hint,) = [task for task in tasks if task["func"] == "models_app.tasks.send_webhook"]
+    (hint,) = [task for task in tasks if task["func"] == "models_app.webhooks.services.send"]
     assert hint["args"] == (str(WebhookDelivery.objects.get().id),)
     OrmQ.objects.all().delete()
 

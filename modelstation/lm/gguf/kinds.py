@@ -23,7 +23,7 @@ from gguf.constants import GGMLQuantizationType as Kind
 from modelstation.lm.gguf.quantisations import Quantisation
 
 # What llama.cpp takes where a row cannot be cut into blocks of 256.
-LARGER = {Kind.Q4_K: Kind.Q5_0, Kind.Q6_K: Kind.Q8_0}
+LARGER = {Kind.Q4_K: Kind.Q5_0, Kind.Q5_K: Kind.Q5_1, Kind.Q6_K: Kind.Q8_0}
 _BLOCK = re.compile(r"blk\.(\d+)\.(attn_v|ffn_down)\.weight")
 
 

@@ -27,8 +27,8 @@ class ServedModelView(OpenAIView):
 
     @extend_schema(operation_id="openai_model_delete", responses={200: DeletedModelSerializer})
     def delete(self, request: Request, name: str) -> Response:
-        """A slug deletes its model with all versions; `slug:v3` and `ft:…` that version, and
-        `…:ckpt-step-N` that checkpoint. What was live is served no longer.
+        """Delete what is named: a slug its model with all versions, `slug:v3` and `ft:…` that
+        version, and `…:ckpt-step-N` that checkpoint. What was live is served no longer.
         """
         org = request_org(request)
         if not delete_named(actor=request_user(request), org=org, name=name):

@@ -12,7 +12,7 @@ from typing import Any, Self
 from modelstation.lm.chat import ChatRenderer, Message
 from training.recipes.rows import common_prefix, encode
 
-SAMPLE_ROWS = 2_000
+SAMPLE_ROWS, LONGEST_ROWS = 2_000, 16  # spread over the rows, and of those that look longest
 CHARS_PER_TOKEN = 3.6  # of English and of code, with the tokenizers of small bases
 TURN_TOKENS = 5  # the markup around each message
 GUESSED_INPUT_CHARS = 220

@@ -33,7 +33,7 @@ def test_the_shape_counts_the_adapter_that_peft_makes(tiny_llama):
 def test_a_folder_that_does_not_say_its_shape_says_so(tmp_path, content):
     if content is not None:
         (tmp_path / "config.json").write_text(content)
-    with pytest.raises(ValueError, match="do not tell its shape"):
+    with pytest.raises(ValueError, match="do not say its shape"):
         read_shape(tmp_path)
 
 

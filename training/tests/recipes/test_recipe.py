@@ -46,7 +46,7 @@ def test_the_head_is_run_at_answer_positions_only(tiny, monkeypatch):
         "apply",
         lambda h, *rest: seen.append(tuple(h.shape)) or apply(h, *rest),
     )
-    lora_sft.answer_loss(model, collate(rows))
+    lora_sft.answer_loss_and_hits(model, collate(rows))
     assert seen == [(sum(row.answer_tokens for row in rows), model.config.hidden_size)]
 
 

@@ -33,7 +33,9 @@ def test_rows_that_are_no_multiple_of_256_take_the_next_larger_type():
     assert kind("blk.0.attn_q.weight", (64, 40)) == Kind.F16
 
 
-@pytest.mark.parametrize(("kind", "error"), [(Kind.Q4_K, 0.08), (Kind.Q6_K, 0.02)])
+@pytest.mark.parametrize(
+    ("kind", "error"), [(Kind.Q4_K, 0.08), (Kind.Q5_K, 0.04), (Kind.Q6_K, 0.02)]
+)
 def test_k_blocks_come_back_close_to_what_went_in(kind, error):
     data = np.random.default_rng(0).standard_normal((8, 512)).astype(np.float32)
     packed = quantize(data, kind)
