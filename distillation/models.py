@@ -93,7 +93,7 @@ class CorpusExample(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["source", "content_hash"], name="one_content_per_source"
-            ),
+            )
         ]
         indexes = [
             GinIndex(fields=["search"], name="corpus_search", fastupdate=False),

@@ -14,13 +14,7 @@ from django.db.models import Count
 
 from accounts.audit import record
 from accounts.models import Organization, User
-from distillation.models import (
-    CorpusExample,
-    DatasetRow,
-    DatasetVersion,
-    ImportRun,
-    SourceDataset,
-)
+from distillation.models import CorpusExample, DatasetRow, DatasetVersion, ImportRun, SourceDataset
 from models_app.models import ModelVersion
 from modelstation.core.errors import Busy
 from modelstation.core.models import Job

@@ -85,10 +85,7 @@ def write_files(version: DatasetVersion, rows: Iterable[DatasetRow], card: CardF
         write_card(target, card)
 
     write_artifact(
-        settings.ARTIFACTS_DIR / version.folder,
-        fill,
-        kind="dataset",
-        facts=manifest_facts(version),
+        settings.ARTIFACTS_DIR / version.folder, fill, kind="dataset", facts=manifest_facts(version)
     )
 
 

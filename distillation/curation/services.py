@@ -291,10 +291,7 @@ UPDATE_ANSWERS = f"""
 
 
 def _change_answers(
-    actor: User,
-    version: DatasetVersion,
-    rows: QuerySet[DatasetRow],
-    change: Callable[[str], str],
+    actor: User, version: DatasetVersion, rows: QuerySet[DatasetRow], change: Callable[[str], str]
 ) -> int:
     """Rows whose answer stays the same are left alone. Returns how many changed."""
     changes: list[tuple[int, str, str]] = []

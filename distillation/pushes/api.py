@@ -55,9 +55,7 @@ class DatasetPushesView(generics.ListAPIView[DatasetPush]):
         return pushes
 
     @extend_schema(
-        request=PushDraftSerializer,
-        responses={201: PushSerializer},
-        parameters=[IDEMPOTENCY_KEY],
+        request=PushDraftSerializer, responses={201: PushSerializer}, parameters=[IDEMPOTENCY_KEY]
     )
     def post(self, request: Request, dataset_id: uuid.UUID) -> Response:
         """Push it with the organisation's token. The same digest is never committed twice."""

@@ -130,11 +130,7 @@ def _commit(
             for name, file in files.items()
         ]
         done = api.create_commit(
-            info.id,
-            operations,
-            repo_type=repo_type,
-            commit_message=message,
-            parent_commit=info.sha,
+            info.id, operations, repo_type=repo_type, commit_message=message, parent_commit=info.sha
         )
     return str(done.oid)
 
@@ -145,11 +141,7 @@ def _commit(
 @contextmanager
 def _in_plain_words(repo_id: str) -> Iterator[None]:
     import httpx2
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-    )
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
         yield

@@ -35,11 +35,7 @@ class Reader:
 JSON_LINES = Reader("JSON lines", read_jsonl)
 CSV = Reader("CSV", read_csv, dialect=csv_dialect)
 PARQUET = Reader(
-    "Parquet",
-    read_parquet,
-    dialect=lambda *_: ("", ""),
-    check=open_parquet,
-    states_its_size=True,
+    "Parquet", read_parquet, dialect=lambda *_: ("", ""), check=open_parquet, states_its_size=True
 )
 READERS = {
     ".jsonl": JSON_LINES,

@@ -34,8 +34,7 @@ BLOCK = 512
 
 # Cyrillic and Greek letters that are drawn as Latin ones, after casefolding.
 LOOK_ALIKES = str.maketrans(
-    "асеорхуіјѕһкмнвтԁԛԝӏᴦαβεικνορτυχωҽ",
-    "aceopxyijshkmhbtdqwlrabeiknoptuxwe",
+    "асеорхуіјѕһкмнвтԁԛԝӏᴦαβεικνορτυχωҽ", "aceopxyijshkmhbtdqwlrabeiknoptuxwe"
 )
 _ACCENTS = re.compile(r"[\u0300-\u036f]")
 _MARKS = re.compile(r"[\W_]+")

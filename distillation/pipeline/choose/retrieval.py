@@ -18,13 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distillation.pipeline.choose.filters import Shape
-from distillation.pipeline.types import (
-    Candidate,
-    IntentSpec,
-    RoutedGroup,
-    SourceGroup,
-    Vectors,
-)
+from distillation.pipeline.types import Candidate, IntentSpec, RoutedGroup, SourceGroup, Vectors
 from distillation.pipeline.understand.intent import json_object
 from distillation.pipeline.understand.label_map import MappedLabels
 from distillation.pipeline.understand.labels import label_key
