@@ -76,9 +76,7 @@ def _with(decided: Mapping[tuple[str, str], str], line: LabelLine) -> LabelLine:
 def rules_with(
     rules: Iterable[Rule], table: LabelTable, chosen: Mapping[tuple[str, str], str]
 ) -> list[Rule]:
-    """Return the rules after somebody went through some lines of the table; what they
-    left stays.
-    """
+    """Return the rules after somebody went through some lines; what they left stays."""
     decided = {(rule["source"], rule["label"]): rule["mapped_to"] for rule in rules}
     shown = {line.key: line.mapped_to for line in table.lines}
     decided |= {key: to for key, to in chosen.items() if to != shown.get(key, to)}

@@ -65,9 +65,7 @@ class SourceDataset(models.Model):
 
 
 class CorpusExample(models.Model):
-    """One row of a source, as chat messages. `content_hash` is of its normalised messages (see
-    importing).
-    """
+    """One row of a source, as chat messages; `content_hash` is of them in normal form."""
 
     id = models.BigAutoField(primary_key=True)
     source = models.ForeignKey(SourceDataset, on_delete=models.CASCADE, related_name="examples")

@@ -122,9 +122,7 @@ def _store_selection(run: DistillationRun, selection: Selection) -> None:
 
 
 def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> DatasetVersion:
-    """Return a version that is not saved yet: a draft, or frozen at once where nobody
-    reviews it.
-    """
+    """Return an unsaved version: a draft, or frozen at once where nobody reviews it."""
     is_reviewed = model.curation == CustomModel.Curation.REVIEW
     return DatasetVersion(
         org=run.org,
@@ -136,9 +134,7 @@ def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> 
 
 
 def _publish(version: DatasetVersion, rows: list[DatasetRow], refused: dict[str, str]) -> None:
-    """In the transaction that ends the job: the version, and the job to train on it, or the status
-    that it waits for review.
-    """
+    """Save all, in the transaction that ends the job; then train on it, or wait for review."""
     run, model = version.run, version.model
     run.save(update_fields=["intent", "funnel", "label_map"])
     version.number = curation.next_number(model.id)

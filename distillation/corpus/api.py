@@ -66,8 +66,6 @@ class SourceView(APIView):
 class SourceQualityView(APIView):
     @extend_schema(responses=serializers.SourceQualitySerializer)
     def get(self, request: Request, source_id: uuid.UUID) -> Response:
-        """Show what is doubtful in its rows: flags over all, the rest over the first
-        2,000 by hash.
-        """
+        """Show what is doubtful: flags over all rows, the rest over the first 2,000 by hash."""
         source = source_for(request_org(request), source_id)
         return Response(serializers.SourceQualitySerializer(source_quality(source)).data)

@@ -134,18 +134,14 @@ class CorpusCatalog:
             return matches
 
     def _candidates(self, cursor: Any, matches: Sequence[Sequence[int]]) -> list[list[Candidate]]:
-        """Return the rows of each list of ids. Several searches meet the same rows: each is read
-        once. One that was deleted since its id was read is left out.
-        """
+        """Return the rows of each list of ids, each read once; those deleted since are left out."""
         unread = {row_id for ids in matches for row_id in ids} - self._read.keys()
         cursor.execute(_BY_ID, [list(unread)])
         self._read.update((row[0], self._candidate(row)) for row in cursor)
         return [[self._read[row_id] for row_id in ids if row_id in self._read] for ids in matches]
 
     def license_examples(self, limit: int = 10) -> list[str]:
-        """Return a few of the rows that the licence policy keeps out, for the person
-        who asks why.
-        """
+        """Return a few of the rows that the licence policy keeps out."""
         if not self.refused_by_license:
             return []
         refused = CorpusExample.objects.filter(source__in=list(self._names))

@@ -38,9 +38,7 @@ class UsingDataset(NamedTuple):
 
 @dataclass(frozen=True)
 class SourceUse:
-    """The datasets that hold rows of a source, each with how many, and the versions trained on
-    them.
-    """
+    """Datasets with rows of a source, each with how many, and the versions trained on them."""
 
     datasets: list[UsingDataset]
     versions: list[ModelVersion]

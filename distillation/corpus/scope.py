@@ -15,9 +15,7 @@ VISIBLE = """
 
 @dataclass(frozen=True)
 class Scope:
-    """Sources that the organisation may use, licences that its policy lets in, imports to wait
-    for.
-    """
+    """Sources that the organisation may use, licences that are let in, imports to wait for."""
 
     sources: tuple[UUID, ...]
     licenses: tuple[str, ...] = ()

@@ -29,9 +29,7 @@ STATE = OpenApiParameter("state", OpenApiTypes.STR, enum=CandidateRow.State.valu
 
 
 class CorrectionSerializer(serializers.ModelSerializer[CandidateRow]):
-    """`conflict` says what it contradicts, `refusal` why the last build left it out, `dataset` is
-    the last frozen one that holds it.
-    """
+    """`conflict`: what it contradicts; `refusal`: why the last build left it out."""
 
     model = serializers.UUIDField(source="model_id")
     version = serializers.UUIDField(source="version_id", allow_null=True)

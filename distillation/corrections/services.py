@@ -77,9 +77,7 @@ def add_correction(*, actor: User, version: ModelVersion, draft: CorrectionDraft
 def edit_correction(
     *, actor: User, row: CandidateRow, input: str | None = None, correction: str | None = None
 ) -> CandidateRow:
-    """Change what it says. One that a dataset holds stays there as it was; the next takes the new
-    one.
-    """
+    """Change what it says. A dataset that holds it keeps the old text; the next takes the new."""
     with transaction.atomic():
         row = _locked(row)
         draft = CorrectionDraft(

@@ -81,9 +81,7 @@ def corrections(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResp
 @login_required
 @require_POST
 def correct(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    """From the playground: the confirmation in the form's place, or the form with its error; where
-    there is no script, the list.
-    """
+    """Answer the playground in the form's place; where there is no script, with the list."""
     model = model_for(org_for(request, org), model_id)
     form = WrongAnswerForm(request.POST)
     row = _added(request, model, form) if form.is_valid() else None

@@ -106,9 +106,7 @@ class DatasetDraftView(APIView):
 class DatasetCompareView(APIView):
     @extend_schema(responses=serializers.ComparisonSerializer)
     def get(self, request: Request, dataset_id: uuid.UUID, other_id: uuid.UUID) -> Response:
-        """Compare the kept rows of two versions of one model: `kind` says which of
-        them are listed.
-        """
+        """Compare the kept rows of two versions of one model; `kind` says which are listed."""
         first = dataset_for(request_org(request), dataset_id)
         second = sibling_for(first, other_id)
         kind = request.query_params.get("kind", "changed")

@@ -39,9 +39,7 @@ def kept_groups(version: DatasetVersion) -> Groups:
 
 
 def held_out_of(version: DatasetVersion) -> export.HeldOut:
-    """Return the user's own test rows: no rows of the version, but always part of its
-    test split.
-    """
+    """Return the user's own test rows: always in the test split, never rows of the version."""
     pairs = [Example(row["input"], row["output"]) for row in version.model.test_rows]
     return held_out_messages(version.system_prompt, pairs)
 

@@ -119,9 +119,7 @@ def replace_in_answers(
 def freeze(
     *, actor: User, version: DatasetVersion, before_writing: Callable[[DatasetVersion], None]
 ) -> DatasetVersion:
-    """Write the kept rows as files; from then on nothing in it changes. `before_writing` may refuse
-    by an exception.
-    """
+    """Write the kept rows as files, never to change. `before_writing` may refuse by raising."""
     with transaction.atomic():
         version = _locked_draft(version)
         freezing.count(version, freezing.kept_groups(version))
@@ -314,9 +312,7 @@ def _change_answers(
 
 
 def _refuse_known_input(version: DatasetVersion, row: DatasetRow, text: str) -> None:
-    """Refuse a second row with one input: it would contradict the first, or leak into another
-    split.
-    """
+    """Refuse a second row with one input: it would contradict the first, or leak."""
     others = version.rows.exclude(id=row.id).spoken().annotate(key=same_input(F("said_input")))
     same = others.filter(key=same_input(Value(text, TextField()))).first()
     if same is not None:

@@ -30,9 +30,7 @@ from modelstation.core.errors import UserFacingError
 @login_required
 @require_POST
 def dataset_rows(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpResponse:
-    """Run one action on the rows that were ticked, on one row, or on all that match the query
-    string.
-    """
+    """Act on the rows that were ticked, on one row, or on all that match the query string."""
     version = dataset_for(org_for(request, org), dataset_id)
     one, _, action = request.POST.get("one", "").partition(":")
     action = action or request.POST.get("do", "")

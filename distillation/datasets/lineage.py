@@ -52,9 +52,7 @@ class SourceLine:
 
     @property
     def is_own(self) -> bool:
-        """Rows of a file that was trained on as it is, and those that people corrected: they never
-        were a source of the corpus.
-        """
+        """True for uploaded and for corrected rows, which never were a source of the corpus."""
         return self.name.startswith(UPLOAD) or self.name == corrections.SOURCE
 
     @property

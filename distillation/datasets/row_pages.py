@@ -31,9 +31,7 @@ class Breakdown:
 
 
 def breakdown(title: str, counts: Mapping[str, int], *, ranked: bool = True) -> Breakdown:
-    """Return the largest groups as bars, and how many groups and rows are left. Those that have an
-    order of their own keep it.
-    """
+    """Return the largest groups as bars. Those with an order of their own keep it."""
     bars = list(counts.items())
     if ranked:
         bars.sort(key=lambda group: -group[1])

@@ -71,9 +71,7 @@ def rows_origin(name: str, rows: Callable[[], Rows], revision: str = "") -> Orig
 
 @dataclass
 class Import:
-    """One import under way. `fence` is called last in each chunk's transaction, and raises where
-    this process may write no more.
-    """
+    """One import under way. `fence` ends each chunk's transaction; it may raise to stop it."""
 
     run: ImportRun
     origin: Origin
@@ -116,9 +114,7 @@ def load_rows(work: Import, limit: int | None = None) -> None:
 
 
 def unfinished(origin: Origin, look: Inspection, org: Organization | None) -> ImportRun:
-    """Return the import of the same content that was interrupted, to go on with it;
-    else a new one.
-    """
+    """Return the interrupted import of the same content, to go on with it; else a new one."""
     wanted = {"org": org, "origin": origin.name[:ORIGIN_CHARS], "file_sha256": look.sha256}
     run = ImportRun.objects.filter(state=ImportRun.State.RUNNING, job=None, **wanted).first()
     return run or ImportRun.objects.create(**wanted)

@@ -34,9 +34,7 @@ COLUMN_FIELDS = ("user", "assistant", "system", "context")
 
 @dataclass(frozen=True)
 class ImportDraft:
-    """What somebody says of a file: validated here once, for form and API. Without `user` and
-    `assistant` the columns are found by their names.
-    """
+    """What somebody says of a file. Without `user` and `assistant`, columns are found by name."""
 
     source: str
     license: str = OWN_DATA  # of rows that state none
@@ -159,9 +157,7 @@ def confirm_import(*, actor: User, run: ImportRun, draft: ImportDraft) -> Import
 
 
 def _locked(run: ImportRun) -> tuple[Organization, ImportRun]:
-    """Let one action of an organisation run at a time: two imports must not make the same source,
-    and none is confirmed and discarded at once.
-    """
+    """Let one action of an organisation run at a time, so that no two make one source."""
     assert run.org_id is not None
     org = Organization.objects.select_for_update(no_key=True).get(id=run.org_id)
     return org, ImportRun.objects.select_related("job").get(id=run.id)

@@ -122,9 +122,7 @@ def import_rejected(request: HttpRequest, org: str, import_id: uuid.UUID) -> Str
 
 
 def _requested(request: HttpRequest, run: ImportRun) -> tuple[ConfirmForm, dict[str, Any]]:
-    """Return the form as it was sent, and the preview that it requests; of a wrong one, as it
-    stood.
-    """
+    """Return the form as sent, and the preview that it requests; of a wrong one, as it stood."""
     draft = draft_of(run)
     preview = imports.preview_of(run, draft)
     form = ConfirmForm(request.POST, preview=preview)

@@ -198,9 +198,7 @@ def choose_rows(
     config: SelectionConfig,
     corrected: Sequence[ScoredRow] = (),
 ) -> tuple[list[ScoredRow], tuple[FunnelStep, ...]]:
-    """Order the rows behind those that people corrected, refuse what repeats or contradicts one
-    before it, and take as many as were requested.
-    """
+    """Order rows, corrected ones first; refuse what repeats or contradicts one before it."""
     ordered = [*corrected, *order_rows(scored, intent, config)]
     steps = []
     for name, check in (

@@ -41,9 +41,7 @@ class Upload:
 
 
 def submit(push: Push, others: QuerySet[Any]) -> Push:
-    """Save a new push and queue it, in the transaction that locks what is pushed. `others` are the
-    pushes of the same thing.
-    """
+    """Save and queue a push, under the lock of what is pushed. `others`: pushes of the same."""
     check_repo_id(push.repo_id)
     _must_have_token(push)
     _must_not_be_pushing(others, push.repo_id)

@@ -102,9 +102,7 @@ def reason(error: Exception) -> str:
 
 
 def read_json_array(path: Path, limits: Limits) -> Rows:
-    """Read row by row; a row's line is that on which its element starts. Refuse a broken array
-    whole.
-    """
+    """A row's line is where its element starts. A broken array is refused whole."""
     with ExpandingStream(path, limits) as stream:
         window = ArrayWindow(stream, path.name, limits)
         window.expect("[")

@@ -63,9 +63,7 @@ def contains_markup(text: str) -> bool:
 
 
 def is_about_markup(messages: Sequence[Message]) -> bool:
-    """Return True where somebody speaks of HTML and the like: there it is the content
-    of the row.
-    """
+    """Return True where somebody speaks of HTML and the like: there it is the content."""
     return any(
         ABOUT_MARKUP.search(TAG.sub(" ", without_unseen(message["content"])))
         for message in messages

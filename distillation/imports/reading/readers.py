@@ -62,9 +62,7 @@ def is_known(path: Path) -> bool:
 
 
 def ending_of(path: Path) -> str:
-    """Return the kind of a file; a .json file that does not start an array holds one object per
-    line.
-    """
+    """Return the kind of a file; a .json file that is no array holds one object per line."""
     if not is_known(path):
         raise ImportRefused(
             path.name,

@@ -177,9 +177,7 @@ class Finder:
     def _peer(
         self, pool: str, result: SearchResult, intent: IntentSpec, config: SelectionConfig
     ) -> list[Candidate]:
-        """Return what a plainer selector looks at; a few times the requested rows,
-        since some leak.
-        """
+        """Return what a plainer selector looks at: more rows than requested, since some leak."""
         limit = 2 * config.rows
         if pool == "dense":
             return merged(self.catalog.nearest(result.query_vectors, limit=limit))

@@ -72,9 +72,7 @@ def _groups(rows: Sequence[ScoredRow]) -> list[int]:
 
 
 def twin_groups(rows: Sequence[ScoredRow], *, by_answer: bool) -> list[int]:
-    """Return a group number per row: near inputs, and (where answers are free text) equal long
-    answers.
-    """
+    """Return a group number per row: near inputs, and, if `by_answer`, equal long answers."""
     parents = _groups(rows)
     if by_answer:
         first: dict[str, int] = {}

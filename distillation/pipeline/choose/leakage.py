@@ -115,9 +115,7 @@ def weighted_overlaps(texts: Sequence[str], others: Sequence[str]) -> Iterator[t
 
 
 def run_counts(texts: Sequence[str]) -> sparse.csr_matrix:
-    """(texts, runs) 1.0 where a text holds a run of four letters; runs are identified by their
-    hash.
-    """
+    """(texts, runs) 1.0 where a text holds a run of four letters; a run is named by its hash."""
     letters = np.concatenate([_code_points(text) for text in texts]).astype(np.uint64)
     lengths = [max(len(text), LETTERS) for text in texts]
     hashes, rows = rolling_hashes(letters, lengths, LETTERS)
@@ -171,9 +169,7 @@ class _WordRuns:
         return rolling_hashes(self._numbers(word for t in texts for word in t), lengths, size)
 
     def _numbers(self, text: Iterable[str]) -> Hashes:
-        """Replace words by numbers; one that no held-out text knows is 0, so that no run crosses it
-        by chance.
-        """
+        """Number the words; unknown ones are 0, so that no run crosses them by chance."""
         return np.array([self._number.get(word, 0) for word in text], dtype=np.uint64)
 
     def contained(self, texts: Sequence[str]) -> Flags:

@@ -86,9 +86,7 @@ def near_duplicate_groups(texts: Sequence[str], vectors: Vectors | None = None) 
 
 
 def letters_of(form: str) -> str:
-    """Return the normal form without courtesies at its ends and spaces, but those
-    between numbers.
-    """
+    """Return the form without courtesies at its ends, and spaces but between numbers."""
     bare = form
     while (shorter := _COURTESY.sub("", bare).strip()) != bare and shorter:
         bare = shorter

@@ -285,9 +285,7 @@ def fitting_groups(
     rows: Sequence[Candidate],
     labels: MappedLabels | None = None,
 ) -> set[GroupKey]:
-    """Return groups of which some answers have the wanted form; one without rows is
-    as its source.
-    """
+    """Return groups of which some answers have the form; one without rows is as its source."""
     wanted = Shape(open_form(intent))
     of_group: dict[GroupKey, list[bool]] = defaultdict(list)
     of_source: dict[str, list[bool]] = defaultdict(list)

@@ -156,9 +156,7 @@ def _cap_sources(ordered: Sequence[ScoredRow], config: SelectionConfig) -> list[
 
 
 def within_budget(rows: Sequence[ScoredRow], answer_tokens: int | None) -> list[ScoredRow]:
-    """Take the first rows whose answers hold at most so many tokens together (four
-    letters each).
-    """
+    """Take the first rows whose answers hold so many tokens together (four letters each)."""
     if answer_tokens is None:
         return list(rows)
     spent = np.cumsum([max(1, len(row.answer) // 4) for row in rows])

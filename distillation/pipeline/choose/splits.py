@@ -30,9 +30,7 @@ def assign_splits(
     held_out: bool,
     for_training: Container[int] = (),
 ) -> list[str]:
-    """Return a split per row. Groups go in the order of their seeded hash, while they fit; those
-    `for_training` go nowhere else.
-    """
+    """Fill test and valid with groups in seeded order, but those `for_training`."""
     members: dict[int, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         if group not in for_training:

@@ -178,9 +178,7 @@ def learn_schema(answers: Sequence[Mapping[str, Any]], words: str) -> Schema | N
 
 
 def _not_shown(named: Sequence[str], shown: Mapping[str, Any]) -> list[str]:
-    """Keys of the words that no example has. A list that does not know the examples' keys is of
-    something else.
-    """
+    """Keys that no example has. A list that knows few of the examples' is of something else."""
     known = {_words_of(key) for key in shown}
     listed = {_words_of(key) for key in named}
     if known and len(known & listed) < len(known) / 2:

@@ -71,9 +71,7 @@ Match = tuple[str, str, float]
 
 
 def _by_name(wanted: Sequence[str]) -> Callable[[str], Match | None]:
-    """Match the user's label of the same key; else the only one that this abbreviates, spells a
-    little differently, or holds as a whole word.
-    """
+    """Match by the same key; else the one label that this abbreviates, misspells or holds."""
     keys = {label_key(label): label for label in wanted}
 
     def match(label: str) -> Match | None:

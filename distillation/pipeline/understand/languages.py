@@ -65,9 +65,7 @@ def language_of_all(texts: Sequence[str]) -> str:
 
 
 def named_language(text: str) -> str:
-    """Return the language of the inputs as words name it: "German tickets", "from French to
-    English". Empty when none is named, or several.
-    """
+    """Return the inputs' language by name ("German tickets"); empty for none or several."""
     if pair := _PAIR.search(text):
         return _CODES[pair.group(1)]
     answers = {match.span(1) for match in _OF_THE_ANSWER.finditer(text)}
