@@ -5,8 +5,6 @@ Files are written under the job's attempt and rows in the transaction that ends 
 worker that lost its lease publishes nothing.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 from distillation.corpus.catalog import CorpusCatalog

@@ -1,7 +1,5 @@
 """The corpus as the pipeline sees it: public sources and the organisation's own, in pgvector."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 Its rows may be hundreds of thousands: they are deleted in the database and never read.
 """
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Which rows of the corpus a query may see: one condition, and the values that it is given."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -21,7 +19,7 @@ class Scope:
     licenses: tuple[str, ...] = ()
     unfinished: tuple[UUID, ...] = ()
 
-    def within(self, source_ids: Sequence[str] | None) -> Scope:
+    def within(self, source_ids: Sequence[str] | None) -> "Scope":
         """Return the same for some of the sources; others than its own are never added."""
         if source_ids is None:
             return self

@@ -6,8 +6,6 @@ accepted, and those that an earlier dataset held, into its training rows; why it
 written beside it.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How the rows of a version spread, in a fixed number of queries: what pages filter and draw by."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A dataset that is frozen at once and one that a person curated first both pass through here.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which rows of a dataset are meant: the same words on the page, in the API and in bulk actions."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Each takes the version's lock and looks at its state first, so that nothing is d
 freeze, and a frozen version is never changed.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

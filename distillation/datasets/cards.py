@@ -1,7 +1,5 @@
 """The bridge to the dataset card: from a model, its run and a dataset's records to plain facts."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 

@@ -4,8 +4,6 @@ Kept rows are matched by the corpus row that they were made from; those without 
 input in normal form. Equal keys are matched one to one, in their order. All in the database.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 Rows are streamed once, whatever their number; the number of queries is fixed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter

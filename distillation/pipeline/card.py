@@ -5,8 +5,6 @@
 Try it: pytest distillation/tests/pipeline/test_card.py
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ come before all others, and are for training only.
 Try it: pytest distillation/tests/pipeline/test_corrections.py
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -6,8 +6,6 @@
 Nothing here asks an outside model: rows are found, judged, filtered and ordered, never invented.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace

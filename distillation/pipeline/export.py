@@ -6,8 +6,6 @@ that people curated first come out alike.
 Try it: pytest distillation/tests/pipeline/understand/test_row_format.py
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence

@@ -4,8 +4,6 @@ or measures it.
 Try it: pytest distillation/tests/pipeline/test_intent_facts.py
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -33,7 +31,7 @@ class SourceRoute:
     chosen: bool = False
 
     @classmethod
-    def of(cls, groups: list[RoutedGroup]) -> SourceRoute:
+    def of(cls, groups: list[RoutedGroup]) -> "SourceRoute":
         best = groups[0]
         return cls(
             source=best.group.source,
@@ -76,13 +74,15 @@ class IntentFacts:
     sources: tuple[SourceRoute, ...] | None = None  # of a run: None before one
 
     @classmethod
-    def of(cls, intent: IntentSpec, sources: tuple[SourceRoute, ...] | None = None) -> IntentFacts:
+    def of(
+        cls, intent: IntentSpec, sources: tuple[SourceRoute, ...] | None = None
+    ) -> "IntentFacts":
         same = {field.name for field in fields(cls)} & {field.name for field in fields(intent)}
         facts = {name: getattr(intent, name) for name in same}
         return cls(**facts, explanation=tuple(explain(intent)), sources=sources)
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> IntentFacts:
+    def from_json(cls, stored: Mapping[str, Any]) -> "IntentFacts":
         """Of any run, also of one that an earlier release made with fewer facts."""
         facts = _known(cls, stored)
         for name, read in _READ.items():

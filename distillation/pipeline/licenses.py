@@ -5,8 +5,6 @@
 Try it: pytest distillation/tests/pipeline/test_licenses.py
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

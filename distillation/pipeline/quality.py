@@ -5,8 +5,6 @@ Nothing is changed here; a person looks at it and decides.
 Try it: pytest distillation/tests/pipeline/test_quality.py
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence

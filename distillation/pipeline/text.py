@@ -3,8 +3,6 @@
 Try it: pytest distillation/tests/pipeline/choose/test_dedup.py
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

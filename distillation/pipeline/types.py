@@ -3,8 +3,6 @@
 Try it: pytest distillation/tests/pipeline/test_generator.py
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,6 +50,15 @@ class Requirement:
 
 
 @dataclass(frozen=True)
+class LabelRule:
+    """A person's word on one label of one source. Empty `mapped_to`: leave such rows out."""
+
+    source: str
+    label: str
+    mapped_to: str
+
+
+@dataclass(frozen=True)
 class IntentEdits:
     """What a person corrected of what was understood. None: left as understood."""
 
@@ -73,15 +80,6 @@ class IntentEdits:
             raise ValueError("answer_max_chars must not be less than answer_min_chars")
         if self.labels is not None and len(self.labels) < 2:
             raise ValueError("labels needs at least two labels")
-
-
-@dataclass(frozen=True)
-class LabelRule:
-    """A person's word on one label of one source. Empty `mapped_to`: leave such rows out."""
-
-    source: str
-    label: str
-    mapped_to: str
 
 
 @dataclass(frozen=True)

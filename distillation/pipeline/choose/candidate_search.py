@@ -6,8 +6,6 @@
 Try it: pytest distillation/tests/pipeline/choose/test_retrieval.py
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -3,8 +3,6 @@
 Try it: pytest distillation/tests/pipeline/choose/test_filters.py
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -11,8 +11,6 @@ whole pool refused, most of them near twins of a held-out row that the pool had 
     python -m benchmarks.leakage
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np

@@ -10,8 +10,6 @@ share no more than an instruction's wording: runs that many texts have do not ma
 Try it: pytest distillation/tests/pipeline/choose/test_near_duplicates.py
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 import zlib

@@ -9,8 +9,6 @@ description alone separated them (at most 0.39 against at least 0.48).
 Try it: pytest distillation/tests/pipeline/choose/test_retrieval.py
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@
 Try it: pytest distillation/tests/pipeline/choose/test_selection.py
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections import Counter, defaultdict

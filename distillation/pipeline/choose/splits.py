@@ -3,8 +3,6 @@
 Try it: pytest distillation/tests/pipeline/choose/test_selection.py
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Container, Sequence
 

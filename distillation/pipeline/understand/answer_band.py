@@ -4,8 +4,6 @@ within the limit that the words set.
 Try it: pytest distillation/tests/pipeline/understand/test_answer_band.py
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -3,8 +3,6 @@
 Try it: pytest distillation/tests/pipeline/understand/test_explain.py
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Learned mostly from example answers, else from the words of the requirement. No 
 Try it: pytest distillation/tests/pipeline/understand/test_intent.py
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence

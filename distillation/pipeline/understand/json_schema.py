@@ -5,8 +5,6 @@ keys are refused only when the requirement says so.
 Try it: pytest distillation/tests/pipeline/understand/test_json_schema.py
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice

@@ -5,8 +5,6 @@ answer ("mails in German, French or Italian"): a wrong closed list would refuse 
 Try it: pytest distillation/tests/pipeline/understand/test_label_lists.py
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Iterator, Sequence

@@ -8,8 +8,6 @@ leaves rows out, and the table shows it to the user.
 Try it: pytest distillation/tests/pipeline/understand/test_label_map.py
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 

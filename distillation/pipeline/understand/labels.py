@@ -3,8 +3,6 @@
 Try it: pytest distillation/tests/pipeline/understand/test_intent.py
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -3,8 +3,6 @@
 Try it: pytest distillation/tests/pipeline/understand/test_languages.py
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import cache

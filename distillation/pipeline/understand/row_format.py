@@ -6,8 +6,6 @@ has many, they carry information (the section to write, the value asked for) and
 Try it: pytest distillation/tests/pipeline/understand/test_row_format.py
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 

@@ -3,8 +3,6 @@
 Try it: pytest distillation/tests/pipeline/understand/test_intent.py
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Sequence
