@@ -92,11 +92,8 @@ def _must_not_be_loading(source: SourceDataset) -> None:
         org=source.org, state=ImportRun.State.RUNNING, job__state__in=Job.LIVE_STATES
     )
     if source.state == SourceDataset.State.LOADING and running.exists():
-        raise Busy(
-            f"“{source.name}” is being loaded just now.",
-            code="still_running",
-            hint="Wait until its import has ended, or cancel the import.",
-        )
+        hint = "Wait until its import has ended, or cancel the import."
+        raise Busy(f"“{source.name}” is being loaded just now.", code="still_running", hint=hint)
 
 
 def _record_deletion(actor: User, source: SourceDataset, use: SourceUse) -> None:

@@ -84,11 +84,8 @@ def hub_rows(source: HubSource) -> Iterator[RawRow]:
             source.hub_id, source.config or None, split=source.split, revision=source.revision
         )
     except (OSError, ValueError) as error:
-        raise ImportRefused(
-            source.hub_id,
-            f"the hub did not give it ({type(error).__name__}).",
-            code="hub_unavailable",
-            hint="Check the network, or download a file and give its path instead.",
-        ) from error
+        message = f"the hub did not give it ({type(error).__name__})."
+        hint = "Check the network, or download a file and give its path instead."
+        raise ImportRefused(source.hub_id, message, code="hub_unavailable", hint=hint) from error
     for number, row in enumerate(rows, 1):
         yield RawRow(number, {name: plain(value) for name, value in row.items()})

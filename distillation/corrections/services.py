@@ -196,11 +196,9 @@ def _must_not_be_held_out(row: CandidateRow) -> None:
 
 def _must_have_room(model: CustomModel) -> None:
     if model.candidate_rows.filter(state__in=TRAINED_ON).count() >= MAX_CORRECTIONS:
-        raise Conflict(
-            f"{MAX_CORRECTIONS:,} corrections are accepted already.",
-            code="too_many_corrections",
-            hint="Upload them as rows of your own under Sources, or dismiss some.",
-        )
+        message = f"{MAX_CORRECTIONS:,} corrections are accepted already."
+        hint = "Upload them as rows of your own under Sources, or dismiss some."
+        raise Conflict(message, code="too_many_corrections", hint=hint)
 
 
 def _held_out(row: CandidateRow) -> str | None:

@@ -115,8 +115,5 @@ def draft_records(version: DatasetVersion, splits: Iterable[str]) -> Iterator[ex
 
 
 def no_file(name: str) -> UserFacingError:
-    return Conflict(
-        f"A draft has no file {name} yet.",
-        code="dataset_draft",
-        hint="Freeze it first; its rows can be had as JSONL now.",
-    )
+    hint = "Freeze it first; its rows can be had as JSONL now."
+    return Conflict(f"A draft has no file {name} yet.", code="dataset_draft", hint=hint)

@@ -192,11 +192,8 @@ def _locked(version: DatasetVersion) -> DatasetVersion:
 def _locked_draft(version: DatasetVersion) -> DatasetVersion:
     result = _locked(version)
     if not result.is_draft:
-        raise Conflict(
-            f"Dataset {result.number} is frozen and never changes again.",
-            code="dataset_frozen",
-            hint="Make a draft of it, and change that.",
-        )
+        message = f"Dataset {result.number} is frozen and never changes again."
+        raise Conflict(message, code="dataset_frozen", hint="Make a draft of it, and change that.")
     return result
 
 
@@ -232,12 +229,9 @@ def fitting(answer: str, version: DatasetVersion) -> str:
         return said
     said = {label_key(label): label for label in shape.labels}.get(label_key(said), said)
     if not fits_shape(said, shape):
-        raise UserFacingError(
-            f"The answer “{clip(said, 80)}” does not fit the requirement.",
-            code="answer_does_not_fit",
-            param="answer",
-            hint=_allowed(shape),
-        )
+        message = f"The answer “{clip(said, 80)}” does not fit the requirement."
+        hint = _allowed(shape)
+        raise UserFacingError(message, code="answer_does_not_fit", param="answer", hint=hint)
     return said
 
 
@@ -318,22 +312,16 @@ def _refuse_known_input(version: DatasetVersion, row: DatasetRow, text: str) -> 
             f"Row {same.position} asks the same.", code="duplicate_row", param="input"
         )
     if input_key(text) in {input_key(held["input"]) for held in version.model.test_rows}:
-        raise UserFacingError(
-            "One of your held-out rows asks the same, and those are for measuring only.",
-            code="duplicate_row",
-            param="input",
-        )
+        message = "One of your held-out rows asks the same, and those are for measuring only."
+        raise UserFacingError(message, code="duplicate_row", param="input")
 
 
 def _refuse_repeats(version: DatasetVersion) -> None:
     same = version.rows.values("content_hash").annotate(first=Min("position"), last=Max("position"))
     pair = same.filter(first__lt=F("last")).order_by("first").first()
     if pair is not None:
-        raise UserFacingError(
-            f"Rows {pair['first']} and {pair['last']} would be the same.",
-            code="duplicate_row",
-            hint="Refuse one of them instead.",
-        )
+        message = f"Rows {pair['first']} and {pair['last']} would be the same."
+        raise UserFacingError(message, code="duplicate_row", hint="Refuse one of them instead.")
 
 
 # --- freezing and copying -------------------------------------------------------------------------
@@ -342,18 +330,14 @@ def _refuse_repeats(version: DatasetVersion) -> None:
 def _refuse_too_few(version: DatasetVersion) -> None:
     needed, kept, splits = rows_needed(version), version.row_count, version.split_counts
     if kept < needed:
-        raise UserFacingError(
-            f"{kept:,} rows are kept, at least {needed:,} are needed.",
-            code="too_few_rows",
-            hint=f"Accept {needed - kept:,} more, or build the model again for other rows.",
-        )
+        message = f"{kept:,} rows are kept, at least {needed:,} are needed."
+        hint = f"Accept {needed - kept:,} more, or build the model again for other rows."
+        raise UserFacingError(message, code="too_few_rows", hint=hint)
     for split, purpose in (("train", "train on"), ("test", "measure with")):
         if not splits[split]:
-            raise UserFacingError(
-                f"No row of the {split} split is kept, so there is nothing to {purpose}.",
-                code="too_few_rows",
-                hint=f"Accept some rows of the {split} split.",
-            )
+            message = f"No row of the {split} split is kept, so there is nothing to {purpose}."
+            hint = f"Accept some rows of the {split} split."
+            raise UserFacingError(message, code="too_few_rows", hint=hint)
 
 
 def _refuse_second_draft(parent: DatasetVersion) -> None:
@@ -363,11 +347,8 @@ def _refuse_second_draft(parent: DatasetVersion) -> None:
         )
     drafts: Any = DatasetVersion.objects.drafts().filter(parent=parent)
     if draft := drafts.first():
-        raise Conflict(
-            f"Dataset {draft.number} is a draft of this one already.",
-            code="draft_exists",
-            hint="Go on with that.",
-        )
+        message = f"Dataset {draft.number} is a draft of this one already."
+        raise Conflict(message, code="draft_exists", hint="Go on with that.")
 
 
 def _copy_rows(parent: DatasetVersion, draft: DatasetVersion) -> None:

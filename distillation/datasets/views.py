@@ -155,11 +155,9 @@ def _file(version: DatasetVersion, name: str) -> Path:
         raise freezing.no_file(name)
     path = settings.ARTIFACTS_DIR / version.folder / name
     if not path.is_file():
-        raise UserFacingError(
-            f"The file {name} of this dataset is no longer on the disk.",
-            code="file_missing",
-            hint="Ask your operator, or build the model again for a new dataset.",
-        )
+        message = f"The file {name} of this dataset is no longer on the disk."
+        hint = "Ask your operator, or build the model again for a new dataset."
+        raise UserFacingError(message, code="file_missing", hint=hint)
     return Path(path)
 
 

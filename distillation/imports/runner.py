@@ -31,11 +31,8 @@ def load_upload(job: Job, lease: Lease) -> Publish:
 
     run = ImportRun.objects.select_related("org", "job").get(id=job.subject_id)
     if run.state != ImportRun.State.RUNNING:
-        raise Conflict(
-            "This import has ended, and its file is gone.",
-            code="import_ended",
-            hint="Upload the file again.",
-        )
+        message = "This import has ended, and its file is gone."
+        raise Conflict(message, code="import_ended", hint="Upload the file again.")
     path, options = uploads.path_of(run), read_options(draft_of(run))
     if not run.rows_total:
         look_at(run, path, options, lease)

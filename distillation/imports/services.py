@@ -55,11 +55,8 @@ class ImportDraft:
             )
         if bool(self.user) != bool(self.assistant):
             missing = "assistant" if self.user else "user"
-            raise UserFacingError(
-                "Question and answer each need a column.",
-                param=missing,
-                hint="Name both, or leave both out.",
-            )
+            message = "Question and answer each need a column."
+            raise UserFacingError(message, param=missing, hint="Name both, or leave both out.")
         if (self.system or self.context) and not self.user:
             raise UserFacingError("Say which column holds the question.", param="user")
 
@@ -174,44 +171,30 @@ def refuse_unusable(preview: Preview, draft: ImportDraft) -> None:
     for name in COLUMN_FIELDS:
         column = getattr(draft, name)
         if column and column not in preview.columns:
-            raise UserFacingError(
-                f"The file has no column “{column}”.",
-                code="unknown_columns",
-                param=name,
-                hint=f"It has: {', '.join(preview.columns)}.",
-            )
+            message = f"The file has no column “{column}”."
+            hint = f"It has: {', '.join(preview.columns)}."
+            raise UserFacingError(message, code="unknown_columns", param=name, hint=hint)
     if preview.mapping is None:
-        raise UserFacingError(
-            "It is not clear which columns hold question and answer.",
-            code="unknown_columns",
-            param="user",
-            hint=f"Choose them among: {', '.join(preview.columns)}.",
-        )
+        message = "It is not clear which columns hold question and answer."
+        hint = f"Choose them among: {', '.join(preview.columns)}."
+        raise UserFacingError(message, code="unknown_columns", param="user", hint=hint)
     if preview.is_whole and not preview.accepted:
-        raise UserFacingError(
-            "No row of this file can be used as it is read now.",
-            code="no_usable_rows",
-            hint="Choose other columns, or correct the rows and upload the file again.",
-        )
+        message = "No row of this file can be used as it is read now."
+        hint = "Choose other columns, or correct the rows and upload the file again."
+        raise UserFacingError(message, code="no_usable_rows", hint=hint)
 
 
 def refuse_taken(run: ImportRun, draft: ImportDraft) -> None:
     name = draft.source_name
     busy = ImportRun.objects.filter(org=run.org, state=State.RUNNING).values_list("options")
     if any(draft_name(options) == name for (options,) in busy):
-        raise Busy(
-            f"Another import is adding to “{name}” now.",
-            code="source_busy",
-            param="source",
-            hint="Wait for its end, or choose another name.",
-        )
+        message = f"Another import is adding to “{name}” now."
+        hint = "Wait for its end, or choose another name."
+        raise Busy(message, code="source_busy", param="source", hint=hint)
     if not draft.append and has_source(run.org, name):
-        raise Conflict(
-            f"You have a source “{name}” already.",
-            code="source_exists",
-            param="source",
-            hint="Choose another name, or say that the rows are to be added to it.",
-        )
+        message = f"You have a source “{name}” already."
+        hint = "Choose another name, or say that the rows are to be added to it."
+        raise Conflict(message, code="source_exists", param="source", hint=hint)
 
 
 def problem_of(run: ImportRun, draft: ImportDraft, preview: Preview) -> UserFacingError | None:

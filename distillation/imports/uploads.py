@@ -84,12 +84,9 @@ def too_large(size: int) -> UserFacingError:
 def _disk_full(error: OSError) -> Exception:
     if error.errno != errno.ENOSPC:
         return error
-    return NoSpace(
-        "No disk space is left for this file. Nothing of it was kept.",
-        code="disk_full",
-        param="file",
-        hint="Ask your operator to free some space, then upload it again.",
-    )
+    message = "No disk space is left for this file. Nothing of it was kept."
+    hint = "Ask your operator to free some space, then upload it again."
+    return NoSpace(message, code="disk_full", param="file", hint=hint)
 
 
 def keep(file: ReceivedFile, run: ImportRun) -> Path:

@@ -91,11 +91,9 @@ def _digest_there(api: HfApi, info: Info, repo_type: str) -> str:
     if not names:
         return ""
     if MARKER not in names:
-        raise UserFacingError(
-            f"The repository {info.id} holds something that was not pushed from here.",
-            code="hub_repo_is_not_ours",
-            hint="Nothing was uploaded, so that it is not overwritten. Choose another name.",
-        )
+        message = f"The repository {info.id} holds something that was not pushed from here."
+        hint = "Nothing was uploaded, so that it is not overwritten. Choose another name."
+        raise UserFacingError(message, code="hub_repo_is_not_ours", hint=hint)
     with tempfile.TemporaryDirectory() as folder:
         path = api.hf_hub_download(
             info.id, MARKER, repo_type=repo_type, revision=info.sha, cache_dir=folder
@@ -151,11 +149,9 @@ def _in_plain_words(repo_id: str) -> Iterator[None]:
         raise explained(error.__cause__, repo_id) from None
     except ValueError as error:  # the card's metadata, an upload, or an answer that is no JSON
         logger.warning("push to %s: %s", repo_id, error)
-        raise UserFacingError(
-            "The hub did not take these files.",
-            code="hub_refused",
-            hint="Push again later; if it goes on, ask your operator, whose log says more.",
-        ) from None
+        message = "The hub did not take these files."
+        hint = "Push again later; if it goes on, ask your operator, whose log says more."
+        raise UserFacingError(message, code="hub_refused", hint=hint) from None
     except (httpx2.HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         if isinstance(error, HfHubHTTPError) or not isinstance(error.__cause__, HfHubHTTPError):
             raise explained(error, repo_id) from None
@@ -165,11 +161,9 @@ def _in_plain_words(repo_id: str) -> Iterator[None]:
 def explained(error: Exception, repo_id: str) -> UserFacingError:
     response = getattr(error, "response", None)
     if response is None:
-        return UserFacingError(
-            "The hub cannot be reached from this installation.",
-            code="hub_unreachable",
-            hint="Nothing was published. Push again later; if it goes on, ask your operator.",
-        )
+        message = "The hub cannot be reached from this installation."
+        hint = "Nothing was published. Push again later; if it goes on, ask your operator."
+        return UserFacingError(message, code="hub_unreachable", hint=hint)
     hub_message = (getattr(error, "server_message", None) or "").lower()
     return _of_status(response.status_code, hub_message, repo_id)
 

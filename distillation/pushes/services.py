@@ -58,11 +58,9 @@ def _files(dataset: DatasetVersion) -> dict[str, Path | bytes]:
     try:
         manifest = verify(folder)
     except ArtifactError as error:
-        raise UserFacingError(
-            "The files of this dataset are not what was frozen, so they are not pushed.",
-            code="files_changed",
-            hint="Its lineage page says which file differs. Build the model again.",
-        ) from error
+        message = "The files of this dataset are not what was frozen, so they are not pushed."
+        hint = "Its lineage page says which file differs. Build the model again."
+        raise UserFacingError(message, code="files_changed", hint=hint) from error
     names = [entry["path"] for entry in manifest["files"] if entry["path"] != MANIFEST]
     return {**{name: folder / name for name in names}, CARD: card_text(dataset).encode()}
 

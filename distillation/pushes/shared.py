@@ -84,20 +84,14 @@ def settle_failed(pushes: QuerySet[Push], job: Job) -> None:
 
 def _must_have_token(push: HubPush) -> None:
     if not push.sealed_token:
-        raise Conflict(
-            "There is no token of the hub to push with.",
-            code="no_hub_token",
-            hint=push.no_token_hint,
-        )
+        hint = push.no_token_hint
+        raise Conflict("There is no token of the hub to push with.", code="no_hub_token", hint=hint)
 
 
 def _must_not_be_pushing(pushes: QuerySet[Any], repo_id: str) -> None:
     if pushes.filter(repo_id=repo_id, job__state__in=Job.LIVE_STATES).exists():
-        raise Busy(
-            f"This {pushes.model.what} is being pushed to {repo_id} already.",
-            code="already_pushing",
-            hint="Wait until that push has ended.",
-        )
+        message = f"This {pushes.model.what} is being pushed to {repo_id} already."
+        raise Busy(message, code="already_pushing", hint="Wait until that push has ended.")
 
 
 def _hub_with(token: object) -> HfApi:

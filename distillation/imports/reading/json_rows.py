@@ -77,19 +77,12 @@ def parse_line(data: bytes) -> dict[str, Any]:
     try:
         value = DECODER.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise BadRow(
-            "broken_utf8",
-            "",
-            f"byte {error.start + 1} of the line is not UTF-8.",
-            "Save the file as UTF-8.",
-        ) from error
+        message = f"byte {error.start + 1} of the line is not UTF-8."
+        raise BadRow("broken_utf8", "", message, "Save the file as UTF-8.") from error
     except (RecursionError, ValueError) as error:
-        raise BadRow(
-            "broken_json",
-            "",
-            f"this is not JSON that can be read: {reason(error)}.",
-            "Write one complete JSON object per line, in double quotes.",
-        ) from error
+        message = f"this is not JSON that can be read: {reason(error)}."
+        hint = "Write one complete JSON object per line, in double quotes."
+        raise BadRow("broken_json", "", message, hint) from error
     return an_object(value)
 
 
@@ -102,7 +95,7 @@ def reason(error: Exception) -> str:
 
 
 def read_json_array(path: Path, limits: Limits) -> Rows:
-    """A row's line is where its element starts. A broken array is refused whole."""
+    """Yield rows with the line that each element starts on; refuse a broken array whole."""
     with ExpandingStream(path, limits) as stream:
         window = ArrayWindow(stream, path.name, limits)
         window.expect("[")
@@ -167,9 +160,6 @@ class ArrayWindow:
         return bool(data)
 
     def _broken(self, why: str) -> ImportRefused:
-        return ImportRefused(
-            self._file,
-            f"this is not a JSON array that can be read: {why}, near line {self.line}.",
-            code="broken_json",
-            hint="Correct it there, or write one JSON object per line as .jsonl.",
-        )
+        message = f"this is not a JSON array that can be read: {why}, near line {self.line}."
+        hint = "Correct it there, or write one JSON object per line as .jsonl."
+        return ImportRefused(self._file, message, code="broken_json", hint=hint)

@@ -64,12 +64,9 @@ def is_known(path: Path) -> bool:
 def ending_of(path: Path) -> str:
     """Return the kind of a file; a .json file that is no array holds one object per line."""
     if not is_known(path):
-        raise ImportRefused(
-            path.name,
-            "this kind of file is not known.",
-            code="unknown_file_type",
-            hint=f"Use {KNOWN_KINDS}, or one of them packed as .gz.",
-        )
+        message = "this kind of file is not known."
+        hint = f"Use {KNOWN_KINDS}, or one of them packed as .gz."
+        raise ImportRefused(path.name, message, code="unknown_file_type", hint=hint)
     ending = Path(path.name.lower().removesuffix(".gz")).suffix
     return ".jsonl" if ending == ".json" and not starts_with_array(path) else ending
 
@@ -90,9 +87,6 @@ def refuse_unreadable(path: Path) -> None:
             path.name, "the file is empty.", code="empty_file", hint="Export it again, with rows."
         )
     if head.startswith(UTF16_MARKS):
-        raise ImportRefused(
-            path.name,
-            "the text is encoded as UTF-16.",
-            code="wrong_encoding",
-            hint="Save it as UTF-8 and import it again.",
-        )
+        message = "the text is encoded as UTF-16."
+        hint = "Save it as UTF-8 and import it again."
+        raise ImportRefused(path.name, message, code="wrong_encoding", hint=hint)

@@ -160,21 +160,14 @@ def characters_of(row: ExampleRow | RowError) -> int:
 
 
 def unknown_shape(row: RawRow) -> BadRow:
-    return BadRow(
-        "unknown_shape",
-        "",
-        f"no question and answer found in the fields {names(row)}.",
-        f"Known: {KNOWN_SHAPES}.",
-    )
+    message = f"no question and answer found in the fields {names(row)}."
+    return BadRow("unknown_shape", "", message, f"Known: {KNOWN_SHAPES}.")
 
 
 def unknown_columns(row: RawRow, file: str) -> ImportRefused:
-    return ImportRefused(
-        file,
-        f"no row has a shape that is known; line {row.line} has the fields {names(row)}.",
-        code="unknown_columns",
-        hint=f"Say which columns hold question and answer, or use one of: {KNOWN_SHAPES}.",
-    )
+    message = f"no row has a shape that is known; line {row.line} has the fields {names(row)}."
+    hint = f"Say which columns hold question and answer, or use one of: {KNOWN_SHAPES}."
+    return ImportRefused(file, message, code="unknown_columns", hint=hint)
 
 
 def names(row: RawRow) -> str:
@@ -216,12 +209,9 @@ def nothing_usable(file: str, look: Inspection) -> ImportRefused:
         return ImportRefused(
             file, "there are no rows in it.", code="no_rows", hint="Export it again, with rows."
         )
-    return ImportRefused(
-        file,
-        f"none of its {look.read} rows can be used. The first: {look.errors[0]}",
-        code="no_usable_rows",
-        hint="Correct the rows and import the file again.",
-    )
+    message = f"none of its {look.read} rows can be used. The first: {look.errors[0]}"
+    hint = "Correct the rows and import the file again."
+    return ImportRefused(file, message, code="no_usable_rows", hint=hint)
 
 
 def sha256_of(path: Path) -> str:

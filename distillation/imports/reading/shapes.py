@@ -125,31 +125,19 @@ def answer_text(answer: Any, mapping: ColumnMapping) -> str:
     if not mapping.labels:
         return f"{answer:g}" if isinstance(answer, float) else str(answer).lower()
     if not 0 <= answer < len(mapping.labels) or answer != int(answer):
-        raise BadRow(
-            "unknown_label",
-            mapping.assistant,
-            f"label {answer} has no name.",
-            f"There are names for 0 to {len(mapping.labels) - 1}.",
-        )
+        hint = f"There are names for 0 to {len(mapping.labels) - 1}."
+        raise BadRow("unknown_label", mapping.assistant, f"label {answer} has no name.", hint)
     return mapping.labels[int(answer)]
 
 
 def chat_turns(row: Row, column: str) -> list[Turn]:
     turns = required(row, column)
     if not isinstance(turns, list) or not turns:
-        raise BadRow(
-            "no_messages",
-            column,
-            "there are no messages here.",
-            'Give a list such as [{"role": "user", …}, {"role": "assistant", …}].',
-        )
+        hint = 'Give a list such as [{"role": "user", …}, {"role": "assistant", …}].'
+        raise BadRow("no_messages", column, "there are no messages here.", hint)
     if len(turns) > MAX_TURNS:
-        raise BadRow(
-            "too_many_turns",
-            column,
-            f"{len(turns)} turns, at most {MAX_TURNS} are taken.",
-            "Split the conversation into shorter ones.",
-        )
+        message = f"{len(turns)} turns, at most {MAX_TURNS} are taken."
+        raise BadRow("too_many_turns", column, message, "Split the conversation into shorter ones.")
     return [chat_turn(turn, f"{column}[{index}]") for index, turn in enumerate(turns)]
 
 
@@ -158,12 +146,8 @@ def chat_turn(turn: Any, field: str) -> Turn:
         raise BadRow("wrong_type", field, "a turn is not an object.", "Give role and content.")
     role = ROLES.get(str(turn.get("role", turn.get("from"))).strip().lower())
     if role is None:
-        raise BadRow(
-            "unknown_role",
-            f"{field}.role",
-            f"the role {str(turn.get('role', turn.get('from')))[:40]!r} is not known.",
-            "Use system, user or assistant.",
-        )
+        message = f"the role {str(turn.get('role', turn.get('from')))[:40]!r} is not known."
+        raise BadRow("unknown_role", f"{field}.role", message, "Use system, user or assistant.")
     key = "content" if "content" in turn else "value"
     return role, text_of(turn.get(key), f"{field}.{key}"), f"{field}.{key}"
 
@@ -187,12 +171,8 @@ def is_text_part(part: Any) -> bool:
 
 def required(row: Row, column: str) -> Any:
     if column not in row:
-        raise BadRow(
-            "missing_field",
-            column,
-            "this field is missing.",
-            "All rows of a file need the fields of its first row.",
-        )
+        hint = "All rows of a file need the fields of its first row."
+        raise BadRow("missing_field", column, "this field is missing.", hint)
     return row[column]
 
 

@@ -114,18 +114,12 @@ def line_too_long(file: str, number: int, length: int, limits: Limits) -> RowErr
 
 
 def broken_gzip(path: Path) -> ImportRefused:
-    return ImportRefused(
-        path.name,
-        "the compressed file is cut off or damaged.",
-        code="broken_gzip",
-        hint="Copy or export it again; `gzip -t` checks it.",
-    )
+    message = "the compressed file is cut off or damaged."
+    hint = "Copy or export it again; `gzip -t` checks it."
+    return ImportRefused(path.name, message, code="broken_gzip", hint=hint)
 
 
 def expands_too_far(path: Path, expanded: int, packed: int) -> ImportRefused:
-    return ImportRefused(
-        path.name,
-        f"{packed / 1e6:.1f} MB expand to more than {expanded / 1e6:,.0f} MB.",
-        code="expands_too_far",
-        hint="If it is real data, unpack it, remove repeated rows and split it.",
-    )
+    message = f"{packed / 1e6:.1f} MB expand to more than {expanded / 1e6:,.0f} MB."
+    hint = "If it is real data, unpack it, remove repeated rows and split it."
+    return ImportRefused(path.name, message, code="expands_too_far", hint=hint)

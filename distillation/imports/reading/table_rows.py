@@ -94,40 +94,24 @@ class DecodedLines(Iterator[str]):
 
 
 def undecodable(file: str, line: Line, encoding: str) -> RowError:
+    message = f"the line is not {encoding} text."
+    hint = "Save the file as UTF-8."
     return RowError(
-        file,
-        line.number,
-        "",
-        "broken_text",
-        f"the line is not {encoding} text.",
-        "Save the file as UTF-8.",
-        line.data.decode(encoding, "replace"),
+        file, line.number, "", "broken_text", message, hint, line.data.decode(encoding, "replace")
     )
 
 
 def csv_row(file: str, line: int, header: list[str], cells: list[str]) -> RawRow | RowError:
     if len(cells) == len(header):
         return RawRow(line, dict(zip(header, cells, strict=True)))
-    return RowError(
-        file,
-        line,
-        "",
-        "wrong_columns",
-        f"{len(cells)} columns, the header has {len(header)}.",
-        "Put a text that holds the delimiter or a line break in double quotes.",
-        cells,
-    )
+    message = f"{len(cells)} columns, the header has {len(header)}."
+    hint = "Put a text that holds the delimiter or a line break in double quotes."
+    return RowError(file, line, "", "wrong_columns", message, hint, cells)
 
 
 def broken_csv(file: str, line: int, error: csv.Error) -> RowError:
-    return RowError(
-        file,
-        line,
-        "",
-        "broken_csv",
-        f"this row cannot be read ({error}).",
-        "Check its quotes: each must be closed, and doubled inside a text.",
-    )
+    hint = "Check its quotes: each must be closed, and doubled inside a text."
+    return RowError(file, line, "", "broken_csv", f"this row cannot be read ({error}).", hint)
 
 
 def read_parquet(path: Path, limits: Limits) -> Rows:
@@ -149,12 +133,9 @@ def open_parquet(path: Path, limits: Limits) -> Any:
     from pyarrow import parquet
 
     if head_of(path) != PARQUET_MAGIC:
-        raise ImportRefused(
-            path.name,
-            "the name says Parquet, but the file does not begin with PAR1.",
-            code="not_parquet",
-            hint="Give it the ending of what it holds, for example .csv.",
-        )
+        message = "the name says Parquet, but the file does not begin with PAR1."
+        hint = "Give it the ending of what it holds, for example .csv."
+        raise ImportRefused(path.name, message, code="not_parquet", hint=hint)
     try:
         # Read through small buffers: else the columns of a whole row group, which may be the whole
         # file, are held at once.
@@ -169,21 +150,14 @@ def refuse_parquet_bomb(path: Path, metadata: Any, limits: Limits) -> None:
     groups = range(metadata.num_row_groups)
     expanded = sum(metadata.row_group(index).total_byte_size for index in groups)
     if expanded > limits.expanded_bytes:
-        raise ImportRefused(
-            path.name,
-            f"it expands to {expanded / 1e6:,.0f} MB.",
-            code="expands_too_far",
-            hint="Split it into smaller files.",
-        )
+        message = f"it expands to {expanded / 1e6:,.0f} MB."
+        hint = "Split it into smaller files."
+        raise ImportRefused(path.name, message, code="expands_too_far", hint=hint)
 
 
 def broken_parquet(path: Path) -> ImportRefused:
-    return ImportRefused(
-        path.name,
-        "the Parquet file is cut off or damaged.",
-        code="broken_parquet",
-        hint="Write it again.",
-    )
+    message = "the Parquet file is cut off or damaged."
+    return ImportRefused(path.name, message, code="broken_parquet", hint="Write it again.")
 
 
 def readable_columns(table: Any) -> list[str]:

@@ -167,7 +167,7 @@ class _WordRuns:
         return rolling_hashes(self._numbers(word for t in texts for word in t), lengths, size)
 
     def _numbers(self, text: Iterable[str]) -> Hashes:
-        """Number the words; unknown ones are 0, so that no run crosses them by chance."""
+        """Replace words by numbers; unknown ones by 0, so that no run crosses them by chance."""
         return np.array([self._number.get(word, 0) for word in text], dtype=np.uint64)
 
     def contained(self, texts: Sequence[str]) -> Flags:
