@@ -1,105 +1,44 @@
 from django.urls import path
 
-from distillation.corpus import api as sources
-from distillation.corrections import api as corrections
+from distillation.corpus.api import SourceQualityView, SourcesView, SourceView
+from distillation.corrections.api import CorrectionsView, CorrectionView
 from distillation.curation import api as curation
 from distillation.datasets import api as datasets
-from distillation.datasets import lineage_api as lineage
+from distillation.datasets.lineage_api import DatasetLineageRowsView, DatasetLineageView
 from distillation.imports import api as imports
-from distillation.organization import api as organization
-from distillation.pushes import api as pushes
+from distillation.organization.api import OrganizationView
+from distillation.pushes.api import DatasetPushesView
 
-urlpatterns = [
-    path("organization", organization.OrganizationView.as_view(), name="api_organization"),
-    path(
-        "models/<uuid:model_id>/corrections",
-        corrections.CorrectionsView.as_view(),
-        name="api_corrections",
-    ),
-    path(
-        "models/<uuid:model_id>/corrections/<uuid:correction_id>",
-        corrections.CorrectionView.as_view(),
-        name="api_correction",
-    ),
-    path("sources", sources.SourcesView.as_view(), name="api_sources"),
-    path("sources/<uuid:source_id>", sources.SourceView.as_view(), name="api_source"),
-    path(
-        "sources/<uuid:source_id>/quality",
-        sources.SourceQualityView.as_view(),
-        name="api_source_quality",
-    ),
-    path("imports", imports.ImportsView.as_view(), name="api_imports"),
-    path("imports/<uuid:import_id>", imports.ImportView.as_view(), name="api_import"),
-    path(
-        "imports/<uuid:import_id>/confirm",
-        imports.ImportConfirmView.as_view(),
-        name="api_import_confirm",
-    ),
-    path(
-        "imports/<uuid:import_id>/cancel",
-        imports.ImportCancelView.as_view(),
-        name="api_import_cancel",
-    ),
-    path(
-        "imports/<uuid:import_id>/rejected",
-        imports.ImportRejectedView.as_view(),
-        name="api_import_rejected",
-    ),
-    path("datasets", datasets.DatasetsView.as_view(), name="api_datasets"),
-    path("datasets/<uuid:dataset_id>", datasets.DatasetView.as_view(), name="api_dataset"),
-    path(
-        "datasets/<uuid:dataset_id>/rows",
-        datasets.DatasetRowsView.as_view(),
-        name="api_dataset_rows",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/lineage",
-        lineage.DatasetLineageView.as_view(),
-        name="api_dataset_lineage",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/lineage/rows",
-        lineage.DatasetLineageRowsView.as_view(),
-        name="api_dataset_lineage_rows",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/pushes",
-        pushes.DatasetPushesView.as_view(),
-        name="api_dataset_pushes",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/rows/decide",
-        curation.RowsDecideView.as_view(),
-        name="api_dataset_rows_decide",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/rows/answer",
-        curation.RowsAnswerView.as_view(),
-        name="api_dataset_rows_answer",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/rows/<int:row_id>",
-        curation.DatasetRowView.as_view(),
-        name="api_dataset_row",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/rows/<int:row_id>/restore",
-        curation.DatasetRowRestoreView.as_view(),
-        name="api_dataset_row_restore",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/draft",
-        curation.DatasetDraftView.as_view(),
-        name="api_dataset_draft",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/compare/<uuid:other_id>",
-        curation.DatasetCompareView.as_view(),
-        name="api_dataset_compare",
-    ),
-    path(
-        "datasets/<uuid:dataset_id>/export",
-        datasets.DatasetExportView.as_view(),
-        name="api_dataset_export",
-    ),
-]
+CORRECTIONS = "models/<uuid:model_id>/corrections"
+SOURCE = "sources/<uuid:source_id>"
+IMPORT = "imports/<uuid:import_id>"
+DATASET = "datasets/<uuid:dataset_id>"
+ROW = f"{DATASET}/rows/<int:row_id>"
+VIEWS = {
+    "api_organization": ("organization", OrganizationView),
+    "api_corrections": (CORRECTIONS, CorrectionsView),
+    "api_correction": (f"{CORRECTIONS}/<uuid:correction_id>", CorrectionView),
+    "api_sources": ("sources", SourcesView),
+    "api_source": (SOURCE, SourceView),
+    "api_source_quality": (f"{SOURCE}/quality", SourceQualityView),
+    "api_imports": ("imports", imports.ImportsView),
+    "api_import": (IMPORT, imports.ImportView),
+    "api_import_confirm": (f"{IMPORT}/confirm", imports.ImportConfirmView),
+    "api_import_cancel": (f"{IMPORT}/cancel", imports.ImportCancelView),
+    "api_import_rejected": (f"{IMPORT}/rejected", imports.ImportRejectedView),
+    "api_datasets": ("datasets", datasets.DatasetsView),
+    "api_dataset": (DATASET, datasets.DatasetView),
+    "api_dataset_rows": (f"{DATASET}/rows", datasets.DatasetRowsView),
+    "api_dataset_lineage": (f"{DATASET}/lineage", DatasetLineageView),
+    "api_dataset_lineage_rows": (f"{DATASET}/lineage/rows", DatasetLineageRowsView),
+    "api_dataset_pushes": (f"{DATASET}/pushes", DatasetPushesView),
+    "api_dataset_rows_decide": (f"{DATASET}/rows/decide", curation.RowsDecideView),
+    "api_dataset_rows_answer": (f"{DATASET}/rows/answer", curation.RowsAnswerView),
+    "api_dataset_row": (ROW, curation.DatasetRowView),
+    "api_dataset_row_restore": (f"{ROW}/restore", curation.DatasetRowRestoreView),
+    "api_dataset_draft": (f"{DATASET}/draft", curation.DatasetDraftView),
+    "api_dataset_compare": (f"{DATASET}/compare/<uuid:other_id>", curation.DatasetCompareView),
+    "api_dataset_export": (f"{DATASET}/export", datasets.DatasetExportView),
+}
+
+urlpatterns = [path(route, view.as_view(), name=name) for name, (route, view) in VIEWS.items()]

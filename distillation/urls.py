@@ -13,19 +13,18 @@ from distillation.imports import views as imports
 from distillation.organization import views as organization
 from distillation.pushes import views as pushes
 
+DATASET = "datasets/<uuid:dataset_id>"
+CORRECTIONS = "models/<uuid:model_id>/corrections"
+
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
     path("settings/licenses/", organization.license_policy, name="license_policy"),
     path("settings/licenses/preview/", organization.license_preview, name="license_preview"),
     path("settings/hub-token/", organization.hub_token, name="hub_token"),
     path("settings/hub-token/clear/", organization.hub_token_clear, name="hub_token_clear"),
-    path("models/<uuid:model_id>/corrections/", corrections.corrections, name="corrections"),
-    path("models/<uuid:model_id>/corrections/new/", corrections.correct, name="correction_new"),
-    path(
-        "models/<uuid:model_id>/corrections/<uuid:correction_id>/",
-        corrections.correction,
-        name="correction",
-    ),
+    path(f"{CORRECTIONS}/", corrections.corrections, name="corrections"),
+    path(f"{CORRECTIONS}/new/", corrections.correct, name="correction_new"),
+    path(f"{CORRECTIONS}/<uuid:correction_id>/", corrections.correction, name="correction"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", imports.source_new, name="source_new"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),
@@ -37,22 +36,16 @@ urlpatterns = [
     path("imports/<uuid:import_id>/confirm/", imports.import_confirm, name="import_confirm"),
     path("imports/<uuid:import_id>/cancel/", imports.import_cancel, name="import_cancel"),
     path("imports/<uuid:import_id>/rejected/", imports.import_rejected, name="import_rejected"),
-    path("datasets/<uuid:dataset_id>/", datasets.dataset, name="dataset"),
-    path("datasets/<uuid:dataset_id>/rows/", curation.dataset_rows, name="dataset_rows"),
-    path("datasets/<uuid:dataset_id>/rows/<int:row_id>/", curation.dataset_row, name="dataset_row"),
-    path("datasets/<uuid:dataset_id>/draft/", curation.dataset_draft, name="dataset_draft"),
-    path("datasets/<uuid:dataset_id>/discard/", curation.dataset_discard, name="dataset_discard"),
-    path(
-        "datasets/<uuid:dataset_id>/compare/<uuid:other_id>/",
-        compare.dataset_compare,
-        name="dataset_compare",
-    ),
-    path("datasets/<uuid:dataset_id>/rows.jsonl", datasets.dataset_jsonl, name="dataset_jsonl"),
-    path("datasets/<uuid:dataset_id>/lineage/", lineage.dataset_lineage, name="dataset_lineage"),
-    path("datasets/<uuid:dataset_id>/pushes/", pushes.pushes, name="dataset_pushes"),
-    path("datasets/<uuid:dataset_id>/push/", pushes.push, name="dataset_push"),
-    path("datasets/<uuid:dataset_id>/README.md", datasets.dataset_card, name="dataset_card"),
-    path(
-        "datasets/<uuid:dataset_id>/rows.parquet", datasets.dataset_parquet, name="dataset_parquet"
-    ),
+    path(f"{DATASET}/", datasets.dataset, name="dataset"),
+    path(f"{DATASET}/rows/", curation.dataset_rows, name="dataset_rows"),
+    path(f"{DATASET}/rows/<int:row_id>/", curation.dataset_row, name="dataset_row"),
+    path(f"{DATASET}/draft/", curation.dataset_draft, name="dataset_draft"),
+    path(f"{DATASET}/discard/", curation.dataset_discard, name="dataset_discard"),
+    path(f"{DATASET}/compare/<uuid:other_id>/", compare.dataset_compare, name="dataset_compare"),
+    path(f"{DATASET}/rows.jsonl", datasets.dataset_jsonl, name="dataset_jsonl"),
+    path(f"{DATASET}/lineage/", lineage.dataset_lineage, name="dataset_lineage"),
+    path(f"{DATASET}/pushes/", pushes.pushes, name="dataset_pushes"),
+    path(f"{DATASET}/push/", pushes.push, name="dataset_push"),
+    path(f"{DATASET}/README.md", datasets.dataset_card, name="dataset_card"),
+    path(f"{DATASET}/rows.parquet", datasets.dataset_parquet, name="dataset_parquet"),
 ]
