@@ -14,10 +14,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.access import org_for
+from accounts.access import enter, org_for
 from accounts.models import User
 from distillation.access import answering_version, correction_for
-from distillation.corrections import services as services
+from distillation.corrections import services
 from distillation.limits import TEXT_CHARS
 from distillation.models import CandidateRow
 from models_app.access import model_for
@@ -29,10 +29,6 @@ SAID = {
     "dismissed": "Dismissed. The next build does without it.",
     "": "Saved.",
 }
-
-
-def _area(rows: int) -> forms.Textarea:
-    return forms.Textarea(attrs={"rows": rows})
 
 
 class SaidField(forms.CharField):
@@ -56,8 +52,10 @@ class WrongAnswerForm(forms.Form):
 
 
 class CorrectionForm(forms.Form):
-    input = SaidField(widget=_area(4))
-    correction = SaidField(label="What it should have answered", widget=_area(3))
+    input = SaidField(widget=forms.Textarea(attrs={"rows": 4}))
+    correction = SaidField(
+        label="What it should have answered", widget=forms.Textarea(attrs={"rows": 3})
+    )
 
 
 @login_required
@@ -82,9 +80,10 @@ def corrections(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResp
 @require_POST
 def correct(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
     """Answer the playground in the form's place; where there is no script, with the list."""
-    model = model_for(org_for(request, org), model_id)
+    membership = enter(request, org)
+    model = model_for(membership.org, model_id)
     form = WrongAnswerForm(request.POST)
-    row = _added(request, model, form) if form.is_valid() else None
+    row = _added(membership.user, model, form) if form.is_valid() else None
     context = {"model": model, "correction": row, "wrong_form": form, "said": request.POST}
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "distillation/_wrong_answer.html", context)
@@ -100,11 +99,12 @@ def correction(
     request: HttpRequest, org: str, model_id: uuid.UUID, correction_id: uuid.UUID
 ) -> HttpResponse:
     """One correction: edit it, accept or dismiss it."""
-    row = correction_for(model_for(org_for(request, org), model_id), correction_id)
+    membership = enter(request, org)
+    row = correction_for(model_for(membership.org, model_id), correction_id)
     initial = {"input": row.input, "correction": row.correction}
     if request.method == "POST":
         form = CorrectionForm(initial | request.POST.dict(), initial=initial)
-        if form.is_valid() and _changed(request, row, form):
+        if form.is_valid() and _changed(request, membership.user, row, form):
             return redirect("corrections", org, model_id)
     else:
         form = CorrectionForm(initial=initial)
@@ -112,23 +112,23 @@ def correction(
     return render(request, "distillation/correction.html", context)
 
 
-def _added(request: HttpRequest, model: Any, form: WrongAnswerForm) -> CandidateRow | None:
+def _added(actor: User, model: Any, form: WrongAnswerForm) -> CandidateRow | None:
     said = dict(form.cleaned_data)
     try:
         version = answering_version(model, said.pop("version"))
         draft = services.CorrectionDraft(**said)
-        return services.add_correction(actor=_user(request), version=version, draft=draft)
+        return services.add_correction(actor=actor, version=version, draft=draft)
     except UserFacingError as error:
         _show(error, form)
         return None
 
 
-def _changed(request: HttpRequest, row: CandidateRow, form: CorrectionForm) -> bool:
+def _changed(request: HttpRequest, actor: User, row: CandidateRow, form: CorrectionForm) -> bool:
     state = request.POST.get("state", "")
     state = state if state in services.DECISIONS else ""
     said = {name: form.cleaned_data[name] for name in form.changed_data}
     try:
-        services.change_correction(actor=_user(request), row=row, state=state, **said)
+        services.change_correction(actor=actor, row=row, state=state, **said)
     except UserFacingError as error:
         _show(error, form)
         return False
@@ -142,11 +142,5 @@ def _show(error: UserFacingError, form: forms.Form) -> None:
 
 
 def _counts(model: Any) -> list[tuple[str, int]]:
-    counted = model.candidate_rows.order_by().values_list("state").annotate(rows=Count("id"))
-    rows = dict(counted)
+    rows = dict(model.candidate_rows.order_by().values_list("state").annotate(rows=Count("id")))
     return [(state, rows.get(state, 0)) for state in CandidateRow.State.values]
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # every view here asks for a login
-    return request.user

@@ -11,8 +11,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.access import org_for
-from accounts.models import Organization, User
+from accounts.access import enter, org_for
+from accounts.models import Membership
 from distillation.access import import_for
 from distillation.corpus.quality import flag_text
 from distillation.imports import services as imports
@@ -31,18 +31,19 @@ from modelstation.core.models import Job
 @require_http_methods(["GET", "POST"])
 def source_new(request: HttpRequest, org: str) -> HttpResponse:
     """Receive a member's file on the disk as it comes in, and nothing of a stranger's."""
-    owner = org_for(request, org)
+    membership = enter(request, org)
     uploads.receive_on_disk(request)
-    return _source_new(request, owner)
+    return _source_new(request, membership)
 
 
 @csrf_protect
-def _source_new(request: HttpRequest, org: Organization) -> HttpResponse:
+def _source_new(request: HttpRequest, membership: Membership) -> HttpResponse:
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         file = form.cleaned_data["file"]
         try:
-            run = imports.upload(actor=_user(request), org=org, file=file, draft=form.draft)
+            org, actor = membership.org, membership.user
+            run = imports.upload(actor=actor, org=org, file=file, draft=form.draft)
             return redirect("import", org.slug, run.id)
         except UserFacingError as error:
             form.add_error("file", f"{error.message} {error.hint}".strip())
@@ -85,13 +86,14 @@ def import_preview(request: HttpRequest, org: str, import_id: uuid.UUID) -> Http
 @login_required
 @require_POST
 def import_confirm(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpResponse:
-    run = import_for(org_for(request, org), import_id)
+    membership = enter(request, org)
+    run = import_for(membership.org, import_id)
     if run.state != ImportRun.State.UPLOADED:
         return redirect("import", org, run.id)
     form, context = _requested(request, run)
     if form.is_valid():
         try:
-            imports.confirm_import(actor=_user(request), run=run, draft=form.draft)
+            imports.confirm_import(actor=membership.user, run=run, draft=form.draft)
             return redirect("import", org, run.id)
         except UserFacingError as error:
             form.refuse(error)
@@ -101,8 +103,9 @@ def import_confirm(request: HttpRequest, org: str, import_id: uuid.UUID) -> Http
 @login_required
 @require_POST
 def import_cancel(request: HttpRequest, org: str, import_id: uuid.UUID) -> HttpResponse:
-    run = import_for(org_for(request, org), import_id)
-    if not imports.cancel_import(actor=_user(request), run=run):
+    membership = enter(request, org)
+    run = import_for(membership.org, import_id)
+    if not imports.cancel_import(actor=membership.user, run=run):
         messages.info(request, "This import had ended already.")
     return redirect("import", org, run.id)
 
@@ -155,8 +158,3 @@ def _state(run: ImportRun) -> dict[str, Any]:
         "problems": problems(["distil"]) if waits else [],
         "flags": {flag_text(flag): rows for flag, rows in run.flags.items()},
     }
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # every view here asks for a login
-    return request.user
