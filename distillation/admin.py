@@ -56,16 +56,9 @@ class SourceDatasetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 @admin.register(ImportRun)
 class ImportRunAdmin(ReadOnly, JobActions):
     list_display = [
-        "origin",
-        "org",
-        "state",
-        "job_state",
-        "rows_read",
-        "rows_added",
-        "rows_duplicate",
-        "rows_rejected",
-        "created_at",
-    ]
+        "origin", "org", "state", "job_state", "rows_read", "rows_added", "rows_duplicate",
+        "rows_rejected", "created_at",
+    ]  # fmt: skip
     list_filter = ["state", "job__state", "created_at"]
     list_select_related = ["org", "job"]
     search_fields = ["id", "origin", "error_text", "file_sha256", "org__name", "org__slug"]

@@ -137,9 +137,8 @@ class ImportRun(models.Model):
     rows_rejected = models.PositiveIntegerField(default=0)
     rows_flagged = models.PositiveIntegerField(default=0)
     flags = models.JSONField(default=dict, blank=True)  # {flag: rows}
-    errors = models.JSONField(
-        default=list
-    )  # the first hundred: {"line", "field", "code", "message", "hint"}
+    # The first hundred: {"line", "field", "code", "message", "hint"}.
+    errors = models.JSONField(default=list)
     error_text = models.TextField(blank=True)
     created_by = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -164,9 +163,8 @@ class DistillationRun(OrgOwned):
     # How the labels of the sources become the user's: [{"source", "label", "rows", "mapped_to",
     # "how", "similarity"}]; `mapped_to` is empty where nothing fits.
     label_map = models.JSONField(default=list)
-    funnel = models.JSONField(
-        default=list
-    )  # [{"filter", "refused", "examples"}], from corpus to dataset
+    # From corpus to dataset: [{"filter", "refused", "examples"}].
+    funnel = models.JSONField(default=list)
 
     class Meta:
         ordering = ["-created_at"]
@@ -265,9 +263,8 @@ class CandidateRow(OrgOwned):
     wrong_answer = models.TextField(blank=True)
     correction = models.TextField()
     state = models.CharField(max_length=10, choices=State.choices, default=State.NEW)
-    refusal = models.CharField(
-        max_length=REASON_CHARS, blank=True
-    )  # why the last build left it out
+    # Why the last build left it out.
+    refusal = models.CharField(max_length=REASON_CHARS, blank=True)
     dataset = models.ForeignKey(
         DatasetVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )  # the last frozen one that holds it
@@ -354,9 +351,7 @@ class DatasetRow(models.Model):
 
     @property
     def input(self) -> str:
-        return "\n".join(
-            message["content"] for message in self.messages if message["role"] == "user"
-        )
+        return "\n".join(turn["content"] for turn in self.messages if turn["role"] == "user")
 
     @property
     def answer(self) -> str:

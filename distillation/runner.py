@@ -90,16 +90,10 @@ def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Select
 
     generator = DatasetGenerator(CorpusCatalog(model.org), load_embedder())
     held_out = [Example(row["input"], row["output"]) for row in model.test_rows]
-    edits = edits_from(model.intent_edits)
+    edits, corrected = edits_from(model.intent_edits), corrections.accepted_corrections(model)
+    report = _progress_callback(lease)
     try:
-        return generator.generate(
-            requirement_of(model),
-            config,
-            held_out,
-            _progress_callback(lease),
-            edits,
-            corrections.accepted_corrections(model),
-        )
+        return generator.generate(requirement_of(model), config, held_out, report, edits, corrected)
     except NotEnoughData as error:
         raise UserFacingError(str(error), code="not_enough_data") from error
 

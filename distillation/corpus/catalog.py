@@ -143,10 +143,9 @@ class CorpusCatalog:
         if not self.refused_by_license:
             return []
         refused = CorpusExample.objects.filter(source__in=list(self._names))
-        rows = refused.exclude(license__in=self._scope.licenses).order_by(
-            "source_id", "content_hash"
-        )
-        matches = rows.values_list("source_id", "license", "messages")[:limit]
+        rows = refused.exclude(license__in=self._scope.licenses)
+        ordered = rows.order_by("source_id", "content_hash")
+        matches = ordered.values_list("source_id", "license", "messages")[:limit]
         return [
             f"{self._names[s]} ({name or 'not stated'}): {clip(input_text(messages), 120)}"
             for s, name, messages in matches
@@ -170,14 +169,12 @@ class CorpusCatalog:
                 self.refused_by_license += rows
         of_source = {source_id: list(tasks.items()) for source_id, tasks in counts.items()}
         self._undivided = {s for s, tasks in of_source.items() if len(tasks) > MAX_TASKS}
+        of_source |= {s: [("", sum(counts[s].values()))] for s in self._undivided}
         return [
             SourceGroup(str(source_id), self._names[source_id], task, rows)
             for source_id, tasks in of_source.items()
-            for task, rows in self._merged(source_id, tasks)
+            for task, rows in tasks
         ]
-
-    def _merged(self, source_id: UUID, tasks: list[tuple[str, int]]) -> list[tuple[str, int]]:
-        return [("", sum(n for _, n in tasks))] if source_id in self._undivided else tasks
 
     def _candidate(self, row: tuple[Any, ...]) -> Candidate:
         row_id, source_id, task, license_name, content_hash, messages, tokens, *rest = row

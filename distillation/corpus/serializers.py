@@ -16,16 +16,9 @@ class SourceSerializer(serializers.ModelSerializer[SourceDataset]):
     class Meta:
         model = SourceDataset
         fields = [
-            "id",
-            "name",
-            "license",
-            "origin",
-            "revision",
-            "state",
-            "row_count",
-            "is_public",
+            "id", "name", "license", "origin", "revision", "state", "row_count", "is_public",
             "created_at",
-        ]
+        ]  # fmt: skip
 
     def get_is_public(self, source: SourceDataset) -> bool:
         return source.org_id is None

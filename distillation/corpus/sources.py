@@ -52,12 +52,8 @@ def source_names() -> list[str]:
 
 def named_origin(name: str) -> Origin:
     if name == STARTER:
-        return starter_origin()
+        return rows_origin(STARTER, lambda: read_examples(STARTER_FILE, ReadOptions()))
     return hub_origin(hub_sources()[name])
-
-
-def starter_origin() -> Origin:
-    return rows_origin(STARTER, lambda: read_examples(STARTER_FILE, ReadOptions()))
 
 
 def hub_origin(source: HubSource) -> Origin:

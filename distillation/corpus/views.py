@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import enter, manages, org_for
-from accounts.models import Organization, Role
+from accounts.models import Role
 from distillation.access import own_source_for, source_for
 from distillation.corpus.deletion import delete_source, use_of
 from distillation.corpus.forms import ConfirmNameForm
@@ -27,7 +27,7 @@ def sources(request: HttpRequest, org: str) -> HttpResponse:
     organization = org_for(request, org)
     context = {
         "sources": SourceDataset.objects.visible_to(organization),
-        "imports": imports_of(organization)[:LATEST_IMPORTS],
+        "imports": ImportRun.objects.filter(Q(org=None) | Q(org=organization))[:LATEST_IMPORTS],
     }
     return render(request, "distillation/sources.html", context)
 
@@ -73,7 +73,3 @@ def narrowed(rows: QuerySet[CorpusExample], task: str, flag: str) -> QuerySet[Co
         return rows.none()
     rows = rows.filter(task=task) if task else rows
     return rows.filter(flags__contains=[flag]) if flag else rows
-
-
-def imports_of(org: Organization) -> QuerySet[ImportRun]:
-    return ImportRun.objects.filter(Q(org=None) | Q(org=org))

@@ -1,14 +1,10 @@
 """/api/v1/datasets: lists, rows and files."""
 
-import json
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet
-from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -19,15 +15,13 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
 from distillation.access import dataset_for
-from distillation.curation import freezing
 from distillation.curation import services as curation
 from distillation.curation.row_filter import row_filter, sorted_rows
-from distillation.datasets import serializers
+from distillation.datasets import downloads, serializers
 from distillation.datasets.cards import card_text
 from distillation.models import DatasetRow, DatasetVersion
 from modelstation.core.web.api import NewestFirstPagination, id_of
 
-CHUNK_BYTES = 64 * 1024
 FORMATS = ("jsonl", "parquet", "card")
 MODEL = OpenApiParameter("model", OpenApiTypes.UUID, description="Only those of this model.")
 SPLIT = OpenApiParameter(
@@ -41,10 +35,8 @@ class DatasetsView(generics.ListAPIView[DatasetVersion]):
     serializer_class = serializers.DatasetSummarySerializer
 
     def get_queryset(self) -> QuerySet[DatasetVersion]:
-        datasets: QuerySet[DatasetVersion] = DatasetVersion.objects.for_org(
-            request_org(self.request)
-        )
-        model_id = id_of(self.request, "model")
+        org, model_id = request_org(self.request), id_of(self.request, "model")
+        datasets: QuerySet[DatasetVersion] = DatasetVersion.objects.for_org(org)
         datasets = datasets.filter(model_id=model_id) if model_id else datasets
         return datasets.defer("system_prompt", "source_counts", "license_counts")
 
@@ -90,9 +82,8 @@ class DatasetRowsView(generics.ListAPIView[DatasetRow]):
 
 class DatasetExportView(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        return super().perform_content_negotiation(
-            request, force=True
-        )  # `format` here is a file's, not DRF's
+        # `format` here is a file's, not DRF's.
+        return super().perform_content_negotiation(request, force=True)
 
     @extend_schema(
         parameters=[FORMAT, SPLIT],
@@ -108,12 +99,11 @@ class DatasetExportView(APIView):
         `jsonl` only.
         """
         dataset = dataset_for(request_org(request), dataset_id)
-        name = f"{dataset.model.slug}-dataset-{dataset.number}"
         match request.query_params.get("format", "jsonl"):
             case "jsonl":
-                return _jsonl(dataset, _split_of(request), name)
+                return downloads.jsonl(dataset, _split_of(request))
             case "parquet":
-                return _parquet(dataset, name)
+                return downloads.parquet(dataset)
             case "card":
                 return HttpResponse(card_text(dataset), content_type="text/markdown")
         raise exceptions.ValidationError({"format": f"One of {', '.join(FORMATS)}."})
@@ -124,44 +114,3 @@ def _split_of(request: Request) -> str:
     if split and split not in DatasetRow.Split.values:
         raise exceptions.ValidationError({"split": f"One of {', '.join(DatasetRow.Split.values)}."})
     return split
-
-
-def _jsonl(dataset: DatasetVersion, split: str, name: str) -> HttpResponseBase:
-    splits = [split] if split else DatasetRow.Split.values
-    lines = _draft_lines(dataset, splits) if dataset.is_draft else _file_lines(dataset, splits)
-    response = StreamingHttpResponse(lines, content_type="application/jsonl")
-    suffix = f"-{split}" if split else ""
-    response["Content-Disposition"] = f'attachment; filename="{name}{suffix}.jsonl"'
-    return response
-
-
-def _draft_lines(dataset: DatasetVersion, splits: list[str]) -> Iterator[bytes]:
-    for record in freezing.draft_records(dataset, splits):
-        yield json.dumps(record, ensure_ascii=False).encode() + b"\n"
-
-
-def _file_lines(dataset: DatasetVersion, splits: list[str]) -> Iterator[bytes]:
-    folder = settings.ARTIFACTS_DIR / dataset.folder
-    return _chunks(_existing([folder / f"{split}.jsonl" for split in splits]))
-
-
-def _parquet(dataset: DatasetVersion, name: str) -> HttpResponseBase:
-    if dataset.is_draft:
-        raise freezing.no_file("dataset.parquet")
-    [path] = _existing([settings.ARTIFACTS_DIR / dataset.folder / "dataset.parquet"])
-    content_type = "application/vnd.apache.parquet"
-    return FileResponse(
-        path.open("rb"), as_attachment=True, filename=f"{name}.parquet", content_type=content_type
-    )
-
-
-def _existing(paths: list[Path]) -> list[Path]:
-    if not all(path.is_file() for path in paths):
-        raise exceptions.NotFound("The files of this dataset are no longer on this installation.")
-    return paths
-
-
-def _chunks(paths: list[Path]) -> Iterator[bytes]:
-    for path in paths:
-        with path.open("rb") as stream:
-            yield from iter(lambda: stream.read(CHUNK_BYTES), b"")  # noqa: B023

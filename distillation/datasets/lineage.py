@@ -3,10 +3,9 @@
 Rows are streamed once, whatever their number; the number of queries is fixed.
 """
 
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from distillation.models import DatasetRow, DatasetVersion
 from distillation.pipeline import corrections, export
 from distillation.pipeline.text import hash_messages
 from distillation.pipeline.types import Example
-from distillation.pipeline.understand import row_format as row_format
+from distillation.pipeline.understand import row_format
 from modelstation.core.artifacts import ArtifactError, read_manifest, verify
 
 ROWS_AT_ONCE = 2000
@@ -78,7 +77,8 @@ def overall(checks: Iterable[Check]) -> str:
 def lineage_of(version: DatasetVersion) -> DatasetLineage:
     """Needs the version's `model` and `run`."""
     scan = _scan(version)
-    checks = [_rows_check(scan), _corpus_check(scan)]
+    detail = f"{scan.rows:,} rows were hashed again, {len(scan.altered):,} of them differ."
+    checks = [_check("Rows", detail, scan.altered), _corpus_check(scan)]
     if version.state == DatasetVersion.State.FROZEN:
         checks += [_digest_check(version, scan), *_file_checks(version)]
     return DatasetLineage(version, _sources(version), checks)
@@ -146,11 +146,6 @@ def _corpus_state(then: str, now: str | None) -> str:
     return VERIFIED if then == now else DIFFERS
 
 
-def _rows_check(scan: _Scan) -> Check:
-    detail = f"{scan.rows:,} rows were hashed again, {len(scan.altered):,} of them differ."
-    return _check("Rows", detail, scan.altered)
-
-
 def _corpus_check(scan: _Scan) -> Check:
     """Count a corpus row that is gone as no fault: sources may be deleted, datasets stay."""
     gone = scan.corpus[UNKNOWN]
@@ -170,22 +165,18 @@ def _check(name: str, detail: str, problems: list[str]) -> Check:
 
 def _digest_check(version: DatasetVersion, scan: _Scan) -> Check:
     held_out = list(_held_out_lines(version))
-    result = _digest(scan.lines + held_out)
+    result = export.digest_of(scan.lines + held_out)
     detail = f"{len(scan.lines):,} rows and {len(held_out):,} held-out rows give {result}."
     wrong = [] if result == version.digest else [f"The dataset was frozen as {version.digest}."]
     return _check("Digest", detail, wrong)
-
-
-def _digest(lines: list[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def _held_out_lines(version: DatasetVersion) -> Iterator[str]:
     """Read the user's own test rows from the files; without files, as the model has them."""
     path = _folder(version) / "test.jsonl"
     if path.is_file():
-        records = _records(path)
-        yield from (_line("test", r) for r in records if r.source == export.HELD_OUT)
+        held = (r for r in _records(path) if r.get("source") == export.HELD_OUT)
+        yield from (_line("test", record) for record in held)
         return
     rows = [Example(row["input"], row["output"]) for row in version.model.test_rows]
     for messages in row_format.held_out_messages(version.system_prompt, rows):
@@ -212,7 +203,7 @@ def _contents_check(version: DatasetVersion, folder: Path) -> Check:
         for split in export.SPLITS
         for record in _records(folder / f"{split}.jsonl")
     ]
-    result, wrong = _digest(lines), []
+    result, wrong = export.digest_of(lines), []
     if result != version.digest:
         wrong.append(f"The files give the digest {result}.")
     written = read_manifest(folder).get("facts", {}).get("digest", version.digest)
@@ -230,35 +221,21 @@ def _folder(version: DatasetVersion) -> Path:
     return Path(settings.ARTIFACTS_DIR) / (version.folder or "of-a-draft")
 
 
-@dataclass(frozen=True)
-class _Record:
-    """What a line of a file says of a row, whatever that is."""
-
-    source: Any = None
-    messages: Any = None
-
-
-def _records(path: Path) -> Iterator[_Record]:
+def _records(path: Path) -> Iterator[Mapping[str, object]]:
     """Lines that cannot be read count as empty rows."""
     if not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            yield _record(line)
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            yield record if isinstance(record, dict) else {}
 
 
-def _record(line: str) -> _Record:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return _Record()
-    if not isinstance(record, dict):
-        return _Record()
-    return _Record(record.get("source"), record.get("messages"))
-
-
-def _line(split: str, record: _Record) -> str:
-    return f"{split} {_hash(record.messages)}"
+def _line(split: str, record: Mapping[str, object]) -> str:
+    return f"{split} {_hash(record.get('messages'))}"
 
 
 # --- sources --------------------------------------------------------------------------------------

@@ -1,11 +1,7 @@
 """Pages of datasets: what was chosen for a model, and its files."""
 
-import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -15,16 +11,14 @@ from django.views.decorators.http import require_GET
 
 from accounts.access import enter, org_for
 from distillation.access import dataset_for
-from distillation.curation import freezing
 from distillation.curation.distributions import Counts, Facets, answers_of, facets_of, lengths_of
 from distillation.curation.forms import RowFilterForm, closed_labels
 from distillation.curation.services import rows_needed
+from distillation.datasets import downloads
 from distillation.datasets.cards import card_text
 from distillation.datasets.row_pages import Breakdown, breakdown, page_of
 from distillation.models import DatasetRow, DatasetVersion
-from distillation.pipeline.export import FileRecord
 from distillation.pushes.views import push_context
-from modelstation.core.errors import UserFacingError
 
 SPLITS = DatasetRow.Split.values
 SIBLINGS_SHOWN = 20
@@ -71,28 +65,14 @@ def dataset_jsonl(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> Stre
     split = request.GET.get("split", "")
     if split and split not in SPLITS:
         raise Http404(f"A dataset has no split “{split}”.")
-    wanted = [split] if split else list(_splits(version))
-    if version.is_draft:
-        records = freezing.draft_records(version, wanted)
-    else:
-        records = _records([_file(version, f"{name}.jsonl") for name in wanted])
-    response = StreamingHttpResponse(_chat_lines(records), content_type="application/jsonl")
-    name = _download_name(version, split, "jsonl")
-    response["Content-Disposition"] = content_disposition_header(True, name)
-    return response
+    return downloads.jsonl(version, split, chat_only=True)
 
 
 @login_required
 @require_GET
 def dataset_parquet(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> FileResponse:
     """All rows with their split, source, licence, score and reason."""
-    version = dataset_for(org_for(request, org), dataset_id)
-    return FileResponse(
-        _file(version, "dataset.parquet").open("rb"),
-        as_attachment=True,
-        filename=_download_name(version, "", "parquet"),
-        content_type="application/vnd.apache.parquet",
-    )
+    return downloads.parquet(dataset_for(org_for(request, org), dataset_id))
 
 
 @login_required
@@ -101,7 +81,7 @@ def dataset_card(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpR
     """README.md as the hub reads it: requirement, sources, licences, funnel, digest."""
     version = dataset_for(org_for(request, org), dataset_id)
     response = HttpResponse(card_text(version), content_type="text/markdown; charset=utf-8")
-    name = _download_name(version, "card", "md")
+    name = downloads.download_name(version, "card", "md")
     response["Content-Disposition"] = content_disposition_header(True, name)
     return response
 
@@ -129,12 +109,12 @@ def _breakdowns(version: DatasetVersion, facets: Facets) -> list[Breakdown]:
 def _answer_breakdowns(version: DatasetVersion, answers: Counts) -> list[Breakdown]:
     are_labels = version.run.intent_facts.task_kind == "classify"
     lengths = lengths_of(version)
-    result = [
+    title = "Labels" if are_labels else "Keys of the answers"
+    return [
+        *([breakdown(title, answers)] if answers else []),
         breakdown("Characters of the input", lengths["input"], ranked=False),
         breakdown("Characters of the answer", lengths["answer"], ranked=False),
     ]
-    title = "Labels" if are_labels else "Keys of the answers"
-    return [breakdown(title, answers), *result] if answers else result
 
 
 def siblings_of(version: DatasetVersion) -> QuerySet[DatasetVersion]:
@@ -148,30 +128,3 @@ def _splits(version: DatasetVersion) -> dict[str, int]:
     """Rows per split, in the order of their use; JSON columns keep no order."""
     counts = version.split_counts
     return {split: counts[split] for split in SPLITS if counts.get(split)}
-
-
-def _file(version: DatasetVersion, name: str) -> Path:
-    if version.is_draft:
-        raise freezing.no_file(name)
-    path = settings.ARTIFACTS_DIR / version.folder / name
-    if not path.is_file():
-        message = f"The file {name} of this dataset is no longer on the disk."
-        hint = "Ask your operator, or build the model again for a new dataset."
-        raise UserFacingError(message, code="file_missing", hint=hint)
-    return Path(path)
-
-
-def _records(files: Sequence[Path]) -> Iterator[FileRecord]:
-    for path in files:
-        with path.open(encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
-
-
-def _chat_lines(records: Iterable[FileRecord]) -> Iterator[str]:
-    for record in records:
-        yield json.dumps({"messages": record["messages"]}, ensure_ascii=False) + "\n"
-
-
-def _download_name(version: DatasetVersion, split: str, suffix: str) -> str:
-    parts = [version.model.slug, f"dataset-{version.number}", split]
-    return f"{'-'.join(filter(None, parts))}.{suffix}"

@@ -99,9 +99,8 @@ class ImportCancelView(APIView):
 
 class ImportRejectedView(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        return super().perform_content_negotiation(
-            request, force=True
-        )  # `format` here is a file's, not DRF's
+        # `format` here is a file's, not DRF's.
+        return super().perform_content_negotiation(request, force=True)
 
     @extend_schema(
         parameters=[FORMAT],

@@ -108,7 +108,11 @@ def load(
 def load_rows(work: Import, limit: int | None = None) -> None:
     """All but the last step: the rows are stored, and not shown yet."""
     rows = up_to(work.origin.rows(), limit)
-    pass_over(work, islice(rows, work.run.rows_read))
+    # Rows of an interrupted try: they are stored, but their sources are yet to be shown.
+    for row in islice(rows, work.run.rows_read):
+        if isinstance(row, ExampleRow):
+            source_of(work, row)
+        work.on_rows(1)
     for chunk in chunks(rows):
         load_chunk(work, chunk)
 
@@ -118,14 +122,6 @@ def unfinished(origin: Origin, look: Inspection, org: Organization | None) -> Im
     wanted = {"org": org, "origin": origin.name[:ORIGIN_CHARS], "file_sha256": look.sha256}
     run = ImportRun.objects.filter(state=ImportRun.State.RUNNING, job=None, **wanted).first()
     return run or ImportRun.objects.create(**wanted)
-
-
-def pass_over(work: Import, rows: Rows) -> None:
-    """Rows of an interrupted try: they are stored, but their sources are yet to be shown."""
-    for row in rows:
-        if isinstance(row, ExampleRow):
-            source_of(work, row)
-        work.on_rows(1)
 
 
 def up_to(rows: Rows, limit: int | None) -> Iterator[Row]:
@@ -170,12 +166,10 @@ def embed(work: Import, fresh: Sequence[ExampleRow]) -> tuple[Sequence[Vectors],
         return [], []
     embedder = work.embedder()
     texts = [embedding_text(example.messages) for example in fresh]
-    tokens = embedder.count_tokens([whole_text(example) for example in fresh])
+    tokens = embedder.count_tokens(
+        ["\n".join(turn["content"] for turn in example.messages) for example in fresh]
+    )
     return vectors_of(texts, embedder, org=work.run.org, on_rows=work.on_rows), tokens
-
-
-def whole_text(example: ExampleRow) -> str:
-    return "\n".join(message["content"] for message in example.messages)
 
 
 def source_of(work: Import, example: ExampleRow) -> SourceDataset:

@@ -89,10 +89,8 @@ def read_options(draft: ImportDraft) -> ReadOptions:
 
 def name_from_file(file_name: str) -> str:
     """`Our tickets 2026.csv.gz` → `our-tickets-2026`"""
-    return (
-        slugify(uploads.safe_name(file_name).split(".")[0].replace("_", "-"))[:NAME_CHARS]
-        or "upload"
-    )
+    stem = uploads.safe_name(file_name).split(".")[0].replace("_", "-")
+    return slugify(stem)[:NAME_CHARS] or "upload"
 
 
 def upload(
@@ -111,7 +109,8 @@ def upload(
     )
     path = uploads.keep(file, run)
     try:
-        refuse_useless(path)
+        refuse_unreadable(path)
+        reader_of(path).check(path, ReadOptions().limits)
         with transaction.atomic():
             run.save()
             record(org=org, actor=actor, action="import.upload", target=run.origin)
@@ -119,11 +118,6 @@ def upload(
         uploads.remove_all(run)
         raise
     return run
-
-
-def refuse_useless(path: Path) -> None:
-    refuse_unreadable(path)
-    reader_of(path).check(path, ReadOptions().limits)
 
 
 def discard_forgotten(org: Organization) -> None:
@@ -186,12 +180,12 @@ def refuse_unusable(preview: Preview, draft: ImportDraft) -> None:
 
 def refuse_taken(run: ImportRun, draft: ImportDraft) -> None:
     name = draft.source_name
-    busy = ImportRun.objects.filter(org=run.org, state=State.RUNNING).values_list("options")
-    if any(draft_name(options) == name for (options,) in busy):
+    busy = ImportRun.objects.filter(org=run.org, state=State.RUNNING)
+    if any(draft_of(other).source_name == name for other in busy):
         message = f"Another import is adding to “{name}” now."
         hint = "Wait for its end, or choose another name."
         raise Busy(message, code="source_busy", param="source", hint=hint)
-    if not draft.append and has_source(run.org, name):
+    if not draft.append and SourceDataset.objects.filter(org=run.org, name=name).exists():
         message = f"You have a source “{name}” already."
         hint = "Choose another name, or say that the rows are to be added to it."
         raise Conflict(message, code="source_exists", param="source", hint=hint)
@@ -211,14 +205,6 @@ def earlier(run: ImportRun) -> ImportRun | None:
     """Return the same file, loaded before."""
     same = ImportRun.objects.filter(org=run.org, file_sha256=run.file_sha256, state=State.DONE)
     return same.exclude(id=run.id).first()
-
-
-def draft_name(options: dict[str, object]) -> str:
-    return slugify(str(options.get("source", "")))[:NAME_CHARS].strip("-")
-
-
-def has_source(org: Organization | None, name: str) -> bool:
-    return SourceDataset.objects.filter(org=org, name=name).exists()
 
 
 def cancel_import(*, actor: User, run: ImportRun) -> bool:

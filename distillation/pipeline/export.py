@@ -50,6 +50,10 @@ def dataset_digest(rows: Iterable[Dealt], held_out: HeldOut = ()) -> str:
     """sha256 over the sorted lines "split content_hash": same content, same digest, any machine."""
     lines = [f"{row.split} {row.content_hash}" for row in rows]
     lines += [f"test {hash_messages(messages)}" for messages in held_out]
+    return digest_of(lines)
+
+
+def digest_of(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 

@@ -159,4 +159,4 @@ def test_a_dataset_whose_files_are_gone_says_so(api, dataset, artifacts_dir):
     response = api.get(f"/api/v1/datasets/{dataset.id}/export")
 
     assert response.status_code == 404
-    assert "no longer on this installation" in response.json()["error"]["message"]
+    assert "no longer on the disk" in response.json()["error"]["message"]

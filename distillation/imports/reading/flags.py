@@ -83,14 +83,8 @@ def says_nothing(text: str, placeholders: frozenset[str]) -> bool:
 
 def is_garbled(messages: Sequence[Message]) -> bool:
     """Characters that UTF-8 shows when it was read as cp1252, such as "cafÃ©" for "café"."""
-    return any(
-        not message["content"].isascii() and _is_mojibake(message["content"])
-        for message in messages
-    )
-
-
-def _is_mojibake(text: str) -> bool:
-    return any(_decodes(match, text) for match in GARBLED.finditer(text))
+    texts = [m["content"] for m in messages if not m["content"].isascii()]
+    return any(_decodes(match, text) for text in texts for match in GARBLED.finditer(text))
 
 
 def _decodes(match: re.Match[str], text: str) -> bool:
@@ -106,14 +100,7 @@ def _decodes(match: re.Match[str], text: str) -> bool:
 
 def as_bytes(text: str) -> bytes:
     """cp1252, and what it leaves undefined as in latin-1, as browsers do it."""
-    return b"".join(_byte(char) for char in text)
-
-
-def _byte(char: str) -> bytes:
-    try:
-        return char.encode("cp1252")
-    except UnicodeEncodeError:
-        return char.encode("latin-1")
+    return b"".join(char.encode("cp1252", "ignore") or char.encode("latin-1") for char in text)
 
 
 CHECKS: dict[str, Callable[[Sequence[Message]], bool]] = {
