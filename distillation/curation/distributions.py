@@ -10,7 +10,7 @@ from django.db.models import Count, Func, IntegerField, Q, Value
 from django.db.models.functions import Length
 
 from distillation.models import DatasetRow, DatasetVersion
-from distillation.pipeline.understand.intent import json_object
+from distillation.pipeline.understand.task_kind import json_object
 
 ROWS_AT_ONCE = 5000
 FACETS = ("split", "source_name", "license", "task", "decision")

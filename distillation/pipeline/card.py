@@ -1,7 +1,6 @@
 """The dataset card: README.md with the front matter that the Hugging Face Hub reads.
 
     write_card(folder, CardFacts(title="Support router, dataset 1", requirement="…", …))
-
 Try it: pytest distillation/tests/pipeline/test_card.py
 """
 

@@ -1,6 +1,5 @@
 """Rows that people corrected: what a model should have answered. They pass the ordinary filters,
 come before all others, and are for training only.
-
 Try it: pytest distillation/tests/pipeline/test_corrections.py
 """
 

@@ -38,14 +38,15 @@ from distillation.pipeline.types import (
     SelectionConfig,
     TextEmbedder,
 )
-from distillation.pipeline.understand import row_format as row_format
-from distillation.pipeline.understand.intent import NO_EDITS, json_object, understand
+from distillation.pipeline.understand import row_format
+from distillation.pipeline.understand.intent import NO_EDITS, understand
 from distillation.pipeline.understand.label_map import (
     MappedLabels,
     labels_of_sources,
     propose_label_map,
 )
 from distillation.pipeline.understand.labels import learn_labels, merge_labels
+from distillation.pipeline.understand.task_kind import json_object
 
 STAGES = ("understand", "route", "retrieve", "filter", "select", "split")
 REPLAY = "replay"
@@ -150,7 +151,6 @@ class DatasetGenerator:
         narrow target unlearns the rest (Ivison et al. 2025).
 
         Only where answers are free text: other work has no answer among the user's labels or keys.
-
         """
         count = int(config.replay_share * config.rows)
         if intent.task_kind != "generate" or not result.chosen or not count:

@@ -2,7 +2,6 @@
 
 Written from rows as they stand in the database, so that a dataset that is frozen at once and one
 that people curated first come out alike.
-
 Try it: pytest distillation/tests/pipeline/understand/test_row_format.py
 """
 

@@ -1,6 +1,5 @@
 """What a run keeps of what was understood: written with its dataset, read by all that shows, checks
 or measures it.
-
 Try it: pytest distillation/tests/pipeline/test_intent_facts.py
 """
 

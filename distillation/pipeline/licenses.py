@@ -1,7 +1,6 @@
 """Which licences an organisation lets into its datasets.
 
     LicensePolicy("permissive").allows("CC-BY-SA-4.0")  # False
-
 Try it: pytest distillation/tests/pipeline/test_licenses.py
 """
 

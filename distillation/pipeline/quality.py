@@ -1,7 +1,6 @@
 """What is doubtful in a set of rows: said twice, contradicted, labelled oddly.
 
 Nothing is changed here; a person looks at it and decides.
-
 Try it: pytest distillation/tests/pipeline/test_quality.py
 """
 
@@ -206,14 +205,10 @@ def disagreements(
     scores = other - np.where(np.isnan(own), usual, own)
     ranked = [int(row) for row in np.argsort(-scores, kind="stable") if scores[row] > 0]
     return [
-        Disagreement(row, float(scores[row]), answer_of(rows, meant, at), at)
+        Disagreement(row, float(scores[row]), meant.get(at, rows[at].answer), at)
         for row in ranked
         if (at := int(nearest[row])) >= 0
     ]
-
-
-def answer_of(rows: Sequence[QualityRow], meant: dict[int, str], index: int) -> str:
-    return meant.get(index, rows[index].answer)
 
 
 def neighbourhoods(

@@ -1,5 +1,4 @@
 """Normal forms of text: what counts as "the same", and what of a row is embedded.
-
 Try it: pytest distillation/tests/pipeline/choose/test_dedup.py
 """
 

@@ -1,5 +1,4 @@
 """The words the pipeline speaks: frozen values, no behaviour beyond reading them.
-
 Try it: pytest distillation/tests/pipeline/test_generator.py
 """
 

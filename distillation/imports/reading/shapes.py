@@ -158,15 +158,13 @@ def text_of(value: Any, field: str) -> str:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and all(is_text_part(part) for part in value):
+    if isinstance(value, list) and all(
+        isinstance(part, dict) and isinstance(part.get("text"), str) for part in value
+    ):
         return "\n".join(part["text"] for part in value)
     raise BadRow(
         "not_text", field, f"{type(value).__name__} instead of text.", "Put the value in quotes."
     )
-
-
-def is_text_part(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str)
 
 
 def required(row: Row, column: str) -> Any:

@@ -50,7 +50,10 @@ class ExpandingStream:
         try:
             data = read()
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise broken_gzip(self._path) from error
+            message = "the compressed file is cut off or damaged."
+            hint = "Copy or export it again; `gzip -t` checks it."
+            name = self._path.name
+            raise ImportRefused(name, message, code="broken_gzip", hint=hint) from error
         self._expanded_bytes += len(data)
         self._refuse_bomb()
         return data
@@ -61,7 +64,10 @@ class ExpandingStream:
             expanded > limits.expansion_ratio * self._packed_bytes
         )
         if swollen or expanded > limits.expanded_bytes:
-            raise expands_too_far(self._path, expanded, self._packed_bytes)
+            packed = self._packed_bytes / 1e6
+            message = f"{packed:.1f} MB expand to more than {expanded / 1e6:,.0f} MB."
+            hint = "If it is real data, unpack it, remove repeated rows and split it."
+            raise ImportRefused(self._path.name, message, code="expands_too_far", hint=hint)
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -88,9 +94,12 @@ def lines_of(stream: ExpandingStream, file: str, limits: Limits) -> Iterator[Lin
         number += 1
         if len(data) > limits.line_bytes and not data.endswith(b"\n"):
             length = len(data) + pass_over_line(stream)
-            yield line_too_long(file, number, length, limits)
-            continue
-        yield Line(number, data.rstrip(b"\r\n"))
+            most = f"at most {limits.line_bytes / 1e6:.1f} MB are read."
+            message = f"{length / 1e6:.1f} MB in one line, {most}"
+            hint = "Write one row per line, and split very long texts."
+            yield RowError(file, number, "", "line_too_long", message, hint)
+        else:
+            yield Line(number, data.rstrip(b"\r\n"))
 
 
 def pass_over_line(stream: ExpandingStream) -> int:
@@ -100,26 +109,3 @@ def pass_over_line(stream: ExpandingStream) -> int:
         if data.endswith(b"\n"):
             break
     return passed
-
-
-def line_too_long(file: str, number: int, length: int, limits: Limits) -> RowError:
-    return RowError(
-        file,
-        number,
-        "",
-        "line_too_long",
-        f"{length / 1e6:.1f} MB in one line, at most {limits.line_bytes / 1e6:.1f} MB are read.",
-        "Write one row per line, and split very long texts.",
-    )
-
-
-def broken_gzip(path: Path) -> ImportRefused:
-    message = "the compressed file is cut off or damaged."
-    hint = "Copy or export it again; `gzip -t` checks it."
-    return ImportRefused(path.name, message, code="broken_gzip", hint=hint)
-
-
-def expands_too_far(path: Path, expanded: int, packed: int) -> ImportRefused:
-    message = f"{packed / 1e6:.1f} MB expand to more than {expanded / 1e6:,.0f} MB."
-    hint = "If it is real data, unpack it, remove repeated rows and split it."
-    return ImportRefused(path.name, message, code="expands_too_far", hint=hint)

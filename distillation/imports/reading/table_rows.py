@@ -9,7 +9,7 @@ from typing import Any
 
 from distillation.imports.reading.errors import ImportRefused, RowError
 from distillation.imports.reading.json_rows import UTF8_MARK, RawRow, Rows
-from distillation.imports.reading.streams import ExpandingStream, Limits, Line, head_of, lines_of
+from distillation.imports.reading.streams import ExpandingStream, Limits, head_of, lines_of
 
 PARQUET_MAGIC = b"PAR1"
 PARQUET_BATCH = 256
@@ -31,7 +31,9 @@ def read_csv(path: Path, limits: Limits) -> Rows:
             try:
                 cells = next(table, None)
             except csv.Error as error:
-                yield broken_csv(path.name, source.row_line, error)
+                message = f"this row cannot be read ({error})."
+                hint = "Check its quotes: each must be closed, and doubled inside a text."
+                yield RowError(path.name, source.row_line, "", "broken_csv", message, hint)
                 continue
             yield from source.take_errors()
             if cells is None:
@@ -85,20 +87,16 @@ class DecodedLines(Iterator[str]):
             try:
                 return item.data.removeprefix(UTF8_MARK).decode(self._encoding) + "\n"
             except UnicodeDecodeError:
-                self._pass_over(undecodable(self._file, item, self._encoding))
+                message, hint = f"the line is not {self._encoding} text.", "Save the file as UTF-8."
+                row = item.data.decode(self._encoding, "replace")
+                self._pass_over(
+                    RowError(self._file, item.number, "", "broken_text", message, hint, row)
+                )
         raise StopIteration
 
     def _pass_over(self, error: RowError) -> None:
         self._errors.append(error)
         self._number, self.row_line = error.line, error.line + 1
-
-
-def undecodable(file: str, line: Line, encoding: str) -> RowError:
-    message = f"the line is not {encoding} text."
-    hint = "Save the file as UTF-8."
-    return RowError(
-        file, line.number, "", "broken_text", message, hint, line.data.decode(encoding, "replace")
-    )
 
 
 def csv_row(file: str, line: int, header: list[str], cells: list[str]) -> RawRow | RowError:
@@ -107,11 +105,6 @@ def csv_row(file: str, line: int, header: list[str], cells: list[str]) -> RawRow
     message = f"{len(cells)} columns, the header has {len(header)}."
     hint = "Put a text that holds the delimiter or a line break in double quotes."
     return RowError(file, line, "", "wrong_columns", message, hint, cells)
-
-
-def broken_csv(file: str, line: int, error: csv.Error) -> RowError:
-    hint = "Check its quotes: each must be closed, and doubled inside a text."
-    return RowError(file, line, "", "broken_csv", f"this row cannot be read ({error}).", hint)
 
 
 def read_parquet(path: Path, limits: Limits) -> Rows:

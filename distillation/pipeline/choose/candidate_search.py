@@ -2,12 +2,11 @@
 
     result = Finder(catalog, embedder).find(intent, config)
     candidates = finder.candidates(result, intent, config)
-
 Try it: pytest distillation/tests/pipeline/choose/test_retrieval.py
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
@@ -112,22 +111,14 @@ class Finder:
             null=max(0.0, source_null),
             labels=self._closed_labels(intent, rows),
         )
-        return SearchResult(
-            result.groups,
-            result.sample,
-            result.background,
-            result.query_vectors,
-            result.row_null,
-            route(intent, evidence, config.rows),
-        )
+        return replace(result, routes=route(intent, evidence, config.rows))
 
     def _closed_labels(self, intent: IntentSpec, rows: Sequence[Candidate]) -> MappedLabels | None:
         """Allow sources other labels than the user's, as long as they can be mapped."""
         if intent.task_kind != "classify" or not intent.labels_closed:
             return None
-        counts = labels_of_sources(rows)
-        mapped = propose_label_map(counts, intent.labels, intent.label_rules, self.embedder.embed)
-        return MappedLabels(mapped)
+        counts, embed = labels_of_sources(rows), self.embedder.embed
+        return MappedLabels(propose_label_map(counts, intent.labels, intent.label_rules, embed))
 
     def _description_match(self, intent: IntentSpec, result: SearchResult) -> dict[GroupKey, float]:
         """For each group the best cosine of one of its descriptions with one of the task's."""
@@ -242,7 +233,8 @@ def score_rows(
     for row, values in zip(candidates, matches, strict=True):
         routed = chosen.get(row.group)
         best = int(values.argmax())
-        if routed and values[best] < result.row_null and _by_topic_alone(routed):
+        known_by = max(routed.description_match, routed.form_match) if routed else 1.0
+        if values[best] < result.row_null and known_by < MIN_SOURCE_SCORE:
             below.append(row)
             continue
         relevant = float(values[best])
@@ -258,7 +250,3 @@ def score_rows(
             )
         )
     return scored, below
-
-
-def _by_topic_alone(routed: RoutedGroup) -> bool:
-    return max(routed.description_match, routed.form_match) < MIN_SOURCE_SCORE

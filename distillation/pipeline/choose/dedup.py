@@ -1,5 +1,4 @@
 """One row of each kind: exact repeats by normal form, near ones by likeness; and groups of twins.
-
 Try it: pytest distillation/tests/pipeline/choose/test_dedup.py
 """
 

@@ -1,20 +1,18 @@
 """Hard filters: a row that fails one is refused under that filter's name, and counted.
-
 Try it: pytest distillation/tests/pipeline/choose/test_filters.py
 """
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from jsonschema import Draft202012Validator
 
 from distillation.pipeline.choose.leakage import LeakageIndex
 from distillation.pipeline.text import clip, input_text
 from distillation.pipeline.types import Candidate, FunnelStep, IntentSpec, SelectionConfig
-from distillation.pipeline.understand.intent import json_object
 from distillation.pipeline.understand.label_map import MappedLabels
 from distillation.pipeline.understand.labels import is_label, label_key
+from distillation.pipeline.understand.task_kind import json_object
 
 EXAMPLES_PER_STEP = 10
 CHARS_PER_TOKEN = 4
@@ -62,25 +60,19 @@ def row_tokens(candidate: Candidate) -> int:
     return candidate.tokens or chars // CHARS_PER_TOKEN
 
 
-@dataclass(frozen=True, eq=False)
-class Kept:
-    candidates: tuple[Candidate, ...]
-    step: FunnelStep
-
-
 def refuse(
     name: str,
     candidates: Sequence[Candidate],
     refused: Sequence[bool],
     why: Sequence[str] | None = None,
-) -> Kept:
-    """Split by a verdict per row; the first refused rows are kept as examples."""
+) -> tuple[tuple[Candidate, ...], FunnelStep]:
+    """Return what is kept by a verdict per row; the step names the first that are refused."""
     kept = tuple(c for c, no in zip(candidates, refused, strict=True) if not no)
     out = [index for index, no in enumerate(refused) if no]
     examples = tuple(
         describe(candidates[i], why[i] if why else "") for i in out[:EXAMPLES_PER_STEP]
     )
-    return Kept(kept, FunnelStep(name, len(out), len(kept), examples))
+    return kept, FunnelStep(name, len(out), len(kept), examples)
 
 
 def describe(candidate: Candidate, why: str = "") -> str:
@@ -117,11 +109,11 @@ def hard_filters(
         name = "schema" if intent.json_schema else "shape"
         checks[name] = lambda row: shape.fits(row.answer)
     for name, keeps in checks.items():
-        kept = refuse(name, rows, [not keeps(row) for row in rows])
-        rows, steps = kept.candidates, [*steps, kept.step]
+        rows, step = refuse(name, rows, [not keeps(row) for row in rows])
+        steps.append(step)
     signs = leakage.signs(rows)
-    kept = refuse("leakage", rows, [bool(sign) for sign in signs], why=signs)
-    return kept.candidates, (*steps, kept.step)
+    rows, step = refuse("leakage", rows, [bool(sign) for sign in signs], why=signs)
+    return rows, (*steps, step)
 
 
 def speaks(row: Candidate, language: str) -> bool:

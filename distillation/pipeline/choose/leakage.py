@@ -114,7 +114,8 @@ def weighted_overlaps(texts: Sequence[str], others: Sequence[str]) -> Iterator[t
 
 def run_counts(texts: Sequence[str]) -> sparse.csr_matrix:
     """(texts, runs) 1.0 where a text holds a run of four letters; a run is named by its hash."""
-    letters = np.concatenate([_code_points(text) for text in texts]).astype(np.uint64)
+    padded = "".join(text.ljust(LETTERS) for text in texts)
+    letters = np.frombuffer(padded.encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
     lengths = [max(len(text), LETTERS) for text in texts]
     hashes, rows = rolling_hashes(letters, lengths, LETTERS)
     _, columns = np.unique(hashes, return_inverse=True)
@@ -123,10 +124,6 @@ def run_counts(texts: Sequence[str]) -> sparse.csr_matrix:
     counts = sparse.csr_matrix((ones, (rows, columns)), shape=shape)
     counts.data[:] = 1.0  # building it added up the repeats within a text
     return counts
-
-
-def _code_points(text: str) -> npt.NDArray[np.uint32]:
-    return np.frombuffer(text.ljust(LETTERS).encode("utf-32-le"), dtype=np.uint32)
 
 
 def rolling_hashes(items: Hashes, lengths: Sequence[int], size: int) -> tuple[Hashes, Indices]:

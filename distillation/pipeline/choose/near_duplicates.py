@@ -6,7 +6,6 @@ the Jaccard similarity of their runs of four characters is at least 0.8 with the
 the cosine of their vectors is at least 0.95. Texts with other numbers, or with another "not", are
 never joined by mere similarity: there one character is the whole difference. Nor are texts that
 share no more than an instruction's wording: runs that many texts have do not make them alike.
-
 Try it: pytest distillation/tests/pipeline/choose/test_near_duplicates.py
 """
 

@@ -5,7 +5,6 @@ inputs (is it about the same things?) and its answers (do they have the wanted f
 inputs alone mislead: "names as JSON from posts" has the inputs of any tweet. Measured on sixteen
 requirements that a pool of thirty sources does not serve, and on eighteen that it does, the
 description alone separated them (at most 0.39 against at least 0.48).
-
 Try it: pytest distillation/tests/pipeline/choose/test_retrieval.py
 """
 
@@ -17,9 +16,9 @@ import numpy as np
 
 from distillation.pipeline.choose.filters import Shape
 from distillation.pipeline.types import Candidate, IntentSpec, RoutedGroup, SourceGroup, Vectors
-from distillation.pipeline.understand.intent import json_object
 from distillation.pipeline.understand.label_map import MappedLabels
 from distillation.pipeline.understand.labels import label_key
+from distillation.pipeline.understand.task_kind import json_object
 
 FUSION_OFFSET = 60
 NEIGHBOURS = 10  # for hubness: a row's mean cosine to its nearest rows of the background
@@ -68,7 +67,6 @@ def null_threshold(
 
     Rows of other sources play the queries: pairs within a source are real matches, not chance.
     Returns 0 where there are fewer than two sources to compare.
-
     """
     pairs = relevance(background, background, background)
     names = np.array(sources)
@@ -148,25 +146,18 @@ def route(intent: IntentSpec, evidence: Evidence, rows: int = 0) -> tuple[Routed
     topic = topic_matches(evidence)
     form = form_matches(intent, evidence.rows, evidence.labels)
     fitting = fitting_groups(intent, evidence.groups, evidence.rows, evidence.labels)
-    scored = [
-        _scored(
-            group,
-            description=evidence.description_match[group.key],
-            topic=topic.get(group.source_id, 0.0) - evidence.null,
-            form=form.get(group.source_id, 0.0),
-        )
-        for group in evidence.groups
-    ]
+    scored = []
+    for group in evidence.groups:
+        described = evidence.description_match[group.key]
+        about = topic.get(group.source_id, 0.0) - evidence.null
+        formed = form.get(group.source_id, 0.0)
+        score = described + TOPIC_WEIGHT * max(0.0, about) + FORM_WEIGHT * formed
+        scored.append(RoutedGroup(group, round(score, 4), described, about, formed))
     able = [r for r in scored if r.group.key in fitting and _serves(r, intent)]
     ranked = sorted(scored, key=lambda r: (-r.score, r.group.key))
     chosen = _closest(able, intent)
     chosen |= _helpers([r for r in ranked if r in able], chosen, rows)
     return tuple(replace(r, chosen=r.group.key in chosen) for r in ranked)
-
-
-def _scored(group: SourceGroup, *, description: float, topic: float, form: float) -> RoutedGroup:
-    score = description + TOPIC_WEIGHT * max(0.0, topic) + FORM_WEIGHT * form
-    return RoutedGroup(group, round(score, 4), description, topic, form)
 
 
 def _serves(routed: RoutedGroup, intent: IntentSpec) -> bool:
@@ -238,22 +229,17 @@ def form_matches(
     answers: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         answers[row.source_id].append((labels.answer(row) if labels else None) or row.answer)
-    if intent.labels:
-        return {s: _label_share(intent, result) for s, result in answers.items()}
+    named = {label_key(label) for label in intent.labels or intent.label_hints}
+    if named:
+        return {s: _share_of(named, result) for s, result in answers.items()}
     if intent.json_keys:
         return {s: _key_overlap(intent, result) for s, result in answers.items()}
-    if hinted := {label_key(hint) for hint in intent.label_hints}:
-        return {s: _share_of(hinted, result) for s, result in answers.items()}
     if intent.task_kind == "generate":
         return {}  # free text has no form that could speak for a source
     shape = Shape(intent)
     shares = {s: sum(map(shape.fits, result)) / len(result) for s, result in answers.items()}
     usual = sum(shares.values()) / max(1, len(shares))
     return {source_id: max(0.0, share - usual) for source_id, share in shares.items()}
-
-
-def _label_share(intent: IntentSpec, answers: Sequence[str]) -> float:
-    return _share_of({label_key(label) for label in intent.labels}, answers)
 
 
 def _share_of(wanted: set[str], answers: Sequence[str]) -> float:
@@ -270,13 +256,6 @@ def _key_overlap(intent: IntentSpec, answers: Sequence[str]) -> float:
     return (shared / len(wanted) + shared / len(wanted | result)) / 2
 
 
-def open_form(intent: IntentSpec) -> IntentSpec:
-    """Return the same intent before labels and keys are known to the last one."""
-    if intent.labels_closed:
-        return intent
-    return replace(intent, labels=(), json_keys=())
-
-
 def fitting_groups(
     intent: IntentSpec,
     groups: Sequence[SourceGroup],
@@ -284,7 +263,8 @@ def fitting_groups(
     labels: MappedLabels | None = None,
 ) -> set[GroupKey]:
     """Return groups of which some answers have the form; one without rows is as its source."""
-    wanted = Shape(open_form(intent))
+    # An open set of labels or keys is not known to the last one yet.
+    wanted = Shape(intent if intent.labels_closed else replace(intent, labels=(), json_keys=()))
     of_group: dict[GroupKey, list[bool]] = defaultdict(list)
     of_source: dict[str, list[bool]] = defaultdict(list)
     for row in rows:

@@ -2,7 +2,6 @@
 
 `round_robin` is the product's; the others are what it is measured beside
 (`benchmarks/distillation.py`).
-
 Try it: pytest distillation/tests/pipeline/choose/test_selection.py
 """
 
@@ -16,8 +15,8 @@ from itertools import zip_longest
 import numpy as np
 
 from distillation.pipeline.types import IntentSpec, ScoredRow, SelectionConfig
-from distillation.pipeline.understand.intent import json_object
 from distillation.pipeline.understand.labels import label_key
+from distillation.pipeline.understand.task_kind import json_object
 
 Order = Callable[[Sequence[ScoredRow], IntentSpec, SelectionConfig], list[int]]
 
@@ -71,7 +70,6 @@ def round_robin(
     Groups are the labels of a classification, the sets of keys of an extraction, else the queries.
     Sets of keys are taken in proportion to the square root of their frequency: all equally often
     would teach a model that the rarest combination is as likely as "nothing found".
-
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for index in range(len(rows)):

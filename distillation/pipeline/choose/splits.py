@@ -1,5 +1,4 @@
 """Train, valid and test by a seeded hash of the content; twins always fall on the same side.
-
 Try it: pytest distillation/tests/pipeline/choose/test_selection.py
 """
 
@@ -36,7 +35,8 @@ def assign_splits(
     test, valid = split_sizes(len(hashes), config, held_out=held_out)
     room = {"test": test, "valid": valid}
     splits = ["train"] * len(hashes)
-    for rows in sorted(members.values(), key=lambda rows: _group_key(rows, hashes, config.seed)):
+    keys = [seeded_key(config.seed, content_hash) for content_hash in hashes]
+    for rows in sorted(members.values(), key=lambda rows: min(keys[index] for index in rows)):
         fitting = [name for name, left in room.items() if len(rows) <= left]
         if not fitting:
             continue
@@ -44,7 +44,3 @@ def assign_splits(
         for index in rows:
             splits[index] = fitting[0]
     return splits
-
-
-def _group_key(rows: Sequence[int], hashes: Sequence[str], seed: int) -> str:
-    return min(seeded_key(seed, hashes[index]) for index in rows)

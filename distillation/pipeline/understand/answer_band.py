@@ -1,6 +1,5 @@
 """Shortest and longest answer in characters: wide around the examples, since they are few, and
 within the limit that the words set.
-
 Try it: pytest distillation/tests/pipeline/understand/test_answer_band.py
 """
 

@@ -1,5 +1,4 @@
 """What was understood, in sentences for the person who wrote the requirement.
-
 Try it: pytest distillation/tests/pipeline/understand/test_explain.py
 """
 

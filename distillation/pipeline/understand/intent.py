@@ -11,14 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from distillation.pipeline.types import (
-    TASK_KINDS,
-    IntentEdits,
-    IntentSpec,
-    LabelRule,
-    Query,
-    Requirement,
-)
+from distillation.pipeline.types import IntentEdits, IntentSpec, LabelRule, Query, Requirement
 from distillation.pipeline.understand.answer_band import answer_band
 from distillation.pipeline.understand.json_schema import learn_schema
 from distillation.pipeline.understand.label_lists import (
@@ -37,10 +30,8 @@ from distillation.pipeline.understand.task_kind import (
     PLAIN_NUMBER_PATTERN,
     SQL_PATTERN,
     WORKED_NUMBER_PATTERN,
+    json_object,
     task_kind,
-)
-from distillation.pipeline.understand.task_kind import (
-    json_object as json_object,  # others know it from here
 )
 from modelstation.lm.json_schema import Schema, SchemaRefused, check_schema
 
@@ -79,12 +70,6 @@ def _check_storable(data: Mapping[str, Any]) -> None:
         raise ValueError("intent_edits must be JSON in valid Unicode") from error
     if "\\u0000" in text:
         raise ValueError("intent_edits must not hold NUL characters")
-
-
-def _read_kind(value: Any) -> str:
-    if value not in TASK_KINDS:
-        raise ValueError(f"task_kind must be one of {', '.join(TASK_KINDS)}")
-    return str(value)
 
 
 def _read_labels(value: Any) -> tuple[str, ...]:
@@ -129,7 +114,7 @@ def _read_label_map(value: Any) -> tuple[LabelRule, ...]:
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
-    "task_kind": _read_kind,
+    "task_kind": str,  # checked by IntentEdits
     "labels": _read_labels,
     "json_schema": _read_schema,
     "answer_min_chars": partial(_read_count, "answer_min_chars"),

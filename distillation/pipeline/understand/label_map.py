@@ -4,7 +4,6 @@
 
 Thresholds are strict: a wrong mapping teaches a wrong answer many times, an unmapped label only
 leaves rows out, and the table shows it to the user.
-
 Try it: pytest distillation/tests/pipeline/understand/test_label_map.py
 """
 

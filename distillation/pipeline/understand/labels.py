@@ -1,5 +1,4 @@
 """The labels of a classification task: what looks like one, which ones a set of answers teaches.
-
 Try it: pytest distillation/tests/pipeline/understand/test_intent.py
 """
 

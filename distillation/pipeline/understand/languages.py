@@ -1,5 +1,4 @@
 """Which language a text is in, and the languages that words name. ISO 639-1 codes throughout.
-
 Try it: pytest distillation/tests/pipeline/understand/test_languages.py
 """
 

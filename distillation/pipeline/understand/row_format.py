@@ -2,7 +2,6 @@
 
 Most sources word the same instruction in a few ways: those system turns are dropped. Where a source
 has many, they carry information (the section to write, the value asked for) and join the input.
-
 Try it: pytest distillation/tests/pipeline/understand/test_row_format.py
 """
 

@@ -1,5 +1,4 @@
 """Which kind of task a requirement describes: by its example answers, else by its words.
-
 Try it: pytest distillation/tests/pipeline/understand/test_intent.py
 """
 
