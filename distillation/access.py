@@ -29,7 +29,6 @@ def dataset_for(org: Organization, dataset_id: uuid.UUID | str) -> DatasetVersio
 
 
 def sibling_for(version: DatasetVersion, dataset_id: uuid.UUID | str) -> DatasetVersion:
-    """Another version of the same model, to compare with."""
     result: DatasetVersion = get_object_or_404(
         DatasetVersion.objects.select_related("model", "run").exclude(id=version.id),
         model=version.model_id,

@@ -367,8 +367,6 @@ class DatasetRow(models.Model):
 
 
 class DatasetPush(HubPush):
-    """One push of a frozen dataset to the hub."""
-
     what, job_kind, repo_type = "dataset", "push", "dataset"
     no_token_hint = "An admin or owner stores one on the settings page."
 

@@ -65,7 +65,10 @@ def distil(job: Job, lease: Lease) -> Publish:
         job=job, defaults={"org": model.org, "model": model, "config": asdict(config)}
     )
     selection = _select(model, config, lease)
-    _store_selection(run, selection)
+    facts = IntentFacts.of(selection.intent, routes_by_source(selection.routes))
+    run.intent = facts.to_json()
+    run.funnel = [step.to_json() for step in selection.funnel]
+    run.label_map = [asdict(mapping) for mapping in selection.label_map]
     version = _version(run, model, selection)
     rows = [_dataset_row(version, i, row) for i, row in enumerate(selection.rows)]
     refused = dict(selection.refused_corrections)
@@ -104,13 +107,6 @@ def _progress_callback(lease: Lease) -> OnProgress:
         lease.progress(step=done, total_steps=total)
 
     return report
-
-
-def _store_selection(run: DistillationRun, selection: Selection) -> None:
-    facts = IntentFacts.of(selection.intent, routes_by_source(selection.routes))
-    run.intent = facts.to_json()
-    run.funnel = [step.to_json() for step in selection.funnel]
-    run.label_map = [asdict(mapping) for mapping in selection.label_map]
 
 
 def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> DatasetVersion:

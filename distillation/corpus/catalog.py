@@ -118,7 +118,11 @@ class CorpusCatalog:
     ) -> list[list[Candidate]]:
         scope = self._scope.within(source_ids)
         with binary_cursor() as cursor:
-            matches = [_lexical_ids(cursor, text, scope, limit) for text in texts]
+            matches: list[list[int]] = []
+            for text in texts:
+                parameters = [text[:SEARCHED_CHARACTERS], MAX_WORDS, *scope.values, limit]
+                cursor.execute(_LEXICAL, parameters)
+                matches.append([row_id for (row_id,) in cursor])
             return self._candidates(cursor, matches)
 
     def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> Sequence[Candidate]:
@@ -191,12 +195,6 @@ class CorpusCatalog:
             tokens=tokens,
             language=language,
         )
-
-
-def _lexical_ids(cursor: Any, text: str, scope: Scope, limit: int) -> list[int]:
-    parameters = [text[:SEARCHED_CHARACTERS], MAX_WORDS, *scope.values, limit]
-    cursor.execute(_LEXICAL, parameters)
-    return [row_id for (row_id,) in cursor]
 
 
 def _unit(embedding: HalfVector) -> Vectors:

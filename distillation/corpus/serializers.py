@@ -25,8 +25,6 @@ class SourceSerializer(serializers.ModelSerializer[SourceDataset]):
 
 
 class UsingDatasetSerializer(serializers.Serializer[UsingDataset]):
-    """A dataset that holds rows of a source."""
-
     id = serializers.UUIDField(source="dataset.id")
     model = serializers.UUIDField(source="dataset.model_id")
     name = serializers.CharField(source="dataset.__str__")
@@ -34,8 +32,6 @@ class UsingDatasetSerializer(serializers.Serializer[UsingDataset]):
 
 
 class UsingVersionSerializer(serializers.Serializer[ModelVersion]):
-    """A model version that was trained on such a dataset."""
-
     id = serializers.UUIDField()
     model = serializers.UUIDField(source="model_id")
     name = serializers.CharField(source="__str__")

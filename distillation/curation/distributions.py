@@ -67,14 +67,9 @@ def lengths_of(version: DatasetVersion) -> dict[str, Counts]:
     return {name: _in_bands(groups, place) for place, name in enumerate(("input", "answer"))}
 
 
-class _Band(Func):
-    function = "width_bucket"
-    output_field = IntegerField()
-
-
-def _band(name: str) -> _Band:
+def _band(name: str) -> Func:
     edges = Value(list(LENGTH_EDGES), output_field=ArrayField(IntegerField()))
-    return _Band(Length(name), edges)
+    return Func(Length(name), edges, function="width_bucket", output_field=IntegerField())
 
 
 def _in_bands(groups: list[tuple[int, int, int]], place: int) -> Counts:

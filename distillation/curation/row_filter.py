@@ -38,16 +38,12 @@ PLAIN = (
 )
 
 
-class _Plain(Func):
-    template = PLAIN.format("%(expressions)s")
-    output_field = TextField()
-
-
 def same_input(expression: F | Value) -> Coalesce:
     """Equal for inputs that differ only in case, spaces or punctuation: what the pipeline's
     `input_key` is, as far as the database can tell. Never equal where that one differs.
     """
-    return Coalesce(NullIf(_Plain(expression), Value("", TextField())), expression)
+    plain = Func(expression, template=PLAIN.format("%(expressions)s"), output_field=TextField())
+    return Coalesce(NullIf(plain, Value("", TextField())), expression)
 
 
 @dataclass(frozen=True)

@@ -86,14 +86,8 @@ def relabel(*, actor: User, version: DatasetVersion, chosen: Chosen, answer: str
         version = _locked_draft(version)
         said = fitting(answer, version)
         changed = _change_answers(actor, version, _chosen(version, chosen), lambda _: said)
-        _record(
-            actor,
-            version,
-            "relabel",
-            answer=clip(said, 100),
-            rows=changed,
-            chosen=_described(chosen),
-        )
+        facts = {"answer": clip(said, 100), "rows": changed, "chosen": _described(chosen)}
+        _record(actor, version, "relabel", **facts)
     return changed
 
 

@@ -1,7 +1,6 @@
 """The page that lays two versions of a dataset side by side."""
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.contrib.auth.decorators import login_required
@@ -46,7 +45,9 @@ def dataset_compare(
     second = sibling_for(first, other_id)
     counts = counts_of(first, second)
     kind = request.GET.get("kind", "")
-    kind = kind if kind in KINDS else _most_informative(counts)
+    if kind not in KINDS:
+        by_interest = ("changed", "only_second", "only_first")
+        kind = next((kind for kind in by_interest if counts[kind]), "same")
     page = page_of(request, range(counts[kind]))
     context = {
         "version": first,
@@ -59,11 +60,6 @@ def dataset_compare(
         "siblings": siblings_of(first),
     }
     return render(request, "distillation/dataset_compare.html", context)
-
-
-def _most_informative(counts: Mapping[str, int]) -> str:
-    order = ("changed", "only_second", "only_first", "same")
-    return next((kind for kind in order if counts[kind]), "same")
 
 
 def _side_by_side(first: DatasetVersion, second: DatasetVersion) -> list[SideBySide]:

@@ -118,7 +118,6 @@ def _answer_breakdowns(version: DatasetVersion, answers: Counts) -> list[Breakdo
 
 
 def siblings_of(version: DatasetVersion) -> QuerySet[DatasetVersion]:
-    """Return the model's other versions, to compare with."""
     others = DatasetVersion.objects.filter(model=version.model_id).exclude(id=version.id)
     siblings: QuerySet[DatasetVersion] = others.only("id", "number", "state")[:SIBLINGS_SHOWN]
     return siblings

@@ -202,7 +202,6 @@ def problem_of(run: ImportRun, draft: ImportDraft, preview: Preview) -> UserFaci
 
 
 def earlier(run: ImportRun) -> ImportRun | None:
-    """Return the same file, loaded before."""
     same = ImportRun.objects.filter(org=run.org, file_sha256=run.file_sha256, state=State.DONE)
     return same.exclude(id=run.id).first()
 

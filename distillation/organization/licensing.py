@@ -11,8 +11,6 @@ from distillation.pipeline.licenses import LicensePolicy, is_unknown
 
 @dataclass(frozen=True)
 class LicenseShare:
-    """One licence of the rows that an organisation sees, and whether a policy lets it in."""
-
     license: str
     rows: int
     allowed: bool

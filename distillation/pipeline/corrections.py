@@ -133,10 +133,7 @@ def _why_refused(
 
 
 def _without_repeats(rows: list[ScoredRow], refused: dict[str, str]) -> list[ScoredRow]:
-    for name, check in (
-        ("exact duplicate", dedup.exact_duplicates),
-        ("contradiction", dedup.contradictions),
-    ):
+    for name, check in dedup.REPEATS.items():
         verdicts = check(rows)
         refused |= {r.candidate.id: SAID[name] for r, no in zip(rows, verdicts, strict=True) if no}
         rows = [row for row, no in zip(rows, verdicts, strict=True) if not no]

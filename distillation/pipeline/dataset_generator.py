@@ -75,7 +75,10 @@ class DatasetGenerator:
         """`corrections`, newest first, come before all other rows. Raises NotEnoughData when the
         corpus does not serve the requirement.
         """
-        report = _Reporter(on_progress)
+
+        def report(stage: str) -> None:
+            on_progress(stage, STAGES.index(stage), len(STAGES))
+
         report("understand")
         intent = understand(requirement, edits)
         report("route")
@@ -156,21 +159,12 @@ class DatasetGenerator:
         if intent.task_kind != "generate" or not result.chosen or not count:
             return []
         others = [row for row in result.sample if row.group not in result.chosen]
-        unshaped = replace(intent, answer_min_chars=1)
-        rows, _ = hard_filters(others, unshaped, config, leakage=leakage)
+        rows, _ = hard_filters(others, replace(intent, answer_min_chars=1), config, leakage=leakage)
         order = sorted(rows, key=lambda row: seeded_key(config.seed, row.content_hash))
         return [
             ScoredRow(row, row_format.model_input(row, set()), row.answer, 0.0, 0.0, 0, step=REPLAY)
             for row in _one_of_each_source_in_turn(order)[:count]
         ]
-
-
-class _Reporter:
-    def __init__(self, on_progress: OnProgress) -> None:
-        self._on_progress = on_progress
-
-    def __call__(self, stage: str) -> None:
-        self._on_progress(stage, STAGES.index(stage), len(STAGES))
 
 
 def learn_labels_and_keys(
@@ -199,10 +193,7 @@ def choose_rows(
     """Order rows, corrected ones first; refuse what repeats or contradicts one before it."""
     ordered = [*corrected, *order_rows(scored, intent, config)]
     steps = []
-    for name, check in (
-        ("exact duplicate", dedup.exact_duplicates),
-        ("contradiction", dedup.contradictions),
-    ):
+    for name, check in dedup.REPEATS.items():
         verdicts = check(ordered)
         out = [row for row, no in zip(ordered, verdicts, strict=True) if no]
         ordered = [row for row, no in zip(ordered, verdicts, strict=True) if not no]
@@ -228,7 +219,6 @@ def _described(rows: Sequence[ScoredRow]) -> list[str]:
 def _before_the_filters(
     result: SearchResult, candidates: int, served: bool
 ) -> tuple[FunnelStep, ...]:
-    """From the corpus to the rows that were looked at."""
     if not served:
         unseen = result.corpus_rows - candidates
         return (FunnelStep("not looked at", unseen, candidates),)
@@ -287,7 +277,6 @@ def finish_rows(
 
 
 def _scores(row: ScoredRow, result: SearchResult) -> dict[str, float]:
-    """Return what the score is made of."""
     routed = result.chosen.get(row.candidate.group)
     parts = {"relevance": row.relevance, "fused_rank": row.fused}
     if routed:

@@ -30,14 +30,6 @@ def input_key(text: str) -> str:
     return " ".join(words(text)) or normalise(text)
 
 
-def shingles(text: str, size: int) -> set[tuple[str, ...]]:
-    """Return runs of `size` words; a shorter text is one run."""
-    tokens = words(text)
-    if len(tokens) <= size:
-        return {tuple(tokens)} if tokens else set()
-    return {tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1)}
-
-
 def input_text(messages: Sequence[Message]) -> str:
     """Everything said before the final answer, system turn apart."""
     turns = [m for m in messages[:-1] if m["role"] != "system"]

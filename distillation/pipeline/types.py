@@ -292,35 +292,29 @@ class Catalog(Protocol):
 
     def license_examples(self) -> Sequence[str]:
         """Return a few of them, for the person who asks."""
-        ...
 
     def source_groups(self) -> Sequence[SourceGroup]: ...
 
     def background(self, per_source: int) -> Sequence[Candidate]:
         """Return a fixed sample, about `per_source` rows of each source, spread over its groups."""
-        ...
 
     def nearest(
         self, vectors: Vectors, *, limit: int, source_ids: Sequence[str] | None = None
     ) -> list[list[Candidate]]:
         """For each vector the `limit` rows of highest cosine, best first."""
-        ...
 
     def lexical(
         self, texts: Sequence[str], *, limit: int, source_ids: Sequence[str] | None = None
     ) -> list[list[Candidate]]:
         """For each text the `limit` rows that share the rarest of its words, best first."""
-        ...
 
     def rows(self, groups: Sequence[tuple[str, str]], *, limit: int) -> Sequence[Candidate]:
         """Up to `limit` rows of these (source_id, task) groups, in the order of their hash."""
-        ...
 
 
 class TextEmbedder(Protocol):
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(n, dimensions) float32, rows of length one."""
-        ...
 
 
 class NotEnoughData(Exception):

@@ -26,8 +26,6 @@ class PushDraftSerializer(StrictSerializer):
 
 
 class JobStateSerializer(serializers.Serializer[Any]):
-    """`state` is the job's."""
-
     state = serializers.CharField(source="job.state", default="")
     error_code = serializers.CharField(source="job.error_code", default="")
     error = serializers.CharField(source="job.error_text", default="")

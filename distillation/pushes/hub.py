@@ -67,22 +67,18 @@ def push_files(
     with _in_plain_words(repo_id):
         api.create_repo(repo_id, repo_type=repo_type, private=is_private, exist_ok=True)
         info = api.dataset_info(repo_id) if repo_type == "dataset" else api.model_info(repo_id)
-        _must_be_as_private_as_requested(info, is_private)
+        if is_private and not info.private:
+            message = f"The repository {info.id} is there already, and it is public."
+            hint = (
+                "Nothing was uploaded. Make it private on the hub, choose another name, or push "
+                "it as public."
+            )
+            raise UserFacingError(message, code="hub_repo_is_public", hint=hint)
         if _digest_there(api, info, repo_type) == digest:
             return Pushed(str(info.sha), is_new=False)
         marker = json.dumps({"digest": digest, "made_by": "ModelStation"}, indent=2) + "\n"
         commit = _commit(api, info, {**files, MARKER: marker.encode()}, message, repo_type)
     return Pushed(commit, is_new=True)
-
-
-def _must_be_as_private_as_requested(info: Info, is_private: bool) -> None:
-    if is_private and not info.private:
-        raise UserFacingError(
-            f"The repository {info.id} is there already, and it is public.",
-            code="hub_repo_is_public",
-            hint="Nothing was uploaded. Make it private on the hub, choose another name, or push "
-            "it as public.",
-        )
 
 
 def _digest_there(api: HfApi, info: Info, repo_type: str) -> str:

@@ -22,7 +22,9 @@ def submit_push(
 ) -> DatasetPush:
     with transaction.atomic():
         dataset = DatasetVersion.objects.select_for_update().get(pk=dataset.pk)
-        _must_be_frozen(dataset)
+        if dataset.state != DatasetVersion.State.FROZEN:
+            message = "Only a frozen dataset can be pushed."
+            raise Conflict(message, code="not_frozen", hint="Freeze it first.")
         push = DatasetPush(
             org=dataset.org,
             dataset=dataset,
@@ -63,10 +65,3 @@ def _files(dataset: DatasetVersion) -> dict[str, Path | bytes]:
         raise UserFacingError(message, code="files_changed", hint=hint) from error
     names = [entry["path"] for entry in manifest["files"] if entry["path"] != MANIFEST]
     return {**{name: folder / name for name in names}, CARD: card_text(dataset).encode()}
-
-
-def _must_be_frozen(dataset: DatasetVersion) -> None:
-    if dataset.state != DatasetVersion.State.FROZEN:
-        raise Conflict(
-            "Only a frozen dataset can be pushed.", code="not_frozen", hint="Freeze it first."
-        )

@@ -1,6 +1,6 @@
 """What can be wrong with a file (it is refused whole) and with one row (it is left out)."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from modelstation.core.errors import UserFacingError
@@ -38,9 +38,7 @@ class RowError:
 
     def as_dict(self) -> dict[str, str | int]:
         """Without the row: it may be of any size."""
-        facts = asdict(replace(self, row=None))
-        del facts["row"]
-        return facts
+        return {name: value for name, value in vars(self).items() if name != "row"}
 
 
 class BadRow(ValueError):

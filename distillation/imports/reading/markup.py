@@ -120,7 +120,8 @@ def _stripped(text: str) -> str:
         text = ENTITY.sub(lambda match: html.unescape(match[0]), text)
         if text == before:
             break
-    return _tidy_spaces(text)
+    text = re.sub(r"[ \t\xa0]+", " ", text)
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r" ?\n ?", "\n", text))
 
 
 def _without_tags(text: str) -> str:
@@ -129,8 +130,3 @@ def _without_tags(text: str) -> str:
         kept += [text[at : tag.start()], "\n" if tag["name"].lower() in BLOCK_TAGS else ""]
         at = tag.end()
     return "".join([*kept, text[at:]])
-
-
-def _tidy_spaces(text: str) -> str:
-    text = re.sub(r"[ \t\xa0]+", " ", text)
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r" ?\n ?", "\n", text))

@@ -12,7 +12,7 @@ from distillation.imports.reading.json_rows import RawRow, Rows
 from distillation.imports.reading.readers import Reader, reader_of, refuse_unreadable
 from distillation.imports.reading.rows import ExampleRow, ReadOptions, characters_of, to_examples
 from distillation.imports.reading.shapes import ColumnMapping, guess_mapping
-from distillation.imports.reading.streams import GZIP_MAGIC, Limits, head_of
+from distillation.imports.reading.streams import GZIP_MAGIC, head_of
 
 SHOWN_ROWS = 10
 SHOWN_ERRORS = 20
@@ -58,7 +58,11 @@ def preview_file(path: Path, options: ReadOptions) -> Preview:
     preview = Preview(mapping=options.columns)
     try:
         reader = _describe(path, options, preview)
-        raw = _watched(reader.read(path, _limits(options, reader)), preview)
+        limits = options.limits
+        if not reader.states_its_size:  # at its end, and it is not read to there
+            # Somebody waits for the answer: they shall not wait for gigabytes in one line.
+            limits = replace(limits, expanded_bytes=LOOKED_AT_BYTES)
+        raw = _watched(reader.read(path, limits), preview)
         for row in _beginning(to_examples(raw, path.name, options), preview):
             _count(row, preview)
     except ImportRefused as refusal:
@@ -77,13 +81,6 @@ def _describe(path: Path, options: ReadOptions, preview: Preview) -> Reader:
     preview.encoding, delimiter = reader.dialect(path, options.limits)
     preview.delimiter = DELIMITER_NAMES[delimiter]
     return reader
-
-
-def _limits(options: ReadOptions, reader: Reader) -> Limits:
-    """Somebody waits for the answer: they shall not wait for gigabytes in one line."""
-    if reader.states_its_size:
-        return options.limits  # at its end, and it is not read to there
-    return replace(options.limits, expanded_bytes=LOOKED_AT_BYTES)
 
 
 def _watched(rows: Rows, preview: Preview) -> Rows:

@@ -54,26 +54,24 @@ def read_rows(path: Path, limits: Limits) -> Rows:
 
 
 def reader_of(path: Path) -> Reader:
-    return READERS[ending_of(path)]
-
-
-def is_known(path: Path) -> bool:
-    return Path(path.name.lower().removesuffix(".gz")).suffix in READERS
-
-
-def ending_of(path: Path) -> str:
-    """Return the kind of a file; a .json file that is no array holds one object per line."""
+    """A .json file that does not start an array holds one object per line."""
     if not is_known(path):
         message = "this kind of file is not known."
         hint = f"Use {KNOWN_KINDS}, or one of them packed as .gz."
         raise ImportRefused(path.name, message, code="unknown_file_type", hint=hint)
-    ending = Path(path.name.lower().removesuffix(".gz")).suffix
-    return ".jsonl" if ending == ".json" and not starts_with_array(path) else ending
-
-
-def starts_with_array(path: Path) -> bool:
+    if (ending := ending_of(path)) != ".json":
+        return READERS[ending]
     with ExpandingStream(path, Limits()) as stream:
-        return stream.read(4096).removeprefix(UTF8_MARK).lstrip().startswith(b"[")
+        is_array = stream.read(4096).removeprefix(UTF8_MARK).lstrip().startswith(b"[")
+    return READERS[".json"] if is_array else JSON_LINES
+
+
+def ending_of(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def is_known(path: Path) -> bool:
+    return ending_of(path) in READERS
 
 
 def refuse_unreadable(path: Path) -> None:

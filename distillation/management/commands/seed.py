@@ -9,7 +9,6 @@ Loading again adds nothing; an interrupted load goes on where it stopped.
 
 import time
 from argparse import ArgumentParser
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +45,6 @@ class RowsPerSecond(ProgressColumn):
         return Text(f"{speed:,.0f} rows/s" if speed else "")
 
 
-@dataclass(frozen=True)
-class Work:
-    origin: Origin
-    look: Inspection
-
-
 class Command(PlainCommand):
     help = __doc__
 
@@ -79,8 +72,8 @@ class Command(PlainCommand):
         try:
             origins = origins_of(source_names() if options["all"] else what, read)
             # All are looked at before any is loaded: a refusal comes at once, not after an hour.
-            for work in [Work(origin, origin.inspect()) for origin in origins]:
-                self.load_one(work, limit)
+            for origin, look in [(origin, origin.inspect()) for origin in origins]:
+                self.load_one(origin, look, limit)
             self.suggest_index()
         except ImportRefused as refusal:
             raise CommandError(str(refusal)) from refusal
@@ -89,9 +82,9 @@ class Command(PlainCommand):
                 "Stopped. What is loaded stays; run the same command to go on."
             ) from interrupt
 
-    def load_one(self, work: Work, limit: int | None) -> None:
+    def load_one(self, origin: Origin, look: Inspection, limit: int | None) -> None:
         started = time.monotonic()
-        total = min(work.look.read, limit or work.look.read)
+        total = min(look.read, limit or look.read)
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -100,14 +93,11 @@ class Command(PlainCommand):
             TimeRemainingColumn(),
             console=self.console,
         ) as progress:
-            bar = progress.add_task(work.origin.name, total=total)
+            bar = progress.add_task(origin.name, total=total)
             run = load(
-                work.origin,
-                limit=limit,
-                look=work.look,
-                on_rows=lambda rows: progress.advance(bar, rows),
+                origin, limit=limit, look=look, on_rows=lambda rows: progress.advance(bar, rows)
             )
-        self.report(run, work.look, time.monotonic() - started)
+        self.report(run, look, time.monotonic() - started)
 
     def report(self, run: ImportRun, look: Inspection, seconds: float) -> None:
         self.stdout.write(
@@ -123,12 +113,11 @@ class Command(PlainCommand):
             self.stdout.write(f"  … and {look.rejected - SHOWN_ERRORS:,} more left out")
 
     def suggest_index(self) -> None:
-        if not index_is_wanted():
-            return
-        self.stdout.write(
-            f"The corpus has more than {EXACT_SEARCH_ROWS:,} rows. Selection finds them quicker "
-            "with an index: python manage.py index_corpus"
-        )
+        if index_is_wanted():
+            self.stdout.write(
+                f"The corpus has more than {EXACT_SEARCH_ROWS:,} rows. Selection finds them "
+                "quicker with an index: python manage.py index_corpus"
+            )
 
 
 def origins_of(what: list[str], options: ReadOptions) -> list[Origin]:

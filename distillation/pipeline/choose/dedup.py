@@ -34,6 +34,10 @@ def contradictions(rows: Sequence[ScoredRow]) -> list[bool]:
     ]
 
 
+# In this order: what one has refused, the next does not see.
+REPEATS = {"exact duplicate": exact_duplicates, "contradiction": contradictions}
+
+
 def near_duplicates(rows: Sequence[ScoredRow], limit: int) -> tuple[list[int], list[int]]:
     """Walk the rows in order and keep the first `limit` that repeat no kept one.
 

@@ -117,11 +117,6 @@ _COUNTED = (
 )
 
 
-def listed_labels(text: str) -> tuple[str, ...]:
-    """Return the first list of labels in a text; empty when it has none."""
-    return next(label_lists(text), ())
-
-
 def label_lists(text: str) -> Iterator[tuple[str, ...]]:
     """Every list that could be one of labels, the likeliest first."""
     yield from announced_labels(text)

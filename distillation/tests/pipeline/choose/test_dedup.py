@@ -8,7 +8,7 @@ from distillation.pipeline.choose.dedup import (
     near_duplicates,
     twin_groups,
 )
-from distillation.pipeline.text import hash_messages, input_key, input_text, normalise, shingles
+from distillation.pipeline.text import hash_messages, input_key, input_text, normalise
 from distillation.tests.pipeline.rows import scored
 from modelstation.testing import shared_data
 
@@ -37,12 +37,6 @@ def test_an_input_of_symbols_alone_keeps_its_symbols():
 
 def test_normal_form_keeps_what_answers_differ_by():
     assert normalise("a > 1") != normalise("a < 1")
-
-
-def test_shingles_are_runs_of_words():
-    assert shingles("a b c d", 3) == {("a", "b", "c"), ("b", "c", "d")}
-    assert shingles("a b", 3) == {("a", "b")}
-    assert shingles("", 3) == set()
 
 
 def test_an_input_is_every_turn_before_the_answer_but_the_system_turn():

@@ -2,7 +2,7 @@ import pytest
 
 from distillation.pipeline.types import Example, Requirement
 from distillation.pipeline.understand.intent import compile_system_prompt, task_kind, understand
-from distillation.pipeline.understand.label_lists import listed_labels
+from distillation.pipeline.understand.label_lists import label_lists
 from distillation.pipeline.understand.labels import label_key, learn_labels
 
 
@@ -59,8 +59,8 @@ def test_a_list_that_misses_an_example_label_is_not_the_list_of_labels():
 
 
 def test_a_list_of_languages_is_not_a_list_of_labels():
-    assert listed_labels("Classify mails written in German, French or Italian.") == ()
-    assert listed_labels("The tone is negative, neutral or positive.") == (
+    assert next(label_lists("Classify mails written in German, French or Italian."), ()) == ()
+    assert next(label_lists("The tone is negative, neutral or positive."), ()) == (
         "negative",
         "neutral",
         "positive",
