@@ -57,9 +57,8 @@ def an_object(value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     if isinstance(value, TwiceGiven):
-        raise BadRow(
-            "duplicate_key", value.key[:80], "this field is given twice.", "Keep one of them."
-        )
+        hint = "Keep one of them."
+        raise BadRow("duplicate_key", value.key[:80], "this field is given twice.", hint)
     kind = {list: "a list", str: "a text", type(None): "null"}.get(type(value), "a number")
     raise BadRow("not_an_object", "", f"{kind} instead of an object.", 'A row is {"field": value}.')
 

@@ -54,7 +54,7 @@ def read_rows(path: Path, limits: Limits) -> Rows:
 
 
 def reader_of(path: Path) -> Reader:
-    """A .json file that does not start an array holds one object per line."""
+    """Take a .json file that does not start an array for one object per line."""
     if not is_known(path):
         message = "this kind of file is not known."
         hint = f"Use {KNOWN_KINDS}, or one of them packed as .gz."

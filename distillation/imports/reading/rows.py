@@ -177,8 +177,7 @@ def names(row: RawRow) -> str:
 def inspect_file(path: Path, options: ReadOptions) -> Inspection:
     """Read all of it and store nothing, so that a file is refused before half of it is loaded."""
     look = inspect_rows(read_examples(path, options), path.name)
-    with path.open("rb") as file:
-        look.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    look.sha256 = sha256_of(path)
     return look
 
 
@@ -213,3 +212,8 @@ def nothing_usable(file: str, look: Inspection) -> ImportRefused:
     message = f"none of its {look.read} rows can be used. The first: {look.errors[0]}"
     hint = "Correct the rows and import the file again."
     return ImportRefused(file, message, code="no_usable_rows", hint=hint)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

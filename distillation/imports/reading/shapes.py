@@ -162,9 +162,8 @@ def text_of(value: Any, field: str) -> str:
         isinstance(part, dict) and isinstance(part.get("text"), str) for part in value
     ):
         return "\n".join(part["text"] for part in value)
-    raise BadRow(
-        "not_text", field, f"{type(value).__name__} instead of text.", "Put the value in quotes."
-    )
+    hint = "Put the value in quotes."
+    raise BadRow("not_text", field, f"{type(value).__name__} instead of text.", hint)
 
 
 def required(row: Row, column: str) -> Any:

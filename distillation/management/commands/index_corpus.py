@@ -62,9 +62,8 @@ def allow(cursor: Any, memory: str, workers: int) -> None:
             cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
         except DatabaseError as error:
             last_report = str(error).splitlines()[0]
-            raise CommandError(
-                f"Postgres does not take this: {last_report}. Write --memory 2GB --workers 2."
-            ) from error
+            message = f"Postgres does not take this: {last_report}. Write --memory 2GB --workers 2."
+            raise CommandError(message) from error
 
 
 class Watch:

@@ -78,9 +78,8 @@ class Command(PlainCommand):
         except ImportRefused as refusal:
             raise CommandError(str(refusal)) from refusal
         except KeyboardInterrupt as interrupt:
-            raise CommandError(
-                "Stopped. What is loaded stays; run the same command to go on."
-            ) from interrupt
+            message = "Stopped. What is loaded stays; run the same command to go on."
+            raise CommandError(message) from interrupt
 
     def load_one(self, origin: Origin, look: Inspection, limit: int | None) -> None:
         started = time.monotonic()
