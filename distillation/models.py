@@ -1,6 +1,4 @@
-"""DATA: sources and their rows, imports, distillation runs, and the frozen datasets that come of
-them.
-"""
+"""DATA: sources and their rows, imports, distillation runs, and the datasets that come of them."""
 
 from typing import Any, ClassVar, Self
 

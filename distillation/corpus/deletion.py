@@ -77,7 +77,13 @@ def delete_source(*, actor: User, source: SourceDataset) -> SourceUse:
     with transaction.atomic():
         # Until the end, no dataset that is just being made can point at it (see runner).
         source = SourceDataset.objects.select_for_update().get(pk=source.pk)
-        _must_not_be_loading(source)
+        running = ImportRun.objects.filter(
+            org=source.org, state=ImportRun.State.RUNNING, job__state__in=Job.LIVE_STATES
+        )
+        if source.state == SourceDataset.State.LOADING and running.exists():
+            message = f"“{source.name}” is being loaded just now."
+            hint = "Wait until its import has ended, or cancel the import."
+            raise Busy(message, code="still_running", hint=hint)
         use = use_of(source)
         with connection.cursor() as cursor:
             for statement in (_UNLINK, _UNLINK_EXAMPLES, _DELETE_EXAMPLES):
@@ -85,15 +91,6 @@ def delete_source(*, actor: User, source: SourceDataset) -> SourceUse:
         _record_deletion(actor, source, use)
         source.delete()
     return use
-
-
-def _must_not_be_loading(source: SourceDataset) -> None:
-    running = ImportRun.objects.filter(
-        org=source.org, state=ImportRun.State.RUNNING, job__state__in=Job.LIVE_STATES
-    )
-    if source.state == SourceDataset.State.LOADING and running.exists():
-        hint = "Wait until its import has ended, or cancel the import."
-        raise Busy(f"“{source.name}” is being loaded just now.", code="still_running", hint=hint)
 
 
 def _record_deletion(actor: User, source: SourceDataset, use: SourceUse) -> None:

@@ -1,5 +1,4 @@
-"""Actions on corrections: what a person says a model should have answered, until a dataset holds
-it.
+"""Actions on corrections: what a person says a model should have answered.
 
 A new one is looked at by somebody, who accepts or dismisses it. Every build takes those that are
 accepted, and those that an earlier dataset held, into its training rows; why it left one out is

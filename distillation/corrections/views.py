@@ -1,6 +1,4 @@
-"""Pages of corrections: a wrong answer is marked in the playground, looked at here, and trained on
-by the next build.
-"""
+"""Pages of corrections: marked in the playground, decided here, trained on by the next build."""
 
 import uuid
 from typing import Any
@@ -8,7 +6,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -18,6 +15,7 @@ from accounts.access import enter, org_for
 from accounts.models import User
 from distillation.access import answering_version, correction_for
 from distillation.corrections import services
+from distillation.datasets.row_pages import page_of
 from distillation.limits import TEXT_CHARS
 from distillation.models import CandidateRow
 from models_app.access import model_for
@@ -66,7 +64,7 @@ def corrections(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResp
     state = request.GET.get("state", "")
     if state in CandidateRow.State.values:
         rows = rows.filter(state=state)
-    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, rows, PER_PAGE)
     conflicts = services.conflicts_of(model, list(page))
     for row in page:
         row.conflict = conflicts[row.id]

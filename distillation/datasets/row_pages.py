@@ -12,8 +12,10 @@ ROWS_PER_PAGE = 50
 BARS = 12  # of a breakdown; the rest is counted in one line
 
 
-def page_of(request: HttpRequest, rows: QuerySet[Any] | range) -> Page[Any]:
-    return Paginator(rows, ROWS_PER_PAGE).get_page(request.GET.get("page"))
+def page_of(
+    request: HttpRequest, rows: QuerySet[Any] | range, size: int = ROWS_PER_PAGE
+) -> Page[Any]:
+    return Paginator(rows, size).get_page(request.GET.get("page"))
 
 
 def counts_by_task(rows: QuerySet[Any]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.utils import timezone
 from django.utils.text import slugify
 from pgvector import HalfVector
@@ -303,12 +303,8 @@ def finish(work: Import) -> ImportRun:
         sources = SourceDataset.objects.filter(id__in=[s.id for s in work.sources.values()])
         sources.update(state=SourceDataset.State.READY)
         run.save()
-        if not run.rows_added and run.job is None and earlier(run).exists():
+        same = {"org": run.org, "origin": run.origin, "file_sha256": run.file_sha256}
+        before = ImportRun.objects.filter(state=ImportRun.State.DONE, **same).exclude(id=run.id)
+        if not run.rows_added and run.job is None and before.exists():
             ImportRun.objects.filter(id=run.id).delete()
     return run
-
-
-def earlier(run: ImportRun) -> QuerySet[ImportRun]:
-    return ImportRun.objects.filter(
-        org=run.org, origin=run.origin, file_sha256=run.file_sha256, state=ImportRun.State.DONE
-    ).exclude(id=run.id)

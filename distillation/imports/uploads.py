@@ -62,7 +62,11 @@ class UploadHandler(TemporaryFileUploadHandler):
             self.file.flush()
         except OSError as error:
             self.file.close()
-            raise _disk_full(error) from error
+            if error.errno != errno.ENOSPC:
+                raise
+            message = "No disk space is left for this file. Nothing of it was kept."
+            hint = "Ask your operator to free some space, then upload it again."
+            raise NoSpace(message, code="disk_full", param="file", hint=hint) from error
         self.file.sha256.update(raw_data)
 
 
@@ -79,14 +83,6 @@ def too_large(size: int) -> UserFacingError:
         param="file",
         hint="Pack it with gzip, or split it into several files.",
     )
-
-
-def _disk_full(error: OSError) -> Exception:
-    if error.errno != errno.ENOSPC:
-        return error
-    message = "No disk space is left for this file. Nothing of it was kept."
-    hint = "Ask your operator to free some space, then upload it again."
-    return NoSpace(message, code="disk_full", param="file", hint=hint)
 
 
 def keep(file: ReceivedFile, run: ImportRun) -> Path:

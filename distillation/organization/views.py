@@ -1,6 +1,4 @@
-"""The settings of an organisation: which licences its datasets may hold, and its token of the
-hub.
-"""
+"""Settings of an organisation: which licences its datasets may hold, and its token of the hub."""
 
 from typing import Any
 

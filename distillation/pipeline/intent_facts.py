@@ -1,5 +1,4 @@
-"""What a run keeps of what was understood: written with its dataset, read by all that shows, checks
-or measures it.
+"""What a run keeps of what was understood, for all that shows, checks or measures its dataset.
 Try it: pytest distillation/tests/pipeline/test_intent_facts.py
 """
 

@@ -1,5 +1,4 @@
-"""A folder of files, of a dataset or a model, into one repository of the hub, in one commit. No
-Django inside.
+"""Files of a dataset or a model, into one repository of the hub, in one commit. No Django inside.
 
 The same digest is never committed twice: a marker file in the repository says what it holds.
 """

@@ -38,12 +38,9 @@ class Command(PlainCommand):
             cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX}")
             allow(cursor, memory, workers)
             cursor.execute("SELECT pg_backend_pid()")
-            with Watch(cursor.fetchone()[0], self.console()):
+            with Watch(cursor.fetchone()[0], Console(file=getattr(self.stdout, "_out", None))):
                 self.build(cursor)
         self.stdout.write(self.style.SUCCESS(f"The index {INDEX} is ready."))
-
-    def console(self) -> Console:
-        return Console(file=getattr(self.stdout, "_out", None))
 
     def build(self, cursor: Any) -> None:
         try:

@@ -45,6 +45,7 @@ from distillation.pipeline.understand.label_map import (
 
 BACKGROUND_PER_SOURCE = 48
 GroupKey = tuple[str, str]
+Ranked = dict[str, tuple[Candidate, float]]  # by id, each with its fused rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ class Finder:
 
     def candidates(
         self, result: SearchResult, intent: IntentSpec, config: SelectionConfig
-    ) -> dict[str, tuple[Candidate, float]]:
+    ) -> Ranked:
         """Rows by id, each with its fused rank (0 where no search returned it)."""
         pool = SELECTORS[config.selector].pool
         if pool == "served":
@@ -140,9 +141,7 @@ class Finder:
             return {row.id: (row, float(max(result.query_vectors @ row.embedding))) for row in rows}
         return {row.id: (row, 1 / place) for place, row in enumerate(rows, start=1)}
 
-    def _served(
-        self, result: SearchResult, intent: IntentSpec, config: SelectionConfig
-    ) -> dict[str, tuple[Candidate, float]]:
+    def _served(self, result: SearchResult, intent: IntentSpec, config: SelectionConfig) -> Ranked:
         """Rows of the chosen groups: the nearest to each query by vector and by words, and a wide
         sample of the rest.
 
@@ -154,7 +153,7 @@ class Finder:
         texts = [query.text for query in intent.queries]
         dense = self.catalog.nearest(result.query_vectors, limit=limit, source_ids=sources)
         lexical = self.catalog.lexical(texts, limit=limit, source_ids=sources)
-        candidates: dict[str, tuple[Candidate, float]] = {}
+        candidates: Ranked = {}
         for rankings in zip(dense, lexical, strict=True):
             for row, fused in fuse(rankings)[:limit]:
                 _, best = candidates.get(row.id, (row, 0.0))

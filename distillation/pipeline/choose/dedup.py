@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distillation.pipeline.choose.near_duplicates import near_duplicate_groups
+from distillation.pipeline.choose.near_duplicates import join, near_duplicate_groups, root
 from distillation.pipeline.text import input_key, normalise
 from distillation.pipeline.types import ScoredRow
 
@@ -74,22 +74,10 @@ def _groups(rows: Sequence[ScoredRow]) -> list[int]:
 
 def twin_groups(rows: Sequence[ScoredRow], *, by_answer: bool) -> list[int]:
     """Return a group number per row: near inputs, and, if `by_answer`, equal long answers."""
-    parents = _groups(rows)
+    parents = dict(enumerate(_groups(rows)))
     if by_answer:
         first: dict[str, int] = {}
         for index, row in enumerate(rows):
             if len(row.answer.split()) >= TWIN_ANSWER_WORDS:
-                _join(parents, first.setdefault(normalise(row.answer), index), index)
-    return [_root(parents, index) for index in range(len(rows))]
-
-
-def _root(parents: list[int], index: int) -> int:
-    while parents[index] != index:
-        parents[index] = parents[parents[index]]
-        index = parents[index]
-    return index
-
-
-def _join(parents: list[int], one: int, other: int) -> None:
-    low, high = sorted((_root(parents, one), _root(parents, other)))
-    parents[high] = low
+                join(parents, first.setdefault(normalise(row.answer), index), index)
+    return [root(parents, index) for index in parents]

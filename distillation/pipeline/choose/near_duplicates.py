@@ -75,11 +75,11 @@ def near_duplicate_groups(texts: Sequence[str], vectors: Vectors | None = None) 
     groups = [firsts.setdefault(letters_of(form), index) for index, form in enumerate(forms)]
     letters = {index: text for text, index in firsts.items()}
     deciding = {index: _DECIDING.findall(forms[index]) for index in letters}
-    parents = dict.fromkeys(letters, -1)
+    parents = {index: index for index in letters}
     for one, other in (*_swaps(letters), *_similar(letters, deciding), *_close(letters, vectors)):
         if deciding[one] == deciding[other]:
-            _join(parents, one, other)
-    return [_root(parents, group) for group in groups]
+            join(parents, one, other)
+    return [root(parents, group) for group in groups]
 
 
 def letters_of(form: str) -> str:
@@ -160,14 +160,14 @@ def _close(letters: dict[int, str], vectors: Vectors | None) -> Iterator[tuple[i
             yield int(indices[column]), int(indices[start + row])
 
 
-def _root(parents: dict[int, int], index: int) -> int:
-    while parents[index] >= 0:
-        above = parents[parents[index]]
-        parents[index], index = (above, above) if above >= 0 else (parents[index], parents[index])
+def root(parents: dict[int, int], index: int) -> int:
+    """Return the first of the group that `index` was joined to."""
+    while parents[index] != index:
+        parents[index] = parents[parents[index]]
+        index = parents[index]
     return index
 
 
-def _join(parents: dict[int, int], one: int, other: int) -> None:
-    low, high = sorted((_root(parents, one), _root(parents, other)))
-    if low != high:
-        parents[high] = low
+def join(parents: dict[int, int], one: int, other: int) -> None:
+    low, high = sorted((root(parents, one), root(parents, other)))
+    parents[high] = low

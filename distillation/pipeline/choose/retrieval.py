@@ -16,7 +16,7 @@ import numpy as np
 
 from distillation.pipeline.choose.filters import Shape
 from distillation.pipeline.types import Candidate, IntentSpec, RoutedGroup, SourceGroup, Vectors
-from distillation.pipeline.understand.label_map import MappedLabels
+from distillation.pipeline.understand.label_map import MappedLabels, readable
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.task_kind import json_object
 
@@ -116,13 +116,9 @@ def _descriptions(
     group: SourceGroup, own: Mapping[str, int], shared: Iterable[str]
 ) -> tuple[str, ...]:
     prompts = sorted(own, key=lambda text: (-own[text], text))[:DESCRIPTIONS_PER_GROUP]
-    names = [_readable(group.task), _readable(f"{group.source} {group.task}"), group.description]
+    names = [readable(group.task), readable(f"{group.source} {group.task}"), group.description]
     common = sorted(shared)[:DESCRIPTIONS_PER_GROUP]
     return tuple(dict.fromkeys(text for text in [*names, *common, *prompts] if text))
-
-
-def _readable(name: str) -> str:
-    return " ".join(name.replace("_", " ").replace("-", " ").split())
 
 
 @dataclass(frozen=True, eq=False)

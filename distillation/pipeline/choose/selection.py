@@ -1,7 +1,6 @@
 """In which order rows are taken: SELECTORS names the ways, each a pure function of rows and config.
 
-`round_robin` is the product's; the others are what it is measured beside
-(`benchmarks/distillation.py`).
+`round_robin` is the product's; benchmarks/distillation.py measures it beside the others.
 Try it: pytest distillation/tests/pipeline/choose/test_selection.py
 """
 
@@ -18,7 +17,8 @@ from distillation.pipeline.types import IntentSpec, ScoredRow, SelectionConfig
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.task_kind import json_object
 
-Order = Callable[[Sequence[ScoredRow], IntentSpec, SelectionConfig], list[int]]
+Rows = Sequence[ScoredRow]
+Order = Callable[[Rows, IntentSpec, SelectionConfig], list[int]]
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,14 @@ def seeded_key(seed: int, content_hash: str) -> str:
     return hashlib.sha256(f"{seed}:{content_hash}".encode()).hexdigest()
 
 
-def random_order(
-    rows: Sequence[ScoredRow], intent: IntentSpec, config: SelectionConfig
-) -> list[int]:
+def random_order(rows: Rows, intent: IntentSpec, config: SelectionConfig) -> list[int]:
     def key(index: int) -> str:
         return seeded_key(config.seed, rows[index].candidate.content_hash)
 
     return sorted(range(len(rows)), key=key)
 
 
-def balanced_random(
-    rows: Sequence[ScoredRow], intent: IntentSpec, config: SelectionConfig
-) -> list[int]:
+def balanced_random(rows: Rows, intent: IntentSpec, config: SelectionConfig) -> list[int]:
     """One row of each source in turn, at random within it (the fair peer of Ivison et al. 2025)."""
     of_source: dict[str, list[int]] = defaultdict(list)
     for index in random_order(rows, intent, config):
@@ -57,13 +53,11 @@ def balanced_random(
     return [index for turn in turns for index in turn if index is not None]
 
 
-def best_first(rows: Sequence[ScoredRow], intent: IntentSpec, config: SelectionConfig) -> list[int]:
+def best_first(rows: Rows, intent: IntentSpec, config: SelectionConfig) -> list[int]:
     return sorted(range(len(rows)), key=lambda index: _by_score(rows[index]))
 
 
-def round_robin(
-    rows: Sequence[ScoredRow], intent: IntentSpec, config: SelectionConfig
-) -> list[int]:
+def round_robin(rows: Rows, intent: IntentSpec, config: SelectionConfig) -> list[int]:
     """Let groups take turns, each with the row that adds most: near to what is wanted, far from
     what the group has already.
 
@@ -83,9 +77,7 @@ def round_robin(
     return [index for _, _, index in sorted(turns)]
 
 
-def diversified(
-    rows: Sequence[ScoredRow], members: Sequence[int], config: SelectionConfig
-) -> list[int]:
+def diversified(rows: Rows, members: Sequence[int], config: SelectionConfig) -> list[int]:
     """Members in the order of maximal marginal relevance (Carbonell and Goldstein 1998): each is
     the argmax of λ·score − (1 − λ)·(highest cosine to one taken before).
 
@@ -128,16 +120,14 @@ SELECTORS: Mapping[str, Selector] = {
 }
 
 
-def order_rows(
-    rows: Sequence[ScoredRow], intent: IntentSpec, config: SelectionConfig
-) -> list[ScoredRow]:
+def order_rows(rows: Rows, intent: IntentSpec, config: SelectionConfig) -> list[ScoredRow]:
     """All rows in the order in which they are taken."""
     selector = SELECTORS[config.selector]
     ordered = [rows[index] for index in selector.order(rows, intent, config)]
     return _cap_sources(ordered, config) if selector.pool == "served" else ordered
 
 
-def _cap_sources(ordered: Sequence[ScoredRow], config: SelectionConfig) -> list[ScoredRow]:
+def _cap_sources(ordered: Rows, config: SelectionConfig) -> list[ScoredRow]:
     """Rows beyond a source's share wait at the end, for when the others have none left."""
     if len({row.candidate.source_id for row in ordered}) < 2:
         return list(ordered)
@@ -151,7 +141,7 @@ def _cap_sources(ordered: Sequence[ScoredRow], config: SelectionConfig) -> list[
     return first + waiting
 
 
-def within_budget(rows: Sequence[ScoredRow], answer_tokens: int | None) -> list[ScoredRow]:
+def within_budget(rows: Rows, answer_tokens: int | None) -> list[ScoredRow]:
     """Take the first rows whose answers hold so many tokens together (four letters each)."""
     if answer_tokens is None:
         return list(rows)

@@ -92,7 +92,7 @@ def _by_meaning(labels: Sequence[str], wanted: Sequence[str], embed: Embed) -> d
     """Match the nearest of the user's labels, where it is near and no other is nearly as near."""
     if not labels or len(wanted) < 2:
         return {}
-    cosines = embed([_readable(x) for x in labels]) @ embed([_readable(x) for x in wanted]).T
+    cosines = embed([readable(x) for x in labels]) @ embed([readable(x) for x in wanted]).T
     matches = {}
     for label, row in zip(labels, cosines, strict=True):
         second, best = np.sort(row)[-2:]
@@ -101,8 +101,8 @@ def _by_meaning(labels: Sequence[str], wanted: Sequence[str], embed: Embed) -> d
     return matches
 
 
-def _readable(label: str) -> str:
-    return label.replace("_", " ").replace("-", " ")
+def readable(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("-", " ").split())
 
 
 class MappedLabels:
