@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.models import User
-from distillation.corpus.deletion import SourceUse, delete_source, use_of
+from distillation.corpus.deletion import delete_source, use_of
 from distillation.models import (
     CandidateRow,
     DatasetPush,
@@ -32,13 +32,14 @@ class SourceDatasetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
         """List for Django's confirmation the sources, and who used them; never their rows."""
-        uses = [(source, use_of(source)) for source in objs]
-        listed = [
-            [f"{source}: {source.row_count:,} rows. {use.summary}", _used_by(use)]
-            for source, use in uses
-        ]
-        counts = {"sources": len(uses), "rows": sum(source.row_count for source, _ in uses)}
-        return [line for lines in listed for line in lines if line], counts, set(), []
+        listed: list[Any] = []
+        for source, use in [(source, use_of(source)) for source in objs]:
+            used_by = [f"{made} of {made.org}: {rows:,} rows stay" for made, rows in use.datasets]
+            used_by += [f"{version}, trained on one of them" for version in use.versions]
+            listed.append(f"{source}: {source.row_count:,} rows. {use.summary}")
+            listed += [used_by] if used_by else []  # Django shows a list nested under its source
+        counts = {"sources": len(objs), "rows": sum(source.row_count for source in objs)}
+        return listed, counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: SourceDataset) -> None:
         assert isinstance(request.user, User)
@@ -121,9 +122,3 @@ class DatasetPushAdmin(ReadOnly, JobActions):
     list_select_related = ["org", "job", "dataset__model"]
     search_fields = ["id", "repo_id", "org__name", "commit", "job__error_text"]
     date_hierarchy = "created_at"
-
-
-def _used_by(use: SourceUse) -> list[str]:
-    """Nested under its source in Django's confirmation."""
-    datasets = [f"{dataset} of {dataset.org}: {rows:,} rows stay" for dataset, rows in use.datasets]
-    return datasets + [f"{version}, trained on one of them" for version in use.versions]

@@ -27,7 +27,6 @@ from distillation.pipeline.intent_facts import IntentFacts, routes_by_source
 from distillation.pipeline.types import (
     Example,
     NotEnoughData,
-    OnProgress,
     SelectedRow,
     Selection,
     SelectionConfig,
@@ -94,19 +93,15 @@ def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Select
     generator = DatasetGenerator(CorpusCatalog(model.org), load_embedder())
     held_out = [Example(row["input"], row["output"]) for row in model.test_rows]
     edits, corrected = edits_from(model.intent_edits), corrections.accepted_corrections(model)
-    report = _progress_callback(lease)
-    try:
-        return generator.generate(requirement_of(model), config, held_out, report, edits, corrected)
-    except NotEnoughData as error:
-        raise UserFacingError(str(error), code="not_enough_data") from error
 
-
-def _progress_callback(lease: Lease) -> OnProgress:
     def report(stage: str, done: int, total: int) -> None:
         lease.stage(stage, STAGE_NAMES[stage])
         lease.progress(step=done, total_steps=total)
 
-    return report
+    try:
+        return generator.generate(requirement_of(model), config, held_out, report, edits, corrected)
+    except NotEnoughData as error:
+        raise UserFacingError(str(error), code="not_enough_data") from error
 
 
 def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> DatasetVersion:

@@ -11,7 +11,6 @@ import numpy as np
 import psycopg
 from django.db import connection
 from django.db.models import Count
-from pgvector import HalfVector
 from pgvector.psycopg.halfvec import register_halfvec_info
 from psycopg.types import TypeInfo
 
@@ -183,6 +182,7 @@ class CorpusCatalog:
     def _candidate(self, row: tuple[Any, ...]) -> Candidate:
         row_id, source_id, task, license_name, content_hash, messages, tokens, *rest = row
         language, embedding = rest
+        vector = embedding.to_numpy().astype(np.float32)
         return Candidate(
             id=str(row_id),
             source_id=str(source_id),
@@ -191,17 +191,10 @@ class CorpusCatalog:
             license=license_name,
             content_hash=content_hash,
             messages=tuple(messages),
-            embedding=_unit(embedding),
+            embedding=vector / np.linalg.norm(vector),  # half precision leaves it a little off one
             tokens=tokens,
             language=language,
         )
-
-
-def _unit(embedding: HalfVector) -> Vectors:
-    """Half precision leaves the length a little off one."""
-    vector = embedding.to_numpy().astype(np.float32)
-    unit: Vectors = vector / np.linalg.norm(vector)
-    return unit
 
 
 def _spread_over_tasks(rows: list[tuple[int, UUID, str]], per_source: int) -> list[int]:

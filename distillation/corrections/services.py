@@ -97,7 +97,10 @@ def accept_correction(*, actor: User, row: CandidateRow) -> CandidateRow:
         row = _locked(row)
         if row.state not in TRAINED_ON:
             _must_not_be_held_out(row)
-            _must_have_room(row.model)
+            if row.model.candidate_rows.filter(state__in=TRAINED_ON).count() >= MAX_CORRECTIONS:
+                message = f"{MAX_CORRECTIONS:,} corrections are accepted already."
+                hint = "Upload them as rows of your own under Sources, or dismiss some."
+                raise Conflict(message, code="too_many_corrections", hint=hint)
             _decide(actor, row, State.ACCEPTED)
     return row
 
@@ -191,13 +194,6 @@ def _must_not_be_held_out(row: CandidateRow) -> None:
             hint="Held-out rows are for measuring only. Dismiss the correction, or change its "
             "input to another case of the same kind.",
         )
-
-
-def _must_have_room(model: CustomModel) -> None:
-    if model.candidate_rows.filter(state__in=TRAINED_ON).count() >= MAX_CORRECTIONS:
-        message = f"{MAX_CORRECTIONS:,} corrections are accepted already."
-        hint = "Upload them as rows of your own under Sources, or dismiss some."
-        raise Conflict(message, code="too_many_corrections", hint=hint)
 
 
 def _held_out(row: CandidateRow) -> str | None:

@@ -57,15 +57,10 @@ class RowFilterForm(forms.Form):
         if not labels:
             del self.fields["answer"]
             return
-        requested = self.data.get(
-            "answer", ""
-        )  # which the last action may have taken from all rows
         offered = dict(list(labels.items())[:LABELS_OFFERED])
-        self._offer(
-            "answer",
-            "All answers",
-            offered | ({requested: labels.get(requested, 0)} if requested else {}),
-        )
+        if requested := self.data.get("answer"):  # the last action may have taken it from all rows
+            offered[requested] = labels.get(requested, 0)
+        self._offer("answer", "All answers", offered)
 
     def _offer(self, name: str, everything: str, counts: Mapping[str, int]) -> None:
         field = self.fields[name]

@@ -19,7 +19,6 @@ from distillation.pipeline.card import CardFacts, write_card
 from distillation.pipeline.types import Example
 from distillation.pipeline.understand.row_format import held_out_messages
 from modelstation.core.artifacts import write_artifact
-from modelstation.core.errors import Conflict, UserFacingError
 
 ROWS_AT_ONCE = 2000
 # Rows by split, source and licence.
@@ -112,8 +111,3 @@ def draft_records(version: DatasetVersion, splits: Iterable[str]) -> Iterator[ex
         yield from map(export.row_record, kept.iterator(ROWS_AT_ONCE))
         if split == "test":
             yield from map(export.held_out_record, held_out_of(version))
-
-
-def no_file(name: str) -> UserFacingError:
-    hint = "Freeze it first; its rows can be had as JSONL now."
-    return Conflict(f"A draft has no file {name} yet.", code="dataset_draft", hint=hint)

@@ -5,7 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from distillation.curation.row_filter import RowFilter, row_filter
+from distillation.curation.row_filter import row_filter
 from distillation.curation.services import Chosen
 from distillation.datasets.comparing import ComparedVersion, Comparison, Pair
 from distillation.datasets.serializers import (
@@ -36,10 +36,8 @@ class ChosenSerializer(StrictSerializer):
     @property
     def chosen(self) -> Chosen:
         given = self.validated_data
-        chosen: list[int] | RowFilter = (
-            given["ids"] if "ids" in given else row_filter(given["filter"])
-        )
-        return chosen
+        ids: list[int] | None = given.get("ids")
+        return row_filter(given["filter"]) if ids is None else ids
 
 
 class DecideSerializer(ChosenSerializer):
@@ -56,12 +54,10 @@ class AnswersSerializer(ChosenSerializer):
     )
 
     def validate(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        if ("answer" in given) == ("find" in given) or ("find" in given) != (
-            "replacement" in given
-        ):
-            raise serializers.ValidationError(
-                {"answer": "Give either an answer, or find and replacement."}
-            )
+        said = given.keys() & {"answer", "find", "replacement"}
+        if said not in ({"answer"}, {"find", "replacement"}):
+            message = "Give either an answer, or find and replacement."
+            raise serializers.ValidationError({"answer": message})
         return super().validate(given)
 
 

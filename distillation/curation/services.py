@@ -336,9 +336,8 @@ def _refuse_too_few(version: DatasetVersion) -> None:
 
 def _refuse_second_draft(parent: DatasetVersion) -> None:
     if parent.is_draft:
-        raise Conflict(
-            f"Dataset {parent.number} is a draft itself: change it as it is.", code="dataset_draft"
-        )
+        message = f"Dataset {parent.number} is a draft itself: change it as it is."
+        raise Conflict(message, code="dataset_draft")
     drafts: Any = DatasetVersion.objects.drafts().filter(parent=parent)
     if draft := drafts.first():
         message = f"Dataset {draft.number} is a draft of this one already."

@@ -101,16 +101,12 @@ class DatasetExportView(APIView):
         dataset = dataset_for(request_org(request), dataset_id)
         match request.query_params.get("format", "jsonl"):
             case "jsonl":
-                return downloads.jsonl(dataset, _split_of(request))
+                split, splits = request.query_params.get("split", ""), DatasetRow.Split.values
+                if split and split not in splits:
+                    raise exceptions.ValidationError({"split": f"One of {', '.join(splits)}."})
+                return downloads.jsonl(dataset, split)
             case "parquet":
                 return downloads.parquet(dataset)
             case "card":
                 return HttpResponse(card_text(dataset), content_type="text/markdown")
         raise exceptions.ValidationError({"format": f"One of {', '.join(FORMATS)}."})
-
-
-def _split_of(request: Request) -> str:
-    split = request.query_params.get("split", "")
-    if split and split not in DatasetRow.Split.values:
-        raise exceptions.ValidationError({"split": f"One of {', '.join(DatasetRow.Split.values)}."})
-    return split

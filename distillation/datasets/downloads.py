@@ -10,7 +10,7 @@ from django.utils.http import content_disposition_header
 
 from distillation.curation import freezing
 from distillation.models import DatasetRow, DatasetVersion
-from modelstation.core.errors import NotFound
+from modelstation.core.errors import Conflict, NotFound
 
 
 def jsonl(version: DatasetVersion, split: str, *, chat_only: bool = False) -> StreamingHttpResponse:
@@ -45,7 +45,8 @@ def download_name(version: DatasetVersion, part: str, suffix: str) -> str:
 
 def _file(version: DatasetVersion, name: str) -> Path:
     if version.is_draft:
-        raise freezing.no_file(name)
+        hint = "Freeze it first; its rows can be had as JSONL now."
+        raise Conflict(f"A draft has no file {name} yet.", code="dataset_draft", hint=hint)
     path = Path(settings.ARTIFACTS_DIR, version.folder, name)
     if not path.is_file():
         message = f"The file {name} of this dataset is no longer on the disk."

@@ -22,7 +22,7 @@ from django.utils.http import content_disposition_header
 
 from distillation.limits import NAME_CHARS
 from distillation.models import ImportRun
-from modelstation.core.errors import NoSpace, TooLarge, UserFacingError
+from modelstation.core.errors import NoSpace, TooLarge
 
 CHUNK_BYTES = 1 << 16
 ABANDONED_AFTER_SECONDS = 24 * 3600
@@ -50,7 +50,10 @@ class UploadHandler(TemporaryFileUploadHandler):
         if content_length > settings.UPLOAD_MAX_BYTES:
             while input_data.read(CHUNK_BYTES):
                 pass  # a browser that is cut off while it sends shows no answer
-            raise too_large(content_length)
+            size, most = content_length / 1e6, settings.UPLOAD_MAX_BYTES / 1e6
+            message = f"The upload has {size:,.1f} MB; at most {most:,.1f} MB are taken at once."
+            hint = "Pack it with gzip, or split it into several files."
+            raise TooLarge(message, code="upload_too_large", param="file", hint=hint)
 
     def new_file(self, *args: Any, **options: Any) -> None:
         super(TemporaryFileUploadHandler, self).new_file(*args, **options)
@@ -73,16 +76,6 @@ class UploadHandler(TemporaryFileUploadHandler):
 def receive_on_disk(request: HttpRequest) -> None:
     """To be called before anything looks at the request's body."""
     request.upload_handlers = [UploadHandler(request)]
-
-
-def too_large(size: int) -> UserFacingError:
-    most = settings.UPLOAD_MAX_BYTES
-    return TooLarge(
-        f"The upload has {size / 1e6:,.1f} MB; at most {most / 1e6:,.1f} MB are taken at once.",
-        code="upload_too_large",
-        param="file",
-        hint="Pack it with gzip, or split it into several files.",
-    )
 
 
 def keep(file: ReceivedFile, run: ImportRun) -> Path:

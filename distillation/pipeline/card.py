@@ -170,9 +170,7 @@ def _hub_name(license_name: str) -> str:
 
 
 def _names(sources: Sequence[CardSource]) -> str:
-    return ", ".join(
-        f"{code(name)}" for name in dict.fromkeys(flat(source.name) for source in sources)
-    )
+    return ", ".join(map(code, dict.fromkeys(flat(source.name) for source in sources)))
 
 
 def cell(value: Any) -> str:

@@ -31,18 +31,12 @@ class Dealt(Protocol):
 
 
 class DatasetRecord(Dealt, Protocol):
-    @property
-    def messages(self) -> Any: ...
-    @property
-    def source_name(self) -> str: ...
-    @property
-    def task(self) -> str: ...
-    @property
-    def license(self) -> str: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def reason(self) -> str: ...
+    messages: Any
+    source_name: str
+    task: str
+    license: str
+    score: float
+    reason: str
 
 
 def dataset_digest(rows: Iterable[Dealt], held_out: HeldOut = ()) -> str:

@@ -321,8 +321,6 @@ class NotEnoughData(Exception):
     """The corpus does not serve the requirement; the sentence is for the user."""
 
     def __init__(self, available: int, needed: int, advice: str) -> None:
-        self.available = available
-        self.needed = needed
         super().__init__(
             f"not enough data: {available} rows above the threshold, "
             f"at least {needed} needed. {advice}"

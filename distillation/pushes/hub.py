@@ -93,15 +93,11 @@ def _digest_there(api: HfApi, info: Info, repo_type: str) -> str:
         path = api.hf_hub_download(
             info.id, MARKER, repo_type=repo_type, revision=info.sha, cache_dir=folder
         )
-        return _digest_in(Path(path).read_text(encoding="utf-8"))
-
-
-def _digest_in(marker: str) -> str:
-    """Return none for a marker that was edited by hand: it gets a new commit."""
+        marker = Path(path).read_text(encoding="utf-8")
     try:
         content: Any = json.loads(marker)
     except ValueError:
-        return ""
+        return ""  # edited by hand: it gets a new commit
     return str(content.get("digest", "")) if isinstance(content, dict) else ""
 
 

@@ -44,7 +44,9 @@ def submit(push: Push, others: QuerySet[Any]) -> Push:
     """Save and queue a push, under the lock of what is pushed. `others`: pushes of the same."""
     check_repo_id(push.repo_id)
     _must_have_token(push)
-    _must_not_be_pushing(others, push.repo_id)
+    if others.filter(repo_id=push.repo_id, job__state__in=Job.LIVE_STATES).exists():
+        message = f"This {push.what} is being pushed to {push.repo_id} already."
+        raise Busy(message, code="already_pushing", hint="Wait until that push has ended.")
     push.save()
     push.job = jobs.submit(kind=push.job_kind, org=push.org, subject_id=push.pk)
     push.save(update_fields=["job"])
@@ -86,12 +88,6 @@ def _must_have_token(push: HubPush) -> None:
     if not push.sealed_token:
         hint = push.no_token_hint
         raise Conflict("There is no token of the hub to push with.", code="no_hub_token", hint=hint)
-
-
-def _must_not_be_pushing(pushes: QuerySet[Any], repo_id: str) -> None:
-    if pushes.filter(repo_id=repo_id, job__state__in=Job.LIVE_STATES).exists():
-        message = f"This {pushes.model.what} is being pushed to {repo_id} already."
-        raise Busy(message, code="already_pushing", hint="Wait until that push has ended.")
 
 
 def _hub_with(token: object) -> HfApi:

@@ -48,9 +48,8 @@ def row_or_error(
     try:
         return RawRow(line, parse())
     except BadRow as error:
-        return error.at(
-            file, line, row.decode("utf-8", "replace") if isinstance(row, bytes) else row
-        )
+        shown = row.decode("utf-8", "replace") if isinstance(row, bytes) else row
+        return error.at(file, line, shown)
 
 
 def an_object(value: Any) -> dict[str, Any]:

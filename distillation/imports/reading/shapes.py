@@ -96,7 +96,11 @@ def to_conversation(row: Row, mapping: ColumnMapping | str) -> Conversation:
         messages.pop()
         flags.add("unanswered_last_turn_dropped")
     refuse_bad_order(messages)
-    refuse_huge(messages)
+    size = sum(len(message["content"]) for message in messages)
+    if size > MAX_CHARACTERS:
+        what = f"{size:,} characters, at most {MAX_CHARACTERS:,} are taken."
+        hint = "Split the text; a small model reads a few thousand characters."
+        raise BadRow("too_long", "messages", what, hint)
     return Conversation(messages, frozenset(flags))
 
 
@@ -205,14 +209,3 @@ def refuse_bad_order(messages: list[Message]) -> None:
 def unalternating(roles: list[str]) -> bool:
     talk = roles[1:] if roles[0] == "system" else roles
     return talk != ["user", "assistant"] * (len(talk) // 2)
-
-
-def refuse_huge(messages: list[Message]) -> None:
-    size = sum(len(message["content"]) for message in messages)
-    if size > MAX_CHARACTERS:
-        raise BadRow(
-            "too_long",
-            "messages",
-            f"{size:,} characters, at most {MAX_CHARACTERS:,} are taken.",
-            "Split the text; a small model reads a few thousand characters.",
-        )

@@ -40,8 +40,13 @@ def read_csv(path: Path, limits: Limits) -> Rows:
                 return
             if not header:
                 header = [cell.strip() for cell in cells]
+            elif len(cells) == len(header) and any(cells):
+                yield RawRow(source.row_line, dict(zip(header, cells, strict=True)))
             elif any(cells):
-                yield csv_row(path.name, source.row_line, header, cells)
+                message = f"{len(cells)} columns, the header has {len(header)}."
+                hint = "Put a text that holds the delimiter or a line break in double quotes."
+                line = source.row_line
+                yield RowError(path.name, line, "", "wrong_columns", message, hint, cells)
 
 
 def csv_dialect(path: Path, limits: Limits) -> tuple[str, str]:
@@ -99,14 +104,6 @@ class DecodedLines(Iterator[str]):
         self._number, self.row_line = error.line, error.line + 1
 
 
-def csv_row(file: str, line: int, header: list[str], cells: list[str]) -> RawRow | RowError:
-    if len(cells) == len(header):
-        return RawRow(line, dict(zip(header, cells, strict=True)))
-    message = f"{len(cells)} columns, the header has {len(header)}."
-    hint = "Put a text that holds the delimiter or a line break in double quotes."
-    return RowError(file, line, "", "wrong_columns", message, hint, cells)
-
-
 def read_parquet(path: Path, limits: Limits) -> Rows:
     import pyarrow
 
@@ -135,17 +132,12 @@ def open_parquet(path: Path, limits: Limits) -> Any:
         table = parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES)
     except (pyarrow.ArrowException, OSError) as error:
         raise broken_parquet(path) from error
-    refuse_parquet_bomb(path, table.metadata, limits)
-    return table
-
-
-def refuse_parquet_bomb(path: Path, metadata: Any, limits: Limits) -> None:
-    groups = range(metadata.num_row_groups)
-    expanded = sum(metadata.row_group(index).total_byte_size for index in groups)
+    groups = range(table.metadata.num_row_groups)
+    expanded = sum(table.metadata.row_group(index).total_byte_size for index in groups)
     if expanded > limits.expanded_bytes:
-        message = f"it expands to {expanded / 1e6:,.0f} MB."
-        hint = "Split it into smaller files."
+        message, hint = f"it expands to {expanded / 1e6:,.0f} MB.", "Split it into smaller files."
         raise ImportRefused(path.name, message, code="expands_too_far", hint=hint)
+    return table
 
 
 def broken_parquet(path: Path) -> ImportRefused:

@@ -26,12 +26,14 @@ class Line(NamedTuple):
 
 
 def explain(intent: IntentSpec) -> list[Line]:
+    language = NAMES.get(intent.language, intent.language)
+    spoken = f"are in {language}" if language else "may be in any language"
     lines = [
         Line("Task", _TASKS.get(intent.task_kind) or _labelling(intent)),
         Line("Keys", _keys(intent) if intent.task_kind == "extract_json" else ""),
         Line("Form", _form(intent)),
         Line("Length", _length(intent)),
-        Line("Language", _language(intent)),
+        Line("Language", f"Inputs {spoken}."),
         Line("Search", _search(intent)),
     ]
     return [line for line in lines if line.sentence]
@@ -83,12 +85,6 @@ def _length(intent: IntentSpec) -> str:
     if low <= 1:
         return f"Answers have at most {high:,} characters."
     return f"Answers have between {low:,} and {high:,} characters."
-
-
-def _language(intent: IntentSpec) -> str:
-    if not intent.language:
-        return "Inputs may be in any language."
-    return f"Inputs are in {NAMES.get(intent.language, intent.language)}."
 
 
 def _search(intent: IntentSpec) -> str:
