@@ -1,4 +1,4 @@
-"""The doors to datasets, sources and imports, shared by pages and API."""
+"""Accessors of datasets, sources and imports, shared by pages and API."""
 
 import uuid
 
