@@ -63,8 +63,8 @@ def requirement_of(task, *, with_examples):
 
 
 def held_out_of(task):
-    """Inputs in the model's form: what a system turn of the row alone says (the section to write)
-    belongs to the input, as in training rows.
+    """Return inputs in the model's form: what a system turn of the row alone says (the section to
+    write) belongs to the input, as in training rows.
     """
     from distillation.pipeline.text import input_text
     from distillation.pipeline.types import Example
@@ -115,7 +115,7 @@ class Remembering:
 # --- Which rows are found -------------------------------------------------------------------------
 
 
-def select(asked):
+def select(options):
     from distillation.pipeline.dataset_generator import DatasetGenerator
     from distillation.pipeline.types import NotEnoughData, SelectionConfig
     from distillation.pipeline.understand.intent import understand
@@ -127,10 +127,10 @@ def select(asked):
     print("| task | from | k | rows | precision@k | seconds |\n|---|---|---:|---:|---:|---:|")
     for with_examples in (True, False):
         precisions = []
-        for task in tasks(asked.tasks):
+        for task in tasks(options.tasks):
             k = min(1000, relevant_rows(catalog, task))
             requirement = requirement_of(task, with_examples=with_examples)
-            config = SelectionConfig(rows=k, selector=asked.selector)
+            config = SelectionConfig(rows=k, selector=options.selector)
             held_out = held_out_of(task) if with_examples else []
             embedder.embed([row.input for row in held_out])
             embedder.embed([q.text for q in understand(requirement).queries])
@@ -153,21 +153,21 @@ def select(asked):
 # --- What they are worth --------------------------------------------------------------------------
 
 
-def train(asked):
-    done = {(cell["task"], cell["k"], cell["arm"]) for cell in cells_of(asked.out)}
-    for task in tasks(asked.tasks):
-        for k in asked.rows:
-            for arm in asked.arms:
+def train(options):
+    done = {(cell["task"], cell["k"], cell["arm"]) for cell in cells_of(options.out)}
+    for task in tasks(options.tasks):
+        for k in options.rows:
+            for arm in options.arms:
                 if (task["name"], k, arm) in done:
                     continue
-                cell = measure(task, k, arm, asked)
-                with asked.out.open("a") as file:
+                cell = measure(task, k, arm, options)
+                with options.out.open("a") as file:
                     file.write(json.dumps(cell) + "\n")
                 print(json.dumps(cell), flush=True)
-    report(asked)
+    report(options)
 
 
-def measure(task, k, arm, asked):
+def measure(task, k, arm, options):
     from distillation.pipeline.understand.intent import understand
     from distillation.pipeline.understand.row_format import held_out_messages
 
@@ -175,16 +175,16 @@ def measure(task, k, arm, asked):
     held_out = held_out_of(task)
     prompt = understand(requirement).system_prompt
     rows = [] if arm == BASE else rows_of(arm, task, requirement, k, held_out, prompt)
-    sample = Random(0).sample(held_out, min(asked.held_out, len(held_out)))
+    sample = Random(0).sample(held_out, min(options.held_out, len(held_out)))
     started = time.perf_counter()
-    nll, trained = nll_after_training(rows, held_out_messages(prompt, sample), asked)
+    nll, trained = nll_after_training(rows, held_out_messages(prompt, sample), options)
     return {
         "task": task["name"],
         "k": k,
         "arm": arm,
         "rows": len(rows),
         "nll": round(nll, 4),
-        "steps": asked.steps if rows else 0,
+        "steps": options.steps if rows else 0,
         "tokens": trained,
         "seconds": round(time.perf_counter() - started, 1),
     }
@@ -217,7 +217,7 @@ def oracle_rows(catalog, task, k, prompt):
     ]
 
 
-def nll_after_training(rows, held_out, asked):
+def nll_after_training(rows, held_out, options):
     import torch
 
     from modelstation.lm.chat import load_renderer
@@ -225,22 +225,22 @@ def nll_after_training(rows, held_out, asked):
     from training.recipes.config import TrainingConfig
     from training.recipes.rows import encode
 
-    torch.set_num_threads(asked.threads)
+    torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         write_jsonl(Path(folder) / "train.jsonl", rows or held_out)
         write_jsonl(Path(folder) / "valid.jsonl", [])
         config = TrainingConfig(
-            max_steps=asked.steps,
-            tokens_per_batch=asked.tokens_per_batch,
+            max_steps=options.steps,
+            tokens_per_batch=options.tokens_per_batch,
             max_seq_len=MAX_SEQ_LEN,
             eval_every=0,
         )
-        prepared = preparing.prepare(Path(folder), asked.base, config)
-    model = lora_sft.setup_model(asked.base, prepared.config)
+        prepared = preparing.prepare(Path(folder), options.base, config)
+    model = lora_sft.setup_model(options.base, prepared.config)
     trained = 0
     if rows:
         trained = lora_sft.train(model, prepared, lambda *_, **__: None).train_tokens
-    test, _ = encode([list(m) for m in held_out], load_renderer(asked.base), 2 * MAX_SEQ_LEN)
+    test, _ = encode([list(m) for m in held_out], load_renderer(options.base), 2 * MAX_SEQ_LEN)
     batches = lora_sft.batches_of(test, prepared.config)
     return lora_sft.measure(model, batches, prepared.config)[0], trained
 
@@ -257,8 +257,8 @@ def cells_of(path):
     return [json.loads(line) for line in path.open()] if path.exists() else []
 
 
-def report(asked):
-    nll = {(c["task"], c["k"], c["arm"]): c["nll"] for c in cells_of(asked.out)}
+def report(options):
+    nll = {(c["task"], c["k"], c["arm"]): c["nll"] for c in cells_of(options.out)}
     arms = [arm for arm in ARMS if any(key[2] == arm for key in nll)]
     arms += sorted({key[2] for key in nll} - set(arms))
     grid = sorted({key[:2] for key in nll})
@@ -310,13 +310,13 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--base", type=Path, help="folder of the student; SmolLM2-135M without")
     parser.add_argument("--out", type=Path, default=Path("var/distillation.jsonl"))
-    asked = parser.parse_args()
+    options = parser.parse_args()
     setup_django()
-    if asked.base is None:
+    if options.base is None:
         from django.conf import settings
 
-        asked.base = settings.MODELS_DIR / "smollm2-135m-instruct"
-    {"select": select, "train": train, "report": report}[asked.what](asked)
+        options.base = settings.MODELS_DIR / "smollm2-135m-instruct"
+    {"select": select, "train": train, "report": report}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -104,13 +104,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="one is steadier beside other work")
-    asked = parser.parse_args()
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
-    corpus, texts = sample_texts(asked.rows, asked.seed)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    corpus, texts = sample_texts(options.rows, options.seed)
     embedder = load_embedder()
     encoders = {"SentenceTransformer.encode": plain_encoder(), "ours": embedder.embed}
-    peer, ours = in_turn(encoders, texts, asked.repeats).values()
+    peer, ours = in_turn(encoders, texts, options.repeats).values()
     kept = recall(ours.vectors, peer.vectors, min(500, len(texts)))
     tokens = sum(embedder.count_tokens(texts)) / len(texts)
     threads = torch.get_num_threads()

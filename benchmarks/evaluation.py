@@ -37,24 +37,24 @@ SYSTEM = (
 
 
 def main() -> None:
-    asked = arguments()
+    options = arguments()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, ", end="")
     print(f"load {os.getloadavg()[0]:.1f} at the start, {idle_cores()} threads\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        spec = write_spec(folder, asked.rows, asked.tuned)
+        spec = write_spec(folder, options.rows, options.tuned)
         print("| arm | seconds | CPU seconds | rows/s, both models |\n|---|---:|---:|---:|")
         for arm in ("ours", "again"):
             before = cpu_seconds(resource.RUSAGE_CHILDREN)
             seconds, report = evaluated(folder, spec)
             used = cpu_seconds(resource.RUSAGE_CHILDREN) - before
-            print(line(arm, seconds, used, asked.rows), flush=True)
+            print(line(arm, seconds, used, options.rows), flush=True)
             for side in ("base", "tuned"):
                 said = {key: report[side][key] for key in ("score", "seconds", "tokens_per_second")}
                 print(f"<!-- {arm} {side}: {said}, asked {report[side]['asked']} -->")
-        seconds, used = one_by_one(spec, asked.sample)
-        name = f"one by one ({asked.sample} rows and probes, scaled)"
-        print(line(name, seconds, used, asked.rows))
+        seconds, used = one_by_one(spec, options.sample)
+        name = f"one by one ({options.sample} rows and probes, scaled)"
+        print(line(name, seconds, used, options.rows))
 
 
 def arguments() -> argparse.Namespace:

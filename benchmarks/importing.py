@@ -89,7 +89,7 @@ def peak_mb() -> float:
 
 
 def worker(rows: int, embedder: str, folder: Path) -> dict:
-    """Sets up a database, uploads, confirms, and does what a worker does; tells what it took."""
+    """Set up a database, upload, confirm, do what a worker does; report what it took."""
     os.environ["MODELSTATION_VAR"] = str(folder)
     os.environ["DJANGO_SETTINGS_MODULE"] = "modelstation.settings"
     import django

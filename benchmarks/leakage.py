@@ -126,17 +126,17 @@ def main():
     parser.add_argument("--planted", type=int, default=100, help="of each kind, over all tasks")
     parser.add_argument("--clean", type=int, default=6_000)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    rng, embedder = Random(asked.seed), load_embedder()
+    options = parser.parse_args()
+    rng, embedder = Random(options.seed), load_embedder()
     tasks = dict(held_out_texts())
     texts = [text for found in tasks.values() for text in found]
     vectors = embedder.embed(texts)
     index = LeakageIndex([Example(text, "") for text in texts], vectors)
-    planted = rng.sample(texts, asked.planted)
+    planted = rng.sample(texts, options.planted)
     sets = {
         "verbatim": planted,
         "paraphrased": [paraphrase(text, rng) for text in planted],
-        "clean": clean_texts(asked.clean, rng),
+        "clean": clean_texts(options.clean, rng),
     }
     print(f"{len(texts):,} held-out rows of {len(tasks)} tasks\n")
     print(f"| rows | refused by ours | cosine >= {LEAK_COSINE} alone |\n|---|---:|---:|")

@@ -87,24 +87,24 @@ class Run:
 
 
 def main() -> None:
-    asked = arguments()
-    if asked.instant_server:
-        serve_instantly(asked.instant_server)
+    options = arguments()
+    if options.instant_server:
+        serve_instantly(options.instant_server)
         return
     ensure_offline_weights(MODELS)
     print(
         f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f} at the "
-        f"start; {BASE}, {asked.prompts} prompts, at most {asked.max_tokens} tokens each, "
-        f"{asked.repeat} runs, {default_threads()} threads for llama.cpp\n",
+        f"start; {BASE}, {options.prompts} prompts, at most {options.max_tokens} tokens each, "
+        f"{options.repeat} runs, {default_threads()} threads for llama.cpp\n",
         flush=True,
     )
     with tempfile.TemporaryDirectory() as folder:
-        speed(asked)
+        speed(options)
         verdict(
-            "cold load of 135M, seconds", median_cold_load(asked.repeat), MOST_COLD_S, most=True
+            "cold load of 135M, seconds", median_cold_load(options.repeat), MOST_COLD_S, most=True
         )
-        overhead(asked.overhead_requests)
-        thirty_models(Path(folder), asked.rounds)
+        overhead(options.overhead_requests)
+        thirty_models(Path(folder), options.rounds)
 
 
 def arguments() -> argparse.Namespace:
@@ -116,11 +116,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--overhead-requests", type=int, default=200)
     parser.add_argument("--instant-server", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--short", action="store_true", help="one small run of everything")
-    asked = parser.parse_args()
-    if asked.short:
-        asked.prompts, asked.max_tokens, asked.repeat = STREAMS, 24, 1
-        asked.rounds, asked.overhead_requests = 2, 50
-    return asked
+    options = parser.parse_args()
+    if options.short:
+        options.prompts, options.max_tokens, options.repeat = STREAMS, 24, 1
+        options.rounds, options.overhead_requests = 2, 50
+    return options
 
 
 def conversations(count: int, run: int = 0) -> list[list[dict[str, str]]]:
@@ -137,8 +137,8 @@ def conversations(count: int, run: int = 0) -> list[list[dict[str, str]]]:
     ]
 
 
-def speed(asked: argparse.Namespace) -> None:
-    config = GenerationConfig(max_new_tokens=asked.max_tokens)
+def speed(options: argparse.Namespace) -> None:
+    config = GenerationConfig(max_new_tokens=options.max_tokens)
     size = {"n_ctx": CONTEXT, "n_parallel": SLOTS}
     own, bare = (
         Engine(FILE, FILE.parent, **size),
@@ -146,8 +146,8 @@ def speed(asked: argparse.Namespace) -> None:
     )
     with model_server() as ask:
         arms = {
-            PEER: transformers_arm(asked.max_tokens),
-            BARE: bare_arm(bare, asked.max_tokens),
+            PEER: transformers_arm(options.max_tokens),
+            BARE: bare_arm(bare, options.max_tokens),
             ENGINE: lambda chats: one_by_one(lambda chat: own.generate(chat, config), chats),
             ENGINE_MANY: lambda chats: together(lambda chat: own.generate(chat, config), chats),
             HTTP: lambda chats: one_by_one(lambda chat: ask(chat, config), chats),
@@ -156,9 +156,9 @@ def speed(asked: argparse.Namespace) -> None:
         found: dict[str, list[Run]] = {name: [] for name in arms}
         for generate in arms.values():
             generate(conversations(STREAMS))  # no arm pays for being first
-        for run in range(1, asked.repeat + 1):
+        for run in range(1, options.repeat + 1):
             for name, generate in arms.items():
-                found[name].append(measured(generate, conversations(asked.prompts, run)))
+                found[name].append(measured(generate, conversations(options.prompts, run)))
     own.close()
     print(table(found), end="\n\n")
     rate = {name: median_rate(runs) for name, runs in found.items()}
@@ -170,7 +170,7 @@ def speed(asked: argparse.Namespace) -> None:
 
 
 def transformers_arm(max_tokens: int) -> Callable[[list], int]:
-    """Counts each answer up to and with the token that ends it."""
+    """Count each answer up to and with the token that ends it."""
     folder = base_folder(MODELS, BASE)
     renderer, model = load_renderer(folder), load_causal_lm(folder, torch.bfloat16).eval()
 
@@ -208,7 +208,7 @@ def together(ask: Callable, chats: list) -> int:
 
 @contextmanager
 def model_server(*command: str) -> Iterator[Callable]:
-    """A process of its own, streamed from by the web process's client."""
+    """Start a process of its own, streamed from by the web process's client."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -297,7 +297,7 @@ def timed_request(web, body: dict) -> float:
 
 
 def thirty_models(folder: Path, rounds: int) -> None:
-    """Copies of the base, asked in turn from several threads; resident memory after each round."""
+    """Call copies of the base in turn from several threads; resident memory after each round."""
     size = {"n_ctx": 512, "n_parallel": 2}
     files = [folder / f"{number}.gguf" for number in range(MODELS_OF_ALL)]
     for file in files:

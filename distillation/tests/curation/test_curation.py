@@ -1,5 +1,6 @@
 import json
 import threading
+from functools import partial
 
 import pytest
 from django.conf import settings
@@ -375,21 +376,26 @@ def test_what_is_decided_beside_a_freeze_is_either_in_it_or_refused(alice, bob, 
 # --- Many rows ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("deed", ["decide_rows", "relabel", "freeze", "draft_of"])
-def test_a_deed_asks_as_much_for_many_rows_as_for_few(alice, org, artifacts_dir, deed):
+ACTIONS = {
+    "decide_rows": partial(
+        curation.decide_rows, chosen=RowFilter(source="banking"), decision="refused"
+    ),
+    "relabel": partial(curation.relabel, chosen=EVERY_ROW, answer="top_up"),
+    "freeze_and_train": builds.freeze_and_train,
+    "draft_of": curation.draft_of,
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_action_needs_as_many_queries_for_many_rows_as_for_few(
+    alice, org, artifacts_dir, action
+):
     def queries_for(name, rows):
         version = make_draft(org, rows, name=name)
-        if deed == "draft_of":
+        if action == "draft_of":
             freeze(alice, version)
-        arguments = {"actor": alice, "version": version} | OF_ACTION.get(deed, {})
         with CountQueries() as queries:
-            getattr(curation, deed)(**arguments)
+            ACTIONS[action](actor=alice, version=version)
         return len(queries)
 
     assert queries_for("Few", 12) == queries_for("Many", 120)
-
-
-OF_ACTION = {
-    "decide_rows": {"chosen": RowFilter(source="banking"), "decision": "refused"},
-    "relabel": {"chosen": EVERY_ROW, "answer": "top_up"},
-}

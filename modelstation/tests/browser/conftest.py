@@ -1,4 +1,4 @@
-"""One Chromium for each worker, and alice's page in it."""
+"""One Chromium for each file, and alice's page in it."""
 
 import os
 
@@ -7,11 +7,12 @@ import pytest
 from modelstation.tests.browser.chromium import CHROMIUM, FLAGS
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     from playwright.sync_api import sync_playwright
 
-    # Playwright keeps an event loop in this thread; Django would refuse to query beside it.
+    # Playwright keeps an event loop in this thread: Django would refuse to query beside it, and
+    # asyncio.run() of the next file would refuse to start.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

@@ -180,7 +180,9 @@ def test_what_goes_wrong_is_said_in_its_place(page, model, server, settings):
     page.click("text=System prompt, temperature")
     page.fill("#id_schema", '{"type": "objekt"}')
     page.click("button:text-is('Ask')")
-    page.locator("#answers [role=alert]", has_text="No valid JSON Schema").wait_for(timeout=10_000)
+    page.locator("#answers [role=alert]", has_text="This JSON schema cannot be used").wait_for(
+        timeout=10_000
+    )
     take_screenshot(page, "playground-refused")
 
 
