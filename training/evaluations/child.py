@@ -22,12 +22,7 @@ from training.scoring.criterion import LATENCY
 from training.scoring.metrics import METRICS, Given, Options, build_scorer, model_metric
 from training.scoring.probes import MAX_TOKENS, all_probes, probe_report
 from training.scoring.report import Answers, Measured, build_report, worst_first
-from training.scoring.shapes import (
-    EvaluationResult,
-    GenerationFacts,
-    ProbeReport,
-    Report,
-)
+from training.scoring.shapes import EvaluationResult, GenerationFacts, ProbeReport, Report
 from training.scoring.sql import Fixture, find_fixture
 
 if TYPE_CHECKING:
@@ -68,11 +63,7 @@ def run_evaluation(spec: EvaluationSpec, channel: Channel) -> EvaluationResult:
     }
     answers = _answers(spec, prepared, generated)
     report = build_report(
-        answers,
-        metric=spec.metric,
-        criteria=prepared.criteria,
-        labels=spec.labels,
-        seed=spec.seed,
+        answers, metric=spec.metric, criteria=prepared.criteria, labels=spec.labels, seed=spec.seed
     )
     _add_generation(report, spec, generated)
     report["max_tokens"], report["system_prompt"] = max_tokens, spec.system_prompt

@@ -72,10 +72,7 @@ class CompiledChecks:
 
 
 def compile_contract(
-    written: Sequence[str | Mapping[str, Any]],
-    *,
-    metric: str,
-    labels: Sequence[str] | None = None,
+    written: Sequence[str | Mapping[str, Any]], *, metric: str, labels: Sequence[str] | None = None
 ) -> CompiledChecks:
     """Compile the criteria as they are shown back and frozen. ValueError for a malformed one."""
     criteria = read_criteria(written, labels)

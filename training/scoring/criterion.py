@@ -114,8 +114,7 @@ def _value(name: str, value: Any) -> float:
 def _options(name: str, item: Mapping[str, Any]) -> Options:
     needed = METRICS[name].option if name in METRICS else ""
     _require(
-        not needed or item.get(needed) is not None,
-        f"The criterion on {name} needs {needed!r}.",
+        not needed or item.get(needed) is not None, f"The criterion on {name} needs {needed!r}."
     )
     unit = item.get("unit", "words")
     _require(

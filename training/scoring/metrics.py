@@ -209,9 +209,7 @@ METRICS: dict[str, Metric] = {
         task_kinds=CLASSIFY,
     ),
     "least_f1": Metric(
-        "F1 of the label with the lowest F1",
-        lambda _: least_of(f1_of_labels),
-        task_kinds=CLASSIFY,
+        "F1 of the label with the lowest F1", lambda _: least_of(f1_of_labels), task_kinds=CLASSIFY
     ),
     "json_schema": Metric(
         "the share of answers that fit the given JSON schema",
@@ -236,9 +234,7 @@ METRICS: dict[str, Metric] = {
     "length_within": Metric(
         "the share of answers that have {limits}",
         lambda given: length_within(
-            given.options.get("least", 0),
-            given.options.get("most", inf),
-            given.options["unit"],
+            given.options.get("least", 0), given.options.get("most", inf), given.options["unit"]
         ),
         option="unit",
     ),
@@ -257,10 +253,7 @@ def metric_named(name: str, known: Sequence[str] = tuple(sorted(METRICS))) -> Me
 
 
 def build_scorer(
-    name: str,
-    options: Options,
-    references: Sequence[str],
-    fixtures: Sequence[Fixture | None] = (),
+    name: str, options: Options, references: Sequence[str], fixtures: Sequence[Fixture | None] = ()
 ) -> Scorer:
     """Return the scorer of a metric. MetricError for an unknown one, and for one that executes SQL
     where no tables were looked for.

@@ -9,14 +9,7 @@ turn the meaning round: a negation that no rule accounts for leaves the sentence
 import re
 from collections.abc import Callable, Sequence
 
-from training.scoring.criterion import (
-    BEATS_BASE,
-    LATENCY,
-    LENGTH,
-    LENGTH_RATIO,
-    SIZE,
-    Criterion,
-)
+from training.scoring.criterion import BEATS_BASE, LATENCY, LENGTH, LENGTH_RATIO, SIZE, Criterion
 from training.scoring.metrics import METRICS, Options
 
 FINAL_NUMBER_LINE = r"####\s*-?[\d,.]*\d[\d,.]*\s*$"
@@ -57,10 +50,7 @@ BOUNDS: tuple[tuple[str, str], ...] = (
         r"|or (?:less|fewer|lower|shorter|smaller|faster|below|under)|within",
     ),
     (">", r"more than|above|over\b|exceed(?:s|ing)?|better than|higher than|longer than|>"),
-    (
-        "<",
-        r"less than|fewer than|lower than|smaller than|shorter than|faster than|under\b|below|<",
-    ),
+    ("<", r"less than|fewer than|lower than|smaller than|shorter than|faster than|under\b|below|<"),
 )
 ANY_BOUND = re.compile("|".join(f"(?P<b{i}>{pattern})" for i, (_, pattern) in enumerate(BOUNDS)))
 FLIPPED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}

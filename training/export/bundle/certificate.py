@@ -22,14 +22,7 @@ from training.export.bundle.checks import (
     temporary_folder,
     tokenizer_of_gguf,
 )
-from training.export.bundle.results import (
-    FAIL,
-    PASS,
-    ArtifactResult,
-    Certificate,
-    Check,
-    Reference,
-)
+from training.export.bundle.results import FAIL, PASS, ArtifactResult, Certificate, Check, Reference
 from training.progress import Channel
 from training.scoring.generate import HeldOut, answer_budget
 from training.scoring.intervals import Bootstrap, Interval

@@ -106,11 +106,7 @@ def _parting(
 
 
 def _special_check(
-    name: str,
-    trained: ChatRenderer,
-    eos: int | None,
-    pad: int | None,
-    adds_bos: bool = False,
+    name: str, trained: ChatRenderer, eos: int | None, pad: int | None, adds_bos: bool = False
 ) -> Check:
     wrong = []
     if eos != trained.eos_token_id:
