@@ -8,7 +8,9 @@ that is measured.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, cast
+from typing import Any, cast
+
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from training.scoring.metrics import METRICS, Options
 

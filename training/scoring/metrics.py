@@ -10,7 +10,9 @@ average (`mean_of`); the others are of the whole set alone (`micro_f1_of`, `macr
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any, TypedDict
+from typing import Any
+
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from training.scoring import pairs
 from training.scoring.scorers import (
