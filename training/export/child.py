@@ -11,27 +11,34 @@ import shutil
 import sys
 from pathlib import Path
 
+from pydantic import JsonValue
+
+from models_app.serving.errors import ServingError
 from modelstation.core.artifacts import MANIFEST, ArtifactError, sha256_file, verify
+from modelstation.lm.chat import load_renderer
+from modelstation.lm.gguf.export import export_gguf
 from modelstation.lm.gguf.quantisations import Quantisation
 from training.export.bundle.artifacts import ARTIFACTS, SERVED_ARTIFACT
+from training.export.bundle.bundle import link_or_copy
+from training.export.bundle.card import render_model_card, render_notice, render_readme
+from training.export.bundle.certificate import Sources, certify
+from training.export.bundle.checks import TOKENIZER_FILES
+from training.export.bundle.modelfile import render_modelfile
 from training.export.bundle.results import Certificate
 from training.export.spec import ExportSpec, FileEntry
 from training.progress import Channel, ChildError, read_spec, run_as_child
+from training.recipes.rows import read_conversations
+from training.scoring.generate import held_out
 
 FILES = Path(__file__).resolve().parent / "bundle" / "files"
 
 
 def main(spec_path: str) -> None:
-    run_as_child(
-        lambda channel: {"certificate": run_export(_spec_in(spec_path), channel).to_json()}
-    )
+    run_as_child(lambda channel: _run(ExportSpec.from_json(read_spec(spec_path)), channel))
 
 
-def _spec_in(path: str) -> ExportSpec:
-    try:
-        return ExportSpec.from_json(read_spec(path))
-    except ValueError as error:
-        raise ChildError("bad_spec", f"The export's specification is wrong: {error}") from error
+def _run(spec: ExportSpec, channel: Channel) -> dict[str, JsonValue]:
+    return {"certificate": run_export(spec, channel).to_json()}
 
 
 def run_export(spec: ExportSpec, channel: Channel) -> Certificate:
@@ -84,9 +91,6 @@ def _make_artifacts(spec: ExportSpec, out: Path, channel: Channel) -> dict[str, 
 
 
 def _make(name: str, version: Path, out: Path) -> Path:
-    from training.export.bundle.bundle import link_or_copy
-    from training.export.bundle.checks import TOKENIZER_FILES
-
     if quantisation := ARTIFACTS[name].quantisation:
         return _make_gguf(quantisation, version, out / "gguf")
     for path in sorted((version / name).rglob("*")):
@@ -99,9 +103,6 @@ def _make(name: str, version: Path, out: Path) -> Path:
 
 
 def _make_gguf(quantisation: Quantisation, version: Path, folder: Path) -> Path:
-    from modelstation.lm.gguf.export import export_gguf
-    from training.export.bundle.bundle import link_or_copy
-
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / quantisation.file_name
     served = version / "gguf" / target.name
@@ -116,11 +117,6 @@ def _make_gguf(quantisation: Quantisation, version: Path, folder: Path) -> Path:
 
 
 def _certify(spec: ExportSpec, artifacts: dict[str, Path], channel: Channel) -> Certificate:
-    from models_app.serving.engine import ServingError
-    from training.export.bundle.certificate import Sources, certify
-    from training.recipes.rows import read_conversations
-    from training.scoring.generate import held_out
-
     try:
         conversations = read_conversations(spec.test_file)
     except (ValueError, OSError) as error:
@@ -145,8 +141,6 @@ def _certify(spec: ExportSpec, artifacts: dict[str, Path], channel: Channel) -> 
 def _write_papers(
     spec: ExportSpec, out: Path, artifacts: dict[str, Path], certificate: Certificate
 ) -> None:
-    from training.export.bundle.card import render_model_card, render_notice, render_readme
-
     facts = spec.facts
     hashes = {
         path.relative_to(out).as_posix(): sha256_file(path)
@@ -175,9 +169,6 @@ def _write_runners(
     spec: ExportSpec, out: Path, artifacts: dict[str, Path], certificate: Certificate
 ) -> None:
     """Of several GGUFs the one that is served here, else the first, goes into the Modelfile."""
-    from modelstation.lm.chat import load_renderer
-    from training.export.bundle.modelfile import render_modelfile
-
     files = {name: path for name, path in artifacts.items() if ARTIFACTS[name].quantisation}
     gguf = files.get(SERVED_ARTIFACT.name) or next(iter(files.values()))
     modelfile = render_modelfile(

@@ -5,7 +5,6 @@ python -m pytest training/tests/export/test_certificate.py
 """
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -66,10 +65,6 @@ def tokenizer_of_gguf(facts: GgufFacts, source: Path, target: Path) -> Path:
             shutil.copy(source / name, target / name)
     (target / "chat_template.jinja").write_text(facts.template, encoding="utf-8")
     return target
-
-
-def temporary_folder() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="export-tokenizer-")
 
 
 def _template_check(
