@@ -1,5 +1,7 @@
 """Operators look here at training runs and evaluations, with the state of their jobs."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -23,26 +25,24 @@ from training.models import (
 from training.removal import delete_organization
 
 
+class DeletedOneByOne(admin.ModelAdmin):  # type: ignore[type-arg]
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            self.delete_model(request, row)
+
+
 @admin.register(Organization)
-class DeletableOrganizationAdmin(OrganizationAdmin):
+class DeletableOrganizationAdmin(DeletedOneByOne, OrganizationAdmin):
     def delete_model(self, request: HttpRequest, obj: Organization) -> None:
         assert isinstance(request.user, User)
         delete_organization(actor=request.user, org=obj)
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
-        for org in queryset:
-            self.delete_model(request, org)
-
 
 @admin.register(CustomModel)
-class DeletableModelAdmin(CustomModelAdmin):
+class DeletableModelAdmin(DeletedOneByOne, CustomModelAdmin):
     def delete_model(self, request: HttpRequest, obj: CustomModel) -> None:
         assert isinstance(request.user, User)
         delete_model(actor=request.user, model=obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CustomModel]) -> None:
-        for model in queryset:
-            self.delete_model(request, model)
 
 
 @admin.register(TrainingRun)

@@ -3,7 +3,7 @@ keeps is shown when they are gone.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -96,9 +96,8 @@ def _amount(result: Score | float | None, unit: str) -> Amount:
     text = f"{score:.3g} {unit}" if unit else f"{100 * score:.1f} %"
     if low is None or high is None:
         return Amount(text)
-    if unit:
-        return Amount(text, f"{low:.3g} to {high:.3g} {unit}")
-    return Amount(text, f"{100 * low:.1f} to {100 * high:.1f} %")
+    shares = f"{100 * low:.1f} to {100 * high:.1f} %"
+    return Amount(text, f"{low:.3g} to {high:.3g} {unit}" if unit else shares)
 
 
 def _bound_of(criterion: CriterionResult) -> str:
@@ -169,15 +168,16 @@ def confusion_of(report: Report) -> Confusion | None:
     labels = [str(label) for label in table["labels"]]
     pairs = zip(labels, table["counts"], strict=False)
     rows = [
-        ConfusionRow(number, label, list(_cells(label, labels, counts)), sum(counts))
+        ConfusionRow(number, label, _cells(label, labels, counts), sum(counts))
         for number, (label, counts) in enumerate(pairs, 1)
         if any(counts)
     ]
     return Confusion(labels, rows) if rows else None
 
 
-def _cells(label: str, columns: list[str], counts: list[int]) -> Iterator[Cell]:
-    total = sum(counts) or 1
-    for column, count in zip(columns, counts, strict=False):
-        heat = -(-count * HEAT_STEPS // total)  # rounded up: one is never shown as none
-        yield Cell(count, heat, column == label)
+def _cells(label: str, columns: list[str], counts: list[int]) -> list[Cell]:
+    """Return them with their heat rounded up: one is never shown as none."""
+    return [
+        Cell(count, -(-count * HEAT_STEPS // sum(counts)), column == label)
+        for column, count in zip(columns, counts, strict=False)
+    ]

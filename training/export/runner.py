@@ -20,6 +20,7 @@ from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job
 from modelstation.lm.bases.catalog import is_complete
+from training.evaluations.services import dataset_of_version
 from training.export import services as exports
 from training.export.bundle.artifacts import ARTIFACTS
 from training.export.bundle.bundle import seal_bundle, write_zip
@@ -87,7 +88,10 @@ def _pack(
 
 def _spec(export: Export, work: Path) -> ExportSpec:
     version = export.version
-    dataset = _dataset_of(version)
+    dataset = dataset_of_version(version)
+    if dataset is None:
+        message = "The dataset of this version is gone, so there are no held-out rows to replay."
+        raise Conflict(message, code="no_dataset", hint="Build the model again.")
     base = Path(settings.MODELS_DIR) / version.base_id
     evaluation = version.evaluation_runs.exclude(verdict="").first()
     longest = int(version.config.get("max_seq_len") or 0)
@@ -113,18 +117,6 @@ def _spec(export: Export, work: Path) -> ExportSpec:
         # Our own, of which it is another copy.
         base_license_file=license if version.base.license == APACHE and license.is_file() else None,
     )
-
-
-def _dataset_of(version: ModelVersion) -> DatasetVersion:
-    """Return the one it was trained on; should the run be gone, the one of its digest."""
-    datasets = DatasetVersion.objects.filter(model=version.model).select_related("run", "model")
-    run = TrainingRun.objects.filter(version=version).first()
-    wanted = {"id": run.dataset_version_id} if run else {"digest": version.dataset_digest}
-    dataset: DatasetVersion | None = datasets.filter(**wanted).first()
-    if dataset is None:
-        message = "The dataset of this version is gone, so there are no held-out rows to replay."
-        raise Conflict(message, code="no_dataset", hint="Build the model again.")
-    return dataset
 
 
 def _facts(
