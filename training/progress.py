@@ -1,7 +1,5 @@
 """What a child process reports to its supervisor: one JSON object per line on the standard output
 it was given.
-
-python -m pytest training/tests/runs/test_child.py
 """
 
 import errno

@@ -1,7 +1,4 @@
-"""What the evaluation child reads. Needs neither torch nor Django.
-
-python -m pytest training/tests/evaluations/test_spec.py
-"""
+"""What the evaluation child reads. Needs neither torch nor Django."""
 
 import json
 from collections.abc import Mapping

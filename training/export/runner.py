@@ -22,15 +22,9 @@ from modelstation.core.models import Job
 from modelstation.lm.bases.catalog import is_complete
 from training.evaluations.services import dataset_of_version
 from training.export import services as exports
+from training.export.bundle import facts
 from training.export.bundle.artifacts import ARTIFACTS
 from training.export.bundle.bundle import seal_bundle, write_zip
-from training.export.bundle.facts import (
-    BaseFacts,
-    CriterionOutcome,
-    DatasetFacts,
-    EvaluationFacts,
-    ModelFacts,
-)
 from training.export.spec import ExportSpec, FileEntry
 from training.models import EvaluationRun, Export, TrainingRun
 from training.runs.runner import reporter, write_test_rows
@@ -72,14 +66,14 @@ def _pack(
     name = f"{version.model.slug}-v{version.number}"
     target = Path(settings.ARTIFACTS_DIR) / folder / f"{name}.zip"
     target.parent.mkdir(parents=True, exist_ok=True)
-    facts = {
+    about = {
         "made_by": "ModelStation",
         "model": version.model.name,
         "version": version.number,
         "artifacts": export.artifacts,
         "dataset_digest": version.dataset_digest,
     }
-    manifest = seal_bundle(bundle, settings.EXPORT_SIGNING_KEY, facts)
+    manifest = seal_bundle(bundle, settings.EXPORT_SIGNING_KEY, about)
     sha256 = write_zip(bundle, target, name, lease.check)
     return exports.PackedExport(
         folder, target.name, target.stat().st_size, sha256, manifest, certificate
@@ -121,24 +115,24 @@ def _spec(export: Export, work: Path) -> ExportSpec:
 
 def _facts(
     version: ModelVersion, dataset: DatasetVersion, evaluation: EvaluationRun | None
-) -> ModelFacts:
+) -> facts.ModelFacts:
     model, base, data = version.model, version.base, facts_of_version(dataset)
     run = TrainingRun.objects.filter(version=version).first()
     trained = run.facts.items() if run else ()
     criteria = evaluation.criteria if evaluation else []
-    return ModelFacts(
+    return facts.ModelFacts(
         title=f"{model.name}, version {version.number}",
         requirement=model.requirement,
         objective=model.objective,
         policy=model.policy,
         system_prompt=version.system_prompt,
-        base=BaseFacts(base.name, base.hub_id, base.revision, base.license),
+        base=facts.BaseFacts(base.name, base.hub_id, base.revision, base.license),
         config=version.config,
-        dataset=DatasetFacts(dataset.digest, data.splits),
+        dataset=facts.DatasetFacts(dataset.digest, data.splits),
         sources=data.sources,
-        criteria=TypeAdapter(list[CriterionOutcome]).validate_python(criteria),
+        criteria=TypeAdapter(list[facts.CriterionOutcome]).validate_python(criteria),
         verdict=evaluation.verdict if evaluation else "",
-        evaluation=EvaluationFacts.from_scores(version.scores),
+        evaluation=facts.EvaluationFacts.from_scores(version.scores),
         language=dataset.run.intent_facts.language,
         trained={name: value for name, value in trained if isinstance(value, str | int | float)},
     )

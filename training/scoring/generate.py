@@ -1,7 +1,4 @@
-"""Held-out rows and the answers of a model to them, through the engine that will serve it.
-
-python -m pytest training/tests/evaluations/test_child.py
-"""
+"""Held-out rows and the answers of a model to them, through the engine that will serve it."""
 
 import json
 import time

@@ -1,7 +1,4 @@
-"""How one answer is graded against its reference, and the formats an answer is read in.
-
-python -m pytest training/tests/scoring/test_metrics.py
-"""
+"""How one answer is graded against its reference, and the formats an answer is read in."""
 
 import json
 import re

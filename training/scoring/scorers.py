@@ -19,17 +19,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from numpy.typing import NDArray
 
-from training.scoring.pairs import (
-    CHRF_ORDER,
-    INVALID,
-    chrf_counts,
-    exact_match,
-    f1,
-    length_of,
-    normalise,
-    overlap,
-    parse_json,
-)
+from training.scoring import pairs
+from training.scoring.pairs import CHRF_ORDER, exact_match, f1, normalise, overlap
 from training.scoring.sql import Fixture, same_result
 
 Floats = NDArray[np.float64]
@@ -97,13 +88,10 @@ def micro_f1_of(items: Callable[[str], Counter[Any] | None]) -> Scorer:
         return 0.0 if predicted is None else f1(*overlap(predicted, items(reference) or Counter()))
 
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        pairs = [
-            (items(p) or Counter(), items(r) or Counter())
-            for p, r in zip(predictions, references, strict=True)
-        ]
-        return np.array(
-            [overlap(predicted, expected) for predicted, expected in pairs], dtype=np.float64
-        )
+        none: Counter[Any] = Counter()
+        both = zip(predictions, references, strict=True)
+        counts = [overlap(items(p) or none, items(r) or none) for p, r in both]
+        return np.array(counts, dtype=np.float64)
 
     return Scorer(row, sums, _micro_f1)
 
@@ -170,7 +158,7 @@ def chrf() -> Scorer:
         return np.asarray(scores.sum(axis=-1) / np.maximum(used.sum(axis=-1), 1))
 
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        rows = [chrf_counts(p, r) for p, r in zip(predictions, references, strict=True)]
+        rows = [pairs.chrf_counts(p, r) for p, r in zip(predictions, references, strict=True)]
         return np.array(rows, dtype=np.float64).reshape(len(rows), 3 * CHRF_ORDER)
 
     def row(prediction: str, reference: str) -> float:
@@ -198,15 +186,15 @@ def json_schema(schema: Mapping[str, Any]) -> Scorer:
     except SchemaError as error:
         raise ValueError(f"The JSON schema of a criterion is not valid: {error.message}") from error
     validator = Draft202012Validator(schema)
-    return mean_of(lambda prediction, _: float(_fits(validator, parse_json(prediction))))
+    return mean_of(lambda prediction, _: float(_fits(validator, pairs.parse_json(prediction))))
 
 
 def _fits(validator: Draft202012Validator, value: Any) -> bool:
-    return value is not INVALID and bool(validator.is_valid(value))
+    return value is not pairs.INVALID and bool(validator.is_valid(value))
 
 
 def length_within(least: int, most: float, unit: str) -> Scorer:
-    return mean_of(lambda prediction, _: float(least <= length_of(prediction, unit) <= most))
+    return mean_of(lambda prediction, _: float(least <= pairs.length_of(prediction, unit) <= most))
 
 
 def answer_share(answer: str) -> Scorer:

@@ -1,7 +1,4 @@
-"""Where a model errs: which label it takes for which, and which field of a JSON answer.
-
-python -m pytest training/tests/scoring/test_tables.py
-"""
+"""Where a model errs: which label it takes for which, and which field of a JSON answer."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 What must hold: every artifact carries the chat format of the training (see checks.py beside); the
 f16 GGUF answers at least 99 % of the rows as the reference does; whatever rounds the weights
 further scores no lower than the interval of the reference's score.
-
-python -m pytest training/tests/export/test_certificate.py
 """
 
 from collections.abc import Sequence
@@ -16,12 +14,7 @@ from modelstation.lm.chat import ChatRenderer, load_renderer
 from modelstation.lm.gguf.check import read_facts
 from training.export.bundle import replay
 from training.export.bundle.artifacts import ARTIFACTS
-from training.export.bundle.checks import (
-    UNREADABLE,
-    check_folder,
-    check_gguf,
-    tokenizer_of_gguf,
-)
+from training.export.bundle.checks import UNREADABLE, check_folder, check_gguf, tokenizer_of_gguf
 from training.export.bundle.results import FAIL, PASS, ArtifactResult, Certificate, Check, Reference
 from training.progress import Channel
 from training.scoring.generate import HeldOut, answer_budget, distinct, generate

@@ -1,7 +1,5 @@
 """Ollama's Modelfile: the chat template as a Go template, found by looking at what the model's own
 one writes around each message, and proved on whole conversations before it is used.
-
-python -m pytest training/tests/export/test_modelfile.py
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,6 @@
 
 The reference is transformers on the merged safetensors, computed in float32 whatever they are
 stored in: of all ways to run these weights the one with the least rounding of its own.
-
-python -m pytest training/tests/export/test_certificate.py
 """
 
 from collections.abc import Callable, Sequence
