@@ -134,9 +134,6 @@ def _rows_by_side(
     return rows
 
 
-# --- answers ------------------------------------------------------------------------------------
-
-
 def _probe(spec: EvaluationSpec, channel: Channel) -> ProbeReport:
     prompts = [probe.messages for probe in all_probes()]
     base, tuned = (

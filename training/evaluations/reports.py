@@ -45,9 +45,6 @@ def intervals_of(scores: Iterable[EvaluationScore], names: Mapping[str, str]) ->
     ]
 
 
-# --- Criteria -------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class CriterionLine:
     """One row of the table: what was required, and what tuned model, base and no model reach."""
@@ -106,9 +103,6 @@ def _bound_of(criterion: CriterionResult) -> str:
     if "value" not in criterion:
         return ""
     return f"{criterion['metric']} {criterion.get('op', '>=')} {criterion['value']:g}"
-
-
-# --- Confusion of labels --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

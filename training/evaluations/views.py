@@ -88,9 +88,6 @@ def version_evaluate(request: HttpRequest, org: str, version_id: uuid.UUID) -> H
     return redirect("evaluation", org, run.id)
 
 
-# --- an evaluation --------------------------------------------------------------------------------
-
-
 def _report_context(run: EvaluationRun) -> dict[str, Any]:
     report = reports.report_of(run)
     return {

@@ -119,9 +119,6 @@ def export_push(request: HttpRequest, org: str, export_id: uuid.UUID) -> HttpRes
     return _page(request, membership, export.version, pushed=export, push_form=form)
 
 
-# --- helpers --------------------------------------------------------------------------------------
-
-
 def _page(
     request: HttpRequest,
     membership: Membership,

@@ -3,8 +3,6 @@
 The number of queries is fixed. Model files are large: they are hashed again only on request.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

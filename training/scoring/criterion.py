@@ -119,9 +119,6 @@ def _require(holds: object, sentence: str) -> None:
         raise ValueError(sentence)
 
 
-# --- plain words --------------------------------------------------------------------------------
-
-
 def in_words(criterion: Criterion) -> str:
     """Say what is measured, and the bound that passes, as one sentence of plain English."""
     of = f" on {criterion.of}" if criterion.of else " on the model's own metric"

@@ -78,10 +78,7 @@ def _mean(total: Floats) -> Floats:
 
 
 def micro_f1_of(items: Callable[[str], Counter[Any] | None]) -> Scorer:
-    """F1 over all items of all rows.
-
-    An unreadable answer predicts nothing, and as a single row scores 0.
-    """
+    """F1 over all items of all rows; an unreadable answer predicts nothing: as one row, it is 0."""
 
     def row(prediction: str, reference: str) -> float:
         predicted = items(prediction)
@@ -186,11 +183,12 @@ def json_schema(schema: Mapping[str, Any]) -> Scorer:
     except SchemaError as error:
         raise ValueError(f"The JSON schema of a criterion is not valid: {error.message}") from error
     validator = Draft202012Validator(schema)
-    return mean_of(lambda prediction, _: float(_fits(validator, pairs.parse_json(prediction))))
 
+    def fits(prediction: str, _: str) -> float:
+        value = pairs.parse_json(prediction)
+        return float(value is not pairs.INVALID and validator.is_valid(value))
 
-def _fits(validator: Draft202012Validator, value: Any) -> bool:
-    return value is not pairs.INVALID and bool(validator.is_valid(value))
+    return mean_of(fits)
 
 
 def length_within(least: int, most: float, unit: str) -> Scorer:

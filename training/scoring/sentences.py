@@ -36,23 +36,17 @@ PER_LABEL = re.compile(
 )
 
 # Bounds in the order in which they are looked for: "no more than" before "more than".
-BOUNDS: tuple[tuple[str, str], ...] = (
-    (
-        ">=",
-        r"at least|(?:no|not) (?:less|fewer|lower|worse|shorter|smaller) than"
-        r"|(?:not|never) (?:(?:drop|fall)s? )?(?:below|under)|minimum(?: of)?|≥|>="
-        r"|or (?:more|better|higher|above)|reach(?:es)?",
-    ),
-    (
-        "<=",
-        r"at most|(?:no|not|never) (?:more|higher|longer|larger|bigger|slower|greater) than"
-        r"|(?:not|never) (?:exceeds?|above|over)|up to|max(?:imum)?(?: of)?|≤|<="
-        r"|or (?:less|fewer|lower|shorter|smaller|faster|below|under)|within",
-    ),
-    (">", r"more than|above|over\b|exceed(?:s|ing)?|better than|higher than|longer than|>"),
-    ("<", r"less than|fewer than|lower than|smaller than|shorter than|faster than|under\b|below|<"),
-)
-ANY_BOUND = re.compile("|".join(f"(?P<b{i}>{pattern})" for i, (_, pattern) in enumerate(BOUNDS)))
+BOUNDS = {
+    ">=": r"at least|(?:no|not) (?:less|fewer|lower|worse|shorter|smaller) than"
+    r"|(?:not|never) (?:(?:drop|fall)s? )?(?:below|under)|minimum(?: of)?|≥|>="
+    r"|or (?:more|better|higher|above)|reach(?:es)?",
+    "<=": r"at most|(?:no|not|never) (?:more|higher|longer|larger|bigger|slower|greater) than"
+    r"|(?:not|never) (?:exceeds?|above|over)|up to|max(?:imum)?(?: of)?|≤|<="
+    r"|or (?:less|fewer|lower|shorter|smaller|faster|below|under)|within",
+    ">": r"more than|above|over\b|exceed(?:s|ing)?|better than|higher than|longer than|>",
+    "<": r"less than|fewer than|lower than|smaller than|shorter than|faster than|under\b|below|<",
+}
+ANY_BOUND = re.compile("|".join(f"({pattern})" for pattern in BOUNDS.values()))
 FLIPPED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 NUMBER = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?)\s*(%|percent|per cent|points)?(?![\w-])")
 STATED = re.compile(r"(?:\bof|:|=)\s*\d|^\d+(?:\.\d+)?\s*(?:%|percent)")  # "accuracy: 90 %"
@@ -172,10 +166,14 @@ def _fractions(text: str) -> tuple[str, list[float]]:
 
 def _bound(text: str) -> tuple[str | None, str]:
     """Return the one bound of a sentence, and the rest of it. Unread when there are several."""
-    ops = {BOUNDS[int(str(match.lastgroup)[1:])][0] for match in ANY_BOUND.finditer(text)}
+    ops = {_op_of(match) for match in ANY_BOUND.finditer(text)}
     if len(ops) > 1:
         raise _Unread
     return (ops.pop() if ops else None), ANY_BOUND.sub(" ", text)
+
+
+def _op_of(bound: re.Match[str]) -> str:
+    return tuple(BOUNDS)[(bound.lastindex or 1) - 1]  # the group that matched: one for each
 
 
 # --- labels, patterns, one answer ---------------------------------------------------------------
@@ -301,7 +299,7 @@ def _each_within(text: str, match: re.Match[str], unit: str, sentence: str) -> C
     if unit == "tokens" or not before:
         raise _Unread
     nearest = before[-1]
-    op = BOUNDS[int(str(nearest.lastgroup)[1:])][0]
+    op = _op_of(nearest)
     rest = f"{text[: nearest.start()]} {text[match.end() :]}"
     limit = int(match[1])
     if re.search(r"\b(no|never an?) (answer|repl|respons)\w*", rest) and op == ">":
