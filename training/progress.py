@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TextIO, TypeVar
 
 from pydantic import TypeAdapter
 
+from models_app.serving.errors import ServingError
 from modelstation.core.errors import DISK_FULL
 
 SECONDS_BETWEEN_LINES = 1.0
@@ -135,7 +136,7 @@ def run_as_child(work: Callable[[Channel], Mapping[str, Any]]) -> NoReturn:
     signal.signal(signal.SIGUSR1, lambda *_: setattr(channel, "stop_requested", True))
     try:
         channel.write({"event": "result", **work(channel)})
-    except ChildError as error:
+    except (ChildError, ServingError) as error:
         channel.write({"event": "error", "code": error.code, "message": error.message})
         sys.exit(1)
     except Stopped:

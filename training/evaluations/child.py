@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from models_app.serving.errors import ServingError
 from modelstation.core.artifacts import write_artifact
 from modelstation.lm.chat import Message, load_renderer
 from training.evaluations.spec import EvaluationSpec
@@ -113,9 +112,8 @@ def _prepare(spec: EvaluationSpec) -> Prepared:
     except (ValueError, OSError) as error:
         raise ChildError("bad_spec", str(error)) from error
     if not conversations:
-        raise ChildError(
-            "not_enough_data", "There are no held-out rows to measure on. Add test rows."
-        )
+        message = "There are no held-out rows to measure on. Add test rows."
+        raise ChildError("not_enough_data", message)
     for name, side in spec.sides.items():
         if not side.gguf.is_file():
             raise ChildError("bad_spec", f"The GGUF file of the {name} model is missing.")
@@ -166,12 +164,9 @@ def _answer(
     if kept and (entry := cache.read_entry(kept, len(prompts))):
         on_done(total)
         return replace(entry, cached=True)
-    try:
-        generated = generate.generate(
-            gguf, tokenizer, prompts, max_tokens=max_tokens, on_done=on_done, timed=timed
-        )
-    except ServingError as error:
-        raise ChildError(error.code, error.message) from error
+    generated = generate.generate(
+        gguf, tokenizer, prompts, max_tokens=max_tokens, on_done=on_done, timed=timed
+    )
     if kept:
         cache.write_entry(kept, generated)
     on_done(total)

@@ -37,12 +37,8 @@ def text_of(run: EvaluationRun, name: str) -> str:
 
 def intervals_of(scores: Iterable[EvaluationScore], names: Mapping[str, str]) -> list[Interval]:
     """Return what the charts draw, in the order of `names`; what was not measured is left out."""
-    by_subject = {score.subject: score for score in scores}
-    return [
-        Interval(name, by_subject[subject].score, by_subject[subject].low, by_subject[subject].high)
-        for subject, name in names.items()
-        if subject in by_subject
-    ]
+    kept = {score.subject: (score.score, score.low, score.high) for score in scores}
+    return [Interval(name, *kept[subject]) for subject, name in names.items() if subject in kept]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from models_app.serving.errors import ServingError
 from modelstation.core.artifacts import MANIFEST, ArtifactError, sha256_file, verify
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.gguf.export import export_gguf
@@ -60,22 +59,17 @@ def _check_version(spec: ExportSpec) -> None:
     """Refuse files that are not what was trained and measured, byte for byte."""
     folder = spec.version_folder
     if "adapter" in spec.artifacts and spec.base_folder is None:
-        text = (
-            "The base of this version is not on this installation, so its adapter cannot be tried."
-        )
-        raise ChildError("no_base", f"{text} Fetch the base, or leave the adapter out.")
+        text = "The base of this version is not on this installation, so its adapter cannot be "
+        raise ChildError("no_base", f"{text}tried. Fetch the base, or leave the adapter out.")
     used = {"adapter": "adapter", SERVED_ARTIFACT.name: "gguf"}
     kinds = {"merged", *(used[name] for name in spec.artifacts if name in used)}
     for kind in sorted(kind for kind in kinds if (folder / kind).is_dir() or kind == "merged"):
         try:
             files = [FileEntry(**entry) for entry in verify(folder / kind)["files"]]
         except ArtifactError as error:
-            raise ChildError(
-                "files_changed",
-                f"The files of this version are not what was trained: {error}. Train it again.",
-            ) from error
-        recorded = spec.recorded.get(kind)
-        if recorded and recorded != files:
+            text = f"The files of this version are not what was trained: {error}. Train it again."
+            raise ChildError("files_changed", text) from error
+        if (recorded := spec.recorded.get(kind)) and recorded != files:
             text = f"The {kind} weights of this version are not what was recorded. Train it again."
             raise ChildError("files_changed", text)
 
@@ -124,18 +118,11 @@ def _certify(spec: ExportSpec, artifacts: dict[str, Path], channel: Channel) -> 
     if not conversations:
         raise ChildError("not_enough_data", "There are no held-out rows to replay. Add test rows.")
     merged = spec.version_folder / "merged"
-    try:
-        return certify(
-            artifacts,
-            Sources(merged, spec.base_folder, spec.base_folder or merged),
-            held_out(conversations[: spec.max_rows], spec.system_prompt),
-            metric=spec.metric,
-            labels=spec.labels,
-            max_tokens=None,
-            channel=channel,
-        )
-    except ServingError as error:
-        raise ChildError(error.code, error.message) from error
+    sources = Sources(merged, spec.base_folder, spec.base_folder or merged)
+    rows = held_out(conversations[: spec.max_rows], spec.system_prompt)
+    return certify(
+        artifacts, sources, rows, metric=spec.metric, labels=spec.labels, channel=channel
+    )
 
 
 def _write_papers(
@@ -179,8 +166,7 @@ def _write_runners(
         max_tokens=certificate.max_tokens,
     )
     (out / "Modelfile").write_text(modelfile, encoding="utf-8")
-    script = (FILES / "run.sh").read_text()
-    script = script.replace("__CONTEXT__", str(spec.context))
+    script = (FILES / "run.sh").read_text().replace("__CONTEXT__", str(spec.context))
     (out / "run.sh").write_text(script.replace("__GGUF__", gguf.relative_to(out).as_posix()))
 
 

@@ -111,8 +111,7 @@ def export_push(request: HttpRequest, org: str, export_id: uuid.UUID) -> HttpRes
     try:
         if form.is_valid():
             export_pushes.submit_push(actor=membership.user, export=export, **form.cleaned_data)
-            repo_id = form.cleaned_data["repo_id"]
-            messages.success(request, f"The export is on its way to {repo_id}.")
+            messages.success(request, f"The export is on its way to {form['repo_id'].value()}.")
             return redirect("version_export", org, export.version_id)
     except UserFacingError as error:
         _add(form, error)

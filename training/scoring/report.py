@@ -60,12 +60,9 @@ class Scored:
 
     @cached_property
     def sums(self) -> dict[str, Floats]:
-        sides = {side: self.answers.of(side) for side in SIDES}
-        return {
-            side: self.scorer.sums(texts, self.answers.references)
-            for side, texts in sides.items()
-            if texts is not None
-        }
+        answers = self.answers
+        sides = {side: texts for side in SIDES if (texts := answers.of(side)) is not None}
+        return {side: self.scorer.sums(texts, answers.references) for side, texts in sides.items()}
 
     def interval(self, side: str) -> Interval:
         return self.bootstrap.interval(self.scorer, self.sums[side])
@@ -127,20 +124,15 @@ def _with_live(checks: Sequence[Criterion], answers: Answers) -> list[Criterion]
 def _live(main: Scored, answers: Answers) -> shapes.LiveResult | None:
     if answers.live is None:
         return None
-    difference = main.tuned_less("live").to_json()
-    score = main.interval("live").to_json()
+    score, difference = main.interval("live").to_json(), main.tuned_less("live").to_json()
     return {**score, "name": answers.live_name, "difference": difference}
 
 
 def _note(rows: int, unread: Sequence[str]) -> str:
-    parts = []
-    if rows < SMALL_TEST:
-        parts.append(
-            f"Only {rows} held-out rows: the true scores may be far from these. Add test rows."
-        )
-    if unread:
-        parts.append(f"Not measured, because no check could be read out of it: {'; '.join(unread)}")
-    return " ".join(parts)
+    few = f"Only {rows} held-out rows: the true scores may be far from these. Add test rows."
+    why = f"Not measured, because no check could be read out of it: {'; '.join(unread)}"
+    parts = [few] if rows < SMALL_TEST else []
+    return " ".join([*parts, why] if unread else parts)
 
 
 # --- one criterion ------------------------------------------------------------------------------

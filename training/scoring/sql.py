@@ -37,9 +37,7 @@ READS = (
 
 @dataclass(frozen=True)
 class Fixture:
-    """A script of CREATE TABLE and INSERT INTO statements."""
-
-    script: str
+    script: str  # of CREATE TABLE and INSERT INTO statements
 
 
 def same_result(prediction: str, reference: str, fixture: Fixture) -> float:

@@ -57,20 +57,18 @@ def certify(
     *,
     metric: str,
     labels: list[str] | None,
-    max_tokens: int | None,
     channel: Channel,
+    max_tokens: int | None = None,
 ) -> Certificate:
     """Replay the rows. `artifacts`: by name, the file of a GGUF, the folder of the others."""
     trained = load_renderer(sources.tokenizer)
     max_tokens = max_tokens or answer_budget(rows.references, trained)
     metric, graded = _metric(metric, labels, rows.references)
     grading = Grading(graded, Bootstrap(len(rows.references), 0), rows.references)
-    checks = {
-        name: (check_gguf if ARTIFACTS[name].quantisation else check_folder)(
-            path, trained, rows.prompts
-        )
-        for name, path in artifacts.items()
-    }
+    checks = {}
+    for name, path in artifacts.items():
+        check = check_gguf if ARTIFACTS[name].quantisation else check_folder
+        checks[name] = check(path, trained, rows.prompts)
     wanted = _replayed("merged", sources.merged, sources, trained, rows, max_tokens, channel)
     reference = grading.interval(wanted)
     answers: dict[str, list[str]] = {"merged": wanted}
