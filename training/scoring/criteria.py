@@ -1,8 +1,6 @@
 """What the tuned model is measured against: criteria written as checks, or read out of plain
 sentences.
 
-    python -m pytest training/tests/scoring/test_criteria.py
-
 A sentence that cannot be turned into a check is handed back as unread: a criterion that nobody
 measured must not pass.
 """

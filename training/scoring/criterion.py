@@ -1,7 +1,5 @@
 """One check of the acceptance contract: a metric, a bound, and how both read in plain words.
 
-    python -m pytest training/tests/scoring/test_criteria.py
-
 It can be written to JSON and read back, so that a contract frozen with the requirement is the one
 that is measured.
 """

@@ -1,8 +1,6 @@
 """Every metric, stated once: its name, its words, how a sentence names it, how it is computed and
 for which tasks. A new metric is one entry of METRICS.
 
-    python -m pytest training/tests/scoring/test_metrics.py
-
 Pages, forms, API, criteria and the evaluation read this table. Most metrics grade each row and
 average (`mean_of`); the others are of the whole set alone (`micro_f1_of`, `macro_of`, `least_of`).
 """

@@ -1,7 +1,5 @@
 """From a measured score to pass, inconclusive or fail, with the sentence that says why.
 
-    python -m pytest training/tests/scoring/test_outcomes.py
-
 A criterion speaks of the held-out rows, so the score on them decides, and the interval decides how
 far it can be trusted:
 

@@ -1,8 +1,6 @@
 """General questions that every small assistant model should go on answering: has tuning made it
 forget?
 
-    python -m pytest training/tests/scoring/test_probes.py
-
 They come without the model's system prompt. Their score is reported, and decides nothing: a model
 for one task may well give up the rest, as long as somebody knows.
 """

@@ -1,7 +1,5 @@
 """From answers to a verdict: scores with intervals, the trivial baseline, rows with the worst
 first, each criterion.
-
-    python -m pytest training/tests/scoring/test_report.py
 """
 
 from collections import Counter

@@ -1,8 +1,6 @@
 """How answers are graded, over a pair and over a whole set: what the entries of metrics.py are made
 of.
 
-    python -m pytest training/tests/scoring/test_metrics.py
-
 A scorer turns each row into a short vector of sums (hits, predicted, expected …) and a set into one
 score by adding the vectors up. A bootstrap then only has to re-weigh the vectors, for means, micro
 F1 and macro F1 alike.

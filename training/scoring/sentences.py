@@ -1,7 +1,5 @@
 """Criteria read out of plain sentences, by rules that would rather not read than misread.
 
-    python -m pytest training/tests/scoring/test_criteria.py
-
 A sentence is a subject (what is measured), one bound and one number. What is left over must not
 turn the meaning round: a negation that no rule accounts for leaves the sentence unread.
 """

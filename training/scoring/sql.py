@@ -1,7 +1,5 @@
 """Do two SQL queries give the same rows? Both are executed on small tables in memory.
 
-    python -m pytest training/tests/scoring/test_sql.py
-
 The tables come from a script of CREATE and INSERT, given beside the row or standing in its prompt.
 Where the prompt only names the columns, rows are made up from the values that the reference asks
 for, so that leaving out its WHERE changes the result; a row for which that fails is not measured.
