@@ -59,8 +59,8 @@ def _check_version(spec: ExportSpec) -> None:
     """Refuse files that are not what was trained and measured, byte for byte."""
     folder = spec.version_folder
     if "adapter" in spec.artifacts and spec.base_folder is None:
-        text = "The base of this version is not on this installation, so its adapter cannot be "
-        raise ChildError("no_base", f"{text}tried. Fetch the base, or leave the adapter out.")
+        why = "The base of this version is not on this installation, so its adapter cannot be"
+        raise ChildError("no_base", f"{why} tried. Fetch the base, or leave the adapter out.")
     used = {"adapter": "adapter", SERVED_ARTIFACT.name: "gguf"}
     kinds = {"merged", *(used[name] for name in spec.artifacts if name in used)}
     for kind in sorted(kind for kind in kinds if (folder / kind).is_dir() or kind == "merged"):

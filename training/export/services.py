@@ -119,9 +119,9 @@ def check_disk(expected: int) -> None:
     """Twice: the files while they are made, and the one file they become."""
     needed, free = 2 * expected + SPARE_BYTES, free_bytes()
     if free < needed:
-        there = f"of disk space, and {free / 1e9:.1f} GB are free."
+        needs = f"This export needs {needed / 1e9:.1f} GB of disk space"
+        message = f"{needs}, and {free / 1e9:.1f} GB are free."
         hint = "Delete exports that were downloaded, or choose fewer artifacts."
-        message = f"This export needs {needed / 1e9:.1f} GB {there}"
         raise NoSpace(message, code="disk_full", hint=hint)
 
 
