@@ -55,9 +55,7 @@ def file_for(org: Organization, name: str) -> UploadedFile:
 
 
 def _dataset_as_file(org: Organization, dataset_id: uuid.UUID) -> UploadedFile | None:
-    """Return what a build of the web app trained on. It is not saved: the dataset is what is
-    kept.
-    """
+    """Return what a build of the web app trained on; not saved: the dataset is what is kept."""
     dataset = DatasetVersion.objects.for_org(org).frozen().filter(id=dataset_id).first()
     if dataset is None:
         return None

@@ -1,81 +1,52 @@
-from django.urls import path
+from django.urls import include, path
 
 from training.evaluations import api as evaluations
 from training.export import api as exports
 from training.lineage import api as lineage
 from training.plan import api as plan
-from training.runs import api as views
+from training.runs import api as runs
 
+of_model = [
+    path("lineage", lineage.ModelLineageView.as_view(), name="api_model_lineage"),
+    path("training-plan", plan.TrainingPlanView.as_view(), name="api_training_plan"),
+    path(
+        "training-plan/start", plan.TrainingPlanStartView.as_view(), name="api_training_plan_start"
+    ),
+]
+of_version = [
+    path("lineage", lineage.VersionLineageView.as_view(), name="api_version_lineage"),
+    path("exports", exports.VersionExportsView.as_view(), name="api_version_exports"),
+    path("exports/sizes", exports.ExportSizesView.as_view(), name="api_export_sizes"),
+    path("evaluate", evaluations.VersionEvaluateView.as_view(), name="api_version_evaluate"),
+]
+of_run = [
+    path("events", runs.RunEventsView.as_view(), name="api_run_events"),
+    path("events/stream", runs.RunStreamView.as_view(), name="api_run_stream"),
+    path("pause", runs.RunPauseView.as_view(), name="api_run_pause"),
+    path("resume", runs.RunResumeView.as_view(), name="api_run_resume"),
+    path("cancel", runs.RunCancelView.as_view(), name="api_run_cancel"),
+    path("requeue", runs.RunRequeueView.as_view(), name="api_run_requeue"),
+]
+of_evaluation = [
+    path("report", evaluations.EvaluationReportView.as_view(), name="api_evaluation_report"),
+    path("rows", evaluations.EvaluationRowsView.as_view(), name="api_evaluation_rows"),
+]
+evaluation, pushes, download = (
+    evaluations.EvaluationView.as_view(),
+    exports.ExportPushesView.as_view(),
+    exports.ExportDownloadView.as_view(),
+)
 urlpatterns = [
-    path(
-        "models/<uuid:model_id>/lineage",
-        lineage.ModelLineageView.as_view(),
-        name="api_model_lineage",
-    ),
-    path(
-        "versions/<uuid:version_id>/lineage",
-        lineage.VersionLineageView.as_view(),
-        name="api_version_lineage",
-    ),
-    path(
-        "models/<uuid:model_id>/training-plan",
-        plan.TrainingPlanView.as_view(),
-        name="api_training_plan",
-    ),
-    path(
-        "models/<uuid:model_id>/training-plan/start",
-        plan.TrainingPlanStartView.as_view(),
-        name="api_training_plan_start",
-    ),
-    path(
-        "versions/<uuid:version_id>/exports",
-        exports.VersionExportsView.as_view(),
-        name="api_version_exports",
-    ),
-    path(
-        "versions/<uuid:version_id>/exports/sizes",
-        exports.ExportSizesView.as_view(),
-        name="api_export_sizes",
-    ),
+    path("models/<uuid:model_id>/", include(of_model)),
+    path("versions/<uuid:version_id>/", include(of_version)),
     path("exports/<uuid:export_id>", exports.ExportView.as_view(), name="api_export"),
-    path(
-        "exports/<uuid:export_id>/pushes",
-        exports.ExportPushesView.as_view(),
-        name="api_export_pushes",
-    ),
-    path(
-        "downloads/<str:token>/<str:name>",
-        exports.ExportDownloadView.as_view(),
-        name="api_export_download",
-    ),
+    path("exports/<uuid:export_id>/pushes", pushes, name="api_export_pushes"),
+    path("downloads/<str:token>/<str:name>", download, name="api_export_download"),
     path("signing-key", exports.SigningKeyView.as_view(), name="api_signing_key"),
-    path("runs", views.RunsView.as_view(), name="api_runs"),
-    path("runs/<uuid:run_id>", views.RunView.as_view(), name="api_run"),
-    path("runs/<uuid:run_id>/events", views.RunEventsView.as_view(), name="api_run_events"),
-    path("runs/<uuid:run_id>/events/stream", views.RunStreamView.as_view(), name="api_run_stream"),
-    path("runs/<uuid:run_id>/pause", views.RunPauseView.as_view(), name="api_run_pause"),
-    path("runs/<uuid:run_id>/resume", views.RunResumeView.as_view(), name="api_run_resume"),
-    path("runs/<uuid:run_id>/cancel", views.RunCancelView.as_view(), name="api_run_cancel"),
-    path("runs/<uuid:run_id>/requeue", views.RunRequeueView.as_view(), name="api_run_requeue"),
+    path("runs", runs.RunsView.as_view(), name="api_runs"),
+    path("runs/<uuid:run_id>", runs.RunView.as_view(), name="api_run"),
+    path("runs/<uuid:run_id>/", include(of_run)),
     path("evaluations", evaluations.EvaluationsView.as_view(), name="api_evaluations"),
-    path(
-        "evaluations/<uuid:evaluation_id>",
-        evaluations.EvaluationView.as_view(),
-        name="api_evaluation",
-    ),
-    path(
-        "evaluations/<uuid:evaluation_id>/report",
-        evaluations.EvaluationReportView.as_view(),
-        name="api_evaluation_report",
-    ),
-    path(
-        "versions/<uuid:version_id>/evaluate",
-        evaluations.VersionEvaluateView.as_view(),
-        name="api_version_evaluate",
-    ),
-    path(
-        "evaluations/<uuid:evaluation_id>/rows",
-        evaluations.EvaluationRowsView.as_view(),
-        name="api_evaluation_rows",
-    ),
+    path("evaluations/<uuid:evaluation_id>", evaluation, name="api_evaluation"),
+    path("evaluations/<uuid:evaluation_id>/", include(of_evaluation)),
 ]

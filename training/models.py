@@ -22,9 +22,8 @@ class TrainingRun(OrgOwned):
     )
     asked_config = models.JSONField(default=dict)
     resolved_config = models.JSONField(default=dict)
-    facts = models.JSONField(
-        default=dict
-    )  # steps, tokens, losses, seconds, device: what the child reported at its end
+    # Steps, tokens, losses, seconds, device: what the child reported at its end.
+    facts = models.JSONField(default=dict)
     # What was expected when it started, and why each setting was chosen: see training.plan.
     plan = models.JSONField(default=dict)
 
@@ -75,18 +74,16 @@ class EvaluationRun(OrgOwned):
     )
     metric = models.CharField(max_length=40)
     test_count = models.PositiveIntegerField(default=0)
-    test_origin = models.CharField(
-        max_length=20, default="split"
-    )  # "split": frozen test split; "user": the user's rows
+    # "split": frozen test split; "user": the user's rows
+    test_origin = models.CharField(max_length=20, default="split")
     verdict = models.CharField(max_length=20, choices=Verdict.choices, blank=True)
     criteria = models.JSONField(default=list)  # [{"sentence", "passed", …}]
     contract_digest = models.CharField(max_length=64, blank=True)  # of what it judged by
     is_again = models.BooleanField(default=False)  # requested by a person, not part of a build
     # The version that was live, measured on the same rows: {} where there was none.
     live = models.JSONField(default=dict, blank=True)
-    folder = models.CharField(
-        max_length=300, blank=True
-    )  # report.json, rows.jsonl, under settings.ARTIFACTS_DIR
+    # With report.json and rows.jsonl, under settings.ARTIFACTS_DIR.
+    folder = models.CharField(max_length=300, blank=True)
 
     class Meta:
         ordering = ["-created_at"]

@@ -1,7 +1,5 @@
 """What a child process reports to its supervisor: one JSON object per line on the standard output
 it was given.
-
-python -m pytest training/tests/runs/test_child.py
 """
 
 import errno
@@ -14,15 +12,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, TypeVar
 
+from pydantic import TypeAdapter
+
+from models_app.serving.errors import ServingError
 from modelstation.core.errors import DISK_FULL
 
 SECONDS_BETWEEN_LINES = 1.0
 TERMINATED = 128 + signal.SIGTERM
 STOPPED = 75  # EX_TEMPFAIL: the work is saved, and goes on when the child is started again
 
-
+T = TypeVar("T")
 Figures = dict[str, float | None]
 Event = dict[str, str | float | None]
 PLACE = ("event", "stage", "step", "total_steps")
@@ -135,7 +136,7 @@ def run_as_child(work: Callable[[Channel], Mapping[str, Any]]) -> NoReturn:
     signal.signal(signal.SIGUSR1, lambda *_: setattr(channel, "stop_requested", True))
     try:
         channel.write({"event": "result", **work(channel)})
-    except ChildError as error:
+    except (ChildError, ServingError) as error:
         channel.write({"event": "error", "code": error.code, "message": error.message})
         sys.exit(1)
     except Stopped:
@@ -157,6 +158,14 @@ def read_spec(path: str) -> dict[str, Any]:
     if not isinstance(spec, dict):
         raise ChildError("bad_spec", "The run's specification must be a JSON object.")
     return spec
+
+
+def spec_from(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Return the dataclass of a specification; ChildError says what is missing or no such value."""
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValueError as error:
+        raise ChildError("bad_spec", f"The run's specification is wrong: {error}") from error
 
 
 def required(spec: Mapping[str, Any], *names: str) -> None:

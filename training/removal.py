@@ -3,6 +3,7 @@
 import logging
 import shutil
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,8 @@ def delete_organization(*, actor: User, org: Organization) -> None:
         # Its audit goes with it: this stays in the operator's log.
         logger.warning("organisation %s (%s) deleted by user %s", org.slug, org.pk, actor.pk)
         org.delete()
-        transaction.on_commit(lambda: _remove(folders))
-
-
-def _remove(folders: list[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        for folder in folders:
+            transaction.on_commit(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def _delete_large_tables(org: Organization) -> None:

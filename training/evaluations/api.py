@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -19,7 +18,6 @@ from accounts.api.authentication import request_org, request_user
 from models_app.access import version_for
 from models_app.api.idempotency import made_once
 from models_app.api.shapes import IDEMPOTENCY_KEY
-from models_app.models import ModelVersion
 from modelstation.core.web.api import id_of, number_of, page_size_of
 from training.access import evaluation_for
 from training.builds.services import evaluate_again
@@ -38,12 +36,11 @@ class EvaluationsView(generics.ListAPIView[EvaluationRun]):
     serializer_class = serializers.EvaluationSummarySerializer
 
     def get_queryset(self) -> QuerySet[EvaluationRun]:
-        evaluations: QuerySet[EvaluationRun] = EvaluationRun.objects.for_org(
-            request_org(self.request)
-        )
-        filters = {f"{name}_id": id_of(self.request, name) for name in ("model", "version")}
-        evaluations = evaluations.filter(**{name: id for name, id in filters.items() if id})
-        return evaluations.defer("criteria", "live")
+        org = request_org(self.request)
+        ids = {f"{name}_id": id_of(self.request, name) for name in ("model", "version")}
+        given = {name: id for name, id in ids.items() if id}
+        runs: QuerySet[EvaluationRun] = EvaluationRun.objects.for_org(org).filter(**given)
+        return runs.defer("criteria", "live")
 
 
 class EvaluationView(APIView):
@@ -84,20 +81,13 @@ class VersionEvaluateView(APIView):
         does not replace the live version by itself: publish it then.
         """
         version = version_for(request_org(request), version_id)
-        measure = partial(_evaluated, request, version)
-        return made_once(request, measure, said=None, location=partial(_link_to, request))
 
+        def measure() -> Any:
+            run = evaluate_again(actor=request_user(request), version=version)
+            shown = serializers.EvaluationSerializer(run).data
+            return json.loads(json.dumps(shown, cls=JSONEncoder))  # plain values: they are kept
 
-def _link_to(request: Request, shown: dict[str, Any]) -> str:
-    return str(reverse("api_evaluation", args=[shown["id"]], request=request))
+        def link_to(shown: dict[str, Any]) -> str:
+            return str(reverse("api_evaluation", args=[shown["id"]], request=request))
 
-
-def _evaluated(request: Request, version: ModelVersion) -> dict[str, Any]:
-    run = evaluate_again(actor=request_user(request), version=version)
-    return _as_json(serializers.EvaluationSerializer(run).data)
-
-
-def _as_json(data: Any) -> dict[str, Any]:
-    """Make plain values: the answer is kept for requests with the same key."""
-    plain: dict[str, Any] = json.loads(json.dumps(data, cls=JSONEncoder))
-    return plain
+        return made_once(request, measure, said=None, location=link_to)

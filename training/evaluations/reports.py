@@ -3,7 +3,7 @@ keeps is shown when they are gone.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -37,15 +37,8 @@ def text_of(run: EvaluationRun, name: str) -> str:
 
 def intervals_of(scores: Iterable[EvaluationScore], names: Mapping[str, str]) -> list[Interval]:
     """Return what the charts draw, in the order of `names`; what was not measured is left out."""
-    by_subject = {score.subject: score for score in scores}
-    return [
-        Interval(name, by_subject[subject].score, by_subject[subject].low, by_subject[subject].high)
-        for subject, name in names.items()
-        if subject in by_subject
-    ]
-
-
-# --- Criteria -------------------------------------------------------------------------------------
+    kept = {score.subject: (score.score, score.low, score.high) for score in scores}
+    return [Interval(name, *kept[subject]) for subject, name in names.items() if subject in kept]
 
 
 @dataclass(frozen=True)
@@ -96,9 +89,8 @@ def _amount(result: Score | float | None, unit: str) -> Amount:
     text = f"{score:.3g} {unit}" if unit else f"{100 * score:.1f} %"
     if low is None or high is None:
         return Amount(text)
-    if unit:
-        return Amount(text, f"{low:.3g} to {high:.3g} {unit}")
-    return Amount(text, f"{100 * low:.1f} to {100 * high:.1f} %")
+    shares = f"{100 * low:.1f} to {100 * high:.1f} %"
+    return Amount(text, f"{low:.3g} to {high:.3g} {unit}" if unit else shares)
 
 
 def _bound_of(criterion: CriterionResult) -> str:
@@ -107,9 +99,6 @@ def _bound_of(criterion: CriterionResult) -> str:
     if "value" not in criterion:
         return ""
     return f"{criterion['metric']} {criterion.get('op', '>=')} {criterion['value']:g}"
-
-
-# --- Confusion of labels --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -169,15 +158,16 @@ def confusion_of(report: Report) -> Confusion | None:
     labels = [str(label) for label in table["labels"]]
     pairs = zip(labels, table["counts"], strict=False)
     rows = [
-        ConfusionRow(number, label, list(_cells(label, labels, counts)), sum(counts))
+        ConfusionRow(number, label, _cells(label, labels, counts), sum(counts))
         for number, (label, counts) in enumerate(pairs, 1)
         if any(counts)
     ]
     return Confusion(labels, rows) if rows else None
 
 
-def _cells(label: str, columns: list[str], counts: list[int]) -> Iterator[Cell]:
-    total = sum(counts) or 1
-    for column, count in zip(columns, counts, strict=False):
-        heat = -(-count * HEAT_STEPS // total)  # rounded up: one is never shown as none
-        yield Cell(count, heat, column == label)
+def _cells(label: str, columns: list[str], counts: list[int]) -> list[Cell]:
+    """Return them with their heat rounded up: one is never shown as none."""
+    return [
+        Cell(count, -(-count * HEAT_STEPS // sum(counts)), column == label)
+        for column, count in zip(columns, counts, strict=False)
+    ]

@@ -63,27 +63,19 @@ def dataset_of_version(version: ModelVersion) -> DatasetVersion | None:
 
 def keep_result(*, run: EvaluationRun, folder: str, result: EvaluationResult) -> None:
     """Keep what was measured, with the run and, unsaved, with its version."""
-    run.folder = folder
-    run.test_count = result["n_test"]
-    run.verdict = result["verdict"]
-    run.criteria = result["criteria"]
-    run.live = _with_live(run, result)
+    run.folder, run.test_count, run.verdict = folder, result["n_test"], result["verdict"]
+    run.criteria, run.live = result["criteria"], _with_live(run, result)
     run.save(update_fields=["folder", "test_count", "verdict", "criteria", "live"])
-    scores: dict[str, Score] = {
-        "base": result["base"],
-        "tuned": result["tuned"],
-        "baseline": result["baseline"],
-    }
+    names = ("base", "tuned", "baseline")
+    scores: list[Score] = [result["base"], result["tuned"], result["baseline"]]
     EvaluationScore.objects.bulk_create(
         EvaluationScore(
             run=run,
             subject=subject,
             metric=run.metric,
-            score=score["score"],
-            low=score.get("low"),
-            high=score.get("high"),
+            **{name: score.get(name) for name in ("score", "low", "high")},
         )
-        for subject, score in scores.items()
+        for subject, score in zip(names, scores, strict=True)
     )
     version = run.version
     version.scores = scores_of(run, result)
@@ -121,8 +113,6 @@ def reason_of(result: EvaluationResult) -> str:
     """Return the sentences of the criteria that were missed or not settled, and what the probes
     warn of; empty when all is well.
     """
-    missed = [
-        criterion["sentence"] for criterion in result["criteria"] if criterion["passed"] is not True
-    ]
+    missed = [check["sentence"] for check in result["criteria"] if check["passed"] is not True]
     forgotten = (result.get("probes") or {}).get("note", "")
     return " ".join(filter(None, [*missed, forgotten]))

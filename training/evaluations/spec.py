@@ -1,7 +1,4 @@
-"""What the evaluation child reads. Needs neither torch nor Django.
-
-python -m pytest training/tests/evaluations/test_spec.py
-"""
+"""What the evaluation child reads. Needs neither torch nor Django."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from training.progress import required
+from training.progress import spec_from
 from training.scoring.criteria import CompiledChecks, Criteria, read_criteria
 
 
@@ -21,11 +18,6 @@ class Side:
     tokenizer_folder: Path
     system_prompt: str | None = None
     name: str = ""
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        gguf, folder = Path(values["gguf"]), Path(values["tokenizer_folder"])
-        return cls(gguf, folder, values.get("system_prompt"), values.get("name") or "")
 
     @property
     def size_mb(self) -> float:
@@ -69,28 +61,11 @@ class EvaluationSpec:
         return read_criteria(self.criteria, self.labels)
 
     def to_json(self) -> dict[str, Any]:
-        known = {name: value for name, value in asdict(self).items() if value is not None}
-        plain: dict[str, Any] = json.loads(json.dumps(known, default=str))
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return plain
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """ChildError "bad_spec" names what is missing."""
-        required(values, "test_file", "base", "tuned", "metric", "out_dir")
-        contract, live, cache = (values.get(name) for name in ("contract", "live", "cache_dir"))
-        return cls(
-            test_file=Path(values["test_file"]),
-            base=Side.from_json(values["base"]),
-            tuned=Side.from_json(values["tuned"]),
-            metric=values["metric"],
-            out_dir=Path(values["out_dir"]),
-            system_prompt=values.get("system_prompt") or "",
-            contract=CompiledChecks(**contract) if contract else None,
-            criteria=values.get("criteria") or [],
-            labels=values.get("labels"),
-            max_tokens=values.get("max_tokens"),
-            seed=int(values.get("seed") or 0),
-            live=Side.from_json(live) if live else None,
-            probes=values.get("probes", True),
-            cache_dir=Path(cache) if cache else None,
-        )
+        contract = values.get("contract")
+        return spec_from(cls, {**values, "contract": contract and CompiledChecks(**contract)})

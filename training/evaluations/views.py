@@ -60,12 +60,9 @@ def evaluation(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -> Http
 def evaluation_print(request: HttpRequest, org: str, evaluation_id: uuid.UUID) -> HttpResponse:
     """One column without navigation, for paper."""
     run = evaluation_for(org_for(request, org), evaluation_id)
-    context = _report_context(run) | {
-        "dataset": dataset_of_version(run.version),
-        "answers": [row for row in reports.answers_of(run) if row["tuned_score"] < 1][
-            :WORST_PRINTED
-        ],
-    }
+    wrong = [row for row in reports.answers_of(run) if row["tuned_score"] < 1]
+    context = _report_context(run) | {"answers": wrong[:WORST_PRINTED]}
+    context["dataset"] = dataset_of_version(run.version)
     return render(request, "training/evaluation_print.html", context)
 
 
@@ -89,9 +86,6 @@ def version_evaluate(request: HttpRequest, org: str, version_id: uuid.UUID) -> H
     run = evaluate_again(actor=request.user, version=version)
     messages.success(request, "It waits for a worker. What is live does not change by it.")
     return redirect("evaluation", org, run.id)
-
-
-# --- an evaluation --------------------------------------------------------------------------------
 
 
 def _report_context(run: EvaluationRun) -> dict[str, Any]:

@@ -29,7 +29,6 @@ from distillation.pushes.api import JobStateSerializer, PushDraftSerializer
 from models_app.access import version_for
 from models_app.api.idempotency import made_once
 from models_app.api.shapes import IDEMPOTENCY_KEY
-from models_app.models import ModelVersion
 from models_app.versions.ranges import file_response
 from modelstation.core.web.api import StrictSerializer
 from modelstation.core.web.event_api import AnyAccept
@@ -42,6 +41,7 @@ from training.export.links import export_by_token, link_path
 from training.models import Export, ExportPush
 
 ACCEPT = "accept_failed_certificate"
+ACCEPT_HELP = "Needed where the parity certificate failed: 409 without it."
 
 
 class ExportDraftSerializer(StrictSerializer):
@@ -134,7 +134,7 @@ class ExportSizesView(APIView):
     @extend_schema(responses=ExportSizesSerializer)
     def get(self, request: Request, version_id: uuid.UUID) -> Response:
         """Return what each artifact of this version will take, before any is made."""
-        version: ModelVersion = version_for(request_org(request), version_id)
+        version = version_for(request_org(request), version_id)
         facts = {"artifacts": exports.sizes_of(version), "free_bytes": exports.free_bytes()}
         return Response(ExportSizesSerializer(facts).data)
 
@@ -154,12 +154,9 @@ class ExportView(APIView):
 
 
 class ExportPushDraftSerializer(PushDraftSerializer):
-    token = serializers.CharField(
-        max_length=500,
-        required=False,
-        write_only=True,
-        help_text="Of the hub, for this push alone. Left out: the organisation's own.",
-    )
+    """`token` is the hub's, for this push alone. Left out: the organisation's own."""
+
+    token = serializers.CharField(max_length=500, required=False, write_only=True)
 
 
 class ExportPushSerializer(JobStateSerializer, serializers.ModelSerializer[ExportPush]):
@@ -214,16 +211,6 @@ class SigningKeyView(APIView):
         return Response({"algorithm": "ed25519", "public_key": key})
 
 
-def _person(request: Request) -> User | None:
-    """Who is logged in in the browser, where it is one."""
-    user = get_user(request._request)  # DRF authenticates nobody here
-    return user if isinstance(user, User) else None
-
-
-def _begins(request: Request) -> bool:
-    return request.headers.get("Range", "bytes=0-").strip().startswith("bytes=0-")
-
-
 class ExportDownloadView(APIView):
     """The link itself is the key: no login, no token."""
 
@@ -233,13 +220,7 @@ class ExportDownloadView(APIView):
 
     @extend_schema(
         auth=[],
-        parameters=[
-            OpenApiParameter(
-                ACCEPT,
-                OpenApiTypes.BOOL,
-                description="Needed where the parity certificate failed: 409 without it.",
-            )
-        ],
+        parameters=[OpenApiParameter(ACCEPT, bool, description=ACCEPT_HELP)],
         responses={
             (200, "application/zip"): OpenApiTypes.BINARY,
             (206, "application/zip"): OpenApiTypes.BINARY,
@@ -251,11 +232,13 @@ class ExportDownloadView(APIView):
         stopped.
         """
         export = export_by_token(token)
+        user = get_user(request._request)  # of the browser: DRF authenticates nobody here
+        from_start = request.headers.get("Range", "bytes=0-").strip().startswith("bytes=0-")
         exports.check_accepted(
             export,
-            actor=_person(request),
+            actor=user if isinstance(user, User) else None,
             accepted=request.query_params.get(ACCEPT, "").lower() in ("true", "1", "on"),
-            begins=request.method == "GET" and _begins(request),
+            begins=request.method == "GET" and from_start,
         )
         return file_response(
             request._request,

@@ -11,27 +11,33 @@ import shutil
 import sys
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from modelstation.core.artifacts import MANIFEST, ArtifactError, sha256_file, verify
+from modelstation.lm.chat import load_renderer
+from modelstation.lm.gguf.export import export_gguf
 from modelstation.lm.gguf.quantisations import Quantisation
 from training.export.bundle.artifacts import ARTIFACTS, SERVED_ARTIFACT
+from training.export.bundle.bundle import link_or_copy
+from training.export.bundle.card import render_model_card, render_notice, render_readme
+from training.export.bundle.certificate import Sources, certify
+from training.export.bundle.checks import TOKENIZER_FILES
+from training.export.bundle.modelfile import render_modelfile
 from training.export.bundle.results import Certificate
 from training.export.spec import ExportSpec, FileEntry
 from training.progress import Channel, ChildError, read_spec, run_as_child
+from training.recipes.rows import read_conversations
+from training.scoring.generate import held_out
 
 FILES = Path(__file__).resolve().parent / "bundle" / "files"
 
 
 def main(spec_path: str) -> None:
-    run_as_child(
-        lambda channel: {"certificate": run_export(_spec_in(spec_path), channel).to_json()}
-    )
+    run_as_child(lambda channel: _run(ExportSpec.from_json(read_spec(spec_path)), channel))
 
 
-def _spec_in(path: str) -> ExportSpec:
-    try:
-        return ExportSpec.from_json(read_spec(path))
-    except ValueError as error:
-        raise ChildError("bad_spec", f"The export's specification is wrong: {error}") from error
+def _run(spec: ExportSpec, channel: Channel) -> dict[str, JsonValue]:
+    return {"certificate": run_export(spec, channel).to_json()}
 
 
 def run_export(spec: ExportSpec, channel: Channel) -> Certificate:
@@ -53,22 +59,17 @@ def _check_version(spec: ExportSpec) -> None:
     """Refuse files that are not what was trained and measured, byte for byte."""
     folder = spec.version_folder
     if "adapter" in spec.artifacts and spec.base_folder is None:
-        text = (
-            "The base of this version is not on this installation, so its adapter cannot be tried."
-        )
-        raise ChildError("no_base", f"{text} Fetch the base, or leave the adapter out.")
+        why = "The base of this version is not on this installation, so its adapter cannot be"
+        raise ChildError("no_base", f"{why} tried. Fetch the base, or leave the adapter out.")
     used = {"adapter": "adapter", SERVED_ARTIFACT.name: "gguf"}
     kinds = {"merged", *(used[name] for name in spec.artifacts if name in used)}
     for kind in sorted(kind for kind in kinds if (folder / kind).is_dir() or kind == "merged"):
         try:
             files = [FileEntry(**entry) for entry in verify(folder / kind)["files"]]
         except ArtifactError as error:
-            raise ChildError(
-                "files_changed",
-                f"The files of this version are not what was trained: {error}. Train it again.",
-            ) from error
-        recorded = spec.recorded.get(kind)
-        if recorded and recorded != files:
+            text = f"The files of this version are not what was trained: {error}. Train it again."
+            raise ChildError("files_changed", text) from error
+        if (recorded := spec.recorded.get(kind)) and recorded != files:
             text = f"The {kind} weights of this version are not what was recorded. Train it again."
             raise ChildError("files_changed", text)
 
@@ -84,9 +85,6 @@ def _make_artifacts(spec: ExportSpec, out: Path, channel: Channel) -> dict[str, 
 
 
 def _make(name: str, version: Path, out: Path) -> Path:
-    from training.export.bundle.bundle import link_or_copy
-    from training.export.bundle.checks import TOKENIZER_FILES
-
     if quantisation := ARTIFACTS[name].quantisation:
         return _make_gguf(quantisation, version, out / "gguf")
     for path in sorted((version / name).rglob("*")):
@@ -99,9 +97,6 @@ def _make(name: str, version: Path, out: Path) -> Path:
 
 
 def _make_gguf(quantisation: Quantisation, version: Path, folder: Path) -> Path:
-    from modelstation.lm.gguf.export import export_gguf
-    from training.export.bundle.bundle import link_or_copy
-
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / quantisation.file_name
     served = version / "gguf" / target.name
@@ -116,11 +111,6 @@ def _make_gguf(quantisation: Quantisation, version: Path, folder: Path) -> Path:
 
 
 def _certify(spec: ExportSpec, artifacts: dict[str, Path], channel: Channel) -> Certificate:
-    from models_app.serving.engine import ServingError
-    from training.export.bundle.certificate import Sources, certify
-    from training.recipes.rows import read_conversations
-    from training.scoring.generate import held_out
-
     try:
         conversations = read_conversations(spec.test_file)
     except (ValueError, OSError) as error:
@@ -128,25 +118,16 @@ def _certify(spec: ExportSpec, artifacts: dict[str, Path], channel: Channel) -> 
     if not conversations:
         raise ChildError("not_enough_data", "There are no held-out rows to replay. Add test rows.")
     merged = spec.version_folder / "merged"
-    try:
-        return certify(
-            artifacts,
-            Sources(merged, spec.base_folder, spec.base_folder or merged),
-            held_out(conversations[: spec.max_rows], spec.system_prompt),
-            metric=spec.metric,
-            labels=spec.labels,
-            max_tokens=None,
-            channel=channel,
-        )
-    except ServingError as error:
-        raise ChildError(error.code, error.message) from error
+    sources = Sources(merged, spec.base_folder, spec.base_folder or merged)
+    rows = held_out(conversations[: spec.max_rows], spec.system_prompt)
+    return certify(
+        artifacts, sources, rows, metric=spec.metric, labels=spec.labels, channel=channel
+    )
 
 
 def _write_papers(
     spec: ExportSpec, out: Path, artifacts: dict[str, Path], certificate: Certificate
 ) -> None:
-    from training.export.bundle.card import render_model_card, render_notice, render_readme
-
     facts = spec.facts
     hashes = {
         path.relative_to(out).as_posix(): sha256_file(path)
@@ -175,9 +156,6 @@ def _write_runners(
     spec: ExportSpec, out: Path, artifacts: dict[str, Path], certificate: Certificate
 ) -> None:
     """Of several GGUFs the one that is served here, else the first, goes into the Modelfile."""
-    from modelstation.lm.chat import load_renderer
-    from training.export.bundle.modelfile import render_modelfile
-
     files = {name: path for name, path in artifacts.items() if ARTIFACTS[name].quantisation}
     gguf = files.get(SERVED_ARTIFACT.name) or next(iter(files.values()))
     modelfile = render_modelfile(
@@ -188,8 +166,7 @@ def _write_runners(
         max_tokens=certificate.max_tokens,
     )
     (out / "Modelfile").write_text(modelfile, encoding="utf-8")
-    script = (FILES / "run.sh").read_text()
-    script = script.replace("__CONTEXT__", str(spec.context))
+    script = (FILES / "run.sh").read_text().replace("__CONTEXT__", str(spec.context))
     (out / "run.sh").write_text(script.replace("__GGUF__", gguf.relative_to(out).as_posix()))
 
 

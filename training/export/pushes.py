@@ -27,15 +27,14 @@ def submit_push(
         exports = Export.objects.select_for_update(of=("self",)).select_related("org")
         export = exports.get(pk=export.pk)
         _must_be_there(export)
-        _must_be_certified(export)
-        push = ExportPush(
-            org=export.org,
-            export=export,
-            repo_id=repo_id,
-            is_private=is_private,
-            token=token,
-            created_by=actor,
-        )
+        if not export.is_certified:
+            raise Conflict(
+                "The parity certificate of this export did not pass, so it is not published.",
+                code="not_certified",
+                hint="The certificate says what differs. It can still be downloaded.",
+            )
+        push = ExportPush(org=export.org, export=export, created_by=actor, token=token)
+        push.repo_id, push.is_private = repo_id, is_private
         return shared.submit(push, export.pushes.all())
 
 
@@ -76,17 +75,6 @@ def _files(export: Export, folder: Path) -> dict[str, Path | bytes]:
 
 def _must_be_there(export: Export) -> None:
     if not export.is_there:
-        raise Conflict(
-            "The file of this export is not there (any more).",
-            code="export_gone",
-            hint="Wait until it is made, or export the version again.",
-        )
-
-
-def _must_be_certified(export: Export) -> None:
-    if not export.is_certified:
-        raise Conflict(
-            "The parity certificate of this export did not pass, so it is not published.",
-            code="not_certified",
-            hint="The certificate says what differs. It can still be downloaded.",
-        )
+        hint = "Wait until it is made, or export the version again."
+        message = "The file of this export is not there (any more)."
+        raise Conflict(message, code="export_gone", hint=hint)

@@ -4,9 +4,8 @@ process, which alone holds the signing key, signs and packs what the child left.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from pydantic import JsonValue, TypeAdapter
@@ -14,25 +13,21 @@ from pydantic import JsonValue, TypeAdapter
 from distillation.datasets.cards import facts_of_version
 from distillation.models import DatasetVersion
 from models_app.gateway.paths import version_folder
-from models_app.models import CustomModel, ModelVersion
+from models_app.models import ModelVersion
 from modelstation.core.errors import Conflict
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job
 from modelstation.lm.bases.catalog import is_complete
+from training.evaluations.services import dataset_of_version
 from training.export import services as exports
+from training.export.bundle import facts
 from training.export.bundle.artifacts import ARTIFACTS
 from training.export.bundle.bundle import seal_bundle, write_zip
-from training.export.bundle.facts import (
-    BaseFacts,
-    CriterionOutcome,
-    DatasetFacts,
-    EvaluationFacts,
-    ModelFacts,
-)
 from training.export.spec import ExportSpec, FileEntry
 from training.models import EvaluationRun, Export, TrainingRun
+from training.runs.runner import reporter, write_test_rows
 
 APACHE = "apache-2.0"
 MAX_CONTEXT = 4096
@@ -47,18 +42,17 @@ STAGE_NAMES = {
 
 
 def run_export(job: Job, lease: Lease) -> Publish:
-    export = Export.objects.select_related(
-        "version__model", "version__base", "org", "created_by"
-    ).get(id=job.subject_id)
+    related = ("version__model", "version__base", "org", "created_by")
+    export = Export.objects.select_related(*related).get(id=job.subject_id)
     Export.objects.filter(pk=export.pk).update(job=job)  # another one, when it was requeued
     exports.check_disk(export.expected_bytes)
     attempt = f"{job.id}-{job.attempt}"
     work = exports.folder_of(export) / "work" / attempt
     work.mkdir(parents=True, exist_ok=True)
-    spec = _spec(export, work)
-    result = run_child(
-        "training.export.child", _written(spec, work), lease=lease, on_event=_reporter(lease)
-    )
+    spec, file = _spec(export, work), work / "spec.json"
+    file.write_text(json.dumps(spec.to_json(), indent=2), encoding="utf-8")
+    on_event = reporter(lease, STAGE_NAMES)
+    result = run_child("training.export.child", str(file), lease=lease, on_event=on_event)
     lease.stage("pack", STAGE_NAMES["pack"])
     packed = _pack(spec.out_dir, attempt, result["certificate"], export, lease)
     shutil.rmtree(work, ignore_errors=True)
@@ -68,21 +62,18 @@ def run_export(job: Job, lease: Lease) -> Publish:
 def _pack(
     bundle: Path, attempt: str, certificate: Mapping[str, JsonValue], export: Export, lease: Lease
 ) -> exports.PackedExport:
-    name = f"{export.version.model.slug}-v{export.version.number}"
-    folder = f"{export.pk}/files/{attempt}"
+    version, folder = export.version, f"{export.pk}/files/{attempt}"
+    name = f"{version.model.slug}-v{version.number}"
     target = Path(settings.ARTIFACTS_DIR) / folder / f"{name}.zip"
     target.parent.mkdir(parents=True, exist_ok=True)
-    manifest = seal_bundle(
-        bundle,
-        settings.EXPORT_SIGNING_KEY,
-        {
-            "made_by": "ModelStation",
-            "model": export.version.model.name,
-            "version": export.version.number,
-            "artifacts": export.artifacts,
-            "dataset_digest": export.version.dataset_digest,
-        },
-    )
+    about = {
+        "made_by": "ModelStation",
+        "model": version.model.name,
+        "version": version.number,
+        "artifacts": export.artifacts,
+        "dataset_digest": version.dataset_digest,
+    }
+    manifest = seal_bundle(bundle, settings.EXPORT_SIGNING_KEY, about)
     sha256 = write_zip(bundle, target, name, lease.check)
     return exports.PackedExport(
         folder, target.name, target.stat().st_size, sha256, manifest, certificate
@@ -91,11 +82,15 @@ def _pack(
 
 def _spec(export: Export, work: Path) -> ExportSpec:
     version = export.version
-    dataset = _dataset_of(version)
+    dataset = dataset_of_version(version)
+    if dataset is None:
+        message = "The dataset of this version is gone, so there are no held-out rows to replay."
+        raise Conflict(message, code="no_dataset", hint="Build the model again.")
     base = Path(settings.MODELS_DIR) / version.base_id
     evaluation = version.evaluation_runs.exclude(verdict="").first()
     longest = int(version.config.get("max_seq_len") or 0)
     contract_metric = version.model.contract.get("metric")
+    license = Path(settings.BASE_DIR) / "LICENSE.md"
     return ExportSpec(
         version_folder=version_folder(version),
         recorded={
@@ -104,102 +99,40 @@ def _spec(export: Export, work: Path) -> ExportSpec:
         },
         base_folder=base if is_complete(base) else None,
         artifacts=export.artifacts,
-        test_file=_test_file(version.model, dataset, work),
+        test_file=write_test_rows(version.model, work)
+        if version.model.test_rows
+        else Path(settings.ARTIFACTS_DIR) / dataset.folder / "test.jsonl",
         system_prompt=version.system_prompt,
         metric=evaluation.metric if evaluation else contract_metric or UNMEASURED,
         labels=list(dataset.run.intent_facts.labels) or None,
         context=min(version.base.context, max(MAX_CONTEXT, 2 * longest)),
         out_dir=work / "bundle",
         facts=_facts(version, dataset, evaluation),
-        base_license_file=_license_file(version),
+        # Our own, of which it is another copy.
+        base_license_file=license if version.base.license == APACHE and license.is_file() else None,
     )
-
-
-def _dataset_of(version: ModelVersion) -> DatasetVersion:
-    """Return the one it was trained on; should the run be gone, the one of its digest."""
-    datasets = DatasetVersion.objects.filter(model=version.model).select_related("run", "model")
-    run = TrainingRun.objects.filter(version=version).first()
-    wanted = {"id": run.dataset_version_id} if run else {"digest": version.dataset_digest}
-    dataset: DatasetVersion | None = datasets.filter(**wanted).first()
-    if dataset is None:
-        raise Conflict(
-            "The dataset of this version is gone, so there are no held-out rows to replay.",
-            code="no_dataset",
-            hint="Build the model again.",
-        )
-    return dataset
-
-
-def _test_file(model: CustomModel, dataset: DatasetVersion, work: Path) -> Path:
-    if not model.test_rows:
-        return Path(settings.ARTIFACTS_DIR) / dataset.folder / "test.jsonl"
-    lines = (
-        json.dumps(
-            {
-                "messages": [
-                    {"role": "user", "content": row["input"]},
-                    {"role": "assistant", "content": row["output"]},
-                ]
-            },
-            ensure_ascii=False,
-        )
-        for row in model.test_rows
-    )
-    path = work / "test.jsonl"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def _license_file(version: ModelVersion) -> Path | None:
-    """Return our own: it is the same licence."""
-    file = Path(settings.BASE_DIR) / "LICENSE.md"
-    return file if version.base.license == APACHE and file.is_file() else None
 
 
 def _facts(
     version: ModelVersion, dataset: DatasetVersion, evaluation: EvaluationRun | None
-) -> ModelFacts:
+) -> facts.ModelFacts:
     model, base, data = version.model, version.base, facts_of_version(dataset)
     run = TrainingRun.objects.filter(version=version).first()
+    trained = run.facts.items() if run else ()
     criteria = evaluation.criteria if evaluation else []
-    return ModelFacts(
+    return facts.ModelFacts(
         title=f"{model.name}, version {version.number}",
         requirement=model.requirement,
         objective=model.objective,
         policy=model.policy,
         system_prompt=version.system_prompt,
-        base=BaseFacts(base.name, base.hub_id, base.revision, base.license),
+        base=facts.BaseFacts(base.name, base.hub_id, base.revision, base.license),
         config=version.config,
-        dataset=DatasetFacts(dataset.digest, data.splits),
+        dataset=facts.DatasetFacts(dataset.digest, data.splits),
         sources=data.sources,
-        criteria=TypeAdapter(list[CriterionOutcome]).validate_python(criteria),
+        criteria=TypeAdapter(list[facts.CriterionOutcome]).validate_python(criteria),
         verdict=evaluation.verdict if evaluation else "",
-        evaluation=EvaluationFacts.from_scores(version.scores),
+        evaluation=facts.EvaluationFacts.from_scores(version.scores),
         language=dataset.run.intent_facts.language,
-        trained=_plain(run.facts) if run else {},
+        trained={name: value for name, value in trained if isinstance(value, str | int | float)},
     )
-
-
-def _plain(facts: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    return {name: value for name, value in facts.items() if isinstance(value, str | int | float)}
-
-
-def _written(spec: ExportSpec, work: Path) -> str:
-    path = work / "spec.json"
-    path.write_text(json.dumps(spec.to_json(), indent=2), encoding="utf-8")
-    return str(path)
-
-
-def _reporter(lease: Lease) -> Callable[[dict[str, Any]], None]:
-    stage = ""
-
-    def report(event: dict[str, Any]) -> None:
-        nonlocal stage
-        if event["event"] != "progress":
-            return
-        if event["stage"] != stage:
-            stage = event["stage"]
-            lease.stage(stage, STAGE_NAMES.get(stage, stage))
-        lease.progress(step=event["step"], total_steps=event["total_steps"])
-
-    return report

@@ -85,16 +85,14 @@ def submit_export(
     check_disk(expected)
     with transaction.atomic():
         ModelVersion.objects.select_for_update().get(pk=version.pk)
-        _must_not_be_exporting(version)
-        export: Export = Export.objects.create(
-            org=version.org,
-            version=version,
-            artifacts=wanted,
-            expected_bytes=expected,
-            created_by=actor,
-        )
+        if Export.objects.filter(version=version, job__state__in=Job.LIVE_STATES).exists():
+            message = f"Version {version.number} is being exported already."
+            hint = "Wait until that export has ended, or delete it."
+            raise Conflict(message, code="already_exporting", hint=hint)
+        export = Export(org=version.org, version=version, created_by=actor)
+        export.artifacts, export.expected_bytes = wanted, expected
         export.job = jobs.submit(kind="export", org=version.org, subject_id=export.pk)
-        export.save(update_fields=["job"])
+        export.save()
         record(
             org=version.org, actor=actor, action="version.export", target=version, artifacts=wanted
         )
@@ -105,17 +103,12 @@ def _wanted(requested: list[str] | None, sizes: dict[str, int]) -> list[str]:
     """In the order in which they are listed; without a choice the usual ones."""
     chosen = set(DEFAULT_ARTIFACTS if requested is None else requested)
     if unknown := sorted(chosen - ARTIFACTS.keys()):
-        raise UserFacingError(
-            f"There is no artifact “{unknown[0]}”.",
-            param="artifacts",
-            hint=f"Choose among {', '.join(sizes)}.",
-        )
+        message, hint = f"There is no artifact “{unknown[0]}”.", f"Choose among {', '.join(sizes)}."
+        raise UserFacingError(message, param="artifacts", hint=hint)
     if requested is not None and (missing := sorted(chosen - sizes.keys())):
-        raise UserFacingError(
-            f"This version has no {missing[0]}: all its weights were tuned.",
-            param="artifacts",
-            hint="Choose merged weights or a GGUF.",
-        )
+        message = f"This version has no {missing[0]}: all its weights were tuned."
+        hint = "Choose merged weights or a GGUF."
+        raise UserFacingError(message, param="artifacts", hint=hint)
     wanted = [name for name in sizes if name in chosen]
     if not wanted:
         raise UserFacingError("Choose at least one artifact.", param="artifacts")
@@ -126,21 +119,10 @@ def check_disk(expected: int) -> None:
     """Twice: the files while they are made, and the one file they become."""
     needed, free = 2 * expected + SPARE_BYTES, free_bytes()
     if free < needed:
-        raise NoSpace(
-            f"This export needs {needed / 1e9:.1f} GB of disk space, and {free / 1e9:.1f} GB are "
-            "free.",
-            code="disk_full",
-            hint="Delete exports that were downloaded, or choose fewer artifacts.",
-        )
-
-
-def _must_not_be_exporting(version: ModelVersion) -> None:
-    if Export.objects.filter(version=version, job__state__in=Job.LIVE_STATES).exists():
-        raise Conflict(
-            f"Version {version.number} is being exported already.",
-            code="already_exporting",
-            hint="Wait until that export has ended, or delete it.",
-        )
+        needs = f"This export needs {needed / 1e9:.1f} GB of disk space"
+        message = f"{needs}, and {free / 1e9:.1f} GB are free."
+        hint = "Delete exports that were downloaded, or choose fewer artifacts."
+        raise NoSpace(message, code="disk_full", hint=hint)
 
 
 def delete_export(*, actor: User, export: Export) -> None:
@@ -159,12 +141,10 @@ def discard_exports_of(model: CustomModel) -> None:
 def _discard(export: Export) -> None:
     if export.job is not None:
         jobs.request_cancel(export.job)
-    pushes = Job.objects.filter(export_push__export=export, state__in=Job.LIVE_STATES)
-    for job in pushes:
+    for job in Job.objects.filter(export_push__export=export, state__in=Job.LIVE_STATES):
         jobs.request_cancel(job)
-    export_folder = folder_of(export)
+    transaction.on_commit(partial(shutil.rmtree, folder_of(export), ignore_errors=True))
     export.delete()
-    transaction.on_commit(partial(shutil.rmtree, export_folder, ignore_errors=True))
 
 
 def folder_of(export: Export) -> Path:
@@ -191,14 +171,8 @@ def check_accepted(export: Export, *, actor: User | None, accepted: bool, begins
             "?accept_failed_certificate=true to the link.",
         )
     if begins:
-        verdict = export.certificate.get("verdict", "")
-        record(
-            org=export.org,
-            actor=actor,
-            action="export.download_uncertified",
-            target=export,
-            certificate=verdict,
-        )
+        verdict, action = export.certificate.get("verdict", ""), "export.download_uncertified"
+        record(org=export.org, actor=actor, action=action, target=export, certificate=verdict)
 
 
 def clean_expired() -> int:
@@ -231,14 +205,7 @@ def finish_export(*, export: Export, packed: PackedExport) -> None:
 
 def settle_ended_export(job: Job) -> None:
     """Why it failed stands on its job; the audit says that it did."""
-    exports = Export.objects.filter(id=job.subject_id).select_related(
-        "org", "created_by", "version"
-    )
-    for export in exports:
-        record(
-            org=export.org,
-            actor=export.created_by,
-            action=f"version.export_{job.state}",
-            target=export,
-            code=job.error_code,
-        )
+    exports = Export.objects.select_related("org", "created_by", "version")
+    for export in exports.filter(id=job.subject_id):
+        org, actor, action = export.org, export.created_by, f"version.export_{job.state}"
+        record(org=org, actor=actor, action=action, target=export, code=job.error_code)

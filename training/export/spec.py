@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import JsonValue, TypeAdapter
 
 from training.export.bundle.facts import ModelFacts
+from training.progress import spec_from
 
 MAX_ROWS = 300
 DEFAULT_CONTEXT = 2048  # tokens
@@ -44,5 +45,5 @@ class ExportSpec:
 
     @classmethod
     def from_json(cls, json: Mapping[str, Any]) -> Self:
-        """ValueError says what is missing or of another type."""
-        return TypeAdapter(cls).validate_python(json)
+        """ChildError "bad_spec" says what is missing or of another type."""
+        return spec_from(cls, json)

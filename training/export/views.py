@@ -43,13 +43,10 @@ class ExportForm(forms.Form):
         sizes = exports.sizes_of(version)
         field = self.fields["artifacts"]
         assert isinstance(field, forms.MultipleChoiceField)
-        field.choices = [(size.name, _with_size(size)) for size in sizes]
+        # Files may be gone, or of a kind whose size is known only when they are made.
+        about = {size.name: f", about {filesizeformat(size.bytes)}" for size in sizes if size.bytes}
+        field.choices = [(size.name, size.label + about.get(size.name, "")) for size in sizes]
         field.initial = DEFAULT_ARTIFACTS
-
-
-def _with_size(size: exports.Size) -> str:
-    """Its files may be gone, or of a kind whose size is known only when it is made."""
-    return f"{size.label}, about {filesizeformat(size.bytes)}" if size.bytes else size.label
 
 
 class ExportPushForm(PushForm):
@@ -68,8 +65,7 @@ class ExportPushForm(PushForm):
 @require_GET
 def version_export(request: HttpRequest, org: str, version_id: uuid.UUID) -> HttpResponse:
     membership = enter(request, org)
-    version = version_for(membership.org, version_id)
-    return _page(request, membership, version)
+    return _page(request, membership, version_for(membership.org, version_id))
 
 
 @login_required
@@ -101,10 +97,9 @@ def version_export_start(request: HttpRequest, org: str, version_id: uuid.UUID) 
 def export_delete(request: HttpRequest, org: str, export_id: uuid.UUID) -> HttpResponse:
     membership = enter(request, org)
     export = export_for(membership.org, export_id)
-    version_id = export.version_id
     exports.delete_export(actor=membership.user, export=export)
     messages.success(request, "The export is deleted; links to it are dead.")
-    return redirect("version_export", org, version_id)
+    return redirect("version_export", org, export.version_id)
 
 
 @login_required
@@ -116,15 +111,11 @@ def export_push(request: HttpRequest, org: str, export_id: uuid.UUID) -> HttpRes
     try:
         if form.is_valid():
             export_pushes.submit_push(actor=membership.user, export=export, **form.cleaned_data)
-            repo_id = form.cleaned_data["repo_id"]
-            messages.success(request, f"The export is on its way to {repo_id}.")
+            messages.success(request, f"The export is on its way to {form['repo_id'].value()}.")
             return redirect("version_export", org, export.version_id)
     except UserFacingError as error:
         _add(form, error)
     return _page(request, membership, export.version, pushed=export, push_form=form)
-
-
-# --- helpers --------------------------------------------------------------------------------------
 
 
 def _page(
@@ -178,11 +169,10 @@ def _context(request: HttpRequest, membership: Membership, version: ModelVersion
 
 def _annotate(request: HttpRequest, export: Any) -> None:
     """Add what its card shows beside the row."""
-    job = export.job
     export.is_working = any(row.is_live for row in (export, *export.pushes.all()))
     export.push_form = _push_form(export)
     export.path = link_path(export) if export.is_there else ""
     export.url = request.build_absolute_uri(export.path) if export.path else ""
-    export.failure = failure_of(job) if job else None
+    export.failure = failure_of(export.job) if export.job else None
     if export.is_live:
-        export.doing, export.problems = stage_of(job), problems_of(job)
+        export.doing, export.problems = stage_of(export.job), problems_of(export.job)

@@ -3,23 +3,14 @@
 The number of queries is fixed. Model files are large: they are hashed again only on request.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
-from distillation.datasets.lineage import (
-    UNKNOWN,
-    VERIFIED,
-    Check,
-    DatasetLineage,
-    lineage_of,
-    overall,
-    relative,
-)
+from distillation.datasets import lineage
+from distillation.datasets.lineage import UNKNOWN, VERIFIED, Check, DatasetLineage, lineage_of
 from distillation.models import DatasetVersion
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.artifacts import ArtifactError, read_manifest, verify
@@ -42,7 +33,7 @@ class ModelLineage:
 
     @property
     def verdict(self) -> str:
-        return overall(self.all_checks)
+        return lineage.overall(self.all_checks)
 
 
 def lineage_of_model(model: CustomModel, *, deep: bool = False) -> ModelLineage:
@@ -57,18 +48,20 @@ def lineage_of_model(model: CustomModel, *, deep: bool = False) -> ModelLineage:
 def lineage_of_version(
     model: CustomModel, version: ModelVersion, *, deep: bool = False
 ) -> ModelLineage:
-    training = TrainingRun.objects.filter(version=version).select_related("job").first()
     version.model = model
     dataset = dataset_of_version(version)
     evaluations = EvaluationRun.objects.filter(version=version).prefetch_related("scores")
     evaluation = evaluations.first()
-    checks = [_dataset_check(version, dataset), *_artifact_checks(version, deep)]
+    checks = [_dataset_check(version, dataset)]
+    for kind, manifest in sorted(version.artifacts.items()):
+        folder = Path(version.folder) / kind
+        checks.append(_folder_check(f"Files: {kind}", folder, deep=deep, recorded=manifest))
     if evaluation is not None and evaluation.folder:
         checks.append(_folder_check("Evaluation", Path(evaluation.folder), deep=True))
     return ModelLineage(
         model=model,
         dataset=lineage_of(dataset) if dataset else None,
-        training=training,
+        training=TrainingRun.objects.filter(version=version).select_related("job").first(),
         evaluation=evaluation,
         version=version,
         checks=checks,
@@ -85,14 +78,6 @@ def _dataset_check(version: ModelVersion, dataset: DatasetVersion | None) -> Che
     return Check(name, "differs", detail, (f"Dataset {dataset.number} is {dataset.digest}.",))
 
 
-def _artifact_checks(version: ModelVersion, deep: bool) -> list[Check]:
-    folder = Path(version.folder)
-    return [
-        _folder_check(f"Files: {kind}", folder / kind, deep=deep, recorded=manifest)
-        for kind, manifest in sorted(version.artifacts.items())
-    ]
-
-
 def _folder_check(
     name: str, folder: Path, *, deep: bool, recorded: dict[str, Any] | None = None
 ) -> Check:
@@ -103,7 +88,7 @@ def _folder_check(
     except ArtifactError as error:
         if not path.is_dir():
             return Check(name, UNKNOWN, "The files are no longer on the disk.")
-        return Check(name, "differs", "The files were looked at.", (relative(error, path),))
+        return Check(name, "differs", "The files were looked at.", (lineage.relative(error, path),))
     wrong = _differences(manifest, recorded or manifest) + _missing(path, manifest)
     how = "hashed again" if deep else "compared by their manifest"
     detail = f"{len(manifest['files']):,} files were {how}."

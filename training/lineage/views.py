@@ -31,9 +31,9 @@ def _requested_lineage(request: HttpRequest, model: CustomModel) -> ModelLineage
     number, deep = request.GET.get("version", ""), "deep" in request.GET
     if not number:
         return lineage_of_model(model, deep=deep)
-    if not (number.isascii() and number.isdigit() and len(number) < 9):
-        raise Http404("There is no such version.")
-    version = model.versions.select_related("base").filter(number=number).first()
+    is_number = number.isascii() and number.isdigit() and len(number) < 9
+    versions = model.versions.select_related("base")
+    version = versions.filter(number=number).first() if is_number else None
     if version is None:
         raise Http404("There is no such version.")
     return lineage_of_version(model, version, deep=deep)

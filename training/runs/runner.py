@@ -81,7 +81,7 @@ def train(job: Job, lease: Lease) -> Publish:
             "training.runs.child",
             _write_spec(job, spec.to_json()),
             lease=lease,
-            on_event=_reporter(lease),
+            on_event=reporter(lease),
             can_pause=True,
             when_gpu_oom=_half_the_batch(spec.config),
         )
@@ -117,7 +117,7 @@ def evaluate(job: Job, lease: Lease) -> Publish:
         "training.evaluations.child",
         _write_spec(job, spec.to_json()),
         lease=lease,
-        on_event=_reporter(lease),
+        on_event=reporter(lease),
     )
     return lambda: finish_evaluation(run=run, folder=folder, result=cast(EvaluationResult, result))
 
@@ -151,7 +151,9 @@ def _evaluation_spec(
     version = run.version
     test_file = settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl"
     return EvaluationSpec(
-        test_file=_write_test_rows(job, run.model) if run.model.test_rows else test_file,
+        test_file=write_test_rows(run.model, _work_folder(job))
+        if run.model.test_rows
+        else test_file,
         base=Side(*base_paths(version.base)),
         tuned=Side(*engine_paths(version)),
         system_prompt=version.system_prompt,
@@ -167,8 +169,8 @@ def _evaluation_spec(
     )
 
 
-def _write_test_rows(job: Job, model: CustomModel) -> Path:
-    path = _work_folder(job) / "test.jsonl"
+def write_test_rows(model: CustomModel, folder: Path) -> Path:
+    path = folder / "test.jsonl"
     with path.open("w", encoding="utf-8") as stream:
         for row in model.test_rows:
             messages = [
@@ -192,7 +194,9 @@ def _work_folder(job: Job) -> Path:
     return folder
 
 
-def _reporter(lease: Lease) -> Callable[[Mapping[str, Any]], None]:
+def reporter(
+    lease: Lease, stage_names: Mapping[str, str] = STAGE_NAMES
+) -> Callable[[Mapping[str, Any]], None]:
     """Turn the child's messages into the job's stage, progress and story."""
     stage = ""
 
@@ -207,7 +211,7 @@ def _reporter(lease: Lease) -> Callable[[Mapping[str, Any]], None]:
             return
         if message.stage != stage:
             stage = message.stage
-            lease.stage(stage, STAGE_NAMES.get(stage, stage))
+            lease.stage(stage, stage_names.get(stage, stage))
         detail, figures = message.detail, message.figures
         lease.progress(step=message.step, total_steps=message.total_steps, **figures)
         if figures.get("loss") is not None or figures.get("valid_loss") is not None:

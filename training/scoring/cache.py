@@ -1,7 +1,5 @@
 """Answers kept between evaluations: a base model answers the same to the same held-out rows.
 
-    python -m pytest training/tests/scoring/test_cache.py
-
 An entry is named by everything its answers depend on. One that is damaged counts as missing.
 """
 

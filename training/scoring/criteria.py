@@ -1,8 +1,6 @@
 """What the tuned model is measured against: criteria written as checks, or read out of plain
 sentences.
 
-    python -m pytest training/tests/scoring/test_criteria.py
-
 A sentence that cannot be turned into a check is handed back as unread: a criterion that nobody
 measured must not pass.
 """
@@ -26,28 +24,23 @@ class Criteria:
 def read_criteria(
     written: Sequence[str | Mapping[str, Any]], labels: Sequence[str] | None = None
 ) -> Criteria:
-    """Read checks out of objects and sentences; "beats_base" is always among them. ValueError for a
-    malformed object.
+    """Read checks out of sentences and objects, of which one may hold a sentence only; "beats_base"
+    is always among them. ValueError for a malformed object.
     """
     checks, unread = [], []
     for item in written:
-        check = _read(item, labels or ())
-        if check is None:
-            unread.append(item if isinstance(item, str) else str(item.get("sentence")))
+        sentence = item if isinstance(item, str) else str(item.get("sentence") or "")
+        if isinstance(item, str) or (item.get("metric") is None and sentence):
+            check = compile_sentence(sentence, labels or ())
         else:
+            check = Criterion.from_json(item)
+        if check:
             checks.append(check)
+        else:
+            unread.append(sentence)
     if not any(check.metric == BEATS_BASE and check.of is None for check in checks):
         checks.append(Criterion(BEATS_BASE, ">", 0.0))
     return Criteria(checks, unread)
-
-
-def _read(item: str | Mapping[str, Any], labels: Sequence[str]) -> Criterion | None:
-    """Read one; an object with only a sentence as that sentence."""
-    if isinstance(item, str):
-        return compile_sentence(item, labels)
-    if item.get("metric") is None and item.get("sentence"):
-        return compile_sentence(str(item["sentence"]), labels)
-    return Criterion.from_json(item)
 
 
 @dataclass(frozen=True)
@@ -72,10 +65,7 @@ class CompiledChecks:
 
 
 def compile_contract(
-    written: Sequence[str | Mapping[str, Any]],
-    *,
-    metric: str,
-    labels: Sequence[str] | None = None,
+    written: Sequence[str | Mapping[str, Any]], *, metric: str, labels: Sequence[str] | None = None
 ) -> CompiledChecks:
     """Compile the criteria as they are shown back and frozen. ValueError for a malformed one."""
     criteria = read_criteria(written, labels)
@@ -88,10 +78,6 @@ def compile_contract(
 
 
 def digest_of(checks: Sequence[Criterion], metric: str) -> str:
-    canonical = json.dumps(
-        {"checks": [asdict(check) for check in checks], "metric": metric},
-        sort_keys=True,
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    kept = {"checks": [asdict(check) for check in checks], "metric": metric}
+    canonical = json.dumps(kept, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,14 +1,15 @@
 """One check of the acceptance contract: a metric, a bound, and how both read in plain words.
 
-    python -m pytest training/tests/scoring/test_criteria.py
-
 It can be written to JSON and read back, so that a contract frozen with the requirement is the one
 that is measured.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypedDict, cast
+from dataclasses import asdict, dataclass, field
+from operator import ge, gt, le, lt
+from typing import Any, cast
+
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from training.scoring.metrics import METRICS, Options
 
@@ -17,12 +18,7 @@ NOT_WORSE_THAN_LIVE = "not_worse_than_live"
 LATENCY, SIZE, LENGTH, LENGTH_RATIO = "latency", "size", "length", "length_ratio"
 MEASURED = (LATENCY, SIZE, LENGTH, LENGTH_RATIO)  # quantities with a unit, not shares of the rows
 LENGTH_UNITS = ("words", "characters", "tokens")
-OPS: dict[str, Callable[[float, float], bool]] = {
-    ">=": lambda score, value: score >= value,
-    ">": lambda score, value: score > value,
-    "<=": lambda score, value: score <= value,
-    "<": lambda score, value: score < value,
-}
+OPS: dict[str, Callable[[float, float], bool]] = {">=": ge, ">": gt, "<=": le, "<": lt}
 IN_WORDS_OF_OP = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 IN_WORDS_OF_QUANTITY = {
     LATENCY: "the median time of one answer, asked one by one on the machine that evaluates",
@@ -64,58 +60,45 @@ class Criterion:
     def unit(self) -> str:
         return UNIT_OF.get(self.metric) or str(self.options.get("unit", ""))
 
+    @property
+    def bound_in_words(self) -> str:
+        return f"{IN_WORDS_OF_OP[self.op]} {words_of_value(self, self.value)}"
+
     def with_words(self) -> CheckJson:
-        return {
-            "metric": self.metric,
-            "op": self.op,
-            "value": self.value,
-            "of": self.of,
-            "options": self.options,
-            "sentence": self.sentence,
-            "words": in_words(self),
-        }
+        return cast(CheckJson, {**asdict(self), "words": in_words(self)})
 
     @classmethod
     def from_json(cls, written: Mapping[str, Any]) -> "Criterion":
-        """Read a stored check. ValueError for one that is malformed."""
-        return check_from_object({**written.get("options", {}), **written})
-
-
-def check_from_object(item: Mapping[str, Any]) -> Criterion:
-    """Return the check of an object. ValueError, a sentence for the user, for a malformed one."""
-    name, sentence = item.get("metric"), str(item.get("sentence") or "")
-    if name == BEATS_BASE:
-        return Criterion(BEATS_BASE, ">", 0.0, of=item.get("of"), sentence=sentence)
-    if name == NOT_WORSE_THAN_LIVE:
-        return Criterion(NOT_WORSE_THAN_LIVE, ">=", 0.0, of=item.get("of"), sentence=sentence)
-    known = [*sorted(METRICS), *MEASURED, BEATS_BASE]
-    _require(
-        name in known,
-        f"A criterion names the unknown metric {name!r}. Known are: {', '.join(known)}.",
-    )
-    op = item.get("op", "<=" if name in MEASURED else ">=")
-    _require(op in OPS, f"A criterion's op must be one of: {', '.join(OPS)}.")
-    value, options = _value(str(name), item.get("value")), _options(str(name), item)
-    return Criterion(str(name), op, value, options=options, sentence=sentence)
+        """Read a check as stored or written. ValueError, a sentence for the user, for a malformed
+        one.
+        """
+        item = {**written.get("options", {}), **written}
+        name, sentence = item.get("metric"), str(item.get("sentence") or "")
+        if name in (BEATS_BASE, NOT_WORSE_THAN_LIVE):
+            op = ">" if name == BEATS_BASE else ">="
+            return cls(name, op, of=item.get("of"), sentence=sentence)
+        known = [*sorted(METRICS), *MEASURED, BEATS_BASE]
+        unknown = f"A criterion names the unknown metric {name!r}. Known are: {', '.join(known)}."
+        _require(name in known, unknown)
+        op = item.get("op", "<=" if name in MEASURED else ">=")
+        _require(op in OPS, f"A criterion's op must be one of: {', '.join(OPS)}.")
+        value, options = _value(str(name), item.get("value")), _options(str(name), item)
+        return cls(str(name), op, value, options=options, sentence=sentence)
 
 
 def _value(name: str, value: Any) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if name in MEASURED:
-        _require(number and float(value) > 0, f"The criterion on {name} needs a value above 0.")
-    else:
-        _require(
-            number and 0 <= float(value) <= 1,
-            f"The criterion on {name} needs a value between 0 and 1.",
-        )
+    bounds, fits = "above 0", number and float(value) > 0
+    if name not in MEASURED:
+        bounds, fits = "between 0 and 1", number and 0 <= float(value) <= 1
+    _require(fits, f"The criterion on {name} needs a value {bounds}.")
     return float(value)
 
 
 def _options(name: str, item: Mapping[str, Any]) -> Options:
     needed = METRICS[name].option if name in METRICS else ""
     _require(
-        not needed or item.get(needed) is not None,
-        f"The criterion on {name} needs {needed!r}.",
+        not needed or item.get(needed) is not None, f"The criterion on {name} needs {needed!r}."
     )
     unit = item.get("unit", "words")
     _require(
@@ -134,9 +117,6 @@ def _require(holds: object, sentence: str) -> None:
         raise ValueError(sentence)
 
 
-# --- plain words --------------------------------------------------------------------------------
-
-
 def in_words(criterion: Criterion) -> str:
     """Say what is measured, and the bound that passes, as one sentence of plain English."""
     of = f" on {criterion.of}" if criterion.of else " on the model's own metric"
@@ -145,8 +125,7 @@ def in_words(criterion: Criterion) -> str:
     if criterion.metric == NOT_WORSE_THAN_LIVE:
         return f"The tuned model does not score lower than the live version{of}, beyond chance."
     measured = words_of_metric(criterion.metric, criterion.options)
-    bound = f"{IN_WORDS_OF_OP[criterion.op]} {words_of_value(criterion, criterion.value)}"
-    return f"Passes when {measured} is {bound}."
+    return f"Passes when {measured} is {criterion.bound_in_words}."
 
 
 def words_of_metric(metric: str, options: Options) -> str:

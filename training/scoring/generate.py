@@ -1,16 +1,14 @@
-"""Held-out rows and the answers of a model to them, through the engine that will serve it.
-
-python -m pytest training/tests/evaluations/test_child.py
-"""
+"""Held-out rows and the answers of a model to them, through the engine that will serve it."""
 
 import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-from models_app.serving.engine import Engine, GenerationConfig
+from models_app.serving.engine import Completion, Engine, GenerationConfig
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 from training.plan.estimate.measure import idle_cores
 from training.scoring.shapes import GenerationFacts
@@ -62,11 +60,11 @@ def held_out(conversations: Sequence[list[Message]], system_prompt: str) -> Held
     none.
     """
     prompts = [_prompt(messages[:-1], system_prompt) for messages in conversations]
-    return HeldOut(
-        prompts=prompts,
-        inputs=[_last_of_user(prompt) for prompt in prompts],
-        references=[messages[-1]["content"] for messages in conversations],
-    )
+    questions = [
+        [turn["content"] for turn in prompt if turn["role"] == "user"] for prompt in prompts
+    ]
+    references = [messages[-1]["content"] for messages in conversations]
+    return HeldOut(prompts, [asked[-1] if asked else "" for asked in questions], references)
 
 
 def _prompt(turns: list[Message], system_prompt: str) -> list[Message]:
@@ -74,10 +72,6 @@ def _prompt(turns: list[Message], system_prompt: str) -> list[Message]:
         return turns
     rest = [turn for turn in turns if turn["role"] != "system"]
     return [{"role": "system", "content": system_prompt}, *rest]
-
-
-def _last_of_user(prompt: list[Message]) -> str:
-    return next((turn["content"] for turn in reversed(prompt) if turn["role"] == "user"), "")
 
 
 def answer_budget(references: Sequence[str], renderer: ChatRenderer) -> int:
@@ -96,10 +90,12 @@ def generate(
     max_tokens: int,
     on_done: Callable[[int], None],
     timed: int = 0,
+    exact: bool = False,
 ) -> Generated:
     """Return every prompt's answer at temperature 0, in order. `on_done` gets how many are ready.
 
     A prompt that occurs twice is answered once. The first `timed` prompts are timed one by one.
+    `exact`: one at a time, and no rounding but the file's own; else as it is served, many at once.
     """
     renderer = load_renderer(tokenizer_folder)
     unique = distinct(prompts)
@@ -107,10 +103,12 @@ def generate(
     requests = [unique[place] for place in batching_order(unique, lengths)]
     context = -(-(max(lengths) + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
     config = GenerationConfig(max_new_tokens=max_tokens)
-    engine = Engine(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores())
+    start = partial(Engine, exact=True, n_parallel=1) if exact else Engine
+    engine = start(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores())
     try:
         started = time.monotonic()
-        generations = engine.generate_many(requests, config, on_done)
+        answer = _one_by_one if exact else Engine.generate_many
+        generations = answer(engine, requests, config, on_done)
         seconds = time.monotonic() - started
         latencies = [_seconds_of(engine, prompt, config) for prompt in prompts[:timed]]
     finally:
@@ -126,6 +124,19 @@ def generate(
         latencies=latencies,
         distinct_prompts=len(unique),
     )
+
+
+def _one_by_one(
+    engine: Engine,
+    prompts: Sequence[list[Message]],
+    config: GenerationConfig,
+    on_done: Callable[[int], None],
+) -> list[Completion]:
+    answers = []
+    for done, prompt in enumerate(prompts, 1):
+        answers.append(engine.generate(prompt, config))
+        on_done(done)
+    return answers
 
 
 def distinct(prompts: Sequence[list[Message]]) -> list[list[Message]]:

@@ -1,7 +1,5 @@
 """95 % intervals of scores, of paired differences and of medians.
 
-    python -m pytest training/tests/scoring/test_intervals.py
-
 The percentile bootstrap is too narrow where evaluations mostly are: few rows, scores near 0 or 1.
 So the bootstrap only gives the standard error, for whatever metric, and the interval is built as
 for a binomial share: Wilson's, with as many rows as would give that error (the effective sample of

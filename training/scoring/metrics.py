@@ -1,8 +1,6 @@
 """Every metric, stated once: its name, its words, how a sentence names it, how it is computed and
 for which tasks. A new metric is one entry of METRICS.
 
-    python -m pytest training/tests/scoring/test_metrics.py
-
 Pages, forms, API, criteria and the evaluation read this table. Most metrics grade each row and
 average (`mean_of`); the others are of the whole set alone (`micro_f1_of`, `macro_of`, `least_of`).
 """
@@ -10,26 +8,12 @@ average (`mean_of`); the others are of the whole set alone (`micro_f1_of`, `macr
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any, TypedDict
+from typing import Any
 
-from training.scoring import pairs
-from training.scoring.scorers import (
-    Scorer,
-    answer_share,
-    chrf,
-    execution_accuracy,
-    f1_of_labels,
-    json_schema,
-    known_label,
-    label_rate,
-    least_of,
-    length_within,
-    macro_of,
-    mean_of,
-    micro_f1_of,
-    recall_of_labels,
-    regex,
-)
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
+
+from training.scoring import pairs, scorers
+from training.scoring.scorers import Scorer, macro_of, mean_of, micro_f1_of
 from training.scoring.sql import Fixture, names_tables
 
 CLASSIFY, SQL = ("classify",), ("sql",)
@@ -89,20 +73,20 @@ class Metric:
 METRICS: dict[str, Metric] = {
     "known_label": Metric(
         "the share of answers that are one of the known labels",
-        lambda given: known_label(given.options.get("labels") or given.references),
+        lambda given: scorers.known_label(given.options.get("labels") or given.references),
         r"one of the (known|allowed|listed|given)? ?(label|topic|class|categor|intent|value)"
         r"|(un)?(known|allowed|valid|invented) (label|topic|class|categor|intent)",
         CLASSIFY,
     ),
     "regex": Metric(
         "the share of answers that match the pattern {pattern}",
-        lambda given: regex(given.options["pattern"]),
+        lambda given: scorers.regex(given.options["pattern"]),
         r"last line .*####|#### form",
         option="pattern",
     ),
     "execution_accuracy": Metric(
         "the share of SQL answers that give the same rows as the reference when both are executed",
-        lambda given: execution_accuracy(given.fixtures),
+        lambda given: scorers.execution_accuracy(given.fixtures),
         r"\bexecut",
         SQL,
         needs_tables=True,
@@ -115,13 +99,13 @@ METRICS: dict[str, Metric] = {
     ),
     "macro_recall": Metric(
         "recall per label, averaged over the labels",
-        lambda _: macro_of(recall_of_labels),
+        lambda _: macro_of(scorers.recall_of_labels),
         r"macro[- ]?recall|balanced accuracy",
         CLASSIFY,
     ),
     "macro_f1": Metric(
         "F1 per label, averaged over the labels",
-        lambda _: macro_of(f1_of_labels),
+        lambda _: macro_of(scorers.f1_of_labels),
         r"macro[- ]?f1",
         CLASSIFY,
     ),
@@ -133,7 +117,7 @@ METRICS: dict[str, Metric] = {
     ),
     "chrf": Metric(
         "chrF, the overlap of character sequences with the references (0 to 1)",
-        lambda _: chrf(),
+        lambda _: scorers.chrf(),
         r"\bchr-?f\b",
     ),
     "entity_f1": Metric(
@@ -205,40 +189,38 @@ METRICS: dict[str, Metric] = {
     # These are named as they stand here, or by rules of their own in sentences.py.
     "least_recall": Metric(
         "recall of the label with the lowest recall",
-        lambda _: least_of(recall_of_labels),
+        lambda _: scorers.least_of(scorers.recall_of_labels),
         task_kinds=CLASSIFY,
     ),
     "least_f1": Metric(
         "F1 of the label with the lowest F1",
-        lambda _: least_of(f1_of_labels),
+        lambda _: scorers.least_of(scorers.f1_of_labels),
         task_kinds=CLASSIFY,
     ),
     "json_schema": Metric(
         "the share of answers that fit the given JSON schema",
-        lambda given: json_schema(given.options["schema"]),
+        lambda given: scorers.json_schema(given.options["schema"]),
         option="schema",
     ),
     "answer_share": Metric(
         "the share of answers that are “{answer}”",
-        lambda given: answer_share(given.options["answer"]),
+        lambda given: scorers.answer_share(given.options["answer"]),
         option="answer",
     ),
     "label_recall": Metric(
         "the share of the rows of label “{label}” that are answered so",
-        lambda given: label_rate(given.options["label"], among="references"),
+        lambda given: scorers.label_rate(given.options["label"], among="references"),
         option="label",
     ),
     "label_precision": Metric(
         "the share of the answers “{label}” that are right",
-        lambda given: label_rate(given.options["label"], among="answers"),
+        lambda given: scorers.label_rate(given.options["label"], among="answers"),
         option="label",
     ),
     "length_within": Metric(
         "the share of answers that have {limits}",
-        lambda given: length_within(
-            given.options.get("least", 0),
-            given.options.get("most", inf),
-            given.options["unit"],
+        lambda given: scorers.length_within(
+            given.options.get("least", 0), given.options.get("most", inf), given.options["unit"]
         ),
         option="unit",
     ),
@@ -257,10 +239,7 @@ def metric_named(name: str, known: Sequence[str] = tuple(sorted(METRICS))) -> Me
 
 
 def build_scorer(
-    name: str,
-    options: Options,
-    references: Sequence[str],
-    fixtures: Sequence[Fixture | None] = (),
+    name: str, options: Options, references: Sequence[str], fixtures: Sequence[Fixture | None] = ()
 ) -> Scorer:
     """Return the scorer of a metric. MetricError for an unknown one, and for one that executes SQL
     where no tables were looked for.

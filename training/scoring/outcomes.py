@@ -1,7 +1,5 @@
 """From a measured score to pass, inconclusive or fail, with the sentence that says why.
 
-    python -m pytest training/tests/scoring/test_outcomes.py
-
 A criterion speaks of the held-out rows, so the score on them decides, and the interval decides how
 far it can be trusted:
 
@@ -17,14 +15,7 @@ below, else inconclusive. The live version is a floor: only a drop beyond the in
 
 from collections.abc import Sequence
 
-from training.scoring.criterion import (
-    IN_WORDS_OF_OP,
-    MEASURED,
-    OPS,
-    Criterion,
-    words_of_metric,
-    words_of_value,
-)
+from training.scoring.criterion import MEASURED, OPS, Criterion, words_of_metric, words_of_value
 from training.scoring.intervals import Interval
 
 PASS, INCONCLUSIVE, FAIL = "pass", "inconclusive", "fail"
@@ -44,15 +35,10 @@ def beats_base(gain: Interval, name: str, *, identical: bool) -> tuple[str, str]
         return PASS, f"The tuned model is better than its base: {points}."
     if identical:
         return INCONCLUSIVE, "No gain: the tuned model answers every row exactly as its base does."
+    why = f"The tuned model may be better than its base, but so few rows cannot tell: {points}."
     if gain.score <= 0:
-        return (
-            INCONCLUSIVE,
-            f"No gain: the tuned model is not better than its base on these rows, {points}.",
-        )
-    return (
-        INCONCLUSIVE,
-        f"The tuned model may be better than its base, but so few rows cannot tell: {points}.",
-    )
+        why = f"No gain: the tuned model is not better than its base on these rows, {points}."
+    return INCONCLUSIVE, why
 
 
 def not_worse_than_live(change: Interval, name: str, live: str) -> tuple[str, str]:
@@ -74,24 +60,17 @@ def meets(result: Interval, criterion: Criterion) -> tuple[str, str]:
     score, low, high = (
         words_of_value(criterion, value) for value in (result.score, result.low, result.high)
     )
-    bound = f"{IN_WORDS_OF_OP[criterion.op]} {words_of_value(criterion, criterion.value)}"
-    text = f"{criterion.metric} is {score}, required was {bound}"
+    text = f"{criterion.metric} is {score}, required was {criterion.bound_in_words}"
     within = f"the mark lies within the 95% interval ({low} to {high})"
     inside = result.low < criterion.value < result.high
-    if not is_met and not _within(result, criterion.value):
+    if not is_met and not result.low <= criterion.value <= result.high:
         return FAIL, f"{text}: not met."
     if not is_met:
         return INCONCLUSIVE, f"{text}: not met, but {within}. More test rows would tell."
     if not _sure_enough(result, criterion):
-        return (
-            INCONCLUSIVE,
-            f"{text}: met, but by too few rows to rely on; {within}. More test rows would tell.",
-        )
+        few = "met, but by too few rows to rely on"
+        return INCONCLUSIVE, f"{text}: {few}; {within}. More test rows would tell."
     return PASS, f"{text}. {within.capitalize()}." if inside else f"{text}."
-
-
-def _within(result: Interval, mark: float) -> bool:
-    return result.low <= mark <= result.high
 
 
 def _sure_enough(result: Interval, criterion: Criterion) -> bool:

@@ -1,7 +1,4 @@
-"""How one answer is graded against its reference, and the formats an answer is read in.
-
-python -m pytest training/tests/scoring/test_metrics.py
-"""
+"""How one answer is graded against its reference, and the formats an answer is read in."""
 
 import json
 import re
@@ -20,12 +17,8 @@ REFUSES = re.compile(
     re.IGNORECASE,
 )
 CHRF_ORDER = 6
-SQL_NOT_PARSED = (
-    "syntax error",
-    "incomplete input",
-    "unrecognized token",
-    "one statement",
-    "null character",
+SQL_NOT_PARSED = re.compile(
+    "syntax error|incomplete input|unrecognized token|one statement|null character"
 )
 
 
@@ -106,21 +99,16 @@ def _ngrams(text: str, n: int) -> Counter[Any]:
 
 
 def sql_parses(prediction: str, reference: str) -> float:
-    """SQLite reads the answer as one statement.
-
-    An unknown table or column is not a parsing matter.
-    """
+    """SQLite reads the answer as one statement. Unknown tables and columns are no such matter."""
     if not prediction.strip():
         return 0.0
     with closing(sqlite3.connect(":memory:")) as database:
         try:
             database.execute(f"EXPLAIN {prediction}")
         except (sqlite3.Error, ValueError) as error:
-            return float(not any(mark in str(error) for mark in SQL_NOT_PARSED))
+            return float(not SQL_NOT_PARSED.search(str(error)))
     return 1.0
 
-
-# --- helpers ------------------------------------------------------------------------------------
 
 INVALID = object()
 
@@ -130,9 +118,8 @@ def normalise(text: str) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Return the value, or INVALID.
-
-    Anything around the JSON makes it invalid: a program has to read it as it comes.
+    """Return the value, or INVALID; also where anything stands around the JSON: a program has to
+    read it as it comes.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant)

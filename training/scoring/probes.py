@@ -1,15 +1,12 @@
 """General questions that every small assistant model should go on answering: has tuning made it
 forget?
 
-    python -m pytest training/tests/scoring/test_probes.py
-
 They come without the model's system prompt. Their score is reported, and decides nothing: a model
 for one task may well give up the rest, as long as somebody knows.
 """
 
 import json
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -85,17 +82,24 @@ def _same_json(text: str, wanted: Any) -> bool:
 
 def probe_report(base: Sequence[str], tuned: Sequence[str], seed: int) -> ProbeReport:
     """Both scores and their paired difference; `note` is empty unless the drop is beyond chance."""
-    probes, scorer = all_probes(), mean_of(lambda passed, _: float(passed == "1"))
-    before, after = (_sums(probes, answers) for answers in (base, tuned))
+    probes = all_probes()
+    checks = {probe.id: probe.check for probe in probes}
+    scorer = mean_of(lambda answer, id: float(passes(checks[id], answer)))
+    before, after = (scorer.sums(answers, list(checks)) for answers in (base, tuned))
     bootstrap = Bootstrap(len(probes), seed)
     forgetting = bootstrap.difference(scorer, after, before)
+    note = (
+        f"The tuned model passes fewer of the {len(probes)} general probes than its base "
+        f"({100 * forgetting.score:+.0f} points, beyond chance): tuning made it forget general "
+        "skills."
+    )
     return {
         "n": len(probes),
         "base": bootstrap.interval(scorer, before).to_json(),
         "tuned": bootstrap.interval(scorer, after).to_json(),
         "forgetting": forgetting.to_json(),
         "kinds": _by_kind(probes, before, after),
-        "note": _note(forgetting.score, len(probes)) if forgetting.high < 0 else "",
+        "note": note if forgetting.high < 0 else "",
         "rows": [
             {
                 "id": probe.id,
@@ -110,29 +114,14 @@ def probe_report(base: Sequence[str], tuned: Sequence[str], seed: int) -> ProbeR
     }
 
 
-def _sums(probes: Sequence[Probe], answers: Sequence[str]) -> Floats:
-    passed = [
-        float(passes(probe.check, answer)) for probe, answer in zip(probes, answers, strict=True)
-    ]
-    return np.column_stack([passed, np.ones(len(passed))])
-
-
 def _by_kind(probes: Sequence[Probe], before: Floats, after: Floats) -> list[dict[str, str | int]]:
-    total = Counter(probe.kind for probe in probes)
-    places = {kind: [i for i, p in enumerate(probes) if p.kind == kind] for kind in total}
+    kinds = np.array([probe.kind for probe in probes])
     return [
         {
             "kind": kind,
-            "n": count,
-            "base": int(before[places[kind], 0].sum()),
-            "tuned": int(after[places[kind], 0].sum()),
+            "n": int((kinds == kind).sum()),
+            "base": int(before[kinds == kind, 0].sum()),
+            "tuned": int(after[kinds == kind, 0].sum()),
         }
-        for kind, count in total.items()
+        for kind in dict.fromkeys(probe.kind for probe in probes)
     ]
-
-
-def _note(change: float, count: int) -> str:
-    return (
-        f"The tuned model passes fewer of the {count} general probes than its base "
-        f"({100 * change:+.0f} points, beyond chance): tuning made it forget general skills."
-    )

@@ -1,7 +1,5 @@
 """From answers to a verdict: scores with intervals, the trivial baseline, rows with the worst
 first, each criterion.
-
-    python -m pytest training/tests/scoring/test_report.py
 """
 
 from collections import Counter
@@ -9,38 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from training.scoring import criterion as checks
+from training.scoring import outcomes, shapes
 from training.scoring.criteria import Criteria
-from training.scoring.criterion import (
-    BEATS_BASE,
-    LATENCY,
-    LENGTH,
-    LENGTH_RATIO,
-    MEASURED,
-    NOT_WORSE_THAN_LIVE,
-    SIZE,
-    Criterion,
-    in_words,
-)
+from training.scoring.criterion import BEATS_BASE, MEASURED, NOT_WORSE_THAN_LIVE, Criterion
 from training.scoring.intervals import Bootstrap, Interval, median_interval
 from training.scoring.metrics import Options, build_scorer
-from training.scoring.outcomes import (
-    PASS,
-    beats_base,
-    meets,
-    not_measured,
-    not_worse_than_live,
-    worst,
-)
 from training.scoring.pairs import length_of
 from training.scoring.scorers import Floats, Scorer
-from training.scoring.shapes import (
-    AnsweredRow,
-    Baseline,
-    CriterionResult,
-    LiveResult,
-    Report,
-    Score,
-)
 from training.scoring.sql import Fixture
 from training.scoring.tables import commonest_object, confusion, field_table, is_json_task
 
@@ -84,12 +58,9 @@ class Scored:
 
     @cached_property
     def sums(self) -> dict[str, Floats]:
-        sides = {side: self.answers.of(side) for side in SIDES}
-        return {
-            side: self.scorer.sums(texts, self.answers.references)
-            for side, texts in sides.items()
-            if texts is not None
-        }
+        answers = self.answers
+        sides = {side: texts for side in SIDES if (texts := answers.of(side)) is not None}
+        return {side: self.scorer.sums(texts, answers.references) for side, texts in sides.items()}
 
     def interval(self, side: str) -> Interval:
         return self.bootstrap.interval(self.scorer, self.sums[side])
@@ -117,12 +88,12 @@ class Grading:
 
 def build_report(
     answers: Answers, *, metric: str, criteria: Criteria, labels: list[str] | None, seed: int
-) -> Report:
+) -> shapes.Report:
     """Return the report of one evaluation; its `verdict` is the worst outcome of any criterion."""
     bootstrap = Bootstrap(len(answers.references), seed)
     grading = Grading(answers, metric, {"labels": labels} if labels else {}, bootstrap)
     main = grading.scored(metric)
-    checked = [_check(check, grading) for check in _with_live(criteria.checks, answers)]
+    graded = [_check(check, grading) for check in _with_live(criteria.checks, answers)]
     return {
         "metric": metric,
         "n_test": len(answers.references),
@@ -131,9 +102,9 @@ def build_report(
         "difference": main.tuned_less("base").to_json(),
         "live": _live(main, answers),
         "baseline": best_baseline(answers, main.scorer),
-        "criteria": checked,
+        "criteria": graded,
         "unread_criteria": criteria.unread,
-        "verdict": worst([check["outcome"] for check in checked]),
+        "verdict": outcomes.worst([check["outcome"] for check in graded]),
         "note": _note(len(answers.references), criteria.unread),
         "confusion": confusion(answers.tuned, answers.references, labels),
         "fields": field_table(answers.tuned, answers.base, answers.references),
@@ -148,23 +119,18 @@ def _with_live(checks: Sequence[Criterion], answers: Answers) -> list[Criterion]
     return [*checks, Criterion(NOT_WORSE_THAN_LIVE)]
 
 
-def _live(main: Scored, answers: Answers) -> LiveResult | None:
+def _live(main: Scored, answers: Answers) -> shapes.LiveResult | None:
     if answers.live is None:
         return None
-    difference = main.tuned_less("live").to_json()
-    score = main.interval("live").to_json()
+    score, difference = main.interval("live").to_json(), main.tuned_less("live").to_json()
     return {**score, "name": answers.live_name, "difference": difference}
 
 
 def _note(rows: int, unread: Sequence[str]) -> str:
-    parts = []
-    if rows < SMALL_TEST:
-        parts.append(
-            f"Only {rows} held-out rows: the true scores may be far from these. Add test rows."
-        )
-    if unread:
-        parts.append(f"Not measured, because no check could be read out of it: {'; '.join(unread)}")
-    return " ".join(parts)
+    few = f"Only {rows} held-out rows: the true scores may be far from these. Add test rows."
+    why = f"Not measured, because no check could be read out of it: {'; '.join(unread)}"
+    parts = [few] if rows < SMALL_TEST else []
+    return " ".join([*parts, why] if unread else parts)
 
 
 # --- one criterion ------------------------------------------------------------------------------
@@ -176,11 +142,11 @@ class Graded:
 
     judged: tuple[str, str]
     rows: int
-    scores: Mapping[str, Score] = field(default_factory=dict)
-    baseline: Baseline | None = None
+    scores: Mapping[str, shapes.Score] = field(default_factory=dict)
+    baseline: shapes.Baseline | None = None
 
 
-def _check(criterion: Criterion, grading: Grading) -> CriterionResult:
+def _check(criterion: Criterion, grading: Grading) -> shapes.CriterionResult:
     graded = (_quantity if criterion.metric in MEASURED else _score)(criterion, grading)
     outcome, explained = graded.judged
     tuned = graded.scores.get("tuned")
@@ -197,9 +163,9 @@ def _check(criterion: Criterion, grading: Grading) -> CriterionResult:
         "baseline": graded.baseline,
         "rows": graded.rows,
         "outcome": outcome,
-        "passed": outcome == PASS,
+        "passed": outcome == outcomes.PASS,
         "asked": criterion.sentence,
-        "words": in_words(criterion),
+        "words": checks.in_words(criterion),
         "sentence": explained,
     }
 
@@ -215,7 +181,7 @@ def _score(criterion: Criterion, grading: Grading) -> Graded:
     rows = scored.scorer.rows(scored.sums["tuned"])
     if not rows:
         why = "No held-out row lets it be measured: add rows with that label, or with tables."
-        return Graded(not_measured(criterion, why), 0)
+        return Graded(outcomes.not_measured(criterion, why), 0)
     return Graded(
         _judged(criterion, scored, name),
         rows,
@@ -228,12 +194,12 @@ def _judged(criterion: Criterion, scored: Scored, name: str) -> tuple[str, str]:
     answers = scored.answers
     if criterion.metric == BEATS_BASE:
         same = answers.base == answers.tuned
-        return beats_base(scored.tuned_less("base"), name, identical=same)
+        return outcomes.beats_base(scored.tuned_less("base"), name, identical=same)
     if criterion.metric == NOT_WORSE_THAN_LIVE:
         if answers.live is None:
-            return PASS, "There is no live version yet that could be better."
-        return not_worse_than_live(scored.tuned_less("live"), name, answers.live_name)
-    return meets(scored.interval("tuned"), criterion)
+            return outcomes.PASS, "There is no live version yet that could be better."
+        return outcomes.not_worse_than_live(scored.tuned_less("live"), name, answers.live_name)
+    return outcomes.meets(scored.interval("tuned"), criterion)
 
 
 def _quantity(criterion: Criterion, grading: Grading) -> Graded:
@@ -242,19 +208,14 @@ def _quantity(criterion: Criterion, grading: Grading) -> Graded:
     measured = {side: _measured_interval(criterion, grading.answers, side) for side in SIDES}
     tuned = measured["tuned"]
     if tuned is None:
-        return Graded(not_measured(criterion, "This evaluation did not measure it."), rows)
+        return Graded(outcomes.not_measured(criterion, "This evaluation did not measure it."), rows)
     scores = {side: interval.to_json() for side, interval in measured.items() if interval}
-    return Graded(meets(tuned, criterion), rows, scores)
+    return Graded(outcomes.meets(tuned, criterion), rows, scores)
 
 
 def _measured_interval(criterion: Criterion, answers: Answers, side: str) -> Interval | None:
     texts, measured = answers.of(side), answers.measured.get(side, Measured())
-    if texts is None:
-        return None
-    if criterion.metric == SIZE:
-        size = measured.size_mb
-        return None if size is None else Interval(size, size, size)
-    values = _values(criterion, texts, answers.references, measured)
+    values = _values(criterion, texts, answers.references, measured) if texts is not None else []
     return median_interval(values) if values else None
 
 
@@ -262,12 +223,14 @@ def _values(
     criterion: Criterion, texts: Sequence[str], references: Sequence[str], measured: Measured
 ) -> list[float]:
     unit = str(criterion.options.get("unit", "words"))
-    if criterion.metric == LATENCY:
+    if criterion.metric == checks.LATENCY:
         return measured.latencies
-    if criterion.metric == LENGTH_RATIO:
+    if criterion.metric == checks.SIZE:
+        return [] if measured.size_mb is None else [measured.size_mb]
+    if criterion.metric == checks.LENGTH_RATIO:
         pairs = zip(texts, references, strict=True)
         return [length_of(p, "words") / max(length_of(r, "words"), 1) for p, r in pairs]
-    if criterion.metric == LENGTH and unit == "tokens":
+    if criterion.metric == checks.LENGTH and unit == "tokens":
         return [float(count) for count in measured.tokens]
     return [float(length_of(text, unit)) for text in texts]
 
@@ -275,7 +238,7 @@ def _values(
 # --- beside the scores --------------------------------------------------------------------------
 
 
-def best_baseline(answers: Answers, scorer: Scorer, op: str = ">=") -> Baseline:
+def best_baseline(answers: Answers, scorer: Scorer, op: str = ">=") -> shapes.Baseline:
     """Return the best way to answer without a model: the commonest answer every time, the input
     itself, or nothing. Where less is better, the least.
     """
@@ -294,7 +257,7 @@ def best_baseline(answers: Answers, scorer: Scorer, op: str = ">=") -> Baseline:
     return {"name": name, "score": scores[name], "all": scores}
 
 
-def worst_first(answers: Answers, scorer: Scorer) -> list[AnsweredRow]:
+def worst_first(answers: Answers, scorer: Scorer) -> list[shapes.AnsweredRow]:
     """Return the rows by the tuned model's score; among equals, where the base did better."""
     sides = {side: texts for side in SIDES if (texts := answers.of(side)) is not None}
     scores = {side: scorer.of_rows(texts, answers.references) for side, texts in sides.items()}
@@ -302,8 +265,8 @@ def worst_first(answers: Answers, scorer: Scorer) -> list[AnsweredRow]:
     return sorted(rows, key=lambda row: (row["tuned_score"], -row["base_score"], row["index"]))
 
 
-def _answered(answers: Answers, scores: dict[str, list[float]], index: int) -> AnsweredRow:
-    row: AnsweredRow = {
+def _answered(answers: Answers, scores: dict[str, list[float]], index: int) -> shapes.AnsweredRow:
+    row: shapes.AnsweredRow = {
         "index": index,
         "input": answers.inputs[index],
         "reference": answers.references[index],

@@ -1,8 +1,6 @@
 """How answers are graded, over a pair and over a whole set: what the entries of metrics.py are made
 of.
 
-    python -m pytest training/tests/scoring/test_metrics.py
-
 A scorer turns each row into a short vector of sums (hits, predicted, expected …) and a set into one
 score by adding the vectors up. A bootstrap then only has to re-weigh the vectors, for means, micro
 F1 and macro F1 alike.
@@ -19,17 +17,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from numpy.typing import NDArray
 
-from training.scoring.pairs import (
-    CHRF_ORDER,
-    INVALID,
-    chrf_counts,
-    exact_match,
-    f1,
-    length_of,
-    normalise,
-    overlap,
-    parse_json,
-)
+from training.scoring import pairs
+from training.scoring.pairs import CHRF_ORDER, exact_match, f1, normalise, overlap
 from training.scoring.sql import Fixture, same_result
 
 Floats = NDArray[np.float64]
@@ -87,23 +76,17 @@ def _mean(total: Floats) -> Floats:
 
 
 def micro_f1_of(items: Callable[[str], Counter[Any] | None]) -> Scorer:
-    """F1 over all items of all rows.
-
-    An unreadable answer predicts nothing, and as a single row scores 0.
-    """
+    """F1 over all items of all rows; an unreadable answer predicts nothing: as one row, it is 0."""
 
     def row(prediction: str, reference: str) -> float:
         predicted = items(prediction)
         return 0.0 if predicted is None else f1(*overlap(predicted, items(reference) or Counter()))
 
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        pairs = [
-            (items(p) or Counter(), items(r) or Counter())
-            for p, r in zip(predictions, references, strict=True)
-        ]
-        return np.array(
-            [overlap(predicted, expected) for predicted, expected in pairs], dtype=np.float64
-        )
+        none: Counter[Any] = Counter()
+        both = zip(predictions, references, strict=True)
+        counts = [overlap(items(p) or none, items(r) or none) for p, r in both]
+        return np.array(counts, dtype=np.float64)
 
     return Scorer(row, sums, _micro_f1)
 
@@ -170,7 +153,7 @@ def chrf() -> Scorer:
         return np.asarray(scores.sum(axis=-1) / np.maximum(used.sum(axis=-1), 1))
 
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        rows = [chrf_counts(p, r) for p, r in zip(predictions, references, strict=True)]
+        rows = [pairs.chrf_counts(p, r) for p, r in zip(predictions, references, strict=True)]
         return np.array(rows, dtype=np.float64).reshape(len(rows), 3 * CHRF_ORDER)
 
     def row(prediction: str, reference: str) -> float:
@@ -198,15 +181,16 @@ def json_schema(schema: Mapping[str, Any]) -> Scorer:
     except SchemaError as error:
         raise ValueError(f"The JSON schema of a criterion is not valid: {error.message}") from error
     validator = Draft202012Validator(schema)
-    return mean_of(lambda prediction, _: float(_fits(validator, parse_json(prediction))))
 
+    def fits(prediction: str, _: str) -> float:
+        value = pairs.parse_json(prediction)
+        return float(value is not pairs.INVALID and validator.is_valid(value))
 
-def _fits(validator: Draft202012Validator, value: Any) -> bool:
-    return value is not INVALID and bool(validator.is_valid(value))
+    return mean_of(fits)
 
 
 def length_within(least: int, most: float, unit: str) -> Scorer:
-    return mean_of(lambda prediction, _: float(least <= length_of(prediction, unit) <= most))
+    return mean_of(lambda prediction, _: float(least <= pairs.length_of(prediction, unit) <= most))
 
 
 def answer_share(answer: str) -> Scorer:

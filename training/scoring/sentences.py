@@ -1,22 +1,13 @@
 """Criteria read out of plain sentences, by rules that would rather not read than misread.
 
-    python -m pytest training/tests/scoring/test_criteria.py
-
 A sentence is a subject (what is measured), one bound and one number. What is left over must not
 turn the meaning round: a negation that no rule accounts for leaves the sentence unread.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from training.scoring.criterion import (
-    BEATS_BASE,
-    LATENCY,
-    LENGTH,
-    LENGTH_RATIO,
-    SIZE,
-    Criterion,
-)
+from training.scoring.criterion import BEATS_BASE, LATENCY, LENGTH, LENGTH_RATIO, SIZE, Criterion
 from training.scoring.metrics import METRICS, Options
 
 FINAL_NUMBER_LINE = r"####\s*-?[\d,.]*\d[\d,.]*\s*$"
@@ -43,26 +34,17 @@ PER_LABEL = re.compile(
 )
 
 # Bounds in the order in which they are looked for: "no more than" before "more than".
-BOUNDS: tuple[tuple[str, str], ...] = (
-    (
-        ">=",
-        r"at least|(?:no|not) (?:less|fewer|lower|worse|shorter|smaller) than"
-        r"|(?:not|never) (?:(?:drop|fall)s? )?(?:below|under)|minimum(?: of)?|≥|>="
-        r"|or (?:more|better|higher|above)|reach(?:es)?",
-    ),
-    (
-        "<=",
-        r"at most|(?:no|not|never) (?:more|higher|longer|larger|bigger|slower|greater) than"
-        r"|(?:not|never) (?:exceeds?|above|over)|up to|max(?:imum)?(?: of)?|≤|<="
-        r"|or (?:less|fewer|lower|shorter|smaller|faster|below|under)|within",
-    ),
-    (">", r"more than|above|over\b|exceed(?:s|ing)?|better than|higher than|longer than|>"),
-    (
-        "<",
-        r"less than|fewer than|lower than|smaller than|shorter than|faster than|under\b|below|<",
-    ),
-)
-ANY_BOUND = re.compile("|".join(f"(?P<b{i}>{pattern})" for i, (_, pattern) in enumerate(BOUNDS)))
+BOUNDS = {
+    ">=": r"at least|(?:no|not) (?:less|fewer|lower|worse|shorter|smaller) than"
+    r"|(?:not|never) (?:(?:drop|fall)s? )?(?:below|under)|minimum(?: of)?|≥|>="
+    r"|or (?:more|better|higher|above)|reach(?:es)?",
+    "<=": r"at most|(?:no|not|never) (?:more|higher|longer|larger|bigger|slower|greater) than"
+    r"|(?:not|never) (?:exceeds?|above|over)|up to|max(?:imum)?(?: of)?|≤|<="
+    r"|or (?:less|fewer|lower|shorter|smaller|faster|below|under)|within",
+    ">": r"more than|above|over\b|exceed(?:s|ing)?|better than|higher than|longer than|>",
+    "<": r"less than|fewer than|lower than|smaller than|shorter than|faster than|under\b|below|<",
+}
+ANY_BOUND = re.compile("|".join(f"({pattern})" for pattern in BOUNDS.values()))
 FLIPPED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
 NUMBER = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?)\s*(%|percent|per cent|points)?(?![\w-])")
 STATED = re.compile(r"(?:\bof|:|=)\s*\d|^\d+(?:\.\d+)?\s*(?:%|percent)")  # "accuracy: 90 %"
@@ -89,23 +71,12 @@ def compile_sentence(sentence: str, labels: Sequence[str] = ()) -> Criterion | N
         return _against_base(text, sentence)
     if NOT_MEASURED.search(text):
         return None
-    readers: tuple[Callable[[str, str, Sequence[str]], Criterion | None], ...] = (
-        _pattern,
-        _one_label,
-        _each_label,
-        _length,
-        _latency,
-        _size,
-        _share_of_answer,
-        _quality,
-    )
-    for reader in readers:  # the first one whose subject the sentence has, decides
-        try:
-            if check := reader(text, sentence, labels):
-                return check
-        except _Unread:
-            return None
-    return None
+    readers = (_pattern, _one_label, _each_label, _length, _latency, _size, _share_of_answer)
+    try:  # the first one whose subject the sentence has, decides
+        found = (reader(text, sentence, labels) for reader in (*readers, _quality))
+        return next(filter(None, found), None)
+    except _Unread:
+        return None
 
 
 class _Unread(Exception):
@@ -163,15 +134,13 @@ def _share(text: str, negative: bool = False) -> tuple[str, float]:
         return op or ("<=" if negative else ">="), fractions[0]
     if op is None and STATED.search(rest) and not negative:
         op = ">="
-    value = _as_share(*numbers[0], scaled=not negative and SCALED.search(rest) is not None)
+    (number, unit), is_scaled = numbers[0], not negative and SCALED.search(rest)
+    value = float(number)
+    if unit or (value > 1 and is_scaled):
+        value /= 100
     if op is None or value > 1:
         raise _Unread
     return op, value
-
-
-def _as_share(number: str, unit: str, *, scaled: bool) -> float:
-    value = float(number)
-    return value / 100 if unit or (value > 1 and scaled) else value
 
 
 def _absolute(rest: str, negative: bool) -> tuple[str, float]:
@@ -186,22 +155,23 @@ def _absolute(rest: str, negative: bool) -> tuple[str, float]:
 def _fractions(text: str) -> tuple[str, list[float]]:
     """Return the text without "nine out of ten", and what that is as a share."""
     for match in OUT_OF.finditer(text):
-        part, whole = (WORD_NUMBERS.get(word) or _integer(word) for word in match.groups())
-        if part and whole and part <= whole and whole in (10, 20, 100, 1000):
+        words = [WORD_NUMBERS.get(word, word) for word in match.groups()]
+        part, whole = (int(word) if str(word).isdigit() else 0 for word in words)
+        if 0 < part <= whole and whole in (10, 20, 100, 1000):
             return text.replace(match.group(), " "), [part / whole]
     return text, []
 
 
-def _integer(word: str) -> int | None:
-    return int(word) if word.isdigit() else None
-
-
 def _bound(text: str) -> tuple[str | None, str]:
     """Return the one bound of a sentence, and the rest of it. Unread when there are several."""
-    ops = {BOUNDS[int(str(match.lastgroup)[1:])][0] for match in ANY_BOUND.finditer(text)}
+    ops = {_op_of(match) for match in ANY_BOUND.finditer(text)}
     if len(ops) > 1:
         raise _Unread
     return (ops.pop() if ops else None), ANY_BOUND.sub(" ", text)
+
+
+def _op_of(bound: re.Match[str]) -> str:
+    return tuple(BOUNDS)[(bound.lastindex or 1) - 1]  # the group that matched: one for each
 
 
 # --- labels, patterns, one answer ---------------------------------------------------------------
@@ -269,6 +239,9 @@ def _rate(name: str, text: str, sentence: str, options: Options) -> Criterion:
 # --- quantities ---------------------------------------------------------------------------------
 
 
+LESS, ANY = ("<", "<="), tuple(FLIPPED)
+
+
 def _latency(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
     """Read a bound on the median; one on every single answer stays unread."""
     match = SECONDS.search(text)
@@ -277,26 +250,19 @@ def _latency(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
     if EVERY.search(text):
         raise _Unread
     scale = 0.001 if match.group(2).startswith("m") else 1.0
-    return _quantity(LATENCY, text, match, scale, sentence)
+    return _quantity(LATENCY, text, match, float(match[1]) * scale, sentence)
 
 
 def _size(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
     match = BYTES.search(text)
-    return match and _quantity(SIZE, text, match, MB_OF[match.group(2)[0]], sentence)
-
-
-def _quantity(
-    name: str, text: str, match: re.Match[str], scale: float, sentence: str
-) -> Criterion | None:
-    op, rest = _bound(text.replace(match.group(), " "))
-    if op not in ("<", "<=") or NEGATED.search(rest) or NUMBER.search(rest):
-        raise _Unread
-    return Criterion(name, op, float(match.group(1)) * scale, sentence=sentence)
+    return match and _quantity(SIZE, text, match, float(match[1]) * MB_OF[match[2][0]], sentence)
 
 
 def _length(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
     if "length" in text and (times := TIMES.search(text)):
-        return _length_ratio(text, times, sentence)
+        if "median" not in text:
+            raise _Unread
+        return _quantity(LENGTH_RATIO, text, times, float(times[2] or 2), sentence, unit="times")
     match = LENGTH_BOUND.search(text)
     if match is None:
         if "length" in text:
@@ -304,23 +270,25 @@ def _length(text: str, sentence: str, _: Sequence[str]) -> Criterion | None:
         return None
     unit = {"w": "words", "t": "tokens"}.get(match.group(2)[0], "characters")
     if re.search(r"\bmedian\b|\btypical", text):
-        return _median_length(text, match, unit, sentence)
+        return _quantity(LENGTH, text, match, float(match[1]), sentence, unit=unit, ops=ANY)
     return _each_within(text, match, unit, sentence)
 
 
-def _length_ratio(text: str, times: re.Match[str], sentence: str) -> Criterion:
-    op, rest = _bound(text.replace(times.group(), " "))
-    if op not in ("<", "<=") or NEGATED.search(rest) or "median" not in text:
-        raise _Unread
-    value = float(times.group(2) or 2)
-    return Criterion(LENGTH_RATIO, op, value, options={"unit": "times"}, sentence=sentence)
-
-
-def _median_length(text: str, match: re.Match[str], unit: str, sentence: str) -> Criterion:
+def _quantity(
+    name: str,
+    text: str,
+    match: re.Match[str],
+    value: float,
+    sentence: str,
+    *,
+    unit: str = "",
+    ops: Sequence[str] = LESS,
+) -> Criterion:
     op, rest = _bound(text.replace(match.group(), " "))
-    if op is None or NEGATED.search(rest) or NUMBER.search(rest):
+    if op not in ops or NEGATED.search(rest) or NUMBER.search(rest):
         raise _Unread
-    return Criterion(LENGTH, op, float(match[1]), options={"unit": unit}, sentence=sentence)
+    options: Options = {"unit": unit} if unit else {}
+    return Criterion(name, str(op), value, options=options, sentence=sentence)
 
 
 def _each_within(text: str, match: re.Match[str], unit: str, sentence: str) -> Criterion:
@@ -329,7 +297,7 @@ def _each_within(text: str, match: re.Match[str], unit: str, sentence: str) -> C
     if unit == "tokens" or not before:
         raise _Unread
     nearest = before[-1]
-    op = BOUNDS[int(str(nearest.lastgroup)[1:])][0]
+    op = _op_of(nearest)
     rest = f"{text[: nearest.start()]} {text[match.end() :]}"
     limit = int(match[1])
     if re.search(r"\b(no|never an?) (answer|repl|respons)\w*", rest) and op == ">":

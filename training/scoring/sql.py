@@ -1,7 +1,5 @@
 """Do two SQL queries give the same rows? Both are executed on small tables in memory.
 
-    python -m pytest training/tests/scoring/test_sql.py
-
 The tables come from a script of CREATE and INSERT, given beside the row or standing in its prompt.
 Where the prompt only names the columns, rows are made up from the values that the reference asks
 for, so that leaving out its WHERE changes the result; a row for which that fails is not measured.
@@ -21,7 +19,6 @@ MOST_CHECKS = 2000  # two million steps of SQLite's machine: well under a second
 MOST_ROWS = 1000
 MOST_BYTES = 1 << 16  # of one value: 64 MB in all at worst
 QUERY = re.compile(r"\s*(select|with|values)\b", re.IGNORECASE)
-BUILDS = re.compile(r"\s*(create\s+table|insert\s+into)\b", re.IGNORECASE)
 STATEMENT = re.compile(r"\b(?:create\s+table|insert\s+into)\b(?:'[^']*'|[^';])*;?", re.IGNORECASE)
 TABLE = re.compile(r"\btable:?\s+[\"`]?(\w+)[\"`]?\s*\(([^()]+)\)", re.IGNORECASE)
 CONDITION = re.compile(
@@ -38,9 +35,7 @@ READS = (
 
 @dataclass(frozen=True)
 class Fixture:
-    """A script of CREATE TABLE and INSERT INTO statements."""
-
-    script: str
+    script: str  # of CREATE TABLE and INSERT INTO statements
 
 
 def same_result(prediction: str, reference: str, fixture: Fixture) -> float:
@@ -104,10 +99,8 @@ def find_fixture(given: Any, prompt: str, reference: str) -> Fixture | None:
     """Return the tables of one row: those given with it, those in its prompt, or made ones. None
     when no result of the reference on them distinguishes a right answer from a wrong one.
     """
-    for fixture in (_given(given), _in_prompt(prompt), _made(prompt, reference)):
-        if fixture is not None and _tells_apart(fixture, reference):
-            return fixture
-    return None
+    found = (_given(given), _in_prompt(prompt), _made(prompt, reference))
+    return next((tables for tables in found if tables and _tells_apart(tables, reference)), None)
 
 
 def names_tables(prompt: str) -> bool:
@@ -153,9 +146,7 @@ def _column(words: Sequence[str]) -> str:
 
 
 def _is_number(words: Sequence[str]) -> bool:
-    return any(
-        re.match(r"int|real|num|float|double|dec", word, re.IGNORECASE) for word in words[1:]
-    )
+    return any(re.match(r"int|real|num|float|double|dec", w, re.IGNORECASE) for w in words[1:])
 
 
 def _row(
@@ -176,9 +167,8 @@ def _row(
 def _value_missing(op: str, literal: str, filler: Any) -> Any:
     if literal.startswith("'"):
         return filler
-    return {"<": float(literal) + 1, "<=": float(literal) + 1}.get(
-        op, float(literal) - 1 if op in (">", ">=") else filler
-    )
+    number = float(literal)
+    return {"<": number + 1, "<=": number + 1, ">": number - 1, ">=": number - 1}.get(op, filler)
 
 
 def _value_meeting(op: str, literal: str, filler: Any) -> Any:
@@ -197,11 +187,9 @@ def _script(ddl: str, name: str, rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _literal(value: Any) -> str:
-    if value is None:
-        return "NULL"
-    return (
-        repr(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
-    )
+    if value is None or isinstance(value, int | float):
+        return "NULL" if value is None else repr(value)
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def _tells_apart(fixture: Fixture, reference: str) -> bool:

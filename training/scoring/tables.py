@@ -1,13 +1,10 @@
-"""Where a model errs: which label it takes for which, and which field of a JSON answer.
-
-python -m pytest training/tests/scoring/test_tables.py
-"""
+"""Where a model errs: which label it takes for which, and which field of a JSON answer."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from training.scoring.pairs import INVALID, canonical, f1, fields, normalise, parse_json
+from training.scoring.pairs import INVALID, canonical, f1, fields, normalise, overlap, parse_json
 from training.scoring.shapes import ConfusionTable, FieldLine
 
 MOST_LABELS = 30
@@ -93,11 +90,12 @@ def _field_line(
     before: Sequence[dict[str, Counter[Any]]],
 ) -> FieldLine:
     hits, answered, wanted = _overlaps(name, predicted, expected)
-    wrong = [
-        index
+    none: Counter[Any] = Counter()
+    pairs = [
+        (index, row.get(name, none), answer.get(name, none))
         for index, (row, answer) in enumerate(zip(expected, predicted, strict=True))
-        if row.get(name) != answer.get(name)
     ]
+    wrong = [pair for pair in pairs if pair[1] != pair[2]][:MOST_EXAMPLES]
     return {
         "field": name,
         "support": wanted,
@@ -106,12 +104,8 @@ def _field_line(
         "f1": f1(hits, answered, wanted),
         "base_f1": f1(*_overlaps(name, before, expected)),
         "examples": [
-            {
-                "index": index,
-                "expected": list((expected[index].get(name) or Counter()).elements()),
-                "found": list((predicted[index].get(name) or Counter()).elements()),
-            }
-            for index in wrong[:MOST_EXAMPLES]
+            {"index": index, "expected": list(row.elements()), "found": list(answer.elements())}
+            for index, row, answer in wrong
         ],
     }
 
@@ -121,10 +115,8 @@ def _overlaps(
     predicted: Sequence[dict[str, Counter[Any]]],
     expected: Sequence[dict[str, Counter[Any]]],
 ) -> tuple[int, int, int]:
-    hits = answered = wanted = 0
-    for answer, row in zip(predicted, expected, strict=True):
-        ours, theirs = answer.get(name, Counter()), row.get(name, Counter())
-        hits += (ours & theirs).total()
-        answered += ours.total()
-        wanted += theirs.total()
-    return hits, answered, wanted
+    none: Counter[Any] = Counter()
+    pairs = zip(predicted, expected, strict=True)
+    counts = [overlap(ours.get(name, none), theirs.get(name, none)) for ours, theirs in pairs]
+    hits, answered, wanted = zip(*counts, strict=True)
+    return sum(hits), sum(answered), sum(wanted)

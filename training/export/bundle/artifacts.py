@@ -57,11 +57,7 @@ ARTIFACTS = {
             runtime="transformers, computed in float32",
             is_exact=True,
         ),
-        *(
-            _gguf(quantisation)
-            for quantisation in QUANTISATIONS.values()
-            if quantisation.is_offered
-        ),
+        *(_gguf(offered) for offered in QUANTISATIONS.values() if offered.is_offered),
     )
 }
 DEFAULT_ARTIFACTS = ("adapter", SERVED_ARTIFACT.name)

@@ -1,7 +1,4 @@
-"""The folder that is handed out, its manifest, its signature, and the one file it becomes.
-
-python -m pytest training/tests/export/test_bundle.py
-"""
+"""The folder that is handed out, its manifest, its signature, and the one file it becomes."""
 
 import base64
 import hashlib

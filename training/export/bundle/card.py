@@ -1,7 +1,5 @@
 """The papers of an export out of their templates: the model card with the front matter that the hub
 reads, the README and the NOTICE.
-
-python -m pytest training/tests/export/test_bundle.py
 """
 
 from collections.abc import Mapping, Sequence

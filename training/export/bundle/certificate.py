@@ -3,35 +3,21 @@
 What must hold: every artifact carries the chat format of the training (see checks.py beside); the
 f16 GGUF answers at least 99 % of the rows as the reference does; whatever rounds the weights
 further scores no lower than the interval of the reference's score.
-
-python -m pytest training/tests/export/test_certificate.py
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from modelstation.lm.chat import ChatRenderer, Message, load_renderer
+from modelstation.lm.chat import ChatRenderer, load_renderer
 from modelstation.lm.gguf.check import read_facts
 from training.export.bundle import replay
 from training.export.bundle.artifacts import ARTIFACTS
-from training.export.bundle.checks import (
-    UNREADABLE,
-    check_folder,
-    check_gguf,
-    temporary_folder,
-    tokenizer_of_gguf,
-)
-from training.export.bundle.results import (
-    FAIL,
-    PASS,
-    ArtifactResult,
-    Certificate,
-    Check,
-    Reference,
-)
+from training.export.bundle.checks import UNREADABLE, check_folder, check_gguf, tokenizer_of_gguf
+from training.export.bundle.results import FAIL, PASS, ArtifactResult, Certificate, Check, Reference
 from training.progress import Channel
-from training.scoring.generate import HeldOut, answer_budget
+from training.scoring.generate import HeldOut, answer_budget, distinct, generate
 from training.scoring.intervals import Bootstrap, Interval
 from training.scoring.metrics import build_scorer
 from training.scoring.scorers import Scorer
@@ -71,20 +57,24 @@ def certify(
     *,
     metric: str,
     labels: list[str] | None,
-    max_tokens: int | None,
     channel: Channel,
+    max_tokens: int | None = None,
 ) -> Certificate:
     """Replay the rows. `artifacts`: by name, the file of a GGUF, the folder of the others."""
     trained = load_renderer(sources.tokenizer)
     max_tokens = max_tokens or answer_budget(rows.references, trained)
     metric, graded = _metric(metric, labels, rows.references)
     grading = Grading(graded, Bootstrap(len(rows.references), 0), rows.references)
-    checks = {name: _checks(name, path, trained, rows.prompts) for name, path in artifacts.items()}
+    checks = {}
+    for name, path in artifacts.items():
+        check = check_gguf if ARTIFACTS[name].quantisation else check_folder
+        checks[name] = check(path, trained, rows.prompts)
     wanted = _replayed("merged", sources.merged, sources, trained, rows, max_tokens, channel)
     reference = grading.interval(wanted)
     answers: dict[str, list[str]] = {"merged": wanted}
     for name, path in artifacts.items():
-        if name != "merged" and _sound(checks[name]):  # else its prompts would be others
+        is_sound = all(check.passed for check in checks[name])  # else its prompts would be others
+        if name != "merged" and is_sound:
             answers[name] = _replayed(name, path, sources, trained, rows, max_tokens, channel)
     results = [
         _result(name, path, checks[name], wanted, reference, grading, answers.get(name))
@@ -110,17 +100,6 @@ def _metric(name: str, labels: list[str] | None, references: list[str]) -> tuple
         return PLAIN, build_scorer(PLAIN, {}, references)
 
 
-def _checks(
-    name: str, path: Path, trained: ChatRenderer, prompts: list[list[Message]]
-) -> list[Check]:
-    check = check_gguf if ARTIFACTS[name].quantisation else check_folder
-    return check(path, trained, prompts)
-
-
-def _sound(checks: Sequence[Check]) -> bool:
-    return all(check.passed for check in checks)
-
-
 def _replayed(
     name: str,
     path: Path,
@@ -130,31 +109,25 @@ def _replayed(
     max_tokens: int,
     channel: Channel,
 ) -> list[str]:
-    total = len(rows.prompts)
+    is_gguf = ARTIFACTS[name].quantisation is not None
+    total = len(distinct(rows.prompts) if is_gguf else rows.prompts)
 
     def on_done(done: int) -> None:
         channel.progress(f"replay_{name}", step=done, total_steps=total)
 
     on_done(0)
-    if ARTIFACTS[name].quantisation is None:
-        if name == "adapter":
-            assert sources.base is not None, "an adapter is nothing without its base"
-            model = replay.load_adapted(sources.base, path)
-        else:
-            model = replay.load_merged(path)
+    if not is_gguf:
+        base = sources.base if name == "adapter" else None  # without one, it was refused before
+        model = replay.load_adapted(base, path) if base else replay.load_merged(path)
         return replay.by_transformers(
             model, trained, rows.prompts, max_tokens=max_tokens, on_done=on_done
         )
-    with temporary_folder() as folder:
-        return replay.by_engine(
-            path,
-            tokenizer_of_gguf(read_facts(path), sources.tokenizer, Path(folder)),
-            trained,
-            rows.prompts,
-            max_tokens=max_tokens,
-            exact=ARTIFACTS[name].is_exact,
-            on_done=on_done,
-        )
+    with TemporaryDirectory(prefix="export-tokenizer-") as folder:
+        tokenizer = tokenizer_of_gguf(read_facts(path), sources.tokenizer, Path(folder))
+        exact = ARTIFACTS[name].is_exact
+        return generate(
+            path, tokenizer, rows.prompts, max_tokens=max_tokens, on_done=on_done, exact=exact
+        ).texts
 
 
 def _result(
@@ -166,6 +139,9 @@ def _result(
     grading: Grading,
     answers: Sequence[str] | None,
 ) -> ArtifactResult:
+    is_readable_gguf = ARTIFACTS[name].quantisation is not None and all(
+        check.name != UNREADABLE for check in checks
+    )
     wrong = [check.sentence for check in checks if not check.passed]
     agreement, interval = None, None
     if answers is not None:
@@ -178,7 +154,7 @@ def _result(
         file=path.name,
         how=ARTIFACTS[name].runtime,
         # Q4_K_M is a recipe: which types it came to is for the file to say.
-        made_of=read_facts(path).tensor_types if _is_readable_gguf(name, checks) else {},
+        made_of=read_facts(path).tensor_types if is_readable_gguf else {},
         checks=list(checks),
         agreement=agreement,
         score=interval.score if interval else None,
@@ -187,11 +163,6 @@ def _result(
         verdict=FAIL if wrong else PASS,
         sentence=" ".join(wrong) or (SAME if is_same else WITHIN),
     )
-
-
-def _is_readable_gguf(name: str, checks: Sequence[Check]) -> bool:
-    is_gguf = ARTIFACTS[name].quantisation is not None
-    return is_gguf and all(check.name != UNREADABLE for check in checks)
 
 
 def _shortfalls(name: str, agreement: float, score: float, reference: Interval) -> list[str]:

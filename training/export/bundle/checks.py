@@ -1,11 +1,8 @@
 """Does an artifact carry the chat format that the model was trained with? Its own template, special
 tokens and vocabulary are used, never ours, and every prompt must come out as the same token ids.
-
-python -m pytest training/tests/export/test_certificate.py
 """
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,13 +41,13 @@ def check_gguf(file: Path, trained: ChatRenderer, prompts: Sequence[Prompt]) -> 
         facts = read_facts(file)
     except (ValueError, OSError) as error:
         return [Check(UNREADABLE, False, f"{file.name} cannot be read as GGUF: {error}")]
+    template = Check("Chat template", False, f"{file.name} holds no chat template.")
+    if facts.template:
+        render = trained.with_template(facts.template).render_prompt
+        template = _template_check(file.name, render, trained, prompts)
     vocabulary = {token: at for at, token in enumerate(facts.tokens)}
     return [
-        _template_check(
-            file.name, trained.with_template(facts.template).render_prompt, trained, prompts
-        )
-        if facts.template
-        else Check("Chat template", False, f"{file.name} holds no chat template."),
+        template,
         _special_check(file.name, trained, facts.eos_token_id, facts.pad_token_id, facts.adds_bos),
         _vocabulary_check(file.name, vocabulary, trained),
         _llama_cpp_check(file, trained, prompts),
@@ -68,29 +65,32 @@ def tokenizer_of_gguf(facts: GgufFacts, source: Path, target: Path) -> Path:
     return target
 
 
-def temporary_folder() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="export-tokenizer-")
-
-
 def _template_check(
     name: str,
     render: Callable[[Prompt], list[int]],
     trained: ChatRenderer,
     prompts: Sequence[Prompt],
 ) -> Check:
+    good = f"The template in {name} gives the tokens of the training on all {len(prompts)} rows."
+    problem = _template_problem(name, render, trained, prompts)
+    return Check("Chat template", not problem, problem or good)
+
+
+def _template_problem(
+    name: str,
+    render: Callable[[Prompt], list[int]],
+    trained: ChatRenderer,
+    prompts: Sequence[Prompt],
+) -> str:
     for number, prompt in enumerate(prompts, 1):
         wanted = trained.render_prompt(prompt)
         try:
             rendered = render(prompt)
         except ValueError as error:
-            sentence = f"The chat template in {name} does not render row {number}: {error}"
-            return Check("Chat template", False, sentence)
+            return f"The chat template in {name} does not render row {number}: {error}"
         if rendered != wanted:
-            return Check("Chat template", False, _parting(name, number, wanted, rendered, trained))
-    sentence = (
-        f"The template in {name} gives the tokens of the training on all {len(prompts)} rows."
-    )
-    return Check("Chat template", True, sentence)
+            return _parting(name, number, wanted, rendered, trained)
+    return ""
 
 
 def _parting(
@@ -106,11 +106,7 @@ def _parting(
 
 
 def _special_check(
-    name: str,
-    trained: ChatRenderer,
-    eos: int | None,
-    pad: int | None,
-    adds_bos: bool = False,
+    name: str, trained: ChatRenderer, eos: int | None, pad: int | None, adds_bos: bool = False
 ) -> Check:
     wrong = []
     if eos != trained.eos_token_id:
@@ -119,18 +115,16 @@ def _special_check(
         wrong.append(f"its padding token is {pad}, in training it was {trained.pad_token_id}")
     if adds_bos:
         wrong.append("it puts a first token of its own before each prompt")
-    if wrong:
-        return Check("Special tokens", False, f"{name}: {'; '.join(wrong)}.")
-    return Check("Special tokens", True, f"End token {eos}, padding {pad}, none put in front.")
+    good = f"End token {eos}, padding {pad}, none put in front."
+    return Check("Special tokens", not wrong, f"{name}: {'; '.join(wrong)}." if wrong else good)
 
 
 def _vocabulary_check(name: str, vocabulary: dict[str, int], trained: ChatRenderer) -> Check:
     wanted = trained.vocabulary()
     differing = [token for token, at in wanted.items() if vocabulary.get(token) != at]
-    if differing:
-        sentence = f"{len(differing):,} tokens of {name} are not those of the training."
-        return Check("Vocabulary", False, sentence)
-    return Check("Vocabulary", True, f"All {len(wanted):,} tokens are at their places.")
+    problem = f"{len(differing):,} tokens of {name} are not those of the training."
+    good = f"All {len(wanted):,} tokens are at their places."
+    return Check("Vocabulary", not differing, problem if differing else good)
 
 
 def _llama_cpp_check(file: Path, trained: ChatRenderer, prompts: Sequence[Prompt]) -> Check:
@@ -139,10 +133,9 @@ def _llama_cpp_check(file: Path, trained: ChatRenderer, prompts: Sequence[Prompt
     plain = plain[:ROWS_BY_LLAMA_CPP]
     try:
         with llama_cpp(file) as other:
-            check = _template_check(file.name, other.prompt_ids, trained, plain)
+            problem = _template_problem(file.name, other.prompt_ids, trained, plain)
     except ValueError as error:
         return Check("llama.cpp alone", False, f"{error}")
-    if not check.passed:
-        return Check("llama.cpp alone", False, f"As llama.cpp reads it: {check.sentence}")
-    sentence = f"llama.cpp's own template engine and tokenizer give the same on {len(plain)} rows."
-    return Check("llama.cpp alone", True, sentence)
+    good = f"llama.cpp's own template engine and tokenizer give the same on {len(plain)} rows."
+    sentence = f"As llama.cpp reads it: {problem}" if problem else good
+    return Check("llama.cpp alone", not problem, sentence)

@@ -71,13 +71,8 @@ class ModelFacts:
     @property
     def data(self) -> CardFacts:
         """The part that the cards of dataset and model share."""
-        return CardFacts(
-            title=self.title,
-            requirement=self.requirement,
-            digest=self.dataset.digest,
-            splits=self.dataset.splits,
-            sources=self.sources,
-        )
+        digest, splits = self.dataset.digest, self.dataset.splits
+        return CardFacts(self.title, self.requirement, digest, splits, sources=self.sources)
 
     @property
     def settings(self) -> dict[str, JsonValue]:

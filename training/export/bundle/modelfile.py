@@ -1,7 +1,5 @@
 """Ollama's Modelfile: the chat template as a Go template, found by looking at what the model's own
 one writes around each message, and proved on whole conversations before it is used.
-
-python -m pytest training/tests/export/test_modelfile.py
 """
 
 from collections.abc import Sequence
@@ -51,24 +49,16 @@ def _marks_of(renderer: ChatRenderer) -> TurnFormat:
     chat = _chat("system", "user", "assistant", "user")
     marks = [turn["content"] for turn in chat]
     start, system_user, user_answer, answer_user, end = _between(renderer.render_text(chat), marks)
-    _, _, after_user = _between(
-        renderer.render_text(chat[:2], add_generation_prompt=False), marks[:2]
-    )
-    *_, after_answer = _between(
-        renderer.render_text(chat[:3], add_generation_prompt=False), marks[:3]
+    after_user, after_answer = (
+        _between(renderer.render_text(chat[:n], add_generation_prompt=False), marks[:n])[-1]
+        for n in (2, 3)
     )
     before_user = answer_user.removeprefix(after_answer)
+    before_answer = user_answer.removeprefix(after_user)
+    after_system = system_user.removesuffix(before_user)
     return TurnFormat(
-        before={
-            "system": start,
-            "user": before_user,
-            "assistant": user_answer.removeprefix(after_user),
-        },
-        after={
-            "system": system_user.removesuffix(before_user),
-            "user": after_user,
-            "assistant": after_answer,
-        },
+        before={"system": start, "user": before_user, "assistant": before_answer},
+        after={"system": after_system, "user": after_user, "assistant": after_answer},
         answer=end.removeprefix(after_user),
     )
 

@@ -1,23 +1,17 @@
-"""The held-out rows, answered greedily by each artifact of an export.
+"""The held-out rows, answered greedily by transformers.
 
 The reference is transformers on the merged safetensors, computed in float32 whatever they are
 stored in: of all ways to run these weights the one with the least rounding of its own.
-
-python -m pytest training/tests/export/test_certificate.py
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models_app.serving.engine import Engine, GenerationConfig
 from modelstation.lm.chat import ChatRenderer, Message
 from training.plan.estimate.measure import idle_cores
 
 ROWS_AT_ONCE = 16
-CONTEXT_STEP = 256
-OnDone = Callable[[int], None]
 
 
 def by_transformers(
@@ -26,7 +20,7 @@ def by_transformers(
     prompts: Sequence[list[Message]],
     *,
     max_tokens: int,
-    on_done: OnDone,
+    on_done: Callable[[int], None],
 ) -> list[str]:
     """Answers in order. Prompts of about one length share a batch, padded on the left: what is
     masked weighs nothing, and in float32 the order of a sum is no matter.
@@ -96,35 +90,3 @@ def load_adapted(base_folder: Path, adapter: Path) -> Any:
     from peft import PeftModel
 
     return PeftModel.from_pretrained(load_merged(base_folder), str(adapter)).eval()
-
-
-def by_engine(
-    gguf: Path,
-    tokenizer_folder: Path,
-    renderer: ChatRenderer,
-    prompts: Sequence[list[Message]],
-    *,
-    max_tokens: int,
-    exact: bool,
-    on_done: OnDone,
-) -> list[str]:
-    """Through the engine that serves. `exact`: one row at a time, and no rounding but the file's
-    own; else as it is served, many at once.
-    """
-    longest = max(len(renderer.render_prompt(prompt)) for prompt in prompts)
-    context = -(-(longest + max_tokens) // CONTEXT_STEP) * CONTEXT_STEP
-    config = GenerationConfig(max_new_tokens=max_tokens)
-    start = partial(Engine, exact=True, n_parallel=1) if exact else Engine
-    engine = start(gguf, tokenizer_folder, n_ctx=context, n_threads=idle_cores())
-    try:
-        if not exact:
-            return [
-                completion.text for completion in engine.generate_many(prompts, config, on_done)
-            ]
-        answers = []
-        for prompt in prompts:
-            answers.append(engine.generate(prompt, config).text)
-            on_done(len(answers))
-        return answers
-    finally:
-        engine.close()

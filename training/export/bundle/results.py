@@ -1,8 +1,6 @@
 """The parity certificate as data: what was checked and replayed, and what came out."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
 
 from pydantic import JsonValue, TypeAdapter
 
@@ -53,7 +51,3 @@ class Certificate:
     def to_json(self) -> JsonValue:
         json: JsonValue = TypeAdapter(Certificate).dump_python(self, mode="json")
         return json
-
-    @classmethod
-    def from_json(cls, json: Mapping[str, Any]) -> Self:
-        return TypeAdapter(cls).validate_python(json)

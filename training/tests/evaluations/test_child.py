@@ -167,7 +167,8 @@ def test_the_answer_budget_fits_the_longest_reference_within_a_cap(tiny):
     ("values", "code", "said"),
     [
         ({"metric": "bleu"}, "bad_spec", "Unknown metric 'bleu'"),
-        ({"metric": ""}, "bad_spec", "lacks: metric"),
+        ({"metric": ""}, "bad_spec", "Unknown metric ''"),
+        ({"metric": None}, "bad_spec", "is wrong: .*\nmetric\n"),
         ({"criteria": [{"metric": "exact_match", "value": 75}]}, "bad_spec", "between 0 and 1"),
         ({"base": {"gguf": "/nowhere.gguf", "tokenizer_folder": ""}}, "bad_spec", "base model is"),
         ({"test_file": os.devnull}, "not_enough_data", "no held-out rows"),
