@@ -16,7 +16,7 @@ from models_app.models import CustomModel
 from modelstation.core.web.api import StrictSerializer
 from training.builds.services import train_again
 from training.plan.estimate.estimates import Estimate
-from training.plan.services import Plan, dataset_of, plan_for
+from training.plan.services import Plan, dataset_or_draft, plan_for
 from training.recipes.config import Settings
 from training.runs import services
 
@@ -100,7 +100,7 @@ class TrainingPlanView(APIView):
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
         """With the settings saved with the model, on its newest dataset."""
         model = model_for(request_org(request), model_id)
-        return Response(_shown(_plan(model, model.training_config)))
+        return _shown(model, model.training_config)
 
     @extend_schema(request=PlanRequestSerializer, responses=TrainingPlanSerializer)
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
@@ -111,7 +111,7 @@ class TrainingPlanView(APIView):
         requested = given.validated_data.get("config", model.training_config)
         if given.validated_data["keep"]:
             services.save_plan(actor=request_user(request), model=model, requested=requested)
-        return Response(_shown(_plan(model, requested)))
+        return _shown(model, requested)
 
 
 class TrainingPlanStartView(APIView):
@@ -128,10 +128,6 @@ class TrainingPlanStartView(APIView):
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
 
 
-def _plan(model: CustomModel, requested: Settings) -> Plan:
-    dataset = dataset_of(model) or model.dataset_versions.drafts().first()
-    return plan_for(model, requested, dataset=dataset)
-
-
-def _shown(plan: Plan) -> dict[str, Any]:
-    return dict(TrainingPlanSerializer(plan).data)
+def _shown(model: CustomModel, requested: Settings) -> Response:
+    plan = plan_for(model, requested, dataset=dataset_or_draft(model))
+    return Response(TrainingPlanSerializer(plan).data)

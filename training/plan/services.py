@@ -84,18 +84,13 @@ def plan_for(
     machine: Machine | None = None,
 ) -> Plan:
     """UserFacingError names a setting that is unknown or out of bounds."""
-    config = checked(requested)
-    machine = _fit_for(config, machine or known_machine())
+    config, machine = checked(requested), machine or known_machine()
+    if config.device == "cuda" and not machine.is_measured:  # nobody has looked for a GPU yet
+        machine = replace(machine, gpu="not measured yet", gpu_flops=20e12)
     facts = Facts(data_facts(model, dataset), shape_of(model.base))
     estimate = preflight(config, facts, machine)
-    return Plan(
-        requested=requested,
-        estimate=estimate,
-        reasons=explain(config, estimate, machine),
-        machine=machine,
-        dataset=dataset,
-        is_sample=facts.data.is_sample,
-    )
+    reasons = explain(config, estimate, machine)
+    return Plan(requested, estimate, reasons, machine, dataset, facts.data.is_sample)
 
 
 def checked(requested: Settings) -> TrainingConfig:
@@ -109,6 +104,11 @@ def dataset_of(model: CustomModel) -> DatasetVersion | None:
     """Return the one that a new training takes: what was frozen last."""
     dataset: DatasetVersion | None = model.dataset_versions.frozen().first()
     return dataset
+
+
+def dataset_or_draft(model: CustomModel) -> DatasetVersion | None:
+    """Return the rows that a plan is shown for: the newest frozen dataset, else the draft."""
+    return dataset_of(model) or model.dataset_versions.drafts().first()
 
 
 def check_before_building(model: CustomModel) -> None:
@@ -174,47 +174,28 @@ def shape_of(base: FoundationModel) -> BaseShape:
 
 
 def known_machine() -> Machine:
-    """Return it as a training worker measured it last, corrected by what runs took since; a
-    cautious guess before the first worker has started.
+    """Return it as a training worker measured it last."""
+    return _of_profile(MachineProfile.objects.first())
+
+
+def _of_profile(profile: MachineProfile | None) -> Machine:
+    """Correct what was measured by what runs took since. Before the first worker has started it is
+    a cautious guess, without memory: the worker may be another machine than this one.
     """
-    profile = MachineProfile.objects.first()
-    if profile is None:
-        return _unmeasured()
-    return _of_profile(profile)
-
-
-def _unmeasured() -> Machine:
-    """Return a cautious guess. Its memory is not known either: the worker may be another machine
-    than this one.
-    """
-    cores = os.cpu_count() or 1
-    return Machine(
-        cores=cores,
-        has_bf16=True,  # not known; the run itself looks
-        fp32_flops=cores * DEFAULT_FLOPS_PER_CORE,
-        disk_free=disk_free(settings.ARTIFACTS_DIR),
-    )
-
-
-def _of_profile(profile: MachineProfile) -> Machine:
+    free = disk_free(settings.ARTIFACTS_DIR)
+    if profile is None:  # has_bf16 is not known either; the run itself looks
+        cores = os.cpu_count() or 1
+        flops = cores * DEFAULT_FLOPS_PER_CORE
+        return Machine(cores=cores, has_bf16=True, fp32_flops=flops, disk_free=free)
     machine = Machine(**profile.facts, is_measured=True)
     if profile.host == socket.gethostname():
         total, available = memory()
         machine = replace(machine, memory_bytes=total, available_bytes=available)
-    return _corrected(replace(machine, disk_free=disk_free(settings.ARTIFACTS_DIR)))
-
-
-def _fit_for(config: TrainingConfig, machine: Machine) -> Machine:
-    """Return the machine with the GPU that is requested, where nobody has looked for one yet."""
-    if machine.is_measured or config.device != "cuda":
-        return machine
-    return replace(machine, gpu="not measured yet", gpu_flops=20e12)
+    return _corrected(replace(machine, disk_free=free))
 
 
 def _corrected(machine: Machine) -> Machine:
-    """Correct it by the median of what the last runs of this host took over what was expected of
-    them.
-    """
+    """Correct it by the median of what the host's last runs took over what was expected."""
     ended = TrainingRun.objects.filter(
         job__state=Job.State.SUCCEEDED, plan__host=machine.host
     ).order_by("-created_at")
@@ -261,8 +242,7 @@ def config_of_attempt(run: TrainingRun) -> TrainingConfig:
 
 
 def plan_of_run(run: TrainingRun) -> Plan:
-    profile = ensure_measured()
-    machine = _of_profile(profile) if profile else _unmeasured()
+    machine = _of_profile(ensure_measured())
     plan = plan_for(run.model, run.asked_config, dataset=run.dataset_version, machine=machine)
     plan.refuse()
     return plan

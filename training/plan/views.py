@@ -16,7 +16,7 @@ from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
 from training.builds.services import train_again
 from training.plan.forms import PlanForm, rows
-from training.plan.services import Plan, dataset_of, plan_for
+from training.plan.services import Plan, dataset_of, dataset_or_draft, plan_for
 from training.runs import services
 
 
@@ -86,5 +86,4 @@ def _plan(model: CustomModel, form: PlanForm) -> Plan | None:
     form.is_valid()
     if any(name != "__all__" for name in form.errors):
         return None
-    dataset = dataset_of(model) or model.dataset_versions.drafts().first()
-    return plan_for(model, form.requested, dataset=dataset)
+    return plan_for(model, form.requested, dataset=dataset_or_draft(model))

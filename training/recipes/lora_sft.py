@@ -26,9 +26,10 @@ from modelstation.lm.loading import load_causal_lm
 from training.plan.estimate.measure import peak_memory_bytes
 from training.progress import Checkpoint, ChildError, Figures, Log, Message, Progress, Stopped
 from training.recipes import checkpoints
+from training.recipes.batches import micro_batches, plan_batches
 from training.recipes.checkpoints import State, Weights
 from training.recipes.config import TrainingConfig
-from training.recipes.data import Batch, collate, micro_batches, plan_batches
+from training.recipes.data import Batch, collate
 from training.recipes.facts import TrainingFacts
 from training.recipes.kernels import AnswerLoss, install
 from training.recipes.parallel import Processes
@@ -100,15 +101,6 @@ def _with_adapters(base: Any, config: TrainingConfig) -> Any:
         task_type="CAUSAL_LM",
     )
     return get_peft_model(base, lora)
-
-
-def setup_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    return torch.optim.AdamW(
-        trainable(model),
-        lr=config.learning_rate or 0.0,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
 
 
 def trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:
@@ -235,11 +227,14 @@ class _Run:
         processes: Processes,
     ) -> None:
         self.model, self.prepared, self.folder = model, prepared, folder
-        self.processes = processes
-        self.emit = emit if processes.is_first else _emit_nothing
+        self.emit, self.processes = emit, processes
         self.config = prepared.config
-        self.optimizer = setup_optimizer(model, prepared.config)
-        self.valid = _valid_batches(prepared)
+        rate, decay = self.config.learning_rate or 0.0, self.config.weight_decay
+        self.optimizer = torch.optim.AdamW(
+            trainable(model), lr=rate, weight_decay=decay, fused=True
+        )
+        is_validated = prepared.valid and self.config.eval_every
+        self.valid = batches_of(prepared.valid, self.config) if is_validated else []
         self.outcome = Outcome()
         self.best: Weights = {}
         self.best_loss = math.inf
@@ -391,10 +386,6 @@ class _Run:
         return min(left, max(0.0, most * 60 - spent)) if most else left
 
 
-def _emit_nothing(message: Message) -> None:
-    pass
-
-
 def measure(
     model: torch.nn.Module, batches: Sequence[Batch], config: TrainingConfig
 ) -> tuple[float, float]:
@@ -411,12 +402,6 @@ def measure(
     model.train()
     answers = sum(len(batch.targets) for batch in batches)
     return float(loss / answers), right / answers
-
-
-def _valid_batches(prepared: Prepared) -> list[Batch]:
-    if not prepared.valid or not prepared.config.eval_every:
-        return []
-    return batches_of(prepared.valid, prepared.config)
 
 
 def batches_of(rows: Sequence[TokenRow], config: TrainingConfig) -> list[Batch]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from modelstation.lm.gguf.quantisations import SERVED
 from training.plan.estimate.shapes import BaseShape
-from training.recipes.config import MAX_ROWS_PER_BATCH, TrainingConfig
+from training.recipes.batches import cut, micro_batches
+from training.recipes.config import TrainingConfig
 
 MAX_VALID_ROWS = 64  # as many as the recipe validates on
 
@@ -86,8 +87,10 @@ def one_pass(
     once a micro-batch where it `is_shared`, else with every row.
     """
     pairs = sorted(zip(lengths, answers, strict=True))
-    steps = _cut(pairs, batch)
-    turns = [turn for step in steps for turn in _turns(step, micro)]
+    lengths = [length for length, _ in pairs]
+    steps = list(cut(range(len(pairs)), lengths, batch)) if pairs else []
+    cuts = [turn for step in steps for turn in micro_batches(step, lengths, micro)]
+    turns = [[pairs[i] for i in turn] for turn in cuts]
     tokens = [
         sum(length for length, _ in turn) + prefix * (1 if is_shared else len(turn))
         for turn in turns
@@ -99,38 +102,14 @@ def one_pass(
         steps=max(1.0, len(steps) * scale),
         tokens=sum(tokens) * scale,
         answers=sum(learnt) * scale,
-        attended=sum(_attended(turn, prefix) for turn in turns) * scale,
+        attended=scale
+        * sum(
+            prefix**2 / 2 + sum(length * (length / 2 + prefix) for length, _ in turn)
+            for turn in turns
+        ),
         largest=max([*tokens, micro + prefix if rows > len(pairs) else 0]),
         most_answers=max(learnt, default=0),
     )
-
-
-def _cut(rows: list[tuple[int, int]], budget: int) -> list[list[tuple[int, int]]]:
-    """Cut length-sorted rows into steps, as the recipe bounds them."""
-    cuts: list[list[tuple[int, int]]] = []
-    for row in rows:
-        count = len(cuts[-1]) + 1 if cuts else 0
-        if not cuts or count > MAX_ROWS_PER_BATCH or count * row[0] > budget:
-            cuts.append([])
-        cuts[-1].append(row)
-    return cuts
-
-
-def _turns(step: list[tuple[int, int]], budget: int) -> list[list[tuple[int, int]]]:
-    """Micro-batches of one step, by the tokens that are really in them."""
-    turns: list[list[tuple[int, int]]] = []
-    held = 0
-    for row in step:
-        if not turns or held + row[0] > budget:
-            turns.append([])
-            held = 0
-        turns[-1].append(row)
-        held += row[0]
-    return turns
-
-
-def _attended(turn: list[tuple[int, int]], prefix: int) -> float:
-    return prefix**2 / 2 + sum(length * (length / 2 + prefix) for length, _ in turn)
 
 
 def trainable_parameters(config: TrainingConfig, shape: BaseShape) -> int:

@@ -12,25 +12,17 @@ FREE_DISK = 512 << 20  # left over, so that nobody else's work fails
 
 
 def refusals_of(estimate: Estimate, machine: Machine) -> list[Refusal]:
-    refusals = [
-        _does_not_fit(estimate, machine),
-        _disk_is_full(estimate, machine),
-        _over_budget(estimate),
-    ]
-    return [refusal for refusal in refusals if refusal]
+    refusals = (_does_not_fit(estimate, machine), _disk_is_full(estimate, machine))
+    return [refusal for refusal in (*refusals, _over_budget(estimate)) if refusal]
 
 
 def too_few(rows: int, left_out: int, config: TrainingConfig) -> Refusal:
-    longer = (
-        f", and {left_out} more that are longer than {config.max_seq_len} tokens"
-        if left_out
-        else ""
-    )
-    have = f"{rows} row{'' if rows == 1 else 's'} to train on{longer}"
-    hint = "Raise max_seq_len, or add rows." if left_out else "Add examples or sources."
-    return Refusal(
-        "not_enough_data", f"Not enough data: {have}; at least {MIN_ROWS} are needed.", hint
-    )
+    have, hint = f"{rows} row{'' if rows == 1 else 's'} to train on", "Add examples or sources."
+    if left_out:
+        have += f", and {left_out} more that are longer than {config.max_seq_len} tokens"
+        hint = "Raise max_seq_len, or add rows."
+    message = f"Not enough data: {have}; at least {MIN_ROWS} are needed."
+    return Refusal("not_enough_data", message, hint)
 
 
 def _does_not_fit(estimate: Estimate, machine: Machine) -> Refusal | None:
@@ -64,8 +56,7 @@ def _over_budget(estimate: Estimate) -> Refusal | None:
     wanted = min(USEFUL_STEPS, estimate.unbudgeted_steps)
     if estimate.steps >= wanted:
         return None
-    config = estimate.config
-    given = config.to_json()
+    given = estimate.config.to_json()
     names = [name for name in BUDGETS if given[name]]
     needed = estimate.seconds_per_step * wanted / 60
     return Refusal(

@@ -19,6 +19,7 @@ from training.plan.estimate.explain import explain
 from training.plan.estimate.preflight import preflight
 from training.plan.estimate.shapes import guessed_shape
 from training.plan.estimate.token_facts import DataFacts, count_tokens, guess_tokens
+from training.recipes.batches import plan_batches
 from training.recipes.config import (
     MIN_STEPS,
     RunFacts,
@@ -28,7 +29,6 @@ from training.recipes.config import (
     default_rank,
     resolve,
 )
-from training.recipes.data import plan_batches
 from training.recipes.rows import common_prefix, encode
 
 SHAPE = guessed_shape(134_515_008, 8192)
