@@ -37,7 +37,9 @@ def delete_version(*, actor: User, version: ModelVersion) -> None:
     """Off its name and gone at once; its files go after the commit. The model stays."""
     folder = settings.ARTIFACTS_DIR / version.folder
     with transaction.atomic():
-        if _is_being_evaluated(version):
+        jobs = Job.objects.filter(subject_id=version.model_id, kind="evaluate")
+        # Any of the model's: the live one is measured beside the requested one.
+        if jobs.filter(state__in=Job.LIVE_STATES).exists():
             raise Conflict(
                 "This version is being evaluated.",
                 code="version_in_use",
@@ -63,9 +65,3 @@ def delete_checkpoint(*, actor: User, named: Named) -> None:
         record(org=version.org, actor=actor, action="checkpoint.delete", target=version, kind=kind)
         folder = settings.ARTIFACTS_DIR / version.folder / kind
         transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
-
-
-def _is_being_evaluated(version: ModelVersion) -> bool:
-    """Any of the model's: the live one is measured beside the requested one."""
-    jobs = Job.objects.filter(subject_id=version.model_id, kind="evaluate")
-    return jobs.filter(state__in=Job.LIVE_STATES).exists()

@@ -75,19 +75,15 @@ def _base_of(draft: ModelDraft) -> tuple[FoundationModel, str]:
             param="base",
             hint="Choose another, or fetch it on the page of bases.",
         )
-    _must_be_small_enough(base, draft.max_size_mb)
-    return base, reason
-
-
-def _must_be_small_enough(base: FoundationModel, max_size_mb: int | None) -> None:
-    served = base.served_bytes / 1e6
-    if max_size_mb is not None and served > max_size_mb:
+    served, most = base.served_bytes / 1e6, draft.max_size_mb
+    if most is not None and served > most:
         raise UserFacingError(
-            f"{base} takes about {served:,.0f} MB when served, more than {max_size_mb:,} MB.",
+            f"{base} takes about {served:,.0f} MB when served, more than {most:,} MB.",
             code="base_too_large",
             param="base",
             hint="Choose a smaller base, or allow more.",
         )
+    return base, reason
 
 
 def copy_model(*, actor: User, model: CustomModel) -> CustomModel:
@@ -150,13 +146,9 @@ def correct_intent(
         check_intent_edits(edits)
         model.intent_edits = edits
         model.save(update_fields=["intent_edits", "updated_at"])
-        record(
-            org=model.org,
-            actor=actor,
-            action="model.correct_intent",
-            target=model,
-            fields=sorted(name for name in changes if before.get(name) != edits.get(name)),
-        )
+        changed = sorted(name for name in changes if before.get(name) != edits.get(name))
+        action = "model.correct_intent"
+        record(org=model.org, actor=actor, action=action, target=model, fields=changed)
         if system_prompt:
             edit_system_prompt(actor=actor, model=model, system_prompt=system_prompt)
         if build:

@@ -168,9 +168,7 @@ def builds(roots: Iterable[Job]) -> list[Build]:
 
 
 def ended_build(job: Job) -> tuple[str, str] | None:
-    """Return the id and status of the build that this job was the last of; None where it ended
-    none.
-    """
+    """Return the id and status of the build that this job ended; None where it ended none."""
     jobs = Job.objects.filter(subject_id=job.subject_id, kind__in=KINDS)
     for root_id, grouped in _grouped(jobs.order_by("created_at", "id")).items():
         if grouped[-1].id == job.id:
@@ -214,10 +212,9 @@ def _add_rows(result: list[Build]) -> None:
     run_of = {run.job_id: run for run in runs.select_related(*related)}
     evaluations = EvaluationRun.objects.filter(job__in=ids).prefetch_related("scores")
     evaluation_of = {evaluation.job_id: evaluation for evaluation in evaluations}
-    requests: dict[uuid.UUID, FineTuningRequest] = {
-        request.model_id: request
-        for request in FineTuningRequest.objects.filter(model__in=[b.model.id for b in result])
-    }
+    models = [build.model.id for build in result]
+    of_models = FineTuningRequest.objects.filter(model__in=models)
+    requests: dict[uuid.UUID, FineTuningRequest] = {each.model_id: each for each in of_models}
     for build in result:
         for job in build.jobs:
             build.run = run_of.get(job.id) or build.run
@@ -254,13 +251,9 @@ def checkpoints_of(build: Build) -> list[Checkpoint]:
     kept = {step for step in map(step_of, run.version.artifacts) if step is not None}
     best = run.facts.get("best_step")
     steps = kept | ({int(best)} if best else set())
+    at = run.version.created_at
     return [
-        Checkpoint(
-            step,
-            f"{tuned}:ckpt-step-{step}",
-            run.version.created_at,
-            _metrics(step, figures.get(step, {})),
-        )
+        Checkpoint(step, f"{tuned}:ckpt-step-{step}", at, _metrics(step, figures.get(step, {})))
         for step in sorted(steps, reverse=True)
     ]
 
@@ -280,9 +273,7 @@ def measured(run: TrainingRun) -> dict[int, Figures]:
 
 
 def _metrics(step: int, data: Figures) -> Figures:
-    """Return them by their names here. The whole validation file is read: its loss is the full
-    one.
-    """
+    """Name them as OpenAI does. The whole validation file is read: its loss is the full one."""
     loss, accuracy = data.get("valid_loss"), data.get("valid_accuracy")
     return {
         "step": step,

@@ -204,11 +204,10 @@ def path_of(file: UploadedFile) -> Path:
 
 
 def _take(file: uploads.ReceivedFile, kept: UploadedFile) -> Path:
-    """Take the upload by a rename. A name without an ending that we know is of JSON
-    lines.
-    """
+    """Take the upload by a rename. A name without an ending that we know is of JSON lines."""
     name = uploads.safe_name(file.name or "")
-    kept.path = _path_within(kept, name if is_known(Path(name)) else f"{name}.jsonl")
+    name = name if is_known(Path(name)) else f"{name}.jsonl"
+    kept.path = _path_within(kept, name)
     path = path_of(kept)
     path.parent.mkdir(parents=True, exist_ok=True)
     file.flush()

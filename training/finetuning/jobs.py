@@ -65,27 +65,19 @@ class JobRequest:
 
 
 def refuse_bad(file: UploadedFile, param: str) -> None:
+    name, code = file_name_of(file.id), "invalid_value"
     if file._state.adding:  # frozen rows keep their sources and licences; a copy would lose them
-        raise UserFacingError(
-            "These are the frozen rows of a model's dataset.",
-            code="invalid_value",
-            param=param,
-            hint="Train that model again, or upload rows of your own.",
-        )
-    if file.purpose != UploadedFile.Purpose.FINE_TUNE:
-        raise UserFacingError(
-            f"{file_name_of(file.id)} has the purpose “{file.purpose}”.",
-            code="invalid_value",
-            param=param,
-            hint="Give a file that was uploaded for “fine-tune”.",
-        )
-    if file.status == UploadedFile.Status.ERROR:
-        raise UserFacingError(
-            f"{file_name_of(file.id)} cannot be trained on: {file.status_details}",
-            code="invalid_file",
-            param=param,
-            hint="Correct the rows and upload the file again.",
-        )
+        message = "These are the frozen rows of a model's dataset."
+        hint = "Train that model again, or upload rows of your own."
+    elif file.purpose != UploadedFile.Purpose.FINE_TUNE:
+        message = f"{name} has the purpose “{file.purpose}”."
+        hint = "Give a file that was uploaded for “fine-tune”."
+    elif file.status == UploadedFile.Status.ERROR:
+        message, code = f"{name} cannot be trained on: {file.status_details}", "invalid_file"
+        hint = "Correct the rows and upload the file again."
+    else:
+        return
+    raise UserFacingError(message, code=code, param=param, hint=hint)
 
 
 def create_job(*, actor: User, org: Organization, requested: JobRequest) -> Job:
@@ -125,10 +117,8 @@ def create_job(*, actor: User, org: Organization, requested: JobRequest) -> Job:
 
 
 def _refuse_too_many(org: Organization) -> None:
-    waiting = FineTuningRequest.objects.for_org(org).filter(
-        model__status__in=CustomModel.LIVE_STATUSES
-    )
-    if waiting.count() >= MOST_WAITING:
+    requests = FineTuningRequest.objects.for_org(org)
+    if requests.filter(model__status__in=CustomModel.LIVE_STATUSES).count() >= MOST_WAITING:
         raise TooMany(
             f"{MOST_WAITING} fine-tuning jobs of this organisation have not ended yet.",
             code="rate_limit_exceeded",
@@ -143,9 +133,8 @@ def _check_plan(model: CustomModel, config: Settings) -> None:
     try:
         planning.check_before_building(model)
     except UserFacingError as error:
-        raise UserFacingError(
-            error.message, code=error.code, hint=error.hint, param="model"
-        ) from error
+        error.param = "model"
+        raise
 
 
 def cancel_job(*, actor: User, build: Build) -> None:

@@ -203,20 +203,16 @@ def _reporter(lease: Lease) -> Callable[[Mapping[str, Any]], None]:
             lease.log(message.message)
             return
         if isinstance(message, Checkpoint):
-            _report_checkpoint(lease, message.step)
+            lease.check()
+            text = f"Checkpoint kept at step {message.step:,}."
+            lease.emit(JobEvent.Kind.CHECKPOINT, text, data={"step": message.step})
             return
         if message.stage != stage:
             stage = message.stage
             lease.stage(stage, STAGE_NAMES.get(stage, stage))
-        detail, figures = message.detail, message.figures
+        figures = message.figures
         lease.progress(step=message.step, total_steps=message.total_steps, **figures)
         if figures.get("loss") is not None or figures.get("valid_loss") is not None:
-            lease.emit(JobEvent.Kind.METRICS, data=detail)
+            lease.emit(JobEvent.Kind.METRICS, data=message.detail)
 
     return report
-
-
-def _report_checkpoint(lease: Lease, step: int) -> None:
-    lease.check()
-    message = f"Checkpoint kept at step {step:,}."
-    lease.emit(JobEvent.Kind.CHECKPOINT, message, data={"step": step})

@@ -69,10 +69,11 @@ def record_action(actor: User, run: TrainingRun, action: str, **data: str) -> No
 
 def finish_training(*, run: TrainingRun, folder: str, result: TrainingResult) -> None:
     """Make a draft version of its artifacts, and enqueue its evaluation with it."""
+    newest: int | None = run.model.versions.aggregate(newest=Max("number"))["newest"]
     run.version = ModelVersion.objects.create(
         org=run.org,
         model=run.model,
-        number=_next_number(run.model),
+        number=(newest or 0) + 1,
         base_id=run.model.base_id,
         system_prompt=run.dataset_version.system_prompt,
         dataset_digest=run.dataset_version.digest,
@@ -83,8 +84,3 @@ def finish_training(*, run: TrainingRun, folder: str, result: TrainingResult) ->
     run.resolved_config, run.facts = result.config.to_json(), result.facts.to_json()
     run.save(update_fields=["version", "resolved_config", "facts"])
     submit_evaluation(run.version)
-
-
-def _next_number(model: CustomModel) -> int:
-    newest: int | None = model.versions.aggregate(newest=Max("number"))["newest"]
-    return (newest or 0) + 1
