@@ -136,9 +136,7 @@ class Build:
 def builds_of(org: Organization) -> QuerySet[Job]:
     """Return the first job of every build, newest first."""
     before = Job.objects.filter(
-        subject_id=OuterRef("subject_id"),
-        kind__in=BEGINNING,
-        created_at__lt=OuterRef("created_at"),
+        subject_id=OuterRef("subject_id"), kind__in=BEGINNING, created_at__lt=OuterRef("created_at")
     ).order_by("-created_at")
     jobs: QuerySet[Job] = Job.objects.for_org(org).filter(kind__in=BEGINNING)
     jobs = jobs.annotate(

@@ -3,7 +3,7 @@ its curves.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -24,6 +24,7 @@ from training.finetuning.ids import file_name_of
 from training.models import FineTuningRequest, TrainingRun, UploadedFile
 from training.plan import services as planning
 from training.recipes.config import Settings
+from training.runs.services import ACTIONS, Action
 
 Hyperparameters = dict[str, float | str]  # of OpenAI's names, each "auto" or a number
 logger = logging.getLogger("modelstation.training")
@@ -137,26 +138,14 @@ def _check_plan(model: CustomModel, config: Settings) -> None:
         raise
 
 
-def cancel_job(*, actor: User, build: Build) -> None:
-    _act(actor, build, jobs.request_cancel, "cancel", "not_building")
-
-
-def pause_job(*, actor: User, build: Build) -> None:
-    """Pause at the next step's end, with a checkpoint to go on from."""
-    _act(actor, build, jobs.request_pause, "pause", "not_pausable")
-
-
-def resume_job(*, actor: User, build: Build) -> None:
-    _act(actor, build, jobs.resume, "resume", "not_paused")
-
-
-def _act(actor: User, build: Build, action: Callable[[Job], bool], name: str, code: str) -> None:
+def act(action: Action, *, actor: User, build: Build) -> None:
+    """Cancel it; or pause it at the next step's end, with a checkpoint, or resume it from there."""
+    act_on_job, _, code = ACTIONS[action]
     with transaction.atomic():
         job = build.live_job
-        if job is None or not action(job):
-            message = f"You cannot {name} a job that is {build.status}."
-            raise Conflict(message, code=code)
-        record(org=build.root.org, actor=actor, action=f"fine_tuning.{name}", target=build.model)
+        if job is None or not act_on_job(job):
+            raise Conflict(f"You cannot {action} a job that is {build.status}.", code=code)
+        record(org=build.root.org, actor=actor, action=f"fine_tuning.{action}", target=build.model)
 
 
 # --- the file of the curves -----------------------------------------------------------------------

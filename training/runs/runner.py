@@ -56,15 +56,9 @@ def train(job: Job, lease: Lease) -> Publish:
     model_services.begin_stage(job.subject_id, CustomModel.Status.TRAINING)
     model = CustomModel.objects.select_related("base").get(id=job.subject_id)
     dataset = _newest_dataset(model)
-    run, _ = TrainingRun.objects.get_or_create(
-        job=job,
-        defaults={
-            "org": model.org,
-            "model": model,
-            "dataset_version": dataset,
-            "asked_config": model.training_config,
-        },
-    )
+    made = {"org": model.org, "model": model, "dataset_version": dataset}
+    made["asked_config"] = model.training_config
+    run, _ = TrainingRun.objects.get_or_create(job=job, defaults=made)
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
     kept = settings.ARTIFACTS_DIR / str(model.id) / "checkpoints"
     spec = TrainingSpec(

@@ -116,20 +116,20 @@ def run_log_text(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpRespo
 @require_POST
 def run_pause(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
     message = "The run was asked to pause: it keeps a checkpoint at its next step's end."
-    return _do(request, org, run_id, services.pause_run, message)
+    return _do(request, org, run_id, "pause", message)
 
 
 @login_required
 @require_POST
 def run_resume(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
-    return _do(request, org, run_id, services.resume_run, "The run is queued to go on.")
+    return _do(request, org, run_id, "resume", "The run is queued to go on.")
 
 
 @login_required
 @require_POST
 def run_cancel(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
     message = "The run was asked to stop; it does so within half a minute."
-    return _do(request, org, run_id, services.cancel_run, message)
+    return _do(request, org, run_id, "cancel", message)
 
 
 @login_required
@@ -145,12 +145,12 @@ def run_requeue(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpRespon
 
 
 def _do(
-    request: HttpRequest, org: str, run_id: uuid.UUID, action: Callable[..., None], message: str
+    request: HttpRequest, org: str, run_id: uuid.UUID, action: services.Action, message: str
 ) -> HttpResponse:
     """Do an action that the run may have outrun: then the page says so, and shows how it is."""
     member = enter(request, org)
     try:
-        action(actor=member.user, run=training_run_for(member.org, run_id))
+        services.act(action, actor=member.user, run=training_run_for(member.org, run_id))
         messages.info(request, message)
     except UserFacingError as error:
         messages.warning(request, error.message)

@@ -27,10 +27,7 @@ MEMINFO = Path("/proc/meminfo")
 # (limit, used) of version 2 and of version 1 of control groups, as a container sees them.
 CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
 # A training's products are about this large: (tokens, in, out).
 GEMM = (1024, 1024, 2048)
