@@ -5,8 +5,8 @@ preflight; what it says is shown before a start, checked there, and kept with th
 import os
 import socket
 import statistics
-from collections.abc import Container
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable
+from dataclasses import asdict, dataclass, replace
 
 from django.conf import settings
 from django.core.cache import cache
@@ -131,12 +131,10 @@ def data_facts(model: CustomModel, dataset: DatasetVersion | None) -> DataFacts:
         return _guessed(model, dataset)
     if dataset.is_draft:  # its rows change while people look at it
         return _counted(model, dataset)
-    key = f"token-facts:{dataset.id}:{model.base_id}"
-    kept = cache.get(key)
-    if kept is None:
-        kept = _counted(model, dataset).to_json()
-        cache.set(key, kept, COUNTED_FOR_SECONDS)
-    return DataFacts.from_json(kept)
+    key = f"data-facts:{dataset.id}:{model.base_id}"
+    facts = cache.get_or_set(key, lambda: _counted(model, dataset), COUNTED_FOR_SECONDS)
+    assert isinstance(facts, DataFacts)
+    return facts
 
 
 def _counted(model: CustomModel, dataset: DatasetVersion) -> DataFacts:
@@ -203,28 +201,26 @@ def _corrected(machine: Machine) -> Machine:
         (RunPlan.from_json(plan), TrainingFacts.from_json(facts))
         for plan, facts in ended.values_list("plan", "facts")[:RUNS_LOOKED_AT]
     ]
-    times = list(filter(None, (_time_ratio(plan, facts) for plan, facts in runs)))
-    peaks = (_ratio(facts.peak_memory_bytes, plan.training_bytes) for plan, facts in runs)
-    sizes = list(filter(None, peaks))
+    # Of a run that ended early, only the steps it made count.
+    shares = [facts.steps / max(1, plan.steps) for plan, facts in runs]
+    times = _ratios(
+        (facts.seconds, plan.training_seconds * share)
+        for (plan, facts), share in zip(runs, shares, strict=True)
+    )
+    sizes = _ratios((facts.peak_memory_bytes, plan.training_bytes) for plan, facts in runs)
     return replace(
         machine,
-        time_ratio=statistics.median(times) if times else 1.0,
-        memory_ratio=statistics.median(sizes) if sizes else 1.0,
+        time_ratio=statistics.median(times or [1.0]),
+        memory_ratio=statistics.median(sizes or [1.0]),
         runs_seen=len(times),
     )
 
 
-def _time_ratio(plan: RunPlan, facts: TrainingFacts) -> float:
-    """Of a run that ended early, only the steps it made count."""
-    share = facts.steps / plan.steps if plan.steps else 0
-    return _ratio(facts.seconds, plan.training_seconds * share)
-
-
-def _ratio(taken: float, expected: float) -> float:
-    """Return taken over expected; 0 where that is no measure."""
+def _ratios(pairs: Iterable[tuple[float, float]]) -> list[float]:
+    """Return taken over expected, where that is a measure."""
     low, high = RATIO_BOUNDS
-    ratio = taken / expected if expected else 0.0
-    return ratio if low <= ratio <= high else 0.0
+    ratios = [taken / expected for taken, expected in pairs if expected]
+    return [ratio for ratio in ratios if low <= ratio <= high]
 
 
 # --- with the run ---------------------------------------------------------------------------------
@@ -236,7 +232,7 @@ def config_of_attempt(run: TrainingRun) -> TrainingConfig:
     it.
     """
     if not run.plan:
-        run.plan = _kept_with_run(plan_of_run(run)).to_json()
+        run.plan = asdict(_kept_with_run(plan_of_run(run)))
         run.save(update_fields=["plan"])
     return config_from(run.plan["config"])
 

@@ -266,13 +266,15 @@ class _Run:
     def after_step(self, loss: float, accuracy: float, rate: float) -> None:
         self.outcome.losses.append(loss)
         self.outcome.accuracies.append(accuracy)
-        self._count_time()
+        now = time.monotonic()
+        self.outcome.seconds += self.processes.mean(now - self.began)  # one clock for all
+        self.began = now
         every, total = self.config.eval_every, len(self.prepared.steps)
         if self.step == total or (every and self.step % every == 0):
             self._evaluate()
         if self._is_checkpoint_due():
             self.checkpoint()
-        self.emit(Progress("train", self.step, len(self.prepared.steps), self._figures(rate)))
+        self.emit(Progress("train", self.step, total, self._figures(rate)))
 
     def finish(self) -> None:
         if self.step and self.step not in self.outcome.valid_losses:
@@ -283,11 +285,6 @@ class _Run:
             self.outcome.ended_by = "max_tokens"
         if self.best:
             self.model.load_state_dict(self.best, strict=False)
-
-    def _count_time(self) -> None:
-        now = time.monotonic()
-        self.outcome.seconds += self.processes.mean(now - self.began)  # one clock for all
-        self.began = now
 
     def _evaluate(self) -> None:
         if not self.valid:

@@ -17,6 +17,7 @@ from training.recipes.batches import cut, micro_batches
 from training.recipes.config import TrainingConfig
 
 MAX_VALID_ROWS = 64  # as many as the recipe validates on
+FORWARD_SHARE = 0.45  # forward alone is a third of a step's work, or half of what LoRA needs
 
 
 @dataclass(frozen=True)
@@ -144,12 +145,6 @@ def training_seconds(
     seconds += run.micro_batches * shape.layers * by.per_micro_batch_layer
     moved = run.steps * trainable_parameters(config, shape)
     return seconds + moved * by.per_step_trainable * (0.05 if is_gpu else 1.0)
-
-
-def validation_seconds(training: float, valid_rows: int, rows_seen: float, passes: int) -> float:
-    """Forward alone is a third of a step's work, or half of what LoRA needs."""
-    each = training / max(1.0, rows_seen) * 0.45
-    return each * min(valid_rows, MAX_VALID_ROWS) * passes
 
 
 def training_bytes(

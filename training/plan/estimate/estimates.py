@@ -5,7 +5,7 @@ bands.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from training.plan.estimate.shapes import BaseShape
@@ -116,6 +116,3 @@ class RunPlan:
         for name in known.keys() & {"minutes", "peak_memory"}:
             known[name] = Band(**known[name])
         return cls(**known)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)

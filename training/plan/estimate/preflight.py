@@ -187,11 +187,11 @@ class _Forecast:
         passes = math.ceil(steps / config.eval_every) if config.eval_every else 0
         written = costs.trainable_parameters(config, shape) * 16
         times = steps // config.checkpoint_every if config.checkpoint_every else 0
-        valid_rows = self.facts.data.valid_rows
+        valid_rows = min(self.facts.data.valid_rows, costs.MAX_VALID_ROWS)
         return {
             "load": costs.load_seconds(shape, self.by),
             "train": training,
-            "validate": costs.validation_seconds(training, valid_rows, seen, passes),
+            "validate": training / max(1.0, seen) * costs.FORWARD_SHARE * valid_rows * passes,
             "checkpoints": times * written / self.by.written_bytes,
             "export": costs.export_seconds(shape, self.by),
         }
