@@ -168,9 +168,7 @@ def freeze_and_train(*, actor: User, version: DatasetVersion) -> DatasetVersion:
 
 
 def train_again(*, actor: User, model: CustomModel, requested: Settings) -> Job:
-    """Train with these settings on the dataset that was frozen last; nothing is queued that cannot
-    be done.
-    """
+    """Train with these settings on the dataset that was frozen last, or refuse at once."""
     if dataset_of(model) is None:
         raise Conflict(
             "This model has no frozen dataset yet.",

@@ -36,9 +36,7 @@ PROBLEMS = "problems.jsonl"
 
 @dataclass
 class Look:
-    """One reading of all rows of a file. The problem of the whole file, which ends the reading,
-    stands first.
-    """
+    """One reading of all rows; a problem of the whole file, which ends it, stands first."""
 
     rows: int = 0
     problem_count: int = 0
@@ -167,9 +165,7 @@ def write_results(*, run: TrainingRun, lines: Iterator[str]) -> UploadedFile:
 
 
 def delete_file(*, actor: User, file: UploadedFile) -> None:
-    """Delete a file. What was trained on it keeps its frozen rows; a job that has still to read it
-    needs it.
-    """
+    """Delete a file that no job has still to read. What was trained on it keeps its rows."""
     if file._state.adding:
         raise Conflict(
             "These are the frozen rows of a dataset.",

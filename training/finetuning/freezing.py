@@ -65,20 +65,14 @@ class Dealt:
 
     @property
     def notes(self) -> list[str]:
-        lines = []
-        if self.duplicates:
-            lines.append(f"{self.duplicates:,} exact duplicates are trained on once.")
-        if self.held_out_again:
-            lines.append(
-                f"{self.held_out_again:,} rows of the training file are in the validation file "
-                "too: they are not trained on."
-            )
-        if self.known_openings:
-            lines.append(
-                f"{self.known_openings:,} held-out answers are to what conversations open with "
-                "that are trained on: nothing is measured on them."
-            )
-        return lines
+        counted = {
+            "exact duplicates are trained on once.": self.duplicates,
+            "rows of the training file are in the validation file too: they are not trained "
+            "on.": self.held_out_again,
+            "held-out answers are to what conversations open with that are trained on: nothing is "
+            "measured on them.": self.known_openings,
+        }
+        return [f"{rows:,} {sentence}" for sentence, rows in counted.items() if rows]
 
 
 def freeze(job: Job, lease: Lease) -> Publish:

@@ -82,9 +82,7 @@ def refuse_bad(file: UploadedFile, param: str) -> None:
 
 
 def create_job(*, actor: User, org: Organization, requested: JobRequest) -> Job:
-    """Create a model of its own, and the job that freezes the rows; training and evaluation
-    follow.
-    """
+    """Create a model, and the job that freezes its rows; training and evaluation follow."""
     _refuse_too_many(org)
     name = requested.suffix or name_from_file(PurePath(requested.training_file.filename).name)
     with transaction.atomic():

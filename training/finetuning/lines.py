@@ -225,22 +225,15 @@ def _refuse_unlearnt(turns: list[Any], column: str) -> None:
     """There must be an answer at the end, and one that is wanted."""
     if not turns or not all(isinstance(turn, dict) for turn in turns):
         return
-    last = len(turns) - 1
-    roles = [_role_of(turn) for turn in turns]
-    if "assistant" in roles and roles[last] != "assistant":
-        raise BadRow(
-            "no_answer",
-            f"{column}[{last}].role",
-            "the last message is not the assistant's, so there is nothing to learn from it.",
-            "End the row with the answer that the model shall give.",
-        )
+    last, roles = f"{column}[{len(turns) - 1}]", [_role_of(turn) for turn in turns]
+    if "assistant" in roles and roles[-1] != "assistant":
+        message = "the last message is not the assistant's, so there is nothing to learn from it."
+        hint = "End the row with the answer that the model shall give."
+        raise BadRow("no_answer", f"{last}.role", message, hint)
     if "assistant" in roles and not any(map(_is_learnt, turns)):
-        raise BadRow(
-            "nothing_to_learn",
-            f"{column}[{last}].weight",
-            "every answer has weight 0, so there is nothing to learn.",
-            "Give weight 1 to an answer that shall be learnt, or leave the row out.",
-        )
+        message = "every answer has weight 0, so there is nothing to learn."
+        hint = "Give weight 1 to an answer that shall be learnt, or leave the row out."
+        raise BadRow("nothing_to_learn", f"{last}.weight", message, hint)
 
 
 # --- tools as text --------------------------------------------------------------------------------

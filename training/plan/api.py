@@ -81,9 +81,7 @@ class PlanMachineSerializer(serializers.Serializer[Any]):
 
 
 class TrainingPlanSerializer(serializers.Serializer[Plan]):
-    """`reasons` has a sentence for each setting of `resolved`; with any of `refusals` nothing can
-    be started.
-    """
+    """`reasons` has a sentence for each of `resolved`; any of `refusals` keeps it from starting."""
 
     dataset = serializers.UUIDField(source="dataset.id", allow_null=True, default=None)
     asked = serializers.DictField(source="requested")
@@ -117,9 +115,7 @@ class TrainingPlanView(APIView):
 class TrainingPlanStartView(APIView):
     @extend_schema(request=StartRequestSerializer, responses={202: JobSerializer})
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Train again on the newest frozen dataset. What cannot be done is refused here, and
-        nothing is queued.
-        """
+        """Train again on the newest frozen dataset; what cannot be done is refused, not queued."""
         model = model_for(request_org(request), model_id)
         given = StartRequestSerializer(data=request.data)
         given.is_valid(raise_exception=True)

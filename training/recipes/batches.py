@@ -41,9 +41,7 @@ def plan_batches(
 
 
 def _bucketed(order: np.ndarray, lengths: np.ndarray, budget: int) -> list[list[int]]:
-    """Sorting inside pools of some batches keeps the padding small and the batches different from
-    pass to pass.
-    """
+    """Sort inside pools of some batches: little padding, and other batches from pass to pass."""
     pool = max(MAX_ROWS_PER_BATCH, int(POOL_BATCHES * budget / max(1.0, lengths.mean())))
     pools = [order[i : i + pool] for i in range(0, len(order), pool)]
     ordered = (rows[np.argsort(lengths[rows], kind="stable")].tolist() for rows in pools)
@@ -63,9 +61,7 @@ def cut(rows: Sequence[int], lengths: Sequence[int], budget: int) -> Iterator[li
 
 
 def micro_batches(rows: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Cut the rows of one step into turns of at most `budget` tokens each: their gradients add
-    up.
-    """
+    """Cut the rows of a step into turns of at most `budget` tokens: their gradients add up."""
     turns: list[list[int]] = [[]]
     tokens = 0
     for row in rows:

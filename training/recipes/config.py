@@ -217,9 +217,7 @@ def _enough_epochs(epochs: float, steps_per_pass: float, config: TrainingConfig)
 
 
 def default_batch_tokens(facts: RunFacts, epochs: float, steps: int, device: str) -> int:
-    """Return the device's full budget, less where the epochs would otherwise be over in fewer than
-    `steps` updates.
-    """
+    """Return the device's budget, less where the epochs would make fewer than `steps` updates."""
     wanted = int(epochs * facts.tokens / steps)
     return max(facts.longest_row, SMALLEST_BATCH_TOKENS, min(BATCH_TOKENS[device], wanted))
 

@@ -108,9 +108,7 @@ def trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:
 
 
 def learning_rate_at(step: int, total: int, config: TrainingConfig) -> float:
-    """Linear warm-up over the first share of the steps, then linear decay to `final_lr_ratio` at
-    the last.
-    """
+    """Warm up in a line over the first steps, then fall in a line to `final_lr_ratio`."""
     peak, warmup = config.learning_rate or 0.0, math.ceil(config.warmup_ratio * total)
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -141,9 +139,7 @@ def answer_loss_and_hits(model: torch.nn.Module, batch: Batch) -> tuple[torch.Te
 
 
 def precision(config: TrainingConfig) -> AbstractContextManager[Any]:
-    """LoRA's own kernel casts for itself; float32 weights of other methods are multiplied in
-    bfloat16.
-    """
+    """Multiply float32 weights in bfloat16; LoRA's own kernel casts for itself."""
     if config.dtype == "float32" or config.method == "lora":
         return nullcontext()
     autocast: AbstractContextManager[Any] = torch.autocast(config.device, dtype=torch.bfloat16)
@@ -349,9 +345,7 @@ class _Run:
         self.emit(Log(f"Goes on from the checkpoint of step {self.step}."))
 
     def _fingerprint(self) -> str:
-        """Identify the run. What may change between attempts stays out: how a step is cut,
-        where.
-        """
+        """Identify the run by all but what attempts may change: how a step is cut, and where."""
         settled = self.config.to_json()
         for name in ("micro_batch_tokens", "device", "checkpoint_every", "max_minutes"):
             del settled[name]

@@ -22,9 +22,7 @@ FREE_PADDING = 16
 
 @dataclass(frozen=True)
 class Segment:
-    """`length` tokens from `start` on, which attend to one another and to `shared` tokens from
-    `shared_start` on.
-    """
+    """`length` tokens from `start` on; they attend to themselves and to the shared ones."""
 
     start: int
     length: int
@@ -34,9 +32,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Rectangle:
-    """`queries` (B, S) and `keys` (B, shared + S) are positions in the line; a short row repeats
-    its last.
-    """
+    """Positions in the line: `queries` (B, S), `keys` (B, shared + S); a last one is repeated."""
 
     queries: torch.Tensor
     keys: torch.Tensor

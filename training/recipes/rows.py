@@ -14,9 +14,7 @@ from modelstation.lm.chat import ChatRenderer, Message
 
 @dataclass(frozen=True)
 class TokenRow:
-    """Inputs up to the token before the last learnt one; `learnt[i]` says that the token after
-    input i is learnt.
-    """
+    """Inputs before the last learnt token; `learnt[i]`: the token after input i is learnt."""
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]

@@ -94,9 +94,7 @@ class Trained:
 
 
 def run_training(spec: TrainingSpec, channel: Channel) -> TrainingResult | None:
-    """Return the result of one run, in the first of its processes. ChildError for what the user can
-    put right.
-    """
+    """Return the result, in the first process. ChildError for what the user can put right."""
     channel.progress("load", step=0, total_steps=1)
     prepared = _prepare(spec)
     channel.log(_opening_line(prepared))
@@ -275,9 +273,7 @@ def _stored_dtype(base_folder: Path) -> "torch.dtype":
 
 
 def save_gguf(merged: Path, target: Path) -> None:
-    """Save what the serving engine takes: quantised weights, and beside them the tokenizer that
-    renders chats.
-    """
+    """Save what the serving engine takes: quantised weights, and the tokenizer for its chats."""
     from modelstation.lm.gguf.export import export_gguf
 
     export_gguf(merged, target / GGUF_NAME)

@@ -92,9 +92,7 @@ def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
 
 
 def _publish_training(run: TrainingRun, folder: str, result: TrainingResult, kept: Path) -> None:
-    """Publish the result and remove its checkpoints; those of a failed run wait to be used
-    again.
-    """
+    """Publish the result, remove its checkpoints; those of a failed run wait to be used again."""
     services.finish_training(run=run, folder=folder, result=result)
     fine_tuning_jobs.keep_results(run)
     transaction.on_commit(lambda: shutil.rmtree(kept, ignore_errors=True))

@@ -46,9 +46,7 @@ def save_plan(*, actor: User, model: CustomModel, requested: Settings) -> Plan:
 
 
 def act(action: Action, *, actor: User, run: TrainingRun) -> None:
-    """Cancel it; or pause it, with a checkpoint, so that the worker is free for others, or resume
-    it from there.
-    """
+    """Cancel it; pause it with a checkpoint, which frees the worker; or resume it from there."""
     act_on_job, rule, code = ACTIONS[action]
     with transaction.atomic():
         if not act_on_job(run.job):

@@ -67,9 +67,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Estimate:
-    """`config` is what would be used. Where it cannot be settled at all there are refusals and
-    nothing else.
-    """
+    """`config` is what would be used; where it cannot be settled, there are refusals alone."""
 
     config: TrainingConfig
     refusals: tuple[Refusal, ...] = ()

@@ -133,9 +133,7 @@ class _Forecast:
         return {part: size * self.machine.memory_ratio for part, size in parts.items()}
 
     def fitting(self, requested: TrainingConfig, config: TrainingConfig) -> TrainingConfig:
-        """Choose the largest micro-batch whose memory is there: the whole batch, or a half, a
-        quarter …
-        """
+        """Choose the largest micro-batch that memory holds: the batch, a half, a quarter …"""
         room = self.machine.memory_for(config) * FREE_SHARE
         if requested.micro_batch_tokens or not room:
             return config
