@@ -189,16 +189,13 @@ def _grouped(jobs: Iterable[Job]) -> dict[uuid.UUID, list[Job]]:
             begun[job.subject_id] = job
         if job.subject_id in newest:
             group = groups.setdefault(newest[job.subject_id], [])
-            if job.kind != "evaluate" or _is_awaited(group):
+            if job.kind != "evaluate" or _is_awaited(group[-1]):
                 group.append(job)
     return groups
 
 
-def _is_awaited(group: list[Job]) -> bool:
-    """Return whether the build waits for an evaluation: one requested later, of any version,
-    changes no build that has been measured.
-    """
-    last = group[-1]
+def _is_awaited(last: Job) -> bool:
+    """An evaluation requested later, of any version, changes no build that has been measured."""
     return last.kind == "train" or (last.kind == "evaluate" and last.state == State.FAILED)
 
 

@@ -66,15 +66,10 @@ def _done(
 
 
 def _shown(request: HttpRequest, model: CustomModel, form: PlanForm) -> HttpResponse:
-    plan = _plan(model, form)
-    context = {
-        "model": model,
-        "form": form,
-        "plan": plan,
-        "draft": model.dataset_versions.drafts().first(),
-        "dataset": dataset_of(model),
-        **rows(form, plan.resolved if plan else {}, plan.reasons if plan else {}),
-    }
+    plan, dataset = _plan(model, form), dataset_of(model)
+    draft = model.dataset_versions.drafts().first()
+    context = {"model": model, "form": form, "plan": plan, "draft": draft, "dataset": dataset}
+    context |= rows(form, plan.resolved if plan else {}, plan.reasons if plan else {})
     template = "_plan" if request.htmx else "plan"  # type: ignore[attr-defined]
     return render(request, f"training/{template}.html", context)
 

@@ -39,12 +39,9 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1
 GGUF_NAME = SERVED.file_name
 TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
     "generation_config.json",
-)
+)  # fmt: skip
 
 
 def main(spec_path: str) -> None:
@@ -116,9 +113,8 @@ def _prepare(spec: TrainingSpec) -> "Prepared":
     rows = [spec.dataset / "train.jsonl", spec.dataset / "valid.jsonl"]
     for path in (*rows, spec.base_folder / "config.json"):
         if not path.is_file():
-            raise ChildError(
-                "bad_spec", f"The run needs the file {path.name} in {path.parent.name}."
-            )
+            message = f"The run needs the file {path.name} in {path.parent.name}."
+            raise ChildError("bad_spec", message)
     from training.recipes.preparing import prepare
 
     try:
@@ -146,13 +142,9 @@ def _train(
             should_stop=lambda: channel.stop_requested,
         )
     except torch.cuda.OutOfMemoryError as error:
-        raise ChildError("gpu_oom", OUT_OF_GPU_MEMORY) from error
+        hint = "lower tokens_per_batch or max_seq_len, or choose a smaller base."
+        raise ChildError("gpu_oom", f"The GPU ran out of memory: {hint}") from error
     return model, outcome
-
-
-OUT_OF_GPU_MEMORY = (
-    "The GPU ran out of memory: lower tokens_per_batch or max_seq_len, or choose a smaller base."
-)
 
 
 def _opening_line(prepared: "Prepared") -> str:

@@ -87,11 +87,8 @@ class JobsView(OpenAIView):
 
 
 def _requested(org: Organization, given: dict[str, Any]) -> services.JobRequest:
-    files = {
-        name: _file(org, given[name], name)
-        for name in ("training_file", "validation_file")
-        if name in given
-    }
+    named = {"training_file", "validation_file"} & given.keys()
+    files = {name: _file(org, given[name], name) for name in sorted(named)}
     return services.JobRequest(
         base=_base(org, given["model"]),
         **files,
