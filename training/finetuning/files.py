@@ -167,20 +167,15 @@ def write_results(*, run: TrainingRun, lines: Iterator[str]) -> UploadedFile:
 def delete_file(*, actor: User, file: UploadedFile) -> None:
     """Delete a file that no job has still to read. What was trained on it keeps its rows."""
     if file._state.adding:
-        raise Conflict(
-            "These are the frozen rows of a dataset.",
-            code="file_in_use",
-            hint="They go with their model.",
-        )
+        hint = "They go with their model."
+        raise Conflict("These are the frozen rows of a dataset.", code="file_in_use", hint=hint)
     with transaction.atomic():
         uses = Q(training_file=file.id) | Q(validation_file=file.id)
         waiting = FineTuningRequest.objects.filter(uses, job__state__in=Job.LIVE_STATES)
         if waiting.exists():
-            raise Conflict(
-                "A fine-tuning job has still to read this file.",
-                code="file_in_use",
-                hint="Cancel the job, or wait until it trains.",
-            )
+            message = "A fine-tuning job has still to read this file."
+            hint = "Cancel the job, or wait until it trains."
+            raise Conflict(message, code="file_in_use", hint=hint)
         record(org=file.org, actor=actor, action="file.delete", target=file, file=str(file.id))
         folder = folder_of(file)
         file.delete()

@@ -118,11 +118,9 @@ def create_job(*, actor: User, org: Organization, requested: JobRequest) -> Job:
 def _refuse_too_many(org: Organization) -> None:
     requests = FineTuningRequest.objects.for_org(org)
     if requests.filter(model__status__in=CustomModel.LIVE_STATUSES).count() >= MOST_WAITING:
-        raise TooMany(
-            f"{MOST_WAITING} fine-tuning jobs of this organisation have not ended yet.",
-            code="rate_limit_exceeded",
-            hint="Wait until one has, or cancel one.",
-        )
+        message = f"{MOST_WAITING} fine-tuning jobs of this organisation have not ended yet."
+        hint = "Wait until one has, or cancel one."
+        raise TooMany(message, code="rate_limit_exceeded", hint=hint)
 
 
 def _check_plan(model: CustomModel, config: Settings) -> None:

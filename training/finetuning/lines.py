@@ -145,12 +145,9 @@ def readings_of(columns: Sequence[str]) -> list[str]:
 def _refuse_ambiguous(row: RawRow, file: str) -> None:
     ways = readings_of(list(row.data))
     if len(ways) > 1:
-        raise ImportRefused(
-            file,
-            f"line {row.line} could be read in {len(ways)} ways: as {' or as '.join(ways)}.",
-            code="ambiguous_file",
-            hint="Leave one of them, and upload the file again.",
-        )
+        message = f"line {row.line} could be read in {len(ways)} ways: as {' or as '.join(ways)}."
+        hint = "Leave one of them, and upload the file again."
+        raise ImportRefused(file, message, code="ambiguous_file", hint=hint)
 
 
 # --- one row --------------------------------------------------------------------------------------

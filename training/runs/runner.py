@@ -129,11 +129,8 @@ def _newest_dataset(model: CustomModel) -> DatasetVersion:
     """Return the one that was frozen last; a draft is never trained on."""
     dataset: DatasetVersion | None = model.dataset_versions.frozen().select_related("run").first()
     if dataset is None:
-        raise Conflict(
-            "This model has no frozen dataset yet.",
-            code="no_dataset",
-            hint="Freeze its draft, or build it again.",
-        )
+        hint = "Freeze its draft, or build it again."
+        raise Conflict("This model has no frozen dataset yet.", code="no_dataset", hint=hint)
     return dataset
 
 
