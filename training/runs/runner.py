@@ -199,9 +199,9 @@ def _reporter(lease: Lease) -> Callable[[Mapping[str, Any]], None]:
         if message.stage != stage:
             stage = message.stage
             lease.stage(stage, STAGE_NAMES.get(stage, stage))
-        figures = message.figures
+        detail, figures = message.detail, message.figures
         lease.progress(step=message.step, total_steps=message.total_steps, **figures)
         if figures.get("loss") is not None or figures.get("valid_loss") is not None:
-            lease.emit(JobEvent.Kind.METRICS, data=message.detail)
+            lease.emit(JobEvent.Kind.METRICS, data=detail)
 
     return report
