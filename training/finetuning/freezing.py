@@ -264,17 +264,13 @@ def intent_of(rows: Sequence[ExampleRow]) -> dict[str, Any]:
 
 
 def _funnel(dealt: Dealt) -> list[FunnelStep]:
-    refusals = (
-        ("exact duplicates", dealt.duplicates),
-        ("also in the validation file", dealt.held_out_again),
-        ("held out, and opening as what is trained on", dealt.known_openings),
-    )
-    left = len(dealt.rows) + sum(refused for _, refused in refusals)
-    steps = []
-    for name, refused in refusals:
-        left -= refused
-        steps.append(FunnelStep(name, refused, left))
-    return steps
+    kept = len(dealt.rows)
+    to_deal = kept + dealt.known_openings
+    return [
+        FunnelStep("exact duplicates", dealt.duplicates, to_deal + dealt.held_out_again),
+        FunnelStep("also in the validation file", dealt.held_out_again, to_deal),
+        FunnelStep("held out, and opening as what is trained on", dealt.known_openings, kept),
+    ]
 
 
 def _dataset_row(

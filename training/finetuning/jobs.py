@@ -55,12 +55,9 @@ class JobRequest:
         if self.validation_file is not None:
             refuse_bad(self.validation_file, "validation_file")
             if self.validation_file.sha256 == self.training_file.sha256:
-                raise UserFacingError(
-                    "The validation file is the training file.",
-                    code="invalid_value",
-                    param="validation_file",
-                    hint="Leave it out: a part of the training file is held out then.",
-                )
+                message, param = "The validation file is the training file.", "validation_file"
+                hint = "Leave it out: a part of the training file is held out then."
+                raise UserFacingError(message, code="invalid_value", param=param, hint=hint)
         if self.training_file.row_count < MIN_FILE_ROWS:
             raise too_few(self.training_file.row_count)
 

@@ -21,15 +21,14 @@ from training.recipes.config import Settings
 from training.runs import services
 
 
-class PlanRequestSerializer(StrictSerializer):
+class StartRequestSerializer(StrictSerializer):
     """`config` holds the settings that are requested; left out, those saved with the model."""
 
     config = serializers.DictField(required=False)
+
+
+class PlanRequestSerializer(StartRequestSerializer):
     keep = serializers.BooleanField(default=False, help_text="Save them for the next build.")
-
-
-class StartRequestSerializer(StrictSerializer):
-    config = serializers.DictField(required=False)
 
 
 class PlanBandSerializer(serializers.Serializer[Any]):

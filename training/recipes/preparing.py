@@ -40,9 +40,8 @@ class Prepared:
 def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepared:
     """Read and encode the rows, resolve the config, plan every step; or refuse."""
     renderer = load_renderer(base_folder)
-    train, left_out = encode(
-        read_conversations(dataset / "train.jsonl"), renderer, config.max_seq_len
-    )
+    train_rows = read_conversations(dataset / "train.jsonl")
+    train, left_out = encode(train_rows, renderer, config.max_seq_len)
     if len(train) < MIN_ROWS:
         longer = f" ({left_out} more are longer than {config.max_seq_len} tokens)"
         have = f"{len(train)} training rows{longer if left_out else ''}"
@@ -62,8 +61,8 @@ def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepare
         seed=resolved.seed,
     )
     paid = budgeted_steps((sum(len(train[i].inputs) for i in rows) for rows in steps), resolved)
-    cut = paid < len(steps)
-    return Prepared(resolved, train, valid, prefix, steps[:paid], left_out, cut)
+    is_cut = paid < len(steps)
+    return Prepared(resolved, train, valid, prefix, steps[:paid], left_out, is_cut)
 
 
 def run_facts(

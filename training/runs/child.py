@@ -45,7 +45,10 @@ TOKENIZER_FILES = (
 
 
 def main(spec_path: str) -> None:
-    processes = _processes()
+    """Run in one process for each GPU, unless TRAINING_PROCESSES says otherwise."""
+    import torch
+
+    processes = int(os.environ.get("TRAINING_PROCESSES") or max(1, torch.cuda.device_count()))
     if processes > 1 and "RANK" not in os.environ:
         _launch(processes, spec_path)
     if "RANK" in os.environ and sys.platform == "linux":
@@ -56,15 +59,6 @@ def main(spec_path: str) -> None:
 def _run(spec_path: str, channel: Channel) -> Mapping[str, Any]:
     result = run_training(TrainingSpec.from_json(read_spec(spec_path)), channel)
     return result.to_json() if result else {}
-
-
-def _processes() -> int:
-    """Return one for each GPU; TRAINING_PROCESSES says otherwise."""
-    if count := os.environ.get("TRAINING_PROCESSES"):
-        return int(count)
-    import torch
-
-    return max(1, int(torch.cuda.device_count()))
 
 
 def _launch(processes: int, spec_path: str) -> None:

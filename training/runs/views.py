@@ -162,13 +162,15 @@ def _do(
 
 def _live_context(run: TrainingRun) -> dict[str, Any]:
     points = points_of(run.job_id)
+    train = _series(points, "Training", lambda point: point.loss)
+    valid = _series(points, "Validation", lambda point: point.valid_loss)
     return {
         "run": run,
         "job": run.job,
         "stage": stage_of(run.job),
         "failure": failure_of(run.job),
         "figures": _figures(run, points),
-        "loss_chart": _loss_chart(points),
+        "loss_chart": line_chart([train, valid], title="Loss", x_label="step"),
         "small_charts": [
             _chart(points, "Learning rate", lambda point: point.learning_rate),
             _chart(points, "Tokens per second", lambda point: point.tokens_per_second),
@@ -216,18 +218,12 @@ def _or_dash(value: float | None) -> str:
     return "–" if value is None else number(value)
 
 
-def _loss_chart(points: list[Point]) -> SafeString:
-    """Draw both losses; only the steps that were validated make the line of validation."""
-    train = Series("Training", [(p.step, p.loss) for p in points if p.loss is not None])
-    valid = Series(
-        "Validation", [(p.step, p.valid_loss) for p in points if p.valid_loss is not None]
-    )
-    return line_chart([train, valid], title="Loss", x_label="step")
-
-
 def _chart(points: list[Point], title: str, value: Callable[[Point], float | None]) -> SafeString:
-    known = [(point.step, value(point)) for point in points if value(point) is not None]
-    return line_chart([Series(title, known)], title=title, x_label="step", from_zero=True)
+    return line_chart([_series(points, title, value)], title=title, x_label="step", from_zero=True)
+
+
+def _series(points: list[Point], name: str, value: Callable[[Point], float | None]) -> Series:
+    return Series(name, [(p.step, known) for p in points if (known := value(p)) is not None])
 
 
 # --- the log --------------------------------------------------------------------------------------
