@@ -87,28 +87,26 @@ def one_pass(
     """Of `rows` rows of which these are a sample; `lengths` are without the prefix, which is read
     once a micro-batch where it `is_shared`, else with every row.
     """
-    pairs = sorted(zip(lengths, answers, strict=True))
-    lengths = [length for length, _ in pairs]
-    steps = list(cut(range(len(pairs)), lengths, batch)) if pairs else []
-    cuts = [turn for step in steps for turn in micro_batches(step, lengths, micro)]
-    turns = [[pairs[i] for i in turn] for turn in cuts]
+    order = sorted(range(len(lengths)), key=lambda row: (lengths[row], answers[row]))
+    steps = list(cut(order, lengths, batch)) if order else []
+    turns = [turn for step in steps for turn in micro_batches(step, lengths, micro)]
     tokens = [
-        sum(length for length, _ in turn) + prefix * (1 if is_shared else len(turn))
+        sum(lengths[row] for row in turn) + prefix * (1 if is_shared else len(turn))
         for turn in turns
     ]
-    learnt = [sum(answer for _, answer in turn) for turn in turns]
-    scale = rows / max(1, len(pairs))
+    learnt = [sum(answers[row] for row in turn) for turn in turns]
+    attended = [
+        prefix**2 / 2 + sum(lengths[row] * (lengths[row] / 2 + prefix) for row in turn)
+        for turn in turns
+    ]
+    scale = rows / max(1, len(lengths))
     return Batches(
         micro_batches=max(1.0, len(turns) * scale),
         steps=max(1.0, len(steps) * scale),
         tokens=sum(tokens) * scale,
         answers=sum(learnt) * scale,
-        attended=scale
-        * sum(
-            prefix**2 / 2 + sum(length * (length / 2 + prefix) for length, _ in turn)
-            for turn in turns
-        ),
-        largest=max([*tokens, micro + prefix if rows > len(pairs) else 0]),
+        attended=sum(attended) * scale,
+        largest=max([*tokens, micro + prefix if rows > len(lengths) else 0]),
         most_answers=max(learnt, default=0),
     )
 
