@@ -141,7 +141,7 @@ def measure(case: Case, number: int, folder: Path, models: Path) -> dict:
         "peak_bytes": used.ru_maxrss * 1024,
         "result": {key: last.get(key) for key in ("steps", "seconds", "config")},
         "error": last.get("message", ""),
-        "data": data_facts(case, work, models).to_json(),
+        "data": asdict(data_facts(case, work, models)),
         "shape": asdict(shape_of(base_folder(case, folder, models))),
     }
 
@@ -235,7 +235,7 @@ def estimate_of(point: dict, by=None):
     from training.recipes.config import config_from
 
     machine = Machine(**{**point["machine"], "available_bytes": 0}, is_measured=True)
-    facts = Facts(DataFacts.from_json(point["data"]), BaseShape(**point["shape"]))
+    facts = Facts(DataFacts(**point["data"]), BaseShape(**point["shape"]))
     config = config_from({"device": "cpu", **CASES[point["case"]].config})
     return preflight(config, facts, machine, by or CALIBRATION)
 

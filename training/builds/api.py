@@ -15,9 +15,15 @@ from accounts.api.authentication import request_org, request_user
 from distillation.access import dataset_for
 from distillation.datasets.serializers import DatasetSerializer
 from models_app.access import model_for
-from models_app.api import serializers
 from models_app.api.idempotency import made_once
-from models_app.api.serializers import shown_model
+from models_app.api.serializers import (
+    ModelChangesSerializer,
+    ModelDraftSerializer,
+    ModelSerializer,
+    ModelSummarySerializer,
+    VersionSummarySerializer,
+    shown_model,
+)
 from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
@@ -27,20 +33,16 @@ from training.builds import services
 
 
 class ModelsView(generics.ListAPIView[CustomModel]):
-    serializer_class = serializers.ModelSummarySerializer
+    serializer_class = ModelSummarySerializer
 
     def get_queryset(self) -> QuerySet[CustomModel]:
         shown = [field for field in self.serializer_class.Meta.fields if field != "live_version"]
-        version = [
-            f"live_version__{field}" for field in serializers.VersionSummarySerializer.Meta.fields
-        ]
+        version = [f"live_version__{field}" for field in VersionSummarySerializer.Meta.fields]
         models: QuerySet[CustomModel] = CustomModel.objects.for_org(request_org(self.request))
         return models.select_related("live_version").only("live_version", *shown, *version)
 
     @extend_schema(
-        request=serializers.ModelDraftSerializer,
-        responses={201: serializers.ModelSerializer},
-        parameters=[IDEMPOTENCY_KEY],
+        request=ModelDraftSerializer, responses={201: ModelSerializer}, parameters=[IDEMPOTENCY_KEY]
     )
     def post(self, request: Request) -> Response:
         """Make a model; its work is enqueued with it, and its status is `pending`."""
@@ -52,7 +54,7 @@ class ModelsView(generics.ListAPIView[CustomModel]):
         )
 
     def _create(self, request: Request) -> dict[str, Any]:
-        given = serializers.ModelDraftSerializer(data=request.data)
+        given = ModelDraftSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         draft = ModelDraft(**given.validated_data)
         model = services.create_model(
@@ -62,19 +64,17 @@ class ModelsView(generics.ListAPIView[CustomModel]):
 
 
 class ModelView(APIView):
-    @extend_schema(responses=serializers.ModelSerializer)
+    @extend_schema(responses=ModelSerializer)
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
         return Response(shown_model(model_for(request_org(request), model_id), request))
 
-    @extend_schema(
-        request=serializers.ModelChangesSerializer, responses=serializers.ModelSerializer
-    )
+    @extend_schema(request=ModelChangesSerializer, responses=ModelSerializer)
     def patch(self, request: Request, model_id: uuid.UUID) -> Response:
         """Edit the system prompt, the curation, or correct what was understood: the fields given
         are set, null takes a correction back. The next build goes by them; versions keep their own.
         """
         model = model_for(request_org(request), model_id)
-        changed = serializers.ModelChangesSerializer(data=request.data)
+        changed = ModelChangesSerializer(data=request.data)
         changed.is_valid(raise_exception=True)
         user, given = request_user(request), changed.validated_data
         prompt = given.get("system_prompt", "")
@@ -94,7 +94,7 @@ class ModelView(APIView):
 
 
 class ModelCancelView(APIView):
-    @extend_schema(request=None, responses=serializers.ModelSerializer)
+    @extend_schema(request=None, responses=ModelSerializer)
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
         """Stop the build. Work that runs stops within seconds."""
         model = model_for(request_org(request), model_id)
@@ -104,7 +104,7 @@ class ModelCancelView(APIView):
 
 
 class ModelRebuildView(APIView):
-    @extend_schema(request=None, responses=serializers.ModelSerializer)
+    @extend_schema(request=None, responses=ModelSerializer)
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
         """Build again from the requirement: a new dataset and a new version."""
         model = model_for(request_org(request), model_id)
@@ -113,9 +113,7 @@ class ModelRebuildView(APIView):
 
 
 class ModelCopyView(APIView):
-    @extend_schema(
-        request=None, responses={201: serializers.ModelSerializer}, parameters=[IDEMPOTENCY_KEY]
-    )
+    @extend_schema(request=None, responses={201: ModelSerializer}, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
         """Make a new model that keeps everything but data and versions; its contract is open, and
         nothing is built before `rebuild` is called.

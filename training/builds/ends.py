@@ -67,7 +67,10 @@ def settle_ended_job(job: Job) -> None:
     model = CustomModel.objects.filter(id=job.subject_id).first()
     if model is None:
         return
-    is_again = _measured_again(job)
+    # An evaluation right before which no training came: nothing was built.
+    earlier = Job.objects.filter(subject_id=job.subject_id, created_at__lt=job.created_at)
+    last = earlier.filter(kind__in=("train", "evaluate")).order_by("-created_at").first()
+    is_again = job.kind == "evaluate" and last is not None and last.kind == "evaluate"
     status, reason = _end_of(job, model, is_again=is_again)
     set_status(model, status, reason)
     send_webhooks(model, job)
@@ -91,10 +94,3 @@ def _end_of(job: Job, model: CustomModel, *, is_again: bool) -> tuple[CustomMode
     if version is not None:
         return Status.READY, f"{_trained_as_asked(version)} It was not measured: {job.error_text}"
     return (Status.CANCELLED if is_cancelled else Status.FAILED), job.error_text
-
-
-def _measured_again(job: Job) -> bool:
-    """Say whether it is an evaluation right before which no training came: nothing was built."""
-    earlier = Job.objects.filter(subject_id=job.subject_id, created_at__lt=job.created_at)
-    last = earlier.filter(kind__in=("train", "evaluate")).order_by("-created_at").first()
-    return job.kind == "evaluate" and last is not None and last.kind == "evaluate"

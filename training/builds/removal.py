@@ -37,12 +37,11 @@ def delete_version(*, actor: User, version: ModelVersion) -> None:
     """Off its name and gone at once; its files go after the commit. The model stays."""
     folder = settings.ARTIFACTS_DIR / version.folder
     with transaction.atomic():
-        if _is_being_evaluated(version):
-            raise Conflict(
-                "This version is being evaluated.",
-                code="version_in_use",
-                hint="Cancel the build, or wait for its end.",
-            )
+        jobs = Job.objects.filter(subject_id=version.model_id, kind="evaluate")
+        # Any of the model's: the live one is measured beside the requested one.
+        if jobs.filter(state__in=Job.LIVE_STATES).exists():
+            hint = "Cancel the build, or wait for its end."
+            raise Conflict("This version is being evaluated.", code="version_in_use", hint=hint)
         record(org=version.org, actor=actor, action="version.delete", target=version)
         version.delete()  # where it was live, its model has no live version now
         transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -52,20 +51,12 @@ def delete_checkpoint(*, actor: User, named: Named) -> None:
     """Delete a checkpoint. The best one is the version itself, and goes with it alone."""
     version, kind = named.version, named.checkpoint
     if kind not in version.artifacts:
-        raise Conflict(
-            "This checkpoint is the model's own weights.",
-            code="version_in_use",
-            hint="Delete the model without `:ckpt-step-…`.",
-        )
+        message = "This checkpoint is the model's own weights."
+        hint = "Delete the model without `:ckpt-step-…`."
+        raise Conflict(message, code="version_in_use", hint=hint)
     with transaction.atomic():
         version.artifacts.pop(kind)
         version.save(update_fields=["artifacts"])
         record(org=version.org, actor=actor, action="checkpoint.delete", target=version, kind=kind)
         folder = settings.ARTIFACTS_DIR / version.folder / kind
         transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
-
-
-def _is_being_evaluated(version: ModelVersion) -> bool:
-    """Any of the model's: the live one is measured beside the requested one."""
-    jobs = Job.objects.filter(subject_id=version.model_id, kind="evaluate")
-    return jobs.filter(state__in=Job.LIVE_STATES).exists()

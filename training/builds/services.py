@@ -70,24 +70,15 @@ def _base_of(draft: ModelDraft) -> tuple[FoundationModel, str]:
         reason = advice.reason if advice.is_installed else f"best installed; {advice.reason}"
     base = FoundationModel.objects.filter(name=name).first()
     if base is None or not base.is_installed:
-        raise UserFacingError(
-            f"The base model “{name}” is not on this installation.",
-            param="base",
-            hint="Choose another, or fetch it on the page of bases.",
-        )
-    _must_be_small_enough(base, draft.max_size_mb)
+        message = f"The base model “{name}” is not on this installation."
+        hint = "Choose another, or fetch it on the page of bases."
+        raise UserFacingError(message, param="base", hint=hint)
+    served, most = base.served_bytes / 1e6, draft.max_size_mb
+    if most is not None and served > most:
+        message = f"{base} takes about {served:,.0f} MB when served, more than {most:,} MB."
+        hint = "Choose a smaller base, or allow more."
+        raise UserFacingError(message, code="base_too_large", param="base", hint=hint)
     return base, reason
-
-
-def _must_be_small_enough(base: FoundationModel, max_size_mb: int | None) -> None:
-    served = base.served_bytes / 1e6
-    if max_size_mb is not None and served > max_size_mb:
-        raise UserFacingError(
-            f"{base} takes about {served:,.0f} MB when served, more than {max_size_mb:,} MB.",
-            code="base_too_large",
-            param="base",
-            hint="Choose a smaller base, or allow more.",
-        )
 
 
 def copy_model(*, actor: User, model: CustomModel) -> CustomModel:
@@ -150,13 +141,9 @@ def correct_intent(
         check_intent_edits(edits)
         model.intent_edits = edits
         model.save(update_fields=["intent_edits", "updated_at"])
-        record(
-            org=model.org,
-            actor=actor,
-            action="model.correct_intent",
-            target=model,
-            fields=sorted(name for name in changes if before.get(name) != edits.get(name)),
-        )
+        changed = sorted(name for name in changes if before.get(name) != edits.get(name))
+        action = "model.correct_intent"
+        record(org=model.org, actor=actor, action=action, target=model, fields=changed)
         if system_prompt:
             edit_system_prompt(actor=actor, model=model, system_prompt=system_prompt)
         if build:
@@ -176,15 +163,10 @@ def freeze_and_train(*, actor: User, version: DatasetVersion) -> DatasetVersion:
 
 
 def train_again(*, actor: User, model: CustomModel, requested: Settings) -> Job:
-    """Train with these settings on the dataset that was frozen last; nothing is queued that cannot
-    be done.
-    """
+    """Train with these settings on the dataset that was frozen last, or refuse at once."""
     if dataset_of(model) is None:
-        raise Conflict(
-            "This model has no frozen dataset yet.",
-            code="no_dataset",
-            hint="Freeze its draft, or build it; the settings can be saved for then.",
-        )
+        hint = "Freeze its draft, or build it; the settings can be saved for then."
+        raise Conflict("This model has no frozen dataset yet.", code="no_dataset", hint=hint)
     with transaction.atomic():
         save_plan(actor=actor, model=model, requested=requested).refuse()
         record(org=model.org, actor=actor, action="model.start_training", target=model)
@@ -218,11 +200,9 @@ def evaluate_again(*, actor: User, version: ModelVersion) -> EvaluationRun:
     """Measure a version anew against the frozen contract, beside what is live now."""
     with transaction.atomic():
         if dataset_of_version(version) is None and not version.model.test_rows:
-            raise Conflict(
-                "The held-out rows of this version are gone with its dataset.",
-                code="no_dataset",
-                hint="Build the model again.",
-            )
+            message = "The held-out rows of this version are gone with its dataset."
+            hint = "Build the model again."
+            raise Conflict(message, code="no_dataset", hint=hint)
         version.model = lock_for_build(version.model_id)
         freeze_contract(version.model)
         set_status(version.model, Status.EVALUATING)

@@ -16,9 +16,7 @@ from models_app.understanding import understood
 
 
 class IntentDraftSerializer(ModelDraftSerializer):
-    """The body of a new model. Only the requirement is needed; what it is built with plays no
-    part.
-    """
+    """The body of a new model, of which only the requirement is needed."""
 
     name = serializers.CharField(max_length=80, required=False, default="draft")
 

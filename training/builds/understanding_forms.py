@@ -26,6 +26,7 @@ KIND_CHOICES = {
     "generate": "Write a text",
 }
 PREFIX = "intent"  # the form stands beside that of the new model
+Data = Mapping[str, Any] | None
 JSON_AREA = {"rows": 6, "class": "mono", "spellcheck": "false"}
 
 
@@ -84,11 +85,7 @@ class IntentForm(forms.Form):
     )
 
     def __init__(
-        self,
-        data: Mapping[str, Any] | None = None,
-        *,
-        requirement: Requirement,
-        corrected: Mapping[str, Any],
+        self, data: Data = None, *, requirement: Requirement, corrected: Mapping[str, Any]
     ) -> None:
         """`corrected` is what was put right before, which the fields show: see `corrected`."""
         self.requirement = requirement
@@ -103,18 +100,12 @@ class IntentForm(forms.Form):
         low, high = cleaned.get("answer_min_chars"), cleaned.get("answer_max_chars")
         if low and high and high < low:
             self.add_error("answer_max_chars", "This must not be less than the shortest answer.")
-        self._check(cleaned)
-        return cleaned
-
-    def _check(self, cleaned: dict[str, Any]) -> None:
-        for name, value in (
-            ("labels", cleaned.get("labels") or None),
-            ("json_schema", cleaned.get("json_schema")),
-        ):
+        for name in ("labels", "json_schema"):
             try:
-                edits_from({name: value})
+                edits_from({name: cleaned.get(name) or None})
             except ValueError as error:
                 self.add_error(name, f"{error}.")
+        return cleaned
 
     @property
     def lines(self) -> list[Line]:
@@ -137,11 +128,7 @@ class LabelMapForm(forms.Form):
     """One choice for each line of a page of the table, by the name of its field."""
 
     def __init__(
-        self,
-        data: Mapping[str, Any] | None = None,
-        *,
-        lines: Mapping[str, LabelLine],
-        labels: Sequence[str],
+        self, data: Data = None, *, lines: Mapping[str, LabelLine], labels: Sequence[str]
     ) -> None:
         super().__init__(data)
         self.lines = lines

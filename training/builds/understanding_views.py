@@ -12,8 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.access import org_for
-from accounts.models import User
+from accounts.access import enter
 from distillation.access import labelled_run_for
 from distillation.label_map import LabelLine, LabelTable, label_table, rules_with
 from distillation.pipeline.understand.intent import edits_from
@@ -36,7 +35,7 @@ def model_understood(request: HttpRequest, org: str) -> HttpResponse:
     """Show the second step of a new model; `step` is the button pressed. Nothing is stored before
     “create”: what was typed travels in the page, and what was corrected as `corrections`.
     """
-    owner = org_for(request, org)
+    member = enter(request, org)
     draft_form = ModelDraftForm(request.POST)
     step, corrected = request.POST.get("step"), _corrections(request)
     if not draft_form.is_valid():
@@ -50,9 +49,9 @@ def model_understood(request: HttpRequest, org: str) -> HttpResponse:
         return _first_step(request, draft_form, form.corrected)
     if step == "create" and form.is_valid():
         model = services.create_model(
-            actor=_user(request), org=owner, draft=replace(draft_form.draft, **form.corrected)
+            actor=member.user, org=member.org, draft=replace(draft_form.draft, **form.corrected)
         )
-        return redirect("model", owner.slug, model.id)
+        return redirect("model", org, model.id)
     return _second_step(request, draft_form, form, corrected)
 
 
@@ -60,7 +59,8 @@ def model_understood(request: HttpRequest, org: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def model_intent(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
     """Correct a model that is there; `build` is the button that distils again at once."""
-    model = model_for(org_for(request, org), model_id)
+    member = enter(request, org)
+    model = model_for(member.org, model_id)
     form = IntentForm(
         request.POST or None,
         requirement=requirement_of(model),
@@ -68,7 +68,7 @@ def model_intent(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
     )
     if request.method == "POST" and form.is_valid():
         services.correct_intent(
-            actor=_user(request),
+            actor=member.user,
             model=model,
             changes=dict.fromkeys(FIELDS) | form.corrected["intent_edits"],
             system_prompt=form.corrected["system_prompt"],
@@ -83,7 +83,8 @@ def model_intent(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
 @require_http_methods(["GET", "POST"])
 def model_labels(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
     """How the labels of the sources become the model's, a page at a time, to be decided by hand."""
-    model = model_for(org_for(request, org), model_id)
+    member = enter(request, org)
+    model = model_for(member.org, model_id)
     run = labelled_run_for(model)
     rules = model.intent_edits.get("label_map", [])
     table = label_table(run.label_map, run.intent.get("labels", []), rules)
@@ -95,7 +96,7 @@ def model_labels(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
     if request.method == "POST" and form.is_valid():
         changes = {"label_map": rules_with(rules, table, form.chosen) or None}
         build = "build" in request.POST
-        services.correct_intent(actor=_user(request), model=model, changes=changes, build=build)
+        services.correct_intent(actor=member.user, model=model, changes=changes, build=build)
         messages.success(request, SAVED)
         return redirect("model", org, model.id) if build else redirect(request.get_full_path())
     context = {"model": model, "run": run, "table": table, "page": page, "show": show, "form": form}
@@ -148,8 +149,3 @@ def _corrections(request: HttpRequest) -> dict[str, Any]:
     except (ValueError, TypeError, AttributeError, RecursionError):
         return {"intent_edits": {}, "system_prompt": ""}
     return corrected
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # every view here asks for a login
-    return request.user

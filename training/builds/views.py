@@ -6,7 +6,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import org_for
@@ -73,7 +72,7 @@ def dataset_freeze(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> Htt
         frozen = services.freeze_and_train(actor=_user(request), version=version)
     except UserFacingError as error:
         messages.error(request, f"{error.message} {error.hint}".strip())
-        return redirect(reverse("dataset", args=[org, version.id]))
+        return redirect("dataset", org, version.id)
     rows = f"{frozen.row_count:,} rows"
     messages.success(request, f"Dataset {frozen.number} is frozen with {rows}. Training begins.")
     return redirect("model", org, version.model_id)

@@ -136,9 +136,7 @@ class Build:
 def builds_of(org: Organization) -> QuerySet[Job]:
     """Return the first job of every build, newest first."""
     before = Job.objects.filter(
-        subject_id=OuterRef("subject_id"),
-        kind__in=BEGINNING,
-        created_at__lt=OuterRef("created_at"),
+        subject_id=OuterRef("subject_id"), kind__in=BEGINNING, created_at__lt=OuterRef("created_at")
     ).order_by("-created_at")
     jobs: QuerySet[Job] = Job.objects.for_org(org).filter(kind__in=BEGINNING)
     jobs = jobs.annotate(
@@ -168,9 +166,7 @@ def builds(roots: Iterable[Job]) -> list[Build]:
 
 
 def ended_build(job: Job) -> tuple[str, str] | None:
-    """Return the id and status of the build that this job was the last of; None where it ended
-    none.
-    """
+    """Return the id and status of the build that this job ended; None where it ended none."""
     jobs = Job.objects.filter(subject_id=job.subject_id, kind__in=KINDS)
     for root_id, grouped in _grouped(jobs.order_by("created_at", "id")).items():
         if grouped[-1].id == job.id:
@@ -193,16 +189,13 @@ def _grouped(jobs: Iterable[Job]) -> dict[uuid.UUID, list[Job]]:
             begun[job.subject_id] = job
         if job.subject_id in newest:
             group = groups.setdefault(newest[job.subject_id], [])
-            if job.kind != "evaluate" or _is_awaited(group):
+            if job.kind != "evaluate" or _is_awaited(group[-1]):
                 group.append(job)
     return groups
 
 
-def _is_awaited(group: list[Job]) -> bool:
-    """Return whether the build waits for an evaluation: one requested later, of any version,
-    changes no build that has been measured.
-    """
-    last = group[-1]
+def _is_awaited(last: Job) -> bool:
+    """An evaluation requested later, of any version, changes no build that has been measured."""
     return last.kind == "train" or (last.kind == "evaluate" and last.state == State.FAILED)
 
 
@@ -214,10 +207,9 @@ def _add_rows(result: list[Build]) -> None:
     run_of = {run.job_id: run for run in runs.select_related(*related)}
     evaluations = EvaluationRun.objects.filter(job__in=ids).prefetch_related("scores")
     evaluation_of = {evaluation.job_id: evaluation for evaluation in evaluations}
-    requests: dict[uuid.UUID, FineTuningRequest] = {
-        request.model_id: request
-        for request in FineTuningRequest.objects.filter(model__in=[b.model.id for b in result])
-    }
+    models = [build.model.id for build in result]
+    of_models = FineTuningRequest.objects.filter(model__in=models)
+    requests: dict[uuid.UUID, FineTuningRequest] = {each.model_id: each for each in of_models}
     for build in result:
         for job in build.jobs:
             build.run = run_of.get(job.id) or build.run
@@ -254,13 +246,9 @@ def checkpoints_of(build: Build) -> list[Checkpoint]:
     kept = {step for step in map(step_of, run.version.artifacts) if step is not None}
     best = run.facts.get("best_step")
     steps = kept | ({int(best)} if best else set())
+    at = run.version.created_at
     return [
-        Checkpoint(
-            step,
-            f"{tuned}:ckpt-step-{step}",
-            run.version.created_at,
-            _metrics(step, figures.get(step, {})),
-        )
+        Checkpoint(step, f"{tuned}:ckpt-step-{step}", at, _metrics(step, figures.get(step, {})))
         for step in sorted(steps, reverse=True)
     ]
 
@@ -280,9 +268,7 @@ def measured(run: TrainingRun) -> dict[int, Figures]:
 
 
 def _metrics(step: int, data: Figures) -> Figures:
-    """Return them by their names here. The whole validation file is read: its loss is the full
-    one.
-    """
+    """Name them as OpenAI does. The whole validation file is read: its loss is the full one."""
     loss, accuracy = data.get("valid_loss"), data.get("valid_accuracy")
     return {
         "step": step,

@@ -36,9 +36,7 @@ PROBLEMS = "problems.jsonl"
 
 @dataclass
 class Look:
-    """One reading of all rows of a file. The problem of the whole file, which ends the reading,
-    stands first.
-    """
+    """One reading of all rows; a problem of the whole file, which ends it, stands first."""
 
     rows: int = 0
     problem_count: int = 0
@@ -167,24 +165,17 @@ def write_results(*, run: TrainingRun, lines: Iterator[str]) -> UploadedFile:
 
 
 def delete_file(*, actor: User, file: UploadedFile) -> None:
-    """Delete a file. What was trained on it keeps its frozen rows; a job that has still to read it
-    needs it.
-    """
+    """Delete a file that no job has still to read. What was trained on it keeps its rows."""
     if file._state.adding:
-        raise Conflict(
-            "These are the frozen rows of a dataset.",
-            code="file_in_use",
-            hint="They go with their model.",
-        )
+        hint = "They go with their model."
+        raise Conflict("These are the frozen rows of a dataset.", code="file_in_use", hint=hint)
     with transaction.atomic():
         uses = Q(training_file=file.id) | Q(validation_file=file.id)
         waiting = FineTuningRequest.objects.filter(uses, job__state__in=Job.LIVE_STATES)
         if waiting.exists():
-            raise Conflict(
-                "A fine-tuning job has still to read this file.",
-                code="file_in_use",
-                hint="Cancel the job, or wait until it trains.",
-            )
+            message = "A fine-tuning job has still to read this file."
+            hint = "Cancel the job, or wait until it trains."
+            raise Conflict(message, code="file_in_use", hint=hint)
         record(org=file.org, actor=actor, action="file.delete", target=file, file=str(file.id))
         folder = folder_of(file)
         file.delete()
@@ -204,11 +195,10 @@ def path_of(file: UploadedFile) -> Path:
 
 
 def _take(file: uploads.ReceivedFile, kept: UploadedFile) -> Path:
-    """Take the upload by a rename. A name without an ending that we know is of JSON
-    lines.
-    """
+    """Take the upload by a rename. A name without an ending that we know is of JSON lines."""
     name = uploads.safe_name(file.name or "")
-    kept.path = _path_within(kept, name if is_known(Path(name)) else f"{name}.jsonl")
+    name = name if is_known(Path(name)) else f"{name}.jsonl"
+    kept.path = _path_within(kept, name)
     path = path_of(kept)
     path.parent.mkdir(parents=True, exist_ok=True)
     file.flush()

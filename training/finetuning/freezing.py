@@ -22,6 +22,7 @@ from distillation.imports.reading.rows import ExampleRow
 from distillation.models import DatasetRow, DatasetVersion, DistillationRun
 from distillation.pipeline.choose.selection import seeded_key
 from distillation.pipeline.choose.splits import assign_splits
+from distillation.pipeline.intent_facts import IntentFacts
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.text import input_key, input_text
 from distillation.pipeline.types import FunnelStep, SelectionConfig
@@ -32,7 +33,7 @@ from modelstation.core.jobs import jobs
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
-from modelstation.lm.chat import load_renderer
+from modelstation.lm.chat import Message, load_renderer
 from training.finetuning.files import path_of
 from training.finetuning.ids import file_name_of
 from training.finetuning.lines import kind_of, read_lines
@@ -46,6 +47,7 @@ from training.recipes.config import Settings, TrainingConfig
 MIN_FILE_ROWS = 10
 MIN_SHARED_ROWS = 10  # a validation file of fewer is not cut in two
 MAX_LABELS = 200
+Names = tuple[str, str]  # of the file to train on, and of the one to validate on
 ROWS_PER_INSERT = 1000
 
 
@@ -63,20 +65,14 @@ class Dealt:
 
     @property
     def notes(self) -> list[str]:
-        lines = []
-        if self.duplicates:
-            lines.append(f"{self.duplicates:,} exact duplicates are trained on once.")
-        if self.held_out_again:
-            lines.append(
-                f"{self.held_out_again:,} rows of the training file are in the validation file "
-                "too: they are not trained on."
-            )
-        if self.known_openings:
-            lines.append(
-                f"{self.known_openings:,} held-out answers are to what conversations open with "
-                "that are trained on: nothing is measured on them."
-            )
-        return lines
+        counted = {
+            "exact duplicates are trained on once.": self.duplicates,
+            "rows of the training file are in the validation file too: they are not trained "
+            "on.": self.held_out_again,
+            "held-out answers are to what conversations open with that are trained on: nothing is "
+            "measured on them.": self.known_openings,
+        }
+        return [f"{rows:,} {sentence}" for sentence, rows in counted.items() if rows]
 
 
 def freeze(job: Job, lease: Lease) -> Publish:
@@ -120,11 +116,7 @@ def request_of(job: Job) -> FineTuningRequest:
 
 
 def deal(
-    training: list[ExampleRow],
-    validation: list[ExampleRow],
-    *,
-    seed: int,
-    names: tuple[str, str] = ("", ""),
+    training: list[ExampleRow], validation: list[ExampleRow], *, seed: int, names: Names = ("", "")
 ) -> Dealt:
     """Deal every distinct row to a split."""
     dealt = Dealt()
@@ -141,12 +133,13 @@ def deal(
     else:
         config = SelectionConfig(rows=len(to_train), seed=seed)
         config = replace(config, valid_share=0.0) if held_out else config
-        groups = _numbered(_conversations(to_train))
-        splits = assign_splits(_hashes(to_train), groups, config, held_out=False)
+        numbers: dict[str, int] = {}
+        groups = [numbers.setdefault(key, len(numbers)) for key in _conversations(to_train)]
+        hashes = [row.content_hash for row in to_train]
+        splits = assign_splits(hashes, groups, config, held_out=False)
         held_splits = ["valid"] * len(held_out)
-    dealt.rows = [
-        (row, split, names[0]) for row, split in _without_known_openings(to_train, splits)
-    ]
+    known = _without_known_openings(to_train, splits)
+    dealt.rows = [(row, split, names[0]) for row, split in known]
     dealt.known_openings = len(to_train) - len(dealt.rows)
     dealt.rows += [(row, split, names[1]) for row, split in zip(held_out, held_splits, strict=True)]
     return dealt
@@ -176,34 +169,18 @@ def _halves(rows: list[ExampleRow], seed: int) -> list[str]:
     return ["valid" if group in half else "test" for group in groups]
 
 
-def _hashes(rows: list[ExampleRow]) -> list[str]:
-    return [row.content_hash for row in rows]
-
-
-def _twin(row: ExampleRow) -> str:
-    return input_key(input_text(row.messages))
-
-
 def _conversations(rows: Sequence[ExampleRow]) -> list[str]:
     """Return a key for what must fall on one side: rows that follow one another, each the
     beginning of the next, are of one conversation. Its whole input is its key, so that twins
     have the same.
     """
     keys: list[str] = []
-    for row, following in zip(reversed(rows), [None, *reversed(rows)], strict=False):
-        is_opening = following is not None and _opens(row, following)
-        keys.append(keys[-1] if is_opening else _twin(row))
+    following: list[Message] = []
+    for messages in (row.messages for row in reversed(rows)):
+        is_opening = messages == following[: len(messages)] and len(messages) < len(following)
+        keys.append(keys[-1] if is_opening else input_key(input_text(messages)))
+        following = messages
     return keys[::-1]
-
-
-def _opens(row: ExampleRow, other: ExampleRow) -> bool:
-    length = len(row.messages)
-    return length < len(other.messages) and other.messages[:length] == row.messages
-
-
-def _numbered(keys: Sequence[str]) -> list[int]:
-    numbers: dict[str, int] = {}
-    return [numbers.setdefault(key, len(numbers)) for key in keys]
 
 
 def _without_known_openings(
@@ -213,12 +190,10 @@ def _without_known_openings(
     they all kept on one side, nothing would be left for the other. So a held-out answer is
     dropped where the same question is in what is trained on.
     """
-    trained = {_twin(row) for row, split in zip(rows, splits, strict=True) if split == "train"}
-    return [
-        (row, split)
-        for row, split in zip(rows, splits, strict=True)
-        if split == "train" or _twin(row) not in trained
-    ]
+    twins = [input_key(input_text(row.messages)) for row in rows]
+    trained = {twin for twin, split in zip(twins, splits, strict=True) if split == "train"}
+    dealt = zip(rows, splits, twins, strict=True)
+    return [(row, split) for row, split, twin in dealt if split == "train" or twin not in trained]
 
 
 def _rows_of(request: FineTuningRequest, file_id: Any) -> list[ExampleRow]:
@@ -266,10 +241,9 @@ def common_system_prompt(rows: Sequence[ExampleRow]) -> str:
     """Return the prompt that all rows share: where they open with the same one it is the
     model's; else each row keeps its own.
     """
-    first = {
-        row.messages[0]["content"] if row.messages[0]["role"] == "system" else "" for row in rows
-    }
-    return next(iter(first)) if len(first) == 1 else ""
+    openings = [row.messages[0] for row in rows]
+    prompts = {first["content"] if first["role"] == "system" else "" for first in openings}
+    return prompts.pop() if len(prompts) == 1 else ""
 
 
 def intent_of(rows: Sequence[ExampleRow]) -> dict[str, Any]:
@@ -279,39 +253,31 @@ def intent_of(rows: Sequence[ExampleRow]) -> dict[str, Any]:
     labels = sorted(set(answers)) if kind == "classify" else []
     if len(labels) > MAX_LABELS:
         kind, labels = "generate", []
-    return {
-        "task_kind": kind,
-        "labels": labels,
-        "labels_closed": False,
-        "label_count": len(labels),
-        "json_keys": [],
-        "json_schema": None,
-        "language": "",
-        "answer_min_chars": min(map(len, answers)),
-        "answer_max_chars": max(map(len, answers)),
-        "system_prompt": common_system_prompt(rows),
-        "queries": [],
-        "explanation": [],
-    }
+    return IntentFacts(
+        task_kind=kind,
+        labels=tuple(labels),
+        label_count=len(labels),
+        answer_min_chars=min(map(len, answers)),
+        answer_max_chars=max(map(len, answers)),
+        system_prompt=common_system_prompt(rows),
+    ).to_json()
 
 
 def _funnel(dealt: Dealt) -> list[FunnelStep]:
-    refusals = (
-        ("exact duplicates", dealt.duplicates),
-        ("also in the validation file", dealt.held_out_again),
-        ("held out, and opening as what is trained on", dealt.known_openings),
-    )
-    left = len(dealt.rows) + sum(refused for _, refused in refusals)
-    steps = []
-    for name, refused in refusals:
-        left -= refused
-        steps.append(FunnelStep(name, refused, left))
-    return steps
+    kept = len(dealt.rows)
+    to_deal = kept + dealt.known_openings
+    return [
+        FunnelStep("exact duplicates", dealt.duplicates, to_deal + dealt.held_out_again),
+        FunnelStep("also in the validation file", dealt.held_out_again, to_deal),
+        FunnelStep("held out, and opening as what is trained on", dealt.known_openings, kept),
+    ]
 
 
 def _dataset_row(
     version: DatasetVersion, position: int, row: ExampleRow, split: str, file: str, group: str
 ) -> DatasetRow:
+    answers = sum(message["role"] == "assistant" for message in row.messages)
+    as_far = f", up to its answer {answers}" if answers > 1 else ""
     return DatasetRow(
         version=version,
         position=position,
@@ -325,15 +291,9 @@ def _dataset_row(
         twin_group=hashlib.sha256(group.encode()).hexdigest(),
         score=1.0,
         scores={},
-        reason=_reason(row),
+        reason=f"Line {row.line} of the uploaded file{as_far}.",
         step="upload",
     )
-
-
-def _reason(row: ExampleRow) -> str:
-    answers = sum(message["role"] == "assistant" for message in row.messages)
-    as_far = f", up to its answer {answers}" if answers > 1 else ""
-    return f"Line {row.line} of the uploaded file{as_far}."
 
 
 def _publish(version: DatasetVersion, rows: list[DatasetRow], config: Settings) -> None:

@@ -3,7 +3,7 @@ its curves.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -24,6 +24,7 @@ from training.finetuning.ids import file_name_of
 from training.models import FineTuningRequest, TrainingRun, UploadedFile
 from training.plan import services as planning
 from training.recipes.config import Settings
+from training.runs.services import ACTIONS, Action
 
 Hyperparameters = dict[str, float | str]  # of OpenAI's names, each "auto" or a number
 logger = logging.getLogger("modelstation.training")
@@ -54,44 +55,31 @@ class JobRequest:
         if self.validation_file is not None:
             refuse_bad(self.validation_file, "validation_file")
             if self.validation_file.sha256 == self.training_file.sha256:
-                raise UserFacingError(
-                    "The validation file is the training file.",
-                    code="invalid_value",
-                    param="validation_file",
-                    hint="Leave it out: a part of the training file is held out then.",
-                )
+                message, param = "The validation file is the training file.", "validation_file"
+                hint = "Leave it out: a part of the training file is held out then."
+                raise UserFacingError(message, code="invalid_value", param=param, hint=hint)
         if self.training_file.row_count < MIN_FILE_ROWS:
             raise too_few(self.training_file.row_count)
 
 
 def refuse_bad(file: UploadedFile, param: str) -> None:
+    name, code = file_name_of(file.id), "invalid_value"
     if file._state.adding:  # frozen rows keep their sources and licences; a copy would lose them
-        raise UserFacingError(
-            "These are the frozen rows of a model's dataset.",
-            code="invalid_value",
-            param=param,
-            hint="Train that model again, or upload rows of your own.",
-        )
-    if file.purpose != UploadedFile.Purpose.FINE_TUNE:
-        raise UserFacingError(
-            f"{file_name_of(file.id)} has the purpose “{file.purpose}”.",
-            code="invalid_value",
-            param=param,
-            hint="Give a file that was uploaded for “fine-tune”.",
-        )
-    if file.status == UploadedFile.Status.ERROR:
-        raise UserFacingError(
-            f"{file_name_of(file.id)} cannot be trained on: {file.status_details}",
-            code="invalid_file",
-            param=param,
-            hint="Correct the rows and upload the file again.",
-        )
+        message = "These are the frozen rows of a model's dataset."
+        hint = "Train that model again, or upload rows of your own."
+    elif file.purpose != UploadedFile.Purpose.FINE_TUNE:
+        message = f"{name} has the purpose “{file.purpose}”."
+        hint = "Give a file that was uploaded for “fine-tune”."
+    elif file.status == UploadedFile.Status.ERROR:
+        message, code = f"{name} cannot be trained on: {file.status_details}", "invalid_file"
+        hint = "Correct the rows and upload the file again."
+    else:
+        return
+    raise UserFacingError(message, code=code, param=param, hint=hint)
 
 
 def create_job(*, actor: User, org: Organization, requested: JobRequest) -> Job:
-    """Create a model of its own, and the job that freezes the rows; training and evaluation
-    follow.
-    """
+    """Create a model, and the job that freezes its rows; training and evaluation follow."""
     _refuse_too_many(org)
     name = requested.suffix or name_from_file(PurePath(requested.training_file.filename).name)
     with transaction.atomic():
@@ -125,15 +113,11 @@ def create_job(*, actor: User, org: Organization, requested: JobRequest) -> Job:
 
 
 def _refuse_too_many(org: Organization) -> None:
-    waiting = FineTuningRequest.objects.for_org(org).filter(
-        model__status__in=CustomModel.LIVE_STATUSES
-    )
-    if waiting.count() >= MOST_WAITING:
-        raise TooMany(
-            f"{MOST_WAITING} fine-tuning jobs of this organisation have not ended yet.",
-            code="rate_limit_exceeded",
-            hint="Wait until one has, or cancel one.",
-        )
+    requests = FineTuningRequest.objects.for_org(org)
+    if requests.filter(model__status__in=CustomModel.LIVE_STATUSES).count() >= MOST_WAITING:
+        message = f"{MOST_WAITING} fine-tuning jobs of this organisation have not ended yet."
+        hint = "Wait until one has, or cancel one."
+        raise TooMany(message, code="rate_limit_exceeded", hint=hint)
 
 
 def _check_plan(model: CustomModel, config: Settings) -> None:
@@ -143,31 +127,18 @@ def _check_plan(model: CustomModel, config: Settings) -> None:
     try:
         planning.check_before_building(model)
     except UserFacingError as error:
-        raise UserFacingError(
-            error.message, code=error.code, hint=error.hint, param="model"
-        ) from error
+        error.param = "model"
+        raise
 
 
-def cancel_job(*, actor: User, build: Build) -> None:
-    _act(actor, build, jobs.request_cancel, "cancel", "not_building")
-
-
-def pause_job(*, actor: User, build: Build) -> None:
-    """Pause at the next step's end, with a checkpoint to go on from."""
-    _act(actor, build, jobs.request_pause, "pause", "not_pausable")
-
-
-def resume_job(*, actor: User, build: Build) -> None:
-    _act(actor, build, jobs.resume, "resume", "not_paused")
-
-
-def _act(actor: User, build: Build, action: Callable[[Job], bool], name: str, code: str) -> None:
+def act(action: Action, *, actor: User, build: Build) -> None:
+    """Cancel it; or pause it at the next step's end, with a checkpoint, or resume it from there."""
+    act_on_job, _, code = ACTIONS[action]
     with transaction.atomic():
         job = build.live_job
-        if job is None or not action(job):
-            message = f"You cannot {name} a job that is {build.status}."
-            raise Conflict(message, code=code)
-        record(org=build.root.org, actor=actor, action=f"fine_tuning.{name}", target=build.model)
+        if job is None or not act_on_job(job):
+            raise Conflict(f"You cannot {action} a job that is {build.status}.", code=code)
+        record(org=build.root.org, actor=actor, action=f"fine_tuning.{action}", target=build.model)
 
 
 # --- the file of the curves -----------------------------------------------------------------------

@@ -112,7 +112,13 @@ def _count(reading: Reading, characters: int, file: str) -> None:
     reading.rows += 1
     reading.characters += characters
     if reading.rows > MAX_ROWS or reading.characters > MAX_CHARACTERS:
-        raise _too_many(file)
+        raise ImportRefused(
+            file,
+            f"it has more than {MAX_ROWS:,} rows, or too much text: each answer of a conversation "
+            "is a row, with all that was said before.",
+            code="too_many_rows",
+            hint="Train on a part of them.",
+        )
 
 
 def kind_of(rows: Sequence[ExampleRow]) -> str:
@@ -139,22 +145,9 @@ def readings_of(columns: Sequence[str]) -> list[str]:
 def _refuse_ambiguous(row: RawRow, file: str) -> None:
     ways = readings_of(list(row.data))
     if len(ways) > 1:
-        raise ImportRefused(
-            file,
-            f"line {row.line} could be read in {len(ways)} ways: as {' or as '.join(ways)}.",
-            code="ambiguous_file",
-            hint="Leave one of them, and upload the file again.",
-        )
-
-
-def _too_many(file: str) -> ImportRefused:
-    return ImportRefused(
-        file,
-        f"it has more than {MAX_ROWS:,} rows, or too much text: each answer of a conversation is a "
-        "row, with all that was said before.",
-        code="too_many_rows",
-        hint="Train on a part of them.",
-    )
+        message = f"line {row.line} could be read in {len(ways)} ways: as {' or as '.join(ways)}."
+        hint = "Leave one of them, and upload the file again."
+        raise ImportRefused(file, message, code="ambiguous_file", hint=hint)
 
 
 # --- one row --------------------------------------------------------------------------------------
@@ -229,22 +222,15 @@ def _refuse_unlearnt(turns: list[Any], column: str) -> None:
     """There must be an answer at the end, and one that is wanted."""
     if not turns or not all(isinstance(turn, dict) for turn in turns):
         return
-    last = len(turns) - 1
-    roles = [_role_of(turn) for turn in turns]
-    if "assistant" in roles and roles[last] != "assistant":
-        raise BadRow(
-            "no_answer",
-            f"{column}[{last}].role",
-            "the last message is not the assistant's, so there is nothing to learn from it.",
-            "End the row with the answer that the model shall give.",
-        )
+    last, roles = f"{column}[{len(turns) - 1}]", [_role_of(turn) for turn in turns]
+    if "assistant" in roles and roles[-1] != "assistant":
+        message = "the last message is not the assistant's, so there is nothing to learn from it."
+        hint = "End the row with the answer that the model shall give."
+        raise BadRow("no_answer", f"{last}.role", message, hint)
     if "assistant" in roles and not any(map(_is_learnt, turns)):
-        raise BadRow(
-            "nothing_to_learn",
-            f"{column}[{last}].weight",
-            "every answer has weight 0, so there is nothing to learn.",
-            "Give weight 1 to an answer that shall be learnt, or leave the row out.",
-        )
+        message = "every answer has weight 0, so there is nothing to learn."
+        hint = "Give weight 1 to an answer that shall be learnt, or leave the row out."
+        raise BadRow("nothing_to_learn", f"{last}.weight", message, hint)
 
 
 # --- tools as text --------------------------------------------------------------------------------
@@ -253,9 +239,8 @@ def _refuse_unlearnt(turns: list[Any], column: str) -> None:
 def _with_calls(turn: dict[str, Any], where: str, reading: Reading) -> str:
     calls = turn["tool_calls"]
     if not isinstance(calls, list) or not calls:
-        raise BadRow(
-            "bad_tool_calls", f"{where}.tool_calls", "there are no calls here.", "Give a list."
-        )
+        at = f"{where}.tool_calls"
+        raise BadRow("bad_tool_calls", at, "there are no calls here.", "Give a list.")
     reading.note("tools")
     lines = [_call(call, f"{where}.tool_calls[{i}]") for i, call in enumerate(calls)]
     said = text_of(turn.get("content"), f"{where}.content").strip()
@@ -267,21 +252,17 @@ def _call(call: Any, where: str) -> str:
     called = given if isinstance(given, dict) else {}
     name = called.get("name")
     if not isinstance(name, str) or not name:
-        raise BadRow(
-            "bad_tool_calls",
-            f"{where}.function.name",
-            "the call names no function.",
-            'Write {"type": "function", "function": {"name": …, "arguments": …}}.',
-        )
+        hint = 'Write {"type": "function", "function": {"name": …, "arguments": …}}.'
+        at = f"{where}.function.name"
+        raise BadRow("bad_tool_calls", at, "the call names no function.", hint)
     given = called.get("arguments", "{}")
     try:
         arguments = json.loads(given) if isinstance(given, str) else given
     except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
-        field_ = f"{where}.function.arguments"
-        hint = "Give a JSON object, or the text of one."
-        raise BadRow("bad_tool_calls", field_, "these are no arguments.", hint)
+        at, hint = f"{where}.function.arguments", "Give a JSON object, or the text of one."
+        raise BadRow("bad_tool_calls", at, "these are no arguments.", hint)
     body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{body}\n</tool_call>"
 

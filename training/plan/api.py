@@ -16,20 +16,19 @@ from models_app.models import CustomModel
 from modelstation.core.web.api import StrictSerializer
 from training.builds.services import train_again
 from training.plan.estimate.estimates import Estimate
-from training.plan.services import Plan, dataset_of, plan_for
+from training.plan.services import Plan, dataset_or_draft, plan_for
 from training.recipes.config import Settings
 from training.runs import services
 
 
-class PlanRequestSerializer(StrictSerializer):
+class StartRequestSerializer(StrictSerializer):
     """`config` holds the settings that are requested; left out, those saved with the model."""
 
     config = serializers.DictField(required=False)
+
+
+class PlanRequestSerializer(StartRequestSerializer):
     keep = serializers.BooleanField(default=False, help_text="Save them for the next build.")
-
-
-class StartRequestSerializer(StrictSerializer):
-    config = serializers.DictField(required=False)
 
 
 class PlanBandSerializer(serializers.Serializer[Any]):
@@ -81,9 +80,7 @@ class PlanMachineSerializer(serializers.Serializer[Any]):
 
 
 class TrainingPlanSerializer(serializers.Serializer[Plan]):
-    """`reasons` has a sentence for each setting of `resolved`; with any of `refusals` nothing can
-    be started.
-    """
+    """`reasons` has a sentence for each of `resolved`; any of `refusals` keeps it from starting."""
 
     dataset = serializers.UUIDField(source="dataset.id", allow_null=True, default=None)
     asked = serializers.DictField(source="requested")
@@ -100,7 +97,7 @@ class TrainingPlanView(APIView):
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
         """With the settings saved with the model, on its newest dataset."""
         model = model_for(request_org(request), model_id)
-        return Response(_shown(_plan(model, model.training_config)))
+        return _shown(model, model.training_config)
 
     @extend_schema(request=PlanRequestSerializer, responses=TrainingPlanSerializer)
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
@@ -111,15 +108,13 @@ class TrainingPlanView(APIView):
         requested = given.validated_data.get("config", model.training_config)
         if given.validated_data["keep"]:
             services.save_plan(actor=request_user(request), model=model, requested=requested)
-        return Response(_shown(_plan(model, requested)))
+        return _shown(model, requested)
 
 
 class TrainingPlanStartView(APIView):
     @extend_schema(request=StartRequestSerializer, responses={202: JobSerializer})
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Train again on the newest frozen dataset. What cannot be done is refused here, and
-        nothing is queued.
-        """
+        """Train again on the newest frozen dataset; what cannot be done is refused, not queued."""
         model = model_for(request_org(request), model_id)
         given = StartRequestSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -128,10 +123,6 @@ class TrainingPlanStartView(APIView):
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
 
 
-def _plan(model: CustomModel, requested: Settings) -> Plan:
-    dataset = dataset_of(model) or model.dataset_versions.drafts().first()
-    return plan_for(model, requested, dataset=dataset)
-
-
-def _shown(plan: Plan) -> dict[str, Any]:
-    return dict(TrainingPlanSerializer(plan).data)
+def _shown(model: CustomModel, requested: Settings) -> Response:
+    plan = plan_for(model, requested, dataset=dataset_or_draft(model))
+    return Response(TrainingPlanSerializer(plan).data)

@@ -29,15 +29,11 @@ def ensure_measured() -> MachineProfile | None:
 
 def measure() -> MachineProfile | None:
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "training.plan.estimate.measure"],
-            cwd=settings.BASE_DIR,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=True,
+        command = [sys.executable, "-m", "training.plan.estimate.measure"]
+        printed = subprocess.check_output(
+            command, cwd=settings.BASE_DIR, stderr=subprocess.PIPE, text=True, timeout=SECONDS
         )
-        facts = json.loads(done.stdout.strip().splitlines()[-1])
+        facts = json.loads(printed.strip().splitlines()[-1])
     except (subprocess.SubprocessError, OSError, ValueError, IndexError):
         logger.exception("this machine could not be measured")
         return None

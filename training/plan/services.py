@@ -5,8 +5,8 @@ preflight; what it says is shown before a start, checked there, and kept with th
 import os
 import socket
 import statistics
-from collections.abc import Container
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable
+from dataclasses import asdict, dataclass, replace
 
 from django.conf import settings
 from django.core.cache import cache
@@ -84,18 +84,13 @@ def plan_for(
     machine: Machine | None = None,
 ) -> Plan:
     """UserFacingError names a setting that is unknown or out of bounds."""
-    config = checked(requested)
-    machine = _fit_for(config, machine or known_machine())
+    config, machine = checked(requested), machine or known_machine()
+    if config.device == "cuda" and not machine.is_measured:  # nobody has looked for a GPU yet
+        machine = replace(machine, gpu="not measured yet", gpu_flops=20e12)
     facts = Facts(data_facts(model, dataset), shape_of(model.base))
     estimate = preflight(config, facts, machine)
-    return Plan(
-        requested=requested,
-        estimate=estimate,
-        reasons=explain(config, estimate, machine),
-        machine=machine,
-        dataset=dataset,
-        is_sample=facts.data.is_sample,
-    )
+    reasons = explain(config, estimate, machine)
+    return Plan(requested, estimate, reasons, machine, dataset, facts.data.is_sample)
 
 
 def checked(requested: Settings) -> TrainingConfig:
@@ -109,6 +104,11 @@ def dataset_of(model: CustomModel) -> DatasetVersion | None:
     """Return the one that a new training takes: what was frozen last."""
     dataset: DatasetVersion | None = model.dataset_versions.frozen().first()
     return dataset
+
+
+def dataset_or_draft(model: CustomModel) -> DatasetVersion | None:
+    """Return the rows that a plan is shown for: the newest frozen dataset, else the draft."""
+    return dataset_of(model) or model.dataset_versions.drafts().first()
 
 
 def check_before_building(model: CustomModel) -> None:
@@ -131,12 +131,10 @@ def data_facts(model: CustomModel, dataset: DatasetVersion | None) -> DataFacts:
         return _guessed(model, dataset)
     if dataset.is_draft:  # its rows change while people look at it
         return _counted(model, dataset)
-    key = f"token-facts:{dataset.id}:{model.base_id}"
-    kept = cache.get(key)
-    if kept is None:
-        kept = _counted(model, dataset).to_json()
-        cache.set(key, kept, COUNTED_FOR_SECONDS)
-    return DataFacts.from_json(kept)
+    key = f"data-facts:{dataset.id}:{model.base_id}"
+    facts = cache.get_or_set(key, lambda: _counted(model, dataset), COUNTED_FOR_SECONDS)
+    assert isinstance(facts, DataFacts)
+    return facts
 
 
 def _counted(model: CustomModel, dataset: DatasetVersion) -> DataFacts:
@@ -174,47 +172,28 @@ def shape_of(base: FoundationModel) -> BaseShape:
 
 
 def known_machine() -> Machine:
-    """Return it as a training worker measured it last, corrected by what runs took since; a
-    cautious guess before the first worker has started.
+    """Return it as a training worker measured it last."""
+    return _of_profile(MachineProfile.objects.first())
+
+
+def _of_profile(profile: MachineProfile | None) -> Machine:
+    """Correct what was measured by what runs took since. Before the first worker has started it is
+    a cautious guess, without memory: the worker may be another machine than this one.
     """
-    profile = MachineProfile.objects.first()
-    if profile is None:
-        return _unmeasured()
-    return _of_profile(profile)
-
-
-def _unmeasured() -> Machine:
-    """Return a cautious guess. Its memory is not known either: the worker may be another machine
-    than this one.
-    """
-    cores = os.cpu_count() or 1
-    return Machine(
-        cores=cores,
-        has_bf16=True,  # not known; the run itself looks
-        fp32_flops=cores * DEFAULT_FLOPS_PER_CORE,
-        disk_free=disk_free(settings.ARTIFACTS_DIR),
-    )
-
-
-def _of_profile(profile: MachineProfile) -> Machine:
+    free = disk_free(settings.ARTIFACTS_DIR)
+    if profile is None:  # has_bf16 is not known either; the run itself looks
+        cores = os.cpu_count() or 1
+        flops = cores * DEFAULT_FLOPS_PER_CORE
+        return Machine(cores=cores, has_bf16=True, fp32_flops=flops, disk_free=free)
     machine = Machine(**profile.facts, is_measured=True)
     if profile.host == socket.gethostname():
         total, available = memory()
         machine = replace(machine, memory_bytes=total, available_bytes=available)
-    return _corrected(replace(machine, disk_free=disk_free(settings.ARTIFACTS_DIR)))
-
-
-def _fit_for(config: TrainingConfig, machine: Machine) -> Machine:
-    """Return the machine with the GPU that is requested, where nobody has looked for one yet."""
-    if machine.is_measured or config.device != "cuda":
-        return machine
-    return replace(machine, gpu="not measured yet", gpu_flops=20e12)
+    return _corrected(replace(machine, disk_free=free))
 
 
 def _corrected(machine: Machine) -> Machine:
-    """Correct it by the median of what the last runs of this host took over what was expected of
-    them.
-    """
+    """Correct it by the median of what the host's last runs took over what was expected."""
     ended = TrainingRun.objects.filter(
         job__state=Job.State.SUCCEEDED, plan__host=machine.host
     ).order_by("-created_at")
@@ -222,28 +201,26 @@ def _corrected(machine: Machine) -> Machine:
         (RunPlan.from_json(plan), TrainingFacts.from_json(facts))
         for plan, facts in ended.values_list("plan", "facts")[:RUNS_LOOKED_AT]
     ]
-    times = list(filter(None, (_time_ratio(plan, facts) for plan, facts in runs)))
-    peaks = (_ratio(facts.peak_memory_bytes, plan.training_bytes) for plan, facts in runs)
-    sizes = list(filter(None, peaks))
+    # Of a run that ended early, only the steps it made count.
+    shares = [facts.steps / max(1, plan.steps) for plan, facts in runs]
+    times = _ratios(
+        (facts.seconds, plan.training_seconds * share)
+        for (plan, facts), share in zip(runs, shares, strict=True)
+    )
+    sizes = _ratios((facts.peak_memory_bytes, plan.training_bytes) for plan, facts in runs)
     return replace(
         machine,
-        time_ratio=statistics.median(times) if times else 1.0,
-        memory_ratio=statistics.median(sizes) if sizes else 1.0,
+        time_ratio=statistics.median(times or [1.0]),
+        memory_ratio=statistics.median(sizes or [1.0]),
         runs_seen=len(times),
     )
 
 
-def _time_ratio(plan: RunPlan, facts: TrainingFacts) -> float:
-    """Of a run that ended early, only the steps it made count."""
-    share = facts.steps / plan.steps if plan.steps else 0
-    return _ratio(facts.seconds, plan.training_seconds * share)
-
-
-def _ratio(taken: float, expected: float) -> float:
-    """Return taken over expected; 0 where that is no measure."""
+def _ratios(pairs: Iterable[tuple[float, float]]) -> list[float]:
+    """Return taken over expected, where that is a measure."""
     low, high = RATIO_BOUNDS
-    ratio = taken / expected if expected else 0.0
-    return ratio if low <= ratio <= high else 0.0
+    ratios = [taken / expected for taken, expected in pairs if expected]
+    return [ratio for ratio in ratios if low <= ratio <= high]
 
 
 # --- with the run ---------------------------------------------------------------------------------
@@ -255,14 +232,13 @@ def config_of_attempt(run: TrainingRun) -> TrainingConfig:
     it.
     """
     if not run.plan:
-        run.plan = _kept_with_run(plan_of_run(run)).to_json()
+        run.plan = asdict(_kept_with_run(plan_of_run(run)))
         run.save(update_fields=["plan"])
     return config_from(run.plan["config"])
 
 
 def plan_of_run(run: TrainingRun) -> Plan:
-    profile = ensure_measured()
-    machine = _of_profile(profile) if profile else _unmeasured()
+    machine = _of_profile(ensure_measured())
     plan = plan_for(run.model, run.asked_config, dataset=run.dataset_version, machine=machine)
     plan.refuse()
     return plan

@@ -16,7 +16,7 @@ from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
 from training.builds.services import train_again
 from training.plan.forms import PlanForm, rows
-from training.plan.services import Plan, dataset_of, plan_for
+from training.plan.services import Plan, dataset_of, dataset_or_draft, plan_for
 from training.runs import services
 
 
@@ -66,15 +66,10 @@ def _done(
 
 
 def _shown(request: HttpRequest, model: CustomModel, form: PlanForm) -> HttpResponse:
-    plan = _plan(model, form)
-    context = {
-        "model": model,
-        "form": form,
-        "plan": plan,
-        "draft": model.dataset_versions.drafts().first(),
-        "dataset": dataset_of(model),
-        **rows(form, plan.resolved if plan else {}, plan.reasons if plan else {}),
-    }
+    plan, dataset = _plan(model, form), dataset_of(model)
+    draft = model.dataset_versions.drafts().first()
+    context = {"model": model, "form": form, "plan": plan, "draft": draft, "dataset": dataset}
+    context |= rows(form, plan.resolved if plan else {}, plan.reasons if plan else {})
     template = "_plan" if request.htmx else "plan"  # type: ignore[attr-defined]
     return render(request, f"training/{template}.html", context)
 
@@ -86,5 +81,4 @@ def _plan(model: CustomModel, form: PlanForm) -> Plan | None:
     form.is_valid()
     if any(name != "__all__" for name in form.errors):
         return None
-    dataset = dataset_of(model) or model.dataset_versions.drafts().first()
-    return plan_for(model, form.requested, dataset=dataset)
+    return plan_for(model, form.requested, dataset=dataset_or_draft(model))

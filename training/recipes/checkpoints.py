@@ -54,8 +54,17 @@ def save(folder: Path, step: int, state: State, *, belongs_to: str) -> None:
 
 
 def load_newest(folder: Path, *, belongs_to: str) -> State | None:
-    """Return the state of the newest checkpoint that can be trusted; None where there is none."""
-    return next(_trusted(folder, belongs_to), None)
+    """Return the state of the newest checkpoint that can be trusted; None where there is none. What
+    cannot be used is removed, or it would displace a good one.
+    """
+    for place in _newest_first(folder):
+        try:
+            if verify(place)["facts"]["belongs_to"] == belongs_to:
+                return _read(place)
+        except (ArtifactError, OSError, RuntimeError, KeyError):
+            pass
+        shutil.rmtree(place, ignore_errors=True)
+    return None
 
 
 def kept_states(folder: Path) -> Iterator[tuple[int, Weights]]:
@@ -64,7 +73,7 @@ def kept_states(folder: Path) -> Iterator[tuple[int, Weights]]:
     for place in _newest_first(folder):
         try:
             facts = verify(place)["facts"]
-            state = torch.load(place / STATE, weights_only=True, map_location="cpu")
+            state = _read(place)
         except (ArtifactError, OSError, RuntimeError):
             continue
         run = run or facts["belongs_to"]
@@ -72,18 +81,10 @@ def kept_states(folder: Path) -> Iterator[tuple[int, Weights]]:
             yield facts["step"], state["weights"]
 
 
-def _trusted(folder: Path, belongs_to: str) -> Iterator[State]:
-    """Yield states, newest first; what cannot be used is removed, or it would displace a good
-    one.
-    """
-    for place in _newest_first(folder):
-        try:
-            if verify(place)["facts"]["belongs_to"] == belongs_to:
-                # Read as data: a checkpoint is never a program.
-                yield torch.load(place / STATE, weights_only=True, map_location="cpu")
-        except (ArtifactError, OSError, RuntimeError, KeyError):
-            pass
-        shutil.rmtree(place, ignore_errors=True)
+def _read(place: Path) -> State:
+    """Read it as data: a checkpoint is never a program."""
+    state: State = torch.load(place / STATE, weights_only=True, map_location="cpu")
+    return state
 
 
 def _newest_first(folder: Path) -> list[Path]:

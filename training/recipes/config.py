@@ -46,12 +46,8 @@ FULL_TUNING_RATE = 0.1  # of LoRA's: low-rank updates want about ten times the r
 LEARNING_RATES = ((135e6, 1.3e-3), (360e6, 8.9e-4), (600e6, 5.3e-4), (1.7e9, 3e-4))
 
 
-def _within(
-    default: float | None, low: float, high: float, *, zero: str = "", name: str = ""
-) -> Any:
-    """State a number from `low` to `high`; `zero` says what 0 means, `name` how JSON calls the
-    field.
-    """
+def _within(default: float | None, low: float, high: float, zero: str = "", name: str = "") -> Any:
+    """State bounds; `zero` says what 0 means, `name` how JSON calls the field."""
     return field(default=default, metadata={"bounds": (low, high), "zero": zero, "name": name})
 
 
@@ -144,12 +140,11 @@ def bounds_of(name: str) -> tuple[float, float]:
 
 
 def resolve(config: TrainingConfig, facts: RunFacts) -> TrainingConfig:
-    """Return the same config with every None and "auto" replaced.
-
-    ValueError for what this run cannot do.
-    """
+    """Return the config with no None and "auto" left; ValueError for what this run cannot do."""
     _refuse_impossible(config, facts)
-    device = _device(config, facts)
+    device, dtype = config.device, config.dtype
+    if device == "auto":
+        device = "cuda" if facts.has_cuda else "cpu"
     epochs = config.epochs or default_epochs(facts.rows)
     wanted_steps = config.max_steps or MIN_STEPS
     budget = config.tokens_per_batch or default_batch_tokens(facts, epochs, wanted_steps, device)
@@ -157,16 +152,19 @@ def resolve(config: TrainingConfig, facts: RunFacts) -> TrainingConfig:
     config = replace(config, device=device, epochs=epochs, tokens_per_batch=budget)
     steps = planned_steps(config, facts)
     rate = default_learning_rate(facts.parameters, steps, config.method)
+    evaluate, save = config.eval_every, config.checkpoint_every
+    if evaluate is None:  # 0 says "never"
+        evaluate = max(10, steps // EVALS_PER_RUN)
+    if save is None:
+        save = default_checkpoint_every(steps, facts.seconds_per_step)
     return replace(
         config,
-        dtype=_dtype(config, facts, device),
+        dtype=("bfloat16" if facts.has_bf16 else "float32") if dtype == "auto" else dtype,
         lora_rank=config.lora_rank or default_rank(facts),
         learning_rate=config.learning_rate or rate,
         micro_batch_tokens=min(config.micro_batch_tokens or budget, budget),
-        eval_every=_given(config.eval_every, max(10, steps // EVALS_PER_RUN)),
-        checkpoint_every=_given(
-            config.checkpoint_every, default_checkpoint_every(steps, facts.seconds_per_step)
-        ),
+        eval_every=evaluate,
+        checkpoint_every=save,
     )
 
 
@@ -219,20 +217,15 @@ def _enough_epochs(epochs: float, steps_per_pass: float, config: TrainingConfig)
 
 
 def default_batch_tokens(facts: RunFacts, epochs: float, steps: int, device: str) -> int:
-    """Return the device's full budget, less where the epochs would otherwise be over in fewer than
-    `steps` updates.
-    """
+    """Return the device's budget, less where the epochs would make fewer than `steps` updates."""
     wanted = int(epochs * facts.tokens / steps)
     return max(facts.longest_row, SMALLEST_BATCH_TOKENS, min(BATCH_TOKENS[device], wanted))
 
 
 def default_rank(facts: RunFacts) -> int:
-    """Return the lowest rank whose adapter has a parameter for every answer token it is to
-    learn.
-    """
-    room = (
-        rank for rank in LORA_RANKS if rank * facts.lora_parameters >= max(1, facts.answer_tokens)
-    )
+    """Return the lowest rank whose adapter has a parameter for each answer token to learn."""
+    wanted = max(1, facts.answer_tokens)
+    room = (rank for rank in LORA_RANKS if rank * facts.lora_parameters >= wanted)
     return next(room, LORA_RANKS[-1] if facts.lora_parameters else LORA_RANKS[0])
 
 
@@ -256,16 +249,13 @@ def _refuse_impossible(config: TrainingConfig, facts: RunFacts) -> None:
         f"max_seq_len {config.max_seq_len} is more than the base model can read "
         f"({facts.context} tokens).",
     )
-    _require(
-        config.tokens_per_batch is None or config.tokens_per_batch >= facts.longest_row,
-        f"tokens_per_batch {config.tokens_per_batch} is less than the longest row "
-        f"({facts.longest_row} tokens): raise it or lower max_seq_len.",
-    )
-    _require(
-        config.micro_batch_tokens is None or config.micro_batch_tokens >= facts.longest_row,
-        f"micro_batch_tokens {config.micro_batch_tokens} is less than the longest row "
-        f"({facts.longest_row} tokens): raise it or lower max_seq_len.",
-    )
+    for name in ("tokens_per_batch", "micro_batch_tokens"):
+        tokens = getattr(config, name)
+        _require(
+            tokens is None or tokens >= facts.longest_row,
+            f"{name} {tokens} is less than the longest row "
+            f"({facts.longest_row} tokens): raise it or lower max_seq_len.",
+        )
     _require(
         config.device != "cuda" or facts.has_cuda,
         "device is cuda, but this machine has no CUDA GPU.",
@@ -274,18 +264,6 @@ def _refuse_impossible(config: TrainingConfig, facts: RunFacts) -> None:
         config.dtype != "bfloat16" or facts.has_bf16,
         "dtype is bfloat16, but this machine has no bfloat16 arithmetic: use float32 or auto.",
     )
-
-
-def _device(config: TrainingConfig, facts: RunFacts) -> str:
-    if config.device != "auto":
-        return config.device
-    return "cuda" if facts.has_cuda else "cpu"
-
-
-def _dtype(config: TrainingConfig, facts: RunFacts, device: str) -> str:
-    if config.dtype != "auto":
-        return config.dtype
-    return "bfloat16" if facts.has_bf16 else "float32"
 
 
 def _require(holds: bool, sentence: str) -> None:
@@ -306,7 +284,3 @@ def _check(name: str, setting: Field[Any], value: Setting) -> None:
     low, high = setting.metadata["bounds"]
     zero = f" ({setting.metadata['zero']})" if setting.metadata["zero"] else ""
     _require(low <= value <= high, f"{name} must be between {low}{zero} and {high}.")
-
-
-def _given(value: int | None, otherwise: int) -> int:
-    return otherwise if value is None else value  # 0 says "never"

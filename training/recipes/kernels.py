@@ -29,6 +29,8 @@ GATED = ("LlamaMLP", "Qwen2MLP", "Qwen3MLP", "Olmo2MLP", "GraniteMLP")
 
 def install(causal_lm: nn.Module) -> None:
     """Make the model read packed rows (pass `packing=` to its trunk), and do so quickly."""
+    from peft.tuners.lora import Linear
+
     AttentionInterface.register(ATTENTION, attend_packed)
     causal_lm.set_attn_implementation(ATTENTION)
     for module in causal_lm.modules():
@@ -37,14 +39,8 @@ def install(causal_lm: nn.Module) -> None:
             module.forward = _norm(module)
         elif kind in GATED and isinstance(module.act_fn, nn.SiLU):
             module.forward = _gated(module)
-        elif _is_plain_lora(module):
+        elif isinstance(module, Linear) and not module.lora_variant:  # no DoRA
             module.forward = _adapted(module)
-
-
-def _is_plain_lora(module: nn.Module) -> bool:
-    from peft.tuners.lora import Linear
-
-    return isinstance(module, Linear) and not module.lora_variant
 
 
 def _norm(module: Any) -> Any:

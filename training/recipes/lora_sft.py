@@ -26,9 +26,10 @@ from modelstation.lm.loading import load_causal_lm
 from training.plan.estimate.measure import peak_memory_bytes
 from training.progress import Checkpoint, ChildError, Figures, Log, Message, Progress, Stopped
 from training.recipes import checkpoints
+from training.recipes.batches import micro_batches, plan_batches
 from training.recipes.checkpoints import State, Weights
 from training.recipes.config import TrainingConfig
-from training.recipes.data import Batch, collate, micro_batches, plan_batches
+from training.recipes.data import Batch, collate
 from training.recipes.facts import TrainingFacts
 from training.recipes.kernels import AnswerLoss, install
 from training.recipes.parallel import Processes
@@ -102,23 +103,12 @@ def _with_adapters(base: Any, config: TrainingConfig) -> Any:
     return get_peft_model(base, lora)
 
 
-def setup_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    return torch.optim.AdamW(
-        trainable(model),
-        lr=config.learning_rate or 0.0,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-
-
 def trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 def learning_rate_at(step: int, total: int, config: TrainingConfig) -> float:
-    """Linear warm-up over the first share of the steps, then linear decay to `final_lr_ratio` at
-    the last.
-    """
+    """Warm up in a line over the first steps, then fall in a line to `final_lr_ratio`."""
     peak, warmup = config.learning_rate or 0.0, math.ceil(config.warmup_ratio * total)
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -149,9 +139,7 @@ def answer_loss_and_hits(model: torch.nn.Module, batch: Batch) -> tuple[torch.Te
 
 
 def precision(config: TrainingConfig) -> AbstractContextManager[Any]:
-    """LoRA's own kernel casts for itself; float32 weights of other methods are multiplied in
-    bfloat16.
-    """
+    """Multiply float32 weights in bfloat16; LoRA's own kernel casts for itself."""
     if config.dtype == "float32" or config.method == "lora":
         return nullcontext()
     autocast: AbstractContextManager[Any] = torch.autocast(config.device, dtype=torch.bfloat16)
@@ -235,11 +223,14 @@ class _Run:
         processes: Processes,
     ) -> None:
         self.model, self.prepared, self.folder = model, prepared, folder
-        self.processes = processes
-        self.emit = emit if processes.is_first else _emit_nothing
+        self.emit, self.processes = emit, processes
         self.config = prepared.config
-        self.optimizer = setup_optimizer(model, prepared.config)
-        self.valid = _valid_batches(prepared)
+        rate, decay = self.config.learning_rate or 0.0, self.config.weight_decay
+        self.optimizer = torch.optim.AdamW(
+            trainable(model), lr=rate, weight_decay=decay, fused=True
+        )
+        is_validated = prepared.valid and self.config.eval_every
+        self.valid = batches_of(prepared.valid, self.config) if is_validated else []
         self.outcome = Outcome()
         self.best: Weights = {}
         self.best_loss = math.inf
@@ -271,13 +262,15 @@ class _Run:
     def after_step(self, loss: float, accuracy: float, rate: float) -> None:
         self.outcome.losses.append(loss)
         self.outcome.accuracies.append(accuracy)
-        self._count_time()
+        now = time.monotonic()
+        self.outcome.seconds += self.processes.mean(now - self.began)  # one clock for all
+        self.began = now
         every, total = self.config.eval_every, len(self.prepared.steps)
         if self.step == total or (every and self.step % every == 0):
             self._evaluate()
         if self._is_checkpoint_due():
             self.checkpoint()
-        self.emit(Progress("train", self.step, len(self.prepared.steps), self._figures(rate)))
+        self.emit(Progress("train", self.step, total, self._figures(rate)))
 
     def finish(self) -> None:
         if self.step and self.step not in self.outcome.valid_losses:
@@ -288,11 +281,6 @@ class _Run:
             self.outcome.ended_by = "max_tokens"
         if self.best:
             self.model.load_state_dict(self.best, strict=False)
-
-    def _count_time(self) -> None:
-        now = time.monotonic()
-        self.outcome.seconds += self.processes.mean(now - self.began)  # one clock for all
-        self.began = now
 
     def _evaluate(self) -> None:
         if not self.valid:
@@ -357,9 +345,7 @@ class _Run:
         self.emit(Log(f"Goes on from the checkpoint of step {self.step}."))
 
     def _fingerprint(self) -> str:
-        """Identify the run. What may change between attempts stays out: how a step is cut,
-        where.
-        """
+        """Identify the run by all but what attempts may change: how a step is cut, and where."""
         settled = self.config.to_json()
         for name in ("micro_batch_tokens", "device", "checkpoint_every", "max_minutes"):
             del settled[name]
@@ -391,10 +377,6 @@ class _Run:
         return min(left, max(0.0, most * 60 - spent)) if most else left
 
 
-def _emit_nothing(message: Message) -> None:
-    pass
-
-
 def measure(
     model: torch.nn.Module, batches: Sequence[Batch], config: TrainingConfig
 ) -> tuple[float, float]:
@@ -411,12 +393,6 @@ def measure(
     model.train()
     answers = sum(len(batch.targets) for batch in batches)
     return float(loss / answers), right / answers
-
-
-def _valid_batches(prepared: Prepared) -> list[Batch]:
-    if not prepared.valid or not prepared.config.eval_every:
-        return []
-    return batches_of(prepared.valid, prepared.config)
 
 
 def batches_of(rows: Sequence[TokenRow], config: TrainingConfig) -> list[Batch]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from training.recipes.rows import TokenRow
+from training.recipes.rows import TokenRow, common_length
 
 MIN_SHARED = 8  # a shorter prompt is not worth a rectangle of its own
 MOST_PADDING = 1.25  # of a rectangle's tokens, against those of its rows
@@ -22,9 +22,7 @@ FREE_PADDING = 16
 
 @dataclass(frozen=True)
 class Segment:
-    """`length` tokens from `start` on, which attend to one another and to `shared` tokens from
-    `shared_start` on.
-    """
+    """`length` tokens from `start` on; they attend to themselves and to the shared ones."""
 
     start: int
     length: int
@@ -34,9 +32,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Rectangle:
-    """`queries` (B, S) and `keys` (B, shared + S) are positions in the line; a short row repeats
-    its last.
-    """
+    """Positions in the line: `queries` (B, S), `keys` (B, shared + S); a last one is repeated."""
 
     queries: torch.Tensor
     keys: torch.Tensor
@@ -72,7 +68,7 @@ def share_prompts(rows: Sequence[TokenRow]) -> Iterator[tuple[int, list[TokenRow
     shared = 0
     for row in sorted(rows, key=lambda row: row.inputs):
         most = row.first_learnt
-        common = min(most, _common(group[0].inputs, row.inputs, shared)) if group else 0
+        common = min(most, common_length(group[0].inputs, row.inputs, shared)) if group else 0
         if group and common >= MIN_SHARED and len(group) * common >= (len(group) - 1) * shared:
             group.append(row)
             shared = common
@@ -81,11 +77,6 @@ def share_prompts(rows: Sequence[TokenRow]) -> Iterator[tuple[int, list[TokenRow
             yield (shared if len(group) > 1 else 0), group
         group, shared = [row], most
     yield (shared if len(group) > 1 else 0), group
-
-
-def _common(first: tuple[int, ...], second: tuple[int, ...], most: int) -> int:
-    pairs = enumerate(zip(first[:most], second[:most], strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(most, len(second)))
 
 
 def pack(segments: Sequence[Segment]) -> Packing:

@@ -37,9 +37,7 @@ class Processes:
         return turns[self.state.process_index :: self.state.num_processes]
 
     def any(self, flag: bool) -> bool:
-        """Return whether the flag is set in one of the processes: all must leave the loop at the
-        same step.
-        """
+        """Return whether any process sets the flag: all must leave the loop at the same step."""
         if self.state is None:
             return flag
         return bool(self._sum(torch.tensor([float(flag)])).item())

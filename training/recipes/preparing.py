@@ -14,8 +14,8 @@ from training.plan.estimate.costs import MAX_VALID_ROWS
 from training.plan.estimate.measure import cpu_has_bf16
 from training.plan.estimate.shapes import read_shape
 from training.progress import ChildError
+from training.recipes.batches import plan_batches
 from training.recipes.config import MIN_ROWS, RunFacts, TrainingConfig, budgeted_steps, resolve
-from training.recipes.data import plan_batches
 from training.recipes.rows import TokenRow, common_prefix, encode, read_conversations
 
 
@@ -38,16 +38,15 @@ class Prepared:
 
 
 def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepared:
-    """Read and encode the rows, resolve the config, plan every step.
-
-    Refuses before any weight is loaded.
-    """
+    """Read and encode the rows, resolve the config, plan every step; or refuse."""
     renderer = load_renderer(base_folder)
-    train, left_out = encode(
-        read_conversations(dataset / "train.jsonl"), renderer, config.max_seq_len
-    )
+    train_rows = read_conversations(dataset / "train.jsonl")
+    train, left_out = encode(train_rows, renderer, config.max_seq_len)
     if len(train) < MIN_ROWS:
-        raise ChildError("not_enough_data", _too_few_rows(len(train), left_out, config.max_seq_len))
+        longer = f" ({left_out} more are longer than {config.max_seq_len} tokens)"
+        have = f"{len(train)} training rows{longer if left_out else ''}"
+        message = f"Not enough data: {have}, at least {MIN_ROWS} needed. Add examples."
+        raise ChildError("not_enough_data", message)
     valid_rows = read_conversations(dataset / "valid.jsonl")[:MAX_VALID_ROWS]
     valid, _ = encode(valid_rows, renderer, config.max_seq_len)
     prefix = common_prefix([*train, *valid])
@@ -62,15 +61,8 @@ def prepare(dataset: Path, base_folder: Path, config: TrainingConfig) -> Prepare
         seed=resolved.seed,
     )
     paid = budgeted_steps((sum(len(train[i].inputs) for i in rows) for rows in steps), resolved)
-    cut = paid < len(steps)
-    return Prepared(resolved, train, valid, prefix, steps[:paid], left_out, cut)
-
-
-def _too_few_rows(rows: int, left_out: int, max_seq_len: int) -> str:
-    longer = f" ({left_out} more are longer than {max_seq_len} tokens)" if left_out else ""
-    return (
-        f"Not enough data: {rows} training rows{longer}, at least {MIN_ROWS} needed. Add examples."
-    )
+    is_cut = paid < len(steps)
+    return Prepared(resolved, train, valid, prefix, steps[:paid], left_out, is_cut)
 
 
 def run_facts(

@@ -14,9 +14,7 @@ from modelstation.lm.chat import ChatRenderer, Message
 
 @dataclass(frozen=True)
 class TokenRow:
-    """Inputs up to the token before the last learnt one; `learnt[i]` says that the token after
-    input i is learnt.
-    """
+    """Inputs before the last learnt token; `learnt[i]`: the token after input i is learnt."""
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
@@ -72,14 +70,14 @@ def _token_row(ids: list[int], mask: list[bool]) -> TokenRow:
 
 
 def common_prefix(rows: Sequence[TokenRow]) -> int:
-    """How many leading inputs all rows share, none of them a learnt position, one input left to
-    each row.
-    """
+    """How many leading inputs all rows share, none of them learnt, one input left to each row."""
     first = min(row.inputs for row in rows)
     last = max(row.inputs for row in rows)
-    shared = next(
-        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
-        min(len(first), len(last)),
-    )
-    unlearnt = min(row.learnt.index(True) for row in rows)
-    return min(shared, unlearnt, min(len(row.inputs) for row in rows) - 1)
+    unlearnt = min(min(row.first_learnt, len(row.inputs) - 1) for row in rows)
+    return common_length(first, last, unlearnt)
+
+
+def common_length(first: tuple[int, ...], second: tuple[int, ...], most: int) -> int:
+    """How many of the first `most` inputs are the same."""
+    pairs = enumerate(zip(first[:most], second[:most], strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(most, len(second)))

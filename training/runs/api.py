@@ -1,7 +1,6 @@
 """/api/v1/runs."""
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from django.db.models import QuerySet
@@ -34,12 +33,8 @@ from training.runs import serializers, services
 from training.runs.curves import points_of
 
 MODEL = OpenApiParameter("model", OpenApiTypes.UUID, description="Only those of this model.")
-AFTER_STEP = OpenApiParameter(
-    "after_step", OpenApiTypes.INT, description="Only points of later steps."
-)
-AFTER_SEQ = OpenApiParameter(
-    "after", OpenApiTypes.INT, description="Only events with a greater seq."
-)
+AFTER_STEP = OpenApiParameter("after_step", int, description="Only points of later steps.")
+AFTER_SEQ = OpenApiParameter("after", int, description="Only events with a greater seq.")
 
 
 @extend_schema(parameters=[MODEL])
@@ -83,21 +78,21 @@ class RunPauseView(APIView):
     @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         """Stop for now: at the next step's end, with a checkpoint from which it can go on."""
-        return _done(request, run_id, services.pause_run)
+        return _done(request, run_id, "pause")
 
 
 class RunResumeView(APIView):
     @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         """Go on with a paused run, from its last checkpoint."""
-        return _done(request, run_id, services.resume_run)
+        return _done(request, run_id, "resume")
 
 
 class RunCancelView(APIView):
     @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: uuid.UUID) -> Response:
         """Stop the training. It ends within seconds."""
-        return _done(request, run_id, services.cancel_run)
+        return _done(request, run_id, "cancel")
 
 
 class RunRequeueView(APIView):
@@ -110,10 +105,10 @@ class RunRequeueView(APIView):
         return Response(_shown(again, request), status=201, headers={"Location": where})
 
 
-def _done(request: Request, run_id: uuid.UUID, action: Callable[..., None]) -> Response:
+def _done(request: Request, run_id: uuid.UUID, action: services.Action) -> Response:
     """Do the action and return the run as it is then."""
     org = request_org(request)
-    action(actor=request_user(request), run=training_run_for(org, run_id))
+    services.act(action, actor=request_user(request), run=training_run_for(org, run_id))
     return Response(_shown(training_run_for(org, run_id), request))
 
 

@@ -39,16 +39,16 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1
 GGUF_NAME = SERVED.file_name
 TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
     "generation_config.json",
-)
+)  # fmt: skip
 
 
 def main(spec_path: str) -> None:
-    processes = _processes()
+    """Run in one process for each GPU, unless TRAINING_PROCESSES says otherwise."""
+    import torch
+
+    processes = int(os.environ.get("TRAINING_PROCESSES") or max(1, torch.cuda.device_count()))
     if processes > 1 and "RANK" not in os.environ:
         _launch(processes, spec_path)
     if "RANK" in os.environ and sys.platform == "linux":
@@ -59,15 +59,6 @@ def main(spec_path: str) -> None:
 def _run(spec_path: str, channel: Channel) -> Mapping[str, Any]:
     result = run_training(TrainingSpec.from_json(read_spec(spec_path)), channel)
     return result.to_json() if result else {}
-
-
-def _processes() -> int:
-    """Return one for each GPU; TRAINING_PROCESSES says otherwise."""
-    if count := os.environ.get("TRAINING_PROCESSES"):
-        return int(count)
-    import torch
-
-    return max(1, int(torch.cuda.device_count()))
 
 
 def _launch(processes: int, spec_path: str) -> None:
@@ -94,14 +85,14 @@ class Trained:
 
 
 def run_training(spec: TrainingSpec, channel: Channel) -> TrainingResult | None:
-    """Return the result of one run, in the first of its processes. ChildError for what the user can
-    put right.
-    """
+    """Return the result, in the first process. ChildError for what the user can put right."""
     channel.progress("load", step=0, total_steps=1)
     prepared = _prepare(spec)
     channel.log(_opening_line(prepared))
     model, outcome = _train(spec, prepared, channel)
-    if not _is_first():
+    from training.recipes.parallel import Processes
+
+    if not Processes().is_first:
         return None
     config = prepared.config
     facts = outcome.facts(base_name=spec.base_name, device=config.device)
@@ -116,21 +107,14 @@ def _prepare(spec: TrainingSpec) -> "Prepared":
     rows = [spec.dataset / "train.jsonl", spec.dataset / "valid.jsonl"]
     for path in (*rows, spec.base_folder / "config.json"):
         if not path.is_file():
-            raise ChildError(
-                "bad_spec", f"The run needs the file {path.name} in {path.parent.name}."
-            )
+            message = f"The run needs the file {path.name} in {path.parent.name}."
+            raise ChildError("bad_spec", message)
     from training.recipes.preparing import prepare
 
     try:
         return prepare(spec.dataset, spec.base_folder, spec.config)
     except ValueError as error:
         raise ChildError("bad_spec", str(error)) from error
-
-
-def _is_first() -> bool:
-    from training.recipes.parallel import Processes
-
-    return Processes().is_first
 
 
 def _train(
@@ -152,13 +136,9 @@ def _train(
             should_stop=lambda: channel.stop_requested,
         )
     except torch.cuda.OutOfMemoryError as error:
-        raise ChildError("gpu_oom", OUT_OF_GPU_MEMORY) from error
+        hint = "lower tokens_per_batch or max_seq_len, or choose a smaller base."
+        raise ChildError("gpu_oom", f"The GPU ran out of memory: {hint}") from error
     return model, outcome
-
-
-OUT_OF_GPU_MEMORY = (
-    "The GPU ran out of memory: lower tokens_per_batch or max_seq_len, or choose a smaller base."
-)
 
 
 def _opening_line(prepared: "Prepared") -> str:
@@ -171,33 +151,29 @@ def _opening_line(prepared: "Prepared") -> str:
 
 
 def write_artifacts(trained: Trained, channel: Channel) -> Manifests:
-    """Make the artifacts in a working folder and move them to their place together.
-
-    Return their manifests. Full tuning leaves no adapter.
+    """Make the artifacts in a working folder, move them to their place together, and return their
+    manifests. Full tuning leaves no adapter.
     """
     spec, out_dir = trained.spec, trained.spec.out_dir
     out_dir.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".artifacts-", dir=out_dir))
     steps: dict[str, tuple[str, Callable[[Path], None]]] = {
         "adapter": ("merge", lambda target: save_adapter(trained.model, target, spec.base_name)),
-        "merged": ("merge", lambda target: save_merged(spec.base_folder, work / "adapter", target)),
+        "merged": ("merge", lambda target: _save_whole(trained, work / "adapter", target)),
         "gguf": ("export", lambda target: save_gguf(work / "merged", target)),
     }
     if trained.config.method == "full":
         del steps["adapter"]
-        steps["merged"] = (
-            "merge",
-            lambda target: save_tuned(trained.model, spec.base_folder, target),
-        )
     facts = trained.manifest_facts()
     try:
         manifests = {}
         for done, (kind, (stage, fill)) in enumerate(steps.items()):
             channel.progress(stage, step=done, total_steps=len(steps))
-            serving = facts_of_model(trained.spec.base_folder).to_json() if kind == "gguf" else {}
+            serving = facts_of_model(spec.base_folder).to_json() if kind == "gguf" else {}
             manifests[kind] = write_artifact(work / kind, fill, kind=kind, facts=facts | serving)
         for kind in steps:
-            _publish(work / kind, out_dir / kind)
+            shutil.rmtree(out_dir / kind, ignore_errors=True)  # an earlier attempt of this run
+            (work / kind).rename(out_dir / kind)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     channel.progress("export", step=len(steps), total_steps=len(steps))
@@ -229,27 +205,22 @@ def export_checkpoints(trained: Trained, checkpoints_dir: Path, channel: Channel
 
 def _export_checkpoint(trained: Trained, step: int, target: Path) -> Manifest:
     with tempfile.TemporaryDirectory(prefix=".checkpoint-", dir=target.parent) as work:
-        merged = _merged(trained, Path(work))
+        adapter, merged = Path(work) / "adapter", Path(work) / "merged"
+        merged.mkdir()
+        if trained.config.method != "full":
+            save_adapter(trained.model, adapter, trained.spec.base_name)
+        _save_whole(trained, adapter, merged)
         facts = {**trained.manifest_facts(), "step": step}
         facts |= facts_of_model(trained.spec.base_folder).to_json()
         return write_artifact(target, partial(save_gguf, merged), kind=target.name, facts=facts)
 
 
-def _merged(trained: Trained, work: Path) -> Path:
-    """Write the whole weights, as they are now, into a folder in `work`."""
-    spec, merged = trained.spec, work / "merged"
-    merged.mkdir()
+def _save_whole(trained: Trained, adapter: Path, target: Path) -> None:
+    """Save the whole weights: those tuned, or the base with what was saved as `adapter`."""
     if trained.config.method == "full":
-        save_tuned(trained.model, spec.base_folder, merged)
+        save_tuned(trained.model, trained.spec.base_folder, target)
     else:
-        save_adapter(trained.model, work / "adapter", spec.base_name)
-        save_merged(spec.base_folder, work / "adapter", merged)
-    return merged
-
-
-def _publish(artifact: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)  # an earlier attempt of this run
-    artifact.rename(target)
+        save_merged(trained.spec.base_folder, adapter, target)
 
 
 def save_adapter(model: Any, target: Path, base_name: str) -> None:
@@ -288,9 +259,7 @@ def _stored_dtype(base_folder: Path) -> "torch.dtype":
 
 
 def save_gguf(merged: Path, target: Path) -> None:
-    """Save what the serving engine takes: quantised weights, and beside them the tokenizer that
-    renders chats.
-    """
+    """Save what the serving engine takes: quantised weights, and the tokenizer for its chats."""
     from modelstation.lm.gguf.export import export_gguf
 
     export_gguf(merged, target / GGUF_NAME)

@@ -54,12 +54,9 @@ def points_of(job_id: uuid.UUID, *, after_step: int = -1) -> list[Point]:
 
 
 def _thinned(job_id: uuid.UUID, name: str, after_step: int) -> list[dict[str, Any]]:
-    wanted: dict[str, str | int] = {
-        "job": str(job_id),
-        "name": name,
-        "after": after_step,
-        "stretches": MAX_POINTS // 2 - 1,
-    }
+    stretches = MAX_POINTS // 2 - 1
+    wanted: dict[str, str | int]
+    wanted = {"job": str(job_id), "name": name, "after": after_step, "stretches": stretches}
     with connection.cursor() as cursor:
         cursor.execute(THINNED, wanted)
         return [json.loads(data) for (data,) in cursor.fetchall()]

@@ -56,15 +56,9 @@ def train(job: Job, lease: Lease) -> Publish:
     model_services.begin_stage(job.subject_id, CustomModel.Status.TRAINING)
     model = CustomModel.objects.select_related("base").get(id=job.subject_id)
     dataset = _newest_dataset(model)
-    run, _ = TrainingRun.objects.get_or_create(
-        job=job,
-        defaults={
-            "org": model.org,
-            "model": model,
-            "dataset_version": dataset,
-            "asked_config": model.training_config,
-        },
-    )
+    made = {"org": model.org, "model": model, "dataset_version": dataset}
+    made["asked_config"] = model.training_config
+    run, _ = TrainingRun.objects.get_or_create(job=job, defaults=made)
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
     kept = settings.ARTIFACTS_DIR / str(model.id) / "checkpoints"
     spec = TrainingSpec(
@@ -98,9 +92,7 @@ def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
 
 
 def _publish_training(run: TrainingRun, folder: str, result: TrainingResult, kept: Path) -> None:
-    """Publish the result and remove its checkpoints; those of a failed run wait to be used
-    again.
-    """
+    """Publish the result, remove its checkpoints; those of a failed run wait to be used again."""
     services.finish_training(run=run, folder=folder, result=result)
     fine_tuning_jobs.keep_results(run)
     transaction.on_commit(lambda: shutil.rmtree(kept, ignore_errors=True))
@@ -137,11 +129,8 @@ def _newest_dataset(model: CustomModel) -> DatasetVersion:
     """Return the one that was frozen last; a draft is never trained on."""
     dataset: DatasetVersion | None = model.dataset_versions.frozen().select_related("run").first()
     if dataset is None:
-        raise Conflict(
-            "This model has no frozen dataset yet.",
-            code="no_dataset",
-            hint="Freeze its draft, or build it again.",
-        )
+        hint = "Freeze its draft, or build it again."
+        raise Conflict("This model has no frozen dataset yet.", code="no_dataset", hint=hint)
     return dataset
 
 
@@ -207,7 +196,9 @@ def reporter(
             lease.log(message.message)
             return
         if isinstance(message, Checkpoint):
-            _report_checkpoint(lease, message.step)
+            lease.check()
+            text = f"Checkpoint kept at step {message.step:,}."
+            lease.emit(JobEvent.Kind.CHECKPOINT, text, data={"step": message.step})
             return
         if message.stage != stage:
             stage = message.stage
@@ -218,9 +209,3 @@ def reporter(
             lease.emit(JobEvent.Kind.METRICS, data=detail)
 
     return report
-
-
-def _report_checkpoint(lease: Lease, step: int) -> None:
-    lease.check()
-    message = f"Checkpoint kept at step {step:,}."
-    lease.emit(JobEvent.Kind.CHECKPOINT, message, data={"step": step})

@@ -50,17 +50,9 @@ class EvaluationSummarySerializer(serializers.ModelSerializer[EvaluationRun]):
     class Meta:
         model = EvaluationRun
         fields = [
-            "id",
-            "model",
-            "version",
-            "metric",
-            "test_count",
-            "test_origin",
-            "verdict",
-            "contract_digest",
-            "is_again",
-            "created_at",
-        ]
+            "id", "model", "version", "metric", "test_count", "test_origin", "verdict",
+            "contract_digest", "is_again", "created_at",
+        ]  # fmt: skip
 
 
 class ScoreSerializer(serializers.ModelSerializer[EvaluationScore]):

@@ -2,6 +2,9 @@
 it, inside the transaction that ends its job. Runs are started in training.builds.
 """
 
+from collections.abc import Callable
+from typing import Literal
+
 from django.db import transaction
 from django.db.models import Max
 
@@ -18,6 +21,13 @@ from training.recipes.config import Settings
 from training.runs.spec import TrainingResult
 
 LATER = ("not_enough_data", "not_enough_disk")
+Action = Literal["pause", "resume", "cancel"]
+# What is done with the job, what it needs, and the code of the refusal.
+ACTIONS: dict[Action, tuple[Callable[[Job], bool], str, str]] = {
+    "pause": (jobs.request_pause, "a run that waits or is at work can be paused", "not_pausable"),
+    "resume": (jobs.resume, "a paused run can be resumed", "not_paused"),
+    "cancel": (jobs.request_cancel, "a run that has not ended can be cancelled", "not_building"),
+}
 
 
 def save_plan(*, actor: User, model: CustomModel, requested: Settings) -> Plan:
@@ -35,27 +45,13 @@ def save_plan(*, actor: User, model: CustomModel, requested: Settings) -> Plan:
     return plan
 
 
-def pause_run(*, actor: User, run: TrainingRun) -> None:
-    """Let its training write a checkpoint and stop; the worker is free for others."""
+def act(action: Action, *, actor: User, run: TrainingRun) -> None:
+    """Cancel it; pause it with a checkpoint, which frees the worker; or resume it from there."""
+    act_on_job, rule, code = ACTIONS[action]
     with transaction.atomic():
-        if not jobs.request_pause(run.job):
-            refuse(run, "Only a run that waits or is at work can be paused", "not_pausable")
-        record_action(actor, run, "run.pause")
-
-
-def resume_run(*, actor: User, run: TrainingRun) -> None:
-    """Let it go on from its last checkpoint."""
-    with transaction.atomic():
-        if not jobs.resume(run.job):
-            refuse(run, "Only a paused run can be resumed", "not_paused")
-        record_action(actor, run, "run.resume")
-
-
-def cancel_run(*, actor: User, run: TrainingRun) -> None:
-    with transaction.atomic():
-        if not jobs.request_cancel(run.job):
-            refuse(run, "Only a run that has not ended can be cancelled", "not_building")
-        record_action(actor, run, "run.cancel")
+        if not act_on_job(run.job):
+            refuse(run, f"Only {rule}", code)
+        record_action(actor, run, f"run.{action}")
 
 
 def refuse(run: TrainingRun, rule: str, code: str) -> None:
@@ -69,10 +65,11 @@ def record_action(actor: User, run: TrainingRun, action: str, **data: str) -> No
 
 def finish_training(*, run: TrainingRun, folder: str, result: TrainingResult) -> None:
     """Make a draft version of its artifacts, and enqueue its evaluation with it."""
+    newest: int | None = run.model.versions.aggregate(newest=Max("number"))["newest"]
     run.version = ModelVersion.objects.create(
         org=run.org,
         model=run.model,
-        number=_next_number(run.model),
+        number=(newest or 0) + 1,
         base_id=run.model.base_id,
         system_prompt=run.dataset_version.system_prompt,
         dataset_digest=run.dataset_version.digest,
@@ -83,8 +80,3 @@ def finish_training(*, run: TrainingRun, folder: str, result: TrainingResult) ->
     run.resolved_config, run.facts = result.config.to_json(), result.facts.to_json()
     run.save(update_fields=["version", "resolved_config", "facts"])
     submit_evaluation(run.version)
-
-
-def _next_number(model: CustomModel) -> int:
-    newest: int | None = model.versions.aggregate(newest=Max("number"))["newest"]
-    return (newest or 0) + 1

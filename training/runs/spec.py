@@ -47,12 +47,8 @@ class TrainingSpec:
 
     def to_json(self) -> dict[str, str | bool | Settings]:
         paths = {name: str(path) for name in PATHS if (path := getattr(self, name))}
-        return {
-            **paths,
-            "base_name": self.base_name,
-            "config": self.config.to_json(),
-            "keep_checkpoints": self.keep_checkpoints,
-        }
+        spec: dict[str, str | bool | Settings] = {"config": self.config.to_json(), **paths}
+        return spec | {"base_name": self.base_name, "keep_checkpoints": self.keep_checkpoints}
 
 
 @dataclass(frozen=True)

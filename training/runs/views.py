@@ -12,8 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.access import org_for
-from accounts.models import User
+from accounts.access import enter, org_for
 from modelstation.core.charts import Series, line_chart, number
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs.events import (
@@ -117,49 +116,45 @@ def run_log_text(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpRespo
 @require_POST
 def run_pause(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
     message = "The run was asked to pause: it keeps a checkpoint at its next step's end."
-    return _do(request, org, run_id, services.pause_run, message)
+    return _do(request, org, run_id, "pause", message)
 
 
 @login_required
 @require_POST
 def run_resume(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
-    return _do(request, org, run_id, services.resume_run, "The run is queued to go on.")
+    return _do(request, org, run_id, "resume", "The run is queued to go on.")
 
 
 @login_required
 @require_POST
 def run_cancel(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
     message = "The run was asked to stop; it does so within half a minute."
-    return _do(request, org, run_id, services.cancel_run, message)
+    return _do(request, org, run_id, "cancel", message)
 
 
 @login_required
 @require_POST
 def run_requeue(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpResponse:
-    run = training_run_for(org_for(request, org), run_id)
+    member = enter(request, org)
+    run = training_run_for(member.org, run_id)
     try:
-        run = requeue_run(actor=_user(request), run=run)
+        run = requeue_run(actor=member.user, run=run)
     except UserFacingError as error:
         messages.warning(request, f"{error.message} {error.hint}".strip())
     return redirect("run", org, run.id)
 
 
 def _do(
-    request: HttpRequest, org: str, run_id: uuid.UUID, action: Callable[..., None], message: str
+    request: HttpRequest, org: str, run_id: uuid.UUID, action: services.Action, message: str
 ) -> HttpResponse:
     """Do an action that the run may have outrun: then the page says so, and shows how it is."""
-    run = training_run_for(org_for(request, org), run_id)
+    member = enter(request, org)
     try:
-        action(actor=_user(request), run=run)
+        services.act(action, actor=member.user, run=training_run_for(member.org, run_id))
         messages.info(request, message)
     except UserFacingError as error:
         messages.warning(request, error.message)
     return redirect("run", org, run_id)
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # every view here asks for a login
-    return request.user
 
 
 # --- what changes ---------------------------------------------------------------------------------
@@ -167,17 +162,19 @@ def _user(request: HttpRequest) -> User:
 
 def _live_context(run: TrainingRun) -> dict[str, Any]:
     points = points_of(run.job_id)
+    train = _series(points, "Training", lambda point: point.loss)
+    valid = _series(points, "Validation", lambda point: point.valid_loss)
     return {
         "run": run,
         "job": run.job,
         "stage": stage_of(run.job),
         "failure": failure_of(run.job),
         "figures": _figures(run, points),
-        "loss_chart": _loss_chart(points),
+        "loss_chart": line_chart([train, valid], title="Loss", x_label="step"),
         "small_charts": [
             _chart(points, "Learning rate", lambda point: point.learning_rate),
             _chart(points, "Tokens per second", lambda point: point.tokens_per_second),
-            _chart(points, "Memory in GB", _gigabytes),
+            _chart(points, "Memory in GB", lambda p: p.memory_bytes and p.memory_bytes / 1e9),
         ],
         "problems": problems_of(run.job),
     }
@@ -194,20 +191,18 @@ def problems_of(job: Job) -> list[Problem]:
     """Return why a job may wait in vain; nothing while it runs."""
     if job.state != Job.State.QUEUED:
         return []
-    return [
-        problem for problem in problems() if problem.code in (f"no_worker_{job.queue}", "disk_full")
-    ]
+    codes = (f"no_worker_{job.queue}", "disk_full")
+    return [problem for problem in problems() if problem.code in codes]
 
 
 def _figures(run: TrainingRun, points: list[Point]) -> list[tuple[str, str, str]]:
     """(name, value, small print)"""
     if not points:
         return []
-    last, progress = points[-1], run.job.progress
+    last, progress, kept = points[-1], run.job.progress, run.checkpoint_step
     valid = [(point.valid_loss, point.step) for point in points if point.valid_loss is not None]
     losses = [point.loss for point in points if point.loss is not None]
     best, best_step = min(valid, default=(None, 0))
-    kept = run.checkpoint_step
     memory = progress.get("memory_bytes") or last.memory_bytes
     speed = progress.get("tokens_per_second") or last.tokens_per_second
     return [
@@ -223,22 +218,12 @@ def _or_dash(value: float | None) -> str:
     return "–" if value is None else number(value)
 
 
-def _loss_chart(points: list[Point]) -> SafeString:
-    """Draw both losses; only the steps that were validated make the line of validation."""
-    train = Series("Training", [(p.step, p.loss) for p in points if p.loss is not None])
-    valid = Series(
-        "Validation", [(p.step, p.valid_loss) for p in points if p.valid_loss is not None]
-    )
-    return line_chart([train, valid], title="Loss", x_label="step")
-
-
 def _chart(points: list[Point], title: str, value: Callable[[Point], float | None]) -> SafeString:
-    known = [(point.step, value(point)) for point in points if value(point) is not None]
-    return line_chart([Series(title, known)], title=title, x_label="step", from_zero=True)
+    return line_chart([_series(points, title, value)], title=title, x_label="step", from_zero=True)
 
 
-def _gigabytes(point: Point) -> float | None:
-    return None if point.memory_bytes is None else point.memory_bytes / 1e9
+def _series(points: list[Point], name: str, value: Callable[[Point], float | None]) -> Series:
+    return Series(name, [(p.step, known) for p in points if (known := value(p)) is not None])
 
 
 # --- the log --------------------------------------------------------------------------------------

@@ -125,8 +125,5 @@ def _sent(path: Any, name: str, content_type: str = "application/octet-stream") 
     if not path.is_file():
         raise exceptions.NotFound("Its bytes are no longer on the disk.", code="not_found")
     return FileResponse(
-        path.open("rb"),
-        as_attachment=True,
-        filename=name,
-        content_type=content_type,
+        path.open("rb"), as_attachment=True, filename=name, content_type=content_type
     )

@@ -1,7 +1,6 @@
 """/v1/fine_tuning/jobs"""
 
 import secrets
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,6 @@ from models_app.models import FoundationModel
 from modelstation.core.web.api import limit_of
 from training.access import build_for, find_file
 from training.finetuning import jobs as services
-from training.finetuning.api import serializers
 from training.finetuning.api.paging import (
     AFTER,
     LIMIT,
@@ -32,10 +30,17 @@ from training.finetuning.api.paging import (
     unknown_cursor,
 )
 from training.finetuning.api.requests import FineTuningRequestSerializer
+from training.finetuning.api.serializers import (
+    OpenAICheckpointListSerializer,
+    OpenAIEventListSerializer,
+    OpenAIJobListSerializer,
+    OpenAIJobSerializer,
+)
 from training.finetuning.api.shapes import checkpoint_shape, event_shape, job_shape
 from training.finetuning.builds import builds, builds_of, checkpoints_of, events_of
 from training.finetuning.ids import JOB, event_id_of, uuid_of
 from training.models import UploadedFile
+from training.runs.services import Action
 
 JOBS_A_PAGE, EVENTS_A_PAGE, CHECKPOINTS_A_PAGE, MOST = 20, 20, 10, 100
 RANDOM_SEEDS = 2**31
@@ -48,7 +53,7 @@ class JobsView(OpenAIView):
     @extend_schema(
         operation_id="openai_jobs",
         parameters=[AFTER, LIMIT, METADATA],
-        responses=serializers.OpenAIJobListSerializer,
+        responses=OpenAIJobListSerializer,
     )
     def get(self, request: Request) -> Response:
         """List the organisation's fine-tuning jobs, newest first: those of this API, and the
@@ -64,7 +69,7 @@ class JobsView(OpenAIView):
     @extend_schema(
         operation_id="openai_job_create",
         request=FineTuningRequestSerializer,
-        responses=serializers.OpenAIJobSerializer,
+        responses=OpenAIJobSerializer,
         parameters=[IDEMPOTENCY_KEY],
     )
     def post(self, request: Request) -> Response:
@@ -82,11 +87,8 @@ class JobsView(OpenAIView):
 
 
 def _requested(org: Organization, given: dict[str, Any]) -> services.JobRequest:
-    files = {
-        name: _file(org, given[name], name)
-        for name in ("training_file", "validation_file")
-        if name in given
-    }
+    named = {"training_file", "validation_file"} & given.keys()
+    files = {name: _file(org, given[name], name) for name in sorted(named)}
     return services.JobRequest(
         base=_base(org, given["model"]),
         **files,
@@ -115,41 +117,35 @@ def _file(org: Organization, name: str, param: str) -> UploadedFile:
 
 
 class JobView(OpenAIView):
-    @extend_schema(operation_id="openai_job", responses=serializers.OpenAIJobSerializer)
+    @extend_schema(operation_id="openai_job", responses=OpenAIJobSerializer)
     def get(self, request: Request, job_id: str) -> Response:
         return Response(job_shape(build_for(request_org(request), job_id)))
 
 
 class JobCancelView(OpenAIView):
-    @extend_schema(
-        operation_id="openai_job_cancel", request=None, responses=serializers.OpenAIJobSerializer
-    )
+    @extend_schema(operation_id="openai_job_cancel", request=None, responses=OpenAIJobSerializer)
     def post(self, request: Request, job_id: str) -> Response:
         """One that waits ends at once, one at work within seconds."""
-        return _done(request, job_id, services.cancel_job)
+        return _done(request, job_id, "cancel")
 
 
 class JobPauseView(OpenAIView):
-    @extend_schema(
-        operation_id="openai_job_pause", request=None, responses=serializers.OpenAIJobSerializer
-    )
+    @extend_schema(operation_id="openai_job_pause", request=None, responses=OpenAIJobSerializer)
     def post(self, request: Request, job_id: str) -> Response:
         """Stop for now: at the next step's end, with a checkpoint."""
-        return _done(request, job_id, services.pause_job)
+        return _done(request, job_id, "pause")
 
 
 class JobResumeView(OpenAIView):
-    @extend_schema(
-        operation_id="openai_job_resume", request=None, responses=serializers.OpenAIJobSerializer
-    )
+    @extend_schema(operation_id="openai_job_resume", request=None, responses=OpenAIJobSerializer)
     def post(self, request: Request, job_id: str) -> Response:
         """Go on with a paused job, from its last checkpoint."""
-        return _done(request, job_id, services.resume_job)
+        return _done(request, job_id, "resume")
 
 
-def _done(request: Request, job_id: str, action: Callable[..., None]) -> Response:
+def _done(request: Request, job_id: str, action: Action) -> Response:
     org = request_org(request)
-    action(actor=request_user(request), build=build_for(org, job_id))
+    services.act(action, actor=request_user(request), build=build_for(org, job_id))
     return Response(job_shape(build_for(org, job_id)))
 
 
@@ -157,7 +153,7 @@ class JobEventsView(OpenAIView):
     @extend_schema(
         operation_id="openai_job_events",
         parameters=[AFTER, LIMIT],
-        responses=serializers.OpenAIEventListSerializer,
+        responses=OpenAIEventListSerializer,
     )
     def get(self, request: Request, job_id: str) -> Response:
         """List the events of the job, newest first; the ids rise with time."""
@@ -175,7 +171,7 @@ class JobCheckpointsView(OpenAIView):
     @extend_schema(
         operation_id="openai_job_checkpoints",
         parameters=[AFTER, LIMIT],
-        responses=serializers.OpenAICheckpointListSerializer,
+        responses=OpenAICheckpointListSerializer,
     )
     def get(self, request: Request, job_id: str) -> Response:
         """Checkpoints that are served under a name of their own, newest first."""

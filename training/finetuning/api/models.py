@@ -3,7 +3,6 @@
 from django.core.exceptions import PermissionDenied
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -12,12 +11,7 @@ from models_app.gateway.errors import ModelNotFound
 from models_app.gateway.model_resolver import served_by
 from models_app.gateway.views import OpenAIView, described, requested_model
 from training.builds.removal import delete_named
-
-
-class DeletedModelSerializer(serializers.Serializer[dict[str, str | bool]]):
-    id = serializers.CharField()
-    object = serializers.CharField()
-    deleted = serializers.BooleanField()
+from training.finetuning.api.serializers import OpenAIDeletedSerializer
 
 
 class ServedModelView(OpenAIView):
@@ -25,7 +19,7 @@ class ServedModelView(OpenAIView):
     def get(self, request: Request, name: str) -> Response:
         return Response(described(requested_model(request, name)))
 
-    @extend_schema(operation_id="openai_model_delete", responses={200: DeletedModelSerializer})
+    @extend_schema(operation_id="openai_model_delete", responses={200: OpenAIDeletedSerializer})
     def delete(self, request: Request, name: str) -> Response:
         """Delete what is named: a slug its model with all versions, `slug:v3` and `ft:…` that
         version, and `…:ckpt-step-N` that checkpoint. What was live is served no longer.

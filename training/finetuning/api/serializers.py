@@ -7,11 +7,20 @@ from rest_framework import serializers
 Shape = dict[str, Any]
 
 
-class OpenAIFileSerializer(serializers.Serializer[Shape]):
+class OpenAIDeletedSerializer(serializers.Serializer[Shape]):
     id = serializers.CharField()
     object = serializers.CharField()
-    bytes = serializers.IntegerField()
+    deleted = serializers.BooleanField()
+
+
+class OpenAIObjectSerializer(serializers.Serializer[Shape]):
+    id = serializers.CharField()
+    object = serializers.CharField()
     created_at = serializers.IntegerField(help_text="Unix seconds, like all times here.")
+
+
+class OpenAIFileSerializer(OpenAIObjectSerializer):
+    bytes = serializers.IntegerField()
     expires_at = serializers.IntegerField(allow_null=True)
     filename = serializers.CharField()
     purpose = serializers.CharField()
@@ -20,12 +29,6 @@ class OpenAIFileSerializer(serializers.Serializer[Shape]):
     modelstation = serializers.DictField(
         help_text="sha256, rows, and of each bad row line, field, code, message and hint."
     )
-
-
-class OpenAIDeletedSerializer(serializers.Serializer[Shape]):
-    id = serializers.CharField()
-    object = serializers.CharField()
-    deleted = serializers.BooleanField()
 
 
 class OpenAIHyperparametersSerializer(serializers.Serializer[Shape]):
@@ -40,10 +43,7 @@ class OpenAIJobErrorSerializer(serializers.Serializer[Shape]):
     param = serializers.CharField(allow_null=True)
 
 
-class OpenAIJobSerializer(serializers.Serializer[Shape]):
-    id = serializers.CharField()
-    object = serializers.CharField()
-    created_at = serializers.IntegerField()
+class OpenAIJobSerializer(OpenAIObjectSerializer):
     finished_at = serializers.IntegerField(allow_null=True)
     estimated_finish = serializers.IntegerField(allow_null=True)
     model = serializers.CharField()
@@ -68,10 +68,7 @@ class OpenAIJobSerializer(serializers.Serializer[Shape]):
     )
 
 
-class OpenAIEventSerializer(serializers.Serializer[Shape]):
-    id = serializers.CharField()
-    object = serializers.CharField()
-    created_at = serializers.IntegerField()
+class OpenAIEventSerializer(OpenAIObjectSerializer):
     level = serializers.CharField()
     message = serializers.CharField()
     type = serializers.CharField()
@@ -79,10 +76,7 @@ class OpenAIEventSerializer(serializers.Serializer[Shape]):
     modelstation = serializers.DictField()
 
 
-class OpenAICheckpointSerializer(serializers.Serializer[Shape]):
-    id = serializers.CharField()
-    object = serializers.CharField()
-    created_at = serializers.IntegerField()
+class OpenAICheckpointSerializer(OpenAIObjectSerializer):
     fine_tuned_model_checkpoint = serializers.CharField()
     fine_tuning_job_id = serializers.CharField()
     step_number = serializers.IntegerField()

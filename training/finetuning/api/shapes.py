@@ -9,12 +9,7 @@ from django.utils import timezone
 
 from modelstation.core.models import JobEvent
 from training.finetuning.builds import Build, Checkpoint
-from training.finetuning.ids import (
-    checkpoint_name_of,
-    event_name_of,
-    file_name_of,
-    job_name_of,
-)
+from training.finetuning.ids import checkpoint_name_of, event_name_of, file_name_of, job_name_of
 from training.finetuning.jobs import Hyperparameters
 from training.models import EvaluationRun, UploadedFile
 from training.plan.estimate.estimates import RunPlan
@@ -66,6 +61,11 @@ def file_shape(file: UploadedFile, *, whole: bool = True) -> dict[str, Any]:
 def job_shape(build: Build) -> dict[str, Any]:
     request, run = build.request, build.run
     hyperparameters = hyperparameters_of(build)
+    # Of a build from the web app the frozen rows, which can be read as a file too.
+    of_run = run.dataset_version_id if run else None
+    rows = request.training_file if request else of_run
+    seed = request.seed if request else int(build.model.training_config.get("seed", 0))
+    code, message, param = build.failure or ("", "", None)
     return {
         "id": job_name_of(build.root.id),
         "object": "fine_tuning.job",
@@ -76,17 +76,17 @@ def job_shape(build: Build) -> dict[str, Any]:
         "fine_tuned_model": build.tuned_name,
         "organization_id": build.model.org.slug,
         "status": build.status,
-        "training_file": _training_file(build),
+        "training_file": file_name_of(rows) or None,
         "validation_file": file_name_of(request.validation_file) or None if request else None,
         "result_files": [file_name_of(run.results.id)] if run and hasattr(run, "results") else [],
         "trained_tokens": run.facts.get("train_tokens") if run and build.is_over else None,
         "hyperparameters": hyperparameters,
         "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
-        "seed": _seed(build),
+        "seed": seed,
         "integrations": [],
         "metadata": request.metadata if request else {},
         "user_provided_suffix": request.suffix or None if request else None,
-        "error": _error(build),
+        "error": {"code": code, "message": message, "param": param} if code else None,
         "modelstation": _more(build),
     }
 
@@ -108,30 +108,10 @@ def hyperparameters_of(build: Build) -> Hyperparameters:
     return known | {name: value for name, value in requested.items() if value != "auto"}
 
 
-def _training_file(build: Build) -> str | None:
-    """Of a build from the web app the frozen rows, which can be read as a file too."""
-    if build.request:
-        return file_name_of(build.request.training_file)
-    return file_name_of(build.run.dataset_version_id) if build.run else None
-
-
-def _seed(build: Build) -> int:
-    if build.request:
-        return build.request.seed
-    return int(build.model.training_config.get("seed", 0))
-
-
 def _estimated_finish(build: Build) -> datetime | None:
     """While it trains; what evaluating takes comes on top, and is not known."""
     left = build.last.progress.get("eta_seconds") if build.last.state == "running" else None
     return timezone.now() + timedelta(seconds=left) if left is not None else None
-
-
-def _error(build: Build) -> dict[str, str | None] | None:
-    if build.failure is None:
-        return None
-    code, message, param = build.failure
-    return {"code": code, "message": message, "param": param}
 
 
 def _more(build: Build) -> dict[str, Any]:
@@ -168,7 +148,10 @@ def _evaluation(evaluation: EvaluationRun) -> dict[str, Any]:
 
 
 def event_shape(event: JobEvent) -> dict[str, Any]:
-    is_metrics = event.kind == JobEvent.Kind.METRICS
+    is_metrics, data = event.kind == JobEvent.Kind.METRICS, event.data
+    if is_metrics:
+        named = ((theirs, data.get(ours)) for ours, theirs in METRICS.items())
+        data = {theirs: figure for theirs, figure in named if figure is not None}
     return {
         "id": event_name_of(event.id),
         "object": "fine_tuning.job.event",
@@ -176,7 +159,7 @@ def event_shape(event: JobEvent) -> dict[str, Any]:
         "level": LEVELS.get(JobEvent.Kind(event.kind), "info"),
         "message": _step_message(event.data) if is_metrics else event.message,
         "type": "metrics" if is_metrics else "message",
-        "data": _step_data(event.data) if is_metrics else event.data,
+        "data": data,
         "modelstation": {"kind": event.kind},
     }
 
@@ -188,10 +171,6 @@ def _step_message(data: Figures) -> str:
     if data.get("valid_loss") is not None:
         message += f", validation loss={data['valid_loss']:.3f}"
     return message
-
-
-def _step_data(data: Figures) -> Figures:
-    return {theirs: data[ours] for ours, theirs in METRICS.items() if data.get(ours) is not None}
 
 
 def checkpoint_shape(build: Build, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from modelstation.lm.gguf.quantisations import SERVED
 from training.plan.estimate.shapes import BaseShape
-from training.recipes.config import MAX_ROWS_PER_BATCH, TrainingConfig
+from training.recipes.batches import cut, micro_batches
+from training.recipes.config import TrainingConfig
 
 MAX_VALID_ROWS = 64  # as many as the recipe validates on
+FORWARD_SHARE = 0.45  # forward alone is a third of a step's work, or half of what LoRA needs
 
 
 @dataclass(frozen=True)
@@ -85,52 +87,28 @@ def one_pass(
     """Of `rows` rows of which these are a sample; `lengths` are without the prefix, which is read
     once a micro-batch where it `is_shared`, else with every row.
     """
-    pairs = sorted(zip(lengths, answers, strict=True))
-    steps = _cut(pairs, batch)
-    turns = [turn for step in steps for turn in _turns(step, micro)]
+    order = sorted(range(len(lengths)), key=lambda row: (lengths[row], answers[row]))
+    steps = list(cut(order, lengths, batch)) if order else []
+    turns = [turn for step in steps for turn in micro_batches(step, lengths, micro)]
     tokens = [
-        sum(length for length, _ in turn) + prefix * (1 if is_shared else len(turn))
+        sum(lengths[row] for row in turn) + prefix * (1 if is_shared else len(turn))
         for turn in turns
     ]
-    learnt = [sum(answer for _, answer in turn) for turn in turns]
-    scale = rows / max(1, len(pairs))
+    learnt = [sum(answers[row] for row in turn) for turn in turns]
+    attended = [
+        prefix**2 / 2 + sum(lengths[row] * (lengths[row] / 2 + prefix) for row in turn)
+        for turn in turns
+    ]
+    scale = rows / max(1, len(lengths))
     return Batches(
         micro_batches=max(1.0, len(turns) * scale),
         steps=max(1.0, len(steps) * scale),
         tokens=sum(tokens) * scale,
         answers=sum(learnt) * scale,
-        attended=sum(_attended(turn, prefix) for turn in turns) * scale,
-        largest=max([*tokens, micro + prefix if rows > len(pairs) else 0]),
+        attended=sum(attended) * scale,
+        largest=max([*tokens, micro + prefix if rows > len(lengths) else 0]),
         most_answers=max(learnt, default=0),
     )
-
-
-def _cut(rows: list[tuple[int, int]], budget: int) -> list[list[tuple[int, int]]]:
-    """Cut length-sorted rows into steps, as the recipe bounds them."""
-    cuts: list[list[tuple[int, int]]] = []
-    for row in rows:
-        count = len(cuts[-1]) + 1 if cuts else 0
-        if not cuts or count > MAX_ROWS_PER_BATCH or count * row[0] > budget:
-            cuts.append([])
-        cuts[-1].append(row)
-    return cuts
-
-
-def _turns(step: list[tuple[int, int]], budget: int) -> list[list[tuple[int, int]]]:
-    """Micro-batches of one step, by the tokens that are really in them."""
-    turns: list[list[tuple[int, int]]] = []
-    held = 0
-    for row in step:
-        if not turns or held + row[0] > budget:
-            turns.append([])
-            held = 0
-        turns[-1].append(row)
-        held += row[0]
-    return turns
-
-
-def _attended(turn: list[tuple[int, int]], prefix: int) -> float:
-    return prefix**2 / 2 + sum(length * (length / 2 + prefix) for length, _ in turn)
 
 
 def trainable_parameters(config: TrainingConfig, shape: BaseShape) -> int:
@@ -165,12 +143,6 @@ def training_seconds(
     seconds += run.micro_batches * shape.layers * by.per_micro_batch_layer
     moved = run.steps * trainable_parameters(config, shape)
     return seconds + moved * by.per_step_trainable * (0.05 if is_gpu else 1.0)
-
-
-def validation_seconds(training: float, valid_rows: int, rows_seen: float, passes: int) -> float:
-    """Forward alone is a third of a step's work, or half of what LoRA needs."""
-    each = training / max(1.0, rows_seen) * 0.45
-    return each * min(valid_rows, MAX_VALID_ROWS) * passes
 
 
 def training_bytes(

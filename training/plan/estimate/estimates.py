@@ -5,7 +5,7 @@ bands.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from training.plan.estimate.shapes import BaseShape
@@ -67,9 +67,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Estimate:
-    """`config` is what would be used. Where it cannot be settled at all there are refusals and
-    nothing else.
-    """
+    """`config` is what would be used; where it cannot be settled, there are refusals alone."""
 
     config: TrainingConfig
     refusals: tuple[Refusal, ...] = ()
@@ -116,6 +114,3 @@ class RunPlan:
         for name in known.keys() & {"minutes", "peak_memory"}:
             known[name] = Band(**known[name])
         return cls(**known)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)

@@ -27,10 +27,7 @@ MEMINFO = Path("/proc/meminfo")
 # (limit, used) of version 2 and of version 1 of control groups, as a container sees them.
 CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
 # A training's products are about this large: (tokens, in, out).
 GEMM = (1024, 1024, 2048)
@@ -57,9 +54,7 @@ def idle_cores() -> int:
 
 
 def idle_among(cores: int, before: list[int], after: list[int]) -> int:
-    """Return how many of `cores` were idle between two readings of the times that the kernel
-    counts.
-    """
+    """Return how many of `cores` were idle between two readings of the kernel's times."""
     spent = [late - early for early, late in zip(before, after, strict=True)]
     share = (spent[IDLE] + spent[IOWAIT]) / max(1, sum(spent))
     return min(cores, max(1, round(cores * share)))
@@ -77,9 +72,7 @@ def cpu_has_bf16() -> bool:
 
 
 def peak_memory_bytes() -> int:
-    """Return the most this process has held so far: on the GPU where it uses one, else in main
-    memory.
-    """
+    """Return the most this process has held so far: on the GPU where it uses one, else in RAM."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return int(torch.cuda.max_memory_allocated())

@@ -12,25 +12,17 @@ FREE_DISK = 512 << 20  # left over, so that nobody else's work fails
 
 
 def refusals_of(estimate: Estimate, machine: Machine) -> list[Refusal]:
-    refusals = [
-        _does_not_fit(estimate, machine),
-        _disk_is_full(estimate, machine),
-        _over_budget(estimate),
-    ]
-    return [refusal for refusal in refusals if refusal]
+    refusals = (_does_not_fit(estimate, machine), _disk_is_full(estimate, machine))
+    return [refusal for refusal in (*refusals, _over_budget(estimate)) if refusal]
 
 
 def too_few(rows: int, left_out: int, config: TrainingConfig) -> Refusal:
-    longer = (
-        f", and {left_out} more that are longer than {config.max_seq_len} tokens"
-        if left_out
-        else ""
-    )
-    have = f"{rows} row{'' if rows == 1 else 's'} to train on{longer}"
-    hint = "Raise max_seq_len, or add rows." if left_out else "Add examples or sources."
-    return Refusal(
-        "not_enough_data", f"Not enough data: {have}; at least {MIN_ROWS} are needed.", hint
-    )
+    have, hint = f"{rows} row{'' if rows == 1 else 's'} to train on", "Add examples or sources."
+    if left_out:
+        have += f", and {left_out} more that are longer than {config.max_seq_len} tokens"
+        hint = "Raise max_seq_len, or add rows."
+    message = f"Not enough data: {have}; at least {MIN_ROWS} are needed."
+    return Refusal("not_enough_data", message, hint)
 
 
 def _does_not_fit(estimate: Estimate, machine: Machine) -> Refusal | None:
@@ -64,8 +56,7 @@ def _over_budget(estimate: Estimate) -> Refusal | None:
     wanted = min(USEFUL_STEPS, estimate.unbudgeted_steps)
     if estimate.steps >= wanted:
         return None
-    config = estimate.config
-    given = config.to_json()
+    given = estimate.config.to_json()
     names = [name for name in BUDGETS if given[name]]
     needed = estimate.seconds_per_step * wanted / 60
     return Refusal(
@@ -78,33 +69,23 @@ def _over_budget(estimate: Estimate) -> Refusal | None:
 
 
 def notes_of(estimate: Estimate, facts: Facts, machine: Machine) -> list[str]:
-    config, notes = estimate.config, []
-    if not machine.is_measured:
-        notes.append(
-            "The machine has not been measured yet, so times are rough: a training worker measures "
-            "it when it starts."
-        )
-    if not facts.data.is_counted:
-        notes.append("There is no dataset yet: tokens are guessed from the rows requested.")
-    if estimate.rows_left_out:
-        notes.append(
-            f"{estimate.rows_left_out} rows are longer than {config.max_seq_len} tokens and are "
-            "left out."
-        )
-    if estimate.steps < estimate.unbudgeted_steps and (
-        config.max_minutes or config.max_train_tokens
-    ):
-        notes.append(
-            f"The budget ends the run after about {estimate.steps} of "
-            f"{estimate.unbudgeted_steps} steps; the learning rate falls to its last by then, and "
-            "the best checkpoint is kept."
-        )
-    if machine.runs_seen:
-        notes.append(
-            f"Corrected by {machine.runs_seen} earlier run{'s' * (machine.runs_seen > 1)} here: "
-            f"time × {machine.time_ratio:.2f}, memory × {machine.memory_ratio:.2f}."
-        )
-    return notes
+    config, left_out, runs = estimate.config, estimate.rows_left_out, machine.runs_seen
+    has_budget = bool(config.max_minutes or config.max_train_tokens)
+    notes = {
+        "The machine has not been measured yet, so times are rough: a training worker measures it "
+        "when it starts.": not machine.is_measured,
+        "There is no dataset yet: tokens are guessed from the rows requested.": (
+            not facts.data.is_counted
+        ),
+        f"{left_out} rows are longer than {config.max_seq_len} tokens and are left out.": left_out,
+        f"The budget ends the run after about {estimate.steps} of {estimate.unbudgeted_steps} "
+        "steps; the learning rate falls to its last by then, and the best checkpoint is kept.": (
+            has_budget and estimate.steps < estimate.unbudgeted_steps
+        ),
+        f"Corrected by {runs} earlier run{'s' * (runs > 1)} here: time × {machine.time_ratio:.2f}, "
+        f"memory × {machine.memory_ratio:.2f}.": runs,
+    }
+    return [note for note, applies in notes.items() if applies]
 
 
 def gigabytes(size: float) -> str:

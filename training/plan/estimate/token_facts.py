@@ -6,8 +6,7 @@ python -m pytest training/tests/plan/test_preflight.py -k tokens
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
 
 from modelstation.lm.chat import ChatRenderer, Message
 from training.recipes.rows import common_prefix, encode
@@ -33,13 +32,6 @@ class DataFacts:
     prefix: int
     valid_rows: int
     is_counted: bool
-
-    @classmethod
-    def from_json(cls, kept: dict[str, Any]) -> Self:
-        return cls(**{**kept, "lengths": tuple(kept["lengths"]), "answers": tuple(kept["answers"])})
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @property
     def is_sample(self) -> bool:

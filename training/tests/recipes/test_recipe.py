@@ -11,10 +11,11 @@ from modelstation.lm.chat import load_renderer
 from training.plan.estimate.measure import cpu_has_bf16
 from training.progress import ChildError
 from training.recipes import lora_sft, preparing
+from training.recipes.batches import plan_batches
 from training.recipes.config import (
     TrainingConfig,
 )
-from training.recipes.data import collate, plan_batches
+from training.recipes.data import collate
 from training.recipes.rows import encode, read_conversations
 from training.tests.recipes.tiny import (
     adapter_of,
