@@ -121,16 +121,6 @@ class JobSerializer(serializers.ModelSerializer[Job]):
         return stage_of(job)
 
 
-class ModelLinksSerializer(serializers.Serializer[dict[str, str]]):
-    self = serializers.URLField()
-    events = serializers.URLField()
-    versions = serializers.URLField()
-    datasets = serializers.URLField()
-    runs = serializers.URLField()
-    evaluations = serializers.URLField()
-    contract = serializers.URLField()
-
-
 class WaitingDraftSerializer(serializers.Serializer[dict[str, Any]]):
     """A dataset that nothing is trained on until somebody freezes it."""
 
@@ -179,14 +169,10 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
         return len(model.test_rows)
 
     def get_links(self, model: CustomModel) -> dict[str, str]:
-        own = {
-            "self": "api_model",
-            "events": "api_model_events",
-            "versions": "api_model_versions",
-            "contract": "api_model_contract",
-        }
         request = self.context["request"]
-        links = {key: reverse(name, args=[model.id], request=request) for key, name in own.items()}
+        links = {"self": reverse("api_model", args=[model.id], request=request)}
+        for name in ("events", "versions", "contract"):
+            links[name] = reverse(f"api_model_{name}", args=[model.id], request=request)
         for name in ("datasets", "runs", "evaluations"):
             links[name] = f"{reverse(f'api_{name}', request=request)}?model={model.id}"
         return links

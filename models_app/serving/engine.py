@@ -17,7 +17,7 @@ from typing import Any
 
 from models_app.serving import llama_cpp
 from models_app.serving.answers import Completion, GenerationConfig, Piece, TokenLogprob
-from models_app.serving.errors import ServingError
+from models_app.serving.errors import ServingError, not_there
 from models_app.serving.json_schemas import grammar, refused
 from models_app.serving.llama_cpp import completion_of, first_choice, logprobs_of
 from models_app.serving.prompts import PromptReader
@@ -326,7 +326,7 @@ def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int, exact: bool 
     import xllamacpp
 
     if not gguf.is_file():
-        raise ServingError(f"The model file {gguf.name} does not exist.", code="model_file_missing")
+        raise not_there(gguf)
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
     params.n_ctx = n_ctx * n_parallel

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models_app.serving.admission import Limits, Ticket
 from models_app.serving.engine import Engine, Piece, memory_needed
-from models_app.serving.errors import ServingError
+from models_app.serving.errors import ServingError, busy
 from models_app.serving.pool import EnginePool
 from models_app.serving.scheduler import Scheduler
 from models_app.serving.wire import (
@@ -167,9 +167,7 @@ async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Respons
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         return await working if working.done() else Response(status_code=CLIENT_GONE)
     except TimeoutError as error:
-        raise ServingError(
-            "No slot came free in time. Try again shortly.", code="server_busy", retry_after=5
-        ) from error
+        raise busy("No slot came free in time. Try again shortly.") from error
     finally:
         working.cancel()
         leaving.cancel()
@@ -184,7 +182,7 @@ class _Stream(StreamingResponse):
     """Lines of JSON. However the response ends, begun or not, the engine is stopped."""
 
     def __init__(self, scheduler: Scheduler, wanted: GenerateRequest, ticket: Ticket) -> None:
-        self._pieces = scheduler.pieces(wanted, ticket)
+        self._pieces = scheduler.results(wanted, ticket)
         self._admission, self._ticket = scheduler.admission, ticket
         self._has_begun = False
         super().__init__(self._lines(), media_type="application/x-ndjson")
@@ -246,10 +244,6 @@ def _number(name: str, default: int) -> int:
     return int(os.environ.get(name) or default)
 
 
-def _half_of_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
 def _settings() -> Settings:
     return Settings(
         n_ctx=_number("MODEL_SERVER_CONTEXT", 4096),
@@ -264,8 +258,9 @@ def _settings() -> Settings:
 
 def _pool(settings: Settings) -> EnginePool:
     n_ctx, n_parallel = settings.n_ctx, settings.limits.model_slots
+    half_of_memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return EnginePool(
-        max_bytes=_number("MODEL_SERVER_MB", _half_of_memory() // 2**20) * 2**20,
+        max_bytes=_number("MODEL_SERVER_MB", half_of_memory // 2**20) * 2**20,
         make=lambda gguf, folder: Engine(gguf, folder, n_ctx=n_ctx, n_parallel=n_parallel),
         needed=lambda gguf: memory_needed(gguf, n_ctx=n_ctx, n_parallel=n_parallel),
     )

@@ -15,7 +15,7 @@ from accounts.api.authentication import request_membership, request_org
 from accounts.models import Membership, Role
 from models_app.access import delivery_for, webhook_for
 from models_app.api.idempotency import made_once
-from models_app.api.shapes import IDEMPOTENCY_KEY
+from models_app.api.shapes import IDEMPOTENCY_KEY, valid
 from models_app.models import WebhookDelivery, WebhookEndpoint
 from models_app.webhooks import services as webhooks
 from models_app.webhooks.rows import WebhookEvent, every_event
@@ -170,11 +170,6 @@ def for_admin(request: Request, webhook_id: uuid.UUID) -> tuple[Membership, Webh
     """Raise Http404 for a stranger's webhook, before roles are looked at."""
     endpoint = webhook_for(request_org(request), webhook_id)
     return request_membership(request, role=Role.ADMIN), endpoint
-
-
-def valid(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
 
 
 def _plain(shown: Any) -> dict[str, Any]:

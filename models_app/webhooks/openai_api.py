@@ -14,11 +14,12 @@ from rest_framework.response import Response
 from accounts.api.authentication import request_membership, request_org
 from accounts.models import Role
 from models_app.access import webhook_for
+from models_app.api.shapes import valid
 from models_app.gateway.shapes import Identified
 from models_app.gateway.views import OpenAIView, list_response
 from models_app.models import WebhookEndpoint
 from models_app.webhooks import services as webhooks
-from models_app.webhooks.api import for_admin, valid
+from models_app.webhooks.api import for_admin
 from models_app.webhooks.rows import WebhookEvent
 from modelstation.core.errors import UserFacingError
 from modelstation.core.web.api import Choice, StrictSerializer, limit_of

@@ -21,18 +21,11 @@ from typing import Any
 import httpx
 
 from models_app.serving.answers import Completion, GenerationConfig, Piece, TokenLogprob
-from models_app.serving.errors import ServingError
+from models_app.serving.errors import ServingError, too_late, too_long
 from models_app.serving.json_schemas import enforceable
 from models_app.serving.prompts import PromptReader
 from models_app.serving.vllm.adapters import Adapters
-from models_app.serving.vllm.errors import (
-    failures_explained,
-    message_of,
-    refusal,
-    refusal_of,
-    too_late,
-    too_long,
-)
+from models_app.serving.vllm.errors import failures_explained, message_of, refusal, refusal_of
 from models_app.serving.vllm.logprobs import LogprobReader, Vocabulary
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 
