@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models_app.gateway.replies import Reply
-from models_app.gateway.shapes import ChatLogprobs, ChatMessage, Choice, Token
-from models_app.serving.client import Completion, Piece, TokenLogprob
+from models_app.gateway.shapes import ChatLogprobs, ChatMessage, Choice
+from models_app.serving.answers import Completion, Piece, TokenLogprob
+from models_app.serving.llama_cpp import Token
 
 
 @dataclass(frozen=True)

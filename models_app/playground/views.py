@@ -1,7 +1,6 @@
 """The playground's pages: as a form that answers at once, and as a stream that its script reads."""
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -106,11 +105,10 @@ def _events(
     """
     waiting = [Answer(column, conversation.question) for column in conversation.columns]
     yield _event("begin", html=_html(request, model, "_answers", answers=waiting))
-    began = time.monotonic()
     try:
         yield from _spoken(request, model, conversation)
     finally:
-        count_conversation(model, conversation, began)
+        count_conversation(model, conversation)
     yield _event("end", turns=dump_turns(turns_after(conversation.answers, conversation.question)))
 
 

@@ -17,7 +17,7 @@ from models_app.serving.engine import Cancelled, Completion, Piece
 from models_app.serving.errors import ServingError, not_there, too_late, too_long
 from models_app.serving.pool import EnginePool
 from models_app.serving.prompts import PromptReader
-from models_app.serving.wire import GenerateRequest, ModelFiles
+from models_app.serving.wire import GenerateRequest
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.gguf import facts as gguf_facts
 
@@ -32,7 +32,7 @@ class Scheduler:
         self.admission = Admission(limits)
         self._n_ctx = n_ctx
         self._threads = ThreadPoolExecutor(limits.total_slots, "engine")
-        # Rendering and loading: never behind answers.
+        # Rendering: never behind answers.
         self._side_threads = ThreadPoolExecutor(4, "side")
         self._readers = lru_cache(64)(_prompt_reader)
         self._began = time.monotonic()
@@ -40,7 +40,8 @@ class Scheduler:
 
     async def admit(self, request: GenerateRequest) -> Ticket:
         """Refuses what can never be answered before it waits; then waits for a slot."""
-        await self._aside(self._check, request)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._side_threads, self._check, request)
         return await self.admission.enter(str(request.gguf), request.owner)
 
     async def answer(self, request: GenerateRequest, ticket: Ticket) -> Completion:
@@ -48,15 +49,6 @@ class Scheduler:
             if isinstance(result, Completion):
                 return result
         raise AssertionError("an engine neither answered nor failed")
-
-    async def load(self, files: ModelFiles) -> None:
-        """Warm-up: the model is ready when this returns."""
-
-        def load() -> None:
-            with self.pool.engine(files.gguf, files.tokenizer_folder):
-                pass
-
-        await self._aside(load)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -73,10 +65,6 @@ class Scheduler:
         self._threads.shutdown(cancel_futures=True)
         self._side_threads.shutdown(cancel_futures=True)
         self.pool.close()
-
-    async def _aside(self, work: Callable[..., None], *arguments: Any) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._side_threads, work, *arguments)
 
     def _check(self, request: GenerateRequest) -> None:
         gguf, folder = request.gguf, request.tokenizer_folder

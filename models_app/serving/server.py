@@ -1,7 +1,7 @@
-"""The model server: generates and embeds for the web process, on a loopback port.
+"""The model server: generates for the web process, on a loopback port. No Django, no torch.
 
 Run `MODEL_SERVER_KEY=… python -m models_app.serving.server --port 8711`. The files of a request
-must lie under MODELSTATION_VAR or MODELSTATION_MODELS_DIR. Only the first /embed loads torch.
+must lie under MODELSTATION_VAR or MODELSTATION_MODELS_DIR.
 """
 
 import argparse
@@ -9,7 +9,6 @@ import asyncio
 import hmac
 import os
 import sys
-import threading
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -29,16 +27,7 @@ from models_app.serving.engine import Engine, Piece, memory_needed
 from models_app.serving.errors import ServingError, busy
 from models_app.serving.pool import EnginePool
 from models_app.serving.scheduler import Scheduler
-from models_app.serving.wire import (
-    Embeddings,
-    EmbedRequest,
-    Event,
-    Failure,
-    GenerateRequest,
-    ModelFiles,
-    dump,
-    parse_request,
-)
+from models_app.serving.wire import Event, Failure, GenerateRequest, dump, parse_request
 
 KEY_HEADER = "x-model-server-key"
 CLIENT_GONE = 499  # as nginx has it: nobody is there to read it
@@ -76,27 +65,16 @@ def build_app(
         return JSONResponse({"status": "ok", **scheduler.facts()})
 
     async def generate(request: Request) -> Response:
-        wanted = parse_request(GenerateRequest, await request.body()).within(roots)
+        wanted = parse_request(await request.body()).within(roots)
         deadline_s = min(wanted.deadline_s or settings.deadline_s, settings.deadline_s)
         answer = _answer(scheduler, replace(wanted, deadline_s=deadline_s), deadline_s)
         return await _while_listened_to(request, answer)
-
-    async def load(request: Request) -> Response:
-        files = parse_request(ModelFiles, await request.body())
-        await scheduler.load(files.within(roots))
-        return JSONResponse({"status": "ok"})
-
-    async def embed(request: Request) -> Response:
-        texts = parse_request(EmbedRequest, await request.body()).texts
-        return _json(Embeddings(await run_in_threadpool(_embed, texts)))
 
     app = Starlette(
         routes=[
             Route("/health", health),
             Route("/metrics", health),
             Route("/generate", generate, methods=["POST"]),
-            Route("/load", load, methods=["POST"]),
-            Route("/embed", embed, methods=["POST"]),
         ],
         middleware=[Middleware(_Door, key=key, max_body_bytes=settings.max_body_bytes)],
         exception_handlers={ServingError: _refuse},
@@ -206,18 +184,6 @@ class _Stream(StreamingResponse):
                     yield dump(Event(completion=piece)) + b"\n"
         except ServingError as error:
             yield dump(_failure(error)) + b"\n"
-
-
-_embedding = threading.Lock()
-
-
-def _embed(texts: list[str]) -> list[list[float]]:
-    # One at a time: two batches at once only fight over the same cores.
-    with _embedding:
-        from modelstation.lm.embedding import load_embedder
-
-        vectors: list[list[float]] = load_embedder().embed(texts).tolist()
-    return vectors
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
