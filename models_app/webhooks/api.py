@@ -136,9 +136,7 @@ class WebhookSecretView(APIView):
 class WebhookTestView(APIView):
     @extend_schema(request=None, responses={201: DeliverySerializer}, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, webhook_id: uuid.UUID) -> Response:
-        """Send an event of a job that never was. A worker sends it; the deliveries show how it
-        went.
-        """
+        """Let a worker send an event of a job that never was; the deliveries show how it went."""
         caller, endpoint = for_admin(request, webhook_id)
 
         def send() -> dict[str, Any]:
