@@ -1,6 +1,4 @@
-"""Actions on a model itself, and the one place where its status changes. What creates, starts and
-ends builds is in training.builds.
-"""
+"""Actions on a model itself, and the one place where its status changes."""
 
 import uuid
 from typing import Any

@@ -1,6 +1,4 @@
-"""What is understood of a requirement, for pages, API and terminal. Torch-free: the web process
-comes here.
-"""
+"""What is understood of a requirement, for pages, API and terminal. Torch-free."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,4 @@
-"""The pages of models. Each view: the accessor, the form, one service, a redirect. Those that start
-or end a build are in training.builds.
-"""
+"""The pages of models; those that start or end a build are in training.builds."""
 
 import uuid
 

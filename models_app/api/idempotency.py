@@ -29,9 +29,7 @@ def made_once(
     code: int = status.HTTP_201_CREATED,
     location: Callable[[dict[str, Any]], str] | None = None,
 ) -> Response:
-    """`said` tells one request from another under the same key; `make` answers with plain JSON.
-    Without a key it is simply made.
-    """
+    """Make it once per key. `said` tells two requests under a key apart; `make` gives plain JSON."""
     headers: dict[str, str] = {}
     if key := request.headers.get(HEADER, ""):
         row, is_first = _stored(request, key, ["POST", request.path, said], make, code)

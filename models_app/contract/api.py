@@ -69,9 +69,7 @@ class ModelContractView(APIView):
 
     @extend_schema(request=ContractChangesSerializer, responses=ContractSerializer)
     def put(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Change criteria, metric or held-out rows, as long as no data was touched; 409 with
-        `contract_frozen` after that: copy the model then.
-        """
+        """Change criteria, metric or held-out rows; 409 `contract_frozen` once data was touched."""
         model = model_for(request_org(request), model_id)
         changes = valid(ContractChangesSerializer(data=request.data))
         return _shown(edit_contract(actor=request_user(request), model=model, changes=changes))

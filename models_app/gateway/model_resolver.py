@@ -57,9 +57,7 @@ class Named:
 
 
 def tuned_name(version: ModelVersion) -> str:
-    """Return its name in OpenAI's form. The id is the random end of the version's own: the rest of
-    the name says where it belongs, and must fit.
-    """
+    """Return its name in OpenAI's form, which must fit: the id is the random end of its own."""
     return f"ft:{version.base_id}:{version.org.slug}:{version.model.slug}:{version.id.hex[-12:]}"
 
 

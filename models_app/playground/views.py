@@ -65,9 +65,7 @@ def playground_answer(request: HttpRequest, org: str, model_id: uuid.UUID) -> Ht
 @login_required
 @require_POST
 def playground_stream(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponseBase:
-    """Stream the answers as server-sent events; each stream holds one of the organisation's slots.
-    What is refused is a fragment that says why.
-    """
+    """Stream the answers; a refusal is a fragment that says why."""
     owner = org_for(request, org)
     model = model_for(owner, model_id)
     form = PlaygroundForm(request.POST, model=model)

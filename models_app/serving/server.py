@@ -200,12 +200,6 @@ def _failure(error: ServingError) -> Event:
     return Event(error=Failure(error.code, error.message, error.retry_after))
 
 
-def _roots() -> list[Path]:
-    var = Path(os.environ.get("MODELSTATION_VAR") or "var").resolve()
-    models = os.environ.get("MODELSTATION_MODELS_DIR")
-    return [var, Path(models).resolve()] if models else [var]
-
-
 def _number(name: str, default: int) -> int:
     return int(os.environ.get(name) or default)
 
@@ -241,7 +235,12 @@ def main() -> None:
     if not key:
         sys.exit("Set MODEL_SERVER_KEY to a secret that the web process knows too.")
     settings = _settings()
-    app = build_app(key=key, roots=_roots(), pool=_pool(settings), settings=settings)
+    folders = [
+        os.environ.get("MODELSTATION_VAR") or "var",
+        os.environ.get("MODELSTATION_MODELS_DIR"),
+    ]
+    roots = [Path(folder).resolve() for folder in folders if folder]
+    app = build_app(key=key, roots=roots, pool=_pool(settings), settings=settings)
     # At SIGTERM nothing new is taken, and what is being answered has this long to end.
     uvicorn.run(
         app,

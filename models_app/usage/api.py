@@ -80,9 +80,7 @@ class UsageView(APIView):
         responses=UsageSerializer,
     )
     def get(self, request: Request) -> Response:
-        """Sum requests and tokens by day (in UTC), model or token; by token for admins only. What
-        was sent from the playground has no token, and is called so.
-        """
+        """Sum requests and tokens by day (UTC), model or token, which is for admins only."""
         wanted = valid(UsageQuerySerializer(data=request.query_params.dict()))
         group = wanted["group_by"]
         role = Role.ADMIN if group == "token" else Role.MEMBER

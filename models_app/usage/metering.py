@@ -114,13 +114,10 @@ def _limits_of(org: Organization) -> tuple[int, int]:
     """Return requests a minute and tokens a day of the organisation."""
     minute = settings.REQUESTS_PER_MINUTE_PER_ORGANIZATION
     day = settings.TOKENS_PER_DAY_PER_ORGANIZATION
-    own = _OWN_LIMIT.first(org.pk)
-    if own is None:
-        return minute, day
-    return (
-        minute if own.requests_per_minute is None else own.requests_per_minute,
-        day if own.tokens_per_day is None else own.tokens_per_day,
-    )
+    if own := _OWN_LIMIT.first(org.pk):
+        minute = minute if own.requests_per_minute is None else own.requests_per_minute
+        day = day if own.tokens_per_day is None else own.tokens_per_day
+    return minute, day
 
 
 def _tokens_left(org: Organization, limit: int, now: int) -> Gauge | None:
@@ -191,7 +188,7 @@ class Meter:
 
 
 def check_quota(org: Organization) -> None:
-    """Raise LimitReached when today's tokens are used up: for the playground, which has no token."""
+    """Raise LimitReached when today's tokens are used up: for the playground."""
     _tokens_left(org, _limits_of(org)[1], int(time.time()))
 
 

@@ -102,9 +102,7 @@ def _verdict_in_words(version: ModelVersion) -> str:
 
 
 def _uncompared(version: ModelVersion, model: CustomModel) -> str:
-    """Return why it was not compared. A person may go by the scores; nothing replaces the live
-    version unless it was measured beside it.
-    """
+    """Return why not: nothing goes live by itself that was not measured beside the live one."""
     live = model.live_version
     compared = (version.scores.get("live") or {}).get("version")
     if live is None or live.id == version.id or compared == str(live.id):
@@ -116,9 +114,7 @@ def _uncompared(version: ModelVersion, model: CustomModel) -> str:
 
 
 def drop_in_words(version: ModelVersion, live_id: uuid.UUID | None) -> str:
-    """How much less it scores than the live version; empty unless the whole interval of the
-    difference lies below zero.
-    """
+    """Say how much less it scores than the live one; empty unless the whole interval is below 0."""
     live: dict[str, Any] = version.scores.get("live") or {}
     difference = live.get("difference") or {}
     if live_id is None or live.get("version") != str(live_id) or difference.get("high", 0.0) >= 0:

@@ -108,9 +108,7 @@ class WebhookView(APIView):
 
     @extend_schema(request=WebhookChangesSerializer, responses=WebhookSerializer)
     def patch(self, request: Request, webhook_id: uuid.UUID) -> Response:
-        """Change the fields that are given. One that was turned off for failing is turned on again
-        with `is_enabled`.
-        """
+        """Change the fields that are given; `is_enabled` turns on again what was turned off."""
         caller, endpoint = for_admin(request, webhook_id)
         fields = valid(WebhookChangesSerializer(data=request.data))
         webhooks.change_endpoint(actor=caller.user, endpoint=endpoint, **fields)

@@ -246,9 +246,13 @@ def _claim(delivery_id: uuid.UUID | str) -> WebhookDelivery | None:
 
 def _headers(delivery: WebhookDelivery) -> dict[str, str]:
     timestamp = str(int(time.time()))
+    endpoint, until = delivery.endpoint, delivery.endpoint.old_secret_until
+    is_overlapping = until is not None and until > timezone.now()
+    sealed = [endpoint.secret, endpoint.old_secret] if is_overlapping else [endpoint.secret]
     signatures = [
-        signature(secret, delivery.event_id, timestamp, delivery.body)
-        for secret in _secrets(delivery.endpoint)
+        signature(secret.open(), delivery.event_id, timestamp, delivery.body)
+        for secret in sealed
+        if isinstance(secret, Sealed)
     ]
     return {
         "content-type": "application/json",
@@ -257,13 +261,6 @@ def _headers(delivery: WebhookDelivery) -> dict[str, str]:
         "webhook-timestamp": timestamp,
         "webhook-signature": " ".join(signatures),
     }
-
-
-def _secrets(endpoint: WebhookEndpoint) -> list[str]:
-    until = endpoint.old_secret_until
-    is_overlapping = until is not None and until > timezone.now()
-    sealed = [endpoint.secret, endpoint.old_secret] if is_overlapping else [endpoint.secret]
-    return [secret.open() for secret in sealed if isinstance(secret, Sealed)]
 
 
 def _note_failure(

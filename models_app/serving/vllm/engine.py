@@ -131,9 +131,7 @@ class Vllm:
             yield _Served(base, name, load_again)
 
     def _reply(self, served: _Served, body: dict[str, Any]) -> httpx.Response:
-        """Return an open reply; the request is sent twice where vLLM was started anew, and knows
-        other things.
-        """
+        """Return an open reply; sent twice where vLLM was started anew, and knows other things."""
         reply = self._send(served, body)
         if not reply.is_success and self._has_mended(served, reply):
             reply = self._send(served, body)
