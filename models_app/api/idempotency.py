@@ -29,7 +29,7 @@ def made_once(
     code: int = status.HTTP_201_CREATED,
     location: Callable[[dict[str, Any]], str] | None = None,
 ) -> Response:
-    """Make it once per key. `said` tells two requests under a key apart; `make` gives plain JSON."""
+    """Make it once per key. `said` tells requests under a key apart; `make` gives plain JSON."""
     headers: dict[str, str] = {}
     if key := request.headers.get(HEADER, ""):
         row, is_first = _stored(request, key, ["POST", request.path, said], make, code)

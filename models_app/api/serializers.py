@@ -55,17 +55,21 @@ class ModelDraftSerializer(StrictSerializer):
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
 
-class ModelChangesSerializer(StrictSerializer):
-    """What may change once a model is made; what is left out stays."""
-
-    system_prompt = serializers.CharField(required=False, max_length=20_000)
-    curation = Choice(CustomModel.Curation.choices, required=False)
-    intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
+class ChangesSerializer(StrictSerializer):
+    """What is left out stays as it is; something must be given."""
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         if not given:
             raise serializers.ValidationError(f"Give {' or '.join(self.fields)}.")
         return given
+
+
+class ModelChangesSerializer(ChangesSerializer):
+    """What may change once a model is made; what is left out stays."""
+
+    system_prompt = serializers.CharField(required=False, max_length=20_000)
+    curation = Choice(CustomModel.Curation.choices, required=False)
+    intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
 
 class VersionSummarySerializer(serializers.ModelSerializer[ModelVersion]):

@@ -11,11 +11,10 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
 from models_app.access import model_for
-from models_app.api.serializers import PairSerializer
+from models_app.api.serializers import ChangesSerializer, PairSerializer
 from models_app.api.shapes import valid
 from models_app.contract.services import contract_of, edit_contract
 from models_app.models import CustomModel
-from modelstation.core.web.api import StrictSerializer
 
 
 class UnreadSerializer(serializers.Serializer[dict[str, str]]):
@@ -41,7 +40,7 @@ class ContractSerializer(serializers.Serializer[dict[str, Any]]):
     test_rows_sha256 = serializers.CharField(allow_blank=True)
 
 
-class ContractChangesSerializer(StrictSerializer):
+class ContractChangesSerializer(ChangesSerializer):
     """What is left out stays as it is."""
 
     criteria = serializers.ListField(
@@ -54,11 +53,6 @@ class ContractChangesSerializer(StrictSerializer):
         required=False, allow_blank=True, max_length=40, help_text="Empty: by the kind of task."
     )
     test_rows = PairSerializer(many=True, required=False)
-
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
-        if not given:
-            raise serializers.ValidationError(f"Give {' or '.join(self.fields)}.")
-        return given
 
 
 class ModelContractView(APIView):
