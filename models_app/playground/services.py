@@ -167,7 +167,7 @@ class Conversation:
         return client.stream(*column.paths, messages, self.question.config, owner=self.owner)
 
     def _answer(self, column: Column, done: Completion | Exception) -> Answer:
-        """A failure is an answer too: the page says so in its place."""
+        """Take a failure for an answer too: the page says so in its place."""
         if isinstance(done, Completion):
             return Answer(column, self.question, done.text, done)
         if not isinstance(done, UserFacingError):
