@@ -3,41 +3,25 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from models_app.models import (
-    BaseFetch,
-    FoundationModel,
-    ModelVersion,
-    Promotion,
-    UsageLimit,
-    UsageRecord,
-    WebhookDelivery,
-    WebhookEndpoint,
-)
+from models_app import models
 from modelstation.core.jobs.admin_actions import JobActions, ReadOnly
 
 
-@admin.register(FoundationModel)
+@admin.register(models.FoundationModel)
 class FoundationModelAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows mirror the catalogue; a base gets here by a fetch."""
 
     list_display = [
-        "name",
-        "hub_id",
-        "architecture",
-        "license",
-        "parameters",
-        "context",
-        "download_bytes",
+        "name", "hub_id", "architecture", "license", "parameters", "context", "download_bytes",
         "is_installed",
-    ]
+    ]  # fmt: skip
     list_filter = ["is_installed", "architecture", "license"]
     search_fields = ["name", "hub_id"]
 
 
-@admin.register(BaseFetch)
+@admin.register(models.BaseFetch)
 class BaseFetchAdmin(ReadOnly, JobActions):
     list_display = ["base", "org", "job_state", "created_by", "created_at"]
     list_filter = ["job__state", "created_at"]
@@ -50,15 +34,8 @@ class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Registered in training.admin, which knows how to delete a model with all that is its own."""
 
     list_display = [
-        "name",
-        "org",
-        "status",
-        "base",
-        "rows",
-        "created_by",
-        "created_at",
-        "updated_at",
-    ]
+        "name", "org", "status", "base", "rows", "created_by", "created_at", "updated_at",
+    ]  # fmt: skip
     list_filter = ["status", "base", "metric", "created_at"]
     list_select_related = ["org", "base", "created_by"]
     search_fields = ["name", "slug", "requirement", "org__name", "org__slug", "created_by__email"]
@@ -85,7 +62,7 @@ class CustomModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return listed, {"models": len(listed)}, set(), []
 
 
-@admin.register(ModelVersion)
+@admin.register(models.ModelVersion)
 class ModelVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """A version is frozen: every field is for reading."""
 
@@ -98,19 +75,19 @@ class ModelVersionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     date_hierarchy = "created_at"
 
     @admin.display(description="Verdict")
-    def verdict(self, version: ModelVersion) -> str:
+    def verdict(self, version: models.ModelVersion) -> str:
         return str(version.scores.get("verdict") or "–")
 
     @admin.display(description="Tuned")
-    def tuned_score(self, version: ModelVersion) -> str:
+    def tuned_score(self, version: models.ModelVersion) -> str:
         return _score(version, "tuned")
 
     @admin.display(description="Base score")
-    def base_score(self, version: ModelVersion) -> str:
+    def base_score(self, version: models.ModelVersion) -> str:
         return _score(version, "base")
 
 
-@admin.register(Promotion)
+@admin.register(models.Promotion)
 class PromotionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """The history of what was live: append-only."""
 
@@ -121,30 +98,21 @@ class PromotionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     date_hierarchy = "created_at"
 
 
-@admin.register(UsageRecord)
+@admin.register(models.UsageRecord)
 class UsageRecordAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """What may be billed: nobody edits or deletes it."""
 
     list_display = [
-        "model",
-        "org",
-        "version",
-        "token",
-        "prompt_tokens",
-        "cached_tokens",
-        "completion_tokens",
-        "milliseconds",
-        "created_at",
-    ]
+        "model", "org", "version", "token", "prompt_tokens", "cached_tokens", "completion_tokens",
+        "milliseconds", "created_at",
+    ]  # fmt: skip
     list_filter = ["created_at"]
+    list_select_related = ["org", "version__model", "token"]
     search_fields = ["model", "token__name", "org__name", "org__slug"]
     date_hierarchy = "created_at"
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
-        return super().get_queryset(request).select_related("org", "version__model", "token")
 
-
-@admin.register(UsageLimit)
+@admin.register(models.UsageLimit)
 class UsageLimitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """What one organisation may use; what is left empty is as the settings say."""
 
@@ -154,7 +122,7 @@ class UsageLimitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     autocomplete_fields = ["org"]
 
 
-@admin.register(WebhookEndpoint)
+@admin.register(models.WebhookEndpoint)
 class WebhookEndpointAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["__str__", "org", "is_enabled", "failing_since", "created_at"]
     list_filter = ["is_enabled", "created_at"]
@@ -163,7 +131,7 @@ class WebhookEndpointAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg
     exclude = ["secret", "old_secret"]
 
 
-@admin.register(WebhookDelivery)
+@admin.register(models.WebhookDelivery)
 class WebhookDeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["type", "org", "endpoint", "state", "attempts", "status_code", "created_at"]
     list_filter = ["state", "type", "created_at"]
@@ -171,6 +139,6 @@ class WebhookDeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg
     search_fields = ["event_id", "endpoint__url", "org__name", "org__slug"]
 
 
-def _score(version: ModelVersion, subject: str) -> str:
+def _score(version: models.ModelVersion, subject: str) -> str:
     score = version.scores.get(subject, {}).get("score")
     return "–" if score is None else f"{score:.3f}"

@@ -39,18 +39,16 @@ class ModelDraft:
             raise UserFacingError("Give the model a name.", param="name")
         if len(self.requirement.strip()) < MIN_REQUIREMENT_CHARS:
             hint = "Say who uses the model, what goes in, and what must come out."
-            raise UserFacingError(
-                "The requirement is too short to work from.", param="requirement", hint=hint
-            )
+            short = "The requirement is too short to work from."
+            raise UserFacingError(short, param="requirement", hint=hint)
         if len(self.requirement) > MAX_REQUIREMENT_CHARS:
             hint = "Most of it stands in the system prompt of every row: say it in less."
             most = f"A requirement has at most {MAX_REQUIREMENT_CHARS:,} characters."
             raise UserFacingError(most, param="requirement", hint=hint)
         check_metric(self.metric)
         if not MIN_ROWS <= self.rows <= MAX_ROWS:
-            raise UserFacingError(
-                f"Rows must be between {MIN_ROWS} and {MAX_ROWS:,}.", param="rows"
-            )
+            message = f"Rows must be between {MIN_ROWS} and {MAX_ROWS:,}."
+            raise UserFacingError(message, param="rows")
         if self.max_size_mb is not None and self.max_size_mb < 1:
             raise UserFacingError("The size must be at least 1 MB.", param="max_size_mb")
         check_curation(self.curation)
@@ -63,12 +61,9 @@ class ModelDraft:
         check_intent_edits(self.intent_edits)
 
     def fields(self) -> dict[str, Any]:
-        """Column values of CustomModel, except those that need a look-up."""
-        names = (
-            "requirement objective policy examples test_rows success_criteria metric system_prompt"
-            " rows training_config curation intent_edits"
-        )
-        return {name: getattr(self, name) for name in names.split()}
+        """Return the column values of CustomModel, except those that need a look-up."""
+        looked_up = ("name", "base", "max_size_mb")
+        return {name: value for name, value in vars(self).items() if name not in looked_up}
 
 
 def check_metric(metric: str) -> None:
@@ -82,9 +77,8 @@ def check_metric(metric: str) -> None:
 def check_curation(curation: str) -> None:
     known = CustomModel.Curation.values
     if curation not in known:
-        raise UserFacingError(
-            f"Unknown curation “{curation}”.", param="curation", hint=f"{' or '.join(known)}."
-        )
+        hint = f"{' or '.join(known)}."
+        raise UserFacingError(f"Unknown curation “{curation}”.", param="curation", hint=hint)
 
 
 def check_intent_edits(intent_edits: dict[str, Any]) -> None:
@@ -97,13 +91,11 @@ def check_intent_edits(intent_edits: dict[str, Any]) -> None:
 def check_pairs(pairs: list[dict[str, str]], param: str) -> None:
     most = MOST_PAIRS[param]
     if len(pairs) > most:
-        raise UserFacingError(
-            f"At most {most} {param.replace('_', ' ')}, not {len(pairs)}.", param=param
-        )
+        message = f"At most {most} {param.replace('_', ' ')}, not {len(pairs)}."
+        raise UserFacingError(message, param=param)
     for number, pair in enumerate(pairs, 1):
         for key in ("input", "output"):
             value = pair.get(key) if isinstance(pair, dict) else None
             if not isinstance(value, str) or not value.strip():
-                raise UserFacingError(
-                    f"Example {number} has no {key}.", param=f"{param}.{number - 1}.{key}"
-                )
+                place = f"{param}.{number - 1}.{key}"
+                raise UserFacingError(f"Example {number} has no {key}.", param=place)

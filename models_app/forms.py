@@ -1,6 +1,7 @@
 """The forms of models. ModelDraft alone decides what is valid; its errors find their fields."""
 
 import json
+from itertools import product
 from typing import Any
 
 from django import forms
@@ -13,6 +14,7 @@ from modelstation.core.errors import UserFacingError
 from training.scoring.metrics import METRICS, MODEL_METRICS
 
 EXAMPLE_ROWS = 3
+SIDES = ("input", "output")
 CRITERIA_LIKE = (
     "At least 90 % of the answers are exactly right\nAnswers in under 2 seconds\nBelow 200 MB"
 )
@@ -25,11 +27,19 @@ METRIC_CHOICES = [
     *((name, f"{name}: {METRICS[name].words}") for name in MODEL_METRICS),
 ]
 METRIC_HELP = "How close an answer is to the expected one; all scores are given in it."
+SEARCH = {"type": "search", "placeholder": "Search by name", "aria-label": "Search by name"}
 ARROW = "=>"
 PAIR_HELP = (
     "One per line: <code>input =&gt; output</code>, "
     'or JSON such as <code>{"input": "…", "output": "…"}</code>.'
 )
+
+
+def add_refusal(form: forms.Form, error: UserFacingError) -> None:
+    """Put a refusal at its field; one that concerns the whole above the form."""
+    field = error.param.split(".")[0]
+    text = f"{error.message} {error.hint}".strip()
+    form.add_error(field if field in form.fields else None, text)
 
 
 def parse_pairs(text: str) -> list[dict[str, str]]:
@@ -51,9 +61,9 @@ def _json_pair(line: str, number: int) -> dict[str, str]:
         pair = json.loads(line)
     except ValueError as error:
         raise ValidationError(f"Line {number} is not valid JSON: {error}.") from error
-    if not all(isinstance(pair.get(key), str) for key in ("input", "output")):
+    if not all(isinstance(pair.get(key), str) for key in SIDES):
         raise ValidationError(f"Line {number} needs “input” and “output”, both of them text.")
-    return {"input": pair["input"], "output": pair["output"]}
+    return {side: pair[side] for side in SIDES}
 
 
 class PairsField(forms.CharField):
@@ -156,19 +166,15 @@ class ModelDraftForm(ContractFields):
         bases = self.fields["base"]
         assert isinstance(bases, forms.ModelChoiceField)
         bases.queryset = FoundationModel.objects.filter(is_installed=True)
-        for row in range(EXAMPLE_ROWS):
-            for side in ("input", "output"):
-                label = f"Example {row + 1}, {side}"
-                self.fields[f"example_{row}_{side}"] = forms.CharField(
-                    label=label, required=False, widget=_area(1, side.capitalize())
-                )
+        for row, side in product(range(EXAMPLE_ROWS), SIDES):
+            widget = _area(1, side.capitalize())
+            self.fields[f"example_{row}_{side}"] = forms.CharField(
+                label=f"Example {row + 1}, {side}", required=False, widget=widget
+            )
 
     @property
-    def example_rows(self) -> list[tuple[BoundField, BoundField]]:
-        return [
-            (self[f"example_{row}_input"], self[f"example_{row}_output"])
-            for row in range(EXAMPLE_ROWS)
-        ]
+    def example_rows(self) -> list[list[BoundField]]:
+        return [[self[f"example_{row}_{side}"] for side in SIDES] for row in range(EXAMPLE_ROWS)]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -185,15 +191,11 @@ class ModelDraftForm(ContractFields):
         try:
             self.draft = ModelDraft(**values)
         except UserFacingError as error:
-            field = error.param.split(".")[0]
-            text = f"{error.message} {error.hint}".strip()
-            self.add_error(field if field in self.fields else None, text)
+            add_refusal(self, error)
 
     def _typed_examples(self, cleaned: dict[str, Any]) -> list[dict[str, str]]:
-        rows = [
-            {side: cleaned[f"example_{row}_{side}"] for side in ("input", "output")}
-            for row in range(EXAMPLE_ROWS)
-        ]
+        numbers = range(EXAMPLE_ROWS)
+        rows = [{side: cleaned[f"example_{row}_{side}"] for side in SIDES} for row in numbers]
         return [row for row in rows if any(row.values())]
 
 
@@ -212,17 +214,7 @@ class ContractForm(ContractFields):
 class ModelFilterForm(forms.Form):
     """Search and status of the list; what cannot be read is no filter."""
 
-    q = forms.CharField(
-        required=False,
-        max_length=80,
-        widget=forms.TextInput(
-            attrs={
-                "type": "search",
-                "placeholder": "Search by name",
-                "aria-label": "Search by name",
-            }
-        ),
-    )
+    q = forms.CharField(required=False, max_length=80, widget=forms.TextInput(SEARCH))
     status = forms.ChoiceField(
         required=False,
         choices=[("", "Any status"), *CustomModel.Status.choices],

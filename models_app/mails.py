@@ -50,7 +50,9 @@ def send(mail_id: uuid.UUID | str) -> bool:
     if mail is None:
         return False
     model = CustomModel.objects.filter(id=mail.job.subject_id).select_related("org").first()
-    if model is None or not _is_wanted(mail):
+    is_member = Membership.objects.filter(org=mail.org, user=mail.user).exists()
+    is_wanted = is_member and mail.user.is_active and mail.user.mail_when_built
+    if model is None or not is_wanted:
         return _set(mail, State.UNWANTED)
     try:
         _message(mail, model).send()
@@ -68,11 +70,6 @@ def _claim(mail_id: uuid.UUID | str) -> EndMail | None:
         return None
     mail: EndMail = EndMail.objects.select_related("job", "user", "org").get(id=mail_id)
     return mail
-
-
-def _is_wanted(mail: EndMail) -> bool:
-    is_member = Membership.objects.filter(org=mail.org, user=mail.user).exists()
-    return is_member and mail.user.is_active and mail.user.mail_when_built
 
 
 def _set(mail: EndMail, state: EndMail.State) -> bool:
@@ -112,21 +109,13 @@ def _has_ended_a_build(job: Job) -> bool:
 
 def _story(mail: EndMail, model: CustomModel) -> list[str]:
     if model.status == CustomModel.Status.READY and _has_ended_a_build(mail.job):
-        return [_how_ready(model), _scores(model), model.status_reason]
+        how = "built and is served now" if model.live_version_id else "trained"
+        return [f"“{model.name}” is {how}.", _scores(model), model.status_reason]
     if failure := failure_of(mail.job):
         advice = f"What to try: {failure.advice}" if failure.advice else ""
         return [f"The build of “{model.name}” failed: {failure.sentence}", advice]
-    return [
-        f"“{model.name}” was trained, but its new version is not published.",
-        model.status_reason,
-        _scores(model),
-    ]
-
-
-def _how_ready(model: CustomModel) -> str:
-    if model.live_version_id is None:
-        return f"“{model.name}” is trained."
-    return f"“{model.name}” is built and is served now."
+    unpublished = f"“{model.name}” was trained, but its new version is not published."
+    return [unpublished, model.status_reason, _scores(model)]
 
 
 def _scores(model: CustomModel) -> str:

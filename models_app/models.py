@@ -15,9 +15,7 @@ MIN_ROWS, DEFAULT_ROWS, MAX_ROWS = 20, 1000, 100_000  # of a dataset, as a user 
 
 
 class FoundationModel(models.Model):
-    """A base to start from. Rows mirror modelstation.lm.bases.catalog, so that models can point at
-    them.
-    """
+    """A base to start from. Rows mirror modelstation.lm.bases.catalog: models point at them."""
 
     name = models.SlugField(max_length=80, primary_key=True)
     hub_id = models.CharField(max_length=120)
@@ -39,9 +37,7 @@ class FoundationModel(models.Model):
 
 
 class BaseFetch(OrgOwned):
-    """One wish to have a base on this installation; its state is its job's. The base, once it is
-    there, is everybody's.
-    """
+    """One wish to have a base, which is everybody's once it is there; its state is its job's."""
 
     base = models.ForeignKey(FoundationModel, on_delete=models.CASCADE, related_name="fetches")
     job = models.OneToOneField(Job, on_delete=models.SET_NULL, null=True, related_name="base_fetch")
@@ -79,18 +75,16 @@ class CustomModel(OrgOwned):
     objective = models.TextField(blank=True)
     policy = models.TextField(blank=True)
     examples = models.JSONField(default=list, blank=True)  # [{"input", "output"}]
-    test_rows = models.JSONField(
-        default=list, blank=True
-    )  # [{"input", "output"}], held out; empty: the frozen split
+    # [{"input", "output"}], held out; empty: the frozen split
+    test_rows = models.JSONField(default=list, blank=True)
     success_criteria = models.JSONField(default=list, blank=True)  # sentences
     metric = models.CharField(max_length=40, blank=True)  # empty: chosen from the kind of task
     # The criteria, compiled to checks: see models_app.contract.services. Once it is frozen,
     # criteria, metric and test_rows stay as they are.
     contract = models.JSONField(default=dict, blank=True)
     contract_frozen_at = models.DateTimeField(null=True, blank=True)
-    system_prompt = models.TextField(
-        blank=True
-    )  # empty until compiled from the requirement, then editable
+    # Empty until compiled from the requirement, then editable.
+    system_prompt = models.TextField(blank=True)
     base = models.ForeignKey(FoundationModel, on_delete=models.PROTECT, related_name="+")
     rows = models.PositiveIntegerField(default=DEFAULT_ROWS)  # requested for the dataset
     # Corrections of what was understood: see distillation.pipeline.types.IntentEdits.
@@ -125,9 +119,7 @@ class CustomModel(OrgOwned):
 
 
 class ModelVersion(OrgOwned):
-    """One trained result: an immutable folder of artifacts. Publishing and rolling back move
-    `live_version`.
-    """
+    """One trained result: an immutable folder of artifacts."""
 
     class State(models.TextChoices):
         DRAFT = "draft"
@@ -141,9 +133,7 @@ class ModelVersion(OrgOwned):
     system_prompt = models.TextField()
     dataset_digest = models.CharField(max_length=64)
     folder = models.CharField(max_length=300)  # under settings.ARTIFACTS_DIR
-    artifacts = models.JSONField(
-        default=dict
-    )  # {"adapter": manifest, "merged": manifest, "gguf": manifest}
+    artifacts = models.JSONField(default=dict)  # {"adapter": manifest, "merged": …, "gguf": …}
     config = models.JSONField(default=dict)  # the resolved training config
     scores = models.JSONField(default=dict)  # of its newest evaluation
     contract_digest = models.CharField(max_length=64, blank=True)  # of what it was judged by
@@ -183,9 +173,7 @@ class Promotion(OrgOwned):
 
 
 class IdempotentRequest(OrgOwned):
-    """The answer to a request that carried an `Idempotency-Key`, kept for a day (see
-    models_app.idempotency).
-    """
+    """The answer to a request that carried an `Idempotency-Key`, kept for a day."""
 
     key = models.CharField(max_length=255)
     body_sha256 = models.CharField(max_length=64)

@@ -1,6 +1,4 @@
-"""Actions on a model itself, and the one place where its status changes. What creates, starts and
-ends builds is in training.builds.
-"""
+"""Actions on a model itself, and the one place where its status changes."""
 
 import uuid
 from typing import Any
@@ -10,6 +8,7 @@ from django.utils.text import slugify
 
 from accounts.audit import record
 from accounts.models import Organization, User
+from models_app.access import lock as lock
 from models_app.contract.services import freeze_contract
 from models_app.drafts import check_curation
 from models_app.models import CustomModel
@@ -32,13 +31,8 @@ def set_curation(*, actor: User, model: CustomModel, curation: str) -> None:
     with transaction.atomic():
         model.curation = curation
         model.save(update_fields=["curation", "updated_at"])
-        record(
-            org=model.org,
-            actor=actor,
-            action="model.set_curation",
-            target=model,
-            curation=curation,
-        )
+        details = {"target": model, "curation": curation}
+        record(org=model.org, actor=actor, action="model.set_curation", **details)
 
 
 def begin_stage(model_id: uuid.UUID, status: CustomModel.Status) -> None:
@@ -60,21 +54,11 @@ def end_review(*, model_id: uuid.UUID) -> None:
 def lock_for_build(
     model_id: uuid.UUID, *, hint: str = "Cancel that build or let it end first."
 ) -> CustomModel:
-    """Return the model, locked until the transaction ends. Raise Busy while it is being
-    built: there is one build of a model at a time.
-    """
+    """Lock the model. Raise Busy while it is being built: there is one build at a time."""
     model = lock(model_id)
     if model.is_live_work:
         raise Busy("This model is being built already.", code="already_building", hint=hint)
     return model
-
-
-def lock(model_id: uuid.UUID) -> CustomModel:
-    models = CustomModel.objects.select_for_update(of=("self",)).select_related(
-        "base", "org", "live_version"
-    )
-    locked: CustomModel = models.get(id=model_id)
-    return locked
 
 
 def set_status(
@@ -89,9 +73,8 @@ def set_status(
 
 def free_slug(org: Organization, name: str) -> str:
     wanted = slugify(name)[:70] or "model"
-    taken = set(
-        CustomModel.objects.filter(org=org, slug__startswith=wanted).values_list("slug", flat=True)
-    )
+    alike = CustomModel.objects.filter(org=org, slug__startswith=wanted)
+    taken = set(alike.values_list("slug", flat=True))
     if wanted not in taken:
         return wanted
     return next(f"{wanted}-{n}" for n in range(2, len(taken) + 3) if f"{wanted}-{n}" not in taken)

@@ -1,6 +1,4 @@
-"""What is understood of a requirement, for pages, API and terminal. Torch-free: the web process
-comes here.
-"""
+"""What is understood of a requirement, for pages, API and terminal. Torch-free."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +10,8 @@ from models_app.models import CustomModel
 
 # What a person may correct one by one; the mapping of labels has a page of its own.
 FIELDS = (
-    "task_kind",
-    "labels",
-    "json_schema",
-    "answer_min_chars",
-    "answer_max_chars",
-    "language",
-)
+    "task_kind", "labels", "json_schema", "answer_min_chars", "answer_max_chars", "language",
+)  # fmt: skip
 
 
 def requirement_of(draft: CustomModel | ModelDraft) -> Requirement:
@@ -40,14 +33,8 @@ def as_shown(intent: IntentSpec) -> dict[str, Any]:
     """Return the values of the fields that a person may correct. Labels only where they are all
     known: others are learned from the sources, unless the person lists them.
     """
-    return {
-        "task_kind": intent.task_kind,
-        "labels": list(intent.labels) if intent.labels_closed else [],
-        "json_schema": intent.json_schema,
-        "answer_min_chars": intent.answer_min_chars,
-        "answer_max_chars": intent.answer_max_chars,
-        "language": intent.language,
-    }
+    shown = {name: getattr(intent, name) for name in FIELDS}
+    return shown | {"labels": list(intent.labels) if intent.labels_closed else []}
 
 
 def corrections(requirement: Requirement, kind: str, wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,16 @@
-"""The pages of models. Each view: the accessor, the form, one service, a redirect. Those that start
-or end a build are in training.builds.
-"""
+"""The pages of models; those that start or end a build are in training.builds."""
 
 import uuid
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 from zipstream import ZipStream
 
-from accounts.access import org_for
-from accounts.models import Organization, User
+from accounts.access import enter, org_for
 from models_app import services
 from models_app.access import model_for, version_for
 from models_app.forms import ModelFilterForm, SystemPromptForm
@@ -29,34 +26,26 @@ def model_list(request: HttpRequest, org: str) -> HttpResponse:
     owner = org_for(request, org)
     form = ModelFilterForm(request.GET)
     form.is_valid()
-    context = {
-        "form": form,
-        "page": _page_of_models(owner, form.cleaned_data, request.GET.get("page")),
-        "filtered": any(form.cleaned_data.values()),
-    }
-    return render(request, "models_app/model_list.html", context)
-
-
-def _page_of_models(
-    org: Organization, wanted: dict[str, str], page: str | None
-) -> Page[CustomModel]:
-    models = CustomModel.objects.for_org(org).select_related("base", "live_version")
+    wanted = form.cleaned_data
+    models = CustomModel.objects.for_org(owner).select_related("base", "live_version")
     if wanted.get("q"):
         models = models.filter(name__icontains=wanted["q"])
     if wanted.get("status"):
         models = models.filter(status=wanted["status"])
-    return Paginator(models, PER_PAGE).get_page(page)
+    page = Paginator(models, PER_PAGE).get_page(request.GET.get("page"))
+    context = {"form": form, "page": page, "filtered": any(wanted.values())}
+    return render(request, "models_app/model_list.html", context)
 
 
 @login_required
 @require_POST
 def model_prompt(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    model = model_for(org_for(request, org), model_id)
+    member = enter(request, org)
+    model = model_for(member.org, model_id)
     form = SystemPromptForm(request.POST)
     if not form.is_valid():
         return render(request, "models_app/model_prompt.html", {"model": model, "form": form})
-    prompt = form.cleaned_data["system_prompt"]
-    services.edit_system_prompt(actor=_user(request), model=model, system_prompt=prompt)
+    services.edit_system_prompt(actor=member.user, model=model, **form.cleaned_data)
     messages.success(request, "The system prompt is saved. The next build trains with it.")
     return redirect("model", org, model.id)
 
@@ -64,9 +53,10 @@ def model_prompt(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
 @login_required
 @require_POST
 def model_curation(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    model = model_for(org_for(request, org), model_id)
+    member = enter(request, org)
+    model = model_for(member.org, model_id)
     curation = request.POST.get("curation", "")
-    services.set_curation(actor=_user(request), model=model, curation=curation)
+    services.set_curation(actor=member.user, model=model, curation=curation)
     messages.success(request, "Saved. The next selection goes by it.")
     return redirect("model", org, model.id)
 
@@ -86,8 +76,3 @@ def version_download(
     )
     response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
     return response
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # every view here asks for a login
-    return request.user

@@ -55,17 +55,21 @@ class ModelDraftSerializer(StrictSerializer):
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
 
-class ModelChangesSerializer(StrictSerializer):
-    """What may change once a model is made; what is left out stays."""
-
-    system_prompt = serializers.CharField(required=False, max_length=20_000)
-    curation = Choice(CustomModel.Curation.choices, required=False)
-    intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
+class ChangesSerializer(StrictSerializer):
+    """What is left out stays as it is; something must be given."""
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         if not given:
             raise serializers.ValidationError(f"Give {' or '.join(self.fields)}.")
         return given
+
+
+class ModelChangesSerializer(ChangesSerializer):
+    """What may change once a model is made; what is left out stays."""
+
+    system_prompt = serializers.CharField(required=False, max_length=20_000)
+    curation = Choice(CustomModel.Curation.choices, required=False)
+    intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
 
 
 class VersionSummarySerializer(serializers.ModelSerializer[ModelVersion]):
@@ -121,16 +125,6 @@ class JobSerializer(serializers.ModelSerializer[Job]):
         return stage_of(job)
 
 
-class ModelLinksSerializer(serializers.Serializer[dict[str, str]]):
-    self = serializers.URLField()
-    events = serializers.URLField()
-    versions = serializers.URLField()
-    datasets = serializers.URLField()
-    runs = serializers.URLField()
-    evaluations = serializers.URLField()
-    contract = serializers.URLField()
-
-
 class WaitingDraftSerializer(serializers.Serializer[dict[str, Any]]):
     """A dataset that nothing is trained on until somebody freezes it."""
 
@@ -179,14 +173,10 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
         return len(model.test_rows)
 
     def get_links(self, model: CustomModel) -> dict[str, str]:
-        own = {
-            "self": "api_model",
-            "events": "api_model_events",
-            "versions": "api_model_versions",
-            "contract": "api_model_contract",
-        }
         request = self.context["request"]
-        links = {key: reverse(name, args=[model.id], request=request) for key, name in own.items()}
+        links = {"self": reverse("api_model", args=[model.id], request=request)}
+        for name in ("events", "versions", "contract"):
+            links[name] = reverse(f"api_model_{name}", args=[model.id], request=request)
         for name in ("datasets", "runs", "evaluations"):
             links[name] = f"{reverse(f'api_{name}', request=request)}?model={model.id}"
         return links

@@ -33,9 +33,7 @@ AFTER = OpenApiParameter("after", OpenApiTypes.INT, description="Only events wit
 class ModelEventsView(APIView):
     @extend_schema(parameters=[AFTER, LIMIT], responses=serializers.EventSerializer(many=True))
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Return the story of the model's jobs, oldest first, 500 at a time: go on `after` the last
-        id.
-        """
+        """Return 500 events of the model's jobs, oldest first: go on `after` the last id."""
         model = model_for(request_org(request), model_id)
         limit = page_size_of(request, EVENTS_A_PAGE, most=MOST_EVENTS)
         events = Story(subject_id=model.id).after(number_of(request, "after", 0), limit)

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from django.db.models import QuerySet
-from django.shortcuts import get_object_or_404
+from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers, status
 from rest_framework.request import Request
@@ -13,6 +12,7 @@ from rest_framework.views import APIView
 from accounts.api.authentication import request_membership, request_org
 from accounts.models import Role
 from models_app.api.serializers import ModelDraftSerializer
+from models_app.api.shapes import valid
 from models_app.bases.fetching import cancel_fetch, submit_fetch
 from models_app.bases.recommending import recommended
 from models_app.drafts import ModelDraft
@@ -72,15 +72,13 @@ class BaseFetchView(APIView):
         """Fetch the base from the hub, for all of the installation. Admins and owners may."""
         caller = request_membership(request, role=Role.ADMIN)
         fetch = submit_fetch(actor=caller.user, org=caller.org, name=name)
-        shown: dict[str, Any] = BaseFetchSerializer(fetch).data
-        return Response(shown, status=status.HTTP_201_CREATED)
+        return Response(BaseFetchSerializer(fetch).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(request=None, responses=BaseFetchSerializer)
     def delete(self, request: Request, name: str) -> Response:
         """Stop the fetch; what has arrived is thrown away."""
         caller = request_membership(request, role=Role.ADMIN)
-        fetch = _last(request, name)
-        cancel_fetch(actor=caller.user, fetch=fetch)
+        cancel_fetch(actor=caller.user, fetch=_last(request, name))
         return Response(BaseFetchSerializer(_last(request, name)).data)
 
 
@@ -102,9 +100,8 @@ class RecommendationView(APIView):
     def post(self, request: Request) -> Response:
         """Say which base suits this model, and why. Nothing is stored and nothing runs."""
         request_org(request)  # a token of some organisation is needed
-        draft = RecommendationDraftSerializer(data=request.data)
-        draft.is_valid(raise_exception=True)
-        advice = recommended(ModelDraft(**draft.validated_data))
+        draft = valid(RecommendationDraftSerializer(data=request.data))
+        advice = recommended(ModelDraft(**draft))
         shown = {
             "base": advice.base.name,
             "reason": advice.reason,
@@ -115,9 +112,8 @@ class RecommendationView(APIView):
 
 
 def _last(request: Request, name: str) -> BaseFetch:
-    own: QuerySet[BaseFetch] = BaseFetch.objects.for_org(request_org(request)).filter(base_id=name)
-    newest = own.order_by("-created_at").values("pk")[:1]
-    fetch: BaseFetch = get_object_or_404(
-        BaseFetch.objects.select_related("job", "base", "org"), pk__in=newest
-    )
+    own = BaseFetch.objects.for_org(request_org(request)).filter(base_id=name)
+    fetch: BaseFetch | None = own.select_related("job", "base", "org").first()
+    if fetch is None:
+        raise Http404
     return fetch

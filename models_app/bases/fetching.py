@@ -38,12 +38,9 @@ def submit_fetch(*, actor: User, org: Organization, name: str) -> BaseFetch:
     with transaction.atomic():
         base = FoundationModel.objects.select_for_update().filter(name=name).first()
         if base is None or name not in BASES:
-            raise NotFound(
-                f"There is no base “{name}” in the catalogue.",
-                code="unknown_base",
-                param="base",
-                hint=f"There are {', '.join(sorted(BASES))}.",
-            )
+            message = f"There is no base “{name}” in the catalogue."
+            hint = f"There are {', '.join(sorted(BASES))}."
+            raise NotFound(message, code="unknown_base", param="base", hint=hint)
         _must_be_absent(base)
         fetch: BaseFetch = BaseFetch.objects.create(org=org, base=base, created_by=actor)
         fetch.job = jobs.submit(kind="fetch", org=org, subject_id=fetch.pk)
@@ -61,9 +58,8 @@ def cancel_fetch(*, actor: User, fetch: BaseFetch) -> None:
 
 
 def fetch(job: Job, lease: Lease) -> Publish:
-    base_fetch = BaseFetch.objects.select_related("base", "org", "created_by").get(
-        id=job.subject_id
-    )
+    fetches = BaseFetch.objects.select_related("org", "created_by", "base")
+    base_fetch = fetches.get(id=job.subject_id)
     BaseFetch.objects.filter(pk=base_fetch.pk).update(job=job)  # another one, when it was requeued
     base = BASES[base_fetch.base_id]
     folder = arriving_folder(base)
@@ -72,7 +68,11 @@ def fetch(job: Job, lease: Lease) -> Publish:
     files = list_files(base, settings.HF_ENDPOINT)
     _must_have_room(files, folder, base)
     lease.stage("download", f"Downloading {len(files)} files")
-    download(files, folder, base, settings.HF_ENDPOINT, _reporter(lease))
+
+    def report(done: int, total: int) -> None:
+        lease.progress(step=done, total_steps=total)
+
+    download(files, folder, base, settings.HF_ENDPOINT, report)
     lease.stage("check", "Checking the files and writing the one for serving")
     install(base, folder, _in_child(lease))
     shutil.rmtree(folder, ignore_errors=True)
@@ -83,20 +83,11 @@ def settle_ended_fetch(job: Job) -> None:
     """Why it ended stands on its job; the audit tells that it did. What arrived stays for the next
     fetch, unless it was refused or is not wanted any more.
     """
-    fetches = BaseFetch.objects.filter(id=job.subject_id).select_related(
-        "org", "created_by", "base"
-    )
-    for base_fetch in fetches:
-        code = job.error_code
-        action = f"base.fetch_{job.state}"
-        record(
-            org=base_fetch.org,
-            actor=base_fetch.created_by,
-            action=action,
-            target=base_fetch.base,
-            code=code,
-        )
-        if code in ("cancelled", "base_refused") and base_fetch.base_id in BASES:
+    fetches = BaseFetch.objects.select_related("org", "created_by", "base")
+    for base_fetch in fetches.filter(id=job.subject_id):
+        _record(base_fetch, f"base.fetch_{job.state}", code=job.error_code)
+        is_unwanted = job.error_code in ("cancelled", "base_refused")
+        if is_unwanted and base_fetch.base_id in BASES:
             folder = arriving_folder(BASES[base_fetch.base_id])
             transaction.on_commit(partial(shutil.rmtree, folder, ignore_errors=True))
 
@@ -133,11 +124,9 @@ def take_from_folder(base: Base, source: Path) -> None:
 
 def _must_be_a_file(path: Path) -> None:
     if path.is_symlink() or not path.is_file():
-        raise UserFacingError(
-            f"{path} is a link or no file, and links are not followed.",
-            code="base_refused",
-            hint="Copy the folder with cp -rL first.",
-        )
+        message = f"{path} is a link or no file, and links are not followed."
+        hint = "Copy the folder with cp -rL first."
+        raise UserFacingError(message, code="base_refused", hint=hint)
 
 
 def install(base: Base, folder: Path, make_ready: Callable[[Path, Base], None]) -> None:
@@ -177,33 +166,22 @@ def _in_child(lease: Lease) -> Callable[[Path, Base], None]:
     return make_ready
 
 
-def _reporter(lease: Lease) -> Callable[[int, int], None]:
-    def report(done: int, total: int) -> None:
-        lease.progress(step=done, total_steps=total)
-
-    return report
-
-
 def _publish(base_fetch: BaseFetch) -> None:
     """In the transaction that ends the job."""
     FoundationModel.objects.filter(name=base_fetch.base_id).update(is_installed=True)
-    revision = base_fetch.base.revision
-    record(
-        org=base_fetch.org,
-        actor=base_fetch.created_by,
-        action="base.fetched",
-        target=base_fetch.base,
-        revision=revision,
-    )
+    _record(base_fetch, "base.fetched", revision=base_fetch.base.revision)
+
+
+def _record(fetch: BaseFetch, action: str, **data: str) -> None:
+    record(org=fetch.org, actor=fetch.created_by, action=action, target=fetch.base, **data)
 
 
 def _must_be_absent(base: FoundationModel) -> None:
     if base.is_installed:
         raise Conflict(f"{base} is on this installation already.", code="installed")
     if BaseFetch.objects.filter(base=base, job__state__in=Job.LIVE_STATES).exists():
-        raise Busy(
-            f"{base} is being fetched already.", code="already_fetching", hint="Wait for its end."
-        )
+        message, hint = f"{base} is being fetched already.", "Wait for its end."
+        raise Busy(message, code="already_fetching", hint=hint)
 
 
 def _must_have_room(files: list[RemoteFile], folder: Path, base: Base) -> None:

@@ -10,24 +10,19 @@ from models_app.models import BaseFetch, FoundationModel
 from modelstation.core.models import Job
 from modelstation.lm.bases.catalog import BASES, Base, is_complete
 
+MIRRORED = (
+    "hub_id", "revision", "license", "parameters", "context", "architecture", "download_bytes",
+    "suits",
+)  # fmt: skip
+
 
 def mirror_catalogue() -> None:
     """One FoundationModel row per base of the catalogue, installed where its files are."""
     for base in BASES.values():
         FoundationModel.objects.update_or_create(
             name=base.name,
-            defaults={
-                "hub_id": base.hub_id,
-                "revision": base.revision,
-                "license": base.license,
-                "parameters": base.parameters,
-                "context": base.context,
-                "architecture": base.architecture,
-                "download_bytes": base.download_bytes,
-                "served_bytes": base.gguf_bytes,
-                "suits": base.suits,
-                "is_installed": is_on_disk(base.name),
-            },
+            defaults={name: getattr(base, name) for name in MIRRORED}
+            | {"served_bytes": base.gguf_bytes, "is_installed": is_on_disk(base.name)},
         )
 
 
@@ -37,9 +32,7 @@ def is_on_disk(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Offer:
-    """A base as an organisation sees it: with its own last fetch, or with that somebody else's is
-    under way.
-    """
+    """A base as an organisation sees it: with its own last fetch, or somebody else's under way."""
 
     row: FoundationModel
     entry: Base | None  # None: no longer in the catalogue
@@ -61,17 +54,15 @@ class Offer:
     @property
     def failed(self) -> str:
         """Why the last fetch came to nothing."""
-        job = self.job
-        is_over = job is not None and job.state == Job.State.FAILED and not self.row.is_installed
-        return job.error_text if job is not None and is_over else ""
+        job = None if self.row.is_installed else self.job
+        return job.error_text if job and job.state == Job.State.FAILED else ""
 
 
 def offers_for(org: Organization) -> list[Offer]:
     live = BaseFetch.objects.filter(job__state__in=Job.LIVE_STATES)
     coming = dict(live.values_list("base_id", "org_id"))
-    own: dict[str, BaseFetch] = {}
-    for fetch in BaseFetch.objects.for_org(org).select_related("job").order_by("created_at"):
-        own[fetch.base_id] = fetch
+    fetches = BaseFetch.objects.for_org(org).select_related("job").order_by("created_at")
+    own = {fetch.base_id: fetch for fetch in fetches}  # the newest of each base
     return [
         Offer(row, BASES.get(row.name), own.get(row.name), coming.get(row.name, org.pk) != org.pk)
         for row in FoundationModel.objects.order_by("parameters", "name")

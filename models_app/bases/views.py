@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import enter, manages
-from accounts.models import Membership, Role
+from accounts.models import Role
 from models_app.access import fetch_for
 from models_app.bases.fetching import cancel_fetch, submit_fetch
 from models_app.bases.offers import offers_for
@@ -21,7 +21,10 @@ def base_list(request: HttpRequest, org: str) -> HttpResponse:
     """Render the table alone for htmx, which polls while a base arrives."""
     membership = enter(request, org)
     template = "_bases.html" if request.htmx else "base_list.html"  # type: ignore[attr-defined]
-    return render(request, f"models_app/{template}", _context(membership))
+    offers = offers_for(membership.org)
+    is_live = any(offer.is_live for offer in offers)
+    context = {"offers": offers, "is_live": is_live, "may_fetch": manages(membership)}
+    return render(request, f"models_app/{template}", context)
 
 
 @login_required
@@ -40,12 +43,3 @@ def base_fetch_cancel(request: HttpRequest, org: str, fetch_id: uuid.UUID) -> Ht
     membership = enter(request, org, role=Role.ADMIN)
     cancel_fetch(actor=membership.user, fetch=fetch_for(membership.org, fetch_id))
     return redirect("bases", org)
-
-
-def _context(membership: Membership) -> dict[str, object]:
-    offers = offers_for(membership.org)
-    return {
-        "offers": offers,
-        "is_live": any(offer.is_live for offer in offers),
-        "may_fetch": manages(membership),
-    }

@@ -11,10 +11,10 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_org, request_user
 from models_app.access import model_for
-from models_app.api.serializers import PairSerializer
+from models_app.api.serializers import ChangesSerializer, PairSerializer
+from models_app.api.shapes import valid
 from models_app.contract.services import contract_of, edit_contract
 from models_app.models import CustomModel
-from modelstation.core.web.api import StrictSerializer
 
 
 class UnreadSerializer(serializers.Serializer[dict[str, str]]):
@@ -40,61 +40,44 @@ class ContractSerializer(serializers.Serializer[dict[str, Any]]):
     test_rows_sha256 = serializers.CharField(allow_blank=True)
 
 
-class ContractChangesSerializer(StrictSerializer):
+class ContractChangesSerializer(ChangesSerializer):
     """What is left out stays as it is."""
 
     criteria = serializers.ListField(
-        child=serializers.CharField(max_length=300), required=False, max_length=50
+        source="success_criteria",
+        child=serializers.CharField(max_length=300),
+        required=False,
+        max_length=50,
     )
     metric = serializers.CharField(
         required=False, allow_blank=True, max_length=40, help_text="Empty: by the kind of task."
     )
     test_rows = PairSerializer(many=True, required=False)
 
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
-        if not given:
-            raise serializers.ValidationError(f"Give {' or '.join(self.fields)}.")
-        return given
-
 
 class ModelContractView(APIView):
     @extend_schema(responses=ContractSerializer)
     def get(self, request: Request, model_id: uuid.UUID) -> Response:
         """Return the acceptance contract, as it is frozen, or as it would be now."""
-        return Response(_shown(model_for(request_org(request), model_id)))
+        return _shown(model_for(request_org(request), model_id))
 
     @extend_schema(request=ContractChangesSerializer, responses=ContractSerializer)
     def put(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Change criteria, metric or held-out rows, as long as no data was touched; 409 with
-        `contract_frozen` after that: copy the model then.
-        """
+        """Change criteria, metric or held-out rows; 409 `contract_frozen` once data was touched."""
         model = model_for(request_org(request), model_id)
-        request_body = ContractChangesSerializer(data=request.data)
-        request_body.is_valid(raise_exception=True)
-        changes = dict(request_body.validated_data)
-        if "criteria" in changes:
-            changes["success_criteria"] = changes.pop("criteria")
-        return Response(
-            _shown(edit_contract(actor=request_user(request), model=model, changes=changes))
-        )
+        changes = valid(ContractChangesSerializer(data=request.data))
+        return _shown(edit_contract(actor=request_user(request), model=model, changes=changes))
 
 
-def _shown(model: CustomModel) -> dict[str, Any]:
+def _shown(model: CustomModel) -> Response:
     contract = contract_of(model)
-    return dict(
-        ContractSerializer(
-            {
-                "model": model.id,
-                "is_frozen": model.contract_frozen_at is not None,
-                "frozen_at": model.contract_frozen_at,
-                "digest": contract.digest,
-                "criteria": contract.written,
-                "metric": contract.metric,
-                "is_metric_automatic": not model.metric,
-                "checks": contract.checks,
-                "unread": contract.unread,
-                "test_row_count": contract.test_rows.get("count", 0),
-                "test_rows_sha256": contract.test_rows.get("sha256", ""),
-            }
-        ).data
-    )
+    shown = vars(contract) | {
+        "model": model.id,
+        "is_frozen": model.contract_frozen_at is not None,
+        "frozen_at": model.contract_frozen_at,
+        "criteria": contract.written,
+        "is_metric_automatic": not model.metric,
+        "test_row_count": contract.test_rows.get("count", 0),
+        "test_rows_sha256": contract.test_rows.get("sha256", ""),
+    }
+    return Response(ContractSerializer(shown).data)

@@ -23,6 +23,7 @@ from django.utils import timezone
 from accounts.audit import record
 from accounts.models import User
 from distillation.pipeline.intent_facts import IntentFacts
+from models_app.access import lock
 from models_app.drafts import ModelDraft, check_metric, check_pairs
 from models_app.models import CustomModel
 from models_app.understanding import understood
@@ -50,9 +51,7 @@ class RowFacts(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Contract:
-    """See the top of this file. `objection` says why the metric does not suit the task; a contract
-    that has one is not kept.
-    """
+    """See the top of this file. One with an `objection`, to its metric, is not kept."""
 
     written: list[str]
     metric: str
@@ -85,13 +84,14 @@ def compiled(source: CustomModel | ModelDraft) -> Contract:
         checks = _compile(source)
     except ValueError as error:
         raise UserFacingError(str(error), param="success_criteria", hint=WRITE_INSTEAD) from error
+    rows = source.test_rows
     contract = Contract(
         written=list(source.success_criteria),
         metric=checks.metric,
         checks=checks.checks,
         unread=[Unread(sentence=sentence, hint=WRITE_INSTEAD) for sentence in checks.unread],
         checks_digest=checks.digest,
-        test_rows=_facts_of(source.test_rows),
+        test_rows={"count": len(rows), "sha256": _digest(rows)} if rows else {},
         digest="",
         objection=checks.objection,
     )
@@ -129,10 +129,6 @@ def _intent(source: CustomModel | ModelDraft) -> IntentFacts:
     return IntentFacts.of(understood(source))
 
 
-def _facts_of(rows: list[dict[str, str]]) -> RowFacts:
-    return {"count": len(rows), "sha256": _digest(rows)} if rows else {}
-
-
 def _digest(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -146,22 +142,19 @@ def contract_of(model: CustomModel) -> Contract:
 def edit_contract(*, actor: User, model: CustomModel, changes: dict[str, Any]) -> CustomModel:
     """Set the FIELDS given in `changes`; others stay. Refused once it is frozen."""
     with transaction.atomic():
-        model = _locked(model)
+        model = lock(model.id)
         if model.contract_frozen_at:
             _refuse(model)
-        _check(changes)
+        if "metric" in changes:
+            check_metric(changes["metric"])
+        if "test_rows" in changes:
+            check_pairs(changes["test_rows"], "test_rows")
         for name, value in changes.items():
             setattr(model, name, value)
         model.contract = new_contract(model)
         model.save(update_fields=[*changes, "contract", "updated_at"])
-        record(
-            org=model.org,
-            actor=actor,
-            action="model.edit_contract",
-            target=model,
-            fields=sorted(changes),
-            digest=model.contract_digest,
-        )
+        details = {"fields": sorted(changes), "digest": model.contract_digest}
+        record(org=model.org, actor=actor, action="model.edit_contract", target=model, **details)
     return model
 
 
@@ -175,32 +168,12 @@ def _refuse(model: CustomModel) -> None:
     )
 
 
-def _check(changes: dict[str, Any]) -> None:
-    if "metric" in changes:
-        check_metric(changes["metric"])
-    if "test_rows" in changes:
-        check_pairs(changes["test_rows"], "test_rows")
-
-
 def freeze_contract(model: CustomModel) -> None:
-    """Freeze it under the model's row lock, before its work looks at any data. One that is frozen
-    stays as it is.
-    """
+    """Freeze it under the model's row lock, before its work looks at any data."""
     if model.contract_frozen_at:
         return
     model.contract = compiled(model).to_json()
     model.contract_frozen_at = timezone.now()
     model.save(update_fields=["contract", "contract_frozen_at", "updated_at"])
-    record(
-        org=model.org,
-        actor=None,
-        action="model.freeze_contract",
-        target=model,
-        digest=model.contract_digest,
-    )
-
-
-def _locked(model: CustomModel) -> CustomModel:
-    rows = CustomModel.objects.select_for_update(of=("self",)).select_related("org", "base")
-    locked: CustomModel = rows.get(id=model.id)
-    return locked
+    digest = model.contract_digest
+    record(org=model.org, actor=None, action="model.freeze_contract", target=model, digest=digest)

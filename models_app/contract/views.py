@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.access import org_for
+from accounts.access import enter, org_for
 from accounts.models import User
 from models_app.access import model_for
 from models_app.contract.services import compiled, contract_of, edit_contract
-from models_app.forms import ContractForm, ModelDraftForm
+from models_app.forms import ContractForm, ModelDraftForm, add_refusal
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
 
@@ -22,9 +22,7 @@ READ_FROM = "requirement objective policy examples success_criteria metric test_
 @login_required
 @require_POST
 def contract_preview(request: HttpRequest, org: str) -> HttpResponse:
-    """Render, for the new model's page, what the criteria typed so far are read as. Fields that
-    are not valid yet count as empty.
-    """
+    """Render what the criteria typed so far are read as. Fields not valid yet count as empty."""
     org_for(request, org)
     form = ModelDraftForm(request.POST)
     form.is_valid()
@@ -48,34 +46,22 @@ def model_contract_preview(request: HttpRequest, org: str, model_id: uuid.UUID) 
 @login_required
 @require_http_methods(["GET", "POST"])
 def model_contract(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    model = model_for(org_for(request, org), model_id)
+    member = enter(request, org)
+    model = model_for(member.org, model_id)
     form = ContractForm(request.POST or None, model=model)
-    if request.method == "POST" and form.is_valid() and _is_saved(request, model, form):
-        _warn_of_unread_criteria(request, model)
+    if request.method == "POST" and form.is_valid() and _is_saved(member.user, model, form):
+        model.refresh_from_db()
+        for item in model.contract["unread"]:
+            messages.warning(request, f"“{item['sentence']}” will not be measured. {item['hint']}")
         messages.success(request, "The contract is saved. It is frozen when the build begins.")
         return redirect("model", org, model.id)
     context = {"model": model, "form": form, "contract": contract_of(model)}
     return render(request, "models_app/model_contract.html", context)
 
 
-def _warn_of_unread_criteria(request: HttpRequest, model: CustomModel) -> None:
-    model.refresh_from_db()
-    for item in model.contract["unread"]:
-        messages.warning(request, f"“{item['sentence']}” will not be measured. {item['hint']}")
-
-
-def _is_saved(request: HttpRequest, model: CustomModel, form: ContractForm) -> bool:
-    """Put a refusal at its field; one that concerns the whole contract above the form."""
+def _is_saved(actor: User, model: CustomModel, form: ContractForm) -> bool:
     try:
-        edit_contract(actor=_user(request), model=model, changes=form.cleaned_data)
+        edit_contract(actor=actor, model=model, changes=form.cleaned_data)
     except UserFacingError as error:
-        field = error.param.split(".")[0]
-        text = f"{error.message} {error.hint}".strip()
-        form.add_error(field if field in form.fields else None, text)
-        return False
-    return True
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # every view here needs a login
-    return request.user
+        add_refusal(form, error)
+    return not form.errors

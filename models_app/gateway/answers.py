@@ -1,16 +1,16 @@
 """One answer or several of the model server, and the count of what was used."""
 
-import queue
-import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from models_app.gateway.model_resolver import Served
 from models_app.gateway.requests import RANDOM_SEED
 from models_app.serving import client
 from models_app.serving.client import Completion, GenerationConfig, Piece
+from models_app.serving.streams import together
 from models_app.usage.metering import Meter, total
 from models_app.usage.token_usage import count_unfinished
 from modelstation.lm.chat import Message
@@ -62,23 +62,18 @@ class Question:
         self.meter.record(self.used(completions))
 
     def _answer(self, number: int) -> Completion:
-        gguf, folder = self.served.gguf, self.served.tokenizer_folder
-        return client.generate(gguf, folder, *self._input(number), owner=self._owner)
+        return client.generate(*self._input(number), owner=str(self.meter.token.org_id))
 
     def _stream(self, number: int) -> Iterator[Piece | Completion]:
-        gguf, folder = self.served.gguf, self.served.tokenizer_folder
-        return client.stream(gguf, folder, *self._input(number), owner=self._owner)
+        return client.stream(*self._input(number), owner=str(self.meter.token.org_id))
 
-    @property
-    def _owner(self) -> str:
-        return str(self.meter.token.org_id)
-
-    def _input(self, number: int) -> tuple[list[Message], GenerationConfig]:
+    def _input(self, number: int) -> tuple[Path, Path, list[Message], GenerationConfig]:
         """Each choice has a seed of its own: with one seed all would be the same."""
         seed = self.config.seed
         if seed is not None:
             seed = (seed + number % self.choices) % RANDOM_SEED
-        return self.messages(number), replace(self.config, seed=seed)
+        config = replace(self.config, seed=seed)
+        return self.served.gguf, self.served.tokenizer_folder, self.messages(number), config
 
 
 class Tally:
@@ -125,34 +120,8 @@ def _numbered(pieces: Iterator[Piece | Completion]) -> Pieces:
 
 
 def _together(streams: list[Iterator[Piece | Completion]]) -> Pieces:
-    """Yield from whichever stream has a piece first. Closing it ends each at its next piece."""
-    arrived: queue.SimpleQueue[tuple[int, Piece | Completion | Exception | None]]
-    arrived = queue.SimpleQueue()
-    left = threading.Event()
-
-    def pass_on(number: int) -> None:
-        stream = streams[number]
-        try:
-            with closing(stream):  # type: ignore[type-var]
-                for piece in stream:
-                    if left.is_set():
-                        return
-                    arrived.put((number, piece))
-            arrived.put((number, None))
-        except Exception as error:
-            arrived.put((number, error))
-
-    for number in range(len(streams)):
-        threading.Thread(target=pass_on, args=(number,), daemon=True).start()
-    going_on = len(streams)
-    try:
-        while going_on:
-            number, piece = arrived.get()
+    with closing(together(streams)) as arriving:
+        for number, piece in filter(None, arriving):
             if isinstance(piece, Exception):
                 raise piece
-            if piece is None:
-                going_on -= 1
-            else:
-                yield number, piece
-    finally:
-        left.set()
+            yield number, piece

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models_app.gateway.replies import Reply
-from models_app.gateway.shapes import ChatLogprobs, ChatMessage, Choice, Token
-from models_app.serving.client import Completion, Piece, TokenLogprob
+from models_app.gateway.shapes import ChatLogprobs, ChatMessage, Choice
+from models_app.serving.answers import Completion, Piece, TokenLogprob
+from models_app.serving.llama_cpp import Token
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,11 @@ class ChatReply(Reply):
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> ChatLogprobs | None:
         if self.question.config.top_logprobs is None:
             return None
-        return {"content": [_with_alternatives(token) for token in tokens], "refusal": None}
+        content: list[Token] = [
+            {**_shape(token), "top_logprobs": [_shape(other) for other in token.top]}
+            for token in tokens
+        ]
+        return {"content": content, "refusal": None}
 
 
 def _delta(
@@ -45,10 +50,6 @@ def _delta(
     finish_reason: str | None = None,
 ) -> Choice:
     return {"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-
-
-def _with_alternatives(token: TokenLogprob) -> Token:
-    return {**_shape(token), "top_logprobs": [_shape(other) for other in token.top]}
 
 
 def _shape(token: TokenLogprob) -> Token:

@@ -8,19 +8,11 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 
 from modelstation.core.errors import UserFacingError
-from modelstation.core.web.api import (
-    first_problem,
-    hint_of,
-    openai_error_body,
-    what_is_missing,
-)
+from modelstation.core.web.api import first_problem, hint_of, openai_error_body, what_is_missing
 
 RETRY_AFTER_SECONDS = "5"
-KNOWN_CODES = {
-    "required": "missing_required_parameter",
-    "unknown_parameter": "",
-    "unsupported_value": "",
-}
+KNOWN_CODES = {"required": "missing_required_parameter"}
+OWN_CODES = ("unknown_parameter", "unsupported_value")
 CODES = {
     status.HTTP_401_UNAUTHORIZED: "invalid_api_key",
     status.HTTP_403_FORBIDDEN: "insufficient_permissions",
@@ -55,10 +47,9 @@ PERMANENT = (
 
 class ModelNotFound(exceptions.NotFound):
     def __init__(self, name: str) -> None:
+        message = f"The model `{name}` does not exist or you do not have access to it."
         hint = "It is not published, was deleted, or belongs to another organisation."
-        super().__init__(
-            f"The model `{name}` does not exist or you do not have access to it. {hint}"
-        )
+        super().__init__(f"{message} {hint}")
 
 
 def openai_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -96,7 +87,8 @@ def _of_user_facing(error: UserFacingError, prompt_param: str) -> Response:
 
 def _of_validation(error: exceptions.ValidationError) -> Response:
     param, message, code = first_problem(error.detail)
-    return _answer(400, KNOWN_CODES.get(code, "invalid_value") or code, message, param=param)
+    code = code if code in OWN_CODES else KNOWN_CODES.get(code, "invalid_value")
+    return _answer(400, code, message, param=param)
 
 
 def _answer(

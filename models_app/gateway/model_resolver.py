@@ -22,6 +22,7 @@ _TUNED = re.compile(
     re.ASCII,
 )
 BASES_OWNER = "modelstation"
+HEAVY = ("requirement", "examples", "test_rows", "training_config", "objective", "policy")
 
 _LIVE_MODEL = Lookup(
     lambda: CustomModel.objects.filter(org=UUID(int=0), slug="-", live_version__isnull=False),
@@ -56,9 +57,7 @@ class Named:
 
 
 def tuned_name(version: ModelVersion) -> str:
-    """Its name in OpenAI's form. Needs the version's model and org. The id is the random end of
-    the version's own: the rest of the name says where it belongs, and must fit.
-    """
+    """Return its name in OpenAI's form, which must fit: the id is the random end of its own."""
     return f"ft:{version.base_id}:{version.org.slug}:{version.model.slug}:{version.id.hex[-12:]}"
 
 
@@ -106,31 +105,16 @@ def served_by(org: Organization, name: str) -> Served | None:
 
 
 def all_served(org: Organization) -> list[Served]:
-    """Every published model, newest first, every version by its tuned name, and the installed
-    bases.
-    """
-    own = [_live(model) for model in _live_models(org)]
+    """Return published models, newest first, versions by their tuned names, installed bases."""
+    models = CustomModel.objects.for_org(org).select_related("live_version", "org")
+    unneeded = ("live_version__artifacts", "live_version__config", "live_version__scores")
+    published = models.filter(live_version__isnull=False).defer(*HEAVY, *unneeded)
+    own = [_version(model.live_version, model.slug, owner=model.org.slug) for model in published]
     taken = {served.name for served in own}
+    versions = _versions(org).defer("artifacts", "config", *(f"model__{name}" for name in HEAVY))
+    tuned = [_version(each, tuned_name(each)) for each in versions.order_by("-created_at")]
     bases = FoundationModel.objects.filter(is_installed=True).exclude(name__in=taken)
-    return own + _tuned(org) + [_base(base) for base in bases]
-
-
-def _tuned(org: Organization) -> list[Served]:
-    heavy = ("requirement", "examples", "test_rows", "training_config", "objective", "policy")
-    versions = _versions(org).defer("artifacts", "config", *(f"model__{name}" for name in heavy))
-    return [_version(version, tuned_name(version)) for version in versions.order_by("-created_at")]
-
-
-def _live_models(org: Organization) -> QuerySet[CustomModel]:
-    heavy = ("requirement", "examples", "test_rows", "training_config", "objective", "policy")
-    unasked = ("live_version__artifacts", "live_version__config", "live_version__scores")
-    published = CustomModel.objects.for_org(org).filter(live_version__isnull=False)
-    return published.select_related("live_version", "org").defer(*heavy, *unasked)
-
-
-def _live(model: CustomModel) -> Served:
-    assert model.live_version is not None
-    return _version(model.live_version, model.slug, owner=model.org.slug)
+    return own + tuned + [_base(base) for base in bases]
 
 
 def _version(version: ModelVersion, name: str, owner: str = "", checkpoint: str = "") -> Served:

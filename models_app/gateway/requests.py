@@ -30,6 +30,9 @@ TEXT_TOKENS = 16  # what a text completion is long when the request has no limit
 MAX_SEED = 2**63 - 1
 LEAST_TOP_P = 0.001  # which leaves the likeliest token alone, as zero does for OpenAI
 RANDOM_SEED = 2**32 - 1  # which llama.cpp takes for "none"
+NO_TOOLS = (
+    "This model cannot call tools: only “none” and “auto” are taken, and it answers in words."
+)
 # Keys that change nothing about the text of an answer here.
 HARMLESS = {
     "metadata", "modalities", "parallel_tool_calls", "prediction", "prompt_cache_key",
@@ -55,13 +58,9 @@ class ContentField(serializers.Field[str, Any, str, Any]):
     def to_internal_value(self, data: Any) -> str:
         parts = data if isinstance(data, list) else [{"type": "text", "text": data}]
         if not all(_is_text_part(part) for part in parts):
-            raise serializers.ValidationError(
-                "A text is needed, or a list of parts of the type “text”."
-            )
+            message = "A text is needed, or a list of parts of the type “text”."
+            raise serializers.ValidationError(message)
         return "".join(part["text"] for part in parts)
-
-    def to_representation(self, value: str) -> str:
-        return value
 
 
 class ChatMessageSerializer(serializers.Serializer[dict[str, str]]):
@@ -95,28 +94,19 @@ class LogitBiasField(serializers.Field[dict[int, float], Any, dict[str, float], 
                 raise serializers.ValidationError({token: message}, code="invalid_value")
         return {int(token): float(bias) for token, bias in data.items()}
 
-    def to_representation(self, value: dict[int, float]) -> dict[str, float]:
-        return {str(token): bias for token, bias in value.items()}
+
+FORMAT_PROPERTIES = {
+    "type": {"enum": ["text", "json_object", "json_schema"]},
+    "json_schema": {"type": "object"},
+}
 
 
-@extend_schema_field(
-    {
-        "type": "object",
-        "properties": {
-            "type": {"enum": ["text", "json_object", "json_schema"]},
-            "json_schema": {"type": "object"},
-        },
-        "required": ["type"],
-    }
-)
+@extend_schema_field({"type": "object", "properties": FORMAT_PROPERTIES, "required": ["type"]})
 class ResponseFormatField(serializers.Field[Any, Any, Any, Any]):
     """Becomes the schema of the answer; None for a text."""
 
     def to_internal_value(self, data: Any) -> Schema | None:
         return wanted_schema(data)
-
-    def to_representation(self, value: Any) -> Any:
-        return value
 
 
 @extend_schema_field({"type": "array", "items": {"type": "object"}})
@@ -127,23 +117,13 @@ class ToolsField(serializers.Field[Any, Any, Any, Any]):
             raise serializers.ValidationError("A list of tools is needed, each with its type.")
         return tools
 
-    def to_representation(self, value: Any) -> Any:
-        return value
-
 
 @extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object"}]})
 class ToolChoiceField(serializers.Field[Any, Any, Any, Any]):
     def to_internal_value(self, data: Any) -> str:
         if data in ("none", "auto"):
             return str(data)
-        raise serializers.ValidationError(
-            "This model cannot call tools: only “none” and “auto” are taken, and it answers in "
-            "words.",
-            code="unsupported_value",
-        )
-
-    def to_representation(self, value: str) -> str:
-        return value
+        raise serializers.ValidationError(NO_TOOLS, code="unsupported_value")
 
 
 @extend_schema_field(
@@ -153,18 +133,13 @@ class PromptField(serializers.Field[list[str], Any, list[str], Any]):
     def to_internal_value(self, data: Any) -> list[str]:
         prompts = data if isinstance(data, list) else [data]
         if any(isinstance(prompt, int | list) for prompt in prompts):
-            raise serializers.ValidationError(
-                "Token ids are not supported: give a text, or a list of texts.",
-                code="unsupported_value",
-            )
+            message = "Token ids are not supported: give a text, or a list of texts."
+            raise serializers.ValidationError(message, code="unsupported_value")
         if not prompts or not all(isinstance(prompt, str) for prompt in prompts):
             raise serializers.ValidationError("A text is needed, or a list of texts.")
         if len(prompts) > MAX_PROMPTS:
             raise serializers.ValidationError(f"At most {MAX_PROMPTS} prompts are taken at once.")
         return prompts
-
-    def to_representation(self, value: list[str]) -> list[str]:
-        return value
 
 
 class AnswerRequestSerializer(serializers.Serializer[AnswerRequest]):
@@ -187,10 +162,8 @@ class AnswerRequestSerializer(serializers.Serializer[AnswerRequest]):
         if not isinstance(data, dict):
             message = "The body must be a JSON object."
             raise serializers.ValidationError({"non_field_errors": [message]})
-        given = {
-            key: value for key, value in data.items() if value is not None and key not in HARMLESS
-        }
-        for key in given.keys() - self.fields.keys():
+        given = {key: value for key, value in data.items() if value is not None}
+        for key in given.keys() - HARMLESS - self.fields.keys():
             _refuse_unless_neutral(key, given[key])
         return super().to_internal_value(given)
 
@@ -234,11 +207,8 @@ def text_config(request: TextRequest) -> GenerationConfig:
 
 def conversation(request: ChatRequest, system_prompt: str) -> list[Message]:
     """Return the messages, led by the model's system prompt unless the request brings one."""
-    messages = [
-        {
-            "role": "system" if message["role"] == "developer" else message["role"],
-            "content": message["content"],
-        }
+    messages: list[Message] = [
+        {"role": message["role"].replace("developer", "system"), "content": message["content"]}
         for message in request["messages"]
     ]
     if system_prompt and all(message["role"] != "system" for message in messages):
@@ -279,9 +249,8 @@ def _refuse_unless_neutral(key: str, value: Any) -> None:
 
 def _is_bias(token: Any, bias: Any) -> bool:
     is_number = isinstance(bias, int | float) and not isinstance(bias, bool)
-    return (
-        token.isascii() and token.isdigit() and len(token) < 8 and is_number and -100 <= bias <= 100
-    )
+    is_id = token.isascii() and token.isdigit() and len(token) < 8
+    return is_id and is_number and -100 <= bias <= 100
 
 
 def _is_text_part(part: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from typing import Literal, NotRequired, TypedDict
 
+from models_app.serving.llama_cpp import Token  # it has OpenAI's shape
 from modelstation.lm.chat import Message
 from modelstation.lm.json_schema import Schema
 
@@ -36,13 +37,6 @@ class ChatRequest(AnswerRequest):
 class TextRequest(AnswerRequest):
     prompt: list[str]
     logprobs: NotRequired[int]
-
-
-class Token(TypedDict):
-    token: str
-    logprob: float
-    bytes: list[int]
-    top_logprobs: NotRequired[list["Token"]]
 
 
 class ChatLogprobs(TypedDict):

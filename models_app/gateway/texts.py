@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from models_app.gateway.replies import Reply
 from models_app.gateway.shapes import Choice, TextLogprobs
-from models_app.serving.client import Completion, Piece, TokenLogprob
+from models_app.serving.answers import Completion, Piece, TokenLogprob
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, StreamingHttpResponse
@@ -44,11 +45,8 @@ from modelstation.core.web.parsers import SmallBodyParser
 
 VERSION = "2020-10-01"  # of OpenAI's API, as it calls itself
 
-# At once, or as a stream.
-ANSWER = {
-    (200, "application/json"): OpenApiTypes.OBJECT,
-    (200, "text/event-stream"): OpenApiTypes.ANY,
-}
+JSON, STREAM = (200, "application/json"), (200, "text/event-stream")
+ANSWER = {JSON: OpenApiTypes.OBJECT, STREAM: OpenApiTypes.ANY}
 
 
 class OpenAIView(APIView):
@@ -83,9 +81,13 @@ class AnswersView(OpenAIView, ABC):
     request_reader: ClassVar[AnswerRequestSerializer]
 
     def answer(self, request: Request) -> HttpResponseBase:
-        self._admit(request)
-        wanted = self.request_reader.run_validation(request.data)
         assert isinstance(request.auth, ApiToken)
+        try:
+            self.allowance = admit(request.auth)
+        except LimitReached as error:
+            self.allowance = error.allowance
+            raise
+        wanted = self.request_reader.run_validation(request.data)
         meter = Meter(requested_model(request, wanted["model"]), request.auth)
         reply = self.reply(meter, wanted)
         return _streamed(reply) if wanted["stream"] else Response(reply.body())
@@ -93,22 +95,12 @@ class AnswersView(OpenAIView, ABC):
     @abstractmethod
     def reply(self, meter: Meter, wanted: Any) -> Reply: ...
 
-    def _admit(self, request: Request) -> None:
-        assert isinstance(request.auth, ApiToken)
-        try:
-            self.allowance = admit(request.auth)
-        except LimitReached as error:
-            self.allowance = error.allowance
-            raise
-
 
 class ChatCompletionsView(AnswersView):
     request_reader = ChatRequestSerializer()
 
     @extend_schema(
-        operation_id="openai_chat_completion",
-        request=ChatRequestSerializer,
-        responses=ANSWER,
+        operation_id="openai_chat_completion", request=ChatRequestSerializer, responses=ANSWER
     )
     def post(self, request: Request) -> HttpResponseBase:
         """Answer a conversation, at once or as a stream of server-sent events."""
@@ -125,9 +117,7 @@ class CompletionsView(AnswersView):
     prompt_param = "prompt"
 
     @extend_schema(
-        operation_id="openai_completion",
-        request=TextRequestSerializer,
-        responses=ANSWER,
+        operation_id="openai_completion", request=TextRequestSerializer, responses=ANSWER
     )
     def post(self, request: Request) -> HttpResponseBase:
         """Go on with a text, or several, as they stand: no chat template, no system prompt."""
@@ -170,20 +160,17 @@ def _wants_usage(wanted: AnswerRequest) -> bool:
 def _streamed(reply: Reply) -> StreamingHttpResponse:
     pieces = reply.question.pieces()
     first = next(pieces)  # a failure before the first piece still gets its status
-    response = StreamingHttpResponse(
-        reply.events(_again(first, pieces)), content_type="text/event-stream"
-    )
+    events = reply.events(_again(first, pieces))
+    response = StreamingHttpResponse(events, content_type="text/event-stream")
     response["Cache-Control"] = "no-cache"
     response["X-Accel-Buffering"] = "no"  # a proxy must pass each piece on at once
     return response
 
 
 def _again(first: Any, pieces: Pieces) -> Pieces:
-    try:
+    with closing(pieces):
         yield first
         yield from pieces
-    finally:
-        pieces.close()
 
 
 def described(served: Served) -> ModelShape:

@@ -117,7 +117,12 @@ class PlaygroundForm(forms.Form):
         own = fields["system_prompt"] == fields["version"].system_prompt.strip()
         return Question(
             prompt=fields["prompt"],
-            config=_config(fields),
+            config=GenerationConfig(
+                max_new_tokens=fields["max_tokens"] or DEFAULT_TOKENS,
+                temperature=fields["temperature"] or 0.0,
+                seed=fields["seed"],
+                json_schema=fields["schema"],
+            ),
             system_prompt="" if own else fields["system_prompt"],
             schema=fields["schema"],
             turns=fields["turns"] if fields["go_on"] else (),
@@ -127,15 +132,6 @@ class PlaygroundForm(forms.Form):
 def dump_turns(turns: tuple[Turn, ...]) -> str:
     """For the hidden field of the next page."""
     return json.dumps([asdict(turn) for turn in turns], ensure_ascii=False)
-
-
-def _config(fields: dict[str, Any]) -> GenerationConfig:
-    return GenerationConfig(
-        max_new_tokens=fields["max_tokens"] or DEFAULT_TOKENS,
-        temperature=fields["temperature"] or 0.0,
-        seed=fields["seed"],
-        json_schema=fields["schema"],
-    )
 
 
 def _turn(given: Any) -> Turn:

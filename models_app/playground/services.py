@@ -4,11 +4,8 @@ They are requested at the same time, each in a thread of its own, and passed on 
 """
 
 import logging
-import queue
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +14,7 @@ from models_app.gateway.paths import base_paths, engine_paths
 from models_app.models import ModelVersion
 from models_app.serving import client
 from models_app.serving.client import Completion, GenerationConfig, Piece
+from models_app.serving.streams import together
 from modelstation.core.errors import UserFacingError
 from modelstation.core.web.api import INTERNAL_ERROR
 from modelstation.lm.chat import Message
@@ -63,7 +61,7 @@ class Answer:
     completion: Completion | None = None  # None: not done yet, or failed
     error: UserFacingError | None = None
     milliseconds: int = 0
-    first_milliseconds: int = 0  # until the first piece; 0 where nothing was streamed
+    first_milliseconds: int = 0  # until the first piece; 0 where there was none
 
     @property
     def is_waiting(self) -> bool:
@@ -114,11 +112,11 @@ def messages_of(column: Column, question: Question) -> list[Message]:
 
 
 def answer_all(columns: list[Column], question: Question, *, owner: str) -> list[Answer]:
-    """All at once, in the order of the columns. A failure is an answer too: the page says so in
-    its place.
-    """
-    with ThreadPoolExecutor(len(columns)) as threads:
-        return list(threads.map(lambda column: _answer(column, question, owner), columns))
+    """All at once, in the order of the columns."""
+    conversation = Conversation(columns, question, owner)
+    for _ in conversation:
+        pass  # until all are done
+    return sorted(conversation.answers, key=lambda answer: columns.index(answer.column))
 
 
 def turns_after(answers: list[Answer], question: Question) -> tuple[Turn, ...]:
@@ -129,16 +127,6 @@ def turns_after(answers: list[Answer], question: Question) -> tuple[Turn, ...]:
     return (*question.turns, Turn(question.prompt, said))
 
 
-# --- Streaming ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Message:
-    column: Column
-    piece: str = ""
-    answer: Answer | None = None
-
-
 @dataclass
 class Conversation:
     """Put to all columns at once; iterate over what they say as they say it."""
@@ -146,67 +134,46 @@ class Conversation:
     columns: list[Column]
     question: Question
     owner: str
-    heartbeat: float
+    heartbeat: float | None = None  # seconds
     answers: list[Answer] = field(default_factory=list)  # those that are done
     pieces: dict[str, list[str]] = field(default_factory=dict)  # the pieces so far, by column
-    _messages: "queue.SimpleQueue[_Message]" = field(default_factory=queue.SimpleQueue)
-    _stopped: threading.Event = field(default_factory=threading.Event)
+    began: float = field(default_factory=time.monotonic)
 
     def __iter__(self) -> Iterator[tuple[Column, str | Answer] | None]:
         """Yield a column with a piece of its text, then with its whole answer; None while all are
-        silent.
-
-        Closing it stops those that still answer, at their next piece.
+        silent. Closing it stops those that still answer, at their next piece.
         """
-        for column in self.columns:
-            threading.Thread(target=self._ask, args=(column,), daemon=True).start()
-        try:
-            while len(self.answers) < len(self.columns):
-                yield self._next()
-        finally:
-            self._stopped.set()
-
-    def _next(self) -> tuple[Column, str | Answer] | None:
-        try:
-            message = self._messages.get(timeout=self.heartbeat)
-        except queue.Empty:
-            return None
-        if message.answer is None:
-            self.pieces.setdefault(message.column.name, []).append(message.piece)
-            return message.column, message.piece
-        self.answers.append(message.answer)
-        return message.column, message.answer
-
-    def _ask(self, column: Column) -> None:
-        answer = Answer(column, self.question)
-        began = time.monotonic()
-        try:
-            answer = self._listen(answer, began)
-        except UserFacingError as error:
-            answer = replace(answer, error=error)
-        except Exception:
-            logger.exception("the answer of %s broke", column.title)
-            answer = replace(answer, error=UserFacingError(INTERNAL_ERROR, code="internal_error"))
-        self._messages.put(_Message(column, answer=replace(answer, milliseconds=_since(began))))
-
-    def _listen(self, answer: Answer, began: float) -> Answer:
-        messages, config = messages_of(answer.column, self.question), self.question.config
-        pieces = client.stream(*answer.column.paths, messages, config, owner=self.owner)
-        with closing(pieces):  # type: ignore[type-var]
-            for piece in pieces:
-                if self._stopped.is_set():
-                    break
-                if isinstance(piece, Piece):
-                    first = answer.first_milliseconds or _since(began)
-                    text = answer.text + piece.text
-                    answer = replace(answer, text=text, first_milliseconds=first)
-                    self._messages.put(_Message(answer.column, piece.text))
+        firsts: dict[str, int] = {}  # milliseconds until the first piece, by column
+        streams = [self._stream(column) for column in self.columns]
+        with closing(together(streams, self.heartbeat)) as items:
+            for item in items:
+                if item is None:
+                    yield None
+                    continue
+                column, part = self.columns[item[0]], item[1]
+                milliseconds = max(1, round(1000 * (time.monotonic() - self.began)))
+                if isinstance(part, Piece):
+                    firsts.setdefault(column.name, milliseconds)
+                    self.pieces.setdefault(column.name, []).append(part.text)
+                    yield column, part.text
                 else:
-                    answer = replace(answer, text=piece.text, completion=piece)
-        return answer
+                    answer = replace(self._answer(column, part), milliseconds=milliseconds)
+                    answer = replace(answer, first_milliseconds=firsts.get(column.name, 0))
+                    self.answers.append(answer)
+                    yield column, answer
 
+    def _stream(self, column: Column) -> Iterator[Piece | Completion]:
+        messages = messages_of(column, self.question)
+        return client.stream(*column.paths, messages, self.question.config, owner=self.owner)
 
-# --- helpers --------------------------------------------------------------------------------------
+    def _answer(self, column: Column, done: Completion | Exception) -> Answer:
+        """Take a failure for an answer too: the page says so in its place."""
+        if isinstance(done, Completion):
+            return Answer(column, self.question, done.text, done)
+        if not isinstance(done, UserFacingError):
+            logger.error("the answer of %s broke", column.title, exc_info=done)
+            done = UserFacingError(INTERNAL_ERROR, code="internal_error")
+        return Answer(column, self.question, error=done)
 
 
 def _of_version(name: str, version: ModelVersion) -> Column:
@@ -226,18 +193,3 @@ def _spoken(column: Column, question: Question) -> list[Message]:
         turns.append({"role": "user", "content": turn.user})
         turns.append({"role": "assistant", "content": turn.answers.get(column.name, "")})
     return [*turns, {"role": "user", "content": question.prompt}]
-
-
-def _answer(column: Column, question: Question, owner: str) -> Answer:
-    answer, began = Answer(column, question), time.monotonic()
-    try:
-        messages = messages_of(column, question)
-        done = client.generate(*column.paths, messages, question.config, owner=owner)
-        answer = replace(answer, text=done.text, completion=done)
-    except UserFacingError as error:
-        answer = replace(answer, error=error)
-    return replace(answer, milliseconds=_since(began))
-
-
-def _since(began: float) -> int:
-    return max(1, round(1000 * (time.monotonic() - began)))

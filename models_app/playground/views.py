@@ -1,7 +1,6 @@
 """The playground's pages: as a form that answers at once, and as a stream that its script reads."""
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -66,9 +65,7 @@ def playground_answer(request: HttpRequest, org: str, model_id: uuid.UUID) -> Ht
 @login_required
 @require_POST
 def playground_stream(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponseBase:
-    """Stream the answers as server-sent events; each stream holds one of the organisation's slots.
-    What is refused is a fragment that says why.
-    """
+    """Stream the answers; a refusal is a fragment that says why."""
     owner = org_for(request, org)
     model = model_for(owner, model_id)
     form = PlaygroundForm(request.POST, model=model)
@@ -106,11 +103,10 @@ def _events(
     """
     waiting = [Answer(column, conversation.question) for column in conversation.columns]
     yield _event("begin", html=_html(request, model, "_answers", answers=waiting))
-    began = time.monotonic()
     try:
         yield from _spoken(request, model, conversation)
     finally:
-        count_conversation(model, conversation, began)
+        count_conversation(model, conversation)
     yield _event("end", turns=dump_turns(turns_after(conversation.answers, conversation.question)))
 
 

@@ -4,8 +4,6 @@ import asyncio
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,9 +48,7 @@ class Admission:
     refused: Counter[str] = field(default_factory=Counter)
 
     async def enter(self, model: str, owner: str) -> Ticket:
-        """Wait for a slot. The caller ends what it got with `leave`. Raise ServingError
-        `server_busy` or `rate_limit_exceeded` when the queue is full.
-        """
+        """Wait for a slot, ended with `leave`. Raise ServingError when the queue is full."""
         ticket = Ticket(model, owner, asyncio.get_running_loop().create_future())
         self._note(ticket)
         self._waiting.append(ticket)
@@ -109,15 +105,13 @@ class Admission:
             return False
         own_of_model = sum(each.owner == ticket.owner for each in of_model)
         own = sum(each.owner == ticket.owner for each in self._active)
-        return own_of_model < self._share(
-            self.limits.model_slots, ticket.owner, ticket.model
-        ) and own < self._share(self.limits.total_slots, ticket.owner)
+        share_of_model = self._share(self.limits.model_slots, ticket.owner, ticket.model)
+        share = self._share(self.limits.total_slots, ticket.owner)
+        return own_of_model < share_of_model and own < share
 
     def _share(self, slots: int, owner: str, model: str | None = None) -> int:
-        has_rivals = any(
-            seen_owner != owner and model in (None, seen_model)
-            for seen_model, seen_owner in self._seen
-        )
+        seen = self._seen
+        has_rivals = any(other != owner and model in (None, of) for of, other in seen)
         return max(1, slots - 1) if has_rivals else slots
 
     def _note(self, ticket: Ticket) -> None:
@@ -128,17 +122,12 @@ class Admission:
         self._turns = {owner: turn for owner, turn in self._turns.items() if owner in owners}
 
     def _refuse_beyond_limits(self, ticket: Ticket) -> None:
-        """Refuse what is beyond a limit. The ticket waits already: a queue of its limit is full
-        with it.
-        """
+        """Refuse what is beyond a limit. The ticket waits already: it is counted."""
         of_owner = sum(each.owner == ticket.owner for each in self._waiting)
         of_model = sum(each.model == ticket.model for each in self._waiting)
         if of_owner > self.limits.owner_queue:
-            raise self._refusal(
-                "rate_limit_exceeded",
-                f"{of_owner - 1} of your requests are waiting already.",
-                of_owner,
-            )
+            message = f"{of_owner - 1} of your requests are waiting already."
+            raise self._refusal("rate_limit_exceeded", message, of_owner)
         if of_model > self.limits.model_queue or len(self._waiting) > self.limits.total_queue:
             raise self._refusal("server_busy", "Too many requests are waiting.", len(self._waiting))
 
@@ -147,10 +136,3 @@ class Admission:
         seconds = math.ceil(ahead * self._mean_s / max(1, self.limits.total_slots))
         wait = min(MOST_RETRY_S, max(1, seconds))
         return ServingError(f"{message} Try again in {wait} seconds.", code=code, retry_after=wait)
-
-    @contextmanager
-    def leaving(self, ticket: Ticket) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            self.leave(ticket)

@@ -1,6 +1,6 @@
 """The web process's way to the model server; nothing of torch or llama.cpp is loaded here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -11,35 +11,16 @@ from django.conf import settings
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError
 from urllib3.exceptions import TimeoutError as ServerTimeout
 
-from models_app.serving.engine import Completion, GenerationConfig, Piece, TokenLogprob
+from models_app.serving.answers import Completion, GenerationConfig, Piece
 from models_app.serving.errors import ServingError
-from models_app.serving.wire import (
-    Embeddings,
-    EmbedRequest,
-    Event,
-    Failure,
-    GenerateRequest,
-    ModelFiles,
-    dump,
-    parse,
-)
+from models_app.serving.wire import Event, Failure, GenerateRequest, dump, parse
 from modelstation.core.errors import Unavailable, UserFacingError
 from modelstation.lm.chat import Message
 
 if TYPE_CHECKING:
-    from models_app.serving.vllm.engine import Adapter, Vllm
+    from models_app.serving.vllm.engine import Vllm, VllmModel
 
-__all__ = [
-    "Completion",
-    "GenerationConfig",
-    "Piece",
-    "TokenLogprob",
-    "embed",
-    "generate",
-    "health",
-    "load",
-    "stream",
-]
+__all__ = ["Completion", "GenerationConfig", "Piece", "generate", "health", "stream"]
 
 OK = 200
 # What a refusal of the model server is to those who called the API.
@@ -89,15 +70,15 @@ def generate(
     owner: str = "",
 ) -> Completion:
     """`owner` is the organisation whose request it is, by its id: the server is fair among them."""
+    wanted = GenerateRequest(gguf, tokenizer_folder, messages, config or GenerationConfig(), owner)
     if settings.VLLM_URL:
         with _refusals_raised():
-            question = _vllm_question(gguf, tokenizer_folder, messages, config)
-            return _vllm().generate(*question, owner=owner)
-    wanted = GenerateRequest(
-        gguf, tokenizer_folder, messages, config or GenerationConfig(), owner=owner
-    )
+            return _vllm().generate(_vllm_model(gguf), wanted)
     with _failures_explained():
-        return parse(Completion, _post("/generate", wanted))
+        reply = _open(wanted)
+        if reply.status != OK and (failure := parse(Event, reply.data).error):
+            raise _refusal(failure)
+        return parse(Completion, reply.data)
 
 
 def stream(
@@ -109,15 +90,13 @@ def stream(
     owner: str = "",
 ) -> Iterator[Piece | Completion]:
     """Pieces of text as they come, then the Completion."""
+    config = config or GenerationConfig()
+    wanted = GenerateRequest(gguf, tokenizer_folder, messages, config, owner, stream=True)
     if settings.VLLM_URL:
         with _refusals_raised():
-            question = _vllm_question(gguf, tokenizer_folder, messages, config)
-            yield from _vllm().stream(*question, owner=owner)
+            yield from _vllm().stream(_vllm_model(gguf), wanted)
         return
-    wanted = GenerateRequest(
-        gguf, tokenizer_folder, messages, config or GenerationConfig(), owner=owner, stream=True
-    )
-    with _failures_explained(), closing(_open("/generate", wanted, preload=False)) as reply:
+    with _failures_explained(), closing(_open(wanted, preload=False)) as reply:
         for event in _events(reply):
             if event.error:
                 raise _refusal(event.error)
@@ -134,16 +113,6 @@ def _events(reply: urllib3.BaseHTTPResponse) -> Iterator[Event]:
     return (parse(Event, line) for line in lines)
 
 
-def load(gguf: Path, tokenizer_folder: Path) -> None:
-    """Warm-up: the next request for this model need not wait for it to be loaded."""
-    _post("/load", ModelFiles(gguf, tokenizer_folder))
-
-
-def embed(texts: Sequence[str]) -> list[list[float]]:
-    with _failures_explained():
-        return parse(Embeddings, _post("/embed", EmbedRequest(list(texts)))).embeddings
-
-
 @cache
 def _vllm() -> "Vllm":
     from models_app.serving.vllm.engine import Vllm  # the openai package, which few need
@@ -156,17 +125,11 @@ def _vllm() -> "Vllm":
     )
 
 
-def _vllm_question(
-    gguf: Path,
-    tokenizer_folder: Path,
-    messages: list[Message],
-    config: GenerationConfig | None,
-) -> tuple[str, "Adapter | None", Path, list[Message], GenerationConfig]:
+def _vllm_model(gguf: Path) -> "VllmModel":
     # Here, because rows are needed: an importer of the client need not have models ready.
     from models_app.serving.vllm.models import vllm_model
 
-    model = vllm_model(gguf)
-    return model.base, model.adapter, tokenizer_folder, messages, config or GenerationConfig()
+    return vllm_model(gguf)
 
 
 @contextmanager
@@ -177,20 +140,10 @@ def _refusals_raised() -> Iterator[None]:
         raise Refused(error.message, code=error.code, retry_after=error.retry_after) from error
 
 
-def _post(path: str, request: object) -> bytes:
-    with _failures_explained():
-        reply = _open(path, request)
-        failure = None if reply.status == OK else parse(Event, reply.data).error
-    if failure:
-        raise _refusal(failure)
-    return reply.data
-
-
-def _open(path: str, request: object, *, preload: bool = True) -> urllib3.BaseHTTPResponse:
-    headers = {**_headers(), "content-type": "application/json"}
-    return _http().request(
-        "POST", _url(path), body=dump(request), headers=headers, preload_content=preload
-    )
+def _open(request: GenerateRequest, *, preload: bool = True) -> urllib3.BaseHTTPResponse:
+    headers, body = {**_headers(), "content-type": "application/json"}, dump(request)
+    url = _url("/generate")
+    return _http().request("POST", url, body=body, headers=headers, preload_content=preload)
 
 
 @contextmanager
@@ -198,23 +151,18 @@ def _failures_explained() -> Iterator[None]:
     try:
         yield
     except (NewConnectionError, ConnectTimeoutError) as error:
-        raise Unavailable(
-            "The model server is not running.",
-            code="model_server_unavailable",
-            hint="It may be starting; else an operator can start it: the Procfile's `models`.",
-        ) from error
+        hint = "It may be starting; else an operator can start it: the Procfile's `models`."
+        raise _unavailable("The model server is not running.", hint) from error
     except ServerTimeout as error:
-        raise Unavailable(
-            "The model server took too long to answer.",
-            code="model_server_unavailable",
-            hint="Ask for fewer tokens, or try again when less is running.",
-        ) from error
+        hint = "Ask for fewer tokens, or try again when less is running."
+        raise _unavailable("The model server took too long to answer.", hint) from error
     except (HTTPError, ValueError) as error:
-        raise Unavailable(
-            "The model server stopped while it answered.",
-            code="model_server_unavailable",
-            hint="It starts again by itself: ask once more in a few seconds.",
-        ) from error
+        hint = "It starts again by itself: ask once more in a few seconds."
+        raise _unavailable("The model server stopped while it answered.", hint) from error
+
+
+def _unavailable(message: str, hint: str) -> Unavailable:
+    return Unavailable(message, code="model_server_unavailable", hint=hint)
 
 
 def _refusal(failure: Failure) -> Refused:

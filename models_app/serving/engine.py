@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from models_app.serving import llama_cpp
-from models_app.serving.answers import Completion, GenerationConfig, Piece, TokenLogprob
-from models_app.serving.errors import ServingError
+from models_app.serving.answers import Completion, GenerationConfig, Piece
+from models_app.serving.errors import ServingError, not_there
 from models_app.serving.json_schemas import grammar, refused
 from models_app.serving.llama_cpp import completion_of, first_choice, logprobs_of
 from models_app.serving.prompts import PromptReader
@@ -26,16 +26,9 @@ from modelstation.lm.chat import Message, load_renderer
 from modelstation.lm.gguf import facts as gguf_facts
 from modelstation.lm.json_schema import Schema
 
-__all__ = [
-    "Cancelled",
-    "Completion",
-    "Engine",
-    "GenerationConfig",
-    "Piece",
-    "ServingError",
-    "TokenLogprob",
-]
+__all__ = ["Cancelled", "Completion", "Engine", "GenerationConfig", "Piece", "ServingError"]
 
+WORK_SPACE_BYTES = 48 * 2**20  # buffers of a batch, the tokenizer twice
 CACHED_FROM_TOKENS = 16  # a shorter prefix costs less to read than to find
 OnPiece = Callable[[Piece], bool]
 
@@ -71,11 +64,8 @@ class Engine:
         self._known_schemas: set[str] = set()
         # llama.cpp waits for ever when it is closed before its loop has begun: one token shows
         # that it has. It also warms up, so that the first user does not wait for it.
-        first: llama_cpp.Request = {
-            "prompt": [self._renderer.eos_token_id],
-            "max_tokens": 1,
-            "cache_prompt": False,
-        }
+        end = [self._renderer.eos_token_id]
+        first: llama_cpp.Request = {"prompt": end, "max_tokens": 1, "cache_prompt": False}
         self._server.handle_completions(first)
 
     def generate(self, messages: list[Message], config: GenerationConfig) -> Completion:
@@ -106,9 +96,8 @@ class Engine:
                 self._hold(prefix, slot)
             elif slot.prefix != prefix:
                 slot.prefix = ()
-            request = self._request(
-                prompt, config, slot, cache_prompt=bool(prefix) or not repeatable
-            )
+            is_cached = bool(prefix) or not repeatable
+            request = self._request(prompt, config, slot, cache_prompt=is_cached)
             return _decode(self._server, request, config.top_logprobs, on_piece)
 
     def generate_many(
@@ -124,9 +113,7 @@ class Engine:
         the rest.
         """
         with ThreadPoolExecutor(self.n_parallel) as executor:
-            futures = [
-                executor.submit(self._complete, messages, config) for messages in conversations
-            ]
+            futures = [executor.submit(self._complete, each, config) for each in conversations]
             try:
                 for done, future in enumerate(as_completed(futures), start=1):
                     future.result()
@@ -173,9 +160,8 @@ class Engine:
         with self._slots.take() as slot:
             slot.prefix = ()
             self._check_schema(config.json_schema, slot)
-            reply = self._server.handle_completions(
-                self._request(prompt, config, slot, cache_prompt=True)
-            )
+            request = self._request(prompt, config, slot, cache_prompt=True)
+            reply = self._server.handle_completions(request)
         choice = first_choice(reply)
         return completion_of(reply, choice["text"], logprobs_of(choice, config.top_logprobs))
 
@@ -196,21 +182,17 @@ class Engine:
         if schema is None or (key := json.dumps(schema)) in self._known_schemas:
             return
         slot.prefix = ()
-        ends = [[token, 1000.0] for token in self._renderer.stop_token_ids]
-        choice = first_choice(
-            self._server.handle_completions(
-                {
-                    "prompt": [self._renderer.eos_token_id],
-                    "max_tokens": 1,
-                    "temperature": 0,
-                    "grammar": grammar(schema, self._renderer.stop_token_ids),
-                    "logit_bias": ends,
-                    "id_slot": slot.id,
-                    "cache_prompt": False,
-                }
-            )
-        )
-        if choice["finish_reason"] == "stop":
+        ends = self._renderer.stop_token_ids
+        attempt: llama_cpp.Request = {
+            "prompt": [self._renderer.eos_token_id],
+            "max_tokens": 1,
+            "temperature": 0,
+            "grammar": grammar(schema, ends),
+            "logit_bias": [[token, 1000.0] for token in ends],
+            "id_slot": slot.id,
+            "cache_prompt": False,
+        }
+        if first_choice(self._server.handle_completions(attempt))["finish_reason"] == "stop":
             raise refused("no answer fits it, or it uses what cannot be enforced here")
         self._known_schemas.add(key)
 
@@ -218,7 +200,7 @@ class Engine:
         self,
         prompt: list[int],
         config: GenerationConfig,
-        slot: Slot | None = None,
+        slot: Slot,
         *,
         cache_prompt: bool,
     ) -> llama_cpp.Request:
@@ -231,21 +213,19 @@ class Engine:
             "top_k": 0,
             "min_p": 0.0,
             "stop": list(config.stop),
+            "id_slot": slot.id,
             "cache_prompt": cache_prompt,
             "presence_penalty": config.presence_penalty,
             "frequency_penalty": config.frequency_penalty,
             "repeat_last_n": self.n_ctx,  # of all tokens, not of the last 64
             "logit_bias": _biases(prompt, config),
         }
-        if slot is not None:
-            request["id_slot"] = slot.id
         if config.seed is not None:
             request["seed"] = config.seed
         if config.top_logprobs is not None:
             request["logprobs"] = max(1, config.top_logprobs)
         if config.json_schema is not None:
-            stops = self._renderer.stop_token_ids
-            request["grammar"] = grammar(config.json_schema, stops)
+            request["grammar"] = grammar(config.json_schema, self._renderer.stop_token_ids)
         return request
 
 
@@ -267,9 +247,6 @@ def memory_needed(gguf: Path, *, n_ctx: int, n_parallel: int) -> int:
         return 0
     cache = gguf_facts.read(gguf).cache_bytes_per_token * n_ctx * n_parallel
     return gguf.stat().st_size + cache + WORK_SPACE_BYTES
-
-
-WORK_SPACE_BYTES = 48 * 2**20  # buffers of a batch, the tokenizer twice
 
 
 def default_threads() -> int:
@@ -326,7 +303,7 @@ def _start(gguf: Path, n_ctx: int, n_threads: int, n_parallel: int, exact: bool 
     import xllamacpp
 
     if not gguf.is_file():
-        raise ServingError(f"The model file {gguf.name} does not exist.", code="model_file_missing")
+        raise not_there(gguf)
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf)
     params.n_ctx = n_ctx * n_parallel

@@ -32,17 +32,12 @@ def grammar(schema: Schema, stop_token_ids: list[int]) -> str:
     """
     schema = enforceable(schema)
     end = f"<[{','.join(map(str, stop_token_ids))}]>"
-    rules = [f"{name}: %json {_styled(schema, *ends)}" for name, ends in _STYLES.items()]
+    rules = []
+    for name, (item_separator, key_separator) in _STYLES.items():
+        separators = {"item_separator": item_separator, "key_separator": key_separator}
+        styled = {SETTINGS: {"whitespace_flexible": False, **separators}, **schema}
+        rules.append(f"{name}: %json {json.dumps(styled)}")
     return "\n".join(["%llguidance {}", f"start: ({' | '.join(_STYLES)}) {end}", *rules])
-
-
-def _styled(schema: Schema, item_separator: str, key_separator: str) -> str:
-    settings = {
-        "whitespace_flexible": False,
-        "item_separator": item_separator,
-        "key_separator": key_separator,
-    }
-    return json.dumps({SETTINGS: settings, **schema})
 
 
 def refused(reason: str) -> ServingError:

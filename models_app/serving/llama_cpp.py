@@ -3,7 +3,7 @@
 from typing import NotRequired, TypedDict
 
 from models_app.serving.answers import Completion, TokenLogprob
-from models_app.serving.errors import ServingError
+from models_app.serving.errors import ServingError, too_long
 
 
 class Request(TypedDict):
@@ -72,11 +72,7 @@ def first_choice(reply: Reply) -> Choice:
     if error is None:
         return reply["choices"][0]
     if error["type"] == "exceed_context_size_error":
-        raise ServingError(
-            f"The prompt has {error['n_prompt_tokens']} tokens; this model takes fewer than "
-            f"{error['n_ctx']}, answer included. Shorten the messages.",
-            code="context_length_exceeded",
-        )
+        raise too_long(error["n_prompt_tokens"], error["n_ctx"])
     raise ServingError(f"The model could not answer: {error['message']}", code="generation_failed")
 
 

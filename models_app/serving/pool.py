@@ -6,18 +6,18 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models_app.serving.engine import Engine
-from models_app.serving.errors import ServingError
+from models_app.serving.errors import ServingError, busy
 
 Key = tuple[Path, Path]
 # What an engine is made of: another file in one of these places makes it another model.
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-BUSY_RETRY_S = 5
+BUSY = "All loaded models are busy. Try again shortly."
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -96,7 +96,7 @@ class EnginePool:
         return len(self._loaded)
 
     def _acquire(self, key: Key) -> _Loaded:
-        files = _fingerprint(key)
+        files = _fingerprint(*key)
         size = self._needed(key[0])
         with self._changed:
             stale = self._set_aside_outdated(key, files)
@@ -117,20 +117,15 @@ class EnginePool:
     def _release(self, entry: _Loaded) -> None:
         with self._changed:
             entry.users -= 1
-            unused = entry in self._outdated and entry.users == 0
-            if unused:
-                self._outdated.remove(entry)
+            unused = [entry] if entry in self._outdated and entry.users == 0 else []
+            self._outdated = [each for each in self._outdated if each not in unused]
             self._changed.notify_all()
-        if unused:
-            _close([entry])
+        _close(unused)
 
     def _wait_for(self, entry: _Loaded) -> None:
         with self._changed:
-            is_over = self._changed.wait_for(
-                lambda: entry.engine or entry.failure, self._patience_s
-            )
-            if not is_over:
-                raise _busy()
+            if not self._changed.wait_for(lambda: entry.engine or entry.failure, self._patience_s):
+                raise busy(BUSY)
             if entry.failure:
                 raise entry.failure
 
@@ -152,19 +147,19 @@ class EnginePool:
 
     def _forget(self, key: Key, entry: _Loaded, error: BaseException) -> None:
         with self._changed:
-            entry.failure = error if isinstance(error, ServingError) else _broken()
+            broken = ServingError("The model could not be loaded.", code="model_unreadable")
+            entry.failure = error if isinstance(error, ServingError) else broken
             entry.bytes, entry.is_placed = 0, False
             if self._loaded.get(key) is entry:
                 del self._loaded[key]
-            with suppress(ValueError):
-                self._outdated.remove(entry)
+            self._outdated = [each for each in self._outdated if each is not entry]
             self._changed.notify_all()
 
     def _make_room(self, entry: _Loaded, size: int) -> list[_Loaded]:
         """Engines to close, least recently used first, so that one of `size` bytes fits."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._can_fit(entry, size), self._patience_s):
-                raise _busy()
+                raise busy(BUSY)
             entry.bytes, entry.is_placed = size, True
             return self._idle_beyond_the_limit()
 
@@ -222,19 +217,12 @@ def _close(entries: list[_Loaded]) -> None:
     for entry in entries:
         if entry.engine is not None:
             entry.engine.close()
-    if entries:
-        _give_back_freed_memory()
-
-
-def _give_back_freed_memory() -> None:
-    """glibc keeps what was freed: a few dozen MB more after every load, in each thread's arena."""
-    trim = getattr(LIBC, "malloc_trim", None)
-    if trim is not None:
+    # glibc keeps what was freed: a few dozen MB more after every load, in each thread's arena.
+    if entries and (trim := getattr(LIBC, "malloc_trim", None)):
         trim(0)
 
 
-def _fingerprint(key: Key) -> tuple[Any, ...]:
-    gguf, tokenizer_folder = key
+def _fingerprint(gguf: Path, tokenizer_folder: Path) -> tuple[Any, ...]:
     paths = (gguf, *(tokenizer_folder / name for name in TOKENIZER_FILES))
     return tuple(_identity(path) for path in paths)
 
@@ -249,15 +237,3 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 def _size(gguf: Path) -> int:
     return gguf.stat().st_size if gguf.is_file() else 0
-
-
-def _busy() -> ServingError:
-    return ServingError(
-        "All loaded models are busy. Try again shortly.",
-        code="server_busy",
-        retry_after=BUSY_RETRY_S,
-    )
-
-
-def _broken() -> ServingError:
-    return ServingError("The model could not be loaded.", code="model_unreadable")

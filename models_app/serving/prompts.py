@@ -1,6 +1,7 @@
 """Messages as token ids, and the part of them that many requests share. No Django."""
 
 from functools import lru_cache
+from itertools import takewhile
 
 from models_app.serving.errors import ServingError
 from modelstation.lm.chat import ChatRenderer, Message
@@ -23,11 +24,9 @@ class PromptReader:
             raise ServingError(str(error), code="invalid_messages") from error
 
     def shared_prefix(self, messages: list[Message], prompt: list[int]) -> tuple[int, ...]:
-        """Return the ids of the leading system messages with the markup up to the first user's
-        words.
-        """
-        leading = _leading_system_texts(messages)
-        prefix = self._system_prefix(leading)
+        """Return the ids of the leading system messages, up to the first user's words."""
+        leading = takewhile(lambda message: message["role"] == "system", messages)
+        prefix = self._system_prefix(tuple(message["content"] for message in leading))
         return prefix if tuple(prompt[: len(prefix)]) == prefix else ()
 
     def _find_system_prefix(self, texts: tuple[str, ...]) -> tuple[int, ...]:
@@ -42,12 +41,3 @@ class PromptReader:
         pairs = zip(first, second, strict=False)
         shared = next((n for n, (one, other) in enumerate(pairs) if one != other), 0)
         return tuple(first[:shared])
-
-
-def _leading_system_texts(messages: list[Message]) -> tuple[str, ...]:
-    texts: list[str] = []
-    for message in messages:
-        if message["role"] != "system":
-            break
-        texts.append(message["content"])
-    return tuple(texts)

@@ -14,10 +14,10 @@ from typing import Any
 
 from models_app.serving.admission import Admission, Limits, Ticket
 from models_app.serving.engine import Cancelled, Completion, Piece
-from models_app.serving.errors import ServingError
+from models_app.serving.errors import ServingError, not_there, too_late, too_long
 from models_app.serving.pool import EnginePool
 from models_app.serving.prompts import PromptReader
-from models_app.serving.wire import GenerateRequest, ModelFiles
+from models_app.serving.wire import GenerateRequest
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.gguf import facts as gguf_facts
 
@@ -32,7 +32,7 @@ class Scheduler:
         self.admission = Admission(limits)
         self._n_ctx = n_ctx
         self._threads = ThreadPoolExecutor(limits.total_slots, "engine")
-        # Rendering and loading: never behind answers.
+        # Rendering: never behind answers.
         self._side_threads = ThreadPoolExecutor(4, "side")
         self._readers = lru_cache(64)(_prompt_reader)
         self._began = time.monotonic()
@@ -40,28 +40,15 @@ class Scheduler:
 
     async def admit(self, request: GenerateRequest) -> Ticket:
         """Refuses what can never be answered before it waits; then waits for a slot."""
-        await self._aside(self._check, request)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._side_threads, self._check, request)
         return await self.admission.enter(str(request.gguf), request.owner)
 
     async def answer(self, request: GenerateRequest, ticket: Ticket) -> Completion:
-        async for result in self._results(request, ticket, only_last=True):
+        async for result in self.results(request, ticket, only_last=True):
             if isinstance(result, Completion):
                 return result
         raise AssertionError("an engine neither answered nor failed")
-
-    def pieces(
-        self, request: GenerateRequest, ticket: Ticket
-    ) -> AsyncGenerator[Piece | Completion, None]:
-        return self._results(request, ticket, only_last=False)
-
-    async def load(self, files: ModelFiles) -> None:
-        """Warm-up: the model is ready when this returns."""
-
-        def load() -> None:
-            with self.pool.engine(files.gguf, files.tokenizer_folder):
-                pass
-
-        await self._aside(load)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -79,31 +66,23 @@ class Scheduler:
         self._side_threads.shutdown(cancel_futures=True)
         self.pool.close()
 
-    async def _aside(self, work: Callable[..., None], *arguments: Any) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._side_threads, work, *arguments)
-
     def _check(self, request: GenerateRequest) -> None:
         gguf, folder = request.gguf, request.tokenizer_folder
         if not gguf.is_file():
-            raise ServingError(
-                f"The model file {gguf.name} does not exist.", code="model_file_missing"
-            )
+            raise not_there(gguf)
         tokenizer = folder / "tokenizer.json"
         changed = tokenizer.stat().st_mtime_ns if tokenizer.is_file() else 0
         count = len(self._readers(folder, changed).prompt(request.messages))
         most = min(self._n_ctx, gguf_facts.read(gguf).context_length or self._n_ctx)
         if count >= most:
-            raise ServingError(
-                f"The prompt has {count} tokens; this model takes fewer than {most}, "
-                "answer included. Shorten the messages.",
-                code="context_length_exceeded",
-            )
+            raise too_long(count, most)
 
-    async def _results(
-        self, request: GenerateRequest, ticket: Ticket, *, only_last: bool
+    async def results(
+        self, request: GenerateRequest, ticket: Ticket, *, only_last: bool = False
     ) -> AsyncGenerator[Piece | Completion, None]:
-        """Leaving it early, by whatever way, stops the engine; the slot is free once it stopped."""
+        """Yield pieces, then the completion. Leaving it early, by whatever way, stops the engine;
+        the slot is free once it stopped.
+        """
         loop = asyncio.get_running_loop()
         results: asyncio.Queue[Result] = asyncio.Queue()
         stopped = threading.Event()
@@ -121,7 +100,7 @@ class Scheduler:
         )
         work.add_done_callback(lambda _: self.admission.leave(ticket))
         try:
-            async with _deadline(request.deadline_s):
+            async with asyncio.timeout(request.deadline_s):
                 while True:
                     item = await results.get()
                     if isinstance(item, Exception):
@@ -129,6 +108,8 @@ class Scheduler:
                     yield item
                     if isinstance(item, Completion):
                         return
+        except TimeoutError as error:
+            raise too_late(request.deadline_s) from error
         finally:
             stopped.set()
 
@@ -152,26 +133,6 @@ class Scheduler:
         except Exception as error:
             self.counts["cancelled" if isinstance(error, Cancelled) else "failed"] += 1
             hand_over(error)
-
-
-class _deadline:
-    """`asyncio.timeout` whose end is a sentence for the user."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._timeout = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(self, *raised: Any) -> None:
-        try:
-            await self._timeout.__aexit__(*raised)
-        except TimeoutError as error:
-            raise ServingError(
-                f"The answer was not ready within {self._seconds:g} seconds. Ask for fewer tokens.",
-                code="deadline_exceeded",
-            ) from error
 
 
 def _prompt_reader(folder: Path, changed_ns: int) -> PromptReader:

@@ -1,7 +1,7 @@
-"""The model server: generates and embeds for the web process, on a loopback port.
+"""The model server: generates for the web process, on a loopback port. No Django, no torch.
 
 Run `MODEL_SERVER_KEY=… python -m models_app.serving.server --port 8711`. The files of a request
-must lie under MODELSTATION_VAR or MODELSTATION_MODELS_DIR. Only the first /embed loads torch.
+must lie under MODELSTATION_VAR or MODELSTATION_MODELS_DIR.
 """
 
 import argparse
@@ -9,7 +9,6 @@ import asyncio
 import hmac
 import os
 import sys
-import threading
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -26,19 +24,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models_app.serving.admission import Limits, Ticket
 from models_app.serving.engine import Engine, Piece, memory_needed
-from models_app.serving.errors import ServingError
+from models_app.serving.errors import ServingError, busy
 from models_app.serving.pool import EnginePool
 from models_app.serving.scheduler import Scheduler
-from models_app.serving.wire import (
-    Embeddings,
-    EmbedRequest,
-    Event,
-    Failure,
-    GenerateRequest,
-    ModelFiles,
-    dump,
-    parse_request,
-)
+from models_app.serving.wire import Event, Failure, GenerateRequest, dump, parse_request
 
 KEY_HEADER = "x-model-server-key"
 CLIENT_GONE = 499  # as nginx has it: nobody is there to read it
@@ -76,27 +65,16 @@ def build_app(
         return JSONResponse({"status": "ok", **scheduler.facts()})
 
     async def generate(request: Request) -> Response:
-        wanted = parse_request(GenerateRequest, await request.body()).within(roots)
+        wanted = parse_request(await request.body()).within(roots)
         deadline_s = min(wanted.deadline_s or settings.deadline_s, settings.deadline_s)
         answer = _answer(scheduler, replace(wanted, deadline_s=deadline_s), deadline_s)
         return await _while_listened_to(request, answer)
-
-    async def load(request: Request) -> Response:
-        files = parse_request(ModelFiles, await request.body())
-        await scheduler.load(files.within(roots))
-        return JSONResponse({"status": "ok"})
-
-    async def embed(request: Request) -> Response:
-        texts = parse_request(EmbedRequest, await request.body()).texts
-        return _json(Embeddings(await run_in_threadpool(_embed, texts)))
 
     app = Starlette(
         routes=[
             Route("/health", health),
             Route("/metrics", health),
             Route("/generate", generate, methods=["POST"]),
-            Route("/load", load, methods=["POST"]),
-            Route("/embed", embed, methods=["POST"]),
         ],
         middleware=[Middleware(_Door, key=key, max_body_bytes=settings.max_body_bytes)],
         exception_handlers={ServingError: _refuse},
@@ -167,9 +145,7 @@ async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Respons
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         return await working if working.done() else Response(status_code=CLIENT_GONE)
     except TimeoutError as error:
-        raise ServingError(
-            "No slot came free in time. Try again shortly.", code="server_busy", retry_after=5
-        ) from error
+        raise busy("No slot came free in time. Try again shortly.") from error
     finally:
         working.cancel()
         leaving.cancel()
@@ -184,7 +160,7 @@ class _Stream(StreamingResponse):
     """Lines of JSON. However the response ends, begun or not, the engine is stopped."""
 
     def __init__(self, scheduler: Scheduler, wanted: GenerateRequest, ticket: Ticket) -> None:
-        self._pieces = scheduler.pieces(wanted, ticket)
+        self._pieces = scheduler.results(wanted, ticket)
         self._admission, self._ticket = scheduler.admission, ticket
         self._has_begun = False
         super().__init__(self._lines(), media_type="application/x-ndjson")
@@ -210,18 +186,6 @@ class _Stream(StreamingResponse):
             yield dump(_failure(error)) + b"\n"
 
 
-_embedding = threading.Lock()
-
-
-def _embed(texts: list[str]) -> list[list[float]]:
-    # One at a time: two batches at once only fight over the same cores.
-    with _embedding:
-        from modelstation.lm.embedding import load_embedder
-
-        vectors: list[list[float]] = load_embedder().embed(texts).tolist()
-    return vectors
-
-
 async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServingError)
     return _refusal(error)
@@ -236,18 +200,8 @@ def _failure(error: ServingError) -> Event:
     return Event(error=Failure(error.code, error.message, error.retry_after))
 
 
-def _roots() -> list[Path]:
-    var = Path(os.environ.get("MODELSTATION_VAR") or "var").resolve()
-    models = os.environ.get("MODELSTATION_MODELS_DIR")
-    return [var, Path(models).resolve()] if models else [var]
-
-
 def _number(name: str, default: int) -> int:
     return int(os.environ.get(name) or default)
-
-
-def _half_of_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def _settings() -> Settings:
@@ -264,8 +218,9 @@ def _settings() -> Settings:
 
 def _pool(settings: Settings) -> EnginePool:
     n_ctx, n_parallel = settings.n_ctx, settings.limits.model_slots
+    half_of_memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return EnginePool(
-        max_bytes=_number("MODEL_SERVER_MB", _half_of_memory() // 2**20) * 2**20,
+        max_bytes=_number("MODEL_SERVER_MB", half_of_memory // 2**20) * 2**20,
         make=lambda gguf, folder: Engine(gguf, folder, n_ctx=n_ctx, n_parallel=n_parallel),
         needed=lambda gguf: memory_needed(gguf, n_ctx=n_ctx, n_parallel=n_parallel),
     )
@@ -280,7 +235,12 @@ def main() -> None:
     if not key:
         sys.exit("Set MODEL_SERVER_KEY to a secret that the web process knows too.")
     settings = _settings()
-    app = build_app(key=key, roots=_roots(), pool=_pool(settings), settings=settings)
+    folders = [
+        os.environ.get("MODELSTATION_VAR") or "var",
+        os.environ.get("MODELSTATION_MODELS_DIR"),
+    ]
+    roots = [Path(folder).resolve() for folder in folders if folder]
+    app = build_app(key=key, roots=roots, pool=_pool(settings), settings=settings)
     # At SIGTERM nothing new is taken, and what is being answered has this long to end.
     uvicorn.run(
         app,

@@ -14,18 +14,9 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class ModelFiles:
+class GenerateRequest:
     gguf: Path
     tokenizer_folder: Path
-
-    def within(self, roots: list[Path]) -> Self:
-        """Return them with their paths resolved, refused where one leads out of the roots."""
-        gguf, folder = (_allowed(path, roots) for path in (self.gguf, self.tokenizer_folder))
-        return replace(self, gguf=gguf, tokenizer_folder=folder)
-
-
-@dataclass(frozen=True)
-class GenerateRequest(ModelFiles):
     messages: list[Message]
     config: GenerationConfig = field(default_factory=GenerationConfig)
     owner: str = ""
@@ -36,15 +27,10 @@ class GenerateRequest(ModelFiles):
         if not all({"role", "content"} <= message.keys() for message in self.messages):
             raise ValueError("every message needs a role and a content.")
 
-
-@dataclass(frozen=True)
-class EmbedRequest:
-    texts: list[str]
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    embeddings: list[list[float]]
+    def within(self, roots: list[Path]) -> Self:
+        """Return it with its paths resolved, refused where one leads out of the roots."""
+        gguf, folder = (_allowed(path, roots) for path in (self.gguf, self.tokenizer_folder))
+        return replace(self, gguf=gguf, tokenizer_folder=folder)
 
 
 @dataclass(frozen=True)
@@ -63,8 +49,9 @@ class Event:
     error: Failure | None = None
 
 
-KINDS = (GenerateRequest, ModelFiles, EmbedRequest, Embeddings, Event, Completion)
-_ADAPTERS: dict[object, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in KINDS}
+_ADAPTERS: dict[object, TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind) for kind in (GenerateRequest, Event, Completion)
+}
 
 
 def dump(value: object) -> bytes:
@@ -77,9 +64,9 @@ def parse(kind: type[T], data: bytes) -> T:
     return value
 
 
-def parse_request(kind: type[T], data: bytes) -> T:
+def parse_request(data: bytes) -> GenerateRequest:
     try:
-        return parse(kind, data)
+        return parse(GenerateRequest, data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the body"

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-from models_app.serving.client import Completion, GenerationConfig, Piece, TokenLogprob
+from models_app.serving.answers import Completion, GenerationConfig, Piece, TokenLogprob
 
 
 class Call(NamedTuple):

@@ -1,6 +1,5 @@
 """/api/v1/usage: what the organisation's programs used."""
 
-from datetime import date
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -12,6 +11,7 @@ from rest_framework.views import APIView
 
 from accounts.api.authentication import request_membership
 from accounts.models import Role
+from models_app.api.shapes import valid
 from models_app.usage.services import GROUPS, UsageRow, period_of, usage_by, usage_in_all
 from modelstation.core.web.api import Choice
 
@@ -20,9 +20,12 @@ GROUP_CHOICES = list(GROUPS)
 
 
 class UsageQuerySerializer(serializers.Serializer[Any]):
+    to = serializers.DateField(required=False)
     group_by = Choice(GROUP_CHOICES, default="day")
-    start = serializers.DateField(required=False)
-    end = serializers.DateField(required=False)
+
+    def get_fields(self) -> Fields:
+        """`from` is no name in Python."""
+        return {"from": serializers.DateField(required=False)} | super().get_fields()
 
 
 class UsageSumsSerializer(serializers.Serializer[UsageRow]):
@@ -77,13 +80,12 @@ class UsageView(APIView):
         responses=UsageSerializer,
     )
     def get(self, request: Request) -> Response:
-        """Sum requests and tokens by day (in UTC), model or token; by token for admins only. What
-        was sent from the playground has no token, and is called so.
-        """
-        group, start, end = _query(request)
+        """Sum requests and tokens by day (UTC), model or token, which is for admins only."""
+        wanted = valid(UsageQuerySerializer(data=request.query_params.dict()))
+        group = wanted["group_by"]
         role = Role.ADMIN if group == "token" else Role.MEMBER
         org = request_membership(request, role=role).org
-        period = period_of(start, end)
+        period = period_of(wanted.get("from"), wanted.get("to"))
         usage = {
             "from": period.start,
             "to": period.end,
@@ -92,16 +94,3 @@ class UsageView(APIView):
             "total": usage_in_all(org, period),
         }
         return Response(UsageSerializer(usage, context={"group": group}).data)
-
-
-def _query(request: Request) -> tuple[str, date | None, date | None]:
-    names = {"from": "start", "to": "end", "group_by": "group_by"}
-    given = {names[key]: value for key, value in request.query_params.items() if key in names}
-    query = UsageQuerySerializer(data=given)
-    if not query.is_valid():
-        outer = {inner: name for name, inner in names.items()}
-        raise serializers.ValidationError(
-            {outer[name]: problems for name, problems in query.errors.items()}
-        )
-    sent = query.validated_data
-    return sent["group_by"], sent.get("start"), sent.get("end")

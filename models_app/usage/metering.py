@@ -21,6 +21,7 @@ from modelstation.core.tenancy import new_id
 
 logger = logging.getLogger("modelstation.usage")
 MINUTE, DAY = 60, 86_400
+TOKENS_KEY = "tokens:org:{}"  # of the counter of an organisation's tokens of a day
 
 _OWN_LIMIT = Lookup(
     lambda: UsageLimit.objects.filter(org=UUID(int=0)),
@@ -113,20 +114,17 @@ def _limits_of(org: Organization) -> tuple[int, int]:
     """Return requests a minute and tokens a day of the organisation."""
     minute = settings.REQUESTS_PER_MINUTE_PER_ORGANIZATION
     day = settings.TOKENS_PER_DAY_PER_ORGANIZATION
-    own = _OWN_LIMIT.first(org.pk)
-    if own is None:
-        return minute, day
-    return (
-        minute if own.requests_per_minute is None else own.requests_per_minute,
-        day if own.tokens_per_day is None else own.tokens_per_day,
-    )
+    if own := _OWN_LIMIT.first(org.pk):
+        minute = minute if own.requests_per_minute is None else own.requests_per_minute
+        day = day if own.tokens_per_day is None else own.tokens_per_day
+    return minute, day
 
 
 def _tokens_left(org: Organization, limit: int, now: int) -> Gauge | None:
     """Raise LimitReached when those of today are used up; None where there is no limit."""
     if not limit:
         return None
-    today = UsageCounter.objects.filter(key=_tokens_key(org.pk), window=now // DAY)
+    today = UsageCounter.objects.filter(key=TOKENS_KEY.format(org.pk), window=now // DAY)
     used = today.values_list("count", flat=True).first() or 0
     tokens = Gauge(limit, used, reset=DAY - now % DAY)
     if not tokens.left:
@@ -151,10 +149,6 @@ def _count_request(token: ApiToken, per_organization: int, now: int) -> Gauge | 
     used = _run(_COUNT, _amounts(dict.fromkeys(counted, 1), now // MINUTE))
     gauges = [Gauge(limits[key], used[key], reset=MINUTE - now % MINUTE) for key in counted]
     return min(gauges, key=lambda gauge: gauge.limit - gauge.used)
-
-
-def _tokens_key(org_id: object) -> str:
-    return f"tokens:org:{org_id}"
 
 
 def _amounts(amounts: dict[str, int], window: int) -> dict[str, list[str] | list[int]]:
@@ -194,9 +188,7 @@ class Meter:
 
 
 def check_quota(org: Organization) -> None:
-    """For the playground, which makes no request of a token: raises LimitReached when the tokens of
-    today are used up.
-    """
+    """Raise LimitReached when today's tokens are used up: for the playground."""
     _tokens_left(org, _limits_of(org)[1], int(time.time()))
 
 
@@ -222,7 +214,7 @@ def record_usage(
         "milliseconds": milliseconds,
     }
     tokens = used.prompt_tokens + used.completion_tokens
-    today = _amounts({_tokens_key(org_id): tokens}, int(time.time()) // DAY)
+    today = _amounts({TOKENS_KEY.format(org_id): tokens}, int(time.time()) // DAY)
     for references in (
         {"version": version_id, "token": token_id},
         {"version": None, "token": None},

@@ -16,7 +16,7 @@ def count_answers(model: CustomModel, answers: Iterable[Answer]) -> None:
             _count(model, answer.column, answer.completion, answer.milliseconds)
 
 
-def count_conversation(model: CustomModel, conversation: Conversation, began: float) -> None:
+def count_conversation(model: CustomModel, conversation: Conversation) -> None:
     """Of answers whose reader has left, or that broke off, what was written until then."""
     count_answers(model, conversation.answers)
     failed = {answer.column.name for answer in conversation.answers if answer.error is not None}
@@ -27,7 +27,7 @@ def count_conversation(model: CustomModel, conversation: Conversation, began: fl
             continue
         messages = messages_of(column, conversation.question)
         used = count_unfinished(column.paths[1], messages, "".join(pieces), len(pieces))
-        _count(model, column, used, round(1000 * (time.monotonic() - began)))
+        _count(model, column, used, round(1000 * (time.monotonic() - conversation.began)))
 
 
 def _count(model: CustomModel, column: Column, used: Completion, milliseconds: int) -> None:

@@ -31,9 +31,7 @@ class UsageRecord(OrgOwned):
 
 
 class UsageLimit(models.Model):
-    """What an operator allows one organisation; a field left empty means as the settings say, 0
-    without limit.
-    """
+    """What an operator allows one organisation. Empty: as the settings say; 0: without limit."""
 
     org = models.OneToOneField(Organization, on_delete=models.CASCADE, related_name="usage_limit")
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True)

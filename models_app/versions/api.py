@@ -14,6 +14,7 @@ from accounts.api.authentication import request_membership, request_org, request
 from accounts.models import Role
 from models_app.access import model_for, version_for
 from models_app.api.serializers import VersionSerializer
+from models_app.api.shapes import valid
 from models_app.models import Promotion
 from models_app.versions import promotions
 from modelstation.core.web.api import StrictSerializer
@@ -54,18 +55,10 @@ class VersionPublishView(APIView):
         not score less than the live version by more than the interval; else 409, unless overridden.
         """
         version = version_for(request_org(request), version_id)
-        serializer = PublishSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        reason = (
-            serializer.validated_data.get("reason", "")
-            if serializer.validated_data["override"]
-            else ""
-        )
-        if reason:
-            request_membership(request, role=Role.ADMIN)
-        promotions.publish_version(
-            actor=request_user(request), version=version, override_reason=reason
-        )
+        wanted = valid(PublishSerializer(data=request.data))
+        reason = wanted.get("reason", "") if wanted["override"] else ""
+        caller = request_membership(request, role=Role.ADMIN if reason else Role.MEMBER)
+        promotions.publish_version(actor=caller.user, version=version, override_reason=reason)
         version = version_for(request_org(request), version_id)
         return Response(VersionSerializer(version).data)
 

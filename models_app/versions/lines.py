@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from models_app.models import CustomModel, ModelVersion, Promotion
 from models_app.versions.promotions import objection_to
@@ -14,10 +13,6 @@ class VersionLine:
     is_live: bool
     promotion: Promotion | None  # the newest that made it live
     objection: str  # why it may not go live without a person's word
-
-    @property
-    def live_since(self) -> datetime | None:
-        return self.promotion.created_at if self.promotion and self.is_live else None
 
 
 def version_lines(

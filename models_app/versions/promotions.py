@@ -11,6 +11,7 @@ from django.db import transaction
 
 from accounts.audit import record
 from accounts.models import User
+from models_app.access import lock
 from models_app.models import CustomModel, ModelVersion, Promotion
 from modelstation.core.errors import Conflict
 
@@ -21,14 +22,12 @@ OVERRIDE_HINT = (
 )
 
 
-def publish_version(
-    *, actor: User | None, version: ModelVersion, override_reason: str = ""
-) -> None:
+def publish_version(*, actor: User, version: ModelVersion, override_reason: str = "") -> None:
     """Serve this version under the model's name. One that did not pass its evaluation, or is worse
     than the live one, goes live only by a person's word, which is `override_reason`.
     """
     with transaction.atomic():
-        model = _locked(version.model_id)
+        model = lock(version.model_id)
         if model.live_version_id == version.id:
             return
         objection = objection_to(version, model.live_version_id)
@@ -52,7 +51,7 @@ def promote_on_pass(version: ModelVersion, model: CustomModel) -> str:
 def roll_back(*, actor: User, model: CustomModel) -> ModelVersion:
     """Serve again what was live before; it needs no verdict, for it was live already."""
     with transaction.atomic():
-        model = _locked(model.id)
+        model = lock(model.id)
         version = version_before(model.promotions.select_related("version"), model.live_version_id)
         if version is None:
             raise Conflict(
@@ -103,9 +102,7 @@ def _verdict_in_words(version: ModelVersion) -> str:
 
 
 def _uncompared(version: ModelVersion, model: CustomModel) -> str:
-    """Return why it was not compared. A person may go by the scores; nothing replaces the live
-    version unless it was measured beside it.
-    """
+    """Return why not: nothing goes live by itself that was not measured beside the live one."""
     live = model.live_version
     compared = (version.scores.get("live") or {}).get("version")
     if live is None or live.id == version.id or compared == str(live.id):
@@ -117,9 +114,7 @@ def _uncompared(version: ModelVersion, model: CustomModel) -> str:
 
 
 def drop_in_words(version: ModelVersion, live_id: uuid.UUID | None) -> str:
-    """How much less it scores than the live version; empty unless the whole interval of the
-    difference lies below zero.
-    """
+    """Say how much less it scores than the live one; empty unless the whole interval is below 0."""
     live: dict[str, Any] = version.scores.get("live") or {}
     difference = live.get("difference") or {}
     if live_id is None or live.get("version") != str(live_id) or difference.get("high", 0.0) >= 0:
@@ -137,28 +132,15 @@ def drop_in_words(version: ModelVersion, live_id: uuid.UUID | None) -> str:
 def _make_live(
     actor: User | None, model: CustomModel, version: ModelVersion, kind: str, reason: str
 ) -> None:
-    before = model.live_version
+    before = model.live_version.number if model.live_version else None
     model.live_version = version
     model.save(update_fields=["live_version", "updated_at"])
-    Promotion.objects.create(
-        org=model.org,
-        model=model,
-        version=version,
-        kind=kind,
-        actor=actor,
-        verdict=version.scores.get("verdict", ""),
-        override_reason=reason,
-        evaluation_id=version.scores.get("evaluation"),
-    )
-    record(
-        org=model.org,
-        actor=actor,
-        action="version.publish" if kind == Kind.PROMOTE else "model.rollback",
-        target=version,
-        verdict=version.scores.get("verdict", ""),
-        reason=reason,
-        before=before.number if before else None,
-    )
+    common = {"org": model.org, "actor": actor, "verdict": version.scores.get("verdict", "")}
+    evaluation_id = version.scores.get("evaluation")
+    details = {"kind": kind, "override_reason": reason, "evaluation_id": evaluation_id}
+    Promotion.objects.create(model=model, version=version, **common, **details)
+    action = "version.publish" if kind == Kind.PROMOTE else "model.rollback"
+    record(action=action, target=version, reason=reason, before=before, **common)
 
 
 def _be_ready(model: CustomModel, reason: str) -> None:
@@ -166,9 +148,3 @@ def _be_ready(model: CustomModel, reason: str) -> None:
     if not model.is_live_work and model.status != CustomModel.Status.REVIEW:
         model.status, model.status_reason = CustomModel.Status.READY, reason
         model.save(update_fields=["status", "status_reason", "updated_at"])
-
-
-def _locked(model_id: uuid.UUID) -> CustomModel:
-    rows = CustomModel.objects.select_for_update(of=("self",))
-    model: CustomModel = rows.select_related("org", "live_version").get(id=model_id)
-    return model

@@ -1,6 +1,4 @@
-"""A file over HTTP that can be gone on with: Range, If-Range, ETag, HEAD (RFC 9110, 13 and 14).
-Where a proxy sends it, all of this is the proxy's.
-"""
+"""A file over HTTP that can be gone on with: Range, If-Range, ETag, HEAD (RFC 9110, 13 and 14)."""
 
 import re
 from collections.abc import Iterator

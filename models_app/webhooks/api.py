@@ -15,7 +15,7 @@ from accounts.api.authentication import request_membership, request_org
 from accounts.models import Membership, Role
 from models_app.access import delivery_for, webhook_for
 from models_app.api.idempotency import made_once
-from models_app.api.shapes import IDEMPOTENCY_KEY
+from models_app.api.shapes import IDEMPOTENCY_KEY, valid
 from models_app.models import WebhookDelivery, WebhookEndpoint
 from models_app.webhooks import services as webhooks
 from models_app.webhooks.rows import WebhookEvent, every_event
@@ -108,9 +108,7 @@ class WebhookView(APIView):
 
     @extend_schema(request=WebhookChangesSerializer, responses=WebhookSerializer)
     def patch(self, request: Request, webhook_id: uuid.UUID) -> Response:
-        """Change the fields that are given. One that was turned off for failing is turned on again
-        with `is_enabled`.
-        """
+        """Change the fields that are given; `is_enabled` turns on again what was turned off."""
         caller, endpoint = for_admin(request, webhook_id)
         fields = valid(WebhookChangesSerializer(data=request.data))
         webhooks.change_endpoint(actor=caller.user, endpoint=endpoint, **fields)
@@ -136,9 +134,7 @@ class WebhookSecretView(APIView):
 class WebhookTestView(APIView):
     @extend_schema(request=None, responses={201: DeliverySerializer}, parameters=[IDEMPOTENCY_KEY])
     def post(self, request: Request, webhook_id: uuid.UUID) -> Response:
-        """Send an event of a job that never was. A worker sends it; the deliveries show how it
-        went.
-        """
+        """Let a worker send an event of a job that never was; the deliveries show how it went."""
         caller, endpoint = for_admin(request, webhook_id)
 
         def send() -> dict[str, Any]:
@@ -170,11 +166,6 @@ def for_admin(request: Request, webhook_id: uuid.UUID) -> tuple[Membership, Webh
     """Raise Http404 for a stranger's webhook, before roles are looked at."""
     endpoint = webhook_for(request_org(request), webhook_id)
     return request_membership(request, role=Role.ADMIN), endpoint
-
-
-def valid(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
 
 
 def _plain(shown: Any) -> dict[str, Any]:

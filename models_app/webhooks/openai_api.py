@@ -1,7 +1,6 @@
 """/v1/webhook_endpoints: the same webhooks as in /api/v1, as OpenAI's client manages them."""
 
 import uuid
-from datetime import datetime
 from typing import Literal, NotRequired, TypedDict
 
 from django.http import Http404
@@ -14,11 +13,12 @@ from rest_framework.response import Response
 from accounts.api.authentication import request_membership, request_org
 from accounts.models import Role
 from models_app.access import webhook_for
+from models_app.api.shapes import valid
 from models_app.gateway.shapes import Identified
 from models_app.gateway.views import OpenAIView, list_response
 from models_app.models import WebhookEndpoint
 from models_app.webhooks import services as webhooks
-from models_app.webhooks.api import for_admin, valid
+from models_app.webhooks.api import for_admin
 from models_app.webhooks.rows import WebhookEvent
 from modelstation.core.errors import UserFacingError
 from modelstation.core.web.api import Choice, StrictSerializer, limit_of
@@ -63,10 +63,7 @@ class EndpointTestSerializer(StrictSerializer):
 class EndpointsView(OpenAIView):
     @extend_schema(
         operation_id="openai_webhook_endpoints",
-        parameters=[
-            OpenApiParameter("after", OpenApiTypes.STR),
-            OpenApiParameter("limit", OpenApiTypes.INT),
-        ],
+        parameters=[OpenApiParameter("after"), OpenApiParameter("limit", OpenApiTypes.INT)],
         responses=OpenApiTypes.OBJECT,
     )
     def get(self, request: Request) -> Response:
@@ -89,9 +86,8 @@ class EndpointsView(OpenAIView):
     def post(self, request: Request) -> Response:
         """Make a webhook. Its `signing_secret` is in this answer only."""
         caller = request_membership(request, role=Role.ADMIN)
-        endpoint, secret = webhooks.create_endpoint(
-            actor=caller.user, org=caller.org, **valid(EndpointDraftSerializer(data=request.data))
-        )
+        fields = valid(EndpointDraftSerializer(data=request.data))
+        endpoint, secret = webhooks.create_endpoint(actor=caller.user, org=caller.org, **fields)
         return Response({**_shape(endpoint), "signing_secret": secret})
 
 
@@ -118,9 +114,8 @@ class EndpointView(OpenAIView):
     def delete(self, request: Request, endpoint_name: str) -> Response:
         caller, endpoint = for_admin(request, _id_of(endpoint_name))
         webhooks.delete_endpoint(actor=caller.user, endpoint=endpoint)
-        return Response(
-            {"id": endpoint_name, "object": "webhook_endpoint.deleted", "deleted": True}
-        )
+        gone = {"id": endpoint_name, "object": "webhook_endpoint.deleted", "deleted": True}
+        return Response(gone)
 
 
 class EndpointSecretView(OpenAIView):
@@ -152,10 +147,9 @@ class EndpointTestView(OpenAIView):
         if sent.status_code is None:
             message = f"Nobody answered: {sent.error}."
             raise UserFacingError(message, code="webhook_unreachable", param="url")
+        shown = {"object": "webhook_endpoint.test", "webhook_endpoint_id": endpoint_name}
         result = {"event_type": event, "status_code": sent.status_code, "success": True}
-        return Response(
-            {"object": "webhook_endpoint.test", "webhook_endpoint_id": endpoint_name} | result
-        )
+        return Response(shown | result)
 
 
 class EventTypesView(OpenAIView):
@@ -179,8 +173,8 @@ def _shape(endpoint: WebhookEndpoint) -> EndpointShape:
     return {
         "id": _name_of(endpoint),
         "object": "webhook_endpoint",
-        "created_at": _seconds(endpoint.created_at),
-        "updated_at": _seconds(endpoint.updated_at),
+        "created_at": int(endpoint.created_at.timestamp()),
+        "updated_at": int(endpoint.updated_at.timestamp()),
         "name": endpoint.name,
         "url": endpoint.url,
         "event_types": endpoint.events,
@@ -190,7 +184,3 @@ def _shape(endpoint: WebhookEndpoint) -> EndpointShape:
             "disabled_reason": endpoint.disabled_reason or None,
         },
     }
-
-
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())

@@ -60,9 +60,8 @@ def create_endpoint(
     with transaction.atomic():
         Organization.objects.select_for_update().get(pk=org.pk)
         if WebhookEndpoint.objects.filter(org=org).count() >= MAX_ENDPOINTS:
-            raise Conflict(
-                f"An organisation has at most {MAX_ENDPOINTS} webhooks.", code="too_many_webhooks"
-            )
+            message = f"An organisation has at most {MAX_ENDPOINTS} webhooks."
+            raise Conflict(message, code="too_many_webhooks")
         endpoint: WebhookEndpoint = WebhookEndpoint.objects.create(
             org=org, name=name, url=url, events=events, created_by=actor, **_kept(secret)
         )
@@ -79,10 +78,8 @@ def change_endpoint(*, actor: User, endpoint: WebhookEndpoint, **changes: Any) -
         setattr(endpoint, field, value)
     with transaction.atomic():
         endpoint.save(update_fields=[*changes, "updated_at"])
-        fields = sorted(changes)
-        record(
-            org=endpoint.org, actor=actor, action="webhook.change", target=endpoint, fields=fields
-        )
+        details = {"target": endpoint, "fields": sorted(changes)}
+        record(org=endpoint.org, actor=actor, action="webhook.change", **details)
 
 
 def delete_endpoint(*, actor: User, endpoint: WebhookEndpoint) -> None:
@@ -141,8 +138,7 @@ def send_test(
     """Send an event as a real one would be, of a job that never was. `at_once`: it has been tried
     when this returns; else a worker sends it.
     """
-    if not endpoint.is_enabled:
-        raise Conflict("This webhook is turned off.", code="webhook_disabled")
+    _must_be_enabled(endpoint)
     body = _event(WebhookEvent(event or endpoint.events[0]), "ftjob-test")
     with transaction.atomic():
         record(org=endpoint.org, actor=actor, action="webhook.test", target=endpoint)
@@ -156,13 +152,12 @@ def send_test(
 def redeliver(*, actor: User, delivery: WebhookDelivery) -> None:
     """Send the same event with the same id: a receiver that had it knows it again."""
     endpoint = delivery.endpoint
-    if not endpoint.is_enabled:
-        raise Conflict("This webhook is turned off.", code="webhook_disabled")
+    _must_be_enabled(endpoint)
     with transaction.atomic():
         again = {"state": State.WAITING, "attempts": 0, "next_try_at": timezone.now()}
         WebhookDelivery.objects.filter(id=delivery.id).update(**again)
         record(org=endpoint.org, actor=actor, action="webhook.redeliver", target=endpoint)
-        _wake_worker(delivery)
+        enqueue(send, str(delivery.id))
 
 
 def _event(event: WebhookEvent, job_name: str) -> dict[str, Any]:
@@ -183,12 +178,13 @@ def _send_later(
         endpoint=endpoint, cause=cause, defaults={"org_id": endpoint.org_id, **fields}
     )
     if is_new and wakes_worker:
-        _wake_worker(delivery)
+        enqueue(send, str(delivery.id))
     return delivery
 
 
-def _wake_worker(delivery: WebhookDelivery) -> None:
-    enqueue(send, str(delivery.id))
+def _must_be_enabled(endpoint: WebhookEndpoint) -> None:
+    if not endpoint.is_enabled:
+        raise Conflict("This webhook is turned off.", code="webhook_disabled")
 
 
 # --- Sending --------------------------------------------------------------------------------------
@@ -214,21 +210,18 @@ def send(delivery_id: uuid.UUID | str) -> bool:
     if not delivery.endpoint.is_enabled:
         return _note(delivery, State.GIVEN_UP, error="the webhook is turned off")
     try:
-        answer = outbound.post(
-            delivery.endpoint.url, content=delivery.body.encode(), headers=_headers(delivery)
-        )
+        body, headers = delivery.body.encode(), _headers(delivery)
+        answer = outbound.post(delivery.endpoint.url, content=body, headers=headers)
     except (outbound.Unreachable, SecretUnreadable) as error:
         return _note_failure(delivery, error=str(error)[:300])
-    reply: dict[str, Any] = {
-        "status_code": answer.status,
-        "response": _printable(answer.body),
-    }
-    if 200 <= answer.status < 300:
-        return _note_success(delivery, **reply)
-    is_redirect = 300 <= answer.status < 400
-    return _note_failure(
-        delivery, error="redirects are not followed" if is_redirect else "", **reply
-    )
+    status = answer.status
+    response = answer.body.decode(errors="replace").replace("\x00", "\ufffd")
+    if 200 <= status < 300:
+        WebhookEndpoint.objects.filter(id=delivery.endpoint_id).update(failing_since=None)
+        reply = {"error": "", "status_code": status, "response": response}
+        return _note(delivery, State.DELIVERED, **reply)
+    problem = "redirects are not followed" if 300 <= status < 400 else ""
+    return _note_failure(delivery, error=problem, status_code=status, response=response)
 
 
 def signature(secret: str, event_id: str, timestamp: str, body: str) -> str:
@@ -239,9 +232,7 @@ def signature(secret: str, event_id: str, timestamp: str, body: str) -> str:
 
 
 def _claim(delivery_id: uuid.UUID | str) -> WebhookDelivery | None:
-    """Return the delivery, with its next try put off: another worker that comes now has nothing to
-    do.
-    """
+    """Return the delivery, its next try put off: another worker has nothing to do now."""
     now = timezone.now()
     due = WebhookDelivery.objects.filter(
         id=delivery_id, state=State.WAITING, next_try_at__lte=now, attempts__lte=len(DELAYS)
@@ -255,9 +246,13 @@ def _claim(delivery_id: uuid.UUID | str) -> WebhookDelivery | None:
 
 def _headers(delivery: WebhookDelivery) -> dict[str, str]:
     timestamp = str(int(time.time()))
+    endpoint, until = delivery.endpoint, delivery.endpoint.old_secret_until
+    is_overlapping = until is not None and until > timezone.now()
+    sealed = [endpoint.secret, endpoint.old_secret] if is_overlapping else [endpoint.secret]
     signatures = [
-        signature(secret, delivery.event_id, timestamp, delivery.body)
-        for secret in _secrets(delivery.endpoint)
+        signature(secret.open(), delivery.event_id, timestamp, delivery.body)
+        for secret in sealed
+        if isinstance(secret, Sealed)
     ]
     return {
         "content-type": "application/json",
@@ -266,22 +261,6 @@ def _headers(delivery: WebhookDelivery) -> dict[str, str]:
         "webhook-timestamp": timestamp,
         "webhook-signature": " ".join(signatures),
     }
-
-
-def _secrets(endpoint: WebhookEndpoint) -> list[str]:
-    until = endpoint.old_secret_until
-    is_overlapping = until is not None and until > timezone.now()
-    sealed = [endpoint.secret, endpoint.old_secret] if is_overlapping else [endpoint.secret]
-    return [secret.open() for secret in sealed if isinstance(secret, Sealed)]
-
-
-def _printable(body: bytes) -> str:
-    return body.decode(errors="replace").replace("\x00", "\ufffd")
-
-
-def _note_success(delivery: WebhookDelivery, **fields: Any) -> bool:
-    WebhookEndpoint.objects.filter(id=delivery.endpoint_id).update(failing_since=None)
-    return _note(delivery, State.DELIVERED, error="", **fields)
 
 
 def _note_failure(
@@ -322,9 +301,8 @@ def _disable(endpoint: WebhookEndpoint, reason: str) -> None:
         enabled = WebhookEndpoint.objects.filter(id=endpoint.id, is_enabled=True)
         if not enabled.update(is_enabled=False, disabled_reason=reason):
             return
-        record(
-            org=endpoint.org, actor=None, action="webhook.disable", target=endpoint, reason=reason
-        )
+        details = {"target": endpoint, "reason": reason}
+        record(org=endpoint.org, actor=None, action="webhook.disable", **details)
     _mail_the_owners(endpoint, reason)
 
 

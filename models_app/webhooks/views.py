@@ -2,11 +2,11 @@
 
 import uuid
 from datetime import timedelta
-from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import enter, manages
 from accounts.models import Membership, Role
 from models_app.access import delivery_for, webhook_for
+from models_app.forms import add_refusal
 from models_app.models import WebhookDelivery, WebhookEndpoint
 from models_app.webhooks import services as webhooks
 from models_app.webhooks.forms import WebhookChangesForm, WebhookForm
@@ -33,16 +34,17 @@ def webhook_list(request: HttpRequest, org: str) -> HttpResponse:
     is_post = request.method == "POST"
     membership = enter(request, org, role=Role.ADMIN if is_post else Role.MEMBER)
     form = WebhookForm(request.POST or None)
-    if not is_post or not form.is_valid():
-        return _list_page(request, membership, form)
-    try:
-        endpoint, secret = webhooks.create_endpoint(
-            actor=membership.user, org=membership.org, **form.cleaned_data
-        )
-    except UserFacingError as error:
-        _add(form, error)
-        return _list_page(request, membership, form)
-    return _page(request, membership, endpoint, secret=secret)
+    if is_post and form.is_valid():
+        try:
+            endpoint, secret = webhooks.create_endpoint(
+                actor=membership.user, org=membership.org, **form.cleaned_data
+            )
+            return _page(request, membership, endpoint, secret=secret)
+        except UserFacingError as error:
+            add_refusal(form, error)
+    endpoints = WebhookEndpoint.objects.for_org(membership.org)
+    context = {"endpoints": endpoints, "manages": manages(membership), "form": form}
+    return render(request, "models_app/webhooks.html", context)
 
 
 @login_required
@@ -62,7 +64,7 @@ def webhook_change(request: HttpRequest, org: str, webhook_id: uuid.UUID) -> Htt
             changes = form.changes(endpoint)
             webhooks.change_endpoint(actor=membership.user, endpoint=endpoint, **changes)
         except UserFacingError as error:
-            _add(form, error)
+            add_refusal(form, error)
     if form.errors:
         return _page(request, membership, webhook_for(membership.org, webhook_id), form=form)
     messages.success(request, "Saved.")
@@ -108,23 +110,11 @@ def webhook_redeliver(
     return redirect("webhook", org, webhook_id)
 
 
-# --- helpers --------------------------------------------------------------------------------------
-
-
 def _for_admin(
     request: HttpRequest, org: str, webhook_id: uuid.UUID
 ) -> tuple[Membership, WebhookEndpoint]:
     membership = enter(request, org, role=Role.ADMIN)
     return membership, webhook_for(membership.org, webhook_id)
-
-
-def _list_page(request: HttpRequest, membership: Membership, form: WebhookForm) -> HttpResponse:
-    context = {
-        "endpoints": WebhookEndpoint.objects.for_org(membership.org),
-        "manages": manages(membership),
-        "form": form,
-    }
-    return render(request, "models_app/webhooks.html", context)
 
 
 def _page(
@@ -137,10 +127,11 @@ def _page(
 ) -> HttpResponse:
     deliveries = Paginator(endpoint.deliveries.defer("body"), DELIVERIES_A_PAGE)
     page = deliveries.get_page(request.GET.get("page"))
+    stored = model_to_dict(endpoint, list(WebhookChangesForm.base_fields))
     context = {
         "endpoint": endpoint,
         "manages": manages(membership),
-        "form": form or WebhookChangesForm(initial=_stored(endpoint)),
+        "form": form or WebhookChangesForm(initial=stored),
         "secret": secret,
         "page": page,
         "is_sending": any(_is_about_to_be_sent(delivery) for delivery in page),
@@ -153,12 +144,3 @@ def _is_about_to_be_sent(delivery: WebhookDelivery) -> bool:
     """For a while: without a worker nobody should watch for ever."""
     is_new = timezone.now() - delivery.next_try_at < WATCHED_FOR
     return delivery.state == delivery.State.WAITING and not delivery.attempts and is_new
-
-
-def _stored(endpoint: WebhookEndpoint) -> dict[str, Any]:
-    return {name: getattr(endpoint, name) for name in WebhookChangesForm.base_fields}
-
-
-def _add(form: WebhookForm, error: UserFacingError) -> None:
-    field = error.param if error.param in form.fields else None
-    form.add_error(field, f"{error.message} {error.hint}".strip())

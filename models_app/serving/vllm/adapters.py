@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from models_app.serving.vllm.errors import busy
+from models_app.serving.errors import busy
 
 
 @dataclass(eq=False)

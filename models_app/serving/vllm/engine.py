@@ -20,21 +20,15 @@ from typing import Any
 
 import httpx
 
-from models_app.serving.answers import Completion, GenerationConfig, Piece, TokenLogprob
-from models_app.serving.errors import ServingError
+from models_app.serving.answers import Completion, Piece, TokenLogprob
+from models_app.serving.errors import ServingError, too_late, too_long
 from models_app.serving.json_schemas import enforceable
 from models_app.serving.prompts import PromptReader
 from models_app.serving.vllm.adapters import Adapters
-from models_app.serving.vllm.errors import (
-    failures_explained,
-    message_of,
-    refusal,
-    refusal_of,
-    too_late,
-    too_long,
-)
+from models_app.serving.vllm.errors import failures_explained, message_of, refusal, refusal_of
 from models_app.serving.vllm.logprobs import LogprobReader, Vocabulary
-from modelstation.lm.chat import ChatRenderer, Message, load_renderer
+from models_app.serving.wire import GenerateRequest
+from modelstation.lm.chat import ChatRenderer, load_renderer
 
 logger = logging.getLogger("modelstation.vllm")
 
@@ -54,6 +48,12 @@ class Adapter:
 
 
 @dataclass(frozen=True)
+class VllmModel:
+    base: str
+    adapter: Adapter | None = None
+
+
+@dataclass(frozen=True)
 class _Served:
     """What to ask vLLM for, and how to load it again, which a base cannot be."""
 
@@ -66,13 +66,7 @@ class Vllm:
     """Thread-safe."""
 
     def __init__(
-        self,
-        url: str,
-        key: str,
-        *,
-        secret: str,
-        max_adapters: int = 32,
-        deadline_s: float = 300,
+        self, url: str, key: str, *, secret: str, max_adapters: int = 32, deadline_s: float = 300
     ) -> None:
         self._http = httpx.Client(
             base_url=url.rstrip("/"),
@@ -86,44 +80,26 @@ class Vllm:
         self._adapters = Adapters(max_adapters, load=self._load, unload=self._unload)
         self._context_lengths: dict[str, int | None] = {}
 
-    def generate(
-        self,
-        base: str,
-        adapter: Adapter | None,
-        tokenizer_folder: Path,
-        messages: list[Message],
-        config: GenerationConfig,
-        *,
-        owner: str,
-    ) -> Completion:
-        body = _body(tokenizer_folder, messages, config) | self._salt(owner)
-        with self._served(base, adapter, body, owner) as served:
+    def generate(self, model: VllmModel, request: GenerateRequest) -> Completion:
+        body = _body(request) | self._salt(request.owner)
+        with self._served(model, body, request.owner) as served:
             reply = self._reply(served, body)
             with closing(reply), failures_explained(self._deadline_s):
                 answer = json.loads(reply.read())
                 [choice] = answer["choices"]
-                logprobs = _reader(tokenizer_folder, config)(choice)
+                logprobs = _reader(request)(choice)
         return _completion(choice["text"], choice["finish_reason"], answer["usage"], logprobs)
 
-    def stream(
-        self,
-        base: str,
-        adapter: Adapter | None,
-        tokenizer_folder: Path,
-        messages: list[Message],
-        config: GenerationConfig,
-        *,
-        owner: str,
-    ) -> Iterator[Piece | Completion]:
+    def stream(self, model: VllmModel, request: GenerateRequest) -> Iterator[Piece | Completion]:
         """Yield pieces, then the Completion. Closing it closes the connection: vLLM stops."""
-        body = _body(tokenizer_folder, messages, config) | self._salt(owner)
+        body = _body(request) | self._salt(request.owner)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         ends_at = time.monotonic() + self._deadline_s
-        with self._served(base, adapter, body, owner) as served:
+        with self._served(model, body, request.owner) as served:
             reply = self._reply(served, body)
             with closing(reply), failures_explained(self._deadline_s):
                 events = self._in_time(_events(reply), ends_at)
-                yield from _pieces(events, _reader(tokenizer_folder, config))
+                yield from _pieces(events, _reader(request))
 
     def is_up(self) -> bool:
         try:
@@ -141,10 +117,9 @@ class Vllm:
         return {"cache_salt": hmac.new(self._secret, owner.encode(), hashlib.sha256).hexdigest()}
 
     @contextmanager
-    def _served(
-        self, base: str, adapter: Adapter | None, body: dict[str, Any], owner: str
-    ) -> Iterator[_Served]:
+    def _served(self, model: VllmModel, body: dict[str, Any], owner: str) -> Iterator[_Served]:
         """Keep an adapter loaded for the block."""
+        base, adapter = model.base, model.adapter
         if adapter is not None and (not owner or owner != adapter.org_id):
             raise ServingError("There is no such model.", code="model_not_found")
         self._fitted(base, body)  # what cannot be answered loads nothing
@@ -156,9 +131,7 @@ class Vllm:
             yield _Served(base, name, load_again)
 
     def _reply(self, served: _Served, body: dict[str, Any]) -> httpx.Response:
-        """Return an open reply; the request is sent twice where vLLM was started anew, and knows
-        other things.
-        """
+        """Return an open reply; sent twice where vLLM was started anew, and knows other things."""
         reply = self._send(served, body)
         if not reply.is_success and self._has_mended(served, reply):
             reply = self._send(served, body)
@@ -247,12 +220,10 @@ class Vllm:
             yield event
 
 
-def _body(
-    tokenizer_folder: Path, messages: list[Message], config: GenerationConfig
-) -> dict[str, Any]:
-    renderer = _renderer(tokenizer_folder)
+def _body(request: GenerateRequest) -> dict[str, Any]:
+    renderer, config = _renderer(request.tokenizer_folder), request.config
     body: dict[str, Any] = {
-        "prompt": PromptReader(renderer).prompt(messages),
+        "prompt": PromptReader(renderer).prompt(request.messages),
         "max_tokens": config.max_new_tokens,
         "temperature": config.temperature,
         "top_p": config.top_p,
@@ -289,10 +260,10 @@ _vocabulary = lru_cache(16)(Vocabulary)
 ReadLogprobs = Callable[[dict[str, Any]], tuple[TokenLogprob, ...]]
 
 
-def _reader(tokenizer_folder: Path, config: GenerationConfig) -> ReadLogprobs:
-    if config.top_logprobs is None:
+def _reader(request: GenerateRequest) -> ReadLogprobs:
+    if request.config.top_logprobs is None:
         return lambda choice: ()
-    return LogprobReader(_vocabulary(tokenizer_folder), config.top_logprobs).read
+    return LogprobReader(_vocabulary(request.tokenizer_folder), request.config.top_logprobs).read
 
 
 def _pieces(

@@ -6,9 +6,8 @@ from typing import Any
 
 import httpx
 
-from models_app.serving.errors import ServingError
+from models_app.serving.errors import ServingError, busy, too_late
 
-BUSY_RETRY_S = 5
 # How its versions say that prompt and answer are too long together.
 TOO_LONG = ("context length", "maximum model length", "max_model_len")
 BAD_SCHEMA = ("schema", "grammar", "guided", "structured output")
@@ -41,27 +40,8 @@ def message_of(reply: httpx.Response) -> str:
     return str(_error_of(reply).get("message", ""))
 
 
-def busy(message: str, retry_after: int | None = None) -> ServingError:
-    return ServingError(message, code="server_busy", retry_after=retry_after or BUSY_RETRY_S)
-
-
 def unavailable(message: str, retry_after: int | None = None) -> ServingError:
     return ServingError(message, code="model_server_unavailable", retry_after=retry_after)
-
-
-def too_long(count: int, most: int) -> ServingError:
-    return ServingError(
-        f"The prompt has {count} tokens; this model takes fewer than {most}, "
-        "answer included. Shorten the messages.",
-        code="context_length_exceeded",
-    )
-
-
-def too_late(deadline_s: float) -> ServingError:
-    return ServingError(
-        f"The answer was not ready within {deadline_s:g} seconds. Ask for fewer tokens.",
-        code="deadline_exceeded",
-    )
 
 
 @contextmanager

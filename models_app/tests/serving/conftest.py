@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from models_app.serving.engine import Engine, GenerationConfig
-from models_app.serving.vllm.engine import Vllm
+from models_app.serving.vllm.engine import Vllm, VllmModel
+from models_app.serving.wire import GenerateRequest
 from models_app.tests.serving.vllm.stand_in import BASE, HELLO, KEY, StandIn, served
 from modelstation.lm.gguf.export import export_gguf
 
@@ -49,8 +50,8 @@ def vllm(vllm_server, stand_in):
 @pytest.fixture
 def ask(vllm, exported):
     def ask(adapter=None, owner="", config=None, messages=HELLO):
-        config = config or GenerationConfig()
-        return vllm.generate(BASE, adapter, exported, messages, config, owner=owner)
+        asked = GenerateRequest(exported, exported, messages, config or GenerationConfig(), owner)
+        return vllm.generate(VllmModel(BASE, adapter), asked)
 
     return ask
 
@@ -58,7 +59,7 @@ def ask(vllm, exported):
 @pytest.fixture
 def stream(vllm, exported):
     def stream(adapter=None, owner="", config=None):
-        config = config or GenerationConfig()
-        return vllm.stream(BASE, adapter, exported, HELLO, config, owner=owner)
+        asked = GenerateRequest(exported, exported, HELLO, config or GenerationConfig(), owner)
+        return vllm.stream(VllmModel(BASE, adapter), asked)
 
     return stream

@@ -6,7 +6,6 @@ import threading
 import time
 
 import httpx
-import numpy as np
 import pytest
 import uvicorn
 
@@ -16,7 +15,6 @@ from models_app.serving.engine import Engine
 from models_app.serving.pool import EnginePool
 from models_app.serving.server import build_app
 from modelstation.core.errors import UserFacingError
-from modelstation.lm import embedding
 from modelstation.testing import REPOSITORY
 
 KEY = "a key of the tests"
@@ -97,11 +95,6 @@ def test_a_request_that_cannot_be_read_is_a_400(post, exported, wrong):
     assert refused.json()["error"]["code"] == "invalid_request"
 
 
-def test_texts_to_embed_must_be_strings(post):
-    for body in ({"texts": "one"}, {"texts": [1]}, {}, []):
-        assert post("/embed", body).status_code == 400
-
-
 def test_the_client_gets_an_answer_whole_and_in_pieces(model_server, exported):
     assert client.health()
     whole = client.generate(exported / "model.gguf", exported, HELLO, SHORT)
@@ -122,16 +115,6 @@ def test_a_stream_that_is_left_early_frees_the_engine(model_server, exported):
     assert client.generate(exported / "model.gguf", exported, HELLO, SHORT).completion_tokens
 
 
-def test_the_client_embeds(model_server, monkeypatch):
-    class FakeEmbedder:
-        def embed(self, texts):
-            return np.array([[len(text), 0.5] for text in texts], dtype=np.float32)
-
-    monkeypatch.setattr(embedding, "load_embedder", FakeEmbedder)
-
-    assert client.embed(["ab", "c"]) == [[2.0, 0.5], [1.0, 0.5]]
-
-
 def test_the_servers_refusals_reach_the_user_as_sentences(model_server, exported):
     long = [{"role": "user", "content": "message " * 500}]
 
@@ -148,7 +131,10 @@ def test_a_server_that_is_down_is_told_with_what_to_do(settings):
     settings.MODEL_SERVER_URL = "http://127.0.0.1:9"
 
     assert not client.health()
-    for ask in (lambda: client.embed(["a"]), lambda: list(client.stream("a", "b", HELLO))):
+    for ask in (
+        lambda: client.generate("a", "b", HELLO),
+        lambda: list(client.stream("a", "b", HELLO)),
+    ):
         with pytest.raises(UserFacingError, match="model server is not running") as down:
             ask()
         assert down.value.code == "model_server_unavailable"

@@ -249,15 +249,6 @@ def test_health_is_told_while_every_slot_is_taken(exported):
     assert told["queue"]["active"] == 2
 
 
-def test_a_model_is_loaded_ahead_of_its_first_request(exported, settings):
-    with serving(exported) as address:
-        settings.MODEL_SERVER_URL, settings.MODEL_SERVER_KEY = address, KEY
-        client.load(exported / "model.gguf", exported)
-        told = httpx.get(f"{address}/health", headers=HEADERS).json()
-
-    assert [model["state"] for model in told["models"]] == ["ready"]
-
-
 def test_the_configuration_travels_whole(exported, settings):
     asked = GenerationConfig(
         stop=("a",),

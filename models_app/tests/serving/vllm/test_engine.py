@@ -9,7 +9,8 @@ from models_app.models import ModelVersion
 from models_app.serving import client
 from models_app.serving.client import Completion, GenerationConfig
 from models_app.serving.errors import ServingError
-from models_app.serving.vllm.engine import Vllm
+from models_app.serving.vllm.engine import Vllm, VllmModel
+from models_app.serving.wire import GenerateRequest
 from models_app.tests.serving.vllm.stand_in import BASE, HELLO, KEY, adapter
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.chat import load_renderer
@@ -172,18 +173,18 @@ def test_an_answer_that_takes_too_long_is_told_as_our_own_server_tells_it(
     vllm_server, stand_in, exported
 ):
     vllm = Vllm(vllm_server[1], KEY, secret="s", deadline_s=0.2)
-    asked = (BASE, None, exported, HELLO, GenerationConfig())
+    asked = (VllmModel(BASE), GenerateRequest(exported, exported, HELLO))
     stand_in.stream_ends, stand_in.holds = "never", threading.Event()
-    for ask in (vllm.generate, lambda *a, **k: list(vllm.stream(*a, **k))):
+    for ask in (vllm.generate, lambda *asked: list(vllm.stream(*asked))):
         with pytest.raises(ServingError, match="not ready within 0.2 seconds") as late:
-            ask(*asked, owner="")
+            ask(*asked)
         assert late.value.code == "deadline_exceeded"
         stand_in.holds.set()
 
 
 def test_the_whole_of_a_stream_has_a_deadline(vllm_server, stand_in, exported):
     vllm = Vllm(vllm_server[1], KEY, secret="s")
-    pieces = vllm.stream(BASE, None, exported, HELLO, GenerationConfig(), owner="")
+    pieces = vllm.stream(VllmModel(BASE), GenerateRequest(exported, exported, HELLO))
     vllm._deadline_s = -1
     with pytest.raises(ServingError) as late:
         list(pieces)
@@ -194,7 +195,7 @@ def test_the_whole_of_a_stream_has_a_deadline(vllm_server, stand_in, exported):
 def test_a_server_that_is_down_is_told(exported):
     vllm = Vllm("http://127.0.0.1:9", KEY, secret="s")
     with pytest.raises(ServingError, match="not running") as down:
-        vllm.generate(BASE, None, exported, HELLO, GenerationConfig(), owner="")
+        vllm.generate(VllmModel(BASE), GenerateRequest(exported, exported, HELLO))
     assert down.value.code == "model_server_unavailable"
 
 
