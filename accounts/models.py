@@ -182,9 +182,7 @@ class EndMail(OrgOwned):
         ordering = ["-created_at"]
         indexes = [
             models.Index(
-                fields=["next_try_at"],
-                condition=models.Q(state="waiting"),
-                name="mails_that_wait",
+                fields=["next_try_at"], condition=models.Q(state="waiting"), name="mails_that_wait"
             )
         ]
 

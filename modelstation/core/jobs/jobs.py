@@ -53,12 +53,7 @@ State = Job.State
 
 
 def submit(
-    *,
-    kind: str,
-    org: Any,
-    subject_id: uuid.UUID,
-    priority: int = 0,
-    idempotency_key: str = "",
+    *, kind: str, org: Any, subject_id: uuid.UUID, priority: int = 0, idempotency_key: str = ""
 ) -> Job:
     """Make a queued job and its wakeup in the caller's transaction. However often it is called with
     one key, there is one job."""

@@ -19,10 +19,7 @@ from modelstation.core.errors import UserFacingError
 SHOWN_CHARS, MESSAGE_CHARS = 200, 4000  # of a bad value, and of all that is said about it
 NOT_THERE = "There is no such thing here."
 # What the framework says in terms of Python, by its codes.
-PLAINLY = {
-    "not_a_list": "A list is needed.",
-    "not_a_dict": "A JSON object is needed.",
-}
+PLAINLY = {"not_a_list": "A list is needed.", "not_a_dict": "A JSON object is needed."}
 INTERNAL_ERROR = "Something went wrong on our side. The operator can see the details."
 
 

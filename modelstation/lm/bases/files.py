@@ -101,11 +101,7 @@ def _clean_config(folder: Path, base: Base) -> None:
     _write(folder / "config.json", kept)
 
 
-_CLASSES = {
-    "llama": "LlamaForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-}
+_CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
 
 def _keep(file: Path, fields: set[str], own: dict[str, Any]) -> None:
