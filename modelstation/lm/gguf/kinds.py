@@ -69,9 +69,8 @@ def quantize(data: np.ndarray, kind: Kind) -> np.ndarray:
         return gguf.quants.quantize(data, kind)
     rows = np.ascontiguousarray(data, dtype=np.float32).reshape(-1, data.shape[-1])
     out = np.empty((len(rows), nbytes_of(rows.shape[1:], kind)), np.uint8)
-    written = _llama_cpp()(
-        int(kind), rows.ctypes.data, out.ctypes.data, 0, len(rows), rows.shape[1], None
-    )
+    source, target = rows.ctypes.data, out.ctypes.data
+    written = _llama_cpp()(int(kind), source, target, 0, len(rows), rows.shape[1], None)
     if written != out.nbytes:
         raise RuntimeError(f"llama.cpp wrote {written} bytes of {kind.name}, not {out.nbytes}.")
     return out

@@ -72,7 +72,6 @@ SERVED = QUANTISATIONS["q8_0"]  # what every base and version is served from
 
 def quantisation_of(name: str) -> Quantisation:
     if name not in QUANTISATIONS:
-        raise ValueError(
-            f"Unknown quantisation {name!r}. Choose one of: {', '.join(QUANTISATIONS)}."
-        )
+        known = ", ".join(QUANTISATIONS)
+        raise ValueError(f"Unknown quantisation {name!r}. Choose one of: {known}.")
     return QUANTISATIONS[name]
