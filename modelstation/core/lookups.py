@@ -30,8 +30,7 @@ class _Part:
 
 class Lookup(Generic[Row]):
     """`rows` has a stand-in for each value of a call, in the order of the call; `fields` may reach
-    over a foreign key, as in `user__email`, and name the key of each row.
-    """
+    over a foreign key, as in `user__email`, and name the key of each row."""
 
     def __init__(self, rows: Callable[[], QuerySet[Row]], fields: tuple[str, ...]) -> None:
         self._rows, self._fields = rows, fields

@@ -118,8 +118,7 @@ def _refused(message: str, param: str, hint: str = "") -> UserFacingError:
 
 class _Guarded(httpcore.NetworkBackend):
     """Connects to addresses that have been judged, and ends everything by one deadline: a server
-    that sends a byte now and then must not hold a worker.
-    """
+    that sends a byte now and then must not hold a worker."""
 
     def __init__(self) -> None:
         self._plain = httpcore.SyncBackend()

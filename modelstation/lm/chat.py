@@ -1,7 +1,6 @@
 """The one chat renderer: messages become token ids here for training, evaluation and serving alike.
 
-Needs `tokenizers` and `jinja2` only, so that the model server can render without loading torch.
-"""
+Needs `tokenizers` and `jinja2` only, so that the model server can render without loading torch."""
 
 import json
 from copy import copy
@@ -248,8 +247,7 @@ def _split(rendered: str, marks: list[str]) -> list[_Piece]:
 
 def _matched(pieces: list[_Piece], contents: list[str], wanted: str) -> list[_Piece] | None:
     """Return the pieces with their contents, as the template wrote them into `wanted`; None when
-    it did more than trim: the marks, which stand for the contents, have nothing to trim.
-    """
+    it did more than trim: the marks, which stand for the contents, have nothing to trim."""
     filled: list[_Piece] = []
     at = 0
     for piece, following in zip(pieces, [*pieces[1:], _Piece("")], strict=True):

@@ -60,8 +60,7 @@ def make_tiny_qwen(folder: Path, architecture: str, *, seed: int = 0) -> Path:
 
 def make_tiny_sentencepiece(folder: Path, *, seed: int = 0) -> Path:
     """Write a llama with a tokenizer as of TinyLlama (bytes stand in for what has no token) and a
-    head of its own. Its chat template writes turns as plain text.
-    """
+    head of its own. Its chat template writes turns as plain text."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _train_sentencepiece()
     _save_tokenizer(tokenizer, folder, ZEPHYR, bos="<s>", eos="</s>", unk="<unk>")

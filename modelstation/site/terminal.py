@@ -1,6 +1,5 @@
 """A job's story in a terminal: its log as lines, and below them, while it goes on, its curves, its
-figures and how far it is. Plain lines where no screen can be drawn, JSON for programs.
-"""
+figures and how far it is. Plain lines where no screen can be drawn, JSON for programs."""
 
 import json
 import threading

@@ -1,6 +1,5 @@
 """What an attempt leaves on the disk. Work is written to `<artifacts>/<subject>/*/<job>-<attempt>`,
-so that what a dead attempt left is known by its name. Checkpoints outlive attempts.
-"""
+so that what a dead attempt left is known by its name. Checkpoints outlive attempts."""
 
 import logging
 import shutil

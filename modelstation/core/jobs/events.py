@@ -125,8 +125,7 @@ SLOTS = Slots()
 
 class EventStream:
     """The body of a stream. `close` is called by the server at its end, and when its reader has
-    gone: the next heartbeat finds that out.
-    """
+    gone: the next heartbeat finds that out."""
 
     def __init__(self, chunks: Iterator[bytes], give_back: Callable[[], None]) -> None:
         self._chunks = chunks

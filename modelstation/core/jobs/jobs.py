@@ -144,8 +144,7 @@ _waiting_sigterms: list[int] = []  # SIGTERMs that came while nobody could act o
 def _sigterm_held(lease: Lease | None = None) -> Iterator[None]:
     """Let a job stop in order at a SIGTERM; then that does what it would have done. Without a
     lease, keep one that comes between the claim and the work, which is imported there, for the
-    work. A handler holds it and not a mask, which another thread of this process would not have.
-    """
+    work. A handler holds it and not a mask, which another thread of this process would not have."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,5 +1,5 @@
-"""Files of one pinned revision of the hub into a folder: resumed where they were left, each checked
-against the size and hash that the hub states. Only safetensors, JSON, the template are fetched."""
+"""Fetch files of one pinned revision of the hub: resumed where they were left, each checked against
+the size and hash that the hub states. Only safetensors, JSON and the template are requested."""
 
 from __future__ import annotations
 

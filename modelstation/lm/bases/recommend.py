@@ -1,6 +1,5 @@
 """Which base to start from, and why in a sentence: by the kind of task, the size that may be
-served, the rows at hand and the machine. A recommendation, never a rule: the user decides.
-"""
+served, the rows at hand and the machine. A recommendation, never a rule: the user decides."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -66,8 +66,7 @@ def _write_tensors(
     writer: gguf.GGUFWriter, folder: Path, config: ModelConfig, quantisation: Quantisation
 ) -> None:
     """Write every tensor's shape into the header first; then each is read, quantised and written
-    alone, so that a large model never lies in memory as a whole.
-    """
+    alone, so that a large model never lies in memory as a whole."""
     shapes = _exported_shapes(folder, config)
     names = _target_names(folder, shapes, config)
     kinds = _kinds(shapes, names, config, quantisation)
@@ -148,8 +147,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _permuted(name: str, array: np.ndarray, config: ModelConfig) -> np.ndarray:
     """Put the rows of q and k in llama.cpp's order: for llama, it rotates neighbouring pairs,
-    transformers halves; for the others both rotate halves.
-    """
+    transformers halves; for the others both rotate halves."""
     permuted = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
     heads = permuted.get(name.split(".")[-2])
     if config.model_type != "llama" or heads is None:

@@ -40,8 +40,7 @@ def kind_of(
 
 def _is_delicate(name: str, blocks: int, tied: bool) -> bool:
     """Say what Q4_K_M keeps in 6 bits: the head, and value and down projections of the outer
-    eighths and of every third block between (llama.cpp, use_more_bits).
-    """
+    eighths and of every third block between (llama.cpp, use_more_bits)."""
     if name == ("token_embd.weight" if tied else "output.weight"):
         return True
     block = _BLOCK.fullmatch(name)
@@ -79,8 +78,7 @@ def quantize(data: np.ndarray, kind: Kind) -> np.ndarray:
 @cache
 def _llama_cpp() -> Callable[..., Any]:
     """ggml_quantize_chunk(type, source, target, first, rows, columns, importance) of the library
-    that serves the file too.
-    """
+    that serves the file too."""
     from xllamacpp import xllamacpp
 
     function = ctypes.CDLL(xllamacpp.__file__).ggml_quantize_chunk

@@ -1,6 +1,5 @@
 """The GGUF quantisations, one entry each: forms, API, sizes, exporter, certificate and papers read
-them here. Plain data: the GGUF libraries are not imported.
-"""
+them here. Plain data: the GGUF libraries are not imported."""
 
 from dataclasses import dataclass
 

@@ -147,8 +147,7 @@ def _text_or_file(value: str) -> str:
 def _pairs(path: Path | None) -> list[dict[str, str]]:
     """Read inputs and outputs of a file. System turns that only word the task are left out: the
     model has a prompt of its own. Those that differ from row to row join the input, as in its
-    dataset.
-    """
+    dataset."""
     if path is None:
         return []
     rows: list[ExampleRow] = []
