@@ -42,16 +42,14 @@ def membership_for(org: Organization, membership_id: int) -> Membership:
 
 
 def invitation_for(org: Organization, invitation_id: uuid.UUID) -> Invitation:
-    invitation: Invitation = get_object_or_404(Invitation, org=org, id=invitation_id)
-    return invitation
+    return get_object_or_404(Invitation, org=org, id=invitation_id)
 
 
 def invitation_by_secret(slug: str, secret: str) -> Invitation:
     """Return it for the secret of its link: the invited are no members yet."""
-    invitation: Invitation = get_object_or_404(
-        Invitation.objects.select_related("org"), org__slug=slug, digest=digest_of(secret)
-    )
-    return invitation
+    invitations = Invitation.objects.select_related("org")
+    found: Invitation = get_object_or_404(invitations, org__slug=slug, digest=digest_of(secret))
+    return found
 
 
 def tokens_seen_by(membership: Membership) -> QuerySet[ApiToken]:

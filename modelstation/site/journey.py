@@ -28,9 +28,6 @@ class Beat:
     is_over: bool
 
 
-# --- What to follow -------------------------------------------------------------------------------
-
-
 def find_story(name: str) -> Story:
     """Of a run, an evaluation, a job or a model by its id; of a model by organisation/slug."""
     try:
@@ -58,9 +55,6 @@ def _story_of_id(some_id: uuid.UUID) -> Story | None:
         return Story(job_id=some_id)
     model = CustomModel.objects.filter(id=some_id).first()
     return story_of(model) if model else None
-
-
-# --- Following ------------------------------------------------------------------------------------
 
 
 def follow(story: Story, closed: threading.Event | None = None) -> Iterator[Beat]:
@@ -100,9 +94,6 @@ def exit_code_of(story: Story) -> int:
     if model is not None:
         return EXIT_OF_STATUS.get(CustomModel.Status(model.status), SUCCEEDED)
     return EXIT_OF_STATE.get(Job.State(story.newest_state()), SUCCEEDED)
-
-
-# --- In words -------------------------------------------------------------------------------------
 
 
 def progress_line(job: Job) -> str:

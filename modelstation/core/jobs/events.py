@@ -92,9 +92,6 @@ def facts_of(event: JobEvent) -> EventFacts:
     }
 
 
-# --- Streams --------------------------------------------------------------------------------------
-
-
 class Slots:
     """How many streams this process holds, in all and for each organisation."""
 
