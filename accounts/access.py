@@ -12,14 +12,9 @@ from accounts.tokens import digest_of
 
 
 def membership_of(user: User, slug: str, *, role: Role = Role.MEMBER) -> Membership:
-    membership = (
-        Membership.objects.select_related("org", "user")
-        .filter(user_id=user.pk, org__slug=slug)
-        .first()
-        if user.is_authenticated and user.is_active
-        else None
-    )
-    if membership is None:
+    members = Membership.objects.select_related("org", "user").filter(org__slug=slug)
+    membership = members.filter(user_id=user.pk).first()
+    if membership is None or not user.is_active:
         raise Http404("No such organisation.")
     if not Role(membership.role).covers(role):
         raise PermissionDenied(f"This needs the role “{role.label}” in {membership.org}.")
@@ -47,22 +42,14 @@ def membership_for(org: Organization, membership_id: int) -> Membership:
 
 
 def invitation_for(org: Organization, invitation_id: uuid.UUID) -> Invitation:
-    invitation: Invitation = get_object_or_404(Invitation, org=org, id=invitation_id)
-    return invitation
-
-
-def open_invitations(org: Organization) -> QuerySet[Invitation]:
-    """Not accepted yet, those that have expired included: they can be withdrawn or replaced."""
-    invitations: QuerySet[Invitation] = Invitation.objects.for_org(org).filter(accepted_at=None)
-    return invitations
+    return get_object_or_404(Invitation, org=org, id=invitation_id)
 
 
 def invitation_by_secret(slug: str, secret: str) -> Invitation:
     """Return it for the secret of its link: the invited are no members yet."""
-    invitation: Invitation = get_object_or_404(
-        Invitation.objects.select_related("org"), org__slug=slug, digest=digest_of(secret)
-    )
-    return invitation
+    invitations = Invitation.objects.select_related("org")
+    found: Invitation = get_object_or_404(invitations, org__slug=slug, digest=digest_of(secret))
+    return found
 
 
 def tokens_seen_by(membership: Membership) -> QuerySet[ApiToken]:
@@ -84,5 +71,4 @@ def manages(membership: Membership) -> bool:
 
 def roles_given_by(membership: Membership) -> list[Role]:
     """Return the roles that one may hand out: one's own and those below it."""
-    held = Role(membership.role)
-    return [role for role in Role if held.covers(role)]
+    return [role for role in Role if Role(membership.role).covers(role)]

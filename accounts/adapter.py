@@ -12,8 +12,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def get_login_redirect_url(self, request: HttpRequest) -> str:
         return home_of(request.user)
 
-    def get_signup_redirect_url(self, request: HttpRequest) -> str:
-        return home_of(request.user)
+    get_signup_redirect_url = get_login_redirect_url
 
 
 def home_of(user: User | AnonymousUser) -> str:

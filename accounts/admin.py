@@ -8,41 +8,26 @@ from django.contrib.auth.forms import AdminUserCreationForm
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
-from accounts import services
-from accounts.models import (
-    ApiToken,
-    AuditEntry,
-    EndMail,
-    Invitation,
-    Membership,
-    Organization,
-    User,
-)
+from accounts import models, services
+from modelstation.core.jobs.admin_actions import ReadOnly
+
+FLAGS = ["is_active", "is_staff", "is_superuser"]
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
-    model = Membership
+    model = models.Membership
     extra = 0
     autocomplete_fields = ["user", "org"]
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """To look at, never to change: rows whose truth is made elsewhere."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+class ReadOnlyAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    pass
 
 
-@admin.register(User)
+@admin.register(models.User)
 class UserAdmin(BaseUserAdmin):  # type: ignore[type-arg]
     ordering = ["email"]
-    list_display = ["email", "is_active", "is_staff", "date_joined", "last_login"]
+    list_display = ["email", *FLAGS, "date_joined", "last_login"]
     list_filter = ["is_active", "is_staff", "date_joined"]
     search_fields = ["email", "first_name", "last_name"]
     inlines = [MembershipInline]
@@ -51,10 +36,7 @@ class UserAdmin(BaseUserAdmin):  # type: ignore[type-arg]
     fieldsets = [
         (None, {"fields": ["email", "password"]}),
         ("Person", {"fields": ["first_name", "last_name"]}),
-        (
-            "May",
-            {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]},
-        ),
+        ("May", {"fields": [*FLAGS, "groups", "user_permissions"]}),
         ("When", {"fields": ["last_login", "date_joined"]}),
     ]
 
@@ -69,27 +51,26 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     exclude = ["hub_token"]
     inlines = [MembershipInline]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
-        orgs: QuerySet[Organization] = super().get_queryset(request)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Organization]:
+        orgs: QuerySet[models.Organization] = super().get_queryset(request)
         return orgs.annotate(member_count=Count("memberships"))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """In a sentence each: their rows may be hundreds of thousands. What operators may only look
         at else goes with its organisation.
         """
-        lines = [
-            f"{org}: its models, versions, datasets, uploads, exports, tokens and audit, with "
-            "their files. Its members stay users."
-            for org in objs
-        ]
+        what = (
+            "its models, versions, datasets, uploads, exports, tokens and audit, with their files"
+        )
+        lines = [f"{org}: {what}. Its members stay users." for org in objs]
         return lines, {"organizations": len(lines)}, set(), []
 
     @admin.display(description="members", ordering="member_count")
-    def member_count(self, org: Organization) -> int:
+    def member_count(self, org: models.Organization) -> int:
         return int(org.member_count)  # type: ignore[attr-defined]
 
 
-@admin.register(ApiToken)
+@admin.register(models.ApiToken)
 class ApiTokenAdmin(ReadOnlyAdmin):
     """Operators see that a token is there and may revoke it; its hash is nobody's business."""
 
@@ -101,14 +82,14 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     actions = ["revoke"]
 
     @admin.action(description="Revoke the selected tokens")
-    def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
-        assert isinstance(request.user, User)
+    def revoke(self, request: HttpRequest, tokens: QuerySet[models.ApiToken]) -> None:
+        assert isinstance(request.user, models.User)
         for token in tokens.select_related("org"):
             services.revoke_token(actor=request.user, token=token)
         messages.success(request, "The tokens were revoked.")
 
 
-@admin.register(Invitation)
+@admin.register(models.Invitation)
 class InvitationAdmin(ReadOnlyAdmin):
     list_display = ["email", "org", "role", "invited_by", "expires_at", "accepted_at"]
     list_filter = ["role", ("accepted_at", admin.EmptyFieldListFilter)]
@@ -117,7 +98,7 @@ class InvitationAdmin(ReadOnlyAdmin):
     exclude = ["digest"]
 
 
-@admin.register(AuditEntry)
+@admin.register(models.AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "org", "actor", "action", "target"]
     list_filter = ["action", "created_at"]
@@ -126,7 +107,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     date_hierarchy = "created_at"
 
 
-@admin.register(EndMail)
+@admin.register(models.EndMail)
 class EndMailAdmin(ReadOnlyAdmin):
     """Which e-mails wait, were sent or were given up."""
 

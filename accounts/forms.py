@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -30,7 +31,10 @@ class SignupForm(BaseSignupForm):  # type: ignore[misc]
     def save(self, request: HttpRequest) -> User:
         with transaction.atomic():
             user: User = super().save(request)
-            name = self.cleaned_data["organization"].strip() or name_from(user.email)
+            # alice.smith+work@example.org → Alice Smith
+            words = re.split(r"[._-]", re.split(r"[@+]", user.email)[0])
+            named_after = " ".join(word.capitalize() for word in words if word)
+            name = self.cleaned_data["organization"].strip() or named_after
             create_organization(actor=user, name=name)
         return user
 
@@ -100,10 +104,3 @@ class HubTokenForm(forms.Form):
         widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
         help_text="With the right to write to the namespace that you push to.",
     )
-
-
-def name_from(email: str) -> str:
-    """alice.smith+work@example.org → Alice Smith"""
-    local = email.partition("@")[0].partition("+")[0]
-    words = local.replace("_", ".").replace("-", ".").split(".")
-    return " ".join(word.capitalize() for word in words if word)

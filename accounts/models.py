@@ -76,12 +76,8 @@ class Role(models.TextChoices):
     ADMIN = "admin"
     MEMBER = "member"
 
-    @property
-    def rank(self) -> int:
-        return list(Role).index(self)
-
     def covers(self, needed: "Role") -> bool:
-        return self.rank <= needed.rank
+        return list(Role).index(self) <= list(Role).index(needed)
 
 
 class Membership(models.Model):
@@ -140,9 +136,8 @@ class ApiToken(OrgOwned):
 
     @property
     def is_active(self) -> bool:
-        return self.revoked_at is None and (
-            self.expires_at is None or self.expires_at > timezone.now()
-        )
+        has_expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.revoked_at is None and not has_expired
 
 
 class AuditEntry(OrgOwned):
@@ -162,9 +157,7 @@ class AuditEntry(OrgOwned):
 
 
 class EndMail(OrgOwned):
-    """An e-mail that says how a job ended: made in the transaction that ends the job, and
-    sent by a worker, once.
-    """
+    """An e-mail on a job's end: made in the transaction that ends it, sent once, by a worker."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
@@ -182,9 +175,7 @@ class EndMail(OrgOwned):
         ordering = ["-created_at"]
         indexes = [
             models.Index(
-                fields=["next_try_at"],
-                condition=models.Q(state="waiting"),
-                name="mails_that_wait",
+                fields=["next_try_at"], condition=models.Q(state="waiting"), name="mails_that_wait"
             )
         ]
 

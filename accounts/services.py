@@ -46,30 +46,24 @@ def change_license_policy(
         org.license_policy, org.allow_unknown_license = kind, allow_unknown
         org.license_names = sorted({name.strip() for name in names if name.strip()})
         if kind == Organization.LicensePolicy.NAMED and not (org.license_names or allow_unknown):
-            raise UserFacingError(
-                "This policy names no licence, so it would let no row in.",
-                code="no_license_named",
-                param="names",
-                hint="Choose at least one licence, or another policy.",
-            )
-        if _policy_of(org) == before:
-            return
-        org.save(update_fields=["license_policy", "license_names", "allow_unknown_license"])
-        record(
-            org=org,
-            actor=actor,
-            action="organization.license_policy",
-            target=org,
-            before=before,
-            after=_policy_of(org),
-        )
+            message = "This policy names no licence, so it would let no row in."
+            hint = "Choose at least one licence, or another policy."
+            raise UserFacingError(message, code="no_license_named", param="names", hint=hint)
+        if (after := _policy_of(org)) != before:
+            org.save(update_fields=["license_policy", "license_names", "allow_unknown_license"])
+            action, change = "organization.license_policy", {"before": before, "after": after}
+            record(org=org, actor=actor, action=action, target=org, **change)
 
 
 def set_hub_token(*, actor: User, org: Organization, token: str) -> None:
-    """Kept encrypted, and never shown again."""
-    hint = _hint_of(token)
+    """Keep it encrypted, and its end as a hint. A refusal does not repeat what was sent."""
+    if not HUB_TOKEN.fullmatch(token):
+        message = "This is no token of the hub."
+        advice = "Copy it whole, without spaces or quotes; it usually begins with hf_."
+        raise UserFacingError(message, code="not_a_token", param="token", hint=advice)
+    hint = f"{'hf_' if token.startswith('hf_') else ''}…{token[-4:]}"
     with transaction.atomic():
-        _update_hub_token(org, token, hint)
+        Organization.objects.filter(pk=org.pk).update(hub_token=token, hub_token_hint=hint)
         record(org=org, actor=actor, action="hub_token.set", target=org, hint=hint)
 
 
@@ -77,7 +71,7 @@ def clear_hub_token(*, actor: User, org: Organization) -> None:
     """Harmless when done twice. Pushes that wait for a worker will fail, and say why."""
     with transaction.atomic():
         if locked_org(org).hub_token_hint:
-            _update_hub_token(org, "", "")
+            Organization.objects.filter(pk=org.pk).update(hub_token="", hub_token_hint="")
             record(org=org, actor=actor, action="hub_token.clear", target=org)
 
 
@@ -119,9 +113,8 @@ def invite(*, actor: User, org: Organization, email: str, role: Role) -> tuple[I
     with transaction.atomic():
         _must_cover(actor, org, role)
         if Membership.objects.filter(org=org, user__email=email).exists():
-            raise UserFacingError(
-                f"{email} is a member already.", code="already_member", param="email"
-            )
+            message = f"{email} is a member already."
+            raise UserFacingError(message, code="already_member", param="email")
         Invitation.objects.filter(org=org, email=email, accepted_at=None).delete()
         invitation: Invitation = Invitation.objects.create(
             org=org,
@@ -136,10 +129,9 @@ def invite(*, actor: User, org: Organization, email: str, role: Role) -> tuple[I
 
 
 def withdraw_invitation(*, actor: User, invitation: Invitation) -> None:
+    org, email = invitation.org, invitation.email
     with transaction.atomic():
-        record(
-            org=invitation.org, actor=actor, action="invitation.withdraw", target=invitation.email
-        )
+        record(org=org, actor=actor, action="invitation.withdraw", target=email)
         invitation.delete()
 
 
@@ -150,33 +142,24 @@ def accept_invitation(*, actor: User, invitation: Invitation) -> Membership:
         check_acceptable(actor, invitation)
         invitation.accepted_at = timezone.now()
         invitation.save(update_fields=["accepted_at"])
+        org, role = invitation.org, invitation.role
         membership, joined = Membership.objects.get_or_create(
-            org=invitation.org, user=actor, defaults={"role": invitation.role}
+            org=org, user=actor, defaults={"role": role}
         )
         if joined:
-            record(
-                org=invitation.org,
-                actor=actor,
-                action="member.join",
-                target=actor,
-                role=membership.role,
-            )
+            record(org=org, actor=actor, action="member.join", target=actor, role=role)
     return membership
 
 
 def check_acceptable(actor: User, invitation: Invitation) -> None:
+    email = invitation.email
     if not invitation.is_open:
-        hint = "Ask for a new one."
-        raise UserFacingError(
-            "This invitation was used or has expired.", code="invitation_closed", hint=hint
-        )
-    if actor.email.lower() != invitation.email.lower():
-        hint = (
-            f"Log in as {invitation.email}, or sign up with that address, and open the link again."
-        )
-        raise UserFacingError(
-            f"This invitation is for {invitation.email}.", code="other_address", hint=hint
-        )
+        message, hint = "This invitation was used or has expired.", "Ask for a new one."
+        raise UserFacingError(message, code="invitation_closed", hint=hint)
+    if actor.email.lower() != email.lower():
+        message = f"This invitation is for {email}."
+        hint = f"Log in as {email}, or sign up with that address, and open the link again."
+        raise UserFacingError(message, code="other_address", hint=hint)
 
 
 def change_role(*, actor: User, membership: Membership, role: Role) -> Membership:
@@ -185,14 +168,8 @@ def change_role(*, actor: User, membership: Membership, role: Role) -> Membershi
         _must_cover(actor, membership.org, Role(membership.role), role)
         if role != Role.OWNER:
             _must_not_be_last_owner(membership)
-        record(
-            org=membership.org,
-            actor=actor,
-            action="member.change_role",
-            target=membership.user,
-            before=membership.role,
-            after=role,
-        )
+        org, change = membership.org, {"before": membership.role, "after": role}
+        record(org=org, actor=actor, action="member.change_role", target=membership.user, **change)
         membership.role = role
         membership.save(update_fields=["role"])
     return membership
@@ -226,32 +203,13 @@ def _revoke(some: OrgQuerySet) -> int:
     return some.filter(revoked_at=None).update(revoked_at=timezone.now())
 
 
-def _hint_of(token: str) -> str:
-    """Enough to recognise a hub token by. Refuses what can be none, without repeating it."""
-    if not HUB_TOKEN.fullmatch(token):
-        raise UserFacingError(
-            "This is no token of the hub.",
-            code="not_a_token",
-            param="token",
-            hint="Copy it whole, without spaces or quotes; it usually begins with hf_.",
-        )
-    return f"{'hf_' if token.startswith('hf_') else ''}…{token[-4:]}"
-
-
 def locked_org(org: Organization) -> Organization:
     return Organization.objects.select_for_update().get(pk=org.pk)
 
 
 def _policy_of(org: Organization) -> dict[str, str | bool | list[str]]:
-    return {
-        "kind": str(org.license_policy),
-        "names": org.license_names,
-        "allow_unknown": org.allow_unknown_license,
-    }
-
-
-def _update_hub_token(org: Organization, token: str, hint: str) -> None:
-    Organization.objects.filter(pk=org.pk).update(hub_token=token, hub_token_hint=hint)
+    kind, unknown = str(org.license_policy), org.allow_unknown_license
+    return {"kind": kind, "names": org.license_names, "allow_unknown": unknown}
 
 
 def _locked(membership: Membership) -> Membership:
@@ -261,12 +219,8 @@ def _locked(membership: Membership) -> Membership:
 
 
 def _must_not_be_last_owner(membership: Membership) -> None:
-    if membership.role != Role.OWNER:
-        return
-    others = Membership.objects.filter(org=membership.org, role=Role.OWNER).exclude(
-        pk=membership.pk
-    )
-    if not others.exists():
+    owners = Membership.objects.filter(org=membership.org, role=Role.OWNER)
+    if membership.role == Role.OWNER and not owners.exclude(pk=membership.pk).exists():
         hint = "Make somebody else an owner first."
         raise UserFacingError("An organisation needs an owner.", code="last_owner", hint=hint)
 

@@ -28,10 +28,8 @@ def make_secret() -> str:
 
 def looks_like_token(text: str) -> bool:
     """Whether we could have made it; says nothing about whether we did."""
-    if not _SHAPE.fullmatch(text):
-        return False
     body, checksum = text[len(PREFIX) : -CHECKSUM_CHARS], text[-CHECKSUM_CHARS:]
-    return _checksum(body) == checksum
+    return bool(_SHAPE.fullmatch(text)) and _checksum(body) == checksum
 
 
 def digest_of(secret: str) -> str:

@@ -14,7 +14,7 @@ from accounts import access, services
 from accounts.access import enter
 from accounts.adapter import home_of
 from accounts.forms import AccountForm, InvitationForm, RoleForm, TokenForm
-from accounts.models import ApiToken, Invitation, Membership, Role, User
+from accounts.models import Invitation, Membership, Role, User
 
 
 @login_required
@@ -22,10 +22,8 @@ from accounts.models import ApiToken, Invitation, Membership, Role, User
 def account(request: HttpRequest, org: str) -> HttpResponse:
     """Show what concerns the user alone, whatever the organisation."""
     membership = enter(request, org)
-    form = AccountForm(
-        request.POST if request.method == "POST" else None,
-        initial={"mail_when_built": membership.user.mail_when_built},
-    )
+    data = request.POST if request.method == "POST" else None
+    form = AccountForm(data, initial={"mail_when_built": membership.user.mail_when_built})
     if form.is_valid():
         services.choose_mails(actor=membership.user, org=membership.org, **form.cleaned_data)
         messages.success(request, "Saved.")
@@ -46,7 +44,7 @@ def tokens(request: HttpRequest, org: str) -> HttpResponse:
     token, secret = services.create_token(
         actor=membership.user, org=membership.org, name=name, expires_at=expires_at
     )
-    return _tokens_page(request, membership, TokenForm(), token, secret)
+    return _tokens_page(request, membership, TokenForm(), created=token, secret=secret)
 
 
 @login_required
@@ -82,7 +80,8 @@ def invite(request: HttpRequest, org: str) -> HttpResponse:
         actor=membership.user, org=membership.org, email=email, role=role
     )
     link = request.build_absolute_uri(reverse("invitation_accept", args=[org, secret]))
-    return _members_page(request, membership, InvitationForm(roles=roles), invitation, link)
+    form = InvitationForm(roles=roles)
+    return _members_page(request, membership, form, invited=invitation, link=link)
 
 
 @login_required
@@ -137,37 +136,29 @@ def invitation_accept(request: HttpRequest, org: str, secret: str) -> HttpRespon
 
 
 def _tokens_page(
-    request: HttpRequest,
-    membership: Membership,
-    form: TokenForm,
-    created: ApiToken | None = None,
-    secret: str = "",
+    request: HttpRequest, membership: Membership, form: TokenForm, **created: object
 ) -> HttpResponse:
     context = {
         "tokens": access.tokens_seen_by(membership),
         "manages": access.manages(membership),
         "form": form,
-        "created": created,
-        "secret": secret,
+        **created,
     }
     return render(request, "accounts/tokens.html", context)
 
 
 def _members_page(
-    request: HttpRequest,
-    membership: Membership,
-    form: InvitationForm,
-    invited: Invitation | None = None,
-    link: str = "",
+    request: HttpRequest, membership: Membership, form: InvitationForm, **created: object
 ) -> HttpResponse:
     manages = access.manages(membership)
+    # Those that have expired included: they can be withdrawn or replaced.
+    open_ones = Invitation.objects.for_org(membership.org).filter(accepted_at=None)
     context = {
         "memberships": Membership.objects.filter(org=membership.org).select_related("user"),
-        "invitations": access.open_invitations(membership.org) if manages else [],
+        "invitations": open_ones if manages else [],
         "manages": manages,
         "roles": access.roles_given_by(membership),
         "form": form,
-        "invited": invited,
-        "link": link,
+        **created,
     }
     return render(request, "accounts/members.html", context)

@@ -1,5 +1,6 @@
 """All settings, in sections. Every difference between machines is an environment variable."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,8 @@ env = environ.Env()
 environ.Env.read_env(BASE_DIR / ".env")
 
 # --- Where things lie ---------------------------------------------------------------------------
-VAR_DIR = Path(env.str("MODELSTATION_VAR", default=str(BASE_DIR / "var"))).resolve()
-MODELS_DIR = Path(
-    env.str("MODELSTATION_MODELS_DIR", default=str(BASE_DIR / "var" / "models"))
-).resolve()
+VAR_DIR = Path(env.str("MODELSTATION_VAR", default=f"{BASE_DIR}/var")).resolve()
+MODELS_DIR = Path(env.str("MODELSTATION_MODELS_DIR", default=f"{BASE_DIR}/var/models")).resolve()
 ARTIFACTS_DIR = VAR_DIR / "artifacts"
 UPLOADS_DIR = VAR_DIR / "uploads"
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", default=2 << 30)
@@ -34,13 +33,10 @@ def own_key(name: str) -> Any:
 
 SECRET_KEY = env.str("SECRET_KEY", default=own_key("secret-key"))
 # The first encrypts stored secrets, all decrypt them. Apart from SECRET_KEY, which may change.
-FIELD_ENCRYPTION_KEYS = env.list(
-    "FIELD_ENCRYPTION_KEYS",
-    default=[own_key("field-encryption-key")] if DEVELOPMENT else environ.Env.NOTSET,
-)
-if not FIELD_ENCRYPTION_KEYS or any(
-    len(key) < 32 or key == SECRET_KEY for key in FIELD_ENCRYPTION_KEYS
-):
+_own = [own_key("field-encryption-key")] if DEVELOPMENT else environ.Env.NOTSET
+FIELD_ENCRYPTION_KEYS = env.list("FIELD_ENCRYPTION_KEYS", default=_own)
+_good = [key for key in FIELD_ENCRYPTION_KEYS if len(key) >= 32 and key != SECRET_KEY]
+if not _good or _good != FIELD_ENCRYPTION_KEYS:
     raise ImproperlyConfigured(
         "FIELD_ENCRYPTION_KEYS needs one or more keys of at least 32 random characters, separated "
         "by commas; none of them may be SECRET_KEY."
@@ -50,9 +46,8 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=not DEVELOPMENT)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_SAMESITE = "Lax"
-SECURE_PROXY_SSL_HEADER = (
-    ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
-)
+if env.bool("BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=0)
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -133,34 +128,24 @@ FORM_RENDERER = "modelstation.core.web.forms.PageFormRenderer"
 DATABASES = {"default": environ.Env.db_url_config(database_url(VAR_DIR / "postgres"))}
 DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-        "LOCATION": "django_cache",
-    }
-}
+_DATABASE_CACHE = "django.core.cache.backends.db.DatabaseCache"
+CACHES = {"default": {"BACKEND": _DATABASE_CACHE, "LOCATION": "django_cache"}}
 
 # --- Accounts -------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    f"django.contrib.auth.hashers.{name}PasswordHasher" for name in ("Argon2", "PBKDF2")
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword")
 ]
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
-ACCOUNT_EMAIL_VERIFICATION = env.str(
-    "ACCOUNT_EMAIL_VERIFICATION", default="optional" if DEVELOPMENT else "mandatory"
-)
+_verification = "optional" if DEVELOPMENT else "mandatory"
+ACCOUNT_EMAIL_VERIFICATION = env.str("ACCOUNT_EMAIL_VERIFICATION", default=_verification)
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_FORMS = {"signup": "accounts.forms.SignupForm"}
 ACCOUNT_LOGOUT_ON_GET = False
@@ -212,26 +197,17 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- Jobs: the Job row is the truth, the queue carries wakeups -----------------------------------
+_WEEK = 7 * 24 * 3600  # redelivery is the reaper's work, never the broker's
 _CLUSTER = {
-    "workers": 1,
-    "queue_limit": 1,
-    "bulk": 1,
-    "max_attempts": 1,
-    "ack_failures": True,
-    "save_limit": -1,
-    "catch_up": False,
-    "timeout": 7 * 24 * 3600 - 60,
-    "retry": 7 * 24 * 3600,  # redelivery is the reaper's work, never the broker's
-    "poll": 0.5,
-    "guard_cycle": 0.5,
-    "recycle": 50,
-}
+    "workers": 1, "queue_limit": 1, "bulk": 1, "max_attempts": 1, "ack_failures": True,
+    "save_limit": -1, "catch_up": False, "timeout": _WEEK - 60, "retry": _WEEK, "poll": 0.5,
+    "guard_cycle": 0.5, "recycle": 50,
+}  # fmt: skip
+_BROKER = "modelstation.core.jobs.workers.UnhurriedBroker"
 Q_CLUSTER = {
     "name": "default",
     "orm": "default",
-    "broker_class": env.str(
-        "QUEUE_BROKER", default="modelstation.core.jobs.workers.UnhurriedBroker"
-    ),
+    "broker_class": env.str("QUEUE_BROKER", default=_BROKER),
     "label": "Queue",
     **_CLUSTER,
     "ALT_CLUSTERS": {"distil": dict(_CLUSTER), "gpu": {**_CLUSTER, "recycle": 1}},
@@ -244,12 +220,8 @@ BACKOFF_SECONDS = env.float("BACKOFF_SECONDS", default=10)  # after a crash; twi
 NO_PROGRESS_SECONDS = env.float("NO_PROGRESS_SECONDS", default=1800)
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=60)  # for a checkpoint, when a worker is stopped
 # How many jobs of one organisation run at once on each queue, over all its workers.
-ORG_JOBS_AT_ONCE = {
-    "default": 4,
-    "distil": 2,
-    "gpu": 2,
-    **env.dict("ORG_JOBS_AT_ONCE", cast={"value": int}, default={}),
-}
+ORG_JOBS_AT_ONCE = {"default": 4, "distil": 2, "gpu": 2}
+ORG_JOBS_AT_ONCE |= env.dict("ORG_JOBS_AT_ONCE", cast={"value": int}, default={})
 # A stream of events holds one of a web process' threads (the Procfile starts it with 8).
 EVENT_STREAMS_PER_PROCESS = env.int("EVENT_STREAMS_PER_PROCESS", default=4)
 EVENT_STREAMS_PER_ORGANIZATION = env.int("EVENT_STREAMS_PER_ORGANIZATION", default=2)
@@ -260,17 +232,14 @@ EVALUATION_PROBES = env.bool("EVALUATION_PROBES", default=True)
 
 # --- Exports --------------------------------------------------------------------------------------
 # Signs what is handed out: its holder can sign as this installation.
-EXPORT_SIGNING_KEY = env.str(
-    "EXPORT_SIGNING_KEY", default=kept_secret(VAR_DIR / "export-signing-key")
-)
+_own_signing_key = kept_secret(VAR_DIR / "export-signing-key")
+EXPORT_SIGNING_KEY = env.str("EXPORT_SIGNING_KEY", default=_own_signing_key)
 EXPORT_DAYS = env.int("EXPORT_DAYS", default=7)  # then the file goes
 EXPORT_LINK_HOURS = env.float("EXPORT_LINK_HOURS", default=24)
 # Who sends their files. Empty: a web process, of which each download holds a thread. A location
 # such as /artifacts/: nginx, by X-Accel-Redirect. "x-sendfile": Apache or lighttpd.
 EXPORT_SENDER = env.str("EXPORT_SENDER", default="")
-if EXPORT_SENDER not in ("", "x-sendfile") and not (
-    len(EXPORT_SENDER) > 2 and EXPORT_SENDER[0] == EXPORT_SENDER[-1] == "/"
-):
+if not re.fullmatch(r"|x-sendfile|/.+/", EXPORT_SENDER):
     raise ImproperlyConfigured("EXPORT_SENDER is x-sendfile, or a location such as /artifacts/.")
 
 # --- Model server ---------------------------------------------------------------------------------
@@ -295,13 +264,11 @@ HF_ENDPOINT = env.str("HF_ENDPOINT", default="https://huggingface.co").rstrip("/
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+_PLAIN_FILES = "django.contrib.staticfiles.storage.StaticFilesStorage"
+_PACKED_FILES = "whitenoise.storage.CompressedManifestStaticFilesStorage"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEVELOPMENT
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": _PLAIN_FILES if DEVELOPMENT else _PACKED_FILES},
 }
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEVELOPMENT
 LANGUAGE_CODE = "en-gb"

@@ -94,8 +94,7 @@ def let_go(response: "HttpResponseBase") -> None:
 
 def shared_data() -> Path:
     """Return the folder of real public data, never part of the repository; skips where it is
-    absent.
-    """
+    absent."""
     import pytest
 
     folder = Path(os.environ.get("MODELSTATION_DATA") or REPOSITORY.parent / "shared" / "data")

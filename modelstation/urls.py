@@ -1,6 +1,5 @@
 """The roof: mounts every app. Pages of an organisation live under /o/<org>/, its programs use
-/api/v1/ and /v1/.
-"""
+/api/v1/ and /v1/."""
 
 from django.contrib import admin
 from django.urls import include, path

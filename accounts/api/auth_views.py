@@ -25,11 +25,9 @@ from accounts.models import User
 from modelstation.core.web.parsers import SmallBodyParser
 
 # What allauth still asks for after the right password, by the key of its stage.
+CONFIRM = "Confirm your e-mail address first: we sent you a link."
 PENDING = {
-    "verify_email": (
-        "email_not_verified",
-        "Confirm your e-mail address first: we sent you a link.",
-    ),
+    "verify_email": ("email_not_verified", CONFIRM),
     "mfa_authenticate": ("mfa_required", "This account needs a second factor."),
 }
 INACTIVE = ("account_inactive", "This account is not active.")
@@ -71,9 +69,7 @@ class LogoutView(APIView):
 class MeView(APIView):
     @extend_schema(responses=serializers.MeSerializer)
     def get(self, request: Request) -> Response:
-        """Return the caller, the organisation that this call works in, and all those of the
-        caller.
-        """
+        """Return the caller, the organisation of this call, and all those of the caller."""
         return Response(me(request))
 
 
@@ -93,15 +89,11 @@ def me(request: Request) -> dict[str, Any]:
 def _log_in(request: HttpRequest, *, email: str, password: str) -> None:
     form = LoginForm(data={"login": email, "password": password}, request=request)
     if not form.is_valid():
-        raise _refusal(form)
+        if form.has_error(NON_FIELD_ERRORS, code="too_many_login_attempts"):
+            raise Throttled
+        raise LogInRefused("The e-mail address or the password is wrong.", code="invalid_login")
     form.login(request)
     if not request.user.is_authenticated:
         stage = get_pending_stage(request)
         code, message = PENDING.get(stage.key if stage else "", INACTIVE)
         raise LogInRefused(message, code=code)
-
-
-def _refusal(form: LoginForm) -> APIException:
-    if form.has_error(NON_FIELD_ERRORS, code="too_many_login_attempts"):
-        return Throttled()
-    return LogInRefused("The e-mail address or the password is wrong.", code="invalid_login")

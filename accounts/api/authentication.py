@@ -38,7 +38,11 @@ class TokenAuthentication(authentication.BaseAuthentication):
         if keyword.lower() != KEYWORD.lower():
             return None
         token = token_of(secret.strip())
-        _note_use(token)
+        # At most once a minute, so that a busy program does not turn every read into a write.
+        now = timezone.now()
+        if token.last_used_at is None or token.last_used_at < now - USED_AT_PRECISION:
+            stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USED_AT_PRECISION)
+            ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
         request.org = token.org  # type: ignore[attr-defined]
         return token.user, token
 
@@ -100,14 +104,6 @@ def _membership(request: Request) -> Membership:
     return first
 
 
-def _note_use(token: ApiToken) -> None:
-    """At most once a minute, so that a busy program does not turn every read into a write."""
-    now = timezone.now()
-    stale = Q(last_used_at=None) | Q(last_used_at__lt=now - USED_AT_PRECISION)
-    if token.last_used_at is None or token.last_used_at < now - USED_AT_PRECISION:
-        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
-
-
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = TokenAuthentication
     name = "token"
@@ -121,7 +117,5 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
     name = "session"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        description = (
-            "A browser's session. The header X-Organization names the organisation by its slug."
-        )
+        description = "A browser's session. The header X-Organization holds an organisation's slug."
         return {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": description}

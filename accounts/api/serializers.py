@@ -7,8 +7,6 @@ from rest_framework import serializers
 from accounts.models import ApiToken, Invitation, Membership, Organization, Role, User
 from modelstation.core.web.api import Choice, StrictSerializer
 
-MAX_TOKEN_DAYS = 3650
-
 
 class LoginSerializer(StrictSerializer):
     email = serializers.EmailField()
@@ -61,9 +59,7 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
 
 class TokenDraftSerializer(StrictSerializer):
     name = serializers.CharField(max_length=80)
-    expires_in_days = serializers.IntegerField(
-        required=False, min_value=1, max_value=MAX_TOKEN_DAYS
-    )
+    expires_in_days = serializers.IntegerField(required=False, min_value=1, max_value=3650)
 
 
 class NewTokenSerializer(TokenSerializer):
@@ -99,9 +95,7 @@ class InvitationDraftSerializer(StrictSerializer):
 
 
 class NewInvitationSerializer(InvitationSerializer):
-    link = serializers.URLField(
-        help_text="Send it to the invited person. It is shown in this answer only."
-    )
+    link = serializers.URLField(help_text="To send to the invited. It is in this answer only.")
 
     class Meta(InvitationSerializer.Meta):
         fields = [*InvitationSerializer.Meta.fields, "link"]

@@ -4,11 +4,11 @@ import uuid
 from typing import Any
 
 from django.db.models import QuerySet
-from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, status
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
@@ -34,11 +34,9 @@ class TokensView(generics.ListAPIView[ApiToken]):
         """Make a token for the caller. Its `secret` is in this answer only."""
         caller = request_membership(request)
         sent = _valid(serializers.TokenDraftSerializer(data=request.data))
+        until = expiry_in(sent.get("expires_in_days", 0))
         token, secret = services.create_token(
-            actor=caller.user,
-            org=caller.org,
-            name=sent["name"],
-            expires_at=expiry_in(sent.get("expires_in_days", 0)),
+            actor=caller.user, org=caller.org, name=sent["name"], expires_at=until
         )
         shown = serializers.TokenSerializer(token).data | {"secret": secret}
         return Response(shown, status=status.HTTP_201_CREATED)
@@ -77,10 +75,8 @@ class MemberView(APIView):
         """Change the role. Nobody hands out or touches a role above their own."""
         caller = request_membership(request, role=Role.ADMIN)
         membership = access.membership_for(caller.org, membership_id)
-        sent = _valid(serializers.RoleSerializer(data=request.data))
-        changed = services.change_role(
-            actor=caller.user, membership=membership, role=Role(sent["role"])
-        )
+        role = Role(_valid(serializers.RoleSerializer(data=request.data))["role"])
+        changed = services.change_role(actor=caller.user, membership=membership, role=role)
         return Response(serializers.MemberSerializer(changed).data)
 
     @extend_schema(responses={204: None})
@@ -96,10 +92,7 @@ class InvitationsView(generics.ListAPIView[Invitation]):
     serializer_class = serializers.InvitationSerializer
 
     def get_queryset(self) -> QuerySet[Invitation]:
-        invitations: QuerySet[Invitation] = Invitation.objects.for_org(
-            request_org(self.request, role=Role.ADMIN)
-        )
-        return invitations
+        return Invitation.objects.filter(org=request_org(self.request, role=Role.ADMIN))
 
     @extend_schema(
         request=serializers.InvitationDraftSerializer,
@@ -112,8 +105,7 @@ class InvitationsView(generics.ListAPIView[Invitation]):
         invitation, secret = services.invite(
             actor=caller.user, org=caller.org, email=sent["email"], role=Role(sent["role"])
         )
-        path = reverse("invitation_accept", args=[caller.org.slug, secret])
-        link = request.build_absolute_uri(path)
+        link = reverse("invitation_accept", args=[caller.org.slug, secret], request=request)
         shown = serializers.InvitationSerializer(invitation).data | {"link": link}
         return Response(shown, status=status.HTTP_201_CREATED)
 

@@ -23,18 +23,9 @@ class JobEventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
 @admin.register(Job)
 class JobAdmin(ReadOnly, JobActions):
     list_display = [
-        "short_id",
-        "kind",
-        "org",
-        "state",
-        "stage",
-        "done",
-        "attempt",
-        "crash_count",
-        "error_code",
-        "created_at",
-        "took",
-    ]
+        "short_id", "kind", "org", "state", "stage", "done", "attempt", "crash_count",
+        "error_code", "created_at", "took",
+    ]  # fmt: skip
     list_filter = ["state", "kind", "queue", "error_code", "created_at"]
     list_select_related = ["org"]
     search_fields = ["id", "subject_id", "org__name", "org__slug", "error_text", "lease_owner"]

@@ -1,6 +1,4 @@
-"""A folder per artifact: written to a temporary folder, hashed, given a manifest, and renamed into
-place. No Django inside.
-"""
+"""A folder per artifact: written apart, hashed, given a manifest, renamed into place. No Django."""
 
 import hashlib
 import json
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20  # of a file that is copied
 
 
 class ArtifactError(Exception):
@@ -23,7 +21,7 @@ class ArtifactError(Exception):
 def write_artifact(
     target: Path, fill: Callable[[Path], object], *, kind: str, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Let `fill(folder)` write files, then publish them at `target` in one rename. Returns the
+    """Let `fill(folder)` write files, then publish them at `target` in one rename; return the
     manifest.
 
     A reader sees the whole artifact or none of it. An existing target is replaced only after the
@@ -51,9 +49,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """Re-hash every file against the manifest. Returns the manifest; raises ArtifactError naming
-    the first bad file.
-    """
+    """Hash every file anew; return the manifest, or raise ArtifactError with the first bad file."""
     manifest = read_manifest(folder)
     for entry in manifest["files"]:
         path = folder / entry["path"]
@@ -65,29 +61,19 @@ def verify(folder: Path) -> dict[str, Any]:
 
 
 def sha256_file(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _manifest(folder: Path, kind: str, facts: dict[str, Any]) -> dict[str, Any]:
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = [str(path.relative_to(folder)) for path in paths]
     files = [
-        {
-            "path": str(path.relative_to(folder)),
-            "bytes": path.stat().st_size,
-            "sha256": sha256_file(path),
-        }
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        {"path": name, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        for name, path in zip(names, paths, strict=True)
     ]
-    return {
-        "kind": kind,
-        "created_at": datetime.now(UTC).isoformat(),
-        "facts": facts,
-        "files": files,
-    }
+    now = datetime.now(UTC).isoformat()
+    return {"kind": kind, "created_at": now, "facts": facts, "files": files}
 
 
 def _fsync_tree(folder: Path) -> None:

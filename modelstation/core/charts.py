@@ -41,6 +41,14 @@ BAR = """
   </svg>
 </div>
 """
+SHARE = """
+<svg class="share" aria-hidden="true"><rect class="share-track" width="100%" height="100%"/>
+<rect class="share-part" width="{}%" height="100%"/></svg>
+"""
+LEGEND_ROW = """
+<li><svg class="chart-key" aria-hidden="true">
+<line class="chart-line chart-{}" x2="100%" y1="50%" y2="50%"/></svg>{}</li>
+"""
 WHISKER_STROKE = '<line class="bar-whisker" x1="{}%" x2="{}%" y1="{}" y2="{}"/>'
 
 Point = tuple[float, float | None]
@@ -69,7 +77,7 @@ class Interval:
 class Axis:
     low: float
     high: float
-    ticks: tuple[float, ...]
+    ticks: Sequence[float]
 
     def percent(self, value: float) -> float:
         return round(100 * (value - self.low) / (self.high - self.low), 2)
@@ -84,8 +92,10 @@ def line_chart(
     points = [point for _, finite in drawn for point in finite]
     if not points:
         return format_html('<p class="chart-empty">{}: nothing to draw yet.</p>', title)
-    x = _data_axis([x for x, _ in points])
-    y = _nice_axis([y for _, y in points] + ([0.0] if from_zero else []))
+    left, right = _spread([x for x, _ in points])
+    x = Axis(left, right, [tick for tick in nice_ticks(left, right) if left <= tick <= right])
+    heights = nice_ticks(*_spread([y for _, y in points] + ([0.0] if from_zero else [])))
+    y = Axis(heights[0], heights[-1], heights)
     words = " ".join(_in_words(line.name, finite, x_label) for line, finite in drawn)
     return format_html(
         FIGURE,
@@ -110,13 +120,7 @@ def interval_bars(rows: Sequence[Interval], *, title: str) -> SafeString:
 
 def share_bar(part: float, whole: float) -> SafeString:
     """Draw a thin bar for a table cell, hidden from readers: the number stands beside it."""
-    share = 100 * part / whole if whole else 0
-    return format_html(
-        '<svg class="share" aria-hidden="true">'
-        '<rect class="share-track" width="100%" height="100%"/>'
-        '<rect class="share-part" width="{}%" height="100%"/></svg>',
-        round(_clamp(share, 0, 100), 1),
-    )
+    return format_html(SHARE, round(_share(part / whole if whole else 0), 1))
 
 
 def number(value: float) -> str:
@@ -124,9 +128,6 @@ def number(value: float) -> str:
     if not math.isfinite(value):
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-# --- axes -----------------------------------------------------------------------------------------
 
 
 def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -138,17 +139,6 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(count * step, 12) for count in range(first, last + 1)]
 
 
-def _nice_axis(values: Sequence[float]) -> Axis:
-    ticks = nice_ticks(*_spread(values))
-    return Axis(ticks[0], ticks[-1], tuple(ticks))
-
-
-def _data_axis(values: Sequence[float]) -> Axis:
-    """From the first to the last value, with the nice ticks between them."""
-    low, high = _spread(values)
-    return Axis(low, high, tuple(tick for tick in nice_ticks(low, high) if low <= tick <= high))
-
-
 def _spread(values: Sequence[float]) -> tuple[float, float]:
     """Return the range of the values; a single value gets room around it."""
     low, high = min(values), max(values)
@@ -156,9 +146,6 @@ def _spread(values: Sequence[float]) -> tuple[float, float]:
         return low, high
     room = abs(low) / 2 or 1.0
     return low - room, high + room
-
-
-# --- parts ----------------------------------------------------------------------------------------
 
 
 def _grid(x: Axis, y: Axis) -> SafeString:
@@ -185,35 +172,23 @@ def _line(place: int, points: Sequence[Point], x: Axis, y: Axis) -> SafeString:
 
 
 def _legend(names: Iterable[str]) -> SafeString:
-    return format_html(
-        '<ul class="chart-legend">{}</ul>',
-        format_html_join(
-            "",
-            '<li><svg class="chart-key" aria-hidden="true">'
-            '<line class="chart-line chart-{}" x2="100%" y1="50%" y2="50%"/></svg>{}</li>',
-            enumerate(names, 1),
-        ),
-    )
+    rows = format_html_join("", LEGEND_ROW, enumerate(names, 1))
+    return format_html('<ul class="chart-legend">{}</ul>', rows)
 
 
 def _interval_bar(place: int, row: Interval) -> SafeString:
-    whisker = _whisker(row)
-    return format_html(BAR, row.name, _with_interval(row), place, _share(row.value), whisker)
-
-
-def _whisker(row: Interval) -> SafeString:
-    if row.low is None or row.high is None or not math.isfinite(row.low + row.high):
-        return NO_MARKUP
-    low, high = _share(row.low), _share(row.high)
-    strokes = ((low, high, 12, 12), (low, low, 6, 18), (high, high, 6, 18))
-    return format_html_join("", WHISKER_STROKE, strokes)
+    words = f"{100 * row.value:.1f} %" if math.isfinite(row.value) else "no score"
+    whisker = NO_MARKUP
+    if row.low is not None and row.high is not None and math.isfinite(row.low + row.high):
+        words += f" ({100 * row.low:.1f} to {100 * row.high:.1f} %)"
+        low, high = _share(row.low), _share(row.high)
+        strokes = ((low, high, 12, 12), (low, low, 6, 18), (high, high, 6, 18))
+        whisker = format_html_join("", WHISKER_STROKE, strokes)
+    return format_html(BAR, row.name, words, place, _share(row.value), whisker)
 
 
 def _joined(parts: Iterable[SafeString]) -> SafeString:
     return format_html_join("", "{}", ((part,) for part in parts))
-
-
-# --- words ----------------------------------------------------------------------------------------
 
 
 def _in_words(name: str, points: Sequence[Finite], x_label: str) -> str:
@@ -224,17 +199,6 @@ def _in_words(name: str, points: Sequence[Finite], x_label: str) -> str:
     lowest = "" if low in (first, last) else f", lowest {number(low)} at {number(low_x)}"
     start = f"{name}: {number(first)} at {x_label} {number(first_x)}"
     return f"{start}, {number(last)} at {number(last_x)}{lowest}."
-
-
-def _with_interval(row: Interval) -> str:
-    if not math.isfinite(row.value):
-        return "no score"
-    if row.low is None or row.high is None:
-        return f"{100 * row.value:.1f} %"
-    return f"{100 * row.value:.1f} % ({100 * row.low:.1f} to {100 * row.high:.1f} %)"
-
-
-# --- points ---------------------------------------------------------------------------------------
 
 
 def _finite(points: Iterable[Point]) -> list[Finite]:
@@ -263,8 +227,4 @@ def _from_top(axis: Axis, value: float) -> float:
 
 
 def _share(value: float) -> float:
-    return round(100 * _clamp(value, 0, 1), 2) if math.isfinite(value) else 0.0
-
-
-def _clamp(value: float, low: float, high: float) -> float:
-    return max(low, min(high, value))
+    return round(100 * max(0.0, min(1.0, value)), 2) if math.isfinite(value) else 0.0

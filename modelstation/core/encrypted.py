@@ -22,45 +22,39 @@ class SecretUnreadable(UserFacingError):
     """No key of the installation opens a stored secret. The message says nothing of its content."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "A stored secret cannot be opened with the keys of this installation.",
-            code="secret_unreadable",
-            hint="Set it again on the settings page, or ask your operator to put the key that it "
-            "was stored with back into FIELD_ENCRYPTION_KEYS.",
+        message = "A stored secret cannot be opened with the keys of this installation."
+        hint = (
+            "Set it again on the settings page, or ask your operator to put the key that it was "
+            "stored with back into FIELD_ENCRYPTION_KEYS."
         )
+        super().__init__(message, code="secret_unreadable", hint=hint)
 
 
 class Sealed:
     """A secret as it is stored. Shows nothing of itself."""
 
     def __init__(self, ciphertext: str) -> None:
-        self._ciphertext = ciphertext
+        self.stored = ciphertext
 
     def __repr__(self) -> str:
         return "<sealed>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sealed) and hmac.compare_digest(
-            self._ciphertext, other._ciphertext
-        )
+        return isinstance(other, Sealed) and hmac.compare_digest(self.stored, other.stored)
 
     def __hash__(self) -> int:
-        return hash(self._ciphertext)
+        return hash(self.stored)
 
     def open(self) -> str:
         """Return the secret itself. Raises SecretUnreadable."""
         try:
-            return keyring().decrypt(self._ciphertext.encode()).decode()
+            return keyring().decrypt(self.stored.encode()).decode()
         except InvalidToken:
             raise SecretUnreadable from None
 
     def resealed(self) -> "Sealed":
         """Return the same secret under the first key."""
         return seal(self.open())
-
-    @property
-    def stored(self) -> str:
-        return self._ciphertext
 
 
 def seal(secret: str) -> Sealed:

@@ -1,6 +1,4 @@
-"""Two kinds of failure: a sentence for the user, or a traceback for the operator. The class says
-with which HTTP status the API answers. No Django inside.
-"""
+"""Two kinds of failure: a sentence for the user, or a traceback for the operator. No Django."""
 
 from typing import ClassVar
 
@@ -8,21 +6,16 @@ DISK_FULL = "No disk space is left. Nothing half-written was kept; free some spa
 
 
 class UserFacingError(Exception):
-    """A failure that the user can understand and act upon; `message` is shown to them as it
-    stands.
-    """
+    """A failure that the user can understand and act upon: `message` is shown as it stands."""
 
-    status = 400
+    status = 400  # of the API's answer
     headers: ClassVar[dict[str, str]] = {}
 
     def __init__(
         self, message: str, *, code: str = "invalid", hint: str = "", param: str = ""
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.code = code
-        self.hint = hint
-        self.param = param
+        self.message, self.code, self.hint, self.param = message, code, hint, param
 
 
 class NotFound(UserFacingError):

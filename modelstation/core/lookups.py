@@ -4,7 +4,7 @@ Django takes two to three times as long to write a lookup over a few tables as P
 it. A result is a row as `.only(*fields).first()` returns it: other fields are read when needed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -30,12 +30,10 @@ class _Part:
 
 class Lookup(Generic[Row]):
     """`rows` has a stand-in for each value of a call, in the order of the call; `fields` may reach
-    over a foreign key, as in `user__email`, and name the key of each row.
-    """
+    over a foreign key, as in `user__email`, and name the key of each row."""
 
     def __init__(self, rows: Callable[[], QuerySet[Row]], fields: tuple[str, ...]) -> None:
-        self._rows = rows
-        self._fields = fields
+        self._rows, self._fields = rows, fields
 
     def first(self, *values: Any) -> Row | None:
         with connection.cursor() as cursor:
@@ -56,15 +54,15 @@ class Lookup(Generic[Row]):
 
     @cached_property
     def _parts(self) -> list[_Part]:
-        return list(self._parted())
-
-    def _parted(self) -> Iterator[_Part]:
-        """Yield the looked up row's own part first."""
+        """The looked up row's own part first."""
         model: type[Any] = self._rows().model
+        parts = []
         keys = sorted({name.partition("__")[0] for name in self._fields if "__" in name})
         for key, prefix in [("", ""), *((key, f"{key}__") for key in keys)]:
             of_key = model._meta.get_field(key).related_model if key else model
             # from_db wants them in the order of the model's fields.
-            names = [field.attname for field in of_key._meta.concrete_fields]
-            names = [name for name in names if prefix + name in self._fields]
-            yield _Part(key, of_key, names, [self._fields.index(prefix + name) for name in names])
+            columns = [field.attname for field in of_key._meta.concrete_fields]
+            names = [name for name in columns if prefix + name in self._fields]
+            places = [self._fields.index(prefix + name) for name in names]
+            parts.append(_Part(key, of_key, names, places))
+        return parts

@@ -1,6 +1,4 @@
-"""The Job row: one table for all background work, and the only truth about it. Queue messages are
-mere wakeups.
-"""
+"""The Job row: one table for all background work, and the only truth about it."""
 
 import uuid
 from collections.abc import Mapping
@@ -33,9 +31,7 @@ class Job(OrgOwned):
     subject_id = models.UUIDField(db_index=True)
     state = models.CharField(max_length=20, choices=State.choices, default=State.QUEUED)
     stage = models.CharField(max_length=40, blank=True)
-    progress = models.JSONField(
-        default=dict, blank=True
-    )  # step, total_steps, loss, tokens_per_second, eta_seconds …
+    progress = models.JSONField(default=dict, blank=True)  # see core.jobs.progress
     priority = models.SmallIntegerField(default=0)
     attempt = models.PositiveSmallIntegerField(default=0)
     crash_count = models.PositiveSmallIntegerField(default=0)  # since the last new checkpoint
@@ -147,20 +143,16 @@ class JobEvent(models.Model):
             if held and not counted:
                 raise LeaseLost
             seq = Job.objects.values_list("event_count", flat=True).get(id=job_id)
-            return cls.objects.create(
-                job_id=job_id,
-                seq=seq,
-                kind=kind,
-                message=message,
-                data=dict(data or {}),
-                operator_detail=operator_detail,
-            )
+            written = {
+                "message": message,
+                "data": dict(data or {}),
+                "operator_detail": operator_detail,
+            }
+            return cls.objects.create(job_id=job_id, seq=seq, kind=kind, **written)
 
 
 class QueueHealth(models.Model):
-    """When a worker of each queue was last seen alive: working on a job, or answering the
-    canary.
-    """
+    """When a worker of each queue was last seen: working on a job, or answering the canary."""
 
     queue = models.CharField(max_length=20, primary_key=True)
     seen_at = models.DateTimeField()

@@ -8,7 +8,6 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,14 +69,18 @@ def post(url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
     """Raise Unreachable. A redirect is an answer like any other."""
     given = [(name.encode(), value.encode()) for name, value in headers.items()]
     timeout = dict.fromkeys(("connect", "read", "write", "pool"), SECONDS)
+    request: Any = {"headers": given, "content": content, "extensions": {"timeout": timeout}}
     try:
         with (
             httpcore.ConnectionPool(network_backend=_Guarded()) as pool,
-            pool.stream(
-                "POST", url, headers=given, content=content, extensions={"timeout": timeout}
-            ) as response,
+            pool.stream("POST", url, **request) as response,
         ):
-            return Answer(response.status, _beginning(response.iter_stream()))
+            kept = b""
+            for chunk in response.iter_stream():
+                kept += chunk
+                if len(kept) >= KEPT_BYTES:
+                    break
+            return Answer(response.status, kept[:KEPT_BYTES])
     except httpcore.TimeoutException:
         raise Unreachable(f"no answer within {SECONDS:.0f} seconds") from None
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
@@ -109,36 +112,19 @@ def _inner(ip: Address) -> Address:
     return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None) or ip
 
 
-def _beginning(chunks: Iterable[bytes]) -> bytes:
-    kept = b""
-    for chunk in chunks:
-        kept += chunk
-        if len(kept) >= KEPT_BYTES:
-            break
-    return kept[:KEPT_BYTES]
-
-
 def _refused(message: str, param: str, hint: str = "") -> UserFacingError:
     return UserFacingError(message, code="url_refused", param=param, hint=hint)
 
 
 class _Guarded(httpcore.NetworkBackend):
     """Connects to addresses that have been judged, and ends everything by one deadline: a server
-    that sends a byte now and then must not hold a worker.
-    """
+    that sends a byte now and then must not hold a worker."""
 
     def __init__(self) -> None:
         self._plain = httpcore.SyncBackend()
         self._deadline = time.monotonic() + SECONDS
 
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Any = None,
-    ) -> httpcore.NetworkStream:
+    def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
         last: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses_of(host, port):
             try:
@@ -151,8 +137,7 @@ class _Guarded(httpcore.NetworkBackend):
 
 class _Bounded(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
-        self._stream = stream
-        self._deadline = deadline
+        self._stream, self._deadline = stream, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._stream.read(max_bytes, _left(self._deadline))

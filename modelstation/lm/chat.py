@@ -1,7 +1,6 @@
 """The one chat renderer: messages become token ids here for training, evaluation and serving alike.
 
-Needs `tokenizers` and `jinja2` only, so that the model server can render without loading torch.
-"""
+Needs `tokenizers` and `jinja2` only, so that the model server can render without loading torch."""
 
 import json
 from copy import copy
@@ -43,23 +42,24 @@ class ChatRenderer:
         extra_stop_ids: list[int],
     ) -> None:
         self._tokenizer = tokenizer
-        self._plain = _without_added_tokens(tokenizer)
+        without = {**json.loads(tokenizer.to_str()), "added_tokens": []}
+        self._plain = Tokenizer.from_str(json.dumps(without))
         self._continuing = _without_leading_space(self._plain)
         self._special_ids = _special_ids(tokenizer)
         self.template = template
         self._compiled = _environment().from_string(template)
         self._named_tokens = named_tokens
-        self.eos_token_id = self._special_ids[named_tokens["eos_token"]]
-        self.pad_token_id = self._special_ids[
-            named_tokens.get("pad_token", named_tokens["eos_token"])
-        ]
+        eos = named_tokens["eos_token"]
+        self.eos_token_id = self._special_ids[eos]
+        self.pad_token_id = self._special_ids[named_tokens.get("pad_token", eos)]
         end_of_turn = self._end_of_turn_id()
         self.stop_token_ids = sorted({self.eos_token_id, end_of_turn, *extra_stop_ids})
 
     def render_prompt(self, messages: list[Message]) -> list[int]:
         """Token ids of the chat, ending where the assistant's answer begins."""
         if len(messages) == 1 and messages[0]["role"] == RAW:
-            return self._encode_raw(messages[0]["content"])
+            # As the tokenizer itself reads a text: its special tokens count, and it may add one.
+            return self._tokenizer.encode(messages[0]["content"]).ids or [self.eos_token_id]
         return self._encode(self._pieces(messages, add_generation_prompt=True))
 
     def render_training(self, messages: list[Message]) -> tuple[list[int], list[bool]]:
@@ -86,9 +86,7 @@ class ChatRenderer:
         return len(self._plain.encode(text, add_special_tokens=False).ids)
 
     def with_template(self, template: str) -> "ChatRenderer":
-        """Return the same tokenizer under another template; one that cannot be read gives a
-        ValueError when it renders.
-        """
+        """Return it with another template; one that cannot be read is a ValueError in rendering."""
         other = copy(self)
         other.template = template
         try:
@@ -115,9 +113,7 @@ class ChatRenderer:
 
     def _pieces(self, messages: list[Message], *, add_generation_prompt: bool) -> list[_Piece]:
         marks = [f"\ue000{i}\ue001" for i in range(len(messages))]
-        placeheld = [
-            {**message, "content": mark} for message, mark in zip(messages, marks, strict=True)
-        ]
+        placeheld = [{**m, "content": mark} for m, mark in zip(messages, marks, strict=True)]
         pieces = _split(self._fill(placeheld, add_generation_prompt), marks)
         wanted = self._fill(messages, add_generation_prompt)
         filled = _matched(pieces, [message["content"] for message in messages], wanted)
@@ -165,9 +161,8 @@ class ChatRenderer:
         parts: list[tuple[str, int | None]] = []
         start = at = 0
         while at < len(text):
-            special = max(
-                (s for s in self._special_ids if text.startswith(s, at)), key=len, default=""
-            )
+            here = [special for special in self._special_ids if text.startswith(special, at)]
+            special = max(here, key=len, default="")
             if special:
                 parts.append((text[start:at], self._special_ids[special]))
                 start = at + len(special)
@@ -184,11 +179,6 @@ class ChatRenderer:
         specials = set(self._special_ids.values())
         return next((i + 1 for i, token in enumerate(closing) if token in specials), 0)
 
-    def _encode_raw(self, text: str) -> list[int]:
-        """As the tokenizer itself reads a text: its special tokens count, and it may add one."""
-        ids: list[int] = self._tokenizer.encode(text).ids
-        return ids or [self.eos_token_id]
-
 
 def load_renderer(folder: Path) -> ChatRenderer:
     """Return the renderer of the model in `folder`; raises ValueError naming the missing part."""
@@ -196,14 +186,16 @@ def load_renderer(folder: Path) -> ChatRenderer:
     if not tokenizer_file.is_file():
         raise ValueError(f"{folder} holds no tokenizer.json.")
     config = _read_json(folder / "tokenizer_config.json")
-    named = {name: _token_text(config[name]) for name in _NAMED_TOKENS if config.get(name)}
+    given = {name: config[name] for name in _NAMED_TOKENS if config.get(name)}
+    named = {name: t if isinstance(t, str) else str(t["content"]) for name, t in given.items()}
     if "eos_token" not in named:
         raise ValueError(f"{folder}/tokenizer_config.json names no eos_token.")
+    eos = _read_json(folder / "generation_config.json").get("eos_token_id")
     return ChatRenderer(
         Tokenizer.from_file(str(tokenizer_file)),
         _read_template(folder, config),
         named_tokens=named,
-        extra_stop_ids=_generation_stop_ids(folder),
+        extra_stop_ids=eos if isinstance(eos, list) else [eos] if isinstance(eos, int) else [],
     )
 
 
@@ -220,34 +212,18 @@ def _read_template(folder: Path, config: dict[str, Any]) -> str:
     return template
 
 
-def _generation_stop_ids(folder: Path) -> list[int]:
-    eos = _read_json(folder / "generation_config.json").get("eos_token_id")
-    return eos if isinstance(eos, list) else [eos] if isinstance(eos, int) else []
-
-
 def _read_json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     return cast(dict[str, Any], json.loads(file.read_text(encoding="utf-8")))
 
 
-def _token_text(token: str | dict[str, Any]) -> str:
-    return token if isinstance(token, str) else str(token["content"])
-
-
 def _special_ids(tokenizer: Tokenizer) -> dict[str, int]:
     return {token.content: index for index, token in tokenizer.get_added_tokens_decoder().items()}
 
 
-def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
-    return Tokenizer.from_str(json.dumps({**json.loads(tokenizer.to_str()), "added_tokens": []}))
-
-
 def _without_leading_space(tokenizer: Tokenizer) -> Tokenizer:
-    """Tokenizers made from SentencePiece put a space before every text; inside a text it is wrong.
-
-    Others are returned as they are.
-    """
+    """Tokenizers made from SentencePiece put a space before every text: wrong inside a text."""
     settings = json.loads(tokenizer.to_str())
     normalizer = settings["normalizer"] or {}
     steps = normalizer.get("normalizers", [])
@@ -271,8 +247,7 @@ def _split(rendered: str, marks: list[str]) -> list[_Piece]:
 
 def _matched(pieces: list[_Piece], contents: list[str], wanted: str) -> list[_Piece] | None:
     """Return the pieces with their contents, as the template wrote them into `wanted`; None when
-    it did more than trim: the marks, which stand for the contents, have nothing to trim.
-    """
+    it did more than trim: the marks, which stand for the contents, have nothing to trim."""
     filled: list[_Piece] = []
     at = 0
     for piece, following in zip(pieces, [*pieces[1:], _Piece("")], strict=True):
@@ -290,10 +265,8 @@ def _as_written(piece: _Piece, contents: list[str]) -> tuple[str, ...]:
     """As it is, or trimmed in one of the ways that templates trim."""
     if piece.message is None:
         return (piece.text,)
-    content = contents[piece.message]
-    ways = (str.strip, str.lstrip, str.rstrip)
-    trimmed = [trim(content, letters) for letters in (None, "\n") for trim in ways]
-    return (content, *trimmed)
+    content, ways = contents[piece.message], (str.strip, str.lstrip, str.rstrip)
+    return (content, *(trim(content, letters) for letters in (None, "\n") for trim in ways))
 
 
 def _environment() -> ImmutableSandboxedEnvironment:

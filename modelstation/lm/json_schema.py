@@ -72,8 +72,7 @@ def check_schema(schema: Any) -> Schema:
         Draft202012Validator.check_schema(schema)
         _check_parts(schema)
     except SchemaError as error:
-        message = f"it is not valid at {_place(error)}: {_shortened(error)}"
-        raise SchemaRefused(_sentence(message)) from error
+        raise SchemaRefused(_sentence(f"it is not valid at {_why(error)}")) from error
     except RecursionError as error:
         raise _too_deep() from error
     except SchemaRefused:
@@ -94,7 +93,7 @@ def misfit(answer: str, schema: Schema) -> str:
         error = next(iter(validator.iter_errors(value)), None)
     except (Unresolvable, RecursionError):
         return "The schema could not be followed."
-    return f"At {_place(error)}: {_shortened(error)}." if error else ""
+    return f"At {_why(error)}." if error else ""
 
 
 def _check_parts(schema: Schema) -> None:
@@ -171,13 +170,10 @@ def _weight(schema: Any, resolve: _Resolve, weights: dict[int, int]) -> int:
     return weights[id(schema)]
 
 
-def _place(error: ValidationError | SchemaError) -> str:
-    return str(error.json_path).removeprefix("$.").replace("$", "the top")
-
-
-def _shortened(error: ValidationError | SchemaError) -> str:
-    message = str(error.message)
-    return message if len(message) <= SHOWN_CHARS else f"{message[:SHOWN_CHARS]}…"
+def _why(error: ValidationError | SchemaError) -> str:
+    place, message = str(error.json_path).removeprefix("$."), str(error.message)
+    short = message if len(message) <= SHOWN_CHARS else f"{message[:SHOWN_CHARS]}…"
+    return f"{place.replace('$', 'the top')}: {short}"
 
 
 def _sentence(reason: str) -> str:

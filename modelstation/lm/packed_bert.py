@@ -12,7 +12,7 @@ Try it: pytest modelstation/lm/tests/test_embedding.py
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -35,12 +35,8 @@ def load_packed_bert(folder: Path, dtype: torch.dtype) -> "PackedBert":
     if config["model_type"] != "bert" or config["hidden_act"] != "gelu":
         raise ValueError(f"{folder} holds no BERT encoder with GELU.")
     weights = {name: w.to(dtype) for name, w in load_file(folder / "model.safetensors").items()}
-    return PackedBert(
-        weights,
-        layers=config["num_hidden_layers"],
-        heads=config["num_attention_heads"],
-        epsilon=config["layer_norm_eps"],
-    )
+    layers, heads = config["num_hidden_layers"], config["num_attention_heads"]
+    return PackedBert(weights, layers=layers, heads=heads, epsilon=config["layer_norm_eps"])
 
 
 class PackedBert:
@@ -52,7 +48,7 @@ class PackedBert:
 
     def __call__(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
         """(texts, width) float32: the mean over each text's tokens. Equal lengths must adjoin."""
-        runs = list(runs_of([len(ids) for ids in token_ids]))
+        runs = [(len(list(group)), length) for length, group in groupby(map(len, token_ids))]
         hidden = self._embed(token_ids)
         for number in range(len(self._qkv)):
             hidden = self._layer(number, hidden, runs)
@@ -106,17 +102,10 @@ class PackedBert:
         return functional.layer_norm(hidden, weight.shape, weight, bias, self._epsilon)
 
 
-def runs_of(lengths: Sequence[int]) -> Iterator[Run]:
-    for length, group in groupby(lengths):
-        yield len(list(group)), length
-
-
 def _means(hidden: Tensor, runs: Sequence[Run]) -> Tensor:
     """In float32: the sum loses too much in bfloat16."""
     means = []
-    start = 0
     for texts, length in runs:
-        end = start + texts * length
-        means.append(hidden[start:end].view(texts, length, -1).float().mean(dim=1))
-        start = end
+        run, hidden = hidden[: texts * length], hidden[texts * length :]
+        means.append(run.view(texts, length, -1).float().mean(dim=1))
     return torch.cat(means)

@@ -30,11 +30,9 @@ _SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
 def make_tiny_llama(folder: Path, *, seed: int = 0) -> Path:
-    """Write a random 2-layer llama with a working byte-level BPE tokenizer; returns `folder`.
+    """Write a random 2-layer llama with a working byte-level BPE tokenizer; return `folder`.
 
-    Widths are multiples of 32, which q8_0 needs; it is saved in float32, so that a few steps of
-    training move it.
-    """
+    Widths are multiples of 32, which q8_0 needs; in float32, a few steps of training move it."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _train_tokenizer()
     _save_tokenizer(tokenizer, folder)
@@ -44,10 +42,8 @@ def make_tiny_llama(folder: Path, *, seed: int = 0) -> Path:
 
 
 def make_tiny_qwen(folder: Path, architecture: str, *, seed: int = 0) -> Path:
-    """Write the same as a "qwen2" or "qwen3", with that family's cut of text into words.
-
-    The embedding is longer than the vocabulary, as theirs is.
-    """
+    """Write the same as a "qwen2" or "qwen3", with that family's cut of text into words, and an
+    embedding that is longer than the vocabulary, as theirs is."""
     from tokenizers import Regex, pre_tokenizers
 
     from modelstation.lm.gguf.tokenizer import QWEN2_CUT
@@ -64,21 +60,10 @@ def make_tiny_qwen(folder: Path, architecture: str, *, seed: int = 0) -> Path:
 
 def make_tiny_sentencepiece(folder: Path, *, seed: int = 0) -> Path:
     """Write a llama with a tokenizer as of TinyLlama (bytes stand in for what has no token) and a
-    head of its own. Its chat template writes turns as plain text.
-    """
-    from transformers import PreTrainedTokenizerFast
-
+    head of its own. Its chat template writes turns as plain text."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _train_sentencepiece()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        pad_token="</s>",
-        chat_template=ZEPHYR,
-        model_max_length=2048,
-    ).save_pretrained(folder)
+    _save_tokenizer(tokenizer, folder, ZEPHYR, bos="<s>", eos="</s>", unk="<unk>")
     size = tokenizer.get_vocab_size()
     _save_model("llama", folder, seed, vocab_size=size, tie_word_embeddings=False, **_special_ids())
     return folder
@@ -108,10 +93,9 @@ def _save_model(
         torch.manual_seed(seed)
         config = AutoConfig.for_model(architecture, **(sizes | wanted))
         model = AutoModelForCausalLM.from_config(config)
-        if ruffled:
-            for parameter in model.parameters():
-                if parameter.ndim == 1:
-                    parameter.data += torch.randn_like(parameter) / 4
+        for parameter in model.parameters():
+            if ruffled and parameter.ndim == 1:
+                parameter.data += torch.randn_like(parameter) / 4
         model.save_pretrained(folder)
 
 
@@ -119,17 +103,11 @@ def _train_sentencepiece() -> "Tokenizer":
     from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-    )
-    tokenizer.decoder = decoders.Sequence(
-        [
-            decoders.Replace("▁", " "),
-            decoders.ByteFallback(),
-            decoders.Fuse(),
-            decoders.Strip(" ", 1, 0),
-        ]
-    )
+    marks = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    tokenizer.normalizer = normalizers.Sequence(marks)
+    bytes_joined = [decoders.ByteFallback(), decoders.Fuse()]
+    unmarked = [decoders.Replace("▁", " "), *bytes_joined, decoders.Strip(" ", 1, 0)]
+    tokenizer.decoder = decoders.Sequence(unmarked)
     specials = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     trainer = trainers.BpeTrainer(vocab_size=512, special_tokens=specials, show_progress=False)
     words = (f" {word}" for sentence in _sentences() for word in sentence.split())
@@ -147,11 +125,9 @@ def _train_tokenizer(*cuts: Any) -> "Tokenizer":
     smollm = (pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(False))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(list(cuts or smollm))
     tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=512,
-        special_tokens=_SPECIALS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
+        vocab_size=512, special_tokens=_SPECIALS, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(_sentences(), trainer)
     return tokenizer
@@ -165,15 +141,18 @@ def _sentences() -> Iterator[str]:
             yield f'{{"label": "{verb}", "value": "{noun}"}}'
 
 
-def _save_tokenizer(tokenizer: "Tokenizer", folder: Path) -> None:
+def _save_tokenizer(
+    tokenizer: "Tokenizer",
+    folder: Path,
+    template: str = CHATML,
+    *,
+    bos: str = "<|im_start|>",
+    eos: str = "<|im_end|>",
+    unk: str = "<|endoftext|>",
+) -> None:
     from transformers import PreTrainedTokenizerFast
 
+    named = {"bos_token": bos, "eos_token": eos, "pad_token": eos, "unk_token": unk}
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-        unk_token="<|endoftext|>",
-        chat_template=CHATML,
-        model_max_length=2048,
+        tokenizer_object=tokenizer, chat_template=template, model_max_length=2048, **named
     ).save_pretrained(folder)

@@ -1,6 +1,5 @@
 """The handbook: each docs/**/*.md as a page. A name is looked up among the files that there are, so
-that no path is ever built from an address; HTML in the text is shown as text.
-"""
+that no path is ever built from an address; HTML in the text is shown as text."""
 
 import posixpath
 from collections.abc import Iterator

@@ -1,8 +1,6 @@
-"""Put an installation in order: schema, weights, catalogue, starter corpus, schedules, demo
-organisation.
+"""Put an installation in order: schema, weights, catalogue, corpus, schedules, demo organisation.
 
-Every step looks first and does nothing where nothing is missing, so that running them again is
-quick and safe."""
+Every step does nothing where nothing is missing: running them again is quick and safe."""
 
 import secrets
 from datetime import timedelta
@@ -27,6 +25,10 @@ from training.builds.services import create_model
 
 MIN_POSTGRES = 150_000
 MIN_PGVECTOR = (0, 8)
+TOO_OLD = (
+    "The database must be PostgreSQL 15 or newer with pgvector 0.8 or newer: install them there, "
+    "or unset DATABASE_URL to use the embedded one."
+)
 DEMO_EMAIL = "demo@modelstation.local"
 DEMO_ORG = "Demo"
 
@@ -45,10 +47,7 @@ def check_database() -> None:
         row = cursor.fetchone()
     vector = tuple(int(part) for part in row[0].split(".")) if row else ()
     if server < MIN_POSTGRES or vector < MIN_PGVECTOR:
-        raise CommandError(
-            "The database must be PostgreSQL 15 or newer with pgvector 0.8 or newer: install them "
-            "there, or unset DATABASE_URL to use the embedded one."
-        )
+        raise CommandError(TOO_OLD)
 
 
 def prepare_weights() -> None:
@@ -65,7 +64,8 @@ def prepare_schedules() -> None:
     """Workers started with run_worker send canaries and reap by themselves; others need these."""
     for planned in SCHEDULED:
         for suffix, delay in planned.starts:
-            fields = {
+            first = {
+                "func": planned.task,
                 "args": f"'{planned.argument}'" if planned.argument else None,
                 "schedule_type": planned.every,
                 "minutes": 1,
@@ -73,11 +73,8 @@ def prepare_schedules() -> None:
                 "next_run": timezone.now() + timedelta(seconds=delay),
             }
             # What an older release scheduled keeps its times, and gets the path of today.
-            Schedule.objects.update_or_create(
-                name=planned.name + suffix,
-                defaults={"func": planned.task},
-                create_defaults={"func": planned.task, **fields},
-            )
+            own = {"name": planned.name + suffix, "defaults": {"func": planned.task}}
+            Schedule.objects.update_or_create(**own, create_defaults=first)
 
 
 def prepare_starter_corpus() -> None:
@@ -86,9 +83,8 @@ def prepare_starter_corpus() -> None:
 
 
 def prepare_demo() -> Organization:
-    """Make the demo user, who is an operator too, and their organisation. Secrets are made here,
-    never shipped; one whose file was lost is made anew.
-    """
+    """Make the demo user, an operator too, and their organisation. Their secrets are made here;
+    one whose file was lost is made anew."""
     user = User.objects.filter(email=DEMO_EMAIL).first()
     user = user or User.objects.create_superuser(DEMO_EMAIL)
     org = Organization.objects.filter(memberships__user=user).first()

@@ -41,18 +41,14 @@ class Scheduled:
 
 # A schedule knows whole minutes: what runs every half minute has two.
 TWICE_A_MINUTE = (("", 0), (", half a minute later", 30))
+TASKS = "modelstation.core.jobs.tasks"
+CANARIES = [
+    Scheduled(f"canary {queue}", f"{TASKS}.canary", queue, argument=queue, starts=TWICE_A_MINUTE)
+    for queue in QUEUES
+]
 SCHEDULED = (
-    *(
-        Scheduled(
-            f"canary {queue}",
-            "modelstation.core.jobs.tasks.canary",
-            queue,
-            argument=queue,
-            starts=TWICE_A_MINUTE,
-        )
-        for queue in QUEUES
-    ),
-    Scheduled("reaper", "modelstation.core.jobs.tasks.reap", starts=TWICE_A_MINUTE),
+    *CANARIES,
+    Scheduled("reaper", f"{TASKS}.reap", starts=TWICE_A_MINUTE),
     Scheduled("mails", "models_app.mails.send_waiting"),
     Scheduled("webhooks", "models_app.webhooks.services.send_waiting"),
     Scheduled("expired exports", "training.tasks.clean_exports", every=DAY),

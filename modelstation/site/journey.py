@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from models_app.models import CustomModel
@@ -17,7 +17,6 @@ POLL_SECONDS = 1.0
 SUCCEEDED, FAILED, CANCELLED = 0, 1, 2  # exit codes
 EXIT_OF_STATE = {Job.State.FAILED: FAILED, Job.State.CANCELLED: CANCELLED}
 EXIT_OF_STATUS = {CustomModel.Status.FAILED: FAILED, CustomModel.Status.CANCELLED: CANCELLED}
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -29,49 +28,33 @@ class Beat:
     is_over: bool
 
 
-# --- What to follow -------------------------------------------------------------------------------
-
-
 def find_story(name: str) -> Story:
     """Of a run, an evaluation, a job or a model by its id; of a model by organisation/slug."""
-    if story := _story_of_id(name) if _is_id(name) else _story_of_slug(name):
-        return story
-    raise UserFacingError(
-        f"There is no run, job or model “{name}”.",
-        code="not_found",
-        hint="Give an id, as the page's address has it, or organisation/model.",
-    )
+    try:
+        story = _story_of_id(uuid.UUID(name))
+    except ValueError:
+        org, _, slug = name.partition("/")
+        model = CustomModel.objects.filter(org__slug=org, slug=slug).first()
+        story = story_of(model) if model else None
+    if story is None:
+        message = f"There is no run, job or model “{name}”."
+        hint = "Give an id, as the page's address has it, or organisation/model."
+        raise UserFacingError(message, code="not_found", hint=hint)
+    return story
 
 
 def story_of(model: CustomModel) -> Story:
     return Story(subject_id=model.id)
 
 
-def _is_id(name: str) -> bool:
-    try:
-        uuid.UUID(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _story_of_id(name: str) -> Story | None:
+def _story_of_id(some_id: uuid.UUID) -> Story | None:
     for rows in (TrainingRun.objects, EvaluationRun.objects):
-        if run := rows.filter(id=name).first():
+        if run := rows.filter(id=some_id).first():
             return Story(job_id=run.job_id)
-    if job := Job.objects.filter(id=name).first():
-        return Story(job_id=job.id)
-    model = CustomModel.objects.filter(id=name).first()
+    if Job.objects.filter(id=some_id).exists():
+        return Story(job_id=some_id)
+    model = CustomModel.objects.filter(id=some_id).first()
     return story_of(model) if model else None
-
-
-def _story_of_slug(name: str) -> Story | None:
-    org, _, slug = name.partition("/")
-    model = CustomModel.objects.filter(org__slug=org, slug=slug).first()
-    return story_of(model) if model else None
-
-
-# --- Following ------------------------------------------------------------------------------------
 
 
 def follow(story: Story, closed: threading.Event | None = None) -> Iterator[Beat]:
@@ -99,9 +82,7 @@ def job_at_work(story: Story) -> Job | None:
 
 
 def begin_of(story: Story) -> int:
-    """Return the place before the first event: of a model that was built again, before its last
-    build.
-    """
+    """Return the place before the first event, of a model before that of its last build."""
     distilled = story.jobs.filter(kind="distil").order_by("-created_at").first()
     first = distilled.events.order_by("seq").first() if distilled and story.subject_id else None
     return story.place_of(first) - 1 if first else 0
@@ -115,29 +96,22 @@ def exit_code_of(story: Story) -> int:
     return EXIT_OF_STATE.get(Job.State(story.newest_state()), SUCCEEDED)
 
 
-# --- In words -------------------------------------------------------------------------------------
-
-
 def progress_line(job: Job) -> str:
     steps = f"{job.stage} {job.figures.step}/{job.figures.total_steps}"
-    return ", ".join(filter(None, [steps, detail_of(job)]))
+    return f"{steps}, {detail_of(job)}".removesuffix(", ")
 
 
 def detail_of(job: Job) -> str:
     """Return loss, speed, memory and time left of a running job, as far as it reports them."""
-    figures = job.figures
-    parts = []
-    if figures.loss is not None:
-        parts.append(f"loss {figures.loss:.3f}")
-    if figures.learning_rate is not None:
-        parts.append(f"lr {figures.learning_rate:.2g}")
-    if figures.tokens_per_second:
-        parts.append(f"{figures.tokens_per_second:,.0f} tokens/s")
-    if figures.memory_bytes:
-        parts.append(f"{figures.memory_bytes / 1e9:.2f} GB")
-    if figures.eta_seconds is not None:
-        parts.append(f"about {duration(figures.eta_seconds)} left")
-    return ", ".join(parts)
+    its = job.figures
+    parts = (
+        "" if its.loss is None else f"loss {its.loss:.3f}",
+        "" if its.learning_rate is None else f"lr {its.learning_rate:.2g}",
+        f"{its.tokens_per_second:,.0f} tokens/s" if its.tokens_per_second else "",
+        f"{its.memory_bytes / 1e9:.2f} GB" if its.memory_bytes else "",
+        "" if its.eta_seconds is None else f"about {duration(its.eta_seconds)} left",
+    )
+    return ", ".join(filter(None, parts))
 
 
 def end_line(job: Job) -> str:

@@ -1,7 +1,7 @@
 """What the roof's pages show, read from every app in a fixed number of queries."""
 
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.urls import reverse
@@ -30,14 +30,9 @@ EVENTS_WHILE_LIVE = 8
 LATEST_MODELS = 6
 USAGE_DAYS = 30
 WORKED_ON = (
-    "base_fetch",
-    "version_export__version__model",
-    "export_push__export__version__model",
+    "base_fetch", "version_export__version__model", "export_push__export__version__model",
     "dataset_push__dataset__model",
-)
-
-
-# --- A model --------------------------------------------------------------------------------------
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -134,22 +129,16 @@ class Overview:
 
 def overview_of(model: CustomModel) -> Overview:
     build = _newest_build(model)
-    events = list(
-        JobEvent.objects.filter(job__in=build.values())
-        .exclude(kind=JobEvent.Kind.METRICS)
-        .select_related("job")
-        .order_by("-id")[:EVENTS_SHOWN]
-    )
-    dataset = model.dataset_versions.frozen().first()
+    logged = JobEvent.objects.filter(job__in=build.values()).exclude(kind=JobEvent.Kind.METRICS)
+    events = list(logged.select_related("job").order_by("-id")[:EVENTS_SHOWN])
     measured = model.evaluation_runs.exclude(verdict="").select_related("version")
-    evaluation = measured.prefetch_related("scores").first()
     return Overview(
         model=model,
         stages=_stages(model, build, events),
         events=events,
-        dataset=dataset,
+        dataset=model.dataset_versions.frozen().first(),
         draft=model.dataset_versions.drafts().first(),
-        evaluation=evaluation,
+        evaluation=measured.prefetch_related("scores").first(),
         versions=list(model.versions.select_related("base", "training_run")),
         history=list(model.promotions.select_related("version", "actor")),
         prompt_form=SystemPromptForm(initial={"system_prompt": model.system_prompt}),
@@ -175,33 +164,23 @@ def _stages(model: CustomModel, build: dict[str, Job], events: list[JobEvent]) -
     for event in events:  # newest first: the first one of a job stays
         if event.kind == JobEvent.Kind.STAGE:
             doing.setdefault(event.job_id, event.message)
+    jobs = [(kind, label, build.get(kind)) for kind, label in STAGES.items()]
     return [
-        Stage(
-            label=label,
-            job=(job := build.get(kind)),
-            doing=doing.get(job.id, "") if job else "",
-            url=urls.get(kind, ""),
-        )
-        for kind, label in STAGES.items()
+        Stage(label, job, doing.get(job.id, "") if job else "", urls.get(kind, ""))
+        for kind, label, job in jobs
     ]
 
 
 def _run_urls(model: CustomModel, build: dict[str, Job]) -> dict[str, str]:
     """Return the page of what each job of this build made, once it has made it."""
+    distil, train, evaluate = (build.get(kind) for kind in STAGES)
     rows = {
-        "dataset": DatasetVersion.objects.filter(run__job=build.get("distil")).first(),
-        "run": TrainingRun.objects.filter(job=build.get("train")).first(),
-        "evaluation": EvaluationRun.objects.filter(job=build.get("evaluate")).first(),
+        ("distil", "dataset"): DatasetVersion.objects.filter(run__job=distil).first(),
+        ("train", "run"): TrainingRun.objects.filter(job=train).first(),
+        ("evaluate", "evaluation"): EvaluationRun.objects.filter(job=evaluate).first(),
     }
-    names = dict(zip(rows, STAGES, strict=True))
-    return {
-        names[name]: reverse(name, args=[model.org.slug, row.id])
-        for name, row in rows.items()
-        if row
-    }
-
-
-# --- An organisation ------------------------------------------------------------------------------
+    org = model.org.slug
+    return {kind: reverse(page, args=[org, row.id]) for (kind, page), row in rows.items() if row}
 
 
 @dataclass(frozen=True)
@@ -244,45 +223,38 @@ def dashboard_of(org: Organization) -> Dashboard:
 def _live_work(org: Organization) -> list[Work]:
     live = Job.objects.for_org(org).filter(state__in=Job.LIVE_STATES)
     jobs = list(live.select_related(*WORKED_ON).order_by("created_at"))
-    stages = _newest_stages(jobs)
+    written = JobEvent.objects.filter(job__in=jobs, kind=JobEvent.Kind.STAGE)
+    newest = written.order_by("job_id", "-seq").distinct("job_id")
+    stages = dict(newest.values_list("job_id", "message"))
     subjects = [job.subject_id for job in jobs]
     models = CustomModel.objects.for_org(org).in_bulk(subjects)
     imports = ImportRun.objects.filter(org=org).in_bulk(subjects)
-    works = [
-        _work(org, job, models.get(job.subject_id), imports.get(job.subject_id)) for job in jobs
-    ]
-    return [replace(work, stage=stages.get(work.job.id, "")) for work in works]
+    works = []
+    for job in jobs:
+        subject = models.get(job.subject_id) or imports.get(job.subject_id)
+        name, page, *of = _name_and_page(job, subject)
+        url = reverse(page, args=[org.slug, *of])
+        works.append(Work(job, name, url, stages.get(job.id, "")))
+    return works
 
 
-def _newest_stages(jobs: list[Job]) -> dict[uuid.UUID, str]:
-    stages = JobEvent.objects.filter(job__in=jobs, kind=JobEvent.Kind.STAGE)
-    newest = stages.order_by("job_id", "-seq").distinct("job_id")
-    return dict(newest.values_list("job_id", "message"))
-
-
-def _work(org: Organization, job: Job, model: CustomModel | None, run: ImportRun | None) -> Work:
-    if model is not None:
-        return Work(job, model.name, reverse("model", args=[org.slug, model.id]))
-    if run is not None:
-        return Work(job, f"Import of {run.origin}", reverse("import", args=[org.slug, run.id]))
+def _name_and_page(
+    job: Job, subject: CustomModel | ImportRun | None
+) -> tuple[str, str, *tuple[uuid.UUID, ...]]:
+    """Return the name of what a job works on, and the name and ids of its page."""
+    match subject:
+        case CustomModel():
+            return subject.name, "model", subject.id
+        case ImportRun():
+            return f"Import of {subject.origin}", "import", subject.id
     if job.kind == "fetch":
         fetch = getattr(job, "base_fetch", None)  # none yet, when it was queued again
-        name = f"Fetch of {fetch.base_id if fetch else 'a base'}"
-        return Work(job, name, reverse("bases", args=[org.slug]))
-    return _outward(org, job) or Work(
-        job, "Import of a source", reverse("sources", args=[org.slug])
-    )
-
-
-def _outward(org: Organization, job: Job) -> Work | None:
-    """Return what leaves the house: exports, and pushes to the hub."""
+        return f"Fetch of {fetch.base_id if fetch else 'a base'}", "bases"
     if export := getattr(job, "version_export", None):
-        page = reverse("version_export", args=[org.slug, export.version_id])
-        return Work(job, f"Export of {export.version}", page)
+        return f"Export of {export.version}", "version_export", export.version_id
     if push := getattr(job, "export_push", None):
-        page = reverse("version_export", args=[org.slug, push.export.version_id])
-        return Work(job, f"Push of {push.export.version} to {push.repo_id}", page)
+        name = f"Push of {push.export.version} to {push.repo_id}"
+        return name, "version_export", push.export.version_id
     if push := getattr(job, "dataset_push", None):
-        page = reverse("dataset_pushes", args=[org.slug, push.dataset_id])
-        return Work(job, f"Push of {push.dataset} to {push.repo_id}", page)
-    return None
+        return f"Push of {push.dataset} to {push.repo_id}", "dataset_pushes", push.dataset_id
+    return "Import of a source", "sources"

@@ -37,12 +37,8 @@ def health(request: HttpRequest) -> JsonResponse:
 @login_required
 @require_GET
 def dashboard(request: HttpRequest, org: str) -> HttpResponse:
-    owner = org_for(request, org)
-    context = {
-        "problems": system.problems(),
-        "server_is_up": client.health(),
-        **vars(dashboard_of(owner)),
-    }
+    context = vars(dashboard_of(org_for(request, org)))
+    context |= {"problems": system.problems(), "server_is_up": client.health()}
     return render(request, "dashboard.html", context)
 
 
@@ -55,9 +51,7 @@ def model_overview(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpR
 @login_required
 @require_GET
 def model_stages(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    """Return the fragment that the overview polls; the rest of the page comes along when it
-    changed.
-    """
+    """Return the fragment that is polled; the rest of the page comes along when it changed."""
     context = _model_context(request, org, model_id)
     context["changed"] = request.GET.get("seen") != context["overview"].fingerprint
     return render(request, "models_app/_stages.html", context)
@@ -65,12 +59,7 @@ def model_stages(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
 
 def _model_context(request: HttpRequest, org: str, model_id: uuid.UUID) -> dict[str, Any]:
     model = model_for(org_for(request, org), model_id)
-    overview = overview_of(model)
-    api_url = request.build_absolute_uri("/v1")
-    return {
-        "model": model,
-        "overview": overview,
-        "problems": system.problems(overview.queues) if model.is_live_work else [],
-        "api_url": api_url,
-        "snippets": snippets_for(model, api_url),
-    }
+    overview, api_url = overview_of(model), request.build_absolute_uri("/v1")
+    problems = system.problems(overview.queues) if model.is_live_work else []
+    about = {"model": model, "overview": overview, "problems": problems}
+    return about | {"api_url": api_url, "snippets": snippets_for(model, api_url)}

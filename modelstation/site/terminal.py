@@ -1,12 +1,12 @@
 """A job's story in a terminal: its log as lines, and below them, while it goes on, its curves, its
-figures and how far it is. Plain lines where no screen can be drawn, JSON for programs.
-"""
+figures and how far it is. Plain lines where no screen can be drawn, JSON for programs."""
 
 import json
 import threading
 import time
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 import plotext
 from django.db import connection
@@ -38,25 +38,14 @@ def display_for(console: Console) -> Display:
     return Screen(console) if console.is_terminal else Lines(console)
 
 
-class JsonLines:
-    """Every event as one line of JSON."""
+class Lines:
+    _line_at = 0.0
 
     def __init__(self, console: Console) -> None:
         self._console = console
-
-    def show(self, beat: Beat) -> None:
-        for event in beat.events:
-            self._console.file.write(json.dumps(facts_of(event), ensure_ascii=False) + "\n")
-        self._console.file.flush()
 
     def close(self) -> None:
         """Nothing is left open."""
-
-
-class Lines:
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._line_at = 0.0
 
     def show(self, beat: Beat) -> None:
         print_events(self._console, beat.events)
@@ -68,8 +57,14 @@ class Lines:
             line = f"{job.kind:>18}  {progress_line(job)}"
             self._console.print(line, highlight=False, soft_wrap=True)
 
-    def close(self) -> None:
-        """Nothing is left open."""
+
+class JsonLines(Lines):
+    """Every event as one line of JSON."""
+
+    def show(self, beat: Beat) -> None:
+        for event in beat.events:
+            self._console.file.write(json.dumps(facts_of(event), ensure_ascii=False) + "\n")
+        self._console.file.flush()
 
 
 class Screen:
@@ -84,52 +79,37 @@ class Screen:
 
     def show(self, beat: Beat) -> None:
         print_events(self._console, beat.events)
-        if beat.job is not None:
-            self._read_curves(beat)
-            self._live.update(picture(beat.job, self._points, self._console.width), refresh=True)
+        if beat.job is None:
+            return
+        if beat.is_over or time.monotonic() - self._curves_at >= CURVE_SECONDS:
+            self._curves_at = time.monotonic()
+            self._points = points_of(beat.job.id)
+        self._live.update(picture(beat.job, self._points, self._console.width), refresh=True)
 
     def close(self) -> None:
         self._live.stop()
 
-    def _read_curves(self, beat: Beat) -> None:
-        assert beat.job is not None
-        if beat.is_over or time.monotonic() - self._curves_at >= CURVE_SECONDS:
-            self._curves_at = time.monotonic()
-            self._points = points_of(beat.job.id)
 
+@contextmanager
+def displayed(story: Story, console: Console) -> Iterator[None]:
+    """Show a story from a thread of its own, while the work goes on in the caller's."""
+    display, closed = display_for(console), threading.Event()
 
-class JobDisplay:
-    """Shows a story from a thread of its own, while the work goes on in the caller's."""
-
-    def __init__(self, story: Story, console: Console) -> None:
-        self._story = story
-        self._display = display_for(console)
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._show_until_closed, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._closed.set()
-        self._thread.join()
-        self._display.close()
-
-    def _show_until_closed(self) -> None:
+    def show_until_closed() -> None:
         try:
-            for beat in follow(self._story, self._closed):
-                self._display.show(beat)
+            for beat in follow(story, closed):
+                display.show(beat)
         finally:
             connection.close()
 
-
-# --- What is drawn --------------------------------------------------------------------------------
+    thread = threading.Thread(target=show_until_closed, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        closed.set()
+        thread.join()
+        display.close()
 
 
 def print_events(console: Console, events: list[JobEvent]) -> None:
@@ -162,14 +142,12 @@ def _bar(job: Job, width: int) -> RenderableType:
 def _figures(job: Job, points: list[Point]) -> RenderableType:
     valid = [(p.valid_loss, p.step) for p in points if p.valid_loss is not None]
     losses = [p.loss for p in points if p.loss is not None]
-    table = Table.grid(padding=(0, 2))
-    cells = [f"[green]━[/] training {number(losses[-1])}" if losses else ""]
+    cells = [f"[green]━[/] training {number(losses[-1])}"] if losses else []
     if valid:
-        best, step = min(valid)
-        cells.append(
-            f"[yellow]━[/] validation {number(valid[-1][0])}, best {number(best)} at step {step:,}"
-        )
-    table.add_row(*(Text.from_markup(cell) for cell in cells if cell))
+        (best, step), last = min(valid), number(valid[-1][0])
+        cells.append(f"[yellow]━[/] validation {last}, best {number(best)} at step {step:,}")
+    table = Table.grid(padding=(0, 2))
+    table.add_row(*map(Text.from_markup, cells))
     return table
 
 

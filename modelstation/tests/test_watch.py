@@ -14,7 +14,7 @@ from modelstation.core.jobs import jobs
 from modelstation.core.jobs.events import Story
 from modelstation.core.models import Job, JobEvent
 from modelstation.site import journey
-from modelstation.site.terminal import AXIS_WIDTH, JobDisplay, Lines, Screen, _plot
+from modelstation.site.terminal import AXIS_WIDTH, Lines, Screen, _plot, displayed
 from training.runs.curves import Point
 from training.tests.planted_runs import add_points, end, make_run
 
@@ -149,7 +149,7 @@ def test_following_ends_when_it_is_closed_and_shows_all_events_so_far(run):
 @pytest.mark.django_db(transaction=True)
 def test_the_display_of_build_model_shows_all_before_it_closes(run):
     out = io.StringIO()
-    with JobDisplay(Story(job_id=run.job_id), Console(file=out)):
+    with displayed(Story(job_id=run.job_id), Console(file=out)):
         JobEvent.emit(run.job_id, "log", "the last word")
     assert "the last word" in out.getvalue()
 

@@ -7,13 +7,14 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from modelstation.core.errors import Busy, Conflict, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
+Action = Callable[[Job], bool]
+
 
 class ReadOnly:
-    """For rows that only jobs themselves may write."""
+    """For rows whose truth is made elsewhere: to look at, never to change."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -37,57 +38,39 @@ class JobActions(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description="Cancel the selected jobs")
     def cancel(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._each(request, queryset, _cancel, done="cancelled, or requested to stop")
+        done, refusal = "cancelled, or requested to stop", "This job has ended already."
+        self._each(request, queryset, jobs.request_cancel, done, refusal)
 
     @admin.action(description="Pause the selected jobs")
     def pause(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._each(request, queryset, _pause, done="paused, or requested to")
+        done, refusal = "paused, or requested to", "Only a job that waits or runs can be paused."
+        self._each(request, queryset, jobs.request_pause, done, refusal)
 
     @admin.action(description="Resume the selected jobs")
     def resume(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._each(request, queryset, _resume, done="resumed")
+        self._each(request, queryset, jobs.resume, "resumed", "This job is not paused.")
 
     @admin.action(description="Requeue the selected jobs")
     def requeue(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._each(request, queryset, _requeue, done="queued again")
+        refusal = "A job for this is queued or running. Cancel it first, or wait for its end."
+        self._each(request, queryset, _requeue, "queued again", refusal)
 
     def _each(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Any],
-        action: Callable[[Job], object],
-        *,
-        done: str,
+        self, request: HttpRequest, rows: QuerySet[Any], action: Action, done: str, refusal: str
     ) -> None:
         count = 0
-        for job in self.jobs_of(queryset).select_related("org"):
-            try:
-                action(job)
+        for job in self.jobs_of(rows).select_related("org"):
+            if action(job):
                 count += 1
-            except UserFacingError as error:
-                self.message_user(request, f"{job}: {error.message} {error.hint}", messages.ERROR)
+            else:
+                self.message_user(request, f"{job}: {refusal}", messages.ERROR)
         if count:
             self.message_user(request, f"{count} {done}.", messages.SUCCESS)
 
 
-def _cancel(job: Job) -> None:
-    if not jobs.request_cancel(job):
-        raise UserFacingError("This job has ended already.", code="ended")
-
-
-def _pause(job: Job) -> None:
-    if not jobs.request_pause(job):
-        raise Conflict("Only a job that waits or runs can be paused.", code="not_pausable")
-
-
-def _resume(job: Job) -> None:
-    if not jobs.resume(job):
-        raise Conflict("This job is not paused.", code="not_paused")
-
-
-def _requeue(job: Job) -> None:
+def _requeue(job: Job) -> bool:
     """Two jobs on one subject would work against each other."""
     if Job.objects.filter(subject_id=job.subject_id, state__in=Job.LIVE_STATES).exists():
-        hint = "Cancel it first, or wait for its end."
-        raise Busy("A job for this is queued or running.", code="still_running", hint=hint)
+        return False
     jobs.requeue(job)
+    return True

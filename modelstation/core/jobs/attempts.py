@@ -1,6 +1,5 @@
 """What an attempt leaves on the disk. Work is written to `<artifacts>/<subject>/*/<job>-<attempt>`,
-so that what a dead attempt left is known by its name. Checkpoints outlive attempts.
-"""
+so that what a dead attempt left is known by its name. Checkpoints outlive attempts."""
 
 import logging
 import shutil
@@ -24,18 +23,10 @@ def discard_attempt(job: Job) -> None:
         has_subject = published or Job.objects.filter(subject_id=job.subject_id).exists()
     except (DatabaseError, InterfaceError):
         return  # it may have been published
+    root, name = Path(settings.ARTIFACTS_DIR) / str(job.subject_id), f"{job.id}-{job.attempt}"
     if not has_subject:  # deleted meanwhile, with its files; some were written after that
-        shutil.rmtree(_root(job), ignore_errors=True)
+        shutil.rmtree(root, ignore_errors=True)
     elif not published:
-        delete_folders(job)
-
-
-def delete_folders(job: Job) -> None:
-    root, name = _root(job), f"{job.id}-{job.attempt}"
-    for pattern in (name, f".{name}-*"):  # artifacts are written beside their place first
-        for folder in root.glob(f"*/{pattern}"):
+        # Artifacts are written beside their place first.
+        for folder in (*root.glob(f"*/{name}"), *root.glob(f"*/.{name}-*")):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _root(job: Job) -> Path:
-    return Path(settings.ARTIFACTS_DIR) / str(job.subject_id)

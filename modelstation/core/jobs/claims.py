@@ -22,8 +22,7 @@ State = Job.State
 
 
 def claim(job_id: uuid.UUID | str) -> Job | None:
-    """Take the lease of this job by one conditional UPDATE; None when it is not there to be
-    taken."""
+    """Take the lease of this job by one conditional UPDATE; None when it cannot be taken."""
     with transaction.atomic():
         taken = Job.objects.filter(id=job_id, state=State.QUEUED).update(
             state=State.RUNNING,
@@ -47,7 +46,8 @@ def claim(job_id: uuid.UUID | str) -> Job | None:
 def claim_fairest(queue: str) -> Job | None:
     """Take the job of the queue whose turn it is; None when none may run now."""
     with transaction.atomic():
-        _one_claim_at_a_time(queue)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"claim {queue}"])
         next_job = fairest_first(queue).select_for_update(skip_locked=True, of=("self",)).first()
         return next_job and claim(next_job.id)
 
@@ -56,10 +56,11 @@ def claimable(queue: str) -> QuerySet[Job]:
     """Queued, past its backoff, and of an organisation that has not its whole share running."""
     waiting = Job.objects.filter(queue=queue, state=State.QUEUED)
     due = waiting.filter(Q(not_before=None) | Q(not_before__lte=Now()))
-    due = due.annotate(running=_running_of_org())
-    below_share: QuerySet[Job] = due.filter(
-        LessThan(F("running"), settings.ORG_JOBS_AT_ONCE[queue])
-    )
+    running = Job.objects.filter(org=OuterRef("org"), queue=queue, state=State.RUNNING)
+    counted = running.order_by().values("org").annotate(count=Count("id")).values("count")
+    due = due.annotate(running=Coalesce(Subquery(counted), 0, output_field=IntegerField()))
+    has_share = LessThan(F("running"), settings.ORG_JOBS_AT_ONCE[queue])
+    below_share: QuerySet[Job] = due.filter(has_share)
     return below_share
 
 
@@ -67,32 +68,12 @@ def fairest_first(queue: str) -> QuerySet[Job]:
     newest_start = Job.objects.filter(
         org=OuterRef("org"), queue=OuterRef("queue"), started_at__isnull=False
     ).order_by("-started_at")
-    return (
-        claimable(queue)
-        .annotate(served_at=Subquery(newest_start.values("started_at")[:1]))
-        .order_by(
-            "-priority",
-            F("running").asc(),
-            F("served_at").asc(nulls_first=True),
-            "created_at",
-            "id",
-        )
-    )
+    served_at = Subquery(newest_start.values("started_at")[:1])
+    longest_ago = F("served_at").asc(nulls_first=True)
+    order = ("-priority", F("running").asc(), longest_ago, "created_at", "id")
+    return claimable(queue).annotate(served_at=served_at).order_by(*order)
 
 
 def cluster_name(parent_pid: int) -> str:
     """How the owners of leases of one cluster on one host begin."""
     return f"{socket.gethostname()}:{parent_pid}:"
-
-
-def _running_of_org() -> Coalesce:
-    running = Job.objects.filter(
-        org=OuterRef("org"), queue=OuterRef("queue"), state=State.RUNNING
-    ).order_by()
-    counted = running.values("org").annotate(count=Count("id")).values("count")
-    return Coalesce(Subquery(counted), 0, output_field=IntegerField())
-
-
-def _one_claim_at_a_time(queue: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"claim {queue}"])

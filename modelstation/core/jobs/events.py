@@ -13,7 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self, TypedDict
+from typing import Any, TypedDict
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -35,9 +35,7 @@ TOO_MANY = "Too many streams are open. Ask again later, or poll the events."
 
 @dataclass(frozen=True)
 class Story:
-    """Events in the order in which they were emitted. Its cursor is the `seq` of one job's events,
-    and the id of those of several jobs, which follow one another.
-    """
+    """Events in order. Its cursor is the `seq` of one job's events, the id of several jobs'."""
 
     job_id: uuid.UUID | None = None
     subject_id: uuid.UUID | None = None
@@ -94,9 +92,6 @@ def facts_of(event: JobEvent) -> EventFacts:
     }
 
 
-# --- Streams --------------------------------------------------------------------------------------
-
-
 class Slots:
     """How many streams this process holds, in all and for each organisation."""
 
@@ -127,18 +122,14 @@ SLOTS = Slots()
 
 class EventStream:
     """The body of a stream. `close` is called by the server at its end, and when its reader has
-    gone: the next heartbeat finds that out.
-    """
+    gone: the next heartbeat finds that out."""
 
     def __init__(self, chunks: Iterator[bytes], give_back: Callable[[], None]) -> None:
         self._chunks = chunks
         self._give_back = give_back
 
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._chunks)
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
 
     def close(self) -> None:
         self._give_back()
@@ -152,8 +143,10 @@ def stream_response(
     if give_back is None:
         body = error_body("too_many_streams", TOO_MANY)
         return JsonResponse(body, status=429, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    chunks = _chunks(story, _last_seen(request), heartbeat or HEARTBEAT_SECONDS)
-    stream = EventStream(chunks, give_back)
+    # The later of two: a browser that comes back sends the header beside its first address.
+    given = (request.headers.get("Last-Event-ID", ""), request.GET.get("after", ""))
+    last_seen = max(int(t) if t.isascii() and t.isdigit() and len(t) < 19 else 0 for t in given)
+    stream = EventStream(_chunks(story, last_seen, heartbeat or HEARTBEAT_SECONDS), give_back)
     response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-cache, no-transform"
     response["X-Accel-Buffering"] = "no"  # nginx would keep events back
@@ -168,29 +161,15 @@ def text_response(name: str, events: QuerySet[JobEvent]) -> HttpResponse:
     return response
 
 
-def _last_seen(request: HttpRequest) -> int:
-    """Return the later of two: a browser that comes back sends the header beside its first
-    address.
-    """
-    given = (request.headers.get("Last-Event-ID", ""), request.GET.get("after", ""))
-    return max(_whole(text) for text in given)
-
-
-def _whole(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-
-
 def _chunks(story: Story, after: int, heartbeat: float) -> Iterator[bytes]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
     began = spoke = time.monotonic()
     while time.monotonic() - began < STREAM_SECONDS:
-        is_over = (
-            story.is_over()
-        )  # read first: what is emitted with the end is then among the events
+        is_over = story.is_over()  # read first: the end's own events are then among those read
         events = story.after(after)
         if events:
             after, spoke = story.place_of(events[-1]), time.monotonic()
-            yield b"".join(_chunk(story, event) for event in events)
+            yield b"".join(_lines(e.kind, facts_of(e), story.place_of(e)) for e in events)
         elif is_over:
             yield _lines("end", {"state": story.newest_state()})
             return
@@ -201,9 +180,6 @@ def _chunks(story: Story, after: int, heartbeat: float) -> Iterator[bytes]:
             time.sleep(POLL_SECONDS)
 
 
-def _chunk(story: Story, event: JobEvent) -> bytes:
-    return f"id: {story.place_of(event)}\n".encode() + _lines(event.kind, facts_of(event))
-
-
-def _lines(kind: str, facts: EventFacts | dict[str, str]) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps(facts, ensure_ascii=False)}\n\n".encode()
+def _lines(kind: str, facts: EventFacts | dict[str, str], place: int | None = None) -> bytes:
+    begin = "" if place is None else f"id: {place}\n"
+    return f"{begin}event: {kind}\ndata: {json.dumps(facts, ensure_ascii=False)}\n\n".encode()

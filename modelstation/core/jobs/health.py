@@ -1,6 +1,4 @@
-"""What the operator and the pages must know before a user waits in vain: workers, model server,
-disk.
-"""
+"""What the operator and the pages must know before a user waits in vain: workers and disk."""
 
 import shutil
 from collections.abc import Iterable
@@ -26,7 +24,12 @@ class Problem:
 
 def problems(queues: Iterable[str] = QUEUES) -> list[Problem]:
     """Return what keeps work on these queues from being done."""
-    return [*silent(queues), *_full_disk()]
+    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.VAR_DIR).free
+    if free >= FREE_DISK_BYTES:
+        return silent(queues)
+    text = f"Only {free >> 20} MB of disk are free; a run needs {FREE_DISK_BYTES >> 20} MB."
+    return [*silent(queues), Problem("disk_full", f"{text} Free some, then try again.")]
 
 
 def queues_alive_within(age: timedelta) -> set[str]:
@@ -40,19 +43,9 @@ def silent(queues: Iterable[str]) -> list[Problem]:
     return [
         Problem(
             f"no_worker_{queue}",
-            f"No worker is running for the “{queue}” queue: its work waits. "
-            f"Start one with “make up”, "
-            f"or with python manage.py run_worker {queue}.",
+            f"No worker is running for the “{queue}” queue: its work waits. Start one with "
+            f"“make up”, or with python manage.py run_worker {queue}.",
         )
         for queue in queues
         if queue not in alive
     ]
-
-
-def _full_disk() -> list[Problem]:
-    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(settings.VAR_DIR).free
-    if free >= FREE_DISK_BYTES:
-        return []
-    text = f"Only {free >> 20} MB of disk are free; a run needs {FREE_DISK_BYTES >> 20} MB."
-    return [Problem("disk_full", f"{text} Free some, then try again.")]

@@ -23,8 +23,7 @@ class Crashed(Exception):
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
-        self.code = code
-        self.text = text
+        self.code, self.text = code, text
 
 
 class RetrySmaller(Exception):
@@ -32,5 +31,4 @@ class RetrySmaller(Exception):
 
     def __init__(self, overrides: dict[str, int], text: str) -> None:
         super().__init__(text)
-        self.overrides = overrides
-        self.text = text
+        self.overrides, self.text = overrides, text

@@ -18,12 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from modelstation.core.errors import DISK_FULL, Busy, UserFacingError
@@ -45,37 +44,28 @@ INTERNAL_ERROR = (
 CRASH_LOOP = (
     f"The worker died {MAX_CRASHES} times while doing this, most likely because memory ran out."
 )
-
-
 Publish = Callable[[], None]
 Work = Callable[[Job, Lease], Publish]
 State = Job.State
 
 
 def submit(
-    *,
-    kind: str,
-    org: Any,
-    subject_id: uuid.UUID,
-    priority: int = 0,
-    idempotency_key: str = "",
+    *, kind: str, org: Any, subject_id: uuid.UUID, priority: int = 0, idempotency_key: str = ""
 ) -> Job:
     """Make a queued job and its wakeup in the caller's transaction. However often it is called with
     one key, there is one job."""
     fields = {"queue": KINDS[kind].queue, "subject_id": subject_id, "priority": priority}
     with transaction.atomic():
-        if not idempotency_key:
-            return _announce(Job.objects.create(kind=kind, org=org, **fields))
-        job, is_new = Job.objects.get_or_create(
-            kind=kind, org=org, idempotency_key=idempotency_key, defaults=fields
-        )
-        return _announce(job) if is_new else job
-
-
-def _announce(job: Job) -> Job:
-    _emit(job, JobEvent.Kind.STATE, "Waiting for a worker.")
-    send_wakeup(job)
-    return job
+        if idempotency_key:
+            job, is_new = Job.objects.get_or_create(
+                kind=kind, org=org, idempotency_key=idempotency_key, defaults=fields
+            )
+        else:
+            job, is_new = Job.objects.create(kind=kind, org=org, **fields), True
+        if is_new:
+            JobEvent.emit(job.id, JobEvent.Kind.STATE, "Waiting for a worker.")
+            send_wakeup(job)
+        return job
 
 
 # --- A worker runs a job --------------------------------------------------------------------------
@@ -97,7 +87,7 @@ def run_job(job: Job | str, work: Work) -> None:
     held = job if isinstance(job, Job) else claim(job)
     if held is not None:
         lease = Lease(held)
-        with _drained_by_sigterm(lease):
+        with _sigterm_held(lease):
             _run_held(held, lease, work)
 
 
@@ -107,21 +97,15 @@ def _run_held(job: Job, lease: Lease, work: Work) -> None:
             publish = work(job, lease)
             patiently(partial(_succeed, job, publish))
     except Exception as error:
-        _log(job, error)
+        if not isinstance(error, UserFacingError | Cancelled | Paused | Drained):
+            known = isinstance(error, LeaseLost | Crashed | RetrySmaller)
+            logger.warning("job %s: %r", job.id, error, exc_info=None if known else error)
         patiently(partial(_leave, job, error))
     except BaseException:  # Ctrl-C in a command that works off jobs itself
         _put_back(job, "The worker was interrupted; waiting for another.")
         raise
     finally:
         discard_attempt(job)
-
-
-def _log(job: Job, error: Exception) -> None:
-    """For operators; what users see is in the job's story."""
-    if isinstance(error, UserFacingError | Cancelled | Paused | Drained):
-        return
-    known = isinstance(error, LeaseLost | Crashed | RetrySmaller)
-    logger.warning("job %s: %r", job.id, error, exc_info=None if known else error)
 
 
 def _leave(job: Job, error: Exception) -> None:
@@ -143,10 +127,12 @@ def _leave(job: Job, error: Exception) -> None:
         case OperationalError() | InterfaceError():
             crashed(job, code="internal_error", text=INTERNAL_ERROR)
         case UserFacingError():
-            text = " ".join(filter(None, [error.message, error.hint]))
+            text = f"{error.message} {error.hint}".strip()
             _end(job, State.FAILED, code=error.code, text=text)
         case _:
-            code, text = _what_to_say_of(error)
+            code, text = "internal_error", INTERNAL_ERROR
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                code, text = "disk_full", DISK_FULL
             detail = "".join(traceback.format_exception(error))
             _end(job, State.FAILED, code=code, text=text, detail=detail)
 
@@ -155,49 +141,31 @@ _waiting_sigterms: list[int] = []  # SIGTERMs that came while nobody could act o
 
 
 @contextmanager
-def _sigterm_held() -> Iterator[None]:
-    """Keep a SIGTERM between the claim and the work, which is imported there, for the work. A
-    handler holds it and not a mask, which another thread of this process would not have.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: _waiting_sigterms.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        if _waiting_sigterms:
-            _waiting_sigterms.clear()
-            signal.raise_signal(signal.SIGTERM)
-
-
-@contextmanager
-def _drained_by_sigterm(lease: Lease) -> Iterator[None]:
-    """Let a job stop in order at a SIGTERM; then that does what it would have done."""
+def _sigterm_held(lease: Lease | None = None) -> Iterator[None]:
+    """Let a job stop in order at a SIGTERM; then that does what it would have done. Without a
+    lease, keep one that comes between the claim and the work, which is imported there, for the
+    work. A handler holds it and not a mask, which another thread of this process would not have."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def drain(signum: int, frame: FrameType | None) -> None:
-        lease.draining = True
+    def hold(*_: object) -> None:
+        if lease:
+            lease.draining = True
+        else:
+            _waiting_sigterms.append(signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, drain)
-    if _waiting_sigterms:
+    before = signal.signal(signal.SIGTERM, hold)
+    if lease and _waiting_sigterms:
         _waiting_sigterms.clear()
         lease.draining = True
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        if lease.draining:
+        if lease.draining if lease else _waiting_sigterms:
+            _waiting_sigterms.clear()
             signal.raise_signal(signal.SIGTERM)
-
-
-def _what_to_say_of(error: Exception) -> tuple[str, str]:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "disk_full", DISK_FULL
-    return "internal_error", INTERNAL_ERROR
 
 
 # --- What people ask for --------------------------------------------------------------------------
@@ -208,13 +176,13 @@ def request_cancel(job: Job) -> bool:
     with transaction.atomic():
         job = Job.objects.select_for_update().get(id=job.id)
         if job.state in (State.QUEUED, State.PAUSED):
-            text = "Cancelled while it was paused."
-            if job.state == State.QUEUED:
-                text = "Cancelled before it started." if not job.attempt else "Cancelled."
+            text = "Cancelled before it started." if not job.attempt else "Cancelled."
+            if job.state == State.PAUSED:
+                text = "Cancelled while it was paused."
             return _end(job, State.CANCELLED, code="cancelled", text=text)
         if job.state == State.RUNNING and job.cancel_requested_at is None:
             Job.objects.filter(id=job.id).update(cancel_requested_at=Now())
-            _emit(job, JobEvent.Kind.STATE, "Cancel requested.")
+            JobEvent.emit(job.id, JobEvent.Kind.STATE, "Cancel requested.")
         return job.state == State.RUNNING
 
 
@@ -229,7 +197,7 @@ def request_pause(job: Job) -> bool:
             return False
         if job.pause_requested_at is None:
             Job.objects.filter(id=job.id).update(pause_requested_at=Now())
-            _emit(job, JobEvent.Kind.STATE, "Pause requested.")
+            JobEvent.emit(job.id, JobEvent.Kind.STATE, "Pause requested.")
         return True
 
 
@@ -242,7 +210,7 @@ def resume(job: Job) -> bool:
         if job.state != State.RUNNING or not job.pause_requested_at:
             return False
         Job.objects.filter(id=job.id).update(pause_requested_at=None)
-        _emit(job, JobEvent.Kind.STATE, "Pause withdrawn.")
+        JobEvent.emit(job.id, JobEvent.Kind.STATE, "Pause withdrawn.")
         return True
 
 
@@ -265,13 +233,10 @@ def crashed(job: Job, *, code: str, text: str) -> bool:
             return False
         if row.crash_count + 1 >= MAX_CRASHES and not row.cancel_requested_at:
             return _end(job, State.FAILED, code=code, text=text)
-        backoff = timedelta(seconds=settings.BACKOFF_SECONDS * 2**row.crash_count)
-        return _put_back(
-            job,
-            "The worker was lost; trying again soon.",
-            crash_count=F("crash_count") + 1,
-            not_before=Now() + backoff,
-        )
+        crashes = F("crash_count") + 1
+        due = Now() + timedelta(seconds=settings.BACKOFF_SECONDS * 2**row.crash_count)
+        message = "The worker was lost; trying again soon."
+        return _put_back(job, message, crash_count=crashes, not_before=due)
 
 
 def _put_back(
@@ -295,7 +260,7 @@ def _put_back(
             fields["pause_requested_at"] = None
         unleased = {"lease_token": None, "lease_until": None, "not_before": None, "hinted_at": None}
         Job.objects.filter(id=job.id).update(state=state, **unleased | fields)
-        _emit(job, JobEvent.Kind.STATE, message, data=data)
+        JobEvent.emit(job.id, JobEvent.Kind.STATE, message, data=data)
         if state == State.QUEUED and not fields.get("not_before"):
             send_wakeup(job)
     return True
@@ -306,7 +271,7 @@ def _succeed(job: Job, publish: Publish) -> None:
         if not _set_ended(job, State.SUCCEEDED):
             raise LeaseLost
         publish()
-        _emit(job, JobEvent.Kind.STATE, "Done.")
+        JobEvent.emit(job.id, JobEvent.Kind.STATE, "Done.")
 
 
 def _end(job: Job, state: Job.State, *, code: str, text: str, detail: str = "") -> bool:
@@ -315,24 +280,21 @@ def _end(job: Job, state: Job.State, *, code: str, text: str, detail: str = "") 
             return False
         ended = Job.objects.select_related("org").get(id=job.id)
         kind = JobEvent.Kind.ERROR if state == State.FAILED else JobEvent.Kind.STATE
-        _emit(ended, kind, text, operator_detail=detail)
+        JobEvent.emit(job.id, kind, text, operator_detail=detail)
         KINDS[job.kind].settle(ended)
     return True
 
 
 def _set_ended(job: Job, state: Job.State, **fields: str) -> bool:
     """Set a terminal state. It is final, and only the holder of the lease may set it."""
-    held = Job.objects.filter(id=job.id, state=job.state, lease_token=job.lease_token)
-    return bool(
-        held.update(state=state, lease_token=None, lease_until=None, finished_at=Now(), **fields)
-    )
+    ended = {"state": state, "lease_token": None, "lease_until": None, "finished_at": Now()}
+    return bool(_as_held(job).update(**ended | fields))
 
 
 def _held(job: Job) -> Job | None:
     """Return the row as it stands, locked; None when it is not in the hands it was in."""
-    held = Job.objects.filter(id=job.id, state=job.state, lease_token=job.lease_token)
-    return held.select_for_update().first()
+    return _as_held(job).select_for_update().first()
 
 
-def _emit(job: Job, kind: str, message: str, **more: Any) -> None:
-    JobEvent.emit(job.id, kind, message, **more)
+def _as_held(job: Job) -> QuerySet[Job]:
+    return Job.objects.filter(id=job.id, state=job.state, lease_token=job.lease_token)

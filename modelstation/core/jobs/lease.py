@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from types import TracebackType
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from django.conf import settings
@@ -31,9 +31,7 @@ T = TypeVar("T")
 class Lease:
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.lost = False
-        self.cancelled = False
-        self.paused = False
+        self.lost = self.cancelled = self.paused = False
         self.draining = False  # set by a SIGTERM to this worker
         # The supervisor holds a child that stops by itself, with a checkpoint, when requested.
         self.child_pauses = False
@@ -45,12 +43,7 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closed.set()
 
     @property
@@ -94,9 +87,8 @@ class Lease:
         self, kind: str, message: str = "", *, data: Mapping[str, float | None] | None = None
     ) -> None:
         """Add an event to the job's story, as the holder of its lease."""
-        patiently(
-            lambda: JobEvent.emit(self.job.id, kind, message, data=data, lease_token=self.token)
-        )
+        token = self.token
+        patiently(partial(JobEvent.emit, self.job.id, kind, message, data=data, lease_token=token))
 
     def checkpointed(self, step: int) -> None:
         """Note a newer checkpoint than any before: what crashed until then no longer counts."""
@@ -121,7 +113,7 @@ class Lease:
             self.paused = job.pause_requested_at is not None
 
     def _write(self, **fields: Any) -> None:
-        patiently(lambda: self._write_once(**fields))
+        patiently(partial(self._write_once, **fields))
 
     def _write_once(self, **fields: Any) -> None:
         lease_until = Now() + timedelta(seconds=settings.LEASE_SECONDS)

@@ -22,7 +22,7 @@ WAKE = "modelstation.core.jobs.tasks.wake"  # a string, because that module impo
 
 def enqueue(task: Callable[[str], object], argument: str, *, queue: str = "default") -> None:
     """Send the name of a task and an id: messages are pickled, and nothing else travels."""
-    _send(path_of(task), argument, queue)
+    async_task(path_of(task), argument, **_cluster(queue))
 
 
 def path_of(task: Callable[..., object]) -> str:
@@ -31,27 +31,22 @@ def path_of(task: Callable[..., object]) -> str:
 
 def send_wakeup(job: Job) -> None:
     Job.objects.filter(id=job.id).update(hinted_at=Now())
-    _send(WAKE, str(job.id), job.queue)
+    async_task(WAKE, str(job.id), **_cluster(job.queue))
 
 
 def send_missing_wakeups(queue: str) -> int:
     """Make up for wakeups that were lost with a worker, or that woke one while nothing could run
     (a backoff, an organisation at its share). Called after each job, and by the reaper."""
     with transaction.atomic():
-        missing = max(0, may_start(queue) - int(get_broker(queue).queue_size()))
+        # Of each organisation no more than is left of its share: others get theirs as these end.
+        share = settings.ORG_JOBS_AT_ONCE[queue]
+        waiting = Counter(claimable(queue).values_list("org", "running"))  # type: ignore[misc]
+        may_start = sum(min(count, share - running) for (_, running), count in waiting.items())
+        missing = max(0, int(may_start) - int(get_broker(queue).queue_size()))
         for job in claimable(queue).order_by(F("hinted_at").asc(nulls_first=True))[:missing]:
             send_wakeup(job)
     return missing
 
 
-def may_start(queue: str) -> int:
-    """Return how many jobs could start now, were there workers enough: of each organisation no
-    more than is left of its share. Others get their wakeups as these end."""
-    share = settings.ORG_JOBS_AT_ONCE[queue]
-    waiting = Counter(claimable(queue).values_list("org", "running"))  # type: ignore[misc]
-    return sum(min(count, share - running) for (_, running), count in waiting.items())
-
-
-def _send(path: str, argument: str, queue: str) -> None:
-    options = {} if queue == "default" else {"cluster": queue}
-    async_task(path, argument, **options)
+def _cluster(queue: str) -> dict[str, str]:
+    return {} if queue == "default" else {"cluster": queue}

@@ -28,17 +28,12 @@ GRACE_SECONDS = 5.0
 POLL_SECONDS = 0.5
 CHECKPOINTED = 75  # EX_TEMPFAIL: the child's exit code after SIGUSR1
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
-LIBC = (
-    ctypes.CDLL(None) if sys.platform == "linux" else None
-)  # loaded here: nothing is allocated after the fork
+# Loaded here: nothing is allocated after the fork.
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 SECRETS = (
-    "DATABASE_URL",
-    "SECRET_KEY",
-    "MODEL_SERVER_KEY",
-    "EMAIL_URL",
-    "FIELD_ENCRYPTION_KEYS",
+    "DATABASE_URL", "SECRET_KEY", "MODEL_SERVER_KEY", "EMAIL_URL", "FIELD_ENCRYPTION_KEYS",
     "EXPORT_SIGNING_KEY",
-)
+)  # fmt: skip
 OUT_OF_MEMORY = "The process was killed while it worked, most likely because memory ran out."
 SMALLER = "Use a smaller micro_batch_tokens or a smaller base."
 CRASHED = "The process that did the work crashed each time it was tried."
@@ -102,7 +97,15 @@ def run_child(
         raise RetrySmaller(when_gpu_oom, last.message)
     if returncode == -signal.SIGKILL and _killed_by_kernel() > killed_before:
         raise UserFacingError(OUT_OF_MEMORY, code="oom_killed", hint=SMALLER)
-    return _outcome(returncode, last, module)
+    if last.kind == "error":
+        raise UserFacingError(last.message, code=last.code)
+    if returncode == 0 and last.kind:
+        return last.content
+    if returncode == -signal.SIGKILL:
+        raise Crashed("oom_killed", f"{OUT_OF_MEMORY} {SMALLER}")
+    if returncode < 0:
+        raise Crashed("child_crashed", CRASHED)
+    raise RuntimeError(f"{module} ended with exit code {returncode} and no result")
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
@@ -118,29 +121,23 @@ def name_process(name: str) -> None:
 
 
 def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    public = {key: value for key, value in os.environ.items() if key not in SECRETS}
     return subprocess.Popen(
         argv,
         stdout=subprocess.PIPE,
         stderr=None,  # the worker's own log: tracebacks are for operators
         cwd=settings.BASE_DIR,
-        env=_environment(),
+        env={**public, "PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error"},
         start_new_session=True,
         preexec_fn=die_with_parent,
     )
-
-
-def _environment() -> dict[str, str]:
-    public = {key: value for key, value in os.environ.items() if key not in SECRETS}
-    return {**public, "PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error"}
 
 
 class _Watch:
     """What may end a child early: the lease, a request to pause, or standing still."""
 
     def __init__(self, child: subprocess.Popen[bytes], lease: Lease, can_pause: bool) -> None:
-        self.child = child
-        self.lease = lease
-        self.can_pause = can_pause
+        self.child, self.lease, self.can_pause = child, lease, can_pause
         self.requested_at = 0.0
         self._moved_at = time.monotonic()
         self._place = ("", "", 0)
@@ -196,21 +193,8 @@ def _follow(watch: _Watch, on_event: OnEvent) -> ChildEvent:
                     on_event(event.content)
 
 
-def _outcome(returncode: int, last: ChildEvent, module: str) -> dict[str, Any]:
-    if last.kind == "error":
-        raise UserFacingError(last.message, code=last.code)
-    if returncode == 0 and last.kind:
-        return last.content
-    if returncode == -signal.SIGKILL:
-        raise Crashed("oom_killed", f"{OUT_OF_MEMORY} {SMALLER}")
-    if returncode < 0:
-        raise Crashed("child_crashed", CRASHED)
-    raise RuntimeError(f"{module} ended with exit code {returncode} and no result")
-
-
 def _killed_by_kernel() -> int:
-    """Return how often the kernel has killed a process because memory ran out, as against any other
-    SIGKILL. 0 where it does not say."""
+    """Return how often the kernel has killed for want of memory; 0 where it does not say."""
     try:
         lines = VMSTAT.read_text().splitlines()
     except OSError:
@@ -219,9 +203,7 @@ def _killed_by_kernel() -> int:
 
 
 def _kill_group(child: subprocess.Popen[bytes]) -> None:
-    """End the child and whatever it started; a no-op for a child that has ended with all its
-    group.
-    """
+    """End the child and whatever it started; a no-op where its whole group has ended."""
     if child.stdout:
         child.stdout.close()
     if _signal_group(child, signal.SIGTERM):

@@ -36,11 +36,10 @@ def reap() -> int:
 
 
 def _reap(job: Job) -> bool:
+    still = Job.objects.filter(id=job.id, lease_token=job.lease_token, lease_until__lt=Now())
     with transaction.atomic():
         # Read again under the lock: a late heartbeat may have come first, or another reaper.
-        still = Job.objects.select_for_update(skip_locked=True).filter(
-            id=job.id, lease_token=job.lease_token, lease_until__lt=Now()
-        )
+        still = still.select_for_update(skip_locked=True)
         is_reaped = bool(still) and jobs.crashed(job, code="crash_loop", text=jobs.CRASH_LOOP)
     if is_reaped:
         discard_attempt(job)

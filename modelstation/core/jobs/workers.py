@@ -48,8 +48,7 @@ STABLE_SECONDS = 60.0  # a cluster that lived so long did not fail at its start
 class Flag:
     """An Event that is safe to set from a signal handler."""
 
-    def __init__(self) -> None:
-        self._is_set = False
+    _is_set = False
 
     def set(self) -> None:
         self._is_set = True
@@ -122,8 +121,7 @@ class FailFastSentinel(Sentinel):  # type: ignore[misc]
         self.stop_event.set()
 
     def stop(self) -> None:
-        """Drain the worker, then end the rest. The stock way would wait for what may never
-        come."""
+        """Drain the worker, then end the rest. The stock way would wait for what may never come."""
         self.pusher.kill()
         for process in self.pool:
             process.terminate()  # an idle worker ends; a job stops in order, and its worker after

@@ -31,10 +31,8 @@ TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split()
 
 @register.simple_tag
 def badge(value: str, label: str = "") -> SafeString:
-    tone = TONE_OF.get(str(value), "quiet")
-    return format_html(
-        '<span class="badge badge-{}">{}</span>', tone, label or str(value).capitalize()
-    )
+    tone, text = TONE_OF.get(str(value), "quiet"), label or str(value).capitalize()
+    return format_html('<span class="badge badge-{}">{}</span>', tone, text)
 
 
 register.simple_tag(share_bar)

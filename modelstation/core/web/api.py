@@ -19,10 +19,7 @@ from modelstation.core.errors import UserFacingError
 SHOWN_CHARS, MESSAGE_CHARS = 200, 4000  # of a bad value, and of all that is said about it
 NOT_THERE = "There is no such thing here."
 # What the framework says in terms of Python, by its codes.
-PLAINLY = {
-    "not_a_list": "A list is needed.",
-    "not_a_dict": "A JSON object is needed.",
-}
+PLAINLY = {"not_a_list": "A list is needed.", "not_a_dict": "A JSON object is needed."}
 INTERNAL_ERROR = "Something went wrong on our side. The operator can see the details."
 
 
@@ -60,9 +57,8 @@ class StrictSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):
             known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
-            raise serializers.ValidationError(
-                {min(unknown): f"There is no such field. Known are: {known}."}
-            )
+            message = f"There is no such field. Known are: {known}."
+            raise serializers.ValidationError({min(unknown): message})
         return super().to_internal_value(data)
 
 
@@ -78,8 +74,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if isinstance(error, UserFacingError):
         body = error_body(error.code, error.message, param=error.param, hint=error.hint)
         return Response(body, status=error.status, headers=error.headers)
-    response = drf_exception_handler(error, context)
-    if response is not None:
+    if (response := drf_exception_handler(error, context)) is not None:
         response.data = _body_of(error, context)
     return response
 
@@ -100,19 +95,15 @@ def first_problem(detail: Any, path: str = "") -> tuple[str, str, str]:
     """Of a nested validation error: the path to the first bad field, its message and its code."""
     if isinstance(detail, dict):
         key, value = next(iter(detail.items()))
-        return first_problem(
-            value, path if key == "non_field_errors" else f"{path}.{key}".strip(".")
-        )
+        within = path if key == "non_field_errors" else f"{path}.{key}".strip(".")
+        return first_problem(value, within)
     if isinstance(detail, list):
         at, item = next(((n, item) for n, item in enumerate(detail) if item), (0, "Invalid value."))
         return first_problem(item, f"{path}.{at}".strip(".") if isinstance(item, dict) else path)
-    code = getattr(detail, "code", "invalid")
-    return path, PLAINLY.get(code) or _without_python(str(detail)), code
-
-
-def _without_python(message: str) -> str:
-    is_framework = message.startswith("Invalid data. Expected a dictionary")
-    return "A JSON object is needed." if is_framework else message
+    code, message = getattr(detail, "code", "invalid"), str(detail)
+    if message.startswith("Invalid data. Expected a dictionary"):
+        message = PLAINLY["not_a_dict"]
+    return path, PLAINLY.get(code, message), code
 
 
 def what_is_missing(error: Exception, context: Mapping[str, Any]) -> tuple[str, str]:
@@ -130,9 +121,8 @@ def number_of(request: Request, name: str, default: int, *, most: int = 2**63 - 
     """Return a whole number ≥ 0 of the query string, at most `most`."""
     given = request.query_params.get(name, str(default))
     if not (given.isascii() and given.isdigit() and len(given) < 19):
-        raise exceptions.ValidationError(
-            {name: f"A whole number is needed, not “{_short(given)}”."}
-        )
+        message = f"A whole number is needed, not “{_short(given)}”."
+        raise exceptions.ValidationError({name: message})
     return min(int(given), most)
 
 
@@ -183,7 +173,10 @@ def add_error_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         "OpenAIError": {"message": text, "type": text, "param": any_text, "code": any_text},
     }
     schemas = result["components"].setdefault("schemas", {})
-    schemas |= {name: _error_shape(fields) for name, fields in shapes.items()}
+    for name, fields in shapes.items():
+        error = {"type": "object", "properties": fields, "required": list(fields)}
+        body = {"type": "object", "properties": {"error": error}, "required": ["error"]}
+        schemas[name] = body
     for path, operations in result["paths"].items():
         name = "OpenAIError" if path.startswith("/v1/") else "Error"
         content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
@@ -191,11 +184,6 @@ def add_error_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             failure = {"description": "A failure.", "content": content}
             operation["responses"].setdefault("default", failure)
     return result
-
-
-def _error_shape(fields: dict[str, Any]) -> dict[str, Any]:
-    error = {"type": "object", "properties": fields, "required": list(fields)}
-    return {"type": "object", "properties": {"error": error}, "required": ["error"]}
 
 
 def _body_of(error: Exception, context: Mapping[str, Any]) -> dict[str, dict[str, str]]:

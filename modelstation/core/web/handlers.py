@@ -1,34 +1,26 @@
-"""Answers where no view gives one: an address that there is not, a request that cannot be read, a
-failure of ours. Programs get the error shape of their surface, people the page.
-"""
+"""Answers where no view gives one. Programs get the error shape of their surface, people a page."""
 
 import uuid
 
-from django.core.exceptions import (
-    DisallowedHost,
-    RequestDataTooBig,
-    TooManyFieldsSent,
-    TooManyFilesSent,
-)
+from django.core import exceptions
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 
 from modelstation.core.web.api import INTERNAL_ERROR, NOT_THERE, error_body, openai_error_body
 
 UNREADABLE = "This request cannot be read."
+NOT_OURS = "This is not an address of this installation. An operator can add it to ALLOWED_HOSTS."
 # What Django says of them is for the operator.
 REASONS: dict[type[Exception], str] = {
-    DisallowedHost: "This is not an address of this installation. An operator can add it to "
-    "ALLOWED_HOSTS.",
-    RequestDataTooBig: "A field of the form is too large. Send what is large as a file.",
-    TooManyFieldsSent: "The request has too many fields.",
-    TooManyFilesSent: "The request has too many files. Send one at a time.",
+    exceptions.DisallowedHost: NOT_OURS,
+    exceptions.RequestDataTooBig: "A field of the form is too large. Send what is large as a file.",
+    exceptions.TooManyFieldsSent: "The request has too many fields.",
+    exceptions.TooManyFilesSent: "The request has too many files. Send one at a time.",
 }
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    message = REASONS.get(type(exception), UNREADABLE)
-    answer = _answer(request, 400, "bad_request", message)
+    answer = _answer(request, 400, "bad_request", REASONS.get(type(exception), UNREADABLE))
     return answer or defaults.bad_request(request, exception)
 
 
@@ -53,8 +45,7 @@ def _answer(request: HttpRequest, status: int, code: str, message: str) -> JsonR
     path = f"{request.path}/"
     if path.startswith("/v1/"):
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        # Clients show this id with the error.
-        headers = {"x-request-id": f"req_{uuid.uuid4().hex}"}
+        headers = {"x-request-id": f"req_{uuid.uuid4().hex}"}  # which clients show with the error
         body = openai_error_body(code, message, kind=kind)
         return JsonResponse(body, status=status, headers=headers)
     if path.startswith(("/api/", "/auth/")):

@@ -1,6 +1,4 @@
-"""A UserFacingError that no view caught becomes a page that says it, never a 500; and so does an
-address that no row can have, and a body whose length is not known.
-"""
+"""A UserFacingError that no view caught becomes a page that says it, never a 500."""
 
 from collections.abc import Callable
 

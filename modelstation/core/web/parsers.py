@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+import re
 from typing import Any
 
 from rest_framework import exceptions, status
@@ -11,6 +11,8 @@ from rest_framework.parsers import BaseParser, JSONParser
 MAX_BODY_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 100  # what is taken is copied and walked through by functions that call themselves
 MAX_SMALL_BODY_BYTES = 4 * 1024 * 1024  # of a conversation: far more than any context holds
+TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class BodyTooLarge(exceptions.APIException):
@@ -29,15 +31,9 @@ class BodyParser(BaseParser):
     """
 
     media_type = "application/json"
-
     max_bytes = MAX_BODY_BYTES
 
-    def parse(
-        self,
-        stream: Any,
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         meta = getattr((parser_context or {}).get("request"), "META", {})
         if int(meta.get("CONTENT_LENGTH") or 0) > self.max_bytes:
             raise BodyTooLarge(self.max_bytes)
@@ -46,7 +42,7 @@ class BodyParser(BaseParser):
         try:
             data = JSONParser().parse(stream, media_type, parser_context)
         except RecursionError as error:
-            raise _too_deep() from error
+            raise exceptions.ParseError(TOO_DEEP) from error
         except exceptions.ParseError as error:
             raise _plainly(error) from error
         _refuse_unstorable(data)
@@ -59,9 +55,9 @@ class SmallBodyParser(BodyParser):
 
 def _refuse_unstorable(value: Any, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
-        raise _too_deep()
+        raise exceptions.ParseError(TOO_DEEP)
     if isinstance(value, str):
-        if "\x00" in value or not _is_encodable(value):
+        if UNSTORABLE.search(value):
             raise exceptions.ParseError("The text holds a NUL character or half a surrogate pair.")
     elif isinstance(value, float) and not math.isfinite(value):
         raise exceptions.ParseError("A number in the body is too large.")
@@ -84,15 +80,3 @@ def _plainly(error: exceptions.ParseError) -> exceptions.ParseError:
         case ValueError() as cause if "digits" in str(cause):
             return exceptions.ParseError("A number in the body has too many digits.")
     return error
-
-
-def _too_deep() -> exceptions.ParseError:
-    return exceptions.ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.")
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

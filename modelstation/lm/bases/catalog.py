@@ -53,9 +53,5 @@ def is_complete(folder: Path) -> bool:
     return (folder / "config.json").is_file() and (folder / GGUF_NAME).is_file()
 
 
-def read_catalog(file: Path) -> dict[str, Base]:
-    tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    return {name: Base(name, **fields) for name, fields in tables.items()}
-
-
-BASES = read_catalog(Path(__file__).with_name("catalog.toml"))
+_TABLES = tomllib.loads(Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8"))
+BASES = {name: Base(name, **fields) for name, fields in _TABLES.items()}

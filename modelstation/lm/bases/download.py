@@ -1,7 +1,5 @@
-"""Files of one pinned revision of the hub into a folder: resumed where they were left, each checked
-against the size and hash that the hub states. Only safetensors, JSON and the chat template are
-ever requested.
-"""
+"""Fetch files of one pinned revision of the hub: resumed where they were left, each checked against
+the size and hash that the hub states. Only safetensors, JSON and the template are requested."""
 
 from __future__ import annotations
 
@@ -12,10 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modelstation.core.errors import UserFacingError
 from modelstation.lm.bases.catalog import Base
@@ -57,11 +54,9 @@ def list_files(base: Base, endpoint: str) -> list[RemoteFile]:
             base.hub_id, revision=base.revision, files_metadata=True
         )
     if info.sha != base.revision:
-        raise UserFacingError(
-            f"The hub answered with another revision of {base.hub_id} than the one requested.",
-            code="hub_wrong_revision",
-            hint="Nothing was kept. Check HF_ENDPOINT, or try again later.",
-        )
+        message = f"The hub answered with another revision of {base.hub_id} than the one requested."
+        hint = "Nothing was kept. Check HF_ENDPOINT, or try again later."
+        raise UserFacingError(message, code="hub_wrong_revision", hint=hint)
     files = [_remote(sibling) for sibling in info.siblings or () if is_wanted(sibling.rfilename)]
     names = {file.name for file in files}
     missing = [name for name in NEEDED if name not in names]
@@ -76,26 +71,25 @@ def download(
     """All of `files` into `folder`. What lies there already and is right is kept."""
     total = sum(file.size for file in files)
     done = 0
+
+    def onward(more: int) -> None:
+        report(done + more, total)
+
     for file in files:
-        report(done, total)
+        onward(0)
         target = folder / file.name
         if not (target.is_file() and _is_right(target, file)):
             with in_plain_words(base):
-                _download_one(file, folder, base, endpoint, partial(_onward, report, done, total))
+                _download_one(file, folder, base, endpoint, onward)
         done += file.size
-    report(total, total)
-
-
-def _onward(report: Report, before: int, total: int, done: int) -> None:
-    report(before + done, total)
+    onward(0)
 
 
 def _download_one(
     file: RemoteFile, folder: Path, base: Base, endpoint: str, report: Callable[[int], None]
 ) -> None:
-    """Go on where a cut connection or an earlier process left off. huggingface_hub's own downloads
-    begin anew in each process, so only its session is used.
-    """
+    """Go on where a cut connection or an earlier process left off: huggingface_hub's own downloads
+    begin anew in each process, so only its session is used."""
     from huggingface_hub import hf_hub_url
 
     part = folder / f"{file.name}.part"
@@ -167,36 +161,26 @@ def _remote(sibling: RepoSibling) -> RemoteFile:
 def _is_right(path: Path, file: RemoteFile) -> bool:
     if path.stat().st_size != file.size:
         return False
-    if file.sha256:
-        return _hash(hashlib.sha256(), path) == file.sha256
     # Git hashes the kind and size of what it stores along with it.
-    return _hash(hashlib.sha1(b"blob %d\0" % file.size), path) == file.git_sha1
-
-
-def _hash(digest: Any, path: Path) -> str:
+    digest = hashlib.sha256() if file.sha256 else hashlib.sha1(b"blob %d\0" % file.size)
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return str(digest.hexdigest())
+        hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest() == (file.sha256 or file.git_sha1)
 
 
 # --- what may go wrong, in plain words ------------------------------------------------------------
 
 
 def refused(base: Base, why: str) -> UserFacingError:
-    return UserFacingError(
-        f"The files of {base.hub_id} are not taken: {why}.",
-        code="base_refused",
-        hint="Nothing was installed. Choose another base, or tell your operator.",
-    )
+    hint = "Nothing was installed. Choose another base, or tell your operator."
+    message = f"The files of {base.hub_id} are not taken: {why}."
+    return UserFacingError(message, code="base_refused", hint=hint)
 
 
 def _damaged(name: str) -> UserFacingError:
-    return UserFacingError(
-        f"The file {name} did not arrive as the hub states it.",
-        code="hub_file_damaged",
-        hint="It was thrown away. Fetch again; what is complete is kept.",
-    )
+    message = f"The file {name} did not arrive as the hub states it."
+    hint = "It was thrown away. Fetch again; what is complete is kept."
+    return UserFacingError(message, code="hub_file_damaged", hint=hint)
 
 
 @contextmanager
@@ -210,12 +194,10 @@ def in_plain_words(base: Base) -> Iterator[None]:
         raise _of_status(error.response.status_code, base) from None
     except (httpx2.HTTPError, OfflineModeIsEnabled) as error:
         logger.warning("fetch of %s: %s", base.hub_id, error)
-        raise UserFacingError(
-            "The hub cannot be reached from this installation.",
-            code="hub_unreachable",
-            hint="What has arrived is kept. Fetch again later, or let your operator run "
-            f"manage.py fetch_base {base.name} --from FOLDER.",
-        ) from None
+        message = "The hub cannot be reached from this installation."
+        hint = "What has arrived is kept. Fetch again later, or let your operator run "
+        hint += f"manage.py fetch_base {base.name} --from FOLDER."
+        raise UserFacingError(message, code="hub_unreachable", hint=hint) from None
 
 
 def _of_status(status: int, base: Base) -> UserFacingError:

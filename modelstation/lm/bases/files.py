@@ -51,10 +51,8 @@ CHATS = (
 
 
 def make_ready(folder: Path, base: Base) -> None:
-    """Check and clean `folder` in place and add the GGUF for serving.
-
-    Raises UserFacingError that says what is wrong; the folder is of no use then.
-    """
+    """Check and clean `folder` in place and add the GGUF for serving. Raises UserFacingError that
+    says what is wrong; the folder is of no use then."""
     from modelstation.lm.gguf.export import export_gguf
 
     try:
@@ -65,8 +63,10 @@ def make_ready(folder: Path, base: Base) -> None:
         _check_weights(folder, base)
         _check_chats(folder)
         export_gguf(folder, folder / GGUF_NAME)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise refused(base, _reason(error)) from error
+    except KeyError as error:
+        raise refused(base, f"{error.args[0]} is missing") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise refused(base, str(error).rstrip(".") or type(error).__name__) from error
 
 
 _PLAIN_TOKENIZER = {"tokenizer_class": "PreTrainedTokenizerFast"}  # reads tokenizer.json as it is
@@ -101,11 +101,7 @@ def _clean_config(folder: Path, base: Base) -> None:
     _write(folder / "config.json", kept)
 
 
-_CLASSES = {
-    "llama": "LlamaForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-}
+_CLASSES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 
 
 def _keep(file: Path, fields: set[str], own: dict[str, Any]) -> None:
@@ -146,9 +142,7 @@ def _check_index(folder: Path, files: list[str]) -> None:
 
 
 def _tensors(file: Path) -> dict[str, tuple[str, list[int]]]:
-    """Type and shape of each tensor, by the header alone; ValueError where it and the file's length
-    do not agree.
-    """
+    """Type and shape of each tensor, by the header; ValueError where the file's length differs."""
     with file.open("rb") as stream:
         start = stream.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else MAX_HEADER_BYTES + 1
@@ -188,12 +182,6 @@ def _object(file: Path) -> dict[str, Any]:
 
 def _write(file: Path, content: dict[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"{error.args[0]} is missing"
-    return str(error).rstrip(".") or type(error).__name__
 
 
 def main(spec_path: str) -> int:

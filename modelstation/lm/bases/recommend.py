@@ -1,6 +1,5 @@
 """Which base to start from, and why in a sentence: by the kind of task, the size that may be
-served, the rows at hand and the machine. A recommendation, never a rule: the user decides.
-"""
+served, the rows at hand and the machine. A recommendation, never a rule: the user decides."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -37,8 +36,6 @@ WHY = {
     "number": "sums need a larger base",
     "generate": "free text needs a larger base",
 }
-MEGABYTE = 1e6
-GIGABYTE = 1e9
 # Of training with LoRA: base in bf16, activations of one micro-batch, the runtime itself.
 TRAINING_BYTES_PER_PARAMETER = 2.6
 TRAINING_BYTES_BESIDE = 1.5e9
@@ -82,7 +79,8 @@ def recommend(
     smallest = min(wanted, key=lambda base: base.parameters)
     best = fitting[0] if fitting else smallest
     here = [base for base in fitting or [smallest] if base.name in installed]
-    here += sorted((BASES[name] for name in installed if name in BASES), key=_parameters)
+    known = [BASES[name] for name in installed if name in BASES]
+    here += sorted(known, key=lambda base: base.parameters)
     passed_over = wanted[0] if fitting and best != wanted[0] else None
     return Recommendation(
         base=best,
@@ -102,15 +100,15 @@ def _obstacle(
     base: Base, rows: int, machine: Machine, max_served_mb: float | None, language: str
 ) -> str:
     """Why this base will not do; empty when it will."""
-    served_mb = base.gguf_bytes / MEGABYTE
+    served_mb = base.gguf_bytes / 1e6
     if max_served_mb is not None and served_mb > max_served_mb:
         return f"takes {served_mb:,.0f} MB when served, more than {max_served_mb:,.0f}"
     if language not in ("", "en") and not base.is_multilingual:
         return "has learnt English only"
     needed = base.parameters * TRAINING_BYTES_PER_PARAMETER + TRAINING_BYTES_BESIDE
-    if needed > max(machine.memory_bytes, machine.gpu_memory_bytes):
-        memory = max(machine.memory_bytes, machine.gpu_memory_bytes) / GIGABYTE
-        return f"needs about {needed / GIGABYTE:.1f} GB to train, and there are {memory:.1f}"
+    memory = max(machine.memory_bytes, machine.gpu_memory_bytes)
+    if needed > memory:
+        return f"needs about {needed / 1e9:.1f} GB to train, and there are {memory / 1e9:.1f}"
     hours = 0.0 if machine.gpu_memory_bytes > needed else training_hours(base, rows, machine)
     if hours > PATIENCE_HOURS:
         return f"would train for about {hours:.0f} hours on {machine.cores} cores without a GPU"
@@ -124,7 +122,3 @@ def _reason(task_kind: str, best: Base, obstacles: dict[str, str], passed_over: 
     if passed_over is None:
         return f"{best.name}: {why}."
     return f"{best.name}: {why}; {passed_over.name} {obstacles[passed_over.name]}."
-
-
-def _parameters(base: Base) -> int:
-    return base.parameters

@@ -17,8 +17,6 @@ from gguf import GGUFReader
 
 from modelstation.lm.chat import Message
 
-SECONDS = 60
-
 
 @dataclass(frozen=True)
 class GgufFacts:
@@ -55,18 +53,12 @@ class LlamaCpp:
     def __init__(self, address: str, key: str) -> None:
         self.address, self.key = address, key
         headers = {"Authorization": f"Bearer {key}"}
-        self._http = httpx.Client(
-            base_url=address, headers=headers, timeout=SECONDS, trust_env=False
-        )
+        self._http = httpx.Client(base_url=address, headers=headers, timeout=60, trust_env=False)
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of the chat, rendered with the template in the file; ValueError with what
-        llama.cpp says where it refuses.
-        """
-        rendered = self._post(
-            "/apply-template",
-            {"messages": list(messages), "chat_template_kwargs": {"enable_thinking": False}},
-        )
+        """Token ids of the chat by the file's template; ValueError has llama.cpp's refusal."""
+        chat = {"messages": list(messages), "chat_template_kwargs": {"enable_thinking": False}}
+        rendered = self._post("/apply-template", chat)
         request = {"content": rendered["prompt"], "add_special": True, "parse_special": True}
         ids: list[int] = self._post("/tokenize", request)["tokens"]
         return ids

@@ -34,10 +34,9 @@ class ModelConfig:
         """ValueError says what of this config.json cannot be exported."""
         rope = _rope(config)
         _check(config, rope)
+        head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         derived = {
-            "head_dim": int(
-                config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-            ),
+            "head_dim": int(head_dim),
             "rope_theta": rope.get("rope_theta", DEFAULT_ROPE_THETA),
             "tie_word_embeddings": bool(config.get("tie_word_embeddings")),
         }
@@ -53,10 +52,8 @@ def read_config(model_folder: Path) -> ModelConfig:
 def _check(config: Mapping[str, Any], rope: Mapping[str, Any]) -> None:
     model_type = config.get("model_type")
     if model_type not in MODEL_TYPES:
-        known = ", ".join(MODEL_TYPES)
-        raise ValueError(
-            f"Models of the kind {model_type!r} cannot be exported to GGUF; only {known} can."
-        )
+        only = f"only {', '.join(MODEL_TYPES)} can"
+        raise ValueError(f"Models of the kind {model_type!r} cannot be exported to GGUF; {only}.")
     if config.get("attention_bias") or config.get("mlp_bias"):
         raise ValueError(f"{model_type} models with such biases cannot be exported to GGUF.")
     if rope.get("rope_type", "default") != "default":

@@ -66,16 +66,13 @@ def _write_tensors(
     writer: gguf.GGUFWriter, folder: Path, config: ModelConfig, quantisation: Quantisation
 ) -> None:
     """Write every tensor's shape into the header first; then each is read, quantised and written
-    alone, so that a large model never lies in memory as a whole.
-    """
+    alone, so that a large model never lies in memory as a whole."""
     shapes = _exported_shapes(folder, config)
     names = _target_names(folder, shapes, config)
     kinds = _kinds(shapes, names, config, quantisation)
     for name, shape in shapes.items():
-        nbytes = nbytes_of(shape, kinds[name])
-        writer.add_tensor_info(
-            names[name], shape, np.dtype("float32"), nbytes, raw_dtype=kinds[name]
-        )
+        nbytes, kind = nbytes_of(shape, kinds[name]), kinds[name]
+        writer.add_tensor_info(names[name], shape, np.dtype("float32"), nbytes, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -118,9 +115,8 @@ def _target_names(folder: Path, shapes: Iterable[str], config: ModelConfig) -> d
     names = {name: known.get_name(name, try_suffixes=(".weight", ".bias")) for name in shapes}
     for name, target in names.items():
         if target is None:
-            raise ValueError(
-                f"{folder} holds a tensor that {config.model_type} does not have: {name}."
-            )
+            kind = config.model_type
+            raise ValueError(f"{folder} holds a tensor that {kind} does not have: {name}.")
     return cast(dict[str, str], names)
 
 
@@ -151,18 +147,10 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _permuted(name: str, array: np.ndarray, config: ModelConfig) -> np.ndarray:
     """Put the rows of q and k in llama.cpp's order: for llama, it rotates neighbouring pairs,
-    transformers halves; for the others both rotate halves.
-    """
-    if config.model_type != "llama":
+    transformers halves; for the others both rotate halves."""
+    permuted = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    heads = permuted.get(name.split(".")[-2])
+    if config.model_type != "llama" or heads is None:
         return array
-    heads_by_projection = {
-        "q_proj": config.num_attention_heads,
-        "k_proj": config.num_key_value_heads,
-    }
-    heads = heads_by_projection.get(name.split(".")[-2])
-    if heads is None:
-        return array
-    rows, columns = array.shape
-    return (
-        array.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
-    )
+    halves = array.reshape(heads, 2, array.shape[0] // heads // 2, array.shape[1])
+    return halves.swapaxes(1, 2).reshape(array.shape)

@@ -1,7 +1,6 @@
 """What serving needs to know of a GGUF before it is loaded. It stands in the manifest of the
 folder, where the trainer wrote it. A base has its config.json beside the file; a version from
-before it was written, in merged/ beside the folder. Of the rest the file itself is read, once.
-"""
+before it was written, in merged/ beside the folder. Of the rest the file itself is read, once."""
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache

@@ -40,8 +40,7 @@ def kind_of(
 
 def _is_delicate(name: str, blocks: int, tied: bool) -> bool:
     """Say what Q4_K_M keeps in 6 bits: the head, and value and down projections of the outer
-    eighths and of every third block between (llama.cpp, use_more_bits).
-    """
+    eighths and of every third block between (llama.cpp, use_more_bits)."""
     if name == ("token_embd.weight" if tied else "output.weight"):
         return True
     block = _BLOCK.fullmatch(name)
@@ -69,9 +68,8 @@ def quantize(data: np.ndarray, kind: Kind) -> np.ndarray:
         return gguf.quants.quantize(data, kind)
     rows = np.ascontiguousarray(data, dtype=np.float32).reshape(-1, data.shape[-1])
     out = np.empty((len(rows), nbytes_of(rows.shape[1:], kind)), np.uint8)
-    written = _llama_cpp()(
-        int(kind), rows.ctypes.data, out.ctypes.data, 0, len(rows), rows.shape[1], None
-    )
+    source, target = rows.ctypes.data, out.ctypes.data
+    written = _llama_cpp()(int(kind), source, target, 0, len(rows), rows.shape[1], None)
     if written != out.nbytes:
         raise RuntimeError(f"llama.cpp wrote {written} bytes of {kind.name}, not {out.nbytes}.")
     return out
@@ -80,8 +78,7 @@ def quantize(data: np.ndarray, kind: Kind) -> np.ndarray:
 @cache
 def _llama_cpp() -> Callable[..., Any]:
     """ggml_quantize_chunk(type, source, target, first, rows, columns, importance) of the library
-    that serves the file too.
-    """
+    that serves the file too."""
     from xllamacpp import xllamacpp
 
     function = ctypes.CDLL(xllamacpp.__file__).ggml_quantize_chunk

@@ -1,6 +1,5 @@
 """The GGUF quantisations, one entry each: forms, API, sizes, exporter, certificate and papers read
-them here. Plain data: the GGUF libraries are not imported.
-"""
+them here. Plain data: the GGUF libraries are not imported."""
 
 from dataclasses import dataclass
 
@@ -72,7 +71,6 @@ SERVED = QUANTISATIONS["q8_0"]  # what every base and version is served from
 
 def quantisation_of(name: str) -> Quantisation:
     if name not in QUANTISATIONS:
-        raise ValueError(
-            f"Unknown quantisation {name!r}. Choose one of: {', '.join(QUANTISATIONS)}."
-        )
+        known = ", ".join(QUANTISATIONS)
+        raise ValueError(f"Unknown quantisation {name!r}. Choose one of: {known}.")
     return QUANTISATIONS[name]

@@ -1,6 +1,5 @@
 """A tokenizer.json as llama.cpp wants it: token list, merges or scores, and the name of how text is
-cut before merging. A wrong name tokenises in silence, so an unknown one is refused.
-"""
+cut before merging. A wrong name tokenises in silence, so an unknown one is refused."""
 
 import json
 from pathlib import Path

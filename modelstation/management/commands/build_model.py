@@ -1,5 +1,4 @@
-"""From a requirement to a measured model in one terminal, without workers: the same services, run
-here.
+"""From a requirement to a measured model in one terminal, by the same services, without workers.
 
     manage.py build_model --requirement "Route each ticket …" --examples examples.jsonl --rows 400
 
@@ -15,7 +14,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.db.models import Max
 from rich.console import Console
 
 from accounts.models import Organization
@@ -34,7 +32,7 @@ from modelstation.core.jobs.kinds import run_task
 from modelstation.core.models import Job
 from modelstation.site import installation
 from modelstation.site.journey import story_of
-from modelstation.site.terminal import JobDisplay
+from modelstation.site.terminal import displayed
 from training.builds.services import create_model
 from training.scoring.metrics import MODEL_METRICS
 
@@ -45,85 +43,32 @@ class Command(PlainCommand):
     help = __doc__
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--requirement",
-            required=True,
-            metavar="TEXT|@FILE",
-            help="the requirement, or @FILE to read it from",
-        )
-        parser.add_argument(
-            "--objective", default="", metavar="TEXT", help="what the model does, in one sentence"
-        )
-        parser.add_argument("--policy", default="", metavar="TEXT", help="how it must answer")
-        parser.add_argument(
-            "--examples",
-            type=Path,
-            metavar="FILE",
-            help="JSONL of input/output pairs or chats, at most 50",
-        )
-        parser.add_argument(
-            "--test",
-            type=Path,
-            metavar="FILE",
-            help="held-out rows; without it the frozen test split is used",
-        )
-        parser.add_argument(
-            "--metric",
-            default="",
-            choices=["", *MODEL_METRICS],
-            metavar="METRIC",
-            help=f"one of {', '.join(MODEL_METRICS)}; default: by the kind of task",
-        )
-        parser.add_argument(
+        add = parser.add_argument
+        text: Any = {"default": "", "metavar": "TEXT"}
+        file: Any = {"type": Path, "metavar": "FILE"}
+        number: Any = {"type": int, "metavar": "N"}
+        metrics = ", ".join(MODEL_METRICS)
+        add("--requirement", required=True, metavar="TEXT|@FILE", help="or @FILE to read it from")
+        add("--objective", **text, help="what the model does, in one sentence")
+        add("--policy", **text, help="how it must answer")
+        add("--examples", **file, help="JSONL of input/output pairs or chats, at most 50")
+        add("--test", **file, help="held-out rows; without it the frozen test split is used")
+        add("--metric", **text, choices=["", *MODEL_METRICS], help=f"by the task, or {metrics}")
+        add(
             "--criterion",
             action="append",
             default=[],
             metavar="TEXT",
-            help="a success criterion; repeatable",
+            help="of success; repeatable",
         )
-        parser.add_argument(
-            "--system-prompt",
-            default="",
-            metavar="TEXT",
-            help="default: compiled from the requirement",
-        )
-        parser.add_argument(
-            "--intent-edits",
-            type=Path,
-            metavar="FILE",
-            help="JSON file that puts right what is understood: see POST /api/v1/intents",
-        )
-        parser.add_argument(
-            "--base",
-            default="",
-            metavar="NAME",
-            help="default: the recommended one of those that are installed",
-        )
-        parser.add_argument(
-            "--max-size-mb",
-            type=int,
-            metavar="MB",
-            help="how large the served model may be, at most",
-        )
-        parser.add_argument(
-            "--rows",
-            type=int,
-            default=DEFAULT_ROWS,
-            metavar="N",
-            help=f"rows in the dataset ({DEFAULT_ROWS})",
-        )
-        parser.add_argument(
-            "--name", default="", metavar="TEXT", help="default: the first words of the requirement"
-        )
-        parser.add_argument(
-            "--org",
-            default="",
-            metavar="SLUG",
-            help="slug of the organisation; default: the demo's",
-        )
-        parser.add_argument(
-            "--json", action="store_true", help="print nothing on stdout but the JSON object"
-        )
+        add("--system-prompt", **text, help="default: compiled from the requirement")
+        add("--intent-edits", **file, help="JSON corrections: see POST /api/v1/intents")
+        add("--base", default="", metavar="NAME", help="default: the recommended of the installed")
+        add("--max-size-mb", **number, help="how large the served model may be, at most")
+        add("--rows", **number, default=DEFAULT_ROWS, help=f"of the dataset ({DEFAULT_ROWS})")
+        add("--name", **text, help="default: the first words of the requirement")
+        add("--org", default="", metavar="SLUG", help="of the organisation; default: the demo's")
+        add("--json", action="store_true", help="print nothing on stdout but the JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(stderr=options["json"])
@@ -138,8 +83,7 @@ class Command(PlainCommand):
         for sentence in _contract(model):
             console.print(f"{'contract':>9}  {sentence}", highlight=False, markup=False)
         model = _build(model, console)
-        report = _report(model)
-        print(json.dumps(report, ensure_ascii=False))
+        print(json.dumps(_report(model), ensure_ascii=False))
         if model.status != CustomModel.Status.READY:
             sys.exit(1)
 
@@ -165,19 +109,15 @@ def _draft(options: dict[str, Any]) -> ModelDraft:
 
 def _contract(model: CustomModel) -> list[str]:
     """Return what is checked, in plain words, and what no check could be read out of."""
-    unread = [
-        f"Not measured: “{item['sentence']}”. {item['hint']}" for item in model.contract["unread"]
-    ]
-    return [check["words"] for check in model.contract["checks"]] + unread
+    words = [check["words"] for check in model.contract["checks"]]
+    unread = model.contract["unread"]
+    return words + [f"Not measured: “{item['sentence']}”. {item['hint']}" for item in unread]
 
 
 def _about_base(model: CustomModel, draft: ModelDraft) -> str:
     advice = recommended(draft)
-    if advice.is_installed:
-        fetch = ""
-    else:
-        fetch = f" It is not here: manage.py fetch_base {advice.base.name} fetches it."
-    return f"{model.base_id}. Recommended is {advice.reason}{fetch}"
+    fetch = f" It is not here: manage.py fetch_base {advice.base.name} fetches it."
+    return f"{model.base_id}. Recommended is {advice.reason}{'' if advice.is_installed else fetch}"
 
 
 def _intent_edits(path: Path | None) -> dict[str, Any]:
@@ -200,18 +140,21 @@ def _text_or_file(value: str) -> str:
     except UnicodeDecodeError as error:
         raise CommandError(f"{value[1:]} is not UTF-8. Save it as UTF-8.") from error
     except OSError as error:
-        why = error.strerror
-        raise CommandError(f"The requirement cannot be read from “{value[1:]}”: {why}.") from error
+        message = f"The requirement cannot be read from “{value[1:]}”: {error.strerror}."
+        raise CommandError(message) from error
 
 
 def _pairs(path: Path | None) -> list[dict[str, str]]:
     """Read inputs and outputs of a file. System turns that only word the task are left out: the
     model has a prompt of its own. Those that differ from row to row join the input, as in its
-    dataset.
-    """
+    dataset."""
     if path is None:
         return []
-    rows = [_row(row) for row in read_examples(path, ReadOptions(license="own"))]
+    rows: list[ExampleRow] = []
+    for row in read_examples(path, ReadOptions(license="own")):
+        if isinstance(row, RowError):
+            raise UserFacingError(str(row), code=row.code)
+        rows.append(row)
     joins = len({_system(row) for row in rows}) > MANY_SYSTEM_TURNS
     return [{"input": _input(row, joins), "output": row.messages[-1]["content"]} for row in rows]
 
@@ -219,12 +162,6 @@ def _pairs(path: Path | None) -> list[dict[str, str]]:
 def _input(row: ExampleRow, joins: bool) -> str:
     text = input_text(row.messages)
     return f"{_system(row)}\n\n{text}" if joins and _system(row) else text
-
-
-def _row(row: ExampleRow | RowError) -> ExampleRow:
-    if isinstance(row, RowError):
-        raise UserFacingError(str(row), code=row.code)
-    return row
 
 
 def _system(row: ExampleRow) -> str:
@@ -243,7 +180,7 @@ def _organization(slug: str) -> Organization:
 
 def _build(model: CustomModel, console: Console) -> CustomModel:
     """Run the model's jobs here, one after another. One that a worker took first is waited for."""
-    with JobDisplay(story_of(model), console):
+    with displayed(story_of(model), console):
         while model.is_live_work:
             job = Job.objects.filter(subject_id=model.id, state=Job.State.QUEUED).first()
             if job is None:
@@ -259,6 +196,8 @@ def _report(model: CustomModel) -> dict[str, Any]:
     version = model.versions.first()
     scores = version.scores if version else {}
     evaluation = model.evaluation_runs.first()
+    artifacts = version.artifacts if version else ()
+    folder = settings.ARTIFACTS_DIR / (version.folder if version else "")
     return {
         "model": model.slug,
         "status": model.status,
@@ -271,23 +210,13 @@ def _report(model: CustomModel) -> dict[str, Any]:
         "metric": scores.get("metric"),
         "n_test": scores.get("n_test", 0),
         "verdict": evaluation.verdict if evaluation else None,
-        "artifacts": _artifact_folders(version),
+        "artifacts": {kind: str(folder / kind) for kind in artifacts},
         "seconds": _seconds(model),
     }
 
 
-def _artifact_folders(version: Any) -> dict[str, str]:
-    if version is None:
-        return {}
-    return {kind: str(settings.ARTIFACTS_DIR / version.folder / kind) for kind in version.artifacts}
-
-
 def _seconds(model: CustomModel) -> dict[str, float]:
-    newest = (
-        Job.objects.filter(subject_id=model.id).values("kind").annotate(newest=Max("created_at"))
-    )
-    jobs_of_build = Job.objects.filter(
-        subject_id=model.id, created_at__in=[row["newest"] for row in newest]
-    )
-    stages = {job.kind: round(job.seconds, 1) for job in jobs_of_build.order_by("created_at")}
+    """Return how long the newest job of each kind took, and all of them."""
+    jobs = Job.objects.filter(subject_id=model.id).order_by("created_at")
+    stages = {job.kind: round(job.seconds, 1) for job in jobs}
     return stages | {"total": round(sum(stages.values()), 1)}

@@ -1,6 +1,4 @@
-"""`manage.py demo`: run the main job once for the demo organisation, by the workers, and show its
-progress.
-"""
+"""`manage.py demo`: let the workers run the main job for the demo, once, and show its progress."""
 
 import sys
 from typing import Any

@@ -1,7 +1,6 @@
-"""Put a base model in place from a terminal: from the hub, or from a folder for installations that
-reach none.
+"""Put a base model in place: from the hub, or from a folder for installations that reach none.
 
-    manage.py fetch_base qwen3-0.6b --from /media/stick/Qwen3-0.6B
+manage.py fetch_base qwen3-0.6b --from /media/stick/Qwen3-0.6B
 """
 
 from pathlib import Path
@@ -23,19 +22,11 @@ class Command(PlainCommand):
     help = __doc__
 
     def add_arguments(self, parser: CommandParser) -> None:
+        names, a_folder = sorted(BASES), "a folder with the files of its revision"
         parser.add_argument(
-            "name",
-            choices=sorted(BASES),
-            metavar="NAME",
-            help=f"a base of the catalogue: {', '.join(sorted(BASES))}",
+            "name", choices=names, metavar="NAME", help=f"of the catalogue: {', '.join(names)}"
         )
-        parser.add_argument(
-            "--from",
-            dest="source",
-            type=Path,
-            metavar="FOLDER",
-            help="a folder with the files of its revision",
-        )
+        parser.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help=a_folder)
 
     def handle(self, *args: Any, name: str, source: Path | None, **options: Any) -> None:
         console, base = Console(), BASES[name]
@@ -48,13 +39,10 @@ class Command(PlainCommand):
                 take_from_folder(base, source)
             else:
                 console.print(f"Fetching {base.hub_id} at {base.revision[:12]} …")
-                with Progress(
-                    *Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn()
-                ) as bar:
+                columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+                with Progress(*columns) as bar:
                     task = bar.add_task(name)
-                    take_from_hub(
-                        base, lambda done, total: bar.update(task, completed=done, total=total)
-                    )
+                    take_from_hub(base, lambda n, of: bar.update(task, completed=n, total=of))
         except UserFacingError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
         console.print(f"{name} is ready in {settings.MODELS_DIR / name}.")

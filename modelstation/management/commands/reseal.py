@@ -14,18 +14,23 @@ from modelstation.core.encrypted import EncryptedField, Sealed, SecretUnreadable
 
 
 class Command(PlainCommand):
-    help = "Encrypt every stored secret again with the first of FIELD_ENCRYPTION_KEYS."
+    help = __doc__
 
     def handle(self, *args: Any, **options: Any) -> None:
         done, lost = 0, 0
         for model, field in encrypted_columns():
             for row in model._base_manager.exclude(**{field: ""}).only("pk", field).iterator():
+                before: Sealed = getattr(row, field)
                 try:
-                    reseal(row, field)
-                    done += 1
+                    sealed = before.resealed()
                 except SecretUnreadable:
                     lost += 1
                     self.stderr.write(f"{model._meta.label} {row.pk}: no key opens its {field}.")
+                    continue
+                done += 1  # and where somebody set another secret meanwhile, that one stays
+                model._base_manager.filter(**{"pk": row.pk, field: before}).update(
+                    **{field: sealed}
+                )
         self.stdout.write(f"{done} secret{'' if done == 1 else 's'} encrypted with the first key.")
         if lost:
             sys.exit(1)
@@ -38,10 +43,3 @@ def encrypted_columns() -> list[tuple[type[models.Model], str]]:
         for field in model._meta.get_fields()
         if isinstance(field, EncryptedField)
     ]
-
-
-def reseal(row: models.Model, field: str) -> None:
-    """Unless somebody set another secret meanwhile."""
-    before: Sealed = getattr(row, field)
-    unchanged = type(row)._base_manager.filter(**{"pk": row.pk, field: before})
-    unchanged.update(**{field: before.resealed()})

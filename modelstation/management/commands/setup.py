@@ -1,6 +1,4 @@
-"""`manage.py setup`: bring an installation to a state in which everything works. Quick when it
-already does.
-"""
+"""`manage.py setup`: bring an installation to a state in which everything works."""
 
 from collections.abc import Callable
 from typing import Any

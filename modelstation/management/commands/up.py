@@ -1,5 +1,4 @@
-"""`manage.py up`: set up what is missing, start every process of the Procfile, and run the demo's
-main job once.
+"""`manage.py up`: set up, start every process of the Procfile, and run the demo's main job once.
 
 Ctrl-C stops everything that was started here, the embedded database too.
 """
@@ -35,8 +34,7 @@ class Command(PlainCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console()
         try:
-            # In a process of its own: seeding loads torch, which must not stay for as long as this
-            # one.
+            # In a process of its own: seeding loads torch, which must not stay in this one.
             setup = [sys.executable, "manage.py", "setup"]
             subprocess.run(setup, cwd=settings.BASE_DIR, check=True)
             environment = _environment()
@@ -80,9 +78,8 @@ def _refuse_taken(name: str, port: str) -> None:
         try:
             probe.bind(("127.0.0.1", int(port)))
         except OSError as error:
-            raise CommandError(
-                f"Port {port} is taken. Free it, or choose another: make up {name}=…"
-            ) from error
+            message = f"Port {port} is taken. Free it, or choose another: make up {name}=…"
+            raise CommandError(message) from error
 
 
 def _welcome(environment: dict[str, str]) -> Panel:
@@ -100,11 +97,9 @@ def _run(environment: dict[str, str]) -> int:
     # Workers drain when they are stopped, each after its own limit.
     honcho.manager.KILL_WAIT = settings.DRAIN_SECONDS + 30
     manager = Manager()
-    for name, command in parse_procfile(
-        (settings.BASE_DIR / "Procfile").read_text()
-    ).processes.items():
+    processes = parse_procfile((settings.BASE_DIR / "Procfile").read_text()).processes
+    for name, command in {**processes, "demo": DEMO_PROCESS}.items():
         manager.add_process(name, command, env=environment, cwd=str(settings.BASE_DIR))
-    manager.add_process("demo", DEMO_PROCESS, env=environment, cwd=str(settings.BASE_DIR))
     connections.close_all()
     manager.loop()
     return int(manager.returncode or 0)

@@ -63,9 +63,8 @@ def _watch(story: Story, display: Display, *, once: bool) -> None:
 
 
 def _say_how_it_stands(story: Story, console: Console) -> None:
-    job = journey.job_at_work(story)
-    if job is not None and job.is_live and job.figures.total_steps:
-        line = f"{job.kind} is {job.state}: {journey.progress_line(job)}"
+    if job := journey.job_at_work(story):
+        line = journey.end_line(job)
+        if job.is_live and job.figures.total_steps:
+            line = f"{job.kind} is {job.state}: {journey.progress_line(job)}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    elif job is not None:
-        console.print(journey.end_line(job), highlight=False, markup=False, soft_wrap=True)

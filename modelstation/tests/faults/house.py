@@ -126,6 +126,11 @@ class House:
         pytest.fail(f"it did not happen within {seconds} s\n{self.tail()}")
         return None
 
+    def wait_for_role(self, keeper, name):
+        """A worker of the gpu queue ends after each task, and canaries are tasks: for half a second
+        there is none, until the sentinel has looked and started the next."""
+        return self.wait_until(lambda: self.role(keeper, name))
+
     def wait_for_step(self, job, step):
         self.wait_until(lambda: any(made >= step for _, made in self.steps_of(job)))
 

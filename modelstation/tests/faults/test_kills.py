@@ -12,13 +12,13 @@ State = Job.State
 def test_short_form_kills_of_child_worker_and_idle_worker_cost_one_checkpoint_at_most(house, org):
     """The short form that `make test` runs."""
     keeper = house.start_workers()
-    house.role(keeper, "q-worker").kill()  # idle: it holds the lock of the task queue
+    house.wait_for_role(keeper, "q-worker").kill()  # idle: it holds the lock of the task queue
     job = house.submit(org)
     house.wait_for_step(job, 7)
     house.child(job).kill()
     house.kills[job.id] += 1
     house.wait_for_step(job, 17)
-    house.role(keeper, "q-worker").kill()
+    house.wait_for_role(keeper, "q-worker").kill()
     house.kills[job.id] += 1
     house.wait_for_end(job)
     assert job.state == State.SUCCEEDED, house.tail()
@@ -30,7 +30,7 @@ def test_short_form_kills_of_child_worker_and_idle_worker_cost_one_checkpoint_at
 @pytest.mark.parametrize("role", ["q-worker", "q-sentinel", "q-pusher", "q-monitor"])
 def test_workers_of_which_an_idle_one_is_killed_still_work(house, org, role):
     keeper = house.start_workers()
-    house.role(keeper, role).kill()
+    house.wait_for_role(keeper, role).kill()
     jobs = [house.submit(org, steps=5), house.submit(org, steps=5)]
     house.wait_for_end(*jobs)
     assert {job.state for job in jobs} == {State.SUCCEEDED}
@@ -45,7 +45,7 @@ def test_a_kill_at_each_stage_is_survived(house, org, role, stage):
     keeper = house.start_workers()
     job = house.submit(org, export_seconds=1)
     house.wait_until(lambda: Job.objects.filter(id=job.id, stage=stage).exists())
-    (house.child(job) if role == "child" else house.role(keeper, role)).kill()
+    (house.child(job) if role == "child" else house.wait_for_role(keeper, role)).kill()
     house.kills[job.id] += 1
     house.wait_for_end(job)
     assert job.state == State.SUCCEEDED, house.tail()
@@ -71,7 +71,7 @@ def test_a_killed_keeper_leaves_no_orphan_and_its_job_goes_on_elsewhere(house, o
 @pytest.mark.faults
 def test_a_worker_that_hangs_is_replaced_although_all_its_processes_live(house, org):
     keeper = house.start_workers(HUNG_SECONDS="10", DRAIN_SECONDS="1")
-    hung = house.role(keeper, "q-worker")
+    hung = house.wait_for_role(keeper, "q-worker")
     hung.send_signal(signal.SIGSTOP)
     job = house.submit(org, steps=3)
     house.wait_for_end(job)
@@ -86,7 +86,7 @@ def test_a_worker_that_slept_longer_than_its_lease_writes_nothing_when_it_wakes(
     sleeper = house.start_workers()
     job = house.submit(org, steps=60)
     house.wait_for_step(job, 7)
-    asleep = [house.role(sleeper, "q-worker"), house.child(job)]
+    asleep = [house.wait_for_role(sleeper, "q-worker"), house.child(job)]
     for process in asleep:
         process.send_signal(signal.SIGSTOP)
     house.kills[job.id] += 1
