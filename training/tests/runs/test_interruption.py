@@ -56,7 +56,7 @@ def at_first_checkpoint(monkeypatch):
     """Do something at the first checkpoint, as somebody else might at that moment."""
 
     def arrange(action):
-        reporter, done = runner._reporter, []
+        reporter, done = runner.reporter, []
 
         def recording(lease):
             report = reporter(lease)
@@ -69,7 +69,7 @@ def at_first_checkpoint(monkeypatch):
 
             return record
 
-        monkeypatch.setattr(runner, "_reporter", recording)
+        monkeypatch.setattr(runner, "reporter", recording)
         return done
 
     return arrange

@@ -35,7 +35,7 @@ def run(org):
 
 @pytest.fixture
 def report(run):
-    return runner._reporter(Lease(run.job))
+    return runner.reporter(Lease(run.job))
 
 
 def story_of(run):
