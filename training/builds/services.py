@@ -61,6 +61,23 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
     return model
 
 
+def create_model_of_file(
+    *, actor: User, org: Organization, base: FoundationModel, name: str, rows: int, **fields: Any
+) -> tuple[CustomModel, Job]:
+    """Create a model whose dataset is a file of rows, and queue the job that freezes them."""
+    model: CustomModel = CustomModel.objects.create(
+        org=org,
+        name=name[:80],
+        slug=free_slug(org, name),
+        base=base,
+        rows=rows,
+        created_by=actor,
+        built_by=actor,
+        **fields,
+    )
+    return model, jobs.submit(kind="freeze", org=org, subject_id=model.id)
+
+
 def _base_of(draft: ModelDraft) -> tuple[FoundationModel, str]:
     """Return the requested base, else the recommended one that is installed; and why."""
     name, reason = draft.base, "as requested"

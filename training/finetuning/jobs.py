@@ -12,11 +12,10 @@ from django.db import transaction
 from accounts.audit import record
 from accounts.models import Organization, User
 from distillation.imports.services import name_from_file
-from models_app import services as model_services
 from models_app.models import CustomModel, FoundationModel
 from modelstation.core.errors import Conflict, TooMany, UserFacingError
-from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
+from training.builds.services import create_model_of_file
 from training.finetuning.builds import Build, measured
 from training.finetuning.files import write_results
 from training.finetuning.freezing import MIN_FILE_ROWS, requested_config, too_few
@@ -83,18 +82,15 @@ def create_job(*, actor: User, org: Organization, requested: JobRequest) -> Job:
     _refuse_too_many(org)
     name = requested.suffix or name_from_file(PurePath(requested.training_file.filename).name)
     with transaction.atomic():
-        model: CustomModel = CustomModel.objects.create(
+        model, job = create_model_of_file(
+            actor=actor,
             org=org,
-            name=name[:80],
-            slug=model_services.free_slug(org, name),
-            requirement=f"Answer as the rows of the uploaded file {requested.training_file} do.",
             base=requested.base,
+            name=name,
             rows=requested.training_file.row_count,
+            requirement=f"Answer as the rows of the uploaded file {requested.training_file} do.",
             intent_edits={"task_kind": requested.training_file.task_kind},
-            created_by=actor,
-            built_by=actor,
         )
-        job = jobs.submit(kind="freeze", org=org, subject_id=model.id)
         request = FineTuningRequest.objects.create(
             org=org,
             job=job,
