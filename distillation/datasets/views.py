@@ -18,17 +18,11 @@ from distillation.datasets import downloads
 from distillation.datasets.cards import card_text
 from distillation.datasets.row_pages import Breakdown, breakdown, page_of
 from distillation.models import DatasetRow, DatasetVersion
+from distillation.pipeline.types import TASK_KINDS
 from distillation.pushes.views import push_context
 
 SPLITS = DatasetRow.Split.values
 SIBLINGS_SHOWN = 20
-TASK_KINDS = {
-    "classify": "label each input",
-    "extract_json": "extract facts as JSON",
-    "sql": "write SQL",
-    "number": "work out a number",
-    "generate": "write a text",
-}
 
 
 @login_required
@@ -44,7 +38,7 @@ def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespon
         "splits": _splits(version),
         "breakdowns": _breakdowns(version, facets),
         "answer_breakdowns": _answer_breakdowns(version, answers),
-        "task_kind": TASK_KINDS.get(version.run.intent_facts.task_kind, ""),
+        "task_kind": _in_a_sentence(TASK_KINDS.get(version.run.intent_facts.task_kind, "")),
         "form": form,
         "page": page_of(request, form.shown(version.rows.all())),
         "is_filtered": any(value not in ("", None) for value in form.cleaned_data.values()),
@@ -127,3 +121,7 @@ def _splits(version: DatasetVersion) -> dict[str, int]:
     """Rows per split, in the order of their use; JSON columns keep no order."""
     counts = version.split_counts
     return {split: counts[split] for split in SPLITS if counts.get(split)}
+
+
+def _in_a_sentence(words: str) -> str:
+    return words[:1].lower() + words[1:]

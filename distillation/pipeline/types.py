@@ -18,7 +18,13 @@ OnProgress = Callable[[str, int, int], None]
 
 DEFAULT_ROWS = 1000
 LONGEST_ANSWER = 4000  # characters, where the words say nothing
-TASK_KINDS = ("classify", "extract_json", "sql", "number", "generate")
+TASK_KINDS = {
+    "classify": "Label each input",
+    "extract_json": "Extract facts as JSON",
+    "sql": "Write SQL",
+    "number": "Work out a number",
+    "generate": "Write a text",
+}
 
 
 @dataclass(frozen=True)

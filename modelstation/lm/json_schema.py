@@ -30,8 +30,7 @@ UNENFORCEABLE = (
     "unevaluatedProperties", "$dynamicRef", "$recursiveRef",
 )  # fmt: skip
 FORMATS = (
-    "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "unknown", "uri",
-    "uuid",
+    "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid",
 )  # fmt: skip
 # Where schemas lie within a schema: as a value, in a list, in a mapping.
 VALUES = ("items", "additionalProperties")

@@ -18,13 +18,6 @@ from models_app.forms import LinesField
 from models_app.understanding import as_shown, corrections
 from modelstation.lm.json_schema import MAX_CHARS, SchemaRefused, parse_schema
 
-KIND_CHOICES = {
-    "classify": "Label each input",
-    "extract_json": "Extract facts as JSON",
-    "sql": "Write SQL",
-    "number": "Work out a number",
-    "generate": "Write a text",
-}
 PREFIX = "intent"  # the form stands beside that of the new model
 Data = Mapping[str, Any] | None
 JSON_AREA = {"rows": 6, "class": "mono", "spellcheck": "false"}
@@ -48,9 +41,7 @@ class SchemaField(forms.CharField):
 class IntentForm(forms.Form):
     """Filled in with what was understood; an emptied field goes back to that."""
 
-    task_kind = forms.ChoiceField(
-        label="Kind of task", choices=[(kind, KIND_CHOICES[kind]) for kind in TASK_KINDS]
-    )
+    task_kind = forms.ChoiceField(label="Kind of task", choices=list(TASK_KINDS.items()))
     labels = LinesField(
         label="Allowed labels",
         required=False,

@@ -133,7 +133,9 @@ def act(action: Action, *, actor: User, build: Build) -> None:
     with transaction.atomic():
         job = build.live_job
         if job is None or not act_on_job(job):
-            raise Conflict(f"You cannot {action} a job that is {build.status}.", code=code)
+            raise Conflict(
+                f"You cannot {action} this job: its status is {build.status}.", code=code
+            )
         record(org=build.root.org, actor=actor, action=f"fine_tuning.{action}", target=build.model)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
+from distillation.pipeline.types import TASK_KINDS
 from training.scoring import pairs, scorers
 from training.scoring.scorers import Scorer, macro_of, mean_of, micro_f1_of
 from training.scoring.sql import Fixture, names_tables
@@ -225,7 +226,12 @@ METRICS: dict[str, Metric] = {
         option="unit",
     ),
 }
-METRICS["accuracy"] = replace(METRICS["exact_match"], pattern="", default_for=())
+METRICS["accuracy"] = replace(
+    METRICS["exact_match"],
+    words="the share of answers that are right: exact_match by its other name",
+    pattern="",
+    default_for=(),
+)
 MODEL_METRICS = sorted(
     name for name, metric in METRICS.items() if not metric.option and not metric.less_is_better
 )
@@ -274,9 +280,10 @@ def objection_to_metric(name: str, task_kind: str, inputs: Sequence[str]) -> str
     """
     metric = model_metric(name)
     if metric.task_kinds and task_kind not in metric.task_kinds:
+        kinds = " or ".join(f"“{TASK_KINDS[kind]}”" for kind in metric.task_kinds)
         return (
-            f"{name} can be measured for tasks of the kind {' or '.join(metric.task_kinds)}, and "
-            f"this one is understood as {task_kind}."
+            f"{name} can be measured for tasks of the kind {kinds}, and this one is understood as "
+            f"“{TASK_KINDS.get(task_kind, task_kind)}”."
         )
     if metric.needs_tables and inputs and not any(map(names_tables, inputs)):
         return (

@@ -57,7 +57,7 @@ def reader_of(path: Path) -> Reader:
     """Take a .json file that does not start an array for one object per line."""
     if not is_known(path):
         message = "this kind of file is not known."
-        hint = f"Use {KNOWN_KINDS}, or one of them packed as .gz."
+        hint = f"Use {KNOWN_KINDS}, each but Parquet also as .gz."
         raise ImportRefused(path.name, message, code="unknown_file_type", hint=hint)
     if (ending := ending_of(path)) != ".json":
         return READERS[ending]

@@ -17,6 +17,7 @@ from training.finetuning.api.serializers import OpenAIDeletedSerializer
 class ServedModelView(OpenAIView):
     @extend_schema(operation_id="openai_model", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, name: str) -> Response:
+        """Return one model that is served: its name, owner and when it was made."""
         return Response(described(requested_model(request, name)))
 
     @extend_schema(operation_id="openai_model_delete", responses={200: OpenAIDeletedSerializer})

@@ -188,9 +188,14 @@ def test_every_kind_of_task_has_a_metric_that_suits_it(kind, metric):
     ("name", "kind", "inputs", "said"),
     [
         ("macro_f1", "classify", [], ""),
-        ("macro_f1", "generate", [], "kind classify, and this one is understood as generate"),
-        ("sql_parses", "number", [], "kind sql"),
-        ("execution_accuracy", "classify", [], "kind sql"),
+        (
+            "macro_f1",
+            "generate",
+            [],
+            "kind “Label each input”, and this one is understood as “Write a text”",
+        ),
+        ("sql_parses", "number", [], "kind “Write SQL”"),
+        ("execution_accuracy", "classify", [], "kind “Write SQL”"),
         ("execution_accuracy", "sql", [], ""),
         ("execution_accuracy", "sql", ["How many?"], "no held-out row has tables"),
         ("execution_accuracy", "sql", ["How many?", "Table: t (a text). All?"], ""),
