@@ -81,9 +81,9 @@ def check_curation(curation: str) -> None:
         raise UserFacingError(f"Unknown curation “{curation}”.", param="curation", hint=hint)
 
 
-def check_intent_edits(intent_edits: dict[str, Any]) -> None:
+def check_intent_edits(intent_edits: dict[str, Any], *, is_stored: bool = False) -> None:
     try:
-        edits_from(intent_edits)
+        edits_from(intent_edits, is_stored=is_stored)
     except ValueError as error:
         raise UserFacingError(f"{error}.", param="intent_edits") from error
 

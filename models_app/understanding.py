@@ -26,7 +26,7 @@ def requirement_of(draft: CustomModel | ModelDraft) -> Requirement:
 
 def understood(draft: CustomModel | ModelDraft) -> IntentSpec:
     """With the corrections that were made so far."""
-    return understand(requirement_of(draft), edits_from(draft.intent_edits))
+    return understand(requirement_of(draft), edits_from(draft.intent_edits, is_stored=True))
 
 
 def as_shown(intent: IntentSpec) -> dict[str, Any]:

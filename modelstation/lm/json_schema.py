@@ -98,7 +98,12 @@ def misfit(answer: str, schema: Schema) -> str:
 def _check_parts(schema: Schema) -> None:
     resolve = _resolver(schema)
     weights: dict[int, int] = {}
-    for place, part in _parts(schema, "", 0):
+    parts = list(_parts(schema, "", 0))
+    checked = {id(part) for _, part in parts}
+    for place, part in parts:
+        target = resolve(part["$ref"]) if "$ref" in part else True
+        if isinstance(target, dict) and id(target) not in checked:
+            _refuse(f"“{part['$ref']}” leads to a place where no schema stands")
         if reason := _problem_of(part, is_root=part is schema):
             _refuse(f"at {place or 'the top'}: {reason}")
         if _weight(part, resolve, weights) > MAX_AT_ONCE:
@@ -170,9 +175,9 @@ def _weight(schema: Any, resolve: _Resolve, weights: dict[int, int]) -> int:
 
 
 def _why(error: ValidationError | SchemaError) -> str:
-    place, message = str(error.json_path).removeprefix("$."), str(error.message)
+    place, message = ".".join(map(str, error.absolute_path)), str(error.message)
     short = message if len(message) <= SHOWN_CHARS else f"{message[:SHOWN_CHARS]}…"
-    return f"{place.replace('$', 'the top')}: {short}"
+    return f"{place or 'the top'}: {short}"
 
 
 def _sentence(reason: str) -> str:

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.text import slugify
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -29,7 +29,7 @@ class Page:
     body: str  # HTML
 
 
-@require_GET
+@require_safe
 def handbook(request: HttpRequest, name: str = INDEX) -> HttpResponse:
     path = pages().get(name)
     if path is None:

@@ -155,7 +155,8 @@ def correct_intent(
     with transaction.atomic():
         before = CustomModel.objects.select_for_update().get(id=model.id).intent_edits
         edits = {name: value for name, value in (before | changes).items() if value is not None}
-        check_intent_edits(edits)
+        check_intent_edits(changes)
+        check_intent_edits(edits, is_stored=True)  # what was corrected before, and the two together
         model.intent_edits = edits
         model.save(update_fields=["intent_edits", "updated_at"])
         changed = sorted(name for name in changes if before.get(name) != edits.get(name))

@@ -80,7 +80,8 @@ class IntentForm(forms.Form):
     ) -> None:
         """`corrected` is what was put right before, which the fields show: see `corrected`."""
         self.requirement = requirement
-        self.intent = understand(requirement, edits_from(corrected.get("intent_edits", {})))
+        edits = edits_from(corrected.get("intent_edits", {}), is_stored=True)
+        self.intent = understand(requirement, edits)
         shown = as_shown(self.intent)
         shown["labels"] = "\n".join(shown["labels"])
         shown["system_prompt"] = corrected.get("system_prompt") or self.intent.system_prompt

@@ -49,15 +49,19 @@ _SAYS_WHAT_TO_DO = re.compile(
 )
 
 
-def edits_from(data: Mapping[str, Any]) -> IntentEdits:
-    """Read what a form or the API sends; null: as understood. Raise ValueError naming the field."""
+def edits_from(data: Mapping[str, Any], *, is_stored: bool = False) -> IntentEdits:
+    """Read what a form or the API sends; null: as understood. Raise ValueError naming the field.
+
+    A schema that is stored was accepted by the rules of its day, and is not judged again.
+    """
     if not isinstance(data, Mapping):
         raise ValueError("intent_edits must be an object")
     if unknown := sorted(set(data) - set(_READ)):
         known = ", ".join(_READ)
         raise ValueError(f"{unknown[0]} is not a field of the understanding: there are {known}")
     _check_storable(data)
-    given = {name: _READ[name](value) for name, value in data.items() if value is not None}
+    read = _READ | ({"json_schema": dict} if is_stored else {})
+    given = {name: read[name](value) for name, value in data.items() if value is not None}
     return IntentEdits(**given)
 
 

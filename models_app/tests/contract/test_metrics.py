@@ -38,7 +38,7 @@ def test_every_metric_can_be_chosen_in_the_form_and_is_said_in_words(name, org):
     ("values", "said"),
     [
         ({"metric": "macro_f1", "intent_edits": {"task_kind": "generate"}}, "understood as gener"),
-        ({"metric": "execution_accuracy"}, "kind sql"),
+        ({"metric": "execution_accuracy"}, "kind “Write SQL”"),
         ({"metric": "label_recall"}, "write it as a success criterion"),
         ({"metric": "refusal"}, "Less of refusal is better"),
         (
@@ -71,9 +71,9 @@ def test_a_metric_that_does_not_suit_is_said_at_its_field_and_in_the_preview(as_
     model = testing.make_model(org)
     typed = {"success_criteria": "", "metric": "sql_parses", "test_rows": ""}
     page = as_bob.post(reverse("model_contract", args=["acme", model.id]), typed)
-    assert "kind sql" in str(page.context["form"].errors["metric"])
+    assert "kind “Write SQL”" in str(page.context["form"].errors["metric"])
     part = as_bob.post(reverse("model_contract_preview", args=["acme", model.id]), typed)
-    assert "kind sql" in part.content.decode()
+    assert "kind “Write SQL”" in part.content.decode()
     model.refresh_from_db()
     assert model.metric == ""
 
@@ -84,4 +84,4 @@ def test_pages_stay_readable_when_the_task_is_corrected_after_the_metric(as_bob,
     )
     page = as_bob.get(reverse("model", args=["acme", model.id]))
     assert page.status_code == 200
-    assert "understood as generate" in page.content.decode()
+    assert "understood as “Write a text”" in page.content.decode()

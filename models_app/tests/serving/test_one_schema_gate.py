@@ -28,6 +28,8 @@ PARTS = [
     {"patternProperties": {"(": {}}},
     {"$ref": "#/$defs/x", "$defs": {"x": {"type": "null"}}},
     {"$ref": "#/nowhere"},
+    {"$ref": "#/foo", "foo": {"type": "zz"}},
+    {"$ref": "#/foo", "foo": {"not": {}}},
     {"$ref": "http://10.0.0.1/"},
     {"$ref": "#"},
     {"type": "nonsense"},

@@ -138,3 +138,17 @@ def test_a_misfit_is_named_at_its_place():
     assert misfit('{"amount": 3}', schema) == ""
     assert misfit("no", schema) == "It is not JSON."
     assert misfit('{"amount": "x"}', schema) == "At amount: 'x' is not of type 'number'."
+
+
+@pytest.mark.parametrize(
+    "target",
+    [{"type": "zz"}, {"pattern": "("}, {"required": 5}, {"multipleOf": 0}, {"not": {}}, {}],
+)
+def test_a_reference_leads_to_a_part_that_was_checked(target):
+    with pytest.raises(SchemaRefused, match="a place where no schema stands"):
+        check_schema({"$ref": "#/foo", "foo": target})
+
+
+def test_a_place_is_named_as_it_is_spelled():
+    with pytest.raises(SchemaRefused, match=r"not valid at \$defs: 5 is not"):
+        check_schema({"$defs": 5})

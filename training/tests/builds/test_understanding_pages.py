@@ -9,8 +9,10 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry
 from models_app.models import CustomModel
+from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from modelstation.testing import REQUIREMENT, make_base, make_model
+from training.builds import services as builds
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 
@@ -205,3 +207,20 @@ def test_the_models_page_says_what_was_understood(as_bob, org):
     assert "one of 3 labels: yes, no, maybe" in page
     assert "Inputs are in German." in page
     assert url("model_intent", model.id) in page
+
+
+def test_a_schema_that_an_earlier_release_accepted_neither_breaks_pages_nor_builds(
+    as_alice, api, alice, org, artifacts_dir
+):
+    schema = {"type": "array", "uniqueItems": True}
+    model = make_model(org, intent_edits={"json_schema": schema}, status="ready")
+
+    for name in ("model", "model_intent", "model_contract"):
+        assert as_alice.get(reverse(name, args=[org.slug, model.id])).status_code == 200
+    assert api.get(f"/api/v1/models/{model.id}/contract").status_code == 200
+    assert builds.copy_model(actor=alice, model=model).intent_edits == model.intent_edits
+    builds.correct_intent(actor=alice, model=model, changes={"language": "de"})
+    model.refresh_from_db()
+    assert model.intent_edits == {"json_schema": schema, "language": "de"}
+    with pytest.raises(UserFacingError, match="uniqueItems"):
+        builds.correct_intent(actor=alice, model=model, changes={"json_schema": schema})
