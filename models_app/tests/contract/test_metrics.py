@@ -37,7 +37,7 @@ def test_every_metric_can_be_chosen_in_the_form_and_is_said_in_words(name, org):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"metric": "macro_f1", "intent_edits": {"task_kind": "generate"}}, "understood as gener"),
+        ({"metric": "macro_f1", "intent_edits": {"task_kind": "generate"}}, "understood as “Write"),
         ({"metric": "execution_accuracy"}, "kind “Write SQL”"),
         ({"metric": "label_recall"}, "write it as a success criterion"),
         ({"metric": "refusal"}, "Less of refusal is better"),
