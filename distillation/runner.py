@@ -92,10 +92,8 @@ def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Select
 
     generator = DatasetGenerator(CorpusCatalog(model.org), load_embedder())
     held_out = [Example(row["input"], row["output"]) for row in model.test_rows]
-    edits, corrected = (
-        edits_from(model.intent_edits, is_stored=True),
-        corrections.accepted_corrections(model),
-    )
+    edits = edits_from(model.intent_edits, is_stored=True)
+    corrected = corrections.accepted_corrections(model)
 
     def report(stage: str, done: int, total: int) -> None:
         lease.stage(stage, STAGE_NAMES[stage])
