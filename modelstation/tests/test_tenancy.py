@@ -262,16 +262,17 @@ OPEN = {
 LIBRARY_PREFIXES = ("admin/", "accounts/")
 
 
-def our_urls(patterns=None, prefix=""):
-    """Every (name, route) that is ours, walked from the URLconf."""
+def our_urls(patterns=None, prefix="", outer=()):
+    """Every name that is ours, with the parameters of its route, walked from the URLconf."""
     for pattern in get_resolver().url_patterns if patterns is None else patterns:
         route = prefix + str(pattern.pattern)
+        parameters = (*outer, *pattern.pattern.converters)
         if route.startswith(LIBRARY_PREFIXES):
             continue
         if isinstance(pattern, URLPattern):
-            yield pattern.name, pattern
+            yield pattern.name, parameters
         else:
-            yield from our_urls(pattern.url_patterns, route)
+            yield from our_urls(pattern.url_patterns, route, parameters)
 
 
 def test_every_url_is_in_the_matrix():
@@ -288,14 +289,12 @@ ON_A_DRAFT = {
 
 
 def arguments_of(name, world):
-    pattern = dict(our_urls())[name]
+    parameters = dict(our_urls())[name]
     if name in ON_A_DRAFT:
         world = world | {"dataset_id": world["draft_id"]}
-    kwargs = {
-        key: world[key] for key in pattern.pattern.converters if key in world and key != "org"
-    }
+    kwargs = {key: world[key] for key in parameters if key in world and key != "org"}
     if name == "openai_model":
-        return {next(iter(pattern.pattern.converters)): "bank-intents"}
+        return {"name": "bank-intents"}
     return kwargs | ({"org": world["org"]} if name in PAGES else {})
 
 

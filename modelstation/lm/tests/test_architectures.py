@@ -64,7 +64,9 @@ def test_llama_cpp_takes_the_tokens_that_transformers_finds_most_likely(tiny):
     for text in TEXTS:
         messages = [{"role": "user", "content": text}]
         prompt = renderer.render_prompt(messages)
-        request = engine._request(prompt, GenerationConfig(max_new_tokens=24), cache_prompt=False)
+        with engine._slots.take(()) as slot:
+            config = GenerationConfig(max_new_tokens=24)
+            request = engine._request(prompt, config, slot, cache_prompt=False)
         reply = engine._server.handle_completions({**request, "logprobs": 1, "logit_bias": bias})
         taken = [token["id"] for token in reply["choices"][0]["logprobs"]["content"]]
         with torch.no_grad():
