@@ -195,7 +195,7 @@ def _grouped(jobs: Iterable[Job]) -> dict[uuid.UUID, list[Job]]:
 
 
 def _is_awaited(last: Job) -> bool:
-    """An evaluation requested later, of any version, changes no build that has been measured."""
+    """Say whether an evaluation belongs to a build; one requested later changes no measured one."""
     return last.kind == "train" or (last.kind == "evaluate" and last.state == State.FAILED)
 
 
