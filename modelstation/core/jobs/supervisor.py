@@ -194,7 +194,7 @@ def _follow(watch: _Watch, on_event: OnEvent) -> ChildEvent:
 
 
 def _killed_by_kernel() -> int:
-    """Return how often the kernel has killed for want of memory; 0 where it does not say."""
+    """Return how often the kernel has killed because memory ran out; 0 where it does not say."""
     try:
         lines = VMSTAT.read_text().splitlines()
     except OSError:
