@@ -13,6 +13,7 @@ from pgvector.django import HalfVectorField
 from accounts.models import Organization, User
 from distillation.label_map import LabelTable, label_table
 from distillation.limits import NAME_CHARS, ORIGIN_CHARS, REASON_CHARS, TASK_CHARS
+from distillation.model_data.rows import ModelSource as ModelSource
 from distillation.pipeline.intent_facts import IntentFacts
 from distillation.pushes.rows import HubPush
 from models_app.models import CustomModel, ModelVersion
@@ -36,10 +37,21 @@ class SourceDataset(models.Model):
         LOADING = "loading"
         READY = "ready"
 
+    class Kind(models.TextChoices):
+        """The way its rows came."""
+
+        CORPUS = "corpus"
+        UPLOAD = "upload", "own labelled rows"
+        LABELLED = "labelled", "own inputs, labelled here"
+        LOGS = "logs"
+        HUB = "hub", "the hub"
+        TEACHER = "teacher"
+
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     org = models.ForeignKey(
         Organization, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
     )
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.CORPUS)
     name = models.SlugField(max_length=NAME_CHARS)
     license = models.CharField(max_length=NAME_CHARS)
     origin = models.CharField(max_length=ORIGIN_CHARS, blank=True)  # hub id, file name or generator
@@ -84,6 +96,8 @@ class CorpusExample(models.Model):
     # from before this column have none, and are not looked up.
     text_hash = models.BinaryField(max_length=32, null=True)
     search = SearchVectorField(null=True)  # of its input, for lexical retrieval
+    # What its source cannot say for all rows: who or what labelled it, how surely, at what cost.
+    provenance = models.JSONField(default=dict, blank=True)  # pipeline.provenance.Provenance
 
     class Meta:
         constraints = [
@@ -327,6 +341,7 @@ class DatasetRow(models.Model):
     reason = models.CharField(max_length=REASON_CHARS)
     query = models.CharField(max_length=REASON_CHARS, blank=True)
     step = models.CharField(max_length=40, blank=True)  # that last touched it
+    provenance = models.JSONField(default=dict, blank=True)  # of its corpus row, copied
     # The corpus row it was made from; a source may be deleted later, the dataset stays.
     example = models.ForeignKey(
         CorpusExample, on_delete=models.SET_NULL, null=True, related_name="+"

@@ -70,6 +70,7 @@ def distil(job: Job, lease: Lease) -> Publish:
     run.label_map = [asdict(mapping) for mapping in selection.label_map]
     version = _version(run, model, selection)
     rows = [_dataset_row(version, i, row) for i, row in enumerate(selection.rows)]
+    _copy_provenance(rows)
     refused = dict(selection.refused_corrections)
     freezing.count(version, freezing.groups_of(rows))
     if not version.is_draft:
@@ -133,6 +134,14 @@ def _publish(version: DatasetVersion, rows: list[DatasetRow], refused: dict[str,
     else:
         freezing.mark_used(version)
         jobs.submit(kind="train", org=run.org, subject_id=model.id)
+
+
+def _copy_provenance(rows: list[DatasetRow]) -> None:
+    ids = [row.example_id for row in rows if row.example_id]
+    stated = CorpusExample.objects.filter(id__in=ids).exclude(provenance={})
+    provenance = dict(stated.values_list("id", "provenance"))
+    for row in rows:
+        row.provenance = provenance.get(row.example_id, {})
 
 
 def _unlink_deleted(rows: list[DatasetRow]) -> None:

@@ -87,6 +87,8 @@ class CustomModel(OrgOwned):
     system_prompt = models.TextField(blank=True)
     base = models.ForeignKey(FoundationModel, on_delete=models.PROTECT, related_name="+")
     rows = models.PositiveIntegerField(default=DEFAULT_ROWS)  # requested for the dataset
+    # Whether a build looks for rows in all sources, or takes those chosen for the model alone.
+    search_corpus = models.BooleanField(default=True)
     # Corrections of what was understood: see distillation.pipeline.types.IntentEdits.
     intent_edits = models.JSONField(default=dict, blank=True)
     curation = models.CharField(max_length=10, choices=Curation.choices, default=Curation.AUTO)

@@ -78,6 +78,7 @@ class Import:
     embedder: Callable[[], Embedder]
     on_rows: OnRows
     fence: Callable[[], None] = lambda: None
+    kind: str = ""  # of the sources that it makes; empty: an upload, or the corpus of all
     sources: dict[str, SourceDataset] = field(default_factory=dict)  # by the name in its rows
 
 
@@ -180,6 +181,7 @@ def source_of(work: Import, example: ExampleRow) -> SourceDataset:
             org=work.run.org,
             name=slugify(example.source)[:NAME_CHARS] or "unnamed",
             defaults={
+                "kind": work.kind or _kind_of(work.run),
                 "license": example.license,
                 "origin": work.origin.name[:ORIGIN_CHARS],
                 "revision": (work.origin.revision or work.run.file_sha256)[:64],
@@ -190,6 +192,10 @@ def source_of(work: Import, example: ExampleRow) -> SourceDataset:
         source.license = MIXED_LICENSES
         source.save(update_fields=["license"])
     return source
+
+
+def _kind_of(run: ImportRun) -> str:
+    return SourceDataset.Kind.UPLOAD if run.org_id else SourceDataset.Kind.CORPUS
 
 
 def unseen(work: Import, examples: Sequence[ExampleRow]) -> list[ExampleRow]:
@@ -217,6 +223,7 @@ COLUMNS = {
     "import_run_id": "uuid",
     "embedding": "halfvec",
     "text_hash": "bytea",
+    "provenance": "jsonb",
 }
 SEARCHED_CHARACTERS = 4_000  # of a row's input; more would bloat the index and find nothing new
 TABLE = CorpusExample._meta.db_table
@@ -280,6 +287,7 @@ def values_of(work: Import, example: ExampleRow, vector: Vectors, tokens: int) -
         work.run.id,
         HalfVector(vector),
         text_hash(text),
+        Jsonb(example.provenance.to_json()),
         text[:SEARCHED_CHARACTERS],
     )
 

@@ -27,6 +27,7 @@ from distillation.imports.reading.streams import Limits
 from distillation.imports.reading.text import Message, clean
 from distillation.limits import NAME_CHARS, TASK_CHARS
 from distillation.pipeline.licenses import UNKNOWN
+from distillation.pipeline.provenance import Provenance
 from distillation.pipeline.text import hash_messages, input_text
 
 KEPT_ERRORS = 100
@@ -61,6 +62,7 @@ class ExampleRow:
     external_id: str
     content_hash: str
     flags: frozenset[str]
+    provenance: Provenance = Provenance()
 
     @property
     def language(self) -> str:
