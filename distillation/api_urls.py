@@ -6,6 +6,7 @@ from distillation.curation import api as curation
 from distillation.datasets import api as datasets
 from distillation.datasets.lineage_api import DatasetLineageRowsView, DatasetLineageView
 from distillation.imports import api as imports
+from distillation.model_data.api import ModelDataView
 from distillation.organization.api import OrganizationView
 from distillation.pushes.api import DatasetPushesView
 
@@ -18,6 +19,7 @@ VIEWS = {
     "api_organization": ("organization", OrganizationView),
     "api_corrections": (CORRECTIONS, CorrectionsView),
     "api_correction": (f"{CORRECTIONS}/<uuid:correction_id>", CorrectionView),
+    "api_model_data": ("models/<uuid:model_id>/data", ModelDataView),
     "api_sources": ("sources", SourcesView),
     "api_source": (SOURCE, SourceView),
     "api_source_quality": (f"{SOURCE}/quality", SourceQualityView),

@@ -152,6 +152,10 @@ class ImportRun(models.Model):
     # The first hundred: {"line", "field", "code", "message", "hint"}.
     errors = models.JSONField(default=list)
     error_text = models.TextField(blank=True)
+    # Which model uses the rows once they are loaded; without a job its next build loads them.
+    model = models.ForeignKey(
+        CustomModel, on_delete=models.SET_NULL, null=True, blank=True, related_name="imports"
+    )
     created_by = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )

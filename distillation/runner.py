@@ -12,7 +12,9 @@ from distillation.corrections import services as corrections
 from distillation.curation import freezing
 from distillation.curation import services as curation
 from distillation.datasets.cards import counts_of, facts_of_version
+from distillation.imports.reading.errors import ImportRefused
 from distillation.limits import REASON_CHARS
+from distillation.model_data import own_rows
 from distillation.models import (
     CorpusExample,
     DatasetRow,
@@ -63,6 +65,7 @@ def distil(job: Job, lease: Lease) -> Publish:
     run, _ = DistillationRun.objects.get_or_create(
         job=job, defaults={"org": model.org, "model": model, "config": asdict(config)}
     )
+    _load_own_rows(model, lease)
     selection = _select(model, config, lease)
     facts = IntentFacts.of(selection.intent, routes_by_source(selection.routes))
     run.intent = facts.to_json()
@@ -85,6 +88,14 @@ def distil(job: Job, lease: Lease) -> Publish:
 def selection_config(model: CustomModel) -> SelectionConfig:
     """Test rows that the user brings come on top of the rows requested; a test split does not."""
     return SelectionConfig(rows=model.rows, license_policy=license_policy_of(model.org))
+
+
+def _load_own_rows(model: CustomModel, lease: Lease) -> None:
+    """Load the rows that were brought for this build. Their refusal is one for want of data."""
+    try:
+        own_rows.load_waiting(model, lease)
+    except ImportRefused as error:
+        raise UserFacingError(str(error), code="rows_refused") from error
 
 
 def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Selection:

@@ -10,10 +10,12 @@ from distillation.datasets import compare_views as compare
 from distillation.datasets import lineage_views as lineage
 from distillation.datasets import views as datasets
 from distillation.imports import views as imports
+from distillation.model_data import views as model_data
 from distillation.organization import views as organization
 from distillation.pushes import views as pushes
 
 DATASET = "datasets/<uuid:dataset_id>"
+DATA = "models/<uuid:model_id>/data"
 CORRECTIONS = "models/<uuid:model_id>/corrections"
 
 urlpatterns = [
@@ -25,6 +27,14 @@ urlpatterns = [
     path(f"{CORRECTIONS}/", corrections.corrections, name="corrections"),
     path(f"{CORRECTIONS}/new/", corrections.correct, name="correction_new"),
     path(f"{CORRECTIONS}/<uuid:correction_id>/", corrections.correction, name="correction"),
+    path(f"{DATA}/", model_data.model_data, name="model_data"),
+    path(f"{DATA}/rows/", model_data.model_data_rows, name="model_data_rows"),
+    path(f"{DATA}/corpus/", model_data.model_data_corpus, name="model_data_corpus"),
+    path(
+        f"{DATA}/sources/<uuid:source_id>/",
+        model_data.model_data_source,
+        name="model_data_source",
+    ),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", imports.source_new, name="source_new"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),

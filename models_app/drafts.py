@@ -32,6 +32,7 @@ class ModelDraft:
     training_config: dict[str, Any] = field(default_factory=dict)
     curation: str = "auto"
     intent_edits: dict[str, Any] = field(default_factory=dict)
+    search_corpus: bool = True  # False: rows come from sources chosen for the model alone
     max_size_mb: int | None = None  # of the served model; the base must keep to it
 
     def __post_init__(self) -> None:

@@ -124,7 +124,9 @@ class ContractFields(forms.Form):
     metric = forms.ChoiceField(required=False, choices=METRIC_CHOICES, help_text=METRIC_HELP)
 
 
-class ModelDraftForm(ContractFields):
+class RequirementForm(forms.Form):
+    """What a model is to do; it can be edited until a version is made of it."""
+
     name = forms.CharField(
         max_length=80, help_text="Your programs call the model by this name, in lower case."
     )
@@ -143,6 +145,15 @@ class ModelDraftForm(ContractFields):
         required=False, max_length=5_000, widget=_area(2), help_text="What it must never do or say."
     )
     examples = PairsField(label="More examples", help_text=PAIR_HELP)
+
+    @staticmethod
+    def initial_of(model: CustomModel) -> dict[str, str]:
+        texts = {name: getattr(model, name) for name in ("name", "requirement", "objective")}
+        examples = "\n".join(json.dumps(row, ensure_ascii=False) for row in model.examples)
+        return texts | {"policy": model.policy, "examples": examples}
+
+
+class ModelDraftForm(RequirementForm, ContractFields):
     base = forms.ModelChoiceField(
         label="Base model",
         required=False,

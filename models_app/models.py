@@ -60,6 +60,7 @@ class CustomModel(OrgOwned):
         TRAINING = "training"
         EVALUATING = "evaluating"
         READY = "ready"
+        NEEDS_DATA = "needs_data"  # too few rows were found; nothing was trained
         FAILED = "failed"
         CANCELLED = "cancelled"
 

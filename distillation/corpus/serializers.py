@@ -16,8 +16,8 @@ class SourceSerializer(serializers.ModelSerializer[SourceDataset]):
     class Meta:
         model = SourceDataset
         fields = [
-            "id", "name", "license", "origin", "revision", "state", "row_count", "is_public",
-            "created_at",
+            "id", "name", "kind", "license", "origin", "revision", "state", "row_count",
+            "is_public", "created_at",
         ]  # fmt: skip
 
     def get_is_public(self, source: SourceDataset) -> bool:

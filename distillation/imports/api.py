@@ -22,6 +22,7 @@ from distillation.imports import serializers, uploads
 from distillation.imports import services as imports
 from distillation.imports.services import ImportDraft, name_from_file
 from distillation.models import ImportRun
+from models_app.access import model_for
 from models_app.api.idempotency import made_once
 from modelstation.core.errors import Conflict
 
@@ -59,11 +60,12 @@ class ImportsView(generics.ListAPIView[ImportRun]):
         serializer.is_valid(raise_exception=True)
         said = dict(serializer.validated_data)
         file = said.pop("file")
+        model_id = said.pop("model", None)
+        model = model_for(org, model_id) if model_id else None
         draft = ImportDraft(**{"source": name_from_file(file.name), **said})
-        upload = partial(
-            imports.upload, actor=request_user(request), org=org, file=file, draft=draft
-        )
-        request_body = [said, file.sha256.hexdigest()]
+        given = {"org": org, "file": file, "draft": draft, "model": model}
+        upload = partial(imports.upload, actor=request_user(request), **given)
+        request_body = [said, str(model_id or ""), file.sha256.hexdigest()]
         return made_once(request, lambda: _shown(upload()), said=request_body)
 
 

@@ -17,6 +17,7 @@ from distillation.imports.loading import Import, Row, file_origin, finish, load_
 from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.rows import ReadOptions, nothing_usable, read_examples, tally
 from distillation.imports.services import draft_of, read_options
+from distillation.model_data.services import use_source
 from distillation.models import ImportRun
 from modelstation.core.errors import Conflict
 from modelstation.core.jobs.jobs import Publish
@@ -27,12 +28,20 @@ REPORT_EVERY_ROWS = 2_000
 
 
 def load_upload(job: Job, lease: Lease) -> Publish:
-    from modelstation.lm.embedding import load_embedder
-
-    run = ImportRun.objects.select_related("org", "job").get(id=job.subject_id)
+    runs = ImportRun.objects.select_related("org", "job", "model__org", "created_by")
+    run = runs.get(id=job.subject_id)
     if run.state != ImportRun.State.RUNNING:
         message = "This import has ended, and its file is gone."
         raise Conflict(message, code="import_ended", hint="Upload the file again.")
+    work = load_file(run, lease)
+    lease.check()
+    return lambda: finish_for_model(work)
+
+
+def load_file(run: ImportRun, lease: Lease) -> Import:
+    """Load its rows; `finish_for_model` makes them visible."""
+    from modelstation.lm.embedding import load_embedder
+
     path, options = uploads.path_of(run), read_options(draft_of(run))
     if not run.rows_total:
         look_at(run, path, options, lease)
@@ -40,8 +49,7 @@ def load_upload(job: Job, lease: Lease) -> Publish:
     pace = Pace(lease, run.rows_total, run.rows_read)
     work = Import(run, file_origin(path, options), load_embedder, pace, lease.beat)
     load_rows(work)
-    lease.check()
-    return lambda: publish(work)
+    return work
 
 
 def look_at(run: ImportRun, path: Path, options: ReadOptions, lease: Lease) -> None:
@@ -100,7 +108,13 @@ class Pace:
         )
 
 
-def publish(work: Import) -> None:
-    """In the transaction that ends the job: from now on the rows are chosen from."""
+def finish_for_model(work: Import) -> None:
+    """Make the rows visible, and let the model that they were brought for use their sources. In
+    the transaction that ends the loading.
+    """
     finish(work)
-    transaction.on_commit(lambda: uploads.remove_file(work.run))
+    run = work.run
+    if run.model is not None:
+        for source in work.sources.values():
+            use_source(actor=run.created_by, model=run.model, source=source)
+    transaction.on_commit(lambda: uploads.remove_file(run))

@@ -50,6 +50,9 @@ class ImportDraftSerializer(StrictSerializer):
 
 
 class UploadSerializer(ImportDraftSerializer):
+    model = serializers.UUIDField(
+        required=False, help_text="A model that uses the rows once they are loaded."
+    )
     file = serializers.FileField(help_text=f"One of {KNOWN_KINDS}; each but Parquet also as .gz.")
 
 
@@ -107,7 +110,7 @@ class ImportSummarySerializer(serializers.ModelSerializer[ImportRun]):
     class Meta:
         model = ImportRun
         fields = [
-            "id", "origin", "source", "state", "upload_bytes", "file_sha256", "rows_total",
+            "id", "origin", "source", "model", "state", "upload_bytes", "file_sha256", "rows_total",
             "rows_read", "rows_added", "rows_duplicate", "rows_rejected", "rows_flagged",
             "error_text", "created_at", "finished_at",
         ]  # fmt: skip

@@ -23,6 +23,7 @@ from distillation.imports.reading.shapes import ColumnMapping
 from distillation.limits import NAME_CHARS, ORIGIN_CHARS
 from distillation.models import CorpusExample, DatasetRow, ImportRun, SourceDataset
 from distillation.pipeline.licenses import OWN_DATA
+from models_app.models import CustomModel
 from modelstation.core.errors import Busy, Conflict, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
@@ -94,9 +95,16 @@ def name_from_file(file_name: str) -> str:
 
 
 def upload(
-    *, actor: User, org: Organization, file: uploads.ReceivedFile, draft: ImportDraft
+    *,
+    actor: User | None,
+    org: Organization,
+    file: uploads.ReceivedFile,
+    draft: ImportDraft,
+    model: CustomModel | None = None,
 ) -> ImportRun:
-    """Keep the file, to be looked at and confirmed. Raises ImportRefused for one of no use."""
+    """Keep the file, to be looked at and confirmed; `model` uses its rows once they are loaded.
+    Raises ImportRefused for a file of no use.
+    """
     discard_forgotten(org)
     run = ImportRun(
         org=org,
@@ -105,6 +113,7 @@ def upload(
         upload_bytes=file.size or 0,
         options=asdict(draft),
         state=State.UPLOADED,
+        model=model,
         created_by=actor,
     )
     path = uploads.keep(file, run)
@@ -227,8 +236,12 @@ def _discard(run: ImportRun) -> None:
 def settle_ended_import(job: Job) -> None:
     """Run in the transaction that ends a job without success: nothing of the import stays."""
     run = ImportRun.objects.select_related("org").filter(id=job.subject_id).first()
-    if run is None or run.state != State.RUNNING:
-        return
+    if run is not None and run.state == State.RUNNING:
+        settle(run, job)
+
+
+def settle(run: ImportRun, job: Job) -> None:
+    """End an import with the job that loaded it and did not succeed."""
     take_back(run)
     run.state = State.CANCELLED if job.state == Job.State.CANCELLED else State.FAILED
     run.error_text = job.error_text if run.state == State.FAILED else ""

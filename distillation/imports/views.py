@@ -94,7 +94,8 @@ def import_confirm(request: HttpRequest, org: str, import_id: uuid.UUID) -> Http
     if form.is_valid():
         try:
             imports.confirm_import(actor=membership.user, run=run, draft=form.draft)
-            return redirect("import", org, run.id)
+            page = ("model_data", org, run.model_id) if run.model_id else ("import", org, run.id)
+            return redirect(*page)
         except UserFacingError as error:
             form.refuse(error)
     return render(request, "distillation/import_preview.html", context)

@@ -53,6 +53,9 @@ class ModelDraftSerializer(StrictSerializer):
     training_config = serializers.DictField(required=False)
     curation = Choice(CustomModel.Curation.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
+    search_corpus = serializers.BooleanField(
+        required=False, help_text="False: rows come from sources chosen for the model alone."
+    )
 
 
 class ChangesSerializer(StrictSerializer):
@@ -65,11 +68,19 @@ class ChangesSerializer(StrictSerializer):
 
 
 class ModelChangesSerializer(ChangesSerializer):
-    """What may change once a model is made; what is left out stays."""
+    """What may change once a model is made; what is left out stays. Name, requirement, objective,
+    policy and examples change until the model has a version.
+    """
 
     system_prompt = serializers.CharField(required=False, max_length=20_000)
     curation = Choice(CustomModel.Curation.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
+    # Until a version exists:
+    name = serializers.CharField(required=False, max_length=80)
+    requirement = serializers.CharField(required=False)
+    objective = serializers.CharField(required=False, allow_blank=True)
+    policy = serializers.CharField(required=False, allow_blank=True)
+    examples = PairSerializer(many=True, required=False)
 
 
 class VersionSummarySerializer(serializers.ModelSerializer[ModelVersion]):
@@ -155,7 +166,8 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
             "live_version", "job", "requirement", "objective", "policy", "examples",
             "test_row_count", "success_criteria", "metric", "contract_digest",
             "contract_frozen_at", "system_prompt", "base", "rows", "training_config",
-            "intent_edits", "curation", "waiting_for_review", "created_at", "updated_at", "links",
+            "intent_edits", "curation", "search_corpus", "waiting_for_review", "created_at",
+            "updated_at", "links",
         ]  # fmt: skip
 
     @extend_schema_field(WaitingDraftSerializer(allow_null=True))
@@ -175,7 +187,7 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
     def get_links(self, model: CustomModel) -> dict[str, str]:
         request = self.context["request"]
         links = {"self": reverse("api_model", args=[model.id], request=request)}
-        for name in ("events", "versions", "contract"):
+        for name in ("events", "versions", "contract", "data"):
             links[name] = reverse(f"api_model_{name}", args=[model.id], request=request)
         for name in ("datasets", "runs", "evaluations"):
             links[name] = f"{reverse(f'api_{name}', request=request)}?model={model.id}"

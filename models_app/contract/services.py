@@ -177,3 +177,12 @@ def freeze_contract(model: CustomModel) -> None:
     model.save(update_fields=["contract", "contract_frozen_at", "updated_at"])
     digest = model.contract_digest
     record(org=model.org, actor=None, action="model.freeze_contract", target=model, digest=digest)
+
+
+def reopen_contract(model: CustomModel) -> None:
+    """Open it again after a build that ended before any dataset was made: it used no data."""
+    if model.contract_frozen_at is None or model.dataset_versions.exists():
+        return
+    model.contract_frozen_at = None
+    model.save(update_fields=["contract_frozen_at", "updated_at"])
+    record(org=model.org, actor=None, action="model.reopen_contract", target=model)

@@ -16,7 +16,11 @@ from training.models import EvaluationRun, TrainingRun
 POLL_SECONDS = 1.0
 SUCCEEDED, FAILED, CANCELLED = 0, 1, 2  # exit codes
 EXIT_OF_STATE = {Job.State.FAILED: FAILED, Job.State.CANCELLED: CANCELLED}
-EXIT_OF_STATUS = {CustomModel.Status.FAILED: FAILED, CustomModel.Status.CANCELLED: CANCELLED}
+EXIT_OF_STATUS = {
+    CustomModel.Status.FAILED: FAILED,
+    CustomModel.Status.NEEDS_DATA: FAILED,
+    CustomModel.Status.CANCELLED: CANCELLED,
+}
 
 
 @dataclass(frozen=True)

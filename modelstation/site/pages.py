@@ -6,11 +6,13 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from accounts.access import org_for
 from accounts.models import User
 from models_app.access import model_for
+from models_app.models import CustomModel
 from models_app.serving import client
 from models_app.snippets import snippets_for
 from modelstation.core.jobs import health as system
@@ -54,7 +56,11 @@ def model_stages(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
     """Return the fragment that is polled; the rest of the page comes along when it changed."""
     context = _model_context(request, org, model_id)
     context["changed"] = request.GET.get("seen") != context["overview"].fingerprint
-    return render(request, "models_app/_stages.html", context)
+    response = render(request, "models_app/_stages.html", context)
+    if context["model"].status == CustomModel.Status.NEEDS_DATA:
+        # Whoever watched the build is led to what is missing, and to the ways to get it.
+        response["HX-Redirect"] = reverse("model_data", args=[org, model_id])
+    return response
 
 
 def _model_context(request: HttpRequest, org: str, model_id: uuid.UUID) -> dict[str, Any]:

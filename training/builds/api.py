@@ -72,11 +72,14 @@ class ModelView(APIView):
     def patch(self, request: Request, model_id: uuid.UUID) -> Response:
         """Edit the system prompt, the curation, or correct what was understood: the fields given
         are set, null takes a correction back. The next build goes by them; versions keep their own.
+        Name, requirement, objective, policy and examples change until there is a version (409).
         """
         model = model_for(request_org(request), model_id)
         changed = ModelChangesSerializer(data=request.data)
         changed.is_valid(raise_exception=True)
         user, given = request_user(request), changed.validated_data
+        if draft := {name: given[name] for name in services.DRAFT_FIELDS if name in given}:
+            model = services.edit_draft(actor=user, model=model, changes=draft)
         prompt = given.get("system_prompt", "")
         if changes := given.get("intent_edits"):
             services.correct_intent(actor=user, model=model, changes=changes, system_prompt=prompt)

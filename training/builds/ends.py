@@ -2,7 +2,9 @@
 notified. All of it in the transaction that ends the job.
 """
 
+from distillation.model_data.own_rows import settle_waiting
 from models_app import mails
+from models_app.contract.services import reopen_contract
 from models_app.gateway.model_resolver import tuned_name
 from models_app.models import CustomModel, ModelVersion
 from models_app.services import lock, set_status
@@ -16,6 +18,8 @@ from training.scoring.shapes import EvaluationResult
 
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "freeze", "train", "evaluate")
+# Where a build ends for want of rows, the page of the data says what is missing and how to get it.
+NEEDS_DATA_CODES = ("not_enough_data", "rows_refused")
 
 
 def finish_evaluation(*, run: EvaluationRun, folder: str, result: EvaluationResult) -> None:
@@ -73,8 +77,11 @@ def settle_ended_job(job: Job) -> None:
     is_again = job.kind == "evaluate" and last is not None and last.kind == "evaluate"
     status, reason = _end_of(job, model, is_again=is_again)
     set_status(model, status, reason)
+    if job.kind == "distil":
+        settle_waiting(model, job)
+        reopen_contract(model)
     send_webhooks(model, job)
-    if status == Status.FAILED or (status == Status.READY and not is_again):
+    if status in (Status.FAILED, Status.NEEDS_DATA) or (status == Status.READY and not is_again):
         mails.notify_of_end(model=model, job=job)
 
 
@@ -93,4 +100,6 @@ def _end_of(job: Job, model: CustomModel, *, is_again: bool) -> tuple[CustomMode
     version = evaluations.version_as_asked(job) if is_again or not is_cancelled else None
     if version is not None:
         return Status.READY, f"{_trained_as_asked(version)} It was not measured: {job.error_text}"
+    if job.kind == "distil" and job.error_code in NEEDS_DATA_CODES and not is_cancelled:
+        return Status.NEEDS_DATA, job.error_text
     return (Status.CANCELLED if is_cancelled else Status.FAILED), job.error_text

@@ -6,6 +6,7 @@ refused before anything is queued.
 """
 
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +15,8 @@ from django.db import transaction
 from accounts.audit import record
 from accounts.models import Organization, User
 from distillation.curation import services as curation
+from distillation.model_data import own_rows
+from distillation.model_data.own_rows import OwnRows
 from distillation.models import DatasetVersion
 from models_app.bases.recommending import recommended
 from models_app.contract.services import compiled, freeze_contract, new_contract
@@ -33,15 +36,21 @@ from training.runs.services import record_action, refuse, save_plan
 Status = CustomModel.Status
 COPIED = (
     "requirement objective policy examples test_rows success_criteria metric system_prompt base"
-    " rows intent_edits curation training_config"
+    " rows search_corpus intent_edits curation training_config"
 )
+
+DRAFT_FIELDS = ("name", "requirement", "objective", "policy", "examples")
 
 
 # --- Create, copy, delete -------------------------------------------------------------------------
 
 
-def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) -> CustomModel:
-    """Create the model and queue its first build in one transaction."""
+def create_model(
+    *, actor: User | None, org: Organization, draft: ModelDraft, rows: Sequence[OwnRows] = ()
+) -> CustomModel:
+    """Create the model and queue its first build in one transaction. The build loads the `rows`
+    that were brought with the requirement, and uses them.
+    """
     base, reason = _base_of(draft)
     with transaction.atomic():
         model: CustomModel = CustomModel.objects.create(
@@ -55,6 +64,7 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
             **draft.fields(),
         )
         check_before_building(model)
+        own_rows.attach(actor=actor, model=model, rows=rows)
         chosen = {"base": base.name, "reason": reason}
         record(org=org, actor=actor, action="model.create", target=model, **chosen)
         jobs.submit(kind="distil", org=org, subject_id=model.id)
@@ -116,6 +126,25 @@ def copy_model(*, actor: User, model: CustomModel) -> CustomModel:
     return copy
 
 
+def edit_draft(*, actor: User, model: CustomModel, changes: dict[str, Any]) -> CustomModel:
+    """Set the DRAFT_FIELDS given in `changes`. Refused once a version was made of them."""
+    with transaction.atomic():
+        model = lock_for_build(model.id)
+        if model.versions.exists():
+            message = "What a version was made from cannot change any more."
+            hint = "Make a copy as a new model, and edit that."
+            raise Conflict(message, code="has_version", hint=hint)
+        kept = {name: getattr(model, name) for name in DRAFT_FIELDS}
+        ModelDraft(**kept | changes, rows=model.rows)  # refuses what cannot be one
+        for name, value in changes.items():
+            setattr(model, name, value)
+        if not model.contract_frozen_at:
+            model.contract = compiled(model).to_json()
+        model.save(update_fields=[*changes, "contract", "updated_at"])
+        record(org=model.org, actor=actor, action="model.edit", target=model, fields=[*changes])
+    return model
+
+
 def delete_model(*, actor: User, model: CustomModel) -> None:
     """Delete the rows at once and the files after the commit. Work in progress is cancelled."""
     folder = settings.ARTIFACTS_DIR / str(model.id)
@@ -135,6 +164,7 @@ def rebuild(*, actor: User, model: CustomModel) -> None:
     """Build again from the requirement: a new dataset, a new version."""
     with transaction.atomic():
         model = lock_for_build(model.id)
+        own_rows.refuse_loading(model)
         check_before_building(model)
         set_status(model, Status.PENDING, built_by=actor)
         record(org=model.org, actor=actor, action="model.rebuild", target=model)

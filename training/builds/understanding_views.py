@@ -10,49 +10,72 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import enter
+from accounts.models import Membership
 from distillation.access import labelled_run_for
+from distillation.imports import uploads
 from distillation.label_map import LabelLine, LabelTable, label_table, rules_with
+from distillation.model_data.forms import OwnRowsForm
+from distillation.model_data.new_rows import ShownRows, labels_outside, rows_of, with_rows
+from distillation.model_data.overview import data_overview
 from distillation.pipeline.understand.intent import edits_from
 from models_app.access import model_for
 from models_app.bases.recommending import recommended
 from models_app.contract.services import compiled
+from models_app.drafts import ModelDraft
 from models_app.forms import ModelDraftForm
 from models_app.understanding import FIELDS, requirement_of
+from modelstation.core.errors import UserFacingError
 from training.builds import services
 from training.builds.understanding_forms import IntentForm, LabelMapForm
 
 LINES_PER_PAGE = 50
+STEPS = ("back", "create", "look")
 LEFT_OUT = "left_out"
 SAVED = "The corrections are saved. The next build uses them."
 
 
+@csrf_exempt  # looked at by `_model_understood`: it is in the body, read after the access check
 @login_required
 @require_POST
 def model_understood(request: HttpRequest, org: str) -> HttpResponse:
-    """Show the second step of a new model; `step` is the button pressed. Nothing is stored before
-    “create”: what was typed travels in the page, and what was corrected as `corrections`.
+    """Show the second step of a new model; `step` is the button pressed. No model is stored before
+    “create”: what was typed travels in the page, what was corrected as `corrections`, and of own
+    rows the id of the upload.
     """
     member = enter(request, org)
-    draft_form = ModelDraftForm(request.POST)
+    uploads.receive_on_disk(request)
+    return _model_understood(request, member)
+
+
+@csrf_protect
+def _model_understood(request: HttpRequest, member: Membership) -> HttpResponse:
+    draft_form, rows_form = ModelDraftForm(request.POST), OwnRowsForm(request.POST, request.FILES)
     step, corrected = request.POST.get("step"), _corrections(request)
-    if not draft_form.is_valid():
-        return _first_step(request, draft_form, corrected)
+    if not draft_form.is_valid() or not rows_form.is_valid():
+        return _first_step(request, draft_form, corrected, rows_form)
+    try:
+        rows = rows_of(request, member, rows_form, name=draft_form.draft.name)
+    except UserFacingError as error:
+        rows_form.add_error("file", f"{error.message} {error.hint}".strip())
+        return _first_step(request, draft_form, corrected, rows_form)
+    draft, corrected = with_rows(draft_form.draft, corrected, rows)
     form = IntentForm(
-        request.POST if step in ("back", "create") else None,
-        requirement=requirement_of(draft_form.draft),
+        request.POST if step in STEPS else None,
+        requirement=requirement_of(draft),
         corrected=corrected,
     )
     if step == "back":
-        return _first_step(request, draft_form, form.corrected)
-    if step == "create" and form.is_valid():
-        model = services.create_model(
-            actor=member.user, org=member.org, draft=replace(draft_form.draft, **form.corrected)
-        )
-        return redirect("model", org, model.id)
-    return _second_step(request, draft_form, form, corrected)
+        return _first_step(request, draft_form, form.corrected, rows_form, rows)
+    if step == "create" and form.is_valid() and not (rows and rows.problem):
+        draft = replace(draft, **form.corrected)
+        own = [rows.own] if rows else []
+        model = services.create_model(actor=member.user, org=member.org, draft=draft, rows=own)
+        return redirect("model", member.org.slug, model.id)
+    return _second_step(request, draft_form, draft, form, corrected, rows)
 
 
 @login_required
@@ -103,6 +126,19 @@ def model_labels(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
     return render(request, "distillation/model_labels.html", context)
 
 
+@login_required
+@require_POST
+def model_data_labels(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    """Take the labels of the chosen sources as those of the model."""
+    member = enter(request, org)
+    model = model_for(member.org, model_id)
+    labels = data_overview(model).offered_labels
+    if len(labels) > 1:
+        services.correct_intent(actor=member.user, model=model, changes={"labels": labels})
+        messages.success(request, f"The model has {len(labels)} labels now.")
+    return redirect("model_data", org, model.id)
+
+
 def _page_of_lines(
     request: HttpRequest, table: LabelTable
 ) -> tuple[Page[tuple[str, LabelLine]], str]:
@@ -117,22 +153,34 @@ def _page_of_lines(
 
 
 def _first_step(
-    request: HttpRequest, form: ModelDraftForm, corrected: dict[str, Any]
+    request: HttpRequest,
+    form: ModelDraftForm,
+    corrected: dict[str, Any],
+    rows_form: OwnRowsForm,
+    rows: ShownRows | None = None,
 ) -> HttpResponse:
-    context = {"form": form, "corrections": json.dumps(corrected)}
+    context = {"form": form, "rows_form": rows_form, "rows": rows}
+    context["corrections"] = json.dumps(corrected)
     return render(request, "models_app/model_new.html", context)
 
 
 def _second_step(
-    request: HttpRequest, draft_form: ModelDraftForm, form: IntentForm, corrected: dict[str, Any]
+    request: HttpRequest,
+    draft_form: ModelDraftForm,
+    draft: ModelDraft,
+    form: IntentForm,
+    corrected: dict[str, Any],
+    rows: ShownRows | None,
 ) -> HttpResponse:
     context = {
         "draft_form": draft_form,
         "form": form,
         "corrections": json.dumps(corrected),
-        "chosen_base": draft_form.draft.base,
-        "advice": recommended(draft_form.draft),
-        "contract": compiled(draft_form.draft),
+        "chosen_base": draft.base,
+        "advice": recommended(draft),
+        "contract": compiled(draft),
+        "rows": rows,
+        "outside": labels_outside(rows, form.intent),
     }
     return render(request, "distillation/model_understood.html", context)
 

@@ -13,5 +13,11 @@ urlpatterns = [
     path("models/new/understood/", understanding_views.model_understood, name="model_understood"),
     path("models/<uuid:model_id>/intent/", understanding_views.model_intent, name="model_intent"),
     path("models/<uuid:model_id>/labels/", understanding_views.model_labels, name="model_labels"),
+    path("models/<uuid:model_id>/edit/", views.model_edit, name="model_edit"),
+    path(
+        "models/<uuid:model_id>/data/labels/",
+        understanding_views.model_data_labels,
+        name="model_data_labels",
+    ),
     path("datasets/<uuid:dataset_id>/freeze/", views.dataset_freeze, name="dataset_freeze"),
 ]

@@ -11,8 +11,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.access import org_for
 from accounts.models import User
 from distillation.access import dataset_for
+from distillation.model_data.forms import OwnRowsForm
 from models_app.access import model_for
-from models_app.forms import ModelDraftForm
+from models_app.forms import ModelDraftForm, RequirementForm, add_refusal
 from modelstation.core.errors import UserFacingError
 from training.builds import services
 
@@ -25,7 +26,24 @@ def model_new(request: HttpRequest, org: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         model = services.create_model(actor=_user(request), org=owner, draft=form.draft)
         return redirect("model", owner.slug, model.id)
-    return render(request, "models_app/model_new.html", {"form": form})
+    context = {"form": form, "rows_form": OwnRowsForm()}
+    return render(request, "models_app/model_new.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def model_edit(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    """Edit name, requirement and examples of a model that has no version yet."""
+    model = model_for(org_for(request, org), model_id)
+    form = RequirementForm(request.POST or None, initial=RequirementForm.initial_of(model))
+    if request.method == "POST" and form.is_valid():
+        try:
+            services.edit_draft(actor=_user(request), model=model, changes=form.cleaned_data)
+            messages.success(request, "Saved. The next build goes by it.")
+            return redirect("model_data", org, model.id)
+        except UserFacingError as error:
+            add_refusal(form, error)
+    return render(request, "models_app/model_edit.html", {"model": model, "form": form})
 
 
 @login_required

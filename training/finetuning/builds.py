@@ -31,6 +31,8 @@ STATUS_OF_STATE = {State.FAILED: "failed", State.CANCELLED: "cancelled", State.P
 TERMINAL = ("succeeded", "failed", "cancelled")
 STAGES_OF_TRAINING = {"merge": "exporting", "export": "exporting", "checkpoints": "exporting"}
 NOT_MET = "criteria_not_met"
+# Outside, a build that found too few rows is one that failed: clients know no other word for it.
+UNMET = (CustomModel.Status.FAILED, CustomModel.Status.NEEDS_DATA)
 
 
 @dataclass
@@ -79,7 +81,7 @@ class Build:
         if self._is_trained_as_requested:
             return True
         if self.evaluation is None:  # it went with its version
-            return self.model.status != CustomModel.Status.FAILED
+            return self.model.status not in UNMET
         version = self.run.version if self.run else None
         is_let = version and (version.state != "draft" or version.id == self.model.live_version_id)
         return self.evaluation.verdict == EvaluationRun.Verdict.PASS or bool(is_let)

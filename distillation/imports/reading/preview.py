@@ -3,6 +3,7 @@
 preview_file(Path("tickets.csv"), ReadOptions()).rows[0].messages
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ class Preview:
     read: int = 0
     accepted: int = 0
     flags: dict[str, int] = field(default_factory=dict)
+    answers: Counter[str] = field(default_factory=Counter)  # of the rows that were looked at
     is_whole: bool = False  # the counts are of the whole file, not of its beginning
     refusal: ImportRefused | None = None
 
@@ -111,6 +113,7 @@ def _count(row: ExampleRow | RowError, preview: Preview) -> None:
         preview.errors += [row] if len(preview.errors) < SHOWN_ERRORS else []
         return
     preview.accepted += 1
+    preview.answers[row.messages[-1]["content"]] += 1
     for flag in row.flags:
         preview.flags[flag] = preview.flags.get(flag, 0) + 1
     preview.rows += [row] if len(preview.rows) < SHOWN_ROWS else []

@@ -48,7 +48,7 @@ SENTENCES = {
     ),
     "not_enough_data": (
         "There are too few rows to train on.",
-        "Ask for more rows, widen the requirement, or import data of your own.",
+        "Bring rows of your own on the page of the model's data, or use a source that it shows.",
     ),
     "does_not_fit": (
         "This does not fit into the memory of the machine.",

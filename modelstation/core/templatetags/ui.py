@@ -24,14 +24,15 @@ TONES = {
     "busy": "distilling training evaluating running loading",
     "good": "ready succeeded pass done live active owner verified frozen accepted used",
     "bad": "failed fail revoked differs refused",
-    "warn": "inconclusive draft expired open uploaded review",
+    "warn": "inconclusive draft expired open uploaded review needs_data",
 }
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split()}
 
 
 @register.simple_tag
 def badge(value: str, label: str = "") -> SafeString:
-    tone, text = TONE_OF.get(str(value), "quiet"), label or str(value).capitalize()
+    tone = TONE_OF.get(str(value), "quiet")
+    text = label or str(value).replace("_", " ").capitalize()
     return format_html('<span class="badge badge-{}">{}</span>', tone, text)
 
 
