@@ -10,11 +10,13 @@ from distillation.datasets import compare_views as compare
 from distillation.datasets import lineage_views as lineage
 from distillation.datasets import views as datasets
 from distillation.imports import views as imports
+from distillation.logs import views as logs
 from distillation.organization import views as organization
 from distillation.pushes import views as pushes
 
 DATASET = "datasets/<uuid:dataset_id>"
-CORRECTIONS = "models/<uuid:model_id>/corrections"
+MODEL = "models/<uuid:model_id>"
+CORRECTIONS = f"{MODEL}/corrections"
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -22,9 +24,14 @@ urlpatterns = [
     path("settings/licenses/preview/", organization.license_preview, name="license_preview"),
     path("settings/hub-token/", organization.hub_token, name="hub_token"),
     path("settings/hub-token/clear/", organization.hub_token_clear, name="hub_token_clear"),
+    path("settings/hub-search/", organization.hub_search_policy, name="hub_search_policy"),
     path(f"{CORRECTIONS}/", corrections.corrections, name="corrections"),
     path(f"{CORRECTIONS}/new/", corrections.correct, name="correction_new"),
     path(f"{CORRECTIONS}/<uuid:correction_id>/", corrections.correction, name="correction"),
+    path(f"{MODEL}/logs/", logs.model_logs, name="model_logs"),
+    path(f"{MODEL}/logs/use/", logs.model_logs_use, name="model_logs_use"),
+    path("settings/storing/", organization.storing, name="storing"),
+    path("settings/storing/delete/", organization.storing_delete, name="storing_delete"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", imports.source_new, name="source_new"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),

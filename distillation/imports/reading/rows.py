@@ -171,7 +171,10 @@ def unknown_shape(row: RawRow) -> BadRow:
 
 def unknown_columns(row: RawRow, file: str) -> ImportRefused:
     message = f"no row has a shape that is known; line {row.line} has the fields {names(row)}."
-    hint = f"Say which columns hold question and answer, or use one of: {KNOWN_SHAPES}; or a log: {KNOWN_LOGS}."
+    hint = (
+        "Say which columns hold question and answer, or use one of: "
+        f"{KNOWN_SHAPES}; or a log: {KNOWN_LOGS}."
+    )
     return ImportRefused(file, message, code="unknown_columns", hint=hint)
 
 

@@ -19,8 +19,7 @@ KNOWN_LOGS = (
     "exports of Langfuse, OpenTelemetry GenAI traces"
 )
 ENVELOPE = {
-    "object", "data", "meta", "first_id", "last_id", "has_more", "totalItems", "next_cursor", "traces",
-    "observations",
+    "object", "data", "meta", "first_id", "last_id", "has_more", "next_cursor",
 }  # fmt: skip
 
 
