@@ -61,6 +61,11 @@ class Organization(models.Model):
     # With which its datasets are pushed to the hub. The hint is all that is ever shown of it.
     hub_token = EncryptedField(blank=True, default="")
     hub_token_hint = models.CharField(max_length=20, blank=True)
+    # Whether requests to its models may have their answers stored, and for how many days.
+    store_completions = models.BooleanField(default=True, db_default=True)
+    stored_days = models.PositiveSmallIntegerField(default=30, db_default=30)
+    # Whether its members may look for data on the hub, where the operator lets them.
+    allow_hub_search = models.BooleanField(default=True, db_default=True)
 
     class Meta:
         ordering = ["name"]

@@ -75,6 +75,14 @@ def clear_hub_token(*, actor: User, org: Organization) -> None:
             record(org=org, actor=actor, action="hub_token.clear", target=org)
 
 
+def set_hub_search(*, actor: User, org: Organization, allowed: bool) -> None:
+    """Say whether members may look for data on the hub, where the operator lets them."""
+    with transaction.atomic():
+        Organization.objects.filter(pk=org.pk).update(allow_hub_search=allowed)
+        action = "organization.hub_search"
+        record(org=org, actor=actor, action=action, target=org, allowed=allowed)
+
+
 def choose_mails(*, actor: User, org: Organization, mail_when_built: bool) -> None:
     with transaction.atomic():
         User.objects.filter(pk=actor.pk).update(mail_when_built=mail_when_built)

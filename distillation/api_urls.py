@@ -8,9 +8,12 @@ from distillation.datasets.lineage_api import DatasetLineageRowsView, DatasetLin
 from distillation.imports import api as imports
 from distillation.model_data.api import ModelDataView
 from distillation.organization.api import OrganizationView
+from distillation.logs.api import LogsView
+from distillation.organization.api import OrganizationView, StoredCompletionsView
 from distillation.pushes.api import DatasetPushesView
 
-CORRECTIONS = "models/<uuid:model_id>/corrections"
+MODEL = "models/<uuid:model_id>"
+CORRECTIONS = f"{MODEL}/corrections"
 SOURCE = "sources/<uuid:source_id>"
 IMPORT = "imports/<uuid:import_id>"
 DATASET = "datasets/<uuid:dataset_id>"
@@ -20,6 +23,8 @@ VIEWS = {
     "api_corrections": (CORRECTIONS, CorrectionsView),
     "api_correction": (f"{CORRECTIONS}/<uuid:correction_id>", CorrectionView),
     "api_model_data": ("models/<uuid:model_id>/data", ModelDataView),
+    "api_model_logs": (f"{MODEL}/logs", LogsView),
+    "api_stored_completions": ("organization/stored-completions", StoredCompletionsView),
     "api_sources": ("sources", SourcesView),
     "api_source": (SOURCE, SourceView),
     "api_source_quality": (f"{SOURCE}/quality", SourceQualityView),

@@ -11,8 +11,11 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
+from distillation.hub.rows import HubImport as HubImport
+from distillation.hub.rows import HubSearch as HubSearch
 from distillation.label_map import LabelTable, label_table
 from distillation.limits import NAME_CHARS, ORIGIN_CHARS, REASON_CHARS, TASK_CHARS
+from distillation.logs.rows import LogUse as LogUse
 from distillation.model_data.rows import ModelSource as ModelSource
 from distillation.pipeline.intent_facts import IntentFacts
 from distillation.pushes.rows import HubPush

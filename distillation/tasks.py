@@ -18,6 +18,24 @@ def run_import(job_id: str) -> None:
     jobs.run_job(job_id, import_runner.load_upload)
 
 
+def run_log_rows(job_id: str) -> None:
+    from distillation.logs import services as logs
+
+    jobs.run_job(job_id, logs.load_logs)
+
+
+def run_hub_search(job_id: str) -> None:
+    from distillation.hub import runner as hub
+
+    jobs.run_job(job_id, hub.search)
+
+
+def run_hub_import(job_id: str) -> None:
+    from distillation.hub import runner as hub
+
+    jobs.run_job(job_id, hub.load)
+
+
 def run_push(job_id: str) -> None:
     from distillation.pushes import services as pushes
 

@@ -11,12 +11,15 @@ from distillation.datasets import lineage_views as lineage
 from distillation.datasets import views as datasets
 from distillation.imports import views as imports
 from distillation.model_data import views as model_data
+from distillation.logs import views as logs
 from distillation.organization import views as organization
 from distillation.pushes import views as pushes
 
 DATASET = "datasets/<uuid:dataset_id>"
 DATA = "models/<uuid:model_id>/data"
 CORRECTIONS = "models/<uuid:model_id>/corrections"
+MODEL = "models/<uuid:model_id>"
+CORRECTIONS = f"{MODEL}/corrections"
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -24,6 +27,7 @@ urlpatterns = [
     path("settings/licenses/preview/", organization.license_preview, name="license_preview"),
     path("settings/hub-token/", organization.hub_token, name="hub_token"),
     path("settings/hub-token/clear/", organization.hub_token_clear, name="hub_token_clear"),
+    path("settings/hub-search/", organization.hub_search_policy, name="hub_search_policy"),
     path(f"{CORRECTIONS}/", corrections.corrections, name="corrections"),
     path(f"{CORRECTIONS}/new/", corrections.correct, name="correction_new"),
     path(f"{CORRECTIONS}/<uuid:correction_id>/", corrections.correction, name="correction"),
@@ -35,6 +39,10 @@ urlpatterns = [
         model_data.model_data_source,
         name="model_data_source",
     ),
+    path(f"{MODEL}/logs/", logs.model_logs, name="model_logs"),
+    path(f"{MODEL}/logs/use/", logs.model_logs_use, name="model_logs_use"),
+    path("settings/storing/", organization.storing, name="storing"),
+    path("settings/storing/delete/", organization.storing_delete, name="storing_delete"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", imports.source_new, name="source_new"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),

@@ -3,6 +3,7 @@
 from django.db import models
 
 from accounts.models import User
+from models_app.gateway.stored.rows import StoredCompletion as StoredCompletion
 from models_app.usage.rows import UsageCounter as UsageCounter
 from models_app.usage.rows import UsageLimit as UsageLimit
 from models_app.usage.rows import UsageRecord as UsageRecord

@@ -257,8 +257,11 @@ TOKENS_PER_DAY_PER_ORGANIZATION = env.int("TOKENS_PER_DAY_PER_ORGANIZATION", def
 # Webhooks may go to this machine and its network: for installations that serve one house.
 WEBHOOK_ALLOW_PRIVATE = env.bool("WEBHOOK_ALLOW_PRIVATE", default=False)
 
-# --- The hub that datasets are pushed to, with each organisation's own token ----------------------
+# --- The hub that datasets are pushed to, with each organisation's own token, and searched --------
 HF_ENDPOINT = env.str("HF_ENDPOINT", default="https://huggingface.co").rstrip("/")
+
+# Organisations may look for data on the hub, and import it: the installation then calls the hub.
+HUB_SEARCH = env.bool("HUB_SEARCH", default=False)
 
 # --- Files, language, logs ------------------------------------------------------------------------
 STATIC_URL = "/static/"

@@ -181,7 +181,7 @@ def source_of(work: Import, example: ExampleRow) -> SourceDataset:
             org=work.run.org,
             name=slugify(example.source)[:NAME_CHARS] or "unnamed",
             defaults={
-                "kind": work.kind or _kind_of(work.run),
+                "kind": work.kind or _kind_of(work.run, example),
                 "license": example.license,
                 "origin": work.origin.name[:ORIGIN_CHARS],
                 "revision": (work.origin.revision or work.run.file_sha256)[:64],
@@ -194,7 +194,9 @@ def source_of(work: Import, example: ExampleRow) -> SourceDataset:
     return source
 
 
-def _kind_of(run: ImportRun) -> str:
+def _kind_of(run: ImportRun, example: ExampleRow) -> str:
+    if example.provenance.labelled_by == "log":
+        return SourceDataset.Kind.LOGS
     return SourceDataset.Kind.UPLOAD if run.org_id else SourceDataset.Kind.CORPUS
 
 

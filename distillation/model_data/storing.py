@@ -55,9 +55,31 @@ def store_rows(
 
     Rows that were there already are counted, not repeated; `run` keeps the counts and refusals.
     """
+    return store_examples(
+        run=run,
+        kind=kind,
+        rows=lambda: _examples(rows(), name, origin),
+        origin=origin,
+        revision=revision,
+        lease=lease,
+        embedder=embedder,
+    )
+
+
+def store_examples(
+    *,
+    run: ImportRun,
+    kind: str,
+    rows: Callable[[], Iterable[ExampleRow | RowError]],
+    origin: str,
+    revision: str = "",
+    lease: Lease | None = None,
+    embedder: Callable[[], Embedder] = load_embedder,
+) -> tuple[ImportRun, SourceDataset | None]:
+    """Load rows that the import's readers have read already: whole conversations, with flags."""
     work = Import(
         run,
-        rows_origin(origin, lambda: _examples(rows(), name, origin), revision),
+        rows_origin(origin, rows, revision),
         embedder,
         on_rows=(lambda _: None) if lease is None else (lambda _: lease.check()),
         fence=(lambda: None) if lease is None else lease.check,

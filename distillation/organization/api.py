@@ -18,6 +18,7 @@ from accounts.models import Membership, Organization, Role
 from distillation.limits import NAME_CHARS
 from distillation.organization.licensing import LicenseShare, license_policy_of, license_shares
 from distillation.pipeline.licenses import LicensePolicy
+from models_app.gateway.stored.services import MOST_DAYS, delete_all_stored, set_storing
 from modelstation.core.web.api import Choice, StrictSerializer
 
 
@@ -55,6 +56,13 @@ class OrganizationSettingsSerializer(serializers.Serializer[OrganizationSettings
     hub_token_hint = serializers.CharField(
         source="org.hub_token_hint", help_text="Empty: no token is stored."
     )
+    store_completions = serializers.BooleanField(
+        source="org.store_completions", help_text="Requests may have their answers stored."
+    )
+    stored_days = serializers.IntegerField(
+        source="org.stored_days", help_text="For how long, before they are deleted."
+    )
+    allow_hub_search = serializers.BooleanField(source="org.allow_hub_search")
 
 
 class OrganizationChangeSerializer(StrictSerializer):
@@ -64,6 +72,13 @@ class OrganizationChangeSerializer(StrictSerializer):
     hub_token = serializers.CharField(
         required=False, allow_blank=True, max_length=400, help_text="Empty: forget the token."
     )
+    store_completions = serializers.BooleanField(required=False)
+    stored_days = serializers.IntegerField(required=False, min_value=1, max_value=MOST_DAYS)
+    allow_hub_search = serializers.BooleanField(required=False)
+
+
+class DeletedSerializer(serializers.Serializer[Any]):
+    deleted = serializers.IntegerField()
 
 
 class OrganizationView(APIView):
@@ -73,13 +88,22 @@ class OrganizationView(APIView):
 
     @extend_schema(request=OrganizationChangeSerializer, responses=OrganizationSettingsSerializer)
     def patch(self, request: Request) -> Response:
-        """Change the licence policy, or the token of the hub. The token is never shown again."""
+        """Change what holds for all of it. The token of the hub is never shown again."""
         caller = request_membership(request, role=Role.ADMIN)
         serializer = OrganizationChangeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         with transaction.atomic():
             _change(caller, serializer.validated_data)
         return Response(_shown(Organization.objects.get(pk=caller.org.pk)))
+
+
+class StoredCompletionsView(APIView):
+    @extend_schema(responses=DeletedSerializer)
+    def delete(self, request: Request) -> Response:
+        """Delete all answers that the organisation has stored. Rows made of them stay."""
+        caller = request_membership(request, role=Role.ADMIN)
+        deleted = delete_all_stored(actor=caller.user, org=caller.org)
+        return Response({"deleted": deleted})
 
 
 def _change(caller: Membership, changes: Mapping[str, Any]) -> None:
@@ -97,6 +121,17 @@ def _change(caller: Membership, changes: Mapping[str, Any]) -> None:
         services.set_hub_token(actor=caller.user, org=org, token=token)
     elif token == "":
         services.clear_hub_token(actor=caller.user, org=org)
+
+    if changes.keys() & {"store_completions", "stored_days"}:
+        set_storing(
+            actor=caller.user,
+            org=org,
+            allowed=changes.get("store_completions", org.store_completions),
+            days=changes.get("stored_days", org.stored_days),
+        )
+    if "allow_hub_search" in changes:
+        allowed = changes["allow_hub_search"]
+        services.set_hub_search(actor=caller.user, org=org, allowed=allowed)
 
 
 def _shown(org: Organization) -> ReturnDict[str, Any]:

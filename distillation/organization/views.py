@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +18,17 @@ from accounts.forms import HubTokenForm, LicensePolicyForm
 from accounts.models import Membership, Role
 from distillation.organization.licensing import license_policy_of, license_shares
 from distillation.pipeline.licenses import LicensePolicy
+from models_app.gateway.stored.services import MOST_DAYS, delete_all_stored, set_storing
 from modelstation.core.errors import UserFacingError
+
+
+class StoringForm(forms.Form):
+    store_completions = forms.BooleanField(
+        required=False, label="Store answers where a request says store: true"
+    )
+    stored_days = forms.IntegerField(
+        min_value=1, max_value=MOST_DAYS, label="Days that they are kept"
+    )
 
 
 @login_required
@@ -83,6 +95,43 @@ def hub_token_clear(request: HttpRequest, org: str) -> HttpResponse:
     return redirect("org_settings", org=org)
 
 
+@login_required
+@require_POST
+def storing(request: HttpRequest, org: str) -> HttpResponse:
+    membership = enter(request, org, role=Role.ADMIN)
+    form = StoringForm(request.POST)
+    if not form.is_valid():
+        return _page(request, membership, storing_form=form)
+    said = form.cleaned_data
+    set_storing(
+        actor=membership.user,
+        org=membership.org,
+        allowed=said["store_completions"],
+        days=said["stored_days"],
+    )
+    messages.success(request, "Saved.")
+    return redirect("org_settings", org=org)
+
+
+@login_required
+@require_POST
+def storing_delete(request: HttpRequest, org: str) -> HttpResponse:
+    membership = enter(request, org, role=Role.ADMIN)
+    deleted = delete_all_stored(actor=membership.user, org=membership.org)
+    messages.success(request, f"{deleted:,} stored answers were deleted.")
+    return redirect("org_settings", org=org)
+
+
+@login_required
+@require_POST
+def hub_search_policy(request: HttpRequest, org: str) -> HttpResponse:
+    membership = enter(request, org, role=Role.ADMIN)
+    allowed = request.POST.get("allow_hub_search") == "on"
+    services.set_hub_search(actor=membership.user, org=membership.org, allowed=allowed)
+    messages.success(request, "Saved.")
+    return redirect("org_settings", org=org)
+
+
 # --- helpers --------------------------------------------------------------------------------------
 
 
@@ -91,6 +140,7 @@ def _page(
     membership: Membership,
     policy_form: LicensePolicyForm | None = None,
     token_form: HubTokenForm | None = None,
+    storing_form: StoringForm | None = None,
 ) -> HttpResponse:
     org = membership.org
     stored = {"kind": org.license_policy, "allow_unknown": org.allow_unknown_license}
@@ -100,6 +150,8 @@ def _page(
     context = {
         "form": form,
         "token_form": token_form or HubTokenForm(),
+        "storing_form": storing_form or StoringForm(initial=vars(org)),
+        "hub_search": settings.HUB_SEARCH,
         **_licenses(membership, policy),
     }
     return render(request, "distillation/settings.html", context)

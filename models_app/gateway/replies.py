@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -18,6 +18,8 @@ from models_app.serving.client import Completion, Piece
 from modelstation.core.errors import UserFacingError
 from modelstation.core.web.api import INTERNAL_ERROR, openai_error_body
 
+# Gets the whole answer, once it is complete.
+Keep = Callable[[Question, Answer, list[Choice]], None]
 logger = logging.getLogger("modelstation.openai")
 
 
@@ -27,6 +29,7 @@ class Reply(ABC):
 
     question: Question
     include_usage: bool = False
+    keep: Keep | None = None  # what a request that wants its answer stored hands in
     hex: str = field(default_factory=lambda: uuid.uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
     prefix: ClassVar[str]
@@ -52,10 +55,15 @@ class Reply(ABC):
     def ending(self, number: int, completion: Completion) -> Choice: ...
 
     def body(self) -> Answer:
-        completions = self.question.answers()
+        return self._whole(self.question.answers())
+
+    def _whole(self, completions: Sequence[Completion]) -> Answer:
         choices = [self.choice(*numbered) for numbered in enumerate(completions)]
         usage = usage_of(self.question.used(completions))
-        return {**self._answer(self.kind, choices), "usage": usage}
+        answer: Answer = {**self._answer(self.kind, choices), "usage": usage}
+        if self.keep is not None:
+            self.keep(self.question, answer, choices)
+        return answer
 
     def events(self, pieces: Pieces) -> Iterator[bytes]:
         """Yield server-sent events. A failure once the stream has begun is one too: the status has
@@ -87,6 +95,8 @@ class Reply(ABC):
             if completions := tally.completions:
                 self.question.record(completions)
             yield self._chunk(self.ending(number, piece))
+        if self.keep is not None and (completions := tally.completions):
+            self._whole(completions)
         if self.include_usage and (completions := tally.completions):
             usage = usage_of(self.question.used(completions))
             yield event({**self._answer(self.chunk_kind, []), "usage": usage})

@@ -23,6 +23,7 @@ MAX_TOKENS = 32_768
 MAX_STOPS = 4
 MAX_CHOICES = 8
 MAX_PROMPTS = 16  # of a text completion
+MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE = 16, 64, 512
 MAX_TOP_LOGPROBS = 20
 MAX_TEXT_LOGPROBS = 5
 MAX_BIASES = 1024
@@ -93,6 +94,26 @@ class LogitBiasField(serializers.Field[dict[int, float], Any, dict[str, float], 
                 message = "A token id is needed, with a number from -100 to 100."
                 raise serializers.ValidationError({token: message}, code="invalid_value")
         return {int(token): float(bias) for token, bias in data.items()}
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
+class MetadataField(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
+    """Labels of a stored answer, by which they are found again."""
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if not isinstance(data, dict) or len(data) > MAX_METADATA:
+            raise serializers.ValidationError(
+                f"An object of at most {MAX_METADATA} pairs is needed."
+            )
+        for key, value in data.items():
+            is_text = isinstance(value, str) and len(value) <= MAX_METADATA_VALUE
+            if not is_text or not 0 < len(key) <= MAX_METADATA_KEY:
+                message = (
+                    f"A text of at most {MAX_METADATA_VALUE} characters is needed, under a key of "
+                    f"at most {MAX_METADATA_KEY}."
+                )
+                raise serializers.ValidationError({key[:80]: message}, code="invalid_value")
+        return data
 
 
 FORMAT_PROPERTIES = {
@@ -176,6 +197,8 @@ class ChatRequestSerializer(AnswerRequestSerializer):
     logprobs = serializers.BooleanField(default=False)
     top_logprobs = serializers.IntegerField(min_value=0, max_value=MAX_TOP_LOGPROBS, required=False)
     response_format = ResponseFormatField(required=False)
+    store = serializers.BooleanField(required=False)
+    metadata = MetadataField(required=False)
     tools = ToolsField(required=False)
     tool_choice = ToolChoiceField(required=False)
 

@@ -32,6 +32,8 @@ class ChatRequest(AnswerRequest):
     top_logprobs: NotRequired[int]
     max_completion_tokens: NotRequired[int]
     response_format: NotRequired[Schema | None]
+    store: NotRequired[bool]
+    metadata: NotRequired[dict[str, str]]
 
 
 class TextRequest(AnswerRequest):
@@ -91,6 +93,24 @@ class Answer(TypedDict):
 
 class Identified(TypedDict):
     id: str
+
+
+class StoredMessage(Identified):
+    role: str
+    content: str
+    name: None
+    content_parts: None
+
+
+class StoredShape(Identified):
+    """A stored completion. Its parameters stand beside these."""
+
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+    metadata: dict[str, str]
 
 
 class ModelShape(Identified):

@@ -5,6 +5,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import closing
+from functools import partial
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, StreamingHttpResponse
@@ -21,7 +22,7 @@ from models_app.gateway.answers import Pieces, Question
 from models_app.gateway.chat import ChatReply
 from models_app.gateway.errors import ModelNotFound, openai_exception_handler
 from models_app.gateway.model_resolver import Served, all_served, served_by
-from models_app.gateway.replies import Reply
+from models_app.gateway.replies import Keep, Reply
 from models_app.gateway.requests import (
     AnswerRequestSerializer,
     ChatRequestSerializer,
@@ -38,11 +39,15 @@ from models_app.gateway.shapes import (
     ModelShape,
     TextRequest,
 )
+from models_app.gateway.stored.services import Keeping, keep
 from models_app.gateway.texts import TextReply
 from models_app.usage.metering import Allowance, LimitReached, Meter, admit
 from modelstation.core.web.event_api import AnyAccept
 from modelstation.core.web.parsers import SmallBodyParser
 
+STORED_PARAMETERS = (
+    "frequency_penalty", "presence_penalty", "seed", "temperature", "top_p",
+)  # fmt: skip
 VERSION = "2020-10-01"  # of OpenAI's API, as it calls itself
 
 JSON, STREAM = (200, "application/json"), (200, "text/event-stream")
@@ -109,7 +114,7 @@ class ChatCompletionsView(AnswersView):
     def reply(self, meter: Meter, wanted: ChatRequest) -> Reply:
         messages = conversation(wanted, meter.served.system_prompt)
         question = Question(meter, [messages], chat_config(wanted), wanted["n"])
-        return ChatReply(question, _wants_usage(wanted))
+        return ChatReply(question, _wants_usage(wanted), _keep(wanted))
 
 
 class CompletionsView(AnswersView):
@@ -155,6 +160,14 @@ def requested_model(request: Request, name: str) -> Served:
 def _wants_usage(wanted: AnswerRequest) -> bool:
     options = wanted.get("stream_options")
     return options is not None and options["include_usage"]
+
+
+def _keep(wanted: ChatRequest) -> Keep | None:
+    """Return what stores the answer of a request that wants it."""
+    if not wanted.get("store"):
+        return None
+    parameters = {name: wanted[name] for name in STORED_PARAMETERS if name in wanted}  # type: ignore[literal-required]
+    return partial(keep, Keeping(wanted.get("metadata") or {}, parameters))
 
 
 def _streamed(reply: Reply) -> StreamingHttpResponse:

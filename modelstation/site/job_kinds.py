@@ -5,6 +5,7 @@ is installed at start-up (modelstation.apps)."""
 
 from dataclasses import dataclass
 
+from distillation.hub.services import settle_ended_search
 from distillation.imports.services import settle_ended_import
 from distillation.pushes.services import settle_ended_push
 from models_app.bases.fetching import settle_ended_fetch
@@ -17,6 +18,9 @@ from training.export.services import settle_ended_export
 JOB_KINDS = {
     "import": Kind("distillation.tasks.run_import", "distil", settle_ended_import),
     "distil": Kind("distillation.tasks.run_distillation", "distil", settle_ended_job),
+    "log_rows": Kind("distillation.tasks.run_log_rows", "distil", settle_ended_import),
+    "hub_import": Kind("distillation.tasks.run_hub_import", "distil", settle_ended_import),
+    "hub_search": Kind("distillation.tasks.run_hub_search", "distil", settle_ended_search),
     "push": Kind("distillation.tasks.run_push", "default", settle_ended_push),
     "fetch": Kind("models_app.tasks.run_fetch", "distil", settle_ended_fetch),
     "freeze": Kind("training.tasks.run_freezing", "distil", settle_ended_job),
@@ -52,5 +56,8 @@ SCHEDULED = (
     Scheduled("mails", "models_app.mails.send_waiting"),
     Scheduled("webhooks", "models_app.webhooks.services.send_waiting"),
     Scheduled("expired exports", "training.tasks.clean_exports", every=DAY),
+    Scheduled(
+        "expired stored answers", "models_app.gateway.stored.services.delete_expired", every=DAY
+    ),
     Scheduled("measure the machine", "training.tasks.measure_machine", "gpu", every=DAY),
 )

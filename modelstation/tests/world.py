@@ -21,6 +21,7 @@ from distillation.tests.drafts import make_draft
 from models_app.models import (
     BaseFetch,
     Promotion,
+    StoredCompletion,
     WebhookDelivery,
     WebhookEndpoint,
 )
@@ -91,6 +92,7 @@ def make_world(org, alice, artifacts_dir, uploads_dir):
         "correction_id": CandidateRow.objects.create(
             org=org, model=model, version=version, version_number=1, input="hi", correction="hey"
         ).id,
+        "completion_id": make_stored(org, version),
         "file_id": make_file(org, uploads_dir),
         "job_id": f"ftjob-{job.id.hex}",
     }
@@ -103,6 +105,20 @@ def make_webhook(org):
     delivery = WebhookDelivery.objects.create(org=org, endpoint=endpoint, event_id="evt_1", body="")
     name = f"we_{endpoint.id.hex}"
     return {"webhook_id": endpoint.id, "delivery_id": delivery.id, "endpoint_name": name}
+
+
+def make_stored(org, version):
+    answer = {"index": 0, "message": {"role": "assistant", "content": "greeting"}}
+    return StoredCompletion.objects.create(
+        org=org,
+        completion_id="chatcmpl-1",
+        name=version.model.slug,
+        model=version.model,
+        version=version,
+        messages=[{"role": "user", "content": "hi"}],
+        choices=[answer | {"finish_reason": "stop"}],
+        usage={},
+    ).completion_id
 
 
 def make_fetch(org):

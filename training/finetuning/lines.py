@@ -11,7 +11,6 @@ A conversation with several answers is several rows, one after the other: each a
 with what was said before as its context. One with weight 0 is context alone.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -24,6 +23,7 @@ from distillation.imports.reading.readers import read_rows
 from distillation.imports.reading.rows import ExampleRow, ReadOptions, to_examples
 from distillation.imports.reading.shapes import CHAT_COLUMNS, MAX_TURNS, PAIRS, ROLES, text_of
 from distillation.imports.reading.streams import Limits
+from distillation.imports.reading.tool_text import tool_response, with_calls, with_tools
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.text import input_text
 from distillation.pipeline.types import Example, Requirement
@@ -32,7 +32,6 @@ from models_app.models import MAX_ROWS
 
 MAX_CHARACTERS = 2 << 30  # of all rows: no more than the largest upload could hold
 MAX_NAME_CHARS = 64
-MAX_TOOLS = 128
 INSTRUCTION_COLUMNS = {"instruction", "input", "context", "output", "response", "system"}
 UNREAD = {
     "functions": "Give them as `tools`.",
@@ -40,15 +39,6 @@ UNREAD = {
     "preferred_output": "Rows for preference tuning are not taken.",
     "non_preferred_output": "Rows for preference tuning are not taken.",
 }
-TOOLS_HEAD = (
-    "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
-    "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
-)
-TOOLS_TAIL = (
-    "\n</tools>\n\nFor each function call, return a json object with function name and arguments "
-    "within <tool_call></tool_call> XML tags:\n<tool_call>\n"
-    '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
-)
 NOTES = {
     "tools": "Tools are written as text, as Qwen's templates write them: definitions in the system "
     "message, calls as <tool_call>, results as <tool_response>. Ask the model in the same form.",
@@ -166,7 +156,8 @@ def _plain_rows(data: dict[str, Any], reading: Reading) -> list[tuple[dict[str, 
     _refuse_unlearnt(turns, column)
     plain = _joined(plain)
     if tools := data.get("tools"):
-        plain = _with_tools(plain, tools, reading)
+        plain = with_tools(plain, tools)
+        reading.note("tools")
     ends = [i for i, turn in enumerate(plain) if _is_learnt(turn)]
     if not ends or len(plain) > MAX_TURNS:
         return [({**data, column: plain}, 0)]
@@ -192,9 +183,10 @@ def _turn(turn: Any, where: str, reading: Reading) -> Any:
     if role == "tool":
         reading.note("tools")
         said = text_of(turn.get("content"), f"{where}.content")
-        return {"role": "user", "content": f"<tool_response>\n{said}\n</tool_response>", "by": role}
+        return {"role": "user", "content": tool_response(said), "by": role}
     if "tool_calls" in turn and turn["tool_calls"] is not None:
-        said = _with_calls(turn, where, reading)
+        reading.note("tools")
+        said = with_calls(turn, where)
         return {"role": role, "content": said, "weight": turn.get("weight")}
     return turn
 
@@ -233,40 +225,6 @@ def _refuse_unlearnt(turns: list[Any], column: str) -> None:
         raise BadRow("nothing_to_learn", f"{last}.weight", message, hint)
 
 
-# --- tools as text --------------------------------------------------------------------------------
-
-
-def _with_calls(turn: dict[str, Any], where: str, reading: Reading) -> str:
-    calls = turn["tool_calls"]
-    if not isinstance(calls, list) or not calls:
-        at = f"{where}.tool_calls"
-        raise BadRow("bad_tool_calls", at, "there are no calls here.", "Give a list.")
-    reading.note("tools")
-    lines = [_call(call, f"{where}.tool_calls[{i}]") for i, call in enumerate(calls)]
-    said = text_of(turn.get("content"), f"{where}.content").strip()
-    return "\n".join([*([said] if said else []), *lines])
-
-
-def _call(call: Any, where: str) -> str:
-    given = call.get("function") if isinstance(call, dict) else None
-    called = given if isinstance(given, dict) else {}
-    name = called.get("name")
-    if not isinstance(name, str) or not name:
-        hint = 'Write {"type": "function", "function": {"name": …, "arguments": …}}.'
-        at = f"{where}.function.name"
-        raise BadRow("bad_tool_calls", at, "the call names no function.", hint)
-    given = called.get("arguments", "{}")
-    try:
-        arguments = json.loads(given) if isinstance(given, str) else given
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        at, hint = f"{where}.function.arguments", "Give a JSON object, or the text of one."
-        raise BadRow("bad_tool_calls", at, "these are no arguments.", hint)
-    body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-    return f"<tool_call>\n{body}\n</tool_call>"
-
-
 def _joined(turns: list[Any]) -> list[Any]:
     """Results of several calls are one turn; what the user says after them is of the same turn."""
     joined: list[Any] = []
@@ -278,22 +236,3 @@ def _joined(turns: list[Any]) -> list[Any]:
         else:
             joined.append(turn)
     return joined
-
-
-def _with_tools(turns: list[Any], tools: Any, reading: Reading) -> list[Any]:
-    if not isinstance(tools, list) or len(tools) > MAX_TOOLS:
-        hint = f"Give a list of at most {MAX_TOOLS} definitions."
-        raise BadRow("bad_tools", "tools", "this is no list of tools.", hint)
-    for i, tool in enumerate(tools):
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            hint = 'Write {"type": "function", "function": {"name": …, "parameters": …}}.'
-            raise BadRow("bad_tools", f"tools[{i}]", "this tool has no name.", hint)
-    reading.note("tools")
-    lines = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
-    block = f"{TOOLS_HEAD}{lines}{TOOLS_TAIL}"
-    first = turns[0] if turns and isinstance(turns[0], dict) else {}
-    if ROLES.get(str(first.get("role"))) == "system":
-        said = text_of(first.get("content"), "messages[0].content")
-        return [{"role": "system", "content": f"{said}\n\n{block}"}, *turns[1:]]
-    return [{"role": "system", "content": block}, *turns]

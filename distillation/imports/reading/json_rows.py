@@ -9,15 +9,19 @@ from typing import Any
 
 from distillation.imports.reading.errors import BadRow, ImportRefused, RowError
 from distillation.imports.reading.streams import ExpandingStream, Limits, lines_of
+from distillation.pipeline.provenance import Provenance
 
 UTF8_MARK = b"\xef\xbb\xbf"
 CHUNK_BYTES = 1 << 20
+OBJECT_BYTES = 64 << 20  # of a file that is one object, which is held whole
 
 
 @dataclass(frozen=True)
 class RawRow:
     line: int
     data: dict[str, Any]
+    provenance: Provenance = Provenance()  # where what was logged came from
+    log: str = ""  # which kind of log it was unpacked from
 
 
 Rows = Iterator[RawRow | RowError]
@@ -84,12 +88,33 @@ def parse_line(data: bytes) -> dict[str, Any]:
     return an_object(value)
 
 
+def is_complete(data: bytes) -> bool:
+    """Return True for what can be read, or is broken otherwise than by having no end."""
+    try:
+        parse_line(data)
+    except BadRow:
+        return not data.startswith(b"{") or data.endswith(b"}")
+    return True
+
+
 def reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg}, at character {error.pos + 1}"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     return "a number has too many digits"
+
+
+def read_json_object(path: Path, limits: Limits) -> Rows:
+    """Yield the one object that the file is, however it is laid out."""
+    most = min(OBJECT_BYTES, limits.expanded_bytes)
+    with ExpandingStream(path, limits) as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        message = f"it is one object of more than {most / 1e6:.0f} MB."
+        hint = "Write one JSON object per line as .jsonl, or split it."
+        raise ImportRefused(path.name, message, code="object_too_large", hint=hint)
+    yield row_or_error(path.name, 1, lambda: parse_line(data.removeprefix(UTF8_MARK)), data[:4096])
 
 
 def read_json_array(path: Path, limits: Limits) -> Rows:

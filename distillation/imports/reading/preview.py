@@ -14,6 +14,7 @@ from distillation.imports.reading.readers import Reader, reader_of, refuse_unrea
 from distillation.imports.reading.rows import ExampleRow, ReadOptions, characters_of, to_examples
 from distillation.imports.reading.shapes import ColumnMapping, guess_mapping
 from distillation.imports.reading.streams import GZIP_MAGIC, head_of
+from distillation.logs.formats.unpack import unpacked
 
 SHOWN_ROWS = 10
 SHOWN_ERRORS = 20
@@ -40,6 +41,7 @@ class Preview:
     accepted: int = 0
     flags: dict[str, int] = field(default_factory=dict)
     answers: Counter[str] = field(default_factory=Counter)  # of the rows that were looked at
+    log: str = ""  # which kind of log it holds
     is_whole: bool = False  # the counts are of the whole file, not of its beginning
     refusal: ImportRefused | None = None
 
@@ -53,6 +55,8 @@ class Preview:
             parts = (self.mapping.system, self.mapping.user, self.mapping.context)
             known = [part for part in parts if part in self.columns]
             return f"{' + '.join(known)} → {self.mapping.assistant}"
+        if self.log:
+            return f"calls of a model, logged by {self.log}"
         return f"chat in “{self.mapping}”" if self.mapping else ""
 
 
@@ -64,7 +68,7 @@ def preview_file(path: Path, options: ReadOptions) -> Preview:
         if not reader.states_its_size:  # at its end, and it is not read to there
             # Somebody waits for the answer: they shall not wait for gigabytes in one line.
             limits = replace(limits, expanded_bytes=LOOKED_AT_BYTES)
-        raw = _watched(reader.read(path, limits), preview)
+        raw = _watched(unpacked(reader.read(path, limits), path.name), preview)
         for row in _beginning(to_examples(raw, path.name, options), preview):
             _count(row, preview)
     except ImportRefused as refusal:
@@ -90,6 +94,7 @@ def _watched(rows: Rows, preview: Preview) -> Rows:
         if isinstance(row, RawRow):
             if len(preview.columns) < MAX_COLUMNS:
                 preview.columns |= dict.fromkeys(row.data)
+            preview.log = preview.log or row.log
             preview.mapping = preview.mapping or guess_mapping(row.data)
         yield row
 

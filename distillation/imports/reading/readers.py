@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distillation.imports.reading.errors import ImportRefused
-from distillation.imports.reading.json_rows import UTF8_MARK, Rows, read_json_array, read_jsonl
+from distillation.imports.reading.json_rows import (
+    UTF8_MARK,
+    Rows,
+    is_complete,
+    read_json_array,
+    read_json_object,
+    read_jsonl,
+)
 from distillation.imports.reading.streams import ExpandingStream, Limits, head_of
 from distillation.imports.reading.table_rows import (
     csv_dialect,
@@ -45,6 +52,7 @@ READERS = {
     ".tsv": CSV,
     ".parquet": PARQUET,
 }
+JSON_OBJECT = Reader("JSON object", read_json_object)
 KNOWN_KINDS = ", ".join(READERS)
 
 
@@ -54,7 +62,7 @@ def read_rows(path: Path, limits: Limits) -> Rows:
 
 
 def reader_of(path: Path) -> Reader:
-    """Take a .json file that does not start an array for one object per line."""
+    """Tell an array, one object per line and one object over many lines apart in a .json file."""
     if not is_known(path):
         message = "this kind of file is not known."
         hint = f"Use {KNOWN_KINDS}, each but Parquet also as .gz."
@@ -62,8 +70,12 @@ def reader_of(path: Path) -> Reader:
     if (ending := ending_of(path)) != ".json":
         return READERS[ending]
     with ExpandingStream(path, Limits()) as stream:
-        is_array = stream.read(4096).removeprefix(UTF8_MARK).lstrip().startswith(b"[")
-    return READERS[".json"] if is_array else JSON_LINES
+        head = stream.readline(Limits().line_bytes).removeprefix(UTF8_MARK).strip()
+        while not head and (line := stream.readline(Limits().line_bytes)):
+            head = line.strip()
+    if head.startswith(b"["):
+        return READERS[".json"]
+    return JSON_LINES if is_complete(head) else JSON_OBJECT
 
 
 def ending_of(path: Path) -> str:

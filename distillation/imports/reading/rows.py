@@ -26,6 +26,7 @@ from distillation.imports.reading.shapes import (
 from distillation.imports.reading.streams import Limits
 from distillation.imports.reading.text import Message, clean
 from distillation.limits import NAME_CHARS, TASK_CHARS
+from distillation.logs.formats.unpack import KNOWN_LOGS, unpacked
 from distillation.pipeline.licenses import UNKNOWN
 from distillation.pipeline.provenance import Provenance
 from distillation.pipeline.text import hash_messages, input_text
@@ -84,7 +85,8 @@ class Inspection:
 
 def read_examples(path: Path, options: ReadOptions) -> Iterator[ExampleRow | RowError]:
     """Streamed: one row in memory at a time. Raises ImportRefused for a file that is no use."""
-    return to_examples(read_rows(path, options.limits), path.name, options)
+    rows = unpacked(read_rows(path, options.limits), path.name)
+    return to_examples(rows, path.name, options)
 
 
 def to_examples(
@@ -134,6 +136,7 @@ def to_example(
         external_id=fact(row.data, "id", TASK_CHARS) or digest[:16],
         content_hash=digest,
         flags=conversation.flags | done | flags_of(messages, license_name),
+        provenance=row.provenance,
     )
 
 
@@ -163,12 +166,15 @@ def characters_of(row: ExampleRow | RowError) -> int:
 
 def unknown_shape(row: RawRow) -> BadRow:
     message = f"no question and answer found in the fields {names(row)}."
-    return BadRow("unknown_shape", "", message, f"Known: {KNOWN_SHAPES}.")
+    return BadRow("unknown_shape", "", message, f"Known: {KNOWN_SHAPES}; and logs: {KNOWN_LOGS}.")
 
 
 def unknown_columns(row: RawRow, file: str) -> ImportRefused:
     message = f"no row has a shape that is known; line {row.line} has the fields {names(row)}."
-    hint = f"Say which columns hold question and answer, or use one of: {KNOWN_SHAPES}."
+    hint = (
+        "Say which columns hold question and answer, or use one of: "
+        f"{KNOWN_SHAPES}; or a log: {KNOWN_LOGS}."
+    )
     return ImportRefused(file, message, code="unknown_columns", hint=hint)
 
 

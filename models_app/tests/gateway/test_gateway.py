@@ -264,7 +264,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(api, server, model, change, 
 
 def test_a_body_that_is_no_json_and_an_unknown_address_keep_the_shape(api):
     assert error_of(api.generic("POST", CHAT, "{", content_type="application/json"), 400)
-    assert error_of(api.get(CHAT), 405)["code"] == "method_not_allowed"
+    assert error_of(api.put(CHAT), 405)["code"] == "method_not_allowed"
     assert error_of(api.get("/v1/nothing"), 404)["code"] == "not_found"
 
 
