@@ -272,7 +272,8 @@ def _related(model: CustomModel, run: DistillationRun | None, used: set[Any]) ->
     """Return sources near the requirement that the last run did not use, with why."""
     if run is None:
         return []
-    routes = {route.source: route for route in run.intent_facts.sources if not route.chosen}
+    considered = run.intent_facts.sources or ()
+    routes = {route.source: route for route in considered if not route.chosen}
     visible = SourceDataset.objects.visible_to(model.org).ready().exclude(id__in=used)
     by_name = {source.name: source for source in visible.filter(name__in=list(routes))}
     nearest = [name for name in routes if name in by_name][:RELATED_SHOWN]
