@@ -6,7 +6,8 @@
 Nothing here asks an outside model: rows are found, judged, filtered and ordered, never invented.
 """
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,12 +15,16 @@ from distillation.pipeline import export
 from distillation.pipeline.choose import dedup
 from distillation.pipeline.choose.candidate_search import Finder, SearchResult, score_rows
 from distillation.pipeline.choose.filters import EXAMPLES_PER_STEP, describe, hard_filters
+from distillation.pipeline.choose.fit import are_labels
 from distillation.pipeline.choose.leakage import LeakageIndex
 from distillation.pipeline.choose.selection import SELECTORS, order_rows, seeded_key, within_budget
 from distillation.pipeline.choose.splits import assign_splits
 from distillation.pipeline.corrections import CORRECTION, correction_rows
+from distillation.pipeline.gaps import gap_of, lacks_too_much
 from distillation.pipeline.text import clip, hash_messages
 from distillation.pipeline.types import (
+    BY_HAND,
+    AnswerScorer,
     Candidate,
     Catalog,
     Correction,
@@ -45,11 +50,17 @@ from distillation.pipeline.understand.label_map import (
     labels_of_sources,
     propose_label_map,
 )
-from distillation.pipeline.understand.labels import learn_labels, merge_labels
-from distillation.pipeline.understand.task_kind import json_object
+from distillation.pipeline.understand.labels import is_label, learn_labels, merge_labels
+from distillation.pipeline.understand.task_kind import (
+    PLAIN_NUMBER_PATTERN,
+    SQL_PATTERN,
+    WORKED_NUMBER_PATTERN,
+    json_object,
+)
 
 STAGES = ("understand", "route", "retrieve", "filter", "select", "split")
 REPLAY = "replay"
+_NOT_TEXT = (SQL_PATTERN, WORKED_NUMBER_PATTERN, PLAIN_NUMBER_PATTERN)
 LEND_KEYS_OVERLAP = 0.5  # a source that shares half of the user's JSON keys may add its own
 
 
@@ -58,10 +69,13 @@ def ignore_progress(stage: str, done: int, total: int) -> None:
 
 
 class DatasetGenerator:
-    def __init__(self, catalog: Catalog, embedder: TextEmbedder) -> None:
+    def __init__(
+        self, catalog: Catalog, embedder: TextEmbedder, scorer: AnswerScorer | None = None
+    ) -> None:
+        """Without a scorer no source is tested against the examples."""
         self.catalog = catalog
         self.embedder = embedder
-        self.finder = Finder(catalog, embedder)
+        self.finder = Finder(catalog, embedder, scorer)
 
     def generate(
         self,
@@ -82,10 +96,10 @@ class DatasetGenerator:
         report("understand")
         intent = understand(requirement, edits)
         report("route")
-        result = self.finder.find(intent, config)
+        result = self.finder.find(intent, config, requirement.examples)
         served = SELECTORS[config.selector].pool == "served"
         if served and not result.chosen:
-            _require(0, config, result)
+            raise not_enough([], intent, config, result)
         report("retrieve")
         ranked = self.finder.candidates(result, intent, config)
         candidates = [row for row, _ in ranked.values()]
@@ -104,7 +118,17 @@ class DatasetGenerator:
         )
         report("select")
         chosen, deduplicated = choose_rows(scored, intent, config, corrected.rows)
-        _require(len(chosen), config, result)
+        funnel = (
+            self._kept_out_by_license(result),
+            *_before_the_filters(result, len(candidates), served),
+            *filtered,
+            *corrected.funnel,
+            _step("below the threshold", len(scored), [describe(row) for row in below]),
+            *deduplicated,
+        )
+        gap = gap_of(chosen, intent, result.routes, needed_rows(config))
+        if len(chosen) < gap.needed or (lacks_too_much(gap) and not config.use_sources and served):
+            raise not_enough(chosen, intent, config, result, funnel)
         replayed = self._replay(result, intent, config, leakage)
         chosen = [*chosen[: config.rows - len(replayed)], *replayed]
         report("split")
@@ -116,16 +140,10 @@ class DatasetGenerator:
             intent=intent,
             config=config,
             routes=result.routes,
-            funnel=(
-                self._kept_out_by_license(result),
-                *_before_the_filters(result, len(candidates), served),
-                *filtered,
-                *corrected.funnel,
-                _step("below the threshold", len(scored), [describe(row) for row in below]),
-                *deduplicated,
-            ),
+            funnel=funnel,
             digest=export.dataset_digest(selected, test_rows),
             label_map=label_map,
+            gap=gap,
             refused_corrections=corrected.refused,
         )
 
@@ -158,13 +176,29 @@ class DatasetGenerator:
         count = int(config.replay_share * config.rows)
         if intent.task_kind != "generate" or not result.chosen or not count:
             return []
-        others = [row for row in result.sample if row.group not in result.chosen]
+        others = free_text([row for row in result.sample if row.group not in result.chosen])
         rows, _ = hard_filters(others, replace(intent, answer_min_chars=1), config, leakage=leakage)
         order = sorted(rows, key=lambda row: seeded_key(config.seed, row.content_hash))
         return [
             ScoredRow(row, row_format.model_input(row, set()), row.answer, 0.0, 0.0, 0, step=REPLAY)
             for row in _one_of_each_source_in_turn(order)[:count]
         ]
+
+
+def free_text(rows: Sequence[Candidate]) -> list[Candidate]:
+    """Return those whose answer is written text: no label, number, SQL or JSON, which would teach a
+    writer to answer so.
+    """
+    answers: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        answers[row.source_id].append(row.answer)
+    labelled = {source_id for source_id, given in answers.items() if are_labels(given)}
+    return [row for row in rows if row.source_id not in labelled and is_free_text(row.answer)]
+
+
+def is_free_text(answer: str) -> bool:
+    other_forms = any(re.match(pattern, answer) for pattern in _NOT_TEXT)
+    return not (is_label(answer) or json_object(answer) is not None or other_forms)
 
 
 def learn_labels_and_keys(
@@ -190,8 +224,13 @@ def choose_rows(
     config: SelectionConfig,
     corrected: Sequence[ScoredRow] = (),
 ) -> tuple[list[ScoredRow], tuple[FunnelStep, ...]]:
-    """Order rows, corrected ones first; refuse what repeats or contradicts one before it."""
-    ordered = [*corrected, *order_rows(scored, intent, config)]
+    """Order rows: corrected ones, those of sources that a person chose, the others. Refuse what
+    repeats or contradicts one before it.
+    """
+    found = order_rows(scored, intent, config)
+    by_hand = [row for row in found if row.candidate.source_id in config.use_sources]
+    searched = [row for row in found if row.candidate.source_id not in config.use_sources]
+    ordered = [*corrected, *by_hand, *searched]
     steps = []
     for name, check in dedup.REPEATS.items():
         verdicts = check(ordered)
@@ -291,18 +330,34 @@ def _reason(row: ScoredRow, intent: IntentSpec, result: SearchResult) -> str:
     if routed is None:
         return "other work, so that the model does not unlearn it" if result.routes else ""
     query = intent.queries[row.query]
+    if routed.fit and routed.fit.verdict == BY_HAND:
+        return f"a person chose {row.candidate.source}"
     source = f"{row.candidate.source} serves the task ({routed.score:.2f})"
     return f"{source}; closest to the {query.origin} “{clip(query.text, 80)}” ({row.relevance:.2f})"
 
 
-def _require(rows: int, config: SelectionConfig, result: SearchResult) -> None:
-    needed = min(config.minimum_rows, config.rows)
-    if rows >= needed:
-        return
+def needed_rows(config: SelectionConfig) -> int:
+    return min(config.minimum_rows, config.rows)
+
+
+def not_enough(
+    rows: Sequence[ScoredRow],
+    intent: IntentSpec,
+    config: SelectionConfig,
+    result: SearchResult,
+    funnel: tuple[FunnelStep, ...] = (),
+) -> NotEnoughData:
+    """Say what there is, what is missing, and what is near."""
+    needed = needed_rows(config)
+    gap = gap_of(rows, intent, result.routes, needed)
     closest = result.routes[0].group.source if result.routes else "none"
-    raise NotEnoughData(
-        rows,
+    return NotEnoughData(
+        len(rows),
         needed,
         f"The closest source is {closest}. Add example pairs that show inputs and answers, "
         "upload rows of your own, or ask for a source of this kind to be seeded.",
+        gap=gap,
+        intent=intent,
+        routes=result.routes,
+        funnel=funnel or _before_the_filters(result, 0, served=True),
     )

@@ -4,7 +4,7 @@ Try it: pytest distillation/tests/pipeline/test_generator.py
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypedDict
 
 import numpy as np
@@ -172,6 +172,31 @@ class Candidate:
         return first["content"].strip() if first["role"] == "system" else ""
 
 
+SERVES, UNSURE, UNTESTED, RELATED = "serves", "unsure", "untested", "related"
+BY_HAND = "by hand"
+
+
+@dataclass(frozen=True)
+class SourceFit:
+    """Whether the way of a source from input to answer is that of the user's examples."""
+
+    name: str
+    verdict: str  # one of the five above
+    reason: str  # in words
+    gain: float | None = None  # of what the user's own pairs gain; None: not tested
+    relation: float | None = None  # nats a token lost when its answers are exchanged
+    form: float = 0.0  # share of its answers that have the wanted form
+    covered: float = 1.0  # share of the user's labels or JSON keys that it has
+    right_form: bool = False  # its answers could be the user's, whatever they say
+    samples: tuple[Example, ...] = ()
+
+    @property
+    def order(self) -> tuple[int, bool, float]:
+        """Sort best first."""
+        rank = (BY_HAND, SERVES, UNSURE, UNTESTED, RELATED).index(self.verdict)
+        return (rank, not self.right_form, -(self.gain or 0.0) - 2 * self.covered)
+
+
 @dataclass(frozen=True)
 class RoutedGroup:
     """How well a group of rows serves the requirement, and why."""
@@ -182,6 +207,7 @@ class RoutedGroup:
     topic_match: float  # relevance of its best rows
     form_match: float  # how much better its answers fit the wanted form than the corpus at large
     chosen: bool = False
+    fit: SourceFit | None = None  # of its source; None: too far to be looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +275,9 @@ class SelectionConfig:
     license_policy: LicensePolicy = LicensePolicy()
     max_row_tokens: int = 1024
     answer_tokens: int | None = None  # stop there, if that comes before `rows`
+    # Ids of sources that a person decided to use: near or not, their rows come first.
+    use_sources: tuple[str, ...] = ()
+    search_corpus: bool = True  # False: `use_sources` alone
     candidates_per_row: int = 8
     diversity_lambda: float = 0.7  # 1: the best rows, however alike; 0: the most different ones
     source_share: float = 0.7
@@ -273,6 +302,29 @@ class SelectionConfig:
         return min(2000, max(200, self.candidates_per_row * self.rows // max(1, queries)))
 
 
+@dataclass(frozen=True)
+class RelatedSource:
+    """A source that was not used, for the person who decides to use it all the same."""
+
+    source_id: str
+    source: str
+    rows: int
+    reason: str
+    samples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataGap:
+    """Which rows there are and which are missing, per label or JSON field where these are known."""
+
+    available: int = 0
+    needed: int = 0
+    by: str = ""  # "label" | "field" | ""
+    found: dict[str, int] = field(default_factory=dict)  # rows that answer so, or state the field
+    missing: tuple[str, ...] = ()  # labels or fields without any row
+    related: tuple[RelatedSource, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Selection:
     rows: tuple[SelectedRow, ...]
@@ -283,6 +335,7 @@ class Selection:
     funnel: tuple[FunnelStep, ...]
     digest: str
     label_map: tuple[LabelMapping, ...] = ()
+    gap: DataGap = DataGap()  # what is missing although there are enough rows
     refused_corrections: tuple[tuple[str, str], ...] = ()  # id and reason
 
     @property
@@ -323,11 +376,38 @@ class TextEmbedder(Protocol):
         """(n, dimensions) float32, rows of length one."""
 
 
-class NotEnoughData(Exception):
-    """The corpus does not serve the requirement; the sentence is for the user."""
+class AnswerScorer(Protocol):
+    def nats_per_token(
+        self, shown: Sequence[tuple[str, str]], questions: Sequence[tuple[str, str]]
+    ) -> list[float]:
+        """For each question the mean negative log-likelihood of its answer, after the pairs
+        `shown`.
+        """
 
-    def __init__(self, available: int, needed: int, advice: str) -> None:
+
+class NotEnoughData(Exception):
+    """The corpus does not serve the requirement; the sentence is for the user, the facts for the
+    page that shows how to get there.
+    """
+
+    def __init__(
+        self,
+        available: int,
+        needed: int,
+        advice: str,
+        *,
+        gap: DataGap | None = None,
+        intent: IntentSpec | None = None,
+        routes: tuple[RoutedGroup, ...] = (),
+        funnel: tuple[FunnelStep, ...] = (),
+    ) -> None:
+        missing = f"at least {needed} needed"
+        if available >= needed and gap:
+            missing = f"but none for {', '.join(gap.missing)}"
         super().__init__(
-            f"not enough data: {available} rows above the threshold, "
-            f"at least {needed} needed. {advice}"
+            f"not enough data: {available} rows above the threshold, {missing}. {advice}"
         )
+        self.gap = gap or DataGap(available, needed)
+        self.intent = intent
+        self.routes = routes
+        self.funnel = funnel

@@ -24,9 +24,13 @@ from distillation.pipeline.choose.retrieval import (
     route,
 )
 from distillation.pipeline.choose.selection import SELECTORS
+from distillation.pipeline.choose.tested_sources import SourceTester
 from distillation.pipeline.types import (
+    BY_HAND,
+    AnswerScorer,
     Candidate,
     Catalog,
+    Example,
     IntentSpec,
     NotEnoughData,
     RoutedGroup,
@@ -73,11 +77,16 @@ class SearchResult:
 
 
 class Finder:
-    def __init__(self, catalog: Catalog, embedder: TextEmbedder) -> None:
+    def __init__(
+        self, catalog: Catalog, embedder: TextEmbedder, scorer: AnswerScorer | None = None
+    ) -> None:
         self.catalog = catalog
         self.embedder = embedder
+        self.scorer = scorer
 
-    def find(self, intent: IntentSpec, config: SelectionConfig) -> SearchResult:
+    def find(
+        self, intent: IntentSpec, config: SelectionConfig, examples: Sequence[Example] = ()
+    ) -> SearchResult:
         """Raise NotEnoughData when the corpus is empty."""
         groups = self.catalog.source_groups()
         sample = self.catalog.background(BACKGROUND_PER_SOURCE)
@@ -93,10 +102,15 @@ class Finder:
         result = SearchResult(groups, sample, background, queries, row_null)
         if SELECTORS[config.selector].pool != "served":
             return result
-        return self._routed(result, intent, config, source_null)
+        return self._routed(result, intent, config, source_null, examples)
 
     def _routed(
-        self, result: SearchResult, intent: IntentSpec, config: SelectionConfig, source_null: float
+        self,
+        result: SearchResult,
+        intent: IntentSpec,
+        config: SelectionConfig,
+        source_null: float,
+        examples: Sequence[Example],
     ) -> SearchResult:
         limit = config.candidates_per_query(len(result.query_vectors))
         hits = self.catalog.nearest(result.query_vectors, limit=limit)
@@ -112,7 +126,16 @@ class Finder:
             null=max(0.0, source_null),
             labels=self._closed_labels(intent, rows),
         )
-        return replace(result, routes=route(intent, evidence, config.rows))
+        tester = SourceTester(self.catalog, self.embedder, self.scorer, rows)
+        routes = route(
+            intent,
+            evidence,
+            config.rows,
+            test=lambda ranked: tester.fits(ranked, intent, examples),
+            use=config.use_sources,
+            search=config.search_corpus,
+        )
+        return replace(result, routes=routes)
 
     def _closed_labels(self, intent: IntentSpec, rows: Sequence[Candidate]) -> MappedLabels | None:
         """Allow sources other labels than the user's, as long as they can be mapped."""
@@ -158,8 +181,10 @@ class Finder:
             for row, fused in fuse(rankings)[:limit]:
                 _, best = candidates.get(row.id, (row, 0.0))
                 candidates[row.id] = (row, max(fused, best))
-        for row in self.catalog.rows(keys, limit=config.rows * config.candidates_per_row):
-            candidates.setdefault(row.id, (row, 0.0))
+        by_hand = [key for key in keys if key[0] in config.use_sources]
+        for groups in (by_hand, [key for key in keys if key not in by_hand]):
+            for row in self.catalog.rows(groups, limit=config.rows * config.candidates_per_row):
+                candidates.setdefault(row.id, (row, 0.0))
         return {key: value for key, value in candidates.items() if value[0].group in result.chosen}
 
     def _peer(
@@ -233,6 +258,8 @@ def score_rows(
         routed = chosen.get(row.group)
         best = int(values.argmax())
         known_by = max(routed.description_match, routed.form_match) if routed else 1.0
+        if routed and routed.fit and routed.fit.verdict == BY_HAND:
+            known_by = 1.0  # a person said so
         if values[best] < result.row_null and known_by < MIN_SOURCE_SCORE:
             below.append(row)
             continue

@@ -9,13 +9,24 @@ Try it: pytest distillation/tests/pipeline/choose/test_retrieval.py
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from distillation.pipeline.choose.filters import Shape
-from distillation.pipeline.types import Candidate, IntentSpec, RoutedGroup, SourceGroup, Vectors
+from distillation.pipeline.types import (
+    BY_HAND,
+    RELATED,
+    UNSURE,
+    UNTESTED,
+    Candidate,
+    IntentSpec,
+    RoutedGroup,
+    SourceFit,
+    SourceGroup,
+    Vectors,
+)
 from distillation.pipeline.understand.label_map import MappedLabels, readable
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.task_kind import json_object
@@ -26,6 +37,12 @@ BEST_ROWS = 10  # a source is as relevant as the mean of its best rows
 ROW_QUANTILE = 0.99  # of pairs by chance
 SOURCE_QUANTILE = 0.999  # stricter: a source shows its ten best rows, not usual ones
 MIN_SOURCE_SCORE = 0.46  # between the far and the served requirements of the measurement above
+SURE_SOURCE_SCORE = 0.85  # of sources that served: 0.87 and more; of others: at most 0.8
+# Without examples: sources that serve lie at 0.53 and above, with labels or JSON at 0.65; others at
+# 0.51, and where any JSON would do at 0.55.
+MIN_DESCRIBED = 0.54
+MIN_DESCRIBED_FORM = 0.6
+UNTESTED_TOPIC_WEIGHT = 0.5
 TOPIC_WEIGHT = 1.5
 FORM_WEIGHT = 0.5
 OTHER_SOURCE_MARGIN = 0.1  # a second source must match almost as well as the best one
@@ -133,15 +150,60 @@ class Evidence:
     labels: MappedLabels | None = None  # where the user's set is closed, so that others map to it
 
 
-def route(intent: IntentSpec, evidence: Evidence, rows: int = 0) -> tuple[RoutedGroup, ...]:
+Fits = Mapping[str, SourceFit]  # by source id
+
+
+def untested(ranked: Sequence[RoutedGroup]) -> Fits:
+    """For callers that test no source."""
+    return {}
+
+
+def route(
+    intent: IntentSpec,
+    evidence: Evidence,
+    rows: int = 0,
+    test: Callable[[Sequence[RoutedGroup]], Fits] = untested,
+    use: Collection[str] = (),
+    search: bool = True,
+) -> tuple[RoutedGroup, ...]:
     """Every group with its score, best first; `chosen` marks those that serve the requirement.
 
     `rows` are those requested: where the closest tasks of a source hold fewer, its others that
-    match well enough help out.
+    match well enough help out. `test` looks closer at the sources of the best groups. `use` are
+    ids of sources that a person chose: all their groups are, and nothing is asked of them. Not
+    `search`: those alone.
     """
+    fitting = fitting_groups(intent, evidence.groups, evidence.rows, evidence.labels)
+    scored = _scored(intent, evidence)
+    fits = test([r for r in scored if r.group.source_id not in use]) if search else {}
+    ranked = [
+        replace(
+            r, fit=_by_hand(r.group) if r.group.source_id in use else fits.get(r.group.source_id)
+        )
+        for r in scored
+    ]
+    able = [
+        r
+        for r in ranked
+        if search
+        and r.group.key in fitting
+        and r.group.source_id not in use
+        and not (fits and r.fit is None)
+        and _serves(r, intent)
+    ]
+    chosen = _closest(able, intent)
+    chosen |= _helpers(able, chosen, rows)
+    chosen |= {r.group.key for r in ranked if r.group.source_id in use}
+    return tuple(replace(r, chosen=r.group.key in chosen) for r in ranked)
+
+
+def _by_hand(group: SourceGroup) -> SourceFit:
+    return SourceFit(group.source, BY_HAND, "chosen by a person")
+
+
+def _scored(intent: IntentSpec, evidence: Evidence) -> list[RoutedGroup]:
     topic = topic_matches(evidence)
     form = form_matches(intent, evidence.rows, evidence.labels)
-    fitting = fitting_groups(intent, evidence.groups, evidence.rows, evidence.labels)
     scored = []
     for group in evidence.groups:
         described = evidence.description_match[group.key]
@@ -149,23 +211,35 @@ def route(intent: IntentSpec, evidence: Evidence, rows: int = 0) -> tuple[Routed
         formed = form.get(group.source_id, 0.0)
         score = described + TOPIC_WEIGHT * max(0.0, about) + FORM_WEIGHT * formed
         scored.append(RoutedGroup(group, round(score, 4), described, about, formed))
-    able = [r for r in scored if r.group.key in fitting and _serves(r, intent)]
-    ranked = sorted(scored, key=lambda r: (-r.score, r.group.key))
-    chosen = _closest(able, intent)
-    chosen |= _helpers([r for r in ranked if r in able], chosen, rows)
-    return tuple(replace(r, chosen=r.group.key in chosen) for r in ranked)
+    return sorted(scored, key=lambda r: (-r.score, r.group.key))
 
 
 def _serves(routed: RoutedGroup, intent: IntentSpec) -> bool:
     """Whether the group matches better than chance, and speaks the user's labels or keys."""
+    verdict = routed.fit.verdict if routed.fit else ""
+    if verdict == RELATED:
+        return False
+    if verdict == UNSURE and routed.score < SURE_SOURCE_SCORE:
+        return False
     if intent.labels and routed.form_match <= 0:
         return False
     if intent.json_keys and routed.form_match < MIN_KEY_OVERLAP:
         return False
+    if verdict == UNTESTED and not any(q.origin == "example" for q in intent.queries):
+        return _is_described(routed, intent)
     # "Some labels" or "some JSON" is no evidence: it orders sources, it does not admit one.
     form_is_evidence = intent.labels or intent.json_keys or intent.answer_pattern
     score = routed.score if form_is_evidence else routed.score - FORM_WEIGHT * routed.form_match
     return score >= MIN_SOURCE_SCORE
+
+
+def _is_described(routed: RoutedGroup, intent: IntentSpec) -> bool:
+    """Whether a source says of itself that it does this task: all there is without examples."""
+    if intent.labels or intent.json_keys:
+        return routed.score >= MIN_SOURCE_SCORE
+    told = routed.description_match + UNTESTED_TOPIC_WEIGHT * max(0.0, routed.topic_match)
+    unknown_form = intent.task_kind in _FORMS_TO_LEARN
+    return told >= (MIN_DESCRIBED_FORM if unknown_form else MIN_DESCRIBED)
 
 
 def _closest(able: Sequence[RoutedGroup], intent: IntentSpec) -> set[GroupKey]:
