@@ -35,6 +35,7 @@ urlpatterns = [
         model_data.model_data_source,
         name="model_data_source",
     ),
+    path("gallery/", sources.gallery_page, name="gallery"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", imports.source_new, name="source_new"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),

@@ -99,6 +99,7 @@ PAGES = {
     "license_preview": ("get", PAGE),
     "hub_token": ("post", ADMIN_ACTION, {"token": "hf_" + "x" * 30}),
     "hub_token_clear": ("post", ADMIN_ACTION),
+    "gallery": ("get", PAGE),
     "sources": ("get", PAGE),
     "source": ("get", PAGE),
     "source_delete": ("get", (302, 404, 403, 200)),
