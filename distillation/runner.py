@@ -7,6 +7,8 @@ worker that lost its lease publishes nothing.
 
 from dataclasses import asdict
 
+from django.conf import settings
+
 from distillation.corpus.catalog import CorpusCatalog
 from distillation.corrections import services as corrections
 from distillation.curation import freezing
@@ -20,6 +22,7 @@ from distillation.models import (
     DatasetRow,
     DatasetVersion,
     DistillationRun,
+    ModelSource,
     SourceDataset,
 )
 from distillation.organization.licensing import license_policy_of
@@ -61,14 +64,19 @@ STAGE_NAMES = {
 def distil(job: Job, lease: Lease) -> Publish:
     model_services.begin_stage(job.subject_id, CustomModel.Status.DISTILLING)
     model = CustomModel.objects.select_related("org").get(id=job.subject_id)
+    _load_own_rows(model, lease)
     config = selection_config(model)
     run, _ = DistillationRun.objects.get_or_create(
         job=job, defaults={"org": model.org, "model": model, "config": asdict(config)}
     )
-    _load_own_rows(model, lease)
-    selection = _select(model, config, lease)
-    facts = IntentFacts.of(selection.intent, routes_by_source(selection.routes))
-    run.intent = facts.to_json()
+    try:
+        selection = _select(model, config, lease)
+    except NotEnoughData as error:
+        lease.check()
+        _keep_what_was_found(run, error)
+        raise UserFacingError(str(error), code="not_enough_data") from error
+    routes = routes_by_source(selection.routes)
+    run.intent = IntentFacts.of(selection.intent, routes, selection.gap).to_json()
     run.funnel = [step.to_json() for step in selection.funnel]
     run.label_map = [asdict(mapping) for mapping in selection.label_map]
     version = _version(run, model, selection)
@@ -87,7 +95,22 @@ def distil(job: Job, lease: Lease) -> Publish:
 
 def selection_config(model: CustomModel) -> SelectionConfig:
     """Test rows that the user brings come on top of the rows requested; a test split does not."""
-    return SelectionConfig(rows=model.rows, license_policy=license_policy_of(model.org))
+    chosen = ModelSource.objects.filter(model=model).order_by("created_at")
+    return SelectionConfig(
+        rows=model.rows,
+        license_policy=license_policy_of(model.org),
+        use_sources=tuple(str(use.source_id) for use in chosen),
+        search_corpus=model.search_corpus,
+    )
+
+
+def _keep_what_was_found(run: DistillationRun, error: NotEnoughData) -> None:
+    """Store, of a run that fails, what the page needs that shows the way to more rows."""
+    if error.intent:
+        routes = routes_by_source(error.routes)
+        run.intent = IntentFacts.of(error.intent, routes, error.gap).to_json()
+    run.funnel = [step.to_json() for step in error.funnel]
+    run.save(update_fields=["intent", "funnel"])
 
 
 def _load_own_rows(model: CustomModel, lease: Lease) -> None:
@@ -100,9 +123,11 @@ def _load_own_rows(model: CustomModel, lease: Lease) -> None:
 
 def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Selection:
     # Torch belongs to the worker: the web process imports this module's neighbours, never this.
+    from modelstation.lm.answer_scoring import load_scorer
     from modelstation.lm.embedding import load_embedder
 
-    generator = DatasetGenerator(CorpusCatalog(model.org), load_embedder())
+    scorer = load_scorer(settings.MODELS_DIR)
+    generator = DatasetGenerator(CorpusCatalog(model.org), load_embedder(), scorer)
     held_out = [Example(row["input"], row["output"]) for row in model.test_rows]
     edits = edits_from(model.intent_edits, is_stored=True)
     corrected = corrections.accepted_corrections(model)
@@ -111,10 +136,7 @@ def _select(model: CustomModel, config: SelectionConfig, lease: Lease) -> Select
         lease.stage(stage, STAGE_NAMES[stage])
         lease.progress(step=done, total_steps=total)
 
-    try:
-        return generator.generate(requirement_of(model), config, held_out, report, edits, corrected)
-    except NotEnoughData as error:
-        raise UserFacingError(str(error), code="not_enough_data") from error
+    return generator.generate(requirement_of(model), config, held_out, report, edits, corrected)
 
 
 def _version(run: DistillationRun, model: CustomModel, selection: Selection) -> DatasetVersion:

@@ -43,6 +43,7 @@ urlpatterns = [
     path(f"{MODEL}/logs/use/", logs.model_logs_use, name="model_logs_use"),
     path("settings/storing/", organization.storing, name="storing"),
     path("settings/storing/delete/", organization.storing_delete, name="storing_delete"),
+    path("gallery/", sources.gallery_page, name="gallery"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", imports.source_new, name="source_new"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),

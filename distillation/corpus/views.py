@@ -14,8 +14,10 @@ from accounts.models import Role
 from distillation.access import own_source_for, source_for
 from distillation.corpus.deletion import delete_source, use_of
 from distillation.corpus.forms import ConfirmNameForm
+from distillation.corpus.gallery import gallery, purpose_of, purposes
 from distillation.corpus.quality import flag_counts, flag_text
 from distillation.datasets.row_pages import breakdown, counts_by_task, page_of
+from distillation.limits import SEARCH_CHARS
 from distillation.models import CorpusExample, ImportRun, SourceDataset
 
 LATEST_IMPORTS = 10
@@ -25,11 +27,21 @@ LATEST_IMPORTS = 10
 @require_GET
 def sources(request: HttpRequest, org: str) -> HttpResponse:
     organization = org_for(request, org)
+    query = request.GET.get("q", "")[:SEARCH_CHARS]
+    listed = purposes(SourceDataset.objects.visible_to(organization))
     context = {
-        "sources": SourceDataset.objects.visible_to(organization),
+        "q": query,
+        "purposes": [purpose for purpose in listed if purpose.matches(query)],
         "imports": ImportRun.objects.filter(Q(org=None) | Q(org=organization))[:LATEST_IMPORTS],
     }
     return render(request, "distillation/sources.html", context)
+
+
+@login_required
+@require_GET
+def gallery_page(request: HttpRequest, org: str) -> HttpResponse:
+    """Show a card for each task that the corpus of this installation serves."""
+    return render(request, "distillation/gallery.html", {"cards": gallery(org_for(request, org))})
 
 
 @login_required
@@ -42,6 +54,7 @@ def source(request: HttpRequest, org: str, source_id: uuid.UUID) -> HttpResponse
     rows = narrowed(chosen.examples.defer("embedding").order_by("id"), task, flag)
     context = {
         "source": chosen,
+        "purpose": purpose_of(chosen),
         "may_delete": chosen.org_id is not None and manages(membership),
         "flags": flag_counts(chosen),
         "flag": {"name": flag, "text": flag_text(flag)} if flag else None,

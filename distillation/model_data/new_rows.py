@@ -30,6 +30,7 @@ AGAIN = "Choose the file again."
 EXAMPLES_FROM_ROWS = 6
 # Answers that repeat this much, on average, are labels and not texts that happen to be short.
 ROWS_PER_LABEL = 3
+LABELLED_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -41,25 +42,37 @@ class ShownRows:
     preview: Preview
     problem: UserFacingError | None
 
-    @property
-    def labels(self) -> list[str]:
-        """Return its answers, most frequent first, where they are a small set of labels."""
-        answers = Counter(self.preview.answers)
-        learned = learn_labels(answers.elements())
-        is_set = 2 <= len(learned) <= min(MOST_LABELS, self.preview.accepted // ROWS_PER_LABEL)
-        covered = sum(n for said, n in answers.items() if label_key(said) in _keys(learned))
-        is_whole = covered >= 0.9 * self.preview.accepted
-        return list(learned) if is_set and is_whole else []
 
-    @property
-    def pairs(self) -> list[dict[str, str]]:
-        """Return a few rows as examples, of as many different answers as there are."""
-        rows = {label_key(row.messages[-1]["content"]): row for row in reversed(self.preview.rows)}
-        chosen = list(rows.values())[:EXAMPLES_FROM_ROWS]
-        return [
-            {"input": input_text(row.messages), "output": row.messages[-1]["content"]}
-            for row in reversed(chosen)
-        ]
+def labels_of(preview: Preview) -> list[str]:
+    """Return the answers of the rows where they are a small set of labels, else nothing."""
+    learned = learn_labels(preview.answers.elements())
+    known = _keys(learned)
+    covered = sum(n for said, n in preview.answers.items() if label_key(said) in known)
+    is_set = 2 <= len(learned) <= min(MOST_LABELS, preview.accepted // ROWS_PER_LABEL)
+    return list(learned) if is_set and covered >= LABELLED_SHARE * preview.accepted else []
+
+
+def pairs_of(preview: Preview) -> list[dict[str, str]]:
+    """Return a few rows as examples, of as many different answers as there are."""
+    rows = {label_key(row.messages[-1]["content"]): row for row in reversed(preview.rows)}
+    chosen = list(rows.values())[-EXAMPLES_FROM_ROWS:]
+    return [
+        {"input": input_text(row.messages), "output": row.messages[-1]["content"]}
+        for row in reversed(chosen)
+    ]
+
+
+def completed(draft: ModelDraft, preview: Preview) -> ModelDraft:
+    """Let the rows give what the requirement does not: examples, and the labels."""
+    if not draft.examples:
+        draft = replace(draft, examples=pairs_of(preview))
+    labels, intent = labels_of(preview), understood(draft)
+    if not labels or intent.labels_closed or "labels" in draft.intent_edits:
+        return draft
+    edits = {"labels": labels}
+    if intent.task_kind != "classify":
+        edits |= {"task_kind": "classify"}
+    return replace(draft, intent_edits=draft.intent_edits | edits)
 
 
 def _keys(labels: Iterable[str]) -> set[str]:
@@ -110,18 +123,13 @@ def _look_again(run: ImportRun, before: Preview, draft: imports.ImportDraft) -> 
 def with_rows(
     draft: ModelDraft, corrected: dict[str, Any], rows: ShownRows | None
 ) -> tuple[ModelDraft, dict[str, Any]]:
-    """Let the rows give what the requirement does not: examples, and the labels."""
+    """Complete the draft by the rows; what they say of the labels counts as a correction."""
     if rows is None or rows.problem:
         return draft, corrected
-    if not draft.examples:
-        draft = replace(draft, examples=rows.pairs)
     edits = corrected["intent_edits"]
-    intent = understood(replace(draft, intent_edits=edits))
-    if rows.labels and not intent.labels_closed and "labels" not in edits:
-        edits = edits | {"labels": rows.labels}
-        if intent.task_kind != "classify":
-            edits |= {"task_kind": "classify"}
-    return draft, corrected | {"intent_edits": edits}
+    whole = completed(replace(draft, intent_edits=edits), rows.preview)
+    draft = replace(whole, intent_edits=draft.intent_edits)
+    return draft, corrected | {"intent_edits": whole.intent_edits}
 
 
 def labels_outside(rows: ShownRows | None, intent: IntentSpec) -> list[tuple[str, int]]:

@@ -5,9 +5,10 @@ in use, and the ways to more. For the page and the API.
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
@@ -124,7 +125,7 @@ def data_overview(model: CustomModel) -> DataOverview:
     return DataOverview(
         model=model,
         intent=intent,
-        needs=list(_needs(model, intent, chosen, dataset)),
+        needs=_with_gap(list(_needs(model, intent, chosen, dataset)), run, dataset),
         sources=lines,
         related=_related(model, run, used),
         imports=list(_open_imports(model)),
@@ -165,6 +166,20 @@ def _needs(
         yield from _field_needs(intent, rows, searched, least)
     else:
         yield Need(ALL_ROWS, rows.count() + searched.count(), least)
+
+
+def _with_gap(
+    needs: list[Need], run: DistillationRun | None, dataset: DatasetVersion | None
+) -> list[Need]:
+    """Count what the last run found too, where it made no dataset of it."""
+    gap = run.intent_facts.gap if run else None
+    if run is None or gap is None or (dataset and dataset.run_id == run.id):
+        return needs
+    found = {label_key(name): rows for name, rows in gap.found.items()}
+    found[label_key(ALL_ROWS)] = gap.available
+    return [
+        replace(need, found=max(need.found, found.get(label_key(need.name), 0))) for need in needs
+    ]
 
 
 def _label_needs(
@@ -270,16 +285,20 @@ def _found_by_search(
 
 def _related(model: CustomModel, run: DistillationRun | None, used: set[Any]) -> list[SourceLine]:
     """Return sources near the requirement that the last run did not use, with why."""
-    if run is None:
-        return []
-    routes = {route.source: route for route in run.intent_facts.sources if not route.chosen}
+    gap = run.intent_facts.gap if run else None
+    related = {UUID(near.source_id): near for near in gap.related} if gap else {}
     visible = SourceDataset.objects.visible_to(model.org).ready().exclude(id__in=used)
-    by_name = {source.name: source for source in visible.filter(name__in=list(routes))}
-    nearest = [name for name in routes if name in by_name][:RELATED_SHOWN]
+    sources = visible.in_bulk(list(related))
     return [
-        SourceLine(by_name[name], samples_of(by_name[name]), why="near in topic, not used")
-        for name in nearest
-    ]
+        SourceLine(
+            sources[source_id],
+            [Sample(row.input, row.output) for row in near.samples]
+            or samples_of(sources[source_id]),
+            why=near.reason,
+        )
+        for source_id, near in related.items()
+        if source_id in sources
+    ][:RELATED_SHOWN]
 
 
 def samples_of(source: SourceDataset, limit: int = SAMPLES) -> list[Sample]:

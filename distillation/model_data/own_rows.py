@@ -150,3 +150,4 @@ def load_waiting(model: CustomModel, lease: Lease) -> None:
         with transaction.atomic():
             finish_for_model(work)
             lease.beat()
+            lease.check()

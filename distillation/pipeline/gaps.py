@@ -54,22 +54,21 @@ def lacks_too_much(gap: DataGap) -> bool:
 
 
 def related_sources(routes: Sequence[RoutedGroup]) -> tuple[RelatedSource, ...]:
-    """Return the sources that were looked at and not used, those that came nearest first."""
+    """Return the sources that were looked at and not used, those whose answers could be the
+    user's before the others."""
     best: dict[str, RoutedGroup] = {}
     rows: Counter[str] = Counter()
     used = {routed.group.source_id for routed in routes if routed.chosen}
     for routed in routes:
         best.setdefault(routed.group.source_id, routed)
         rows[routed.group.source_id] += routed.group.rows
-    looked_at = [r for r in best.values() if r.fit and r.group.source_id not in used]
-    nearest = sorted(looked_at, key=lambda r: (-(r.fit.gain or 0.0) if r.fit else 0.0, -r.score))
+    looked_at = [(r, r.fit) for r in best.values() if r.fit and r.group.source_id not in used]
+    nearest = sorted(
+        looked_at, key=lambda pair: (not pair[1].right_form, -(pair[1].gain or 0.0), -pair[0].score)
+    )
     return tuple(
         RelatedSource(
-            r.group.source_id,
-            r.group.source,
-            rows[r.group.source_id],
-            r.fit.reason if r.fit else "",
-            r.fit.samples if r.fit else (),
+            r.group.source_id, r.group.source, rows[r.group.source_id], fit.reason, fit.samples
         )
-        for r in nearest[:MOST_RELATED]
+        for r, fit in nearest[:MOST_RELATED]
     )

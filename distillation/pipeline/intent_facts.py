@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from distillation.pipeline.types import IntentSpec, Query, RoutedGroup
+from distillation.pipeline.types import (
+    DataGap,
+    Example,
+    IntentSpec,
+    Query,
+    RelatedSource,
+    RoutedGroup,
+)
 from distillation.pipeline.understand.explain import Line, explain
 
 SHOWN_ROUTES = 20
@@ -27,10 +34,17 @@ class SourceRoute:
     topic_match: float = 0.0
     form_match: float = 0.0
     chosen: bool = False
+    source_id: str = ""
+    verdict: str = ""  # of types.SourceFit; empty: too far to be looked at
+    reason: str = ""
+    gain: float | None = None
+    samples: tuple[Example, ...] = ()  # of its rows, those nearest to the user's examples
 
     @classmethod
     def of(cls, groups: list[RoutedGroup]) -> "SourceRoute":
         best = groups[0]
+        fit = best.fit
+        chosen = any(routed.chosen for routed in groups)
         return cls(
             source=best.group.source,
             task=best.group.task if len(groups) == 1 else "",
@@ -41,8 +55,18 @@ class SourceRoute:
             description_match=round(best.description_match, 3),
             topic_match=round(best.topic_match, 3),
             form_match=round(best.form_match, 3),
-            chosen=any(routed.chosen for routed in groups),
+            chosen=chosen,
+            source_id=best.group.source_id,
+            verdict=fit.verdict if fit else "",
+            reason=fit.reason if fit else "",
+            gain=fit.gain if fit else None,
+            samples=fit.samples if fit and not chosen else (),
         )
+
+    @property
+    def is_related(self) -> bool:
+        """Whether it was looked at and not used."""
+        return bool(self.verdict) and not self.chosen
 
 
 def routes_by_source(routes: Iterable[RoutedGroup]) -> tuple[SourceRoute, ...]:
@@ -70,14 +94,23 @@ class IntentFacts:
     queries: tuple[Query, ...] = ()
     explanation: tuple[Line, ...] = ()
     sources: tuple[SourceRoute, ...] | None = None  # of a run: None before one
+    gap: DataGap | None = None  # likewise
 
     @classmethod
     def of(
-        cls, intent: IntentSpec, sources: tuple[SourceRoute, ...] | None = None
+        cls,
+        intent: IntentSpec,
+        sources: tuple[SourceRoute, ...] | None = None,
+        gap: DataGap | None = None,
     ) -> "IntentFacts":
         same = {field.name for field in fields(cls)} & {field.name for field in fields(intent)}
         facts = {name: getattr(intent, name) for name in same}
-        return cls(**facts, explanation=tuple(explain(intent)), sources=sources)
+        return cls(**facts, explanation=tuple(explain(intent)), sources=sources, gap=gap)
+
+    @property
+    def related(self) -> tuple[SourceRoute, ...]:
+        """Return the sources that were looked at and not used."""
+        return tuple(source for source in self.sources or () if source.is_related)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "IntentFacts":
@@ -85,6 +118,7 @@ class IntentFacts:
         facts = _known(cls, stored)
         for name, read in _READ.items():
             facts[name] = tuple(map(read, stored.get(name) or ()))
+        facts["gap"] = _gap(stored["gap"]) if stored.get("gap") else None
         return cls(**facts | ({"sources": None} if "sources" not in stored else {}))
 
     def to_json(self) -> dict[str, Any]:
@@ -92,12 +126,23 @@ class IntentFacts:
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in facts.items()
-            if name != "sources" or value is not None
+            if name not in ("sources", "gap") or value is not None
         }
 
 
-def _known(kind: type[IntentFacts | SourceRoute], stored: Mapping[str, Any]) -> dict[str, Any]:
+def _known(kind: type[Any], stored: Mapping[str, Any]) -> dict[str, Any]:
     return {field.name: stored[field.name] for field in fields(kind) if field.name in stored}
+
+
+def _with_samples(kind: type[Any], stored: Mapping[str, Any]) -> Any:
+    samples = tuple(Example(**sample) for sample in stored.get("samples") or ())
+    return kind(**_known(kind, stored) | {"samples": samples})
+
+
+def _gap(stored: Mapping[str, Any]) -> DataGap:
+    related = tuple(_with_samples(RelatedSource, source) for source in stored["related"])
+    facts = _known(DataGap, stored)
+    return DataGap(**facts | {"missing": tuple(stored["missing"]), "related": related})
 
 
 def _query(stored: str | Mapping[str, str]) -> Query:
@@ -111,5 +156,5 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "json_keys": str,
     "queries": _query,
     "explanation": lambda line: Line(**line),
-    "sources": lambda route: SourceRoute(**_known(SourceRoute, route)),
+    "sources": lambda route: _with_samples(SourceRoute, route),
 }

@@ -187,13 +187,14 @@ class SourceFit:
     relation: float | None = None  # nats a token lost when its answers are exchanged
     form: float = 0.0  # share of its answers that have the wanted form
     covered: float = 1.0  # share of the user's labels or JSON keys that it has
+    right_form: bool = False  # its answers could be the user's, whatever they say
     samples: tuple[Example, ...] = ()
 
     @property
-    def order(self) -> tuple[int, float]:
+    def order(self) -> tuple[int, bool, float]:
         """Sort best first."""
         rank = (BY_HAND, SERVES, UNSURE, UNTESTED, RELATED).index(self.verdict)
-        return (rank, -(self.gain or 0.0) - (2 * self.covered if self.form else 0.0))
+        return (rank, not self.right_form, -(self.gain or 0.0) - 2 * self.covered)
 
 
 @dataclass(frozen=True)

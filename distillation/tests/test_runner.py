@@ -106,7 +106,8 @@ def test_a_requirement_without_data_fails_the_model_with_the_sentence():
     model, job = distilled(
         requirement="Translate Old Norse runes to Klingon.", objective="", policy="", examples=[]
     )
-    assert (job.state, job.error_code, model.status) == ("failed", "not_enough_data", "failed")
+    assert (job.state, job.error_code) == ("failed", "not_enough_data")
+    assert model.status == "needs_data"
     assert "not enough data: 0 rows above the threshold, at least 50 needed" in model.status_reason
     assert not DatasetVersion.objects.exists()
     assert not Job.objects.filter(kind="train").exists()
@@ -120,4 +121,4 @@ def test_another_organisations_source_is_never_used(db, monkeypatch):
     SourceDataset.objects.create(org=rival, name="bank", license="MIT", state="ready")
     model, job = distilled()
     assert job.error_code == "not_enough_data"
-    assert model.status == "failed"
+    assert model.status == "needs_data"

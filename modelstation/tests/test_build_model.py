@@ -84,3 +84,38 @@ def test_corrections_that_make_no_sense_are_refused(org, tmp_path, text):
         call_command(
             "build_model", requirement=testing.REQUIREMENT, org=org.slug, intent_edits=edits
         )
+
+
+@pytest.mark.django_db
+def test_own_rows_give_examples_and_labels_and_wait_for_the_build(org, tmp_path, monkeypatch):
+    testing.make_base()
+    monkeypatch.setattr(build_model, "_build", lambda model, console: model)
+    path = tmp_path / "tickets.csv"
+    lines = [f"my drain {n} is blocked;Plumbing\nno light in hall {n};Electrical" for n in range(9)]
+    path.write_text("Beschreibung;Kategorie\n" + "\n".join(lines))
+    with pytest.raises(SystemExit):
+        call_command(
+            "build_model",
+            requirement="Sort what our tenants write to us.",
+            org=org.slug,
+            data=[path],
+            no_corpus=True,
+        )
+    model = CustomModel.objects.get()
+    assert model.intent_edits["labels"] == ["Electrical", "Plumbing"]
+    assert (len(model.examples), model.search_corpus) == (2, False)
+    assert model.imports.get().state == "running"
+
+
+@pytest.mark.django_db
+def test_columns_of_own_rows_that_are_not_clear_are_said_by_an_option(org, tmp_path, monkeypatch):
+    testing.make_base()
+    monkeypatch.setattr(build_model, "_build", lambda model, console: model)
+    path = tmp_path / "rows.csv"
+    path.write_text("a1,a2\nsome words here,more words there\nand some words,and more words\n")
+    given = {"requirement": "Write each sentence in a formal way.", "org": org.slug, "data": [path]}
+    with pytest.raises(CommandError, match="Choose them among: a1, a2"):
+        call_command("build_model", **given)
+    with pytest.raises(SystemExit):
+        call_command("build_model", columns="a1,a2", **given)
+    assert CustomModel.objects.get().imports.get().options["assistant"] == "a2"

@@ -104,6 +104,7 @@ PAGES = {
     "storing": ("post", ADMIN_ACTION, {"store_completions": "on", "stored_days": "7"}),
     "storing_delete": ("post", ADMIN_ACTION),
     "hub_search_policy": ("post", ADMIN_ACTION, {"allow_hub_search": "on"}),
+    "gallery": ("get", PAGE),
     "sources": ("get", PAGE),
     "source": ("get", PAGE),
     "source_delete": ("get", (302, 404, 403, 200)),

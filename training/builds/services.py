@@ -17,7 +17,8 @@ from accounts.models import Organization, User
 from distillation.curation import services as curation
 from distillation.model_data import own_rows
 from distillation.model_data.own_rows import OwnRows
-from distillation.models import DatasetVersion
+from distillation.model_data.services import use_source
+from distillation.models import DatasetVersion, SourceDataset
 from models_app.bases.recommending import recommended
 from models_app.contract.services import compiled, freeze_contract, new_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_intent_edits
@@ -46,10 +47,15 @@ DRAFT_FIELDS = ("name", "requirement", "objective", "policy", "examples")
 
 
 def create_model(
-    *, actor: User | None, org: Organization, draft: ModelDraft, rows: Sequence[OwnRows] = ()
+    *,
+    actor: User | None,
+    org: Organization,
+    draft: ModelDraft,
+    rows: Sequence[OwnRows] = (),
+    sources: Sequence[SourceDataset] = (),
 ) -> CustomModel:
     """Create the model and queue its first build in one transaction. The build loads the `rows`
-    that were brought with the requirement, and uses them.
+    that were brought with the requirement, and uses them and those of the `sources`.
     """
     base, reason = _base_of(draft)
     with transaction.atomic():
@@ -65,6 +71,8 @@ def create_model(
         )
         check_before_building(model)
         own_rows.attach(actor=actor, model=model, rows=rows)
+        for source in sources:
+            use_source(actor=actor, model=model, source=source)
         chosen = {"base": base.name, "reason": reason}
         record(org=org, actor=actor, action="model.create", target=model, **chosen)
         jobs.submit(kind="distil", org=org, subject_id=model.id)

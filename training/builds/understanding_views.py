@@ -15,12 +15,13 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import enter
 from accounts.models import Membership
-from distillation.access import labelled_run_for
+from distillation.access import labelled_run_for, source_for
 from distillation.imports import uploads
 from distillation.label_map import LabelLine, LabelTable, label_table, rules_with
 from distillation.model_data.forms import OwnRowsForm
 from distillation.model_data.new_rows import ShownRows, labels_outside, rows_of, with_rows
 from distillation.model_data.overview import data_overview
+from distillation.models import SourceDataset
 from distillation.pipeline.understand.intent import edits_from
 from models_app.access import model_for
 from models_app.bases.recommending import recommended
@@ -33,6 +34,7 @@ from training.builds import services
 from training.builds.understanding_forms import IntentForm, LabelMapForm
 
 LINES_PER_PAGE = 50
+MOST_PINNED = 20
 STEPS = ("back", "create", "look")
 LEFT_OUT = "left_out"
 SAVED = "The corrections are saved. The next build uses them."
@@ -55,13 +57,14 @@ def model_understood(request: HttpRequest, org: str) -> HttpResponse:
 def _model_understood(request: HttpRequest, member: Membership) -> HttpResponse:
     draft_form, rows_form = ModelDraftForm(request.POST), OwnRowsForm(request.POST, request.FILES)
     step, corrected = request.POST.get("step"), _corrections(request)
+    sources = _pinned(request, member)
     if not draft_form.is_valid() or not rows_form.is_valid():
-        return _first_step(request, draft_form, corrected, rows_form)
+        return _first_step(request, draft_form, corrected, rows_form, sources)
     try:
         rows = rows_of(request, member, rows_form, name=draft_form.draft.name)
     except UserFacingError as error:
         rows_form.add_error("file", f"{error.message} {error.hint}".strip())
-        return _first_step(request, draft_form, corrected, rows_form)
+        return _first_step(request, draft_form, corrected, rows_form, sources)
     draft, corrected = with_rows(draft_form.draft, corrected, rows)
     form = IntentForm(
         request.POST if step in STEPS else None,
@@ -69,13 +72,19 @@ def _model_understood(request: HttpRequest, member: Membership) -> HttpResponse:
         corrected=corrected,
     )
     if step == "back":
-        return _first_step(request, draft_form, form.corrected, rows_form, rows)
+        return _first_step(request, draft_form, form.corrected, rows_form, sources, rows)
     if step == "create" and form.is_valid() and not (rows and rows.problem):
         draft = replace(draft, **form.corrected)
         own = [rows.own] if rows else []
-        model = services.create_model(actor=member.user, org=member.org, draft=draft, rows=own)
+        model = services.create_model(
+            actor=member.user,
+            org=member.org,
+            draft=draft,
+            rows=own,
+            sources=sources,
+        )
         return redirect("model", member.org.slug, model.id)
-    return _second_step(request, draft_form, draft, form, corrected, rows)
+    return _second_step(request, draft_form, draft, form, corrected, rows, sources)
 
 
 @login_required
@@ -157,9 +166,10 @@ def _first_step(
     form: ModelDraftForm,
     corrected: dict[str, Any],
     rows_form: OwnRowsForm,
+    sources: list[SourceDataset],
     rows: ShownRows | None = None,
 ) -> HttpResponse:
-    context = {"form": form, "rows_form": rows_form, "rows": rows}
+    context = {"form": form, "rows_form": rows_form, "rows": rows, "sources": sources}
     context["corrections"] = json.dumps(corrected)
     return render(request, "models_app/model_new.html", context)
 
@@ -171,6 +181,7 @@ def _second_step(
     form: IntentForm,
     corrected: dict[str, Any],
     rows: ShownRows | None,
+    sources: list[SourceDataset],
 ) -> HttpResponse:
     context = {
         "draft_form": draft_form,
@@ -180,9 +191,24 @@ def _second_step(
         "advice": recommended(draft),
         "contract": compiled(draft),
         "rows": rows,
+        "sources": sources,
         "outside": labels_outside(rows, form.intent),
     }
     return render(request, "distillation/model_understood.html", context)
+
+
+def _pinned(request: HttpRequest, member: Membership) -> list[SourceDataset]:
+    """Return the sources that the page carries from step to step."""
+    named = request.POST.getlist("source")[:MOST_PINNED]
+    return [source_for(member.org, source_id) for source_id in named if is_uuid(source_id)]
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _corrections(request: HttpRequest) -> dict[str, Any]:

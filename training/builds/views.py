@@ -9,9 +9,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import org_for
-from accounts.models import User
-from distillation.access import dataset_for
+from accounts.models import Organization, User
+from distillation.access import dataset_for, source_for
+from distillation.corpus.gallery import purpose_of
 from distillation.model_data.forms import OwnRowsForm
+from distillation.models import SourceDataset
 from models_app.access import model_for
 from models_app.forms import ModelDraftForm, RequirementForm, add_refusal
 from modelstation.core.errors import UserFacingError
@@ -22,12 +24,23 @@ from training.builds import services
 @require_http_methods(["GET", "POST"])
 def model_new(request: HttpRequest, org: str) -> HttpResponse:
     owner = org_for(request, org)
-    form = ModelDraftForm(request.POST or None)
+    source = _source_of_draft(request, owner)
+    initial = purpose_of(source).draft() if source else {}
+    form = ModelDraftForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         model = services.create_model(actor=_user(request), org=owner, draft=form.draft)
         return redirect("model", owner.slug, model.id)
-    context = {"form": form, "rows_form": OwnRowsForm()}
+    context = {"form": form, "rows_form": OwnRowsForm(), "sources": [source] if source else []}
     return render(request, "models_app/model_new.html", context)
+
+
+def _source_of_draft(request: HttpRequest, org: Organization) -> SourceDataset | None:
+    """Return the source that the model is to begin from, where a card or its page asks for it."""
+    try:
+        wanted = uuid.UUID(request.GET.get("source", ""))
+    except ValueError:
+        return None
+    return source_for(org, wanted)
 
 
 @login_required

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from distillation.imports.reading.errors import ImportRefused, RowError
+from distillation.imports.reading.guess import guessed
 from distillation.imports.reading.json_rows import RawRow, Rows
 from distillation.imports.reading.readers import Reader, reader_of, refuse_unreadable
 from distillation.imports.reading.rows import ExampleRow, ReadOptions, characters_of, to_examples
-from distillation.imports.reading.shapes import ColumnMapping, guess_mapping
+from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.reading.streams import GZIP_MAGIC, head_of
 from distillation.logs.formats.unpack import unpacked
 
@@ -35,6 +36,7 @@ class Preview:
     delimiter: str = ""
     columns: dict[str, None] = field(default_factory=dict)  # in their order
     mapping: ColumnMapping | str | None = None
+    reason: str = ""  # what it was decided by
     rows: list[ExampleRow] = field(default_factory=list)
     errors: list[RowError] = field(default_factory=list)
     read: int = 0
@@ -69,6 +71,9 @@ def preview_file(path: Path, options: ReadOptions) -> Preview:
             # Somebody waits for the answer: they shall not wait for gigabytes in one line.
             limits = replace(limits, expanded_bytes=LOOKED_AT_BYTES)
         raw = _watched(unpacked(reader.read(path, limits), path.name), preview)
+        raw = _watched(reader.read(path, limits), preview)
+        guess, raw = guessed(raw, options.columns)
+        preview.mapping, preview.reason = guess.mapping, guess.reason
         for row in _beginning(to_examples(raw, path.name, options), preview):
             _count(row, preview)
     except ImportRefused as refusal:
@@ -96,6 +101,8 @@ def _watched(rows: Rows, preview: Preview) -> Rows:
                 preview.columns |= dict.fromkeys(row.data)
             preview.log = preview.log or row.log
             preview.mapping = preview.mapping or guess_mapping(row.data)
+        if isinstance(row, RawRow) and len(preview.columns) < MAX_COLUMNS:
+            preview.columns |= dict.fromkeys(row.data)
         yield row
 
 

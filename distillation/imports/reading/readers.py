@@ -1,4 +1,4 @@
-"""Files to plain rows, streamed: JSONL, a JSON array, CSV (each plain or gzip) and Parquet.
+"""Files to plain rows, streamed: JSONL, a JSON array, CSV (each plain or gzip), Excel and Parquet.
 
 A row that cannot be read becomes a RowError and the next one is read; a file that is of no use at
 all raises ImportRefused. Lines count from 1; in Parquet it is the row's number.
@@ -21,8 +21,10 @@ from distillation.imports.reading.streams import ExpandingStream, Limits, head_o
 from distillation.imports.reading.table_rows import (
     csv_dialect,
     open_parquet,
+    open_xlsx,
     read_csv,
     read_parquet,
+    read_xlsx,
 )
 
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -44,12 +46,16 @@ CSV = Reader("CSV", read_csv, dialect=csv_dialect)
 PARQUET = Reader(
     "Parquet", read_parquet, dialect=lambda *_: ("", ""), check=open_parquet, states_its_size=True
 )
+XLSX = Reader(
+    "Excel workbook", read_xlsx, dialect=lambda *_: ("", ""), check=open_xlsx, states_its_size=True
+)
 READERS = {
     ".jsonl": JSON_LINES,
     ".ndjson": JSON_LINES,
     ".json": Reader("JSON array", read_json_array),
     ".csv": CSV,
     ".tsv": CSV,
+    ".xlsx": XLSX,
     ".parquet": PARQUET,
 }
 JSON_OBJECT = Reader("JSON object", read_json_object)
@@ -65,7 +71,7 @@ def reader_of(path: Path) -> Reader:
     """Tell an array, one object per line and one object over many lines apart in a .json file."""
     if not is_known(path):
         message = "this kind of file is not known."
-        hint = f"Use {KNOWN_KINDS}, each but Parquet also as .gz."
+        hint = f"Use {KNOWN_KINDS}, each but Excel and Parquet also as .gz."
         raise ImportRefused(path.name, message, code="unknown_file_type", hint=hint)
     if (ending := ending_of(path)) != ".json":
         return READERS[ending]

@@ -12,6 +12,7 @@ from typing import Any
 
 from distillation.imports.reading.errors import BadRow, ImportRefused, RowError
 from distillation.imports.reading.flags import flags_of, tidied
+from distillation.imports.reading.guess import guessed
 from distillation.imports.reading.ids import SeenIds
 from distillation.imports.reading.json_rows import RawRow
 from distillation.imports.reading.language import language_of
@@ -92,8 +93,9 @@ def read_examples(path: Path, options: ReadOptions) -> Iterator[ExampleRow | Row
 def to_examples(
     rows: Iterable[RawRow | RowError], file: str, options: ReadOptions
 ) -> Iterator[ExampleRow | RowError]:
-    """Take the shape of the file from the first row whose shape is known."""
-    mapping: ColumnMapping | str | None = options.columns
+    """Take the shape of the file from its first rows, else from the first whose shape is known."""
+    guess, rows = guessed(rows, options.columns)
+    mapping = guess.mapping
     unknown: RawRow | None = None
     ids = SeenIds()
     for row in rows:

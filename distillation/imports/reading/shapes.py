@@ -41,6 +41,7 @@ PAIRS = (
     ("text", "label"),
     ("text", "intent"),
 )
+CONTEXTS = ("context", "passage")  # beside a pair, the text that the question is about
 KNOWN_SHAPES = (
     "messages; conversations; instruction + output; prompt + completion; question + answer; "
     "input + output; text + label"
@@ -78,7 +79,8 @@ def guess_mapping(row: Row) -> "ColumnMapping | str | None":
         return ColumnMapping("instruction", output, "system", context)
     for user, assistant in PAIRS:
         if user in row and assistant in row:
-            return ColumnMapping(user, assistant, "system")
+            context = next((name for name in CONTEXTS if name in row), "")
+            return ColumnMapping(user, assistant, "system", context)
     return None
 
 
@@ -166,6 +168,8 @@ def text_of(value: Any, field: str) -> str:
         isinstance(part, dict) and isinstance(part.get("text"), str) for part in value
     ):
         return "\n".join(part["text"] for part in value)
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        return value[0]  # a list of labels that has one
     hint = "Put the value in quotes."
     raise BadRow("not_text", field, f"{type(value).__name__} instead of text.", hint)
 

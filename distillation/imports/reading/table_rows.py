@@ -1,12 +1,18 @@
-"""CSV and Parquet to rows: a dict per row, by column name."""
+"""CSV, Excel and Parquet to rows: a dict per row, by column name."""
 
 import csv
 import math
+import re
+import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from distillation.imports.reading.column_names import is_usual_name
 from distillation.imports.reading.errors import ImportRefused, RowError
 from distillation.imports.reading.json_rows import UTF8_MARK, RawRow, Rows
 from distillation.imports.reading.streams import ExpandingStream, Limits, head_of, lines_of
@@ -16,6 +22,10 @@ PARQUET_BATCH = 256
 BUFFER_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 18
 DELIMITERS = ",;\t|"
+SEPARATOR_LINE = re.compile(r"sep=([,;\t|])")
+SAMPLE_LINES, SAMPLE_ROWS = 60, 200
+EVEN_SHARE = 0.9
+WORDS_OF_NO_NAME = 4  # the name of a column is shorter
 
 
 def read_csv(path: Path, limits: Limits) -> Rows:
@@ -25,7 +35,7 @@ def read_csv(path: Path, limits: Limits) -> Rows:
     with ExpandingStream(path, limits) as stream:
         source = DecodedLines(stream, path.name, limits, encoding)
         table = csv.reader(source, delimiter=delimiter, strict=True)
-        header: list[str] = []
+        header = numbered_header(first_cells(path, limits, encoding, delimiter))
         while True:
             source.start_row()
             try:
@@ -39,7 +49,7 @@ def read_csv(path: Path, limits: Limits) -> Rows:
             if cells is None:
                 return
             if not header:
-                header = [cell.strip() for cell in cells]
+                header = [] if is_separator_line(cells) else [cell.strip() for cell in cells]
             elif len(cells) == len(header) and any(cells):
                 yield RawRow(source.row_line, dict(zip(header, cells, strict=True)))
             elif any(cells):
@@ -52,8 +62,59 @@ def read_csv(path: Path, limits: Limits) -> Rows:
 def csv_dialect(path: Path, limits: Limits) -> tuple[str, str]:
     with ExpandingStream(path, limits) as stream:
         sample = stream.read(SAMPLE_BYTES).removeprefix(UTF8_MARK)
-    header = sample.split(b"\n", 1)[0].decode("latin-1")
-    return encoding_of(sample), max(DELIMITERS, key=header.count)
+    lines = sample.decode("latin-1").splitlines()[:SAMPLE_LINES]
+    if lines and (stated := SEPARATOR_LINE.fullmatch(lines[0].strip())):
+        return encoding_of(sample), stated[1]
+    return encoding_of(sample), max(DELIMITERS, key=lambda mark: _fit(mark, lines))
+
+
+def _fit(delimiter: str, lines: list[str]) -> tuple[bool, bool, int]:
+    """Return whether nearly all lines have as many cells, and how many the first has. Of two that
+    fit, it is the tab: texts hold commas, hardly ever tabs.
+    """
+    try:
+        widths = Counter(len(cells) for cells in csv.reader(lines, delimiter=delimiter) if cells)
+    except csv.Error:
+        widths = Counter()
+    width, rows = max(widths.items(), key=lambda item: item[1], default=(1, 0))
+    is_even = width > 1 and rows >= EVEN_SHARE * widths.total()
+    return is_even, is_even and delimiter == "\t", lines[0].count(delimiter) if lines else 0
+
+
+def is_separator_line(cells: list[str]) -> bool:
+    """Say whether it is Excel's own first line, such as `sep=;`, and no row."""
+    return bool(cells) and len(cells) <= 2 and cells[0].strip().startswith("sep=")
+
+
+def first_cells(path: Path, limits: Limits, encoding: str, delimiter: str) -> list[list[str]]:
+    with ExpandingStream(path, limits) as stream:
+        sample = stream.read(SAMPLE_BYTES).removeprefix(UTF8_MARK)
+    lines = sample.decode(encoding, "replace").splitlines(keepends=True)
+    try:
+        table = csv.reader(lines, delimiter=delimiter)
+        rows = list(islice((cells for cells in table if any(cells)), SAMPLE_ROWS))
+    except csv.Error:
+        return []
+    return rows[1:] if rows and is_separator_line(rows[0]) else rows
+
+
+def numbered_header(rows: list[list[str]]) -> list[str]:
+    """Return names for the columns of a table whose first row is a row like the others; none where
+    it is a header. Tables that are pasted often have no header.
+    """
+    first = [cell.strip() for cell in rows[0]] if rows else []
+    if len(rows) < 2 or any(map(is_usual_name, first)):
+        return []
+    reads_like_text = len(first) > 1 and any(len(n.split()) >= WORDS_OF_NO_NAME for n in first)
+    if not reads_like_text and not _comes_again(first, rows[1:]):
+        return []
+    return [f"column {number}" for number in range(1, len(first) + 1)]
+
+
+def _comes_again(first: list[str], below: list[list[str]]) -> bool:
+    """Say whether a value of the first row stands in the same column further down."""
+    seen = {(n, cell.strip().casefold()) for cells in below for n, cell in enumerate(cells)}
+    return any(name and (n, name.casefold()) in seen for n, name in enumerate(first))
 
 
 def encoding_of(sample: bytes) -> str:
@@ -102,6 +163,49 @@ class DecodedLines(Iterator[str]):
     def _pass_over(self, error: RowError) -> None:
         self._errors.append(error)
         self._number, self.row_line = error.line, error.line + 1
+
+
+def read_xlsx(path: Path, limits: Limits) -> Rows:
+    """Yield the rows of the first sheet that has any."""
+    book = open_xlsx(path, limits)
+    for sheet in book.worksheets:
+        cells = ([_cell(value) for value in row] for row in sheet.iter_rows(values_only=True))
+        numbered = ((number, row) for number, row in enumerate(cells, 1) if any(row))
+        first = list(islice(numbered, SAMPLE_ROWS))
+        if not first:
+            continue
+        header = numbered_header([row for _, row in first])
+        for number, row in chain(first[not header :], numbered):
+            data = dict(zip(header or first[0][1], row, strict=False))
+            yield RawRow(number, {name: value for name, value in data.items() if name})
+        return
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def open_xlsx(path: Path, limits: Limits) -> Any:
+    import openpyxl
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            expanded = sum(member.file_size for member in archive.infolist())
+        if expanded > limits.expanded_bytes:
+            message, hint = (
+                f"it expands to {expanded / 1e6:,.0f} MB.",
+                "Split it into smaller files.",
+            )
+            raise ImportRefused(path.name, message, code="expands_too_far", hint=hint)
+        return openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        message = "this is no Excel workbook that can be read."
+        hint = "Save it again as .xlsx, or as CSV."
+        raise ImportRefused(path.name, message, code="broken_xlsx", hint=hint) from error
 
 
 def read_parquet(path: Path, limits: Limits) -> Rows:
@@ -159,4 +263,6 @@ def readable_columns(table: Any) -> list[str]:
 def plain(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return value.isoformat() if isinstance(value, date) else value

@@ -117,6 +117,7 @@ def _fit(
     )
     if reason := _wrong_form(fit, intent, [row.output for row in source.pairs]):
         return replace(fit, reason=reason)
+    fit = replace(fit, right_form=True)
     fitting = SourceRows(
         source.name,
         [Example(source.pairs[i].input, answers[i]) for i in places],
@@ -144,11 +145,13 @@ def _by_labels(
 
 
 NOT_TESTED = "fit: not tested, give two examples"
+NO_SCORER = "fit: not tested, the base model that tests it is not on this machine"
 
 
 def _by_likelihood(fit: SourceFit, questions: "Questions", rows: SourceRows) -> SourceFit:
     if not questions.can_test:
-        return replace(fit, verdict=UNTESTED, reason=NOT_TESTED)
+        few = len(questions.examples) < MIN_EXAMPLES
+        return replace(fit, verdict=UNTESTED, reason=NOT_TESTED if few else NO_SCORER)
     shown = questions.nearest(rows)
     gain = questions.gain(shown)
     part = f"{max(0.0, gain):.0%} as much as your own examples do"

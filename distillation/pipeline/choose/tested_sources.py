@@ -80,8 +80,8 @@ class SourceTester:
         found = sorted(rows.values(), key=lambda row: row.content_hash)
         instructed = row_format.sources_with_own_instructions(found)
         pairs = [Example(row_format.model_input(row, instructed), row.answer) for row in found]
-        vectors = np.stack([row.embedding for row in found]) if found else np.empty((0, 0))
-        return SourceRows(source_id, pairs, vectors)
+        given = [row.embedding for row in found]
+        return SourceRows(source_id, pairs, np.stack(given) if given else np.empty((0, 0), "f4"))
 
 
 def _too_far(fit: SourceFit) -> SourceFit:

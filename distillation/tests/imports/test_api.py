@@ -14,7 +14,7 @@ from modelstation.core.models import Job
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("uploads_dir")]
 
 IMPORTS = "/api/v1/imports"
-QUESTIONS = b"Frage;Antwort\nWo?;hier\n"
+QUESTIONS = b"Spalte;Wert\nWo?;hier\n"
 
 
 @pytest.fixture(autouse=True)
@@ -101,16 +101,16 @@ def test_columns_are_given_with_the_upload_or_when_it_is_confirmed(api):
     assert run["preview"]["mapping"] is None
     unclear = error_of(confirm(api, run))
     assert (unclear["code"], unclear["param"]) == ("unknown_columns", "user")
-    assert "Frage, Antwort" in unclear["hint"]
-    wrong = error_of(confirm(api, run, user="Frage", assistant="Anwort"))
+    assert "Spalte, Wert" in unclear["hint"]
+    wrong = error_of(confirm(api, run, user="Spalte", assistant="Wrt"))
     assert (wrong["code"], wrong["param"]) == ("unknown_columns", "assistant")
-    assert error_of(confirm(api, run, user="Frage"))["param"] == "assistant"
-    assert error_of(confirm(api, run, usr="Frage"))["param"] == "usr"
-    assert confirm(api, run, user="Frage", assistant="Antwort").status_code == 200
+    assert error_of(confirm(api, run, user="Spalte"))["param"] == "assistant"
+    assert error_of(confirm(api, run, usr="Spalte"))["param"] == "usr"
+    assert confirm(api, run, user="Spalte", assistant="Wert").status_code == 200
     finish(run)
     assert CorpusExample.objects.get().messages[1]["content"] == "hier"
 
-    said = {"user": "Frage", "assistant": "Antwort", "source": "again"}
+    said = {"user": "Spalte", "assistant": "Wert", "source": "again"}
     run = sent(api, QUESTIONS, name="fragen.csv", **said)
     assert run["preview"]["accepted"] == 1
     assert confirm(api, run).status_code == 200

@@ -18,7 +18,7 @@ from modelstation.core.models import Job, QueueHealth
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("uploads_dir")]
 
 HOSTILE = "<script>alert('row')</script>"
-QUESTIONS = "Frage;Antwort\nWo ist das Büro – bitte?;hier\nWas kostet das?;5 €\n".encode("cp1252")
+QUESTIONS = "Spalte;Wert\nWo ist das Büro – bitte?;hier\nWas kostet das?;5 €\n".encode("cp1252")
 
 
 @pytest.fixture(autouse=True)
@@ -125,11 +125,11 @@ def test_a_file_of_a_known_shape_is_previewed_confirmed_and_loaded(as_bob, org, 
 def test_columns_with_names_of_their_own_are_chosen_by_hand(as_bob, org, uploaded):
     run = uploaded(QUESTIONS, name="fragen.csv")
     page = text_of(as_bob.get(url("import", org, run)))
-    for stated in ("cp1252", "semicolon", "<code>Frage</code>", "not clear which columns"):
+    for stated in ("cp1252", "semicolon", "<code>Spalte</code>", "not clear which columns"):
         assert stated in page
     assert 'value="fragen"' in page
 
-    columns = {"user": "Frage", "assistant": "Antwort"}
+    columns = {"user": "Spalte", "assistant": "Wert"}
     page = text_of(as_bob.post(url("import_preview", org, run), chosen(**columns)))
     assert "Wo ist das Büro – bitte?" in page
     assert "5 €" in page
@@ -154,7 +154,7 @@ def test_columns_that_were_found_can_be_changed(as_bob, org, uploaded):
 
 def test_a_change_of_columns_brings_the_preview_alone(as_bob, org, uploaded):
     run = uploaded(QUESTIONS, name="fragen.csv")
-    said = chosen(user="Frage", assistant="Antwort")
+    said = chosen(user="Spalte", assistant="Wert")
     answer = as_bob.post(url("import_preview", org, run), said, headers={"HX-Request": "true"})
     assert text_of(answer).lstrip().startswith('<div class="stack" id="preview"')
 
@@ -163,7 +163,7 @@ def test_without_columns_it_cannot_be_confirmed_and_the_page_says_why(as_bob, or
     run = uploaded(QUESTIONS, name="fragen.csv")
     page = text_of(as_bob.post(url("import_confirm", org, run), chosen()))
     assert "not clear which columns hold question and answer" in page
-    page = text_of(as_bob.post(url("import_confirm", org, run), chosen(user="Frage")))
+    page = text_of(as_bob.post(url("import_confirm", org, run), chosen(user="Spalte")))
     assert "This field is required" in page
     assert not Job.objects.exists()
 

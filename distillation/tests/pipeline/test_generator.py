@@ -146,12 +146,83 @@ def test_each_stage_is_told_in_order():
 JOKER = Requirement("jokes about ducks please", examples=(Example("joke about ducks", "A."),))
 
 
-def test_a_writers_dataset_holds_a_few_rows_of_other_work_for_training():
-    rows = generate(corpus(), JOKER, rows=60, minimum_rows=20, replay_share=0.1).rows
+def letters(count=60):
+    return [
+        candidate(f"letter {i} to an aunt", f"Dear aunt, thank you for gift {i}.", source="letters")
+        for i in range(count)
+    ]
+
+
+def test_a_writers_dataset_holds_a_few_rows_of_other_written_text_for_training():
+    rows = generate([*corpus(), *letters()], JOKER, rows=60, minimum_rows=20, replay_share=0.1).rows
     replayed = [row for row in rows if row.step == "replay"]
-    assert Counter(row.candidate.source for row in replayed) == {"bank": 3, "moods": 3}
+    assert Counter(row.candidate.source for row in replayed) == {"letters": 6}
     assert all(row.messages[0]["content"] == rows[0].messages[0]["content"] for row in replayed)
     assert all(row.split == "train" and "other work" in row.reason for row in replayed)
+
+
+def test_labels_numbers_queries_and_json_never_stand_in_a_writers_dataset():
+    others = [
+        candidate(f"{name} {i}", answer.format(i), source=name)
+        for name, answer in {
+            "sums": "{}", "working": "3 + {0} is more.\n#### {0}",
+            "queries": "SELECT a FROM b WHERE c = {}", "objects": '{{"a": {}}}',
+        }.items()
+        for i in range(40)
+    ]  # fmt: skip
+    rows = generate([*corpus(), *others], JOKER, rows=60, minimum_rows=20, replay_share=0.1).rows
+    assert {row.candidate.source for row in rows} == {"jokes"}
+
+
+def notes(count, source="notes"):
+    return [
+        candidate(f"note {i} about {PLACES[i % 10]}", LABELS[i % 5], source=source)
+        for i in range(count)
+    ]
+
+
+def test_rows_of_a_source_that_a_person_chose_come_first_however_far_it_is():
+    selection = generate([*corpus(), *notes(30)], rows=100, use_sources=("notes",))
+    assert selection.sources == {"bank": 70, "notes": 30}
+    assert all(row.reason == "a person chose notes" for row in selection.rows[:30])
+
+
+def test_without_a_search_only_the_chosen_sources_are_used():
+    chosen = {"use_sources": ("notes",), "search_corpus": False}
+    assert generate([*corpus(), *notes(60)], rows=100, **chosen).sources == {"notes": 60}
+
+
+def test_ordinary_filters_hold_for_chosen_sources_too():
+    other = [candidate(f"text {i}", "No label, a sentence.", source="notes") for i in range(20)]
+    selection = generate([*corpus(), *notes(30), *other], rows=100, use_sources=("notes",))
+    assert selection.sources["notes"] == 30
+    held_out = [Example("note 3 about kyiv", LABELS[3])]
+    leaked = generate([*corpus(), *notes(30)], held_out=held_out, rows=100, use_sources=("notes",))
+    assert leaked.sources["notes"] == 29
+
+
+CLOSED = Requirement(
+    BANK.text,
+    policy="Answer with one of: lost_card, exchange_rate, card_arrival, refund, loan.",
+    examples=BANK.examples,
+)
+
+
+def test_labels_without_rows_are_a_refusal_that_names_them_and_what_there_is():
+    with pytest.raises(NotEnoughData, match="none for refund, loan") as refusal:
+        generate(corpus(), CLOSED, rows=100)
+    gap = refusal.value.gap
+    assert (gap.by, gap.missing) == ("label", ("refund", "loan"))
+    assert gap.found["lost_card"] > 0
+
+
+def test_a_refusal_shows_the_sources_near_by_with_rows_of_theirs():
+    with pytest.raises(NotEnoughData) as refusal:
+        generate(corpus(), Requirement("Write the bank intent as a poem of four lines."))
+    assert refusal.value.intent.task_kind == "generate"
+    related = {source.source: source for source in refusal.value.gap.related}
+    assert related["bank"].reason == "its answers are labels, yours are written text"
+    assert related["bank"].samples
 
 
 def test_labels_are_never_mixed_with_other_work():

@@ -4,7 +4,16 @@ import json
 from dataclasses import replace
 
 from distillation.pipeline.intent_facts import IntentFacts, SourceRoute, routes_by_source
-from distillation.pipeline.types import Example, Query, Requirement, RoutedGroup, SourceGroup
+from distillation.pipeline.types import (
+    DataGap,
+    Example,
+    Query,
+    RelatedSource,
+    Requirement,
+    RoutedGroup,
+    SourceFit,
+    SourceGroup,
+)
 from distillation.pipeline.understand.intent import understand
 
 INTENT = understand(
@@ -42,9 +51,21 @@ def test_the_stored_shape_is_that_of_the_api():
 
 def test_a_source_is_one_line_with_the_scores_of_its_best_task():
     [route] = routes_by_source([routed("a", chosen=True), routed("b", chosen=False, score=0.1)])
-    assert route == SourceRoute("helpdesk", "", 2, 1, 20, 0.512, 0.111, 0.2, 0.3, True)
+    assert route == SourceRoute("helpdesk", "", 2, 1, 20, 0.512, 0.111, 0.2, 0.3, True, "1")
     [alone] = routes_by_source([routed("a", chosen=False)])
     assert (alone.task, alone.tasks, alone.chosen) == ("a", 1, False)
+
+
+def test_why_a_source_was_not_used_and_what_is_missing_come_back():
+    fit = SourceFit("helpdesk", "related", "too far", gain=0.2, samples=(Example("a", "b"),))
+    unused = replace(routed("a", chosen=False), fit=fit)
+    related = RelatedSource("1", "helpdesk", 10, "too far", (Example("a", "b"),))
+    gap = DataGap(3, 50, "label", {"x": 3, "y": 0}, ("y",), (related,))
+    facts = IntentFacts.of(INTENT, routes_by_source([unused]), gap)
+    read = IntentFacts.from_json(json.loads(json.dumps(facts.to_json())))
+    assert (read, read.gap) == (facts, gap)
+    [route] = read.related
+    assert (route.verdict, route.reason, route.samples) == ("related", "too far", fit.samples)
 
 
 def test_runs_of_earlier_releases_and_of_files_can_be_read():

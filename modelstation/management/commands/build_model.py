@@ -1,6 +1,7 @@
 """From a requirement to a measured model in one terminal, by the same services, without workers.
 
     manage.py build_model --requirement "Route each ticket …" --examples examples.jsonl --rows 400
+    manage.py build_model --requirement "Sort repair requests." --data tickets.xlsx --no-corpus
 
 The last line of stdout is one JSON object. Exit code 0 only when the model is ready.
 """
@@ -9,6 +10,7 @@ import json
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,11 @@ from rich.console import Console
 from accounts.models import Organization
 from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.rows import ExampleRow, ReadOptions, read_examples
+from distillation.imports.services import draft_of, preview_of
+from distillation.model_data import own_rows
+from distillation.model_data.new_rows import completed
+from distillation.model_data.overview import data_overview
+from distillation.model_data.own_rows import OwnRows
 from distillation.pipeline.text import input_text
 from distillation.pipeline.understand.explain import explain
 from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
@@ -66,6 +73,16 @@ class Command(PlainCommand):
         add("--base", default="", metavar="NAME", help="default: the recommended of the installed")
         add("--max-size-mb", **number, help="how large the served model may be, at most")
         add("--rows", **number, default=DEFAULT_ROWS, help=f"of the dataset ({DEFAULT_ROWS})")
+        add(
+            "--data",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="own rows with their answers: CSV, TSV, Excel, JSONL, JSON, Parquet; repeatable",
+        )
+        add("--columns", default="", metavar="INPUT,ANSWER", help="of --data; default: guessed")
+        add("--no-corpus", action="store_true", help="take the rows of --data alone")
         add("--name", **text, help="default: the first words of the requirement")
         add("--org", default="", metavar="SLUG", help="of the organisation; default: the demo's")
         add("--json", action="store_true", help="print nothing on stdout but the JSON object")
@@ -73,8 +90,11 @@ class Command(PlainCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         console = Console(stderr=options["json"])
         try:
-            draft = _draft(options)
-            model = create_model(actor=None, org=_organization(options["org"]), draft=draft)
+            draft, org = _draft(options), _organization(options["org"])
+            rows = [_own_rows(org, path, options["columns"]) for path in options["data"]]
+            for each in rows:
+                draft = completed(draft, preview_of(each.run, each.draft))
+            model = create_model(actor=None, org=org, draft=draft, rows=rows)
         except UserFacingError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
         for what, sentence in explain(understood(model)):
@@ -104,7 +124,20 @@ def _draft(options: dict[str, Any]) -> ModelDraft:
         max_size_mb=options["max_size_mb"],
         rows=options["rows"],
         intent_edits=_intent_edits(options["intent_edits"]),
+        search_corpus=not options["no_corpus"],
     )
+
+
+def _own_rows(org: Organization, path: Path, columns: str) -> OwnRows:
+    """Keep the file for the build. `columns` are those of input and answer, where they are said."""
+    if not path.is_file():
+        raise CommandError(f"There is no file {path}.")
+    run = own_rows.keep_path(actor=None, org=org, path=path)
+    draft = draft_of(run)
+    if columns:
+        user, _, assistant = columns.rpartition(",")
+        draft = replace(draft, user=user.strip(), assistant=assistant.strip())
+    return OwnRows(run, draft)
 
 
 def _contract(model: CustomModel) -> list[str]:
@@ -203,6 +236,7 @@ def _report(model: CustomModel) -> dict[str, Any]:
         "status": model.status,
         "reason": model.status_reason,
         "system_prompt": dataset.system_prompt if dataset else model.system_prompt,
+        "missing": {need.name: need.missing for need in data_overview(model).missing},
         "dataset_rows": dataset.row_count if dataset else 0,
         "sources": dataset.source_counts if dataset else {},
         "base_score": scores.get("base", {}).get("score"),

@@ -52,7 +52,7 @@ def test_format_packing_encoding_and_delimiter_are_told(look, name, content, sta
         ({"text": "a", "label": "b"}, "text → label"),
         ({"instruction": "a", "input": "b", "output": "c"}, "instruction + input → output"),
         ({"system": "s", "question": "a", "answer": "b"}, "system + question → answer"),
-        ({"Frage": "a", "Antwort": "b"}, ""),
+        ({"Spalte": "a", "Wert": "b"}, ""),
     ],
 )
 def test_the_shape_is_told_in_columns_of_the_file(look, row, shape):
@@ -65,10 +65,10 @@ def test_columns_keep_their_order_and_rows_bring_new_ones(look):
 
 
 def test_columns_that_are_not_clear_are_no_refusal(look):
-    unclear = look("a.csv", b"Frage;Antwort\nWo?;hier\n")
+    unclear = look("a.csv", b"Spalte;Wert\nWo?;hier\n")
     assert (unclear.mapping, unclear.refusal, unclear.accepted) == (None, None, 0)
-    mapping = ColumnMapping("Frage", "Antwort")
-    [row] = look("a.csv", b"Frage;Antwort\nWo?;hier\n", columns=mapping).rows
+    mapping = ColumnMapping("Spalte", "Wert")
+    [row] = look("a.csv", b"Spalte;Wert\nWo?;hier\n", columns=mapping).rows
     assert [message["content"] for message in row.messages] == ["Wo?", "hier"]
 
 

@@ -81,14 +81,14 @@ def test_facts_come_from_the_row_unless_the_caller_knows_better(write):
 
 
 def test_csv_is_read_with_its_own_delimiter_encoding_and_column_names(write):
-    text = 'Frage;Antwort\n"Wo; bitte?";hier\nWas kostet das – 5 €?;viel\n'
+    text = 'Spalte;Wert\n"Wo; bitte?";hier\nWas kostet das – 5 €?;viel\n'
     path = write("fragen.csv", text.encode("cp1252"))
-    mapping = ColumnMapping(user="Frage", assistant="Antwort")
+    mapping = ColumnMapping(user="Spalte", assistant="Wert")
     assert [row.messages[0]["content"] for row in rows_of(path, columns=mapping)] == [
         "Wo; bitte?",
         "Was kostet das – 5 €?",
     ]
-    with pytest.raises(ImportRefused, match="Frage, Antwort.*Say which columns"):
+    with pytest.raises(ImportRefused, match="Spalte, Wert.*Say which columns"):
         inspect_file(path, ReadOptions())
 
 
@@ -195,7 +195,8 @@ def test_a_hundred_megabyte_line_is_passed_over_in_little_memory(write):
 @pytest.mark.parametrize(
     ("name", "content", "code"),
     [
-        ("rows.xlsx", b"PK\x03\x04", "unknown_file_type"),
+        ("rows.ods", b"PK\x03\x04", "unknown_file_type"),
+        ("rows.xlsx", b"PK\x03\x04", "broken_xlsx"),
         ("rows.jsonl", b"", "empty_file"),
         ("rows.jsonl", b"\n\n  \n", "no_rows"),
         ("rows.csv", b"text,label\n", "no_rows"),
