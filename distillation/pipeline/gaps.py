@@ -15,7 +15,7 @@ from distillation.pipeline.types import (
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.task_kind import json_object
 
-MOST_RELATED = 5
+MOST_RELATED = 6
 # Of the labels or fields that the user named, this share must have rows: a model that never saw
 # the others would answer wrongly without a word.
 MIN_COVERED = 0.8

@@ -64,6 +64,12 @@ class SourceRoute:
         )
 
     @property
+    def fit_in_words(self) -> str:
+        if self.gain is not None:
+            return f"{max(0.0, self.gain):.0%}"
+        return {"untested": "not tested", "by hand": "chosen by a person"}.get(self.verdict, "")
+
+    @property
     def is_related(self) -> bool:
         """Whether it was looked at and not used."""
         return bool(self.verdict) and not self.chosen

@@ -4,7 +4,8 @@ import pytest
 from django.conf import settings
 
 from distillation import runner
-from distillation.models import DatasetRow, DatasetVersion, DistillationRun
+from distillation.model_data.services import use_source
+from distillation.models import DatasetRow, DatasetVersion, DistillationRun, SourceDataset
 from distillation.pipeline.text import hash_messages
 from distillation.tests.corpus.test_catalog import EMBED
 from distillation.tests.pipeline.rows import WordsEmbedder
@@ -111,6 +112,28 @@ def test_a_requirement_without_data_fails_the_model_with_the_sentence():
     assert "not enough data: 0 rows above the threshold, at least 50 needed" in model.status_reason
     assert not DatasetVersion.objects.exists()
     assert not Job.objects.filter(kind="train").exists()
+
+
+@pytest.mark.usefixtures("_corpus")
+def test_a_run_without_enough_data_keeps_what_was_understood_found_and_missing():
+    model, job = distilled(policy="Answer with one of: lost_card, refund, loan.", examples=[])
+    assert job.error_code == "not_enough_data"
+    run = DistillationRun.objects.get(model=model)
+    facts = run.intent_facts
+    assert (facts.task_kind, facts.labels) == ("classify", ("lost_card", "refund", "loan"))
+    assert (facts.gap.by, facts.gap.missing) == ("label", ("lost_card", "refund", "loan"))
+    [related] = facts.gap.related
+    assert (related.source, related.reason) == ("bank", "it has 33% of your labels")
+    assert related.samples
+    assert facts.related[0].source_id == related.source_id
+
+
+def test_sources_that_people_chose_and_no_search_are_what_the_next_build_uses(db):
+    model = make_model(make_org(), search_corpus=False)
+    source = SourceDataset.objects.create(org=model.org, name="own", license="MIT", state="ready")
+    use_source(actor=None, model=model, source=source)
+    config = runner.selection_config(model)
+    assert (config.use_sources, config.search_corpus) == ((str(source.id),), False)
 
 
 def test_another_organisations_source_is_never_used(db, monkeypatch):

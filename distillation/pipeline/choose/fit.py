@@ -52,7 +52,8 @@ MIN_FITTING = 0.05  # of a source's answers must have the wanted form
 MIN_LABELS = 0.5  # of the user's labels must have rows
 MIN_KEYS = 0.5  # of the user's JSON keys must have values
 NEIGHBOURS = 12  # rows that vote for the label of an example
-MIN_LIFT = 1.0  # times chance that they vote for the right one
+# Times chance that they vote for the right one. By chance of four examples it is 0.8 to 1.2.
+MIN_LIFT, UNSURE_LIFT = 1.25, 0.8
 SHOWN_PER_EXAMPLE = 2
 MOST_EXAMPLES = 5
 INPUT_CHARS, ANSWER_CHARS = 400, 300
@@ -137,11 +138,13 @@ def _by_labels(
         return replace(fit, verdict=UNTESTED, reason=NOT_TESTED)
     lift = questions.label_lift(rows)
     fit = replace(fit, relation=round(lift, 3), samples=tuple(questions.nearest(rows)[:SAMPLES]))
-    if lift < MIN_LIFT:
+    if lift < UNSURE_LIFT:
         reason = "of its rows that are nearest to your examples, few have their labels"
         return replace(fit, reason=reason)
-    reason = f"of its rows nearest to your examples {lift:.1f} times as many as by chance have "
-    return replace(fit, verdict=SERVES, reason=f"{reason}their labels")
+    reason = (
+        f"its rows nearest to your examples have their labels {lift:.1f} times as often as others"
+    )
+    return replace(fit, verdict=SERVES if lift >= MIN_LIFT else UNSURE, reason=reason)
 
 
 NOT_TESTED = "fit: not tested, give two examples"

@@ -225,8 +225,8 @@ def _serves(routed: RoutedGroup, intent: IntentSpec) -> bool:
         return False
     if intent.json_keys and routed.form_match < MIN_KEY_OVERLAP:
         return False
-    if verdict == UNTESTED and not any(q.origin == "example" for q in intent.queries):
-        return _is_described(routed, intent)
+    if verdict == UNTESTED and not _is_described(routed, intent):
+        return False
     # "Some labels" or "some JSON" is no evidence: it orders sources, it does not admit one.
     form_is_evidence = intent.labels or intent.json_keys or intent.answer_pattern
     score = routed.score if form_is_evidence else routed.score - FORM_WEIGHT * routed.form_match
@@ -234,12 +234,15 @@ def _serves(routed: RoutedGroup, intent: IntentSpec) -> bool:
 
 
 def _is_described(routed: RoutedGroup, intent: IntentSpec) -> bool:
-    """Whether a source says of itself that it does this task: all there is without examples."""
-    if intent.labels or intent.json_keys:
-        return routed.score >= MIN_SOURCE_SCORE
-    told = routed.description_match + UNTESTED_TOPIC_WEIGHT * max(0.0, routed.topic_match)
+    """Whether a source says of itself that it does this task: all there is where nothing could be
+    tested. Examples, labels and keys are evidence of their own; numbers look all alike.
+    """
+    shown = any(query.origin == "example" for query in intent.queries)
+    if intent.task_kind != "number" and (shown or intent.labels or intent.json_keys):
+        return True
+    stated = routed.description_match + UNTESTED_TOPIC_WEIGHT * max(0.0, routed.topic_match)
     unknown_form = intent.task_kind in _FORMS_TO_LEARN
-    return told >= (MIN_DESCRIBED_FORM if unknown_form else MIN_DESCRIBED)
+    return stated >= (MIN_DESCRIBED_FORM if unknown_form else MIN_DESCRIBED)
 
 
 def _closest(able: Sequence[RoutedGroup], intent: IntentSpec) -> set[GroupKey]:
