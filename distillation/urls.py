@@ -9,6 +9,7 @@ from distillation.curation import views as curation
 from distillation.datasets import compare_views as compare
 from distillation.datasets import lineage_views as lineage
 from distillation.datasets import views as datasets
+from distillation.hub import views as hub
 from distillation.imports import views as imports
 from distillation.logs import views as logs
 from distillation.organization import views as organization
@@ -28,6 +29,9 @@ urlpatterns = [
     path(f"{CORRECTIONS}/", corrections.corrections, name="corrections"),
     path(f"{CORRECTIONS}/new/", corrections.correct, name="correction_new"),
     path(f"{CORRECTIONS}/<uuid:correction_id>/", corrections.correction, name="correction"),
+    path(f"{MODEL}/hub/", hub.model_hub, name="model_hub"),
+    path(f"{MODEL}/hub/search/", hub.model_hub_search, name="model_hub_search"),
+    path(f"{MODEL}/hub/import/", hub.model_hub_import, name="model_hub_import"),
     path(f"{MODEL}/logs/", logs.model_logs, name="model_logs"),
     path(f"{MODEL}/logs/use/", logs.model_logs_use, name="model_logs_use"),
     path("settings/storing/", organization.storing, name="storing"),
