@@ -70,12 +70,13 @@ def _named(columns: Sequence[str], usual: Sequence[str]) -> str:
 
 def _repeated(rows: Sequence[Row], texts: Sequence[str]) -> str:
     """Return a column of short texts that come again and again: labels."""
+    different: dict[str, int] = {}
     for name in texts:
         values = [row[name] for row in rows]
         is_short = all(len(value) <= MOST_LABEL_CHARS for value in values)
         if len(rows) >= 10 and is_short and 1 < len(set(values)) <= len(rows) / 2:
-            return name
-    return ""
+            different[name] = len(set(values))
+    return min(different, key=lambda name: different[name], default="")
 
 
 def plain(row: RawRow, mapping: ColumnMapping | str | None) -> RawRow:

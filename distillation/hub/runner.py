@@ -218,6 +218,7 @@ def load(job: Job, lease: Lease) -> Publish:
     org, plan = hub_import.model.org, Plan(**hub_import.plan)
     must_be_open(org)
     api = _api(org)
+    settings.ARTIFACTS_DIR.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.ARTIFACTS_DIR) as work:
         with bounded(api.endpoint, Budget(IMPORT_BYTES, IMPORT_SECONDS)):
             lease.stage("fetch", f"Fetching {hub_import.repo_id}")

@@ -56,7 +56,8 @@ class WordsEmbedder:
 
 
 @pytest.fixture
-def hub(settings):
+def hub(settings, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     fake = FakeDataHub()
     settings.HF_ENDPOINT, settings.HUB_SEARCH = fake.url, True
     yield fake
