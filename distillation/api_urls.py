@@ -5,6 +5,7 @@ from distillation.corrections.api import CorrectionsView, CorrectionView
 from distillation.curation import api as curation
 from distillation.datasets import api as datasets
 from distillation.datasets.lineage_api import DatasetLineageRowsView, DatasetLineageView
+from distillation.hub import api as hub
 from distillation.imports import api as imports
 from distillation.model_data.api import ModelDataView
 from distillation.organization.api import OrganizationView
@@ -23,6 +24,10 @@ VIEWS = {
     "api_corrections": (CORRECTIONS, CorrectionsView),
     "api_correction": (f"{CORRECTIONS}/<uuid:correction_id>", CorrectionView),
     "api_model_data": ("models/<uuid:model_id>/data", ModelDataView),
+    "api_hub_searches": (f"{MODEL}/hub-searches", hub.HubSearchesView),
+    "api_hub_search": (f"{MODEL}/hub-searches/<uuid:search_id>", hub.HubSearchView),
+    "api_hub_imports": (f"{MODEL}/hub-imports", hub.HubImportsView),
+    "api_hub_import": (f"{MODEL}/hub-imports/<uuid:hub_import_id>", hub.HubImportView),
     "api_model_logs": (f"{MODEL}/logs", LogsView),
     "api_stored_completions": ("organization/stored-completions", StoredCompletionsView),
     "api_sources": ("sources", SourcesView),

@@ -9,6 +9,7 @@ from distillation.curation import views as curation
 from distillation.datasets import compare_views as compare
 from distillation.datasets import lineage_views as lineage
 from distillation.datasets import views as datasets
+from distillation.hub import views as hub
 from distillation.imports import views as imports
 from distillation.model_data import views as model_data
 from distillation.logs import views as logs
@@ -39,6 +40,9 @@ urlpatterns = [
         model_data.model_data_source,
         name="model_data_source",
     ),
+    path(f"{MODEL}/hub/", hub.model_hub, name="model_hub"),
+    path(f"{MODEL}/hub/search/", hub.model_hub_search, name="model_hub_search"),
+    path(f"{MODEL}/hub/import/", hub.model_hub_import, name="model_hub_import"),
     path(f"{MODEL}/logs/", logs.model_logs, name="model_logs"),
     path(f"{MODEL}/logs/use/", logs.model_logs_use, name="model_logs_use"),
     path("settings/storing/", organization.storing, name="storing"),

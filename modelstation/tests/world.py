@@ -14,6 +14,8 @@ from distillation.models import (
     DatasetRow,
     DatasetVersion,
     DistillationRun,
+    HubImport,
+    HubSearch,
     ImportRun,
     SourceDataset,
 )
@@ -92,6 +94,7 @@ def make_world(org, alice, artifacts_dir, uploads_dir):
         "correction_id": CandidateRow.objects.create(
             org=org, model=model, version=version, version_number=1, input="hi", correction="hey"
         ).id,
+        **make_hub(org, model),
         "completion_id": make_stored(org, version),
         "file_id": make_file(org, uploads_dir),
         "job_id": f"ftjob-{job.id.hex}",
@@ -105,6 +108,14 @@ def make_webhook(org):
     delivery = WebhookDelivery.objects.create(org=org, endpoint=endpoint, event_id="evt_1", body="")
     name = f"we_{endpoint.id.hex}"
     return {"webhook_id": endpoint.id, "delivery_id": delivery.id, "endpoint_name": name}
+
+
+def make_hub(org, model):
+    run = ImportRun.objects.create(org=org, origin="acme/rows", options={"source": "hub-acme-rows"})
+    found = {"org": org, "model": model}
+    hub_import = HubImport.objects.create(run=run, repo_id="acme/rows", revision="a" * 40, **found)
+    search = HubSearch.objects.create(**found)
+    return {"search_id": search.id, "hub_import_id": hub_import.id}
 
 
 def make_stored(org, version):

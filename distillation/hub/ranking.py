@@ -1,0 +1,83 @@
+"""Which data sets of the hub serve, judged by their first rows and not by their names.
+
+First all of them without a model of language: how near the rows come to the user's examples, in
+input, in answer, and both at once. Then the likeliest by the same test as the sources of the corpus
+(`pipeline.choose.fit`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from distillation.pipeline.choose.fit import rank_sources
+from distillation.pipeline.types import (
+    RELATED,
+    AnswerScorer,
+    Example,
+    IntentSpec,
+    Requirement,
+    SourceFit,
+    TextEmbedder,
+    Vectors,
+)
+
+TESTED = 16
+INPUT_CHARS, ANSWER_CHARS = 600, 400
+NEAREST = 5
+
+
+@dataclass(frozen=True)
+class Ranked:
+    name: str
+    fit: SourceFit
+    nearness: float
+
+
+def rank(
+    requirement: Requirement,
+    sources: Mapping[str, Sequence[Example]],
+    intent: IntentSpec,
+    scorer: AnswerScorer | None,
+    embedder: TextEmbedder,
+) -> list[Ranked]:
+    """Return all sources, best first."""
+    near = _nearness(requirement, sources, embedder)
+    formed = {
+        fit.name: fit for fit in rank_sources(requirement.examples, sources, intent, None, embedder)
+    }
+    order = sorted(formed, key=lambda name: (formed[name].verdict == RELATED, -near[name], name))
+    likeliest = {name: sources[name] for name in order[:TESTED]}
+    tested = rank_sources(requirement.examples, likeliest, intent, scorer, embedder)
+    fits = formed | {fit.name: fit for fit in tested}
+    ranked = [Ranked(name, fits[name], near[name]) for name in fits]
+    return sorted(ranked, key=lambda each: (each.fit.order[0], -_worth(each), each.name))
+
+
+def _worth(each: Ranked) -> float:
+    """Among sources of one verdict, what the test says and how near the rows are, together."""
+    return -each.fit.order[1] + 2 * each.nearness
+
+
+def _nearness(
+    requirement: Requirement, sources: Mapping[str, Sequence[Example]], embedder: TextEmbedder
+) -> dict[str, float]:
+    """Return for each source how near its nearest rows are, about -1 to 1."""
+    wanted = requirement.examples or (Example(requirement.text, ""),)
+    inputs = embedder.embed([row.input[:INPUT_CHARS] for row in wanted])
+    answers = embedder.embed([row.output[:ANSWER_CHARS] for row in wanted])
+    near = {}
+    for name, rows in sources.items():
+        asked = inputs @ embedder.embed([row.input[:INPUT_CHARS] for row in rows]).T
+        if requirement.examples:
+            given = answers @ embedder.embed([row.output[:ANSWER_CHARS] for row in rows]).T
+            near[name] = (_top(asked) + _top(given) + _top(asked * given)) / 3
+        else:
+            near[name] = _top(asked)
+    return near
+
+
+def _top(cosines: Vectors) -> float:
+    """Return the mean of each example's nearest rows."""
+    count = min(NEAREST, cosines.shape[1])
+    return float(np.sort(cosines, axis=1)[:, -count:].mean()) if count else -1.0
