@@ -6,10 +6,12 @@ from distillation.curation import api as curation
 from distillation.datasets import api as datasets
 from distillation.datasets.lineage_api import DatasetLineageRowsView, DatasetLineageView
 from distillation.imports import api as imports
+from distillation.labelling import api as labelling
 from distillation.organization.api import OrganizationView
 from distillation.pushes.api import DatasetPushesView
 
 CORRECTIONS = "models/<uuid:model_id>/corrections"
+INPUTS = "models/<uuid:model_id>/inputs"
 SOURCE = "sources/<uuid:source_id>"
 IMPORT = "imports/<uuid:import_id>"
 DATASET = "datasets/<uuid:dataset_id>"
@@ -18,6 +20,10 @@ VIEWS = {
     "api_organization": ("organization", OrganizationView),
     "api_corrections": (CORRECTIONS, CorrectionsView),
     "api_correction": (f"{CORRECTIONS}/<uuid:correction_id>", CorrectionView),
+    "api_inputs": (INPUTS, labelling.InputsView),
+    "api_inputs_summary": (f"{INPUTS}/summary", labelling.InputsSummaryView),
+    "api_inputs_take_over": (f"{INPUTS}/take-over", labelling.InputsTakeOverView),
+    "api_input": (f"{INPUTS}/<uuid:input_id>", labelling.InputView),
     "api_sources": ("sources", SourcesView),
     "api_source": (SOURCE, SourceView),
     "api_source_quality": (f"{SOURCE}/quality", SourceQualityView),

@@ -12,6 +12,8 @@ from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
 from distillation.label_map import LabelTable, label_table
+from distillation.labelling.rows import Labelling as Labelling
+from distillation.labelling.rows import ModelInput as ModelInput
 from distillation.limits import NAME_CHARS, ORIGIN_CHARS, REASON_CHARS, TASK_CHARS
 from distillation.model_data.rows import ModelSource as ModelSource
 from distillation.pipeline.intent_facts import IntentFacts

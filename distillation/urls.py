@@ -10,11 +10,13 @@ from distillation.datasets import compare_views as compare
 from distillation.datasets import lineage_views as lineage
 from distillation.datasets import views as datasets
 from distillation.imports import views as imports
+from distillation.labelling import views as labelling
 from distillation.organization import views as organization
 from distillation.pushes import views as pushes
 
 DATASET = "datasets/<uuid:dataset_id>"
 CORRECTIONS = "models/<uuid:model_id>/corrections"
+LABEL = "models/<uuid:model_id>/label"
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -25,6 +27,11 @@ urlpatterns = [
     path(f"{CORRECTIONS}/", corrections.corrections, name="corrections"),
     path(f"{CORRECTIONS}/new/", corrections.correct, name="correction_new"),
     path(f"{CORRECTIONS}/<uuid:correction_id>/", corrections.correction, name="correction"),
+    path(f"{LABEL}/", labelling.labelling, name="labelling"),
+    path(f"{LABEL}/add/", labelling.labelling_add, name="labelling_add"),
+    path(f"{LABEL}/answer/", labelling.labelling_answer, name="labelling_answer"),
+    path(f"{LABEL}/undo/", labelling.labelling_undo, name="labelling_undo"),
+    path(f"{LABEL}/take-over/", labelling.labelling_take_over, name="labelling_take_over"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", imports.source_new, name="source_new"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),

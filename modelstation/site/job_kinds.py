@@ -6,6 +6,7 @@ is installed at start-up (modelstation.apps)."""
 from dataclasses import dataclass
 
 from distillation.imports.services import settle_ended_import
+from distillation.labelling.services import settle_ended_labelling
 from distillation.pushes.services import settle_ended_push
 from models_app.bases.fetching import settle_ended_fetch
 from modelstation.core.jobs.kinds import Kind
@@ -16,6 +17,7 @@ from training.export.services import settle_ended_export
 
 JOB_KINDS = {
     "import": Kind("distillation.tasks.run_import", "distil", settle_ended_import),
+    "label": Kind("distillation.tasks.run_labelling", "distil", settle_ended_labelling),
     "distil": Kind("distillation.tasks.run_distillation", "distil", settle_ended_job),
     "push": Kind("distillation.tasks.run_push", "default", settle_ended_push),
     "fetch": Kind("models_app.tasks.run_fetch", "distil", settle_ended_fetch),
