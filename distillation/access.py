@@ -13,6 +13,7 @@ from distillation.models import (
     DatasetVersion,
     DistillationRun,
     ImportRun,
+    ModelInput,
     SourceDataset,
 )
 from models_app.models import CustomModel, ModelVersion
@@ -75,6 +76,16 @@ def correction_for(model: CustomModel, correction_id: uuid.UUID | str) -> Candid
         CandidateRow.objects.select_related("model", "org", "version", "dataset", "created_by"),
         model=model,
         id=correction_id,
+    )
+    return result
+
+
+def input_for(model: CustomModel, input_id: uuid.UUID | str) -> ModelInput:
+    """Return an input that people brought; what the head begins with is nobody's to answer."""
+    result: ModelInput = get_object_or_404(
+        ModelInput.objects.inputs().select_related("model__org", "answered_by"),
+        model=model,
+        id=input_id,
     )
     return result
 

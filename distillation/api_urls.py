@@ -8,6 +8,7 @@ from distillation.datasets.lineage_api import DatasetLineageRowsView, DatasetLin
 from distillation.hub import api as hub
 from distillation.imports import api as imports
 from distillation.model_data.api import ModelDataView
+from distillation.labelling import api as labelling
 from distillation.organization.api import OrganizationView
 from distillation.logs.api import LogsView
 from distillation.organization.api import OrganizationView, StoredCompletionsView
@@ -15,6 +16,8 @@ from distillation.pushes.api import DatasetPushesView
 
 MODEL = "models/<uuid:model_id>"
 CORRECTIONS = f"{MODEL}/corrections"
+CORRECTIONS = "models/<uuid:model_id>/corrections"
+INPUTS = "models/<uuid:model_id>/inputs"
 SOURCE = "sources/<uuid:source_id>"
 IMPORT = "imports/<uuid:import_id>"
 DATASET = "datasets/<uuid:dataset_id>"
@@ -30,6 +33,10 @@ VIEWS = {
     "api_hub_import": (f"{MODEL}/hub-imports/<uuid:hub_import_id>", hub.HubImportView),
     "api_model_logs": (f"{MODEL}/logs", LogsView),
     "api_stored_completions": ("organization/stored-completions", StoredCompletionsView),
+    "api_inputs": (INPUTS, labelling.InputsView),
+    "api_inputs_summary": (f"{INPUTS}/summary", labelling.InputsSummaryView),
+    "api_inputs_take_over": (f"{INPUTS}/take-over", labelling.InputsTakeOverView),
+    "api_input": (f"{INPUTS}/<uuid:input_id>", labelling.InputView),
     "api_sources": ("sources", SourcesView),
     "api_source": (SOURCE, SourceView),
     "api_source_quality": (f"{SOURCE}/quality", SourceQualityView),

@@ -14,6 +14,8 @@ from accounts.models import Organization, User
 from distillation.hub.rows import HubImport as HubImport
 from distillation.hub.rows import HubSearch as HubSearch
 from distillation.label_map import LabelTable, label_table
+from distillation.labelling.rows import Labelling as Labelling
+from distillation.labelling.rows import ModelInput as ModelInput
 from distillation.limits import NAME_CHARS, ORIGIN_CHARS, REASON_CHARS, TASK_CHARS
 from distillation.logs.rows import LogUse as LogUse
 from distillation.model_data.rows import ModelSource as ModelSource

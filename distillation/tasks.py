@@ -40,3 +40,9 @@ def run_push(job_id: str) -> None:
     from distillation.pushes import services as pushes
 
     jobs.run_job(job_id, pushes.push_dataset)
+
+
+def run_labelling(job_id: str) -> None:
+    from distillation.labelling import runner as labelling_runner
+
+    jobs.run_job(job_id, labelling_runner.label)

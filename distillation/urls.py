@@ -13,6 +13,7 @@ from distillation.hub import views as hub
 from distillation.imports import views as imports
 from distillation.model_data import views as model_data
 from distillation.logs import views as logs
+from distillation.labelling import views as labelling
 from distillation.organization import views as organization
 from distillation.pushes import views as pushes
 
@@ -21,6 +22,7 @@ DATA = "models/<uuid:model_id>/data"
 CORRECTIONS = "models/<uuid:model_id>/corrections"
 MODEL = "models/<uuid:model_id>"
 CORRECTIONS = f"{MODEL}/corrections"
+LABEL = "models/<uuid:model_id>/label"
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -48,6 +50,11 @@ urlpatterns = [
     path("settings/storing/", organization.storing, name="storing"),
     path("settings/storing/delete/", organization.storing_delete, name="storing_delete"),
     path("gallery/", sources.gallery_page, name="gallery"),
+    path(f"{LABEL}/", labelling.labelling, name="labelling"),
+    path(f"{LABEL}/add/", labelling.labelling_add, name="labelling_add"),
+    path(f"{LABEL}/answer/", labelling.labelling_answer, name="labelling_answer"),
+    path(f"{LABEL}/undo/", labelling.labelling_undo, name="labelling_undo"),
+    path(f"{LABEL}/take-over/", labelling.labelling_take_over, name="labelling_take_over"),
     path("sources/", sources.sources, name="sources"),
     path("sources/new/", imports.source_new, name="source_new"),
     path("sources/<uuid:source_id>/", sources.source, name="source"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from distillation.hub.services import settle_ended_search
 from distillation.imports.services import settle_ended_import
+from distillation.labelling.services import settle_ended_labelling
 from distillation.pushes.services import settle_ended_push
 from models_app.bases.fetching import settle_ended_fetch
 from modelstation.core.jobs.kinds import Kind
@@ -17,6 +18,7 @@ from training.export.services import settle_ended_export
 
 JOB_KINDS = {
     "import": Kind("distillation.tasks.run_import", "distil", settle_ended_import),
+    "label": Kind("distillation.tasks.run_labelling", "distil", settle_ended_labelling),
     "distil": Kind("distillation.tasks.run_distillation", "distil", settle_ended_job),
     "log_rows": Kind("distillation.tasks.run_log_rows", "distil", settle_ended_import),
     "hub_import": Kind("distillation.tasks.run_hub_import", "distil", settle_ended_import),

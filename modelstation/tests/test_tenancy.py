@@ -61,6 +61,11 @@ PAGES = {
     "corrections": ("get", PAGE),
     "correction_new": ("post", ACTION, {"version": 1, "input": "hello", "correction": "top_up"}),
     "correction": ("post", ACTION, {"state": "dismissed"}),
+    "labelling": ("get", PAGE),
+    "labelling_add": ("post", ACTION, {"inputs": "a card was lost"}),
+    "labelling_answer": ("post", ACTION, {"do": "skip"}),
+    "labelling_undo": ("post", ACTION),
+    "labelling_take_over": ("post", ACTION, {"level": "0.1"}),
     "model_labels": ("get", PAGE),
     "model_edit": ("get", PAGE),
     "model_data": ("get", PAGE),
@@ -177,6 +182,10 @@ API = {
     "api_organization": ("patch", ADMIN_LIST, {"license_policy": {"kind": "permissive"}}),
     "api_corrections": ("post", (401, 404, 201, 201), {"input": "hello", "correction": "top_up"}),
     "api_correction": ("patch", OBJECT, {"state": "dismissed"}),
+    "api_inputs": ("post", (401, 404, 201, 201), {"inputs": ["a card was lost"]}),
+    "api_input": ("patch", OBJECT, {"state": "skipped"}),
+    "api_inputs_summary": ("get", OBJECT),
+    "api_inputs_take_over": ("post", OBJECT, {}),
     "api_intents": ("post", LIST, {"requirement": testing.REQUIREMENT}),
     "api_model_data": ("patch", OBJECT, {"search_corpus": False}),
     "api_hub_searches": ("get", OBJECT),
@@ -346,6 +355,8 @@ def users(alice, bob, charlie, org):
 def call(client, name, entry, world):
     method, _, *data = entry
     body = data[0] if data else None
+    if name == "labelling_answer":
+        body = body | {"input_id": world["input_id"]}
     url = reverse(name, kwargs=arguments_of(name, world))
     if name in API and body is not None:
         return client.generic(

@@ -17,6 +17,8 @@ from distillation.models import (
     HubImport,
     HubSearch,
     ImportRun,
+    Labelling,
+    ModelInput,
     SourceDataset,
 )
 from distillation.tests.drafts import make_draft
@@ -96,9 +98,20 @@ def make_world(org, alice, artifacts_dir, uploads_dir):
         ).id,
         **make_hub(org, model),
         "completion_id": make_stored(org, version),
+        "input_id": make_inputs(org, model),
         "file_id": make_file(org, uploads_dir),
         "job_id": f"ftjob-{job.id.hex}",
     }
+
+
+def make_inputs(org, model):
+    """Make an input to label, and one that is answered; return the first one's id."""
+    Labelling.objects.create(org=org, model=model)
+    rows = {"org": org, "model": model}
+    ModelInput.objects.create(
+        **rows, position=2, text="hello", digest="2", state="answered", answer="greeting"
+    )
+    return ModelInput.objects.create(**rows, position=1, text="where is my card", digest="1").id
 
 
 def make_webhook(org):
