@@ -16,6 +16,9 @@ from distillation.limits import NAME_CHARS, ORIGIN_CHARS, REASON_CHARS, TASK_CHA
 from distillation.model_data.rows import ModelSource as ModelSource
 from distillation.pipeline.intent_facts import IntentFacts
 from distillation.pushes.rows import HubPush
+from distillation.teachers.rows import Teacher as Teacher
+from distillation.teachers.rows import TeacherRequest as TeacherRequest
+from distillation.teachers.rows import TeacherRun as TeacherRun
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, OrgQuerySet, new_id

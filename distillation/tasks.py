@@ -22,3 +22,9 @@ def run_push(job_id: str) -> None:
     from distillation.pushes import services as pushes
 
     jobs.run_job(job_id, pushes.push_dataset)
+
+
+def run_teaching(job_id: str) -> None:
+    from distillation.teachers import runner as teachers
+
+    jobs.run_job(job_id, teachers.teach)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from distillation.imports.services import settle_ended_import
 from distillation.pushes.services import settle_ended_push
+from distillation.teachers.services import settle_ended_run
 from models_app.bases.fetching import settle_ended_fetch
 from modelstation.core.jobs.kinds import Kind
 from modelstation.core.jobs.queue import QUEUES
@@ -17,6 +18,7 @@ from training.export.services import settle_ended_export
 JOB_KINDS = {
     "import": Kind("distillation.tasks.run_import", "distil", settle_ended_import),
     "distil": Kind("distillation.tasks.run_distillation", "distil", settle_ended_job),
+    "teach": Kind("distillation.tasks.run_teaching", "distil", settle_ended_run),
     "push": Kind("distillation.tasks.run_push", "default", settle_ended_push),
     "fetch": Kind("models_app.tasks.run_fetch", "distil", settle_ended_fetch),
     "freeze": Kind("training.tasks.run_freezing", "distil", settle_ended_job),
