@@ -1,4 +1,4 @@
-"""What a run will take, before it is started: requests, tokens, money, minutes. No Django inside."""
+"""What a run will take before it is started: requests, tokens, money and minutes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -255,7 +255,7 @@ def _take_rows(work: Work, asked: Sequence[Prompt]) -> list[int]:
 
 
 def check(work: Work, rows: Sequence[TaughtRow]) -> None:
-    """Ask anew for the answer of each input, and for a verdict; contested ones up to three times."""
+    """Ask anew for the answer of each input, and for a verdict; contested ones up to thrice."""
     refuse_unusual(work.rows, work.task.requirement.examples, work.task.kind)
     for turn in range(agreement.JUDGED):
         open_ = [r for r in rows if r.is_kept and (not turn or agreement.is_contested(r))]

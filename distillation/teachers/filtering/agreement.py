@@ -70,13 +70,16 @@ def _settle_one(row: TaughtRow, ratio: float | None) -> None:
     again = bool(row.again) and not any(row.again)
     judged = bool(row.verdicts) and not any(row.verdicts)
     head = ratio is not None and ratio < HEAD_RATIO
+    objections = (
+        again and len(row.again) > 1,
+        judged and len(row.verdicts) > 1,
+        head or row.is_unusual,
+    )
     if again and len(row.again) >= JUDGED:
         row.refuse(OTHER_ANSWER)
     elif judged and len(row.verdicts) >= JUDGED:
         row.refuse(JUDGED_WRONG)
-    elif (again and len(row.again) > 1) + (judged and len(row.verdicts) > 1) + (
-        head or row.is_unusual
-    ) > 1:
+    elif sum(objections) > 1:
         row.refuse(OBJECTIONS)
     elif not (any(row.again) or any(row.verdicts) or (ratio is not None and not head)):
         row.refuse(UNCHECKED)

@@ -1,10 +1,10 @@
 """What nearly all answers of a task have in common, learned from the rows themselves: a row that
 differs is most likely wrong. No Django inside.
 
-A facet says of a row whether something holds: the answer ends as the others do, is one line, all its
-numbers stand in the input, its dates do, its items are all that the input names … Where a facet holds
-for nearly all rows and for every example of the user it is a convention, and the few rows that break
-it are refused. Nothing is assumed of a task: where half of the answers break a facet it says nothing.
+A facet says of a row whether something holds: the answer ends as the others do, is one line, all
+its numbers stand in the input, its dates do, its items are all that the input names … Where a facet
+holds for nearly all rows and for every example of the user it is a convention, and the few rows
+that break it are refused. Nothing is assumed of a task: a facet that many break says nothing.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What is wrong with a row by itself: its form, its language, orders hidden in it. No Django inside."""
+"""What is wrong with a row by itself: its form, its language, orders hidden in it. No Django."""
 
 import re
 

@@ -1,5 +1,4 @@
-"""Rows that say again what the examples, the test rows, other rows or earlier answers said. No Django
-inside."""
+"""Rows that say again what examples, test rows, other rows or earlier answers said. No Django."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

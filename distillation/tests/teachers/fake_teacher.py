@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LABELS = {"plumbing": ("drain", "tap", "pipe"), "electrical": ("lamp", "socket", "fuse")}
@@ -88,10 +88,8 @@ def handler_of(teacher):
             for name, value in headers.items():
                 self.send_header(name.replace("_", "-"), value)
             self.end_headers()
-            try:
+            with suppress(OSError):  # the client has read enough
                 self.wfile.write(body)
-            except OSError:
-                pass  # the client has read enough
 
         def do_GET(self):
             self.send(200, json.dumps({"data": [{"id": "fake-large"}]}).encode())
@@ -103,8 +101,9 @@ def handler_of(teacher):
             time.sleep(teacher.delay)
             play = teacher.plays.popleft() if teacher.plays else None
             if play:
-                return play(self, body)
-            self.answer(json.dumps(teacher.reply(body)))
+                play(self, body)
+            else:
+                self.answer(json.dumps(teacher.reply(body)))
 
         def answer(self, text):
             teacher.tokens += 30
