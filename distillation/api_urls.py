@@ -8,8 +8,12 @@ from distillation.datasets.lineage_api import DatasetLineageRowsView, DatasetLin
 from distillation.imports import api as imports
 from distillation.organization.api import OrganizationView
 from distillation.pushes.api import DatasetPushesView
+from distillation.teachers import api as teachers
 
 CORRECTIONS = "models/<uuid:model_id>/corrections"
+TEACHER = "teachers/<uuid:teacher_id>"
+TEACHER_RUNS = "models/<uuid:model_id>/teacher-runs"
+TEACHER_RUN = f"{TEACHER_RUNS}/<uuid:teacher_run_id>"
 SOURCE = "sources/<uuid:source_id>"
 IMPORT = "imports/<uuid:import_id>"
 DATASET = "datasets/<uuid:dataset_id>"
@@ -18,6 +22,13 @@ VIEWS = {
     "api_organization": ("organization", OrganizationView),
     "api_corrections": (CORRECTIONS, CorrectionsView),
     "api_correction": (f"{CORRECTIONS}/<uuid:correction_id>", CorrectionView),
+    "api_teachers": ("teachers", teachers.TeachersView),
+    "api_teacher": (TEACHER, teachers.TeacherView),
+    "api_teacher_test": (f"{TEACHER}/test", teachers.TeacherTestView),
+    "api_teacher_runs": (TEACHER_RUNS, teachers.TeacherRunsView),
+    "api_teacher_run": (TEACHER_RUN, teachers.TeacherRunView),
+    "api_teacher_run_cancel": (f"{TEACHER_RUN}/cancel", teachers.TeacherRunCancelView),
+    "api_teacher_run_go_on": (f"{TEACHER_RUN}/go-on", teachers.TeacherRunGoOnView),
     "api_sources": ("sources", SourcesView),
     "api_source": (SOURCE, SourceView),
     "api_source_quality": (f"{SOURCE}/quality", SourceQualityView),

@@ -12,9 +12,13 @@ from distillation.datasets import views as datasets
 from distillation.imports import views as imports
 from distillation.organization import views as organization
 from distillation.pushes import views as pushes
+from distillation.teachers import views as teachers
 
 DATASET = "datasets/<uuid:dataset_id>"
 CORRECTIONS = "models/<uuid:model_id>/corrections"
+TEACHER = "settings/teachers/<uuid:teacher_id>"
+TEACHING = "models/<uuid:model_id>/teacher"
+TEACHER_RUN = f"{TEACHING}/<uuid:teacher_run_id>"
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -22,6 +26,15 @@ urlpatterns = [
     path("settings/licenses/preview/", organization.license_preview, name="license_preview"),
     path("settings/hub-token/", organization.hub_token, name="hub_token"),
     path("settings/hub-token/clear/", organization.hub_token_clear, name="hub_token_clear"),
+    path("settings/teachers/", teachers.teachers, name="teachers"),
+    path(f"{TEACHER}/", teachers.teacher, name="teacher"),
+    path(f"{TEACHER}/test/", teachers.teacher_test, name="teacher_test"),
+    path(f"{TEACHER}/delete/", teachers.teacher_delete, name="teacher_delete"),
+    path(f"{TEACHING}/", teachers.teacher_runs, name="teacher_runs"),
+    path(f"{TEACHER_RUN}/", teachers.teacher_run, name="teacher_run"),
+    path(f"{TEACHER_RUN}/live/", teachers.teacher_run_live, name="teacher_run_live"),
+    path(f"{TEACHER_RUN}/cancel/", teachers.teacher_run_cancel, name="teacher_run_cancel"),
+    path(f"{TEACHER_RUN}/go-on/", teachers.teacher_run_go_on, name="teacher_run_go_on"),
     path(f"{CORRECTIONS}/", corrections.corrections, name="corrections"),
     path(f"{CORRECTIONS}/new/", corrections.correct, name="correction_new"),
     path(f"{CORRECTIONS}/<uuid:correction_id>/", corrections.correction, name="correction"),
