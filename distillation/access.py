@@ -15,6 +15,8 @@ from distillation.models import (
     ImportRun,
     ModelInput,
     SourceDataset,
+    Teacher,
+    TeacherRun,
 )
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.errors import Conflict
@@ -100,4 +102,27 @@ def answering_version(model: CustomModel, number: int | None = None) -> ModelVer
     if result is None:
         name = f"version {number}" if number else "version yet"
         raise Conflict(f"This model has no {name}.", code="no_version", param="version")
+    return result
+
+
+def teacher_for(org: Organization, teacher_id: uuid.UUID | str) -> Teacher:
+    """One of its own, or one that the operator lends to all."""
+    teachers = Teacher.objects.visible_to(org).select_related("base")
+    return get_object_or_404(teachers, id=teacher_id)
+
+
+def own_teacher_for(org: Organization, teacher_id: uuid.UUID | str) -> Teacher:
+    """One that the organisation may change."""
+    teacher = teacher_for(org, teacher_id)
+    if teacher.org_id is None:
+        raise PermissionDenied("This teacher belongs to the operator of this installation.")
+    return teacher
+
+
+def teacher_run_for(model: CustomModel, run_id: uuid.UUID | str) -> TeacherRun:
+    result: TeacherRun = get_object_or_404(
+        TeacherRun.objects.select_related("job", "source", "teacher", "created_by", "model", "org"),
+        model=model,
+        id=run_id,
+    )
     return result

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -15,6 +16,8 @@ from distillation.models import (
     DistillationRun,
     ImportRun,
     SourceDataset,
+    Teacher,
+    TeacherRun,
 )
 from modelstation.core.jobs.admin_actions import JobActions, ReadOnly
 
@@ -122,3 +125,50 @@ class DatasetPushAdmin(ReadOnly, JobActions):
     list_select_related = ["org", "job", "dataset__model"]
     search_fields = ["id", "repo_id", "org__name", "commit", "job__error_text"]
     date_hierarchy = "created_at"
+
+
+class OperatorsTeacherForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The stored key is never shown; an empty field leaves it as it is."""
+
+    new_key = forms.CharField(
+        label="API key", required=False, max_length=400,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Kept encrypted. Empty: the stored key stays.",
+    )  # fmt: skip
+
+    class Meta:
+        model = Teacher
+        exclude = ["api_key", "created_by"]  # noqa: DJ006
+
+    def save(self, commit: bool = True) -> Any:
+        if key := self.cleaned_data.get("new_key"):
+            self.instance.api_key = key
+        return super().save(commit)
+
+
+@admin.register(Teacher)
+class TeacherAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Without an organisation, and shared, a teacher is lent to all; its address may be private."""
+
+    form = OperatorsTeacherForm
+    list_display = ["name", "org", "is_shared", "kind", "model_name", "base_url", "created_at"]
+    list_filter = ["kind", "is_shared", "created_at"]
+    list_select_related = ["org"]
+    search_fields = ["name", "org__name", "org__slug", "model_name"]
+    raw_id_fields = ["org", "base"]
+
+
+@admin.register(TeacherRun)
+class TeacherRunAdmin(ReadOnly, JobActions):
+    list_display = [
+        "model",
+        "org",
+        "action",
+        "teacher_name",
+        "job_state",
+        "row_count",
+        "created_at",
+    ]
+    list_filter = ["action", "job__state", "created_at"]
+    list_select_related = ["org", "job", "model"]
+    search_fields = ["model__name", "org__name", "org__slug", "teacher_name"]

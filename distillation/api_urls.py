@@ -13,11 +13,15 @@ from distillation.organization.api import OrganizationView
 from distillation.logs.api import LogsView
 from distillation.organization.api import OrganizationView, StoredCompletionsView
 from distillation.pushes.api import DatasetPushesView
+from distillation.teachers import api as teachers
 
 MODEL = "models/<uuid:model_id>"
 CORRECTIONS = f"{MODEL}/corrections"
 CORRECTIONS = "models/<uuid:model_id>/corrections"
 INPUTS = "models/<uuid:model_id>/inputs"
+TEACHER = "teachers/<uuid:teacher_id>"
+TEACHER_RUNS = "models/<uuid:model_id>/teacher-runs"
+TEACHER_RUN = f"{TEACHER_RUNS}/<uuid:teacher_run_id>"
 SOURCE = "sources/<uuid:source_id>"
 IMPORT = "imports/<uuid:import_id>"
 DATASET = "datasets/<uuid:dataset_id>"
@@ -37,6 +41,13 @@ VIEWS = {
     "api_inputs_summary": (f"{INPUTS}/summary", labelling.InputsSummaryView),
     "api_inputs_take_over": (f"{INPUTS}/take-over", labelling.InputsTakeOverView),
     "api_input": (f"{INPUTS}/<uuid:input_id>", labelling.InputView),
+    "api_teachers": ("teachers", teachers.TeachersView),
+    "api_teacher": (TEACHER, teachers.TeacherView),
+    "api_teacher_test": (f"{TEACHER}/test", teachers.TeacherTestView),
+    "api_teacher_runs": (TEACHER_RUNS, teachers.TeacherRunsView),
+    "api_teacher_run": (TEACHER_RUN, teachers.TeacherRunView),
+    "api_teacher_run_cancel": (f"{TEACHER_RUN}/cancel", teachers.TeacherRunCancelView),
+    "api_teacher_run_go_on": (f"{TEACHER_RUN}/go-on", teachers.TeacherRunGoOnView),
     "api_sources": ("sources", SourcesView),
     "api_source": (SOURCE, SourceView),
     "api_source_quality": (f"{SOURCE}/quality", SourceQualityView),

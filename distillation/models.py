@@ -21,6 +21,9 @@ from distillation.logs.rows import LogUse as LogUse
 from distillation.model_data.rows import ModelSource as ModelSource
 from distillation.pipeline.intent_facts import IntentFacts
 from distillation.pushes.rows import HubPush
+from distillation.teachers.rows import Teacher as Teacher
+from distillation.teachers.rows import TeacherRequest as TeacherRequest
+from distillation.teachers.rows import TeacherRun as TeacherRun
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, OrgQuerySet, new_id

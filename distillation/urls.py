@@ -16,6 +16,7 @@ from distillation.logs import views as logs
 from distillation.labelling import views as labelling
 from distillation.organization import views as organization
 from distillation.pushes import views as pushes
+from distillation.teachers import views as teachers
 
 DATASET = "datasets/<uuid:dataset_id>"
 DATA = "models/<uuid:model_id>/data"
@@ -23,6 +24,9 @@ CORRECTIONS = "models/<uuid:model_id>/corrections"
 MODEL = "models/<uuid:model_id>"
 CORRECTIONS = f"{MODEL}/corrections"
 LABEL = "models/<uuid:model_id>/label"
+TEACHER = "settings/teachers/<uuid:teacher_id>"
+TEACHING = "models/<uuid:model_id>/teacher"
+TEACHER_RUN = f"{TEACHING}/<uuid:teacher_run_id>"
 
 urlpatterns = [
     path("settings/", organization.org_settings, name="org_settings"),
@@ -31,6 +35,15 @@ urlpatterns = [
     path("settings/hub-token/", organization.hub_token, name="hub_token"),
     path("settings/hub-token/clear/", organization.hub_token_clear, name="hub_token_clear"),
     path("settings/hub-search/", organization.hub_search_policy, name="hub_search_policy"),
+    path("settings/teachers/", teachers.teachers, name="teachers"),
+    path(f"{TEACHER}/", teachers.teacher, name="teacher"),
+    path(f"{TEACHER}/test/", teachers.teacher_test, name="teacher_test"),
+    path(f"{TEACHER}/delete/", teachers.teacher_delete, name="teacher_delete"),
+    path(f"{TEACHING}/", teachers.teacher_runs, name="teacher_runs"),
+    path(f"{TEACHER_RUN}/", teachers.teacher_run, name="teacher_run"),
+    path(f"{TEACHER_RUN}/live/", teachers.teacher_run_live, name="teacher_run_live"),
+    path(f"{TEACHER_RUN}/cancel/", teachers.teacher_run_cancel, name="teacher_run_cancel"),
+    path(f"{TEACHER_RUN}/go-on/", teachers.teacher_run_go_on, name="teacher_run_go_on"),
     path(f"{CORRECTIONS}/", corrections.corrections, name="corrections"),
     path(f"{CORRECTIONS}/new/", corrections.correct, name="correction_new"),
     path(f"{CORRECTIONS}/<uuid:correction_id>/", corrections.correction, name="correction"),

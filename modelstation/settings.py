@@ -257,6 +257,9 @@ TOKENS_PER_DAY_PER_ORGANIZATION = env.int("TOKENS_PER_DAY_PER_ORGANIZATION", def
 # Webhooks may go to this machine and its network: for installations that serve one house.
 WEBHOOK_ALLOW_PRIVATE = env.bool("WEBHOOK_ALLOW_PRIVATE", default=False)
 
+# --- Teachers: one that does not answer for so long fails its run; the rows so far are kept ------
+TEACHER_OUTAGE_SECONDS = env.int("TEACHER_OUTAGE_SECONDS", default=900)
+
 # --- The hub that datasets are pushed to, with each organisation's own token, and searched --------
 HF_ENDPOINT = env.str("HF_ENDPOINT", default="https://huggingface.co").rstrip("/")
 

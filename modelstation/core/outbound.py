@@ -1,4 +1,4 @@
-"""POST to an address that a user gave: never to this machine or its network, never redirected.
+"""Requests to an address that a user gave: never to this machine or its network, never redirected.
 
 The name is resolved once, every address it has is judged, and the connection goes to one of those:
 what the name says a moment later changes nothing. The certificate is checked against the name."""
@@ -42,14 +42,17 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 class Answer:
     status: int
     body: bytes  # how it begins
+    is_whole: bool = True  # False: it went on, and the rest was not read
+    retry_after: str = ""  # as the header has it
 
 
 class Unreachable(Exception):
     """No answer came; the message says why in a few words."""
 
 
-def check_url(url: str, *, param: str = "url") -> None:
-    """Raise UserFacingError for an address that nothing may be sent to."""
+def check_url(url: str, *, param: str = "url", allow_private: bool = False) -> None:
+    """Raise UserFacingError for an address that nothing may be sent to. `allow_private` is for
+    addresses that the operator gave."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -60,41 +63,58 @@ def check_url(url: str, *, param: str = "url") -> None:
     if parts.username is not None or parts.fragment or not _PLAIN.fullmatch(url):
         raise _refused("The URL may hold no user name, fragment, blank or non-ASCII letter.", param)
     try:
-        addresses_of(host, parts.port or 443)
+        addresses_of(host, parts.port or 443, allow_private=allow_private)
     except Unreachable as error:
         raise _refused(f"Nothing can be sent to this URL: {error}.", param, REACHABLE) from error
 
 
 def post(url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
     """Raise Unreachable. A redirect is an answer like any other."""
+    return send("POST", url, content=content, headers=headers)
+
+
+def send(
+    method: str,
+    url: str,
+    *,
+    headers: dict[str, str],
+    content: bytes = b"",
+    seconds: float | None = None,
+    most_bytes: int = KEPT_BYTES,
+    allow_private: bool = False,
+) -> Answer:
+    """Read `most_bytes` of the answer within `seconds`, connecting included. Raise Unreachable."""
+    seconds = SECONDS if seconds is None else seconds
     given = [(name.encode(), value.encode()) for name, value in headers.items()]
-    timeout = dict.fromkeys(("connect", "read", "write", "pool"), SECONDS)
+    timeout = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
     request: Any = {"headers": given, "content": content, "extensions": {"timeout": timeout}}
     try:
         with (
-            httpcore.ConnectionPool(network_backend=_Guarded()) as pool,
-            pool.stream("POST", url, **request) as response,
+            httpcore.ConnectionPool(network_backend=_Guarded(seconds, allow_private)) as pool,
+            pool.stream(method, url, **request) as response,
         ):
             kept = b""
             for chunk in response.iter_stream():
                 kept += chunk
-                if len(kept) >= KEPT_BYTES:
+                if len(kept) >= most_bytes:
                     break
-            return Answer(response.status, kept[:KEPT_BYTES])
+            named = {name.lower(): value for name, value in response.headers}
+            later = named.get(b"retry-after", b"").decode("latin-1")
+            return Answer(response.status, kept[:most_bytes], len(kept) < most_bytes, later)
     except httpcore.TimeoutException:
-        raise Unreachable(f"no answer within {SECONDS:.0f} seconds") from None
+        raise Unreachable(f"no answer within {seconds:.0f} seconds") from None
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
         raise Unreachable(str(error)[:200] or type(error).__name__) from error
 
 
-def addresses_of(host: str, port: int) -> list[str]:
+def addresses_of(host: str, port: int, *, allow_private: bool = False) -> list[str]:
     """Numbers in any spelling (decimal, hex, IPv6) are resolved like names, then judged."""
     try:
         entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise Unreachable(f"the name {host} cannot be resolved") from None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
-    if not settings.WEBHOOK_ALLOW_PRIVATE and not all(map(is_public, addresses)):
+    if not (allow_private or settings.WEBHOOK_ALLOW_PRIVATE) and not all(map(is_public, addresses)):
         raise Unreachable(f"{host} is not on the public internet")
     return addresses
 
@@ -120,13 +140,14 @@ class _Guarded(httpcore.NetworkBackend):
     """Connects to addresses that have been judged, and ends everything by one deadline: a server
     that sends a byte now and then must not hold a worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float, allow_private: bool) -> None:
         self._plain = httpcore.SyncBackend()
-        self._deadline = time.monotonic() + SECONDS
+        self._deadline = time.monotonic() + seconds
+        self._allow_private = allow_private
 
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
         last: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in addresses_of(host, port):
+        for address in addresses_of(host, port, allow_private=self._allow_private):
             try:
                 stream = self._plain.connect_tcp(address, port, _left(self._deadline))
                 return _Bounded(stream, self._deadline)

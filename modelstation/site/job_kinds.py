@@ -9,6 +9,7 @@ from distillation.hub.services import settle_ended_search
 from distillation.imports.services import settle_ended_import
 from distillation.labelling.services import settle_ended_labelling
 from distillation.pushes.services import settle_ended_push
+from distillation.teachers.services import settle_ended_run
 from models_app.bases.fetching import settle_ended_fetch
 from modelstation.core.jobs.kinds import Kind
 from modelstation.core.jobs.queue import QUEUES
@@ -23,6 +24,7 @@ JOB_KINDS = {
     "log_rows": Kind("distillation.tasks.run_log_rows", "distil", settle_ended_import),
     "hub_import": Kind("distillation.tasks.run_hub_import", "distil", settle_ended_import),
     "hub_search": Kind("distillation.tasks.run_hub_search", "distil", settle_ended_search),
+    "teach": Kind("distillation.tasks.run_teaching", "distil", settle_ended_run),
     "push": Kind("distillation.tasks.run_push", "default", settle_ended_push),
     "fetch": Kind("models_app.tasks.run_fetch", "distil", settle_ended_fetch),
     "freeze": Kind("training.tasks.run_freezing", "distil", settle_ended_job),

@@ -20,6 +20,8 @@ from distillation.models import (
     Labelling,
     ModelInput,
     SourceDataset,
+    Teacher,
+    TeacherRun,
 )
 from distillation.tests.drafts import make_draft
 from models_app.models import (
@@ -93,6 +95,7 @@ def make_world(org, alice, artifacts_dir, uploads_dir):
         "name": testing.make_base("smollm2-360m-instruct", is_installed=False).name,
         "fetch_id": make_fetch(org).id,
         **make_webhook(org),
+        **make_teacher(org, model),
         "correction_id": CandidateRow.objects.create(
             org=org, model=model, version=version, version_number=1, input="hi", correction="hey"
         ).id,
@@ -143,6 +146,23 @@ def make_stored(org, version):
         choices=[answer | {"finish_reason": "stop"}],
         usage={},
     ).completion_id
+def make_teacher(org, model):
+    """Nobody listens at its address; its run has failed."""
+    teacher = Teacher.objects.create(
+        org=org, name="Large", base_url="http://127.0.0.1:9/v1", model_name="large", api_key="sk-1"
+    )
+    job = Job.objects.create(
+        org=org, kind="teach", queue="distil", subject_id=model.id, state="failed"
+    )
+    run = TeacherRun.objects.create(
+        org=org, model=model, teacher=teacher, teacher_name="large", job=job, rows=40,
+        max_requests=10, max_tokens=10_000,
+        estimate={"requests": 5, "prompt_tokens": 1, "completion_tokens": 1, "tokens": 2,
+                  "cost": "0.0000", "minutes": 0.5},
+        refused=[{"reason": "blank", "rows": 1, "samples": [
+            {"input": "hello", "output": "", "detail": ""}]}],
+    )  # fmt: skip
+    return {"teacher_id": teacher.id, "teacher_run_id": run.id}
 
 
 def make_fetch(org):
