@@ -159,7 +159,13 @@ class DatasetGenerator:
         if intent.task_kind != "classify":
             return ()
         counts = labels_of_sources(candidates)
-        return propose_label_map(counts, intent.labels, intent.label_rules, self.embedder.embed)
+        return propose_label_map(
+            counts,
+            intent.labels,
+            intent.label_rules,
+            self.embedder.embed,
+            intent.label_descriptions,
+        )
 
     def _replay(
         self,

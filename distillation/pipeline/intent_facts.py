@@ -4,7 +4,7 @@ Try it: pytest distillation/tests/pipeline/test_intent_facts.py
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from distillation.pipeline.types import (
@@ -97,6 +97,8 @@ class IntentFacts:
     answer_min_chars: int = 0
     answer_max_chars: int = 0
     system_prompt: str = ""
+    label_descriptions: dict[str, str] = field(default_factory=dict)
+    examples_outside: tuple[str, ...] = ()
     queries: tuple[Query, ...] = ()
     explanation: tuple[Line, ...] = ()
     sources: tuple[SourceRoute, ...] | None = None  # of a run: None before one
@@ -109,7 +111,7 @@ class IntentFacts:
         sources: tuple[SourceRoute, ...] | None = None,
         gap: DataGap | None = None,
     ) -> "IntentFacts":
-        same = {field.name for field in fields(cls)} & {field.name for field in fields(intent)}
+        same = {own.name for own in fields(cls)} & {own.name for own in fields(intent)}
         facts = {name: getattr(intent, name) for name in same}
         return cls(**facts, explanation=tuple(explain(intent)), sources=sources, gap=gap)
 
@@ -137,7 +139,7 @@ class IntentFacts:
 
 
 def _known(kind: type[Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: stored[field.name] for field in fields(kind) if field.name in stored}
+    return {own.name: stored[own.name] for own in fields(kind) if own.name in stored}
 
 
 def _with_samples(kind: type[Any], stored: Mapping[str, Any]) -> Any:
@@ -160,6 +162,7 @@ def _query(stored: str | Mapping[str, str]) -> Query:
 _READ: dict[str, Callable[[Any], Any]] = {
     "labels": str,
     "json_keys": str,
+    "examples_outside": str,
     "queries": _query,
     "explanation": lambda line: Line(**line),
     "sources": lambda route: _with_samples(SourceRoute, route),

@@ -74,6 +74,7 @@ class IntentEdits:
     answer_max_chars: int | None = None
     language: str | None = None  # ISO 639-1; "" for any
     label_map: tuple[LabelRule, ...] = ()
+    label_descriptions: dict[str, str] | None = None  # by label; what an input of it is like
 
     def __post_init__(self) -> None:
         if self.task_kind is not None and self.task_kind not in TASK_KINDS:
@@ -104,7 +105,24 @@ class Query:
     """One text that rows are compared with, and where it came from."""
 
     text: str
-    origin: str  # "requirement" | "example input" | "example"
+    origin: str  # "requirement" | "example input" | "example" | "label"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer to a question, and the corrections that it amounts to; none: by hand."""
+
+    text: str
+    intent_edits: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is in doubt. The first choice is what was understood."""
+
+    field: str  # of IntentEdits
+    sentence: str
+    choices: tuple[Choice, ...]
 
 
 @dataclass(frozen=True)
@@ -126,6 +144,9 @@ class IntentSpec:
     answer_pattern: str = ""
     answer_min_chars: int = 1
     answer_max_chars: int = LONGEST_ANSWER
+    label_descriptions: dict[str, str] = field(default_factory=dict)  # by label, where given
+    examples_outside: tuple[str, ...] = ()  # answers of examples that the closed set does not hold
+    questions: tuple[Question, ...] = ()  # what a person should confirm before a build
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from modelstation.core.web.api import Choice, StrictSerializer
 WAITING, PAUSED = "waiting", "paused"
 INTENT_EDITS_HELP = (
     "What a person puts right in what was understood: `task_kind`, `labels` (all of them), "
-    "`json_schema` (draft 2020-12), `answer_min_chars`, `answer_max_chars`, `language` (ISO 639-1, "
-    "empty for any), `label_map` (a list of `source`, `label`, `mapped_to`; an empty `mapped_to` "
-    "leaves such rows out). A field that is null or not there is as understood."
+    "`label_descriptions` (an object by label), `json_schema` (draft 2020-12), "
+    "`answer_min_chars`, `answer_max_chars`, `language` (ISO 639-1, empty for any), "
+    "`label_map` (a list of `source`, `label`, `mapped_to`; an empty `mapped_to` leaves such "
+    "rows out). A field that is null or not there is as understood."
 )
 
 

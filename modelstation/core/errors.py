@@ -16,6 +16,7 @@ class UserFacingError(Exception):
     ) -> None:
         super().__init__(message)
         self.message, self.code, self.hint, self.param = message, code, hint, param
+        self.details: dict[str, object] = {}  # more that a program may need, beside the sentence
 
 
 class NotFound(UserFacingError):

@@ -18,7 +18,6 @@ from models_app.access import model_for
 from models_app.api.idempotency import made_once
 from models_app.api.serializers import (
     ModelChangesSerializer,
-    ModelDraftSerializer,
     ModelSerializer,
     ModelSummarySerializer,
     VersionSummarySerializer,
@@ -28,8 +27,10 @@ from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
 from models_app.services import edit_system_prompt, set_curation
+from models_app.understanding import check_confirmed
 from modelstation.core.errors import Conflict
 from training.builds import services
+from training.builds.understanding_api import NeedsConfirmationSerializer, NewModelSerializer
 
 
 class ModelsView(generics.ListAPIView[CustomModel]):
@@ -42,10 +43,16 @@ class ModelsView(generics.ListAPIView[CustomModel]):
         return models.select_related("live_version").only("live_version", *shown, *version)
 
     @extend_schema(
-        request=ModelDraftSerializer, responses={201: ModelSerializer}, parameters=[IDEMPOTENCY_KEY]
+        request=NewModelSerializer,
+        responses={201: ModelSerializer, 409: NeedsConfirmationSerializer},
+        parameters=[IDEMPOTENCY_KEY],
     )
     def post(self, request: Request) -> Response:
-        """Make a model; its work is enqueued with it, and its status is `pending`."""
+        """Make a model; its work is enqueued with it, and its status is `pending`.
+
+        Where the requirement leaves in doubt what is wanted, the answer is 409 `needs_confirmation`
+        with `questions`: send the `intent_edits` of a choice of each, or `confirm: true`.
+        """
         return made_once(
             request,
             partial(self._create, request),
@@ -54,9 +61,12 @@ class ModelsView(generics.ListAPIView[CustomModel]):
         )
 
     def _create(self, request: Request) -> dict[str, Any]:
-        given = ModelDraftSerializer(data=request.data)
+        given = NewModelSerializer(data=request.data)
         given.is_valid(raise_exception=True)
+        confirmed = given.validated_data.pop("confirm")
         draft = ModelDraft(**given.validated_data)
+        if not confirmed:
+            check_confirmed(draft)
         model = services.create_model(
             actor=request_user(request), org=request_org(request), draft=draft
         )

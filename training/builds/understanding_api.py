@@ -44,16 +44,59 @@ class IntentSerializer(serializers.Serializer[dict[str, Any]]):
     answer_min_chars = serializers.IntegerField()
     answer_max_chars = serializers.IntegerField()
     system_prompt = serializers.CharField()
+    label_descriptions = serializers.DictField(child=serializers.CharField())
+    examples_outside = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Answers of your examples that are none of the labels.",
+    )
     queries = QuerySerializer(many=True)
     explanation = ExplanationSerializer(many=True)
 
 
+class ChoiceSerializer(serializers.Serializer[Any]):
+    """One answer to a question. Without `intent_edits`, the right value is to be given by hand."""
+
+    text = serializers.CharField()
+    intent_edits = serializers.DictField()
+
+
+class QuestionSerializer(serializers.Serializer[Any]):
+    """What is in doubt. The first choice is what was understood."""
+
+    field = serializers.CharField(help_text="Of intent_edits.")  # type: ignore[assignment]
+    sentence = serializers.CharField()
+    choices = ChoiceSerializer(many=True)
+
+
+class AskedIntentSerializer(IntentSerializer):
+    questions = QuestionSerializer(many=True, help_text="Empty: a build would not ask.")
+
+
+class NewModelSerializer(ModelDraftSerializer):
+    confirm = serializers.BooleanField(
+        default=False, help_text="Build from what is understood, whatever is in doubt."
+    )
+
+
+class _ErrorSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField()
+    message = serializers.CharField()
+    param = serializers.CharField()
+    hint = serializers.CharField()
+    questions = QuestionSerializer(many=True)
+
+
+class NeedsConfirmationSerializer(serializers.Serializer[Any]):
+    error = _ErrorSerializer()
+
+
 class IntentsView(APIView):
-    @extend_schema(request=IntentDraftSerializer, responses=IntentSerializer)
+    @extend_schema(request=IntentDraftSerializer, responses=AskedIntentSerializer)
     def post(self, request: Request) -> Response:
         """Say what would be understood of this model. Nothing is stored and nothing runs."""
         request_org(request)  # a token of some organisation is needed
         given = IntentDraftSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        facts = IntentFacts.of(understood(ModelDraft(**given.validated_data))).to_json()
-        return Response(IntentSerializer(facts).data)
+        intent = understood(ModelDraft(**given.validated_data))
+        facts = IntentFacts.of(intent).to_json() | {"questions": intent.questions}
+        return Response(AskedIntentSerializer(facts).data)

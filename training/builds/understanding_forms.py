@@ -18,6 +18,7 @@ from models_app.forms import LinesField
 from models_app.understanding import as_shown, corrections
 from modelstation.lm.json_schema import MAX_CHARS, SchemaRefused, parse_schema
 
+ANSWER = "answer_"  # the field of the choices of a question
 PREFIX = "intent"  # the form stands beside that of the new model
 Data = Mapping[str, Any] | None
 JSON_AREA = {"rows": 6, "class": "mono", "spellcheck": "false"}
@@ -45,8 +46,9 @@ class IntentForm(forms.Form):
     labels = LinesField(
         label="Allowed labels",
         required=False,
-        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
-        help_text="One per line, where inputs are labelled. All of them: no other is allowed then. "
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "data-chips": ""}),
+        help_text="One per line, where inputs are labelled; what an input of it is like may follow "
+        "after a colon. All of them: no other is allowed then. "
         "Left empty, those of your examples are kept and others are learned from the sources.",
     )
     json_schema = SchemaField(
@@ -83,12 +85,28 @@ class IntentForm(forms.Form):
         edits = edits_from(corrected.get("intent_edits", {}), is_stored=True)
         self.intent = understand(requirement, edits)
         shown = as_shown(self.intent)
-        shown["labels"] = "\n".join(shown["labels"])
+        shown["labels"] = "\n".join(_lines_of(shown["labels"], shown["label_descriptions"]))
         shown["system_prompt"] = corrected.get("system_prompt") or self.intent.system_prompt
         super().__init__(data, initial=shown, prefix=PREFIX)
+        for question in self.intent.questions:
+            self.fields[f"{ANSWER}{question.field}"] = forms.TypedChoiceField(
+                label=question.sentence,
+                required=False,
+                coerce=int,
+                empty_value=None,
+                choices=[(n, choice.text) for n, choice in enumerate(question.choices)],
+                widget=forms.RadioSelect,
+            )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        if "labels" in cleaned:
+            labels, notes = _labels_of(cleaned["labels"])
+            cleaned |= {"labels": labels, "label_descriptions": notes}
+        for question in self.intent.questions:
+            chosen = cleaned.get(f"{ANSWER}{question.field}")
+            if chosen is not None and question.field not in self.changed_data:
+                cleaned |= question.choices[chosen].intent_edits
         low, high = cleaned.get("answer_min_chars"), cleaned.get("answer_max_chars")
         if low and high and high < low:
             self.add_error("answer_max_chars", "This must not be less than the shortest answer.")
@@ -111,9 +129,43 @@ class IntentForm(forms.Form):
         """
         self.is_valid()
         edits = corrections(self.requirement, self.intent.task_kind, self.cleaned_data)
+        edits |= self._confirmed()
         prompt = str(self.cleaned_data.get("system_prompt", "")).replace("\r\n", "\n")
         is_compiled = prompt == self.intent.system_prompt
         return {"intent_edits": edits, "system_prompt": "" if is_compiled else prompt}
+
+    def _confirmed(self) -> dict[str, Any]:
+        """Return the choices that a person made, also of what was understood: they hold then."""
+        chosen = {
+            question.field: self.cleaned_data.get(f"{ANSWER}{question.field}")
+            for question in self.intent.questions
+            if question.field not in self.changed_data
+        }
+        return {
+            name: value
+            for question in self.intent.questions
+            if (number := chosen.get(question.field)) is not None
+            for name, value in question.choices[number].intent_edits.items()
+        }
+
+    @property
+    def asked(self) -> dict[str, BoundField]:
+        """The questions, by the field that they are about."""
+        return {
+            question.field: self[f"{ANSWER}{question.field}"] for question in self.intent.questions
+        }
+
+
+def _lines_of(labels: Sequence[str], notes: Mapping[str, str]) -> list[str]:
+    return [f"{label}: {notes[label]}" if notes.get(label) else label for label in labels]
+
+
+def _labels_of(lines: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Read lines of "label" or "label: what an input of it is like"."""
+    parts = [line.partition(": ") for line in lines]
+    labels = list(dict.fromkeys(" ".join(label.split()) for label, _, _ in parts))
+    notes = {" ".join(label.split()): note.strip() for label, _, note in parts if note.strip()}
+    return labels, notes
 
 
 class LabelMapForm(forms.Form):

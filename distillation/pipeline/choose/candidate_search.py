@@ -142,7 +142,10 @@ class Finder:
         if intent.task_kind != "classify" or not intent.labels_closed:
             return None
         counts, embed = labels_of_sources(rows), self.embedder.embed
-        return MappedLabels(propose_label_map(counts, intent.labels, intent.label_rules, embed))
+        described = intent.label_descriptions
+        return MappedLabels(
+            propose_label_map(counts, intent.labels, intent.label_rules, embed, described)
+        )
 
     def _description_match(self, intent: IntentSpec, result: SearchResult) -> dict[GroupKey, float]:
         """For each group the best cosine of one of its descriptions with one of the task's."""

@@ -30,6 +30,7 @@ def explain(intent: IntentSpec) -> list[Line]:
     spoken = f"are in {language}" if language else "may be in any language"
     lines = [
         Line("Task", _TASKS.get(intent.task_kind) or _labelling(intent)),
+        Line("Examples", _outside(intent)),
         Line("Keys", _keys(intent) if intent.task_kind == "extract_json" else ""),
         Line("Form", _form(intent)),
         Line("Length", _length(intent)),
@@ -54,6 +55,13 @@ def _labelling(intent: IntentSpec) -> str:
         f"It labels each input with {total}; {known} {are} known from your examples"
         f" ({_some(intent.labels)}), the others are learned from the sources."
     )
+
+
+def _outside(intent: IntentSpec) -> str:
+    if not intent.examples_outside:
+        return ""
+    named = ", ".join(f"“{answer}”" for answer in intent.examples_outside[:SHOWN])
+    return f"Answers of your examples that are none of the labels: {named}. Put either right."
 
 
 def _keys(intent: IntentSpec) -> str:

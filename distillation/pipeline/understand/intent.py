@@ -13,12 +13,13 @@ from typing import Any
 
 from distillation.pipeline.types import IntentEdits, IntentSpec, LabelRule, Query, Requirement
 from distillation.pipeline.understand.answer_band import answer_band
-from distillation.pipeline.understand.json_schema import learn_schema
-from distillation.pipeline.understand.label_lists import (
+from distillation.pipeline.understand.decide import (
     counted_labels,
-    identifiers_shown,
-    label_lists,
+    identifiers,
+    keys_of_words,
+    labels_of,
 )
+from distillation.pipeline.understand.json_schema import learn_schema, refuses_other_keys
 from distillation.pipeline.understand.labels import MAX_LABEL_CHARS, label_key
 from distillation.pipeline.understand.languages import (
     NAMES,
@@ -26,18 +27,20 @@ from distillation.pipeline.understand.languages import (
     language_of_all,
     named_language,
 )
+from distillation.pipeline.understand.questions import questions
+from distillation.pipeline.understand.reading import Read, read, written_in
 from distillation.pipeline.understand.task_kind import (
     PLAIN_NUMBER_PATTERN,
     SQL_PATTERN,
     WORKED_NUMBER_PATTERN,
     json_object,
-    task_kind,
 )
 from modelstation.lm.json_schema import Schema, SchemaRefused, check_schema
 
 NO_EDITS = IntentEdits()
 SYSTEM_PROMPT_TOKENS = 45
-READ_CHARS = 8000  # of each text: labels and keys that stand later are not looked for
+MAX_DESCRIBED = 40  # labels whose descriptions rows are compared with
+MAX_DESCRIPTION_CHARS = 300
 TOKENS_PER_WORD = 1.35  # English prose under a byte-level BPE of about 50k pieces
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -117,6 +120,19 @@ def _read_label_map(value: Any) -> tuple[LabelRule, ...]:
     return tuple(LabelRule(**rule) for rule in value)
 
 
+def _read_descriptions(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(text, str) for pair in value.items() for text in pair
+    ):
+        raise ValueError("label_descriptions must be an object of texts by label")
+    notes = {" ".join(label.split()): " ".join(note.split()) for label, note in value.items()}
+    if wrong := next((k for k, note in notes.items() if len(note) > MAX_DESCRIPTION_CHARS), ""):
+        raise ValueError(
+            f"label_descriptions has one of more than {MAX_DESCRIPTION_CHARS} characters: {wrong}"
+        )
+    return {label: note for label, note in notes.items() if label and note}
+
+
 _READ: dict[str, Callable[[Any], Any]] = {
     "task_kind": str,  # checked by IntentEdits
     "labels": _read_labels,
@@ -125,6 +141,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "answer_max_chars": partial(_read_count, "answer_max_chars"),
     "language": _read_language,
     "label_map": _read_label_map,
+    "label_descriptions": _read_descriptions,
 }
 
 
@@ -141,74 +158,85 @@ def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
         changed["answer_min_chars"] = min(edits.answer_max_chars, intent.answer_min_chars)
     if edits.labels is not None:
         changed |= {"labels": edits.labels, "labels_closed": True}
+    described = (
+        intent.label_descriptions
+        if edits.label_descriptions is None
+        else (edits.label_descriptions)
+    )
+    labels = edits.labels if edits.labels is not None else intent.labels
+    changed["label_descriptions"] = {
+        label: described[label] for label in labels if described.get(label)
+    }
     return replace(intent, label_rules=edits.label_map, **changed)
 
 
 def understand(requirement: Requirement, edits: IntentEdits = NO_EDITS) -> IntentSpec:
     """Read what is wanted, as far as the words and examples say it; `edits` win over that."""
-    read = replace(
-        requirement,
-        text=_readable(requirement.text),
-        objective=_readable(requirement.objective),
-        policy=_readable(requirement.policy),
-    )
-    kind = edits.task_kind or task_kind(read)
+    seen = read(requirement)
+    kind = edits.task_kind or seen.kind
     intent = IntentSpec(
         task_kind=kind,
         system_prompt=compile_system_prompt(requirement),
         queries=queries(requirement),
         task_texts=task_texts(requirement),
-        language=input_language(read),
-        answer_pattern=_answer_pattern(kind, read),
+        language=input_language(seen.requirement),
+        answer_pattern=_answer_pattern(kind, seen.requirement),
     )
-    return apply_edits(_with_answers(intent, read), edits)
+    edited = apply_edits(_with_answers(intent, seen), edits)
+    described = tuple(
+        Query(f"{label}: {note}", "label") for label, note in edited.label_descriptions.items()
+    )
+    return replace(
+        edited,
+        queries=(*edited.queries, *described[:MAX_DESCRIBED]),
+        examples_outside=_outside(edited, requirement),
+        questions=questions(seen, edited, edits),
+    )
 
 
-def _readable(text: str) -> str:
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[^\S\n]+", " ", text[:READ_CHARS]))
-
-
-def _with_answers(intent: IntentSpec, requirement: Requirement) -> IntentSpec:
+def _with_answers(intent: IntentSpec, seen: Read) -> IntentSpec:
     """Add the form of the answers, as the kind of task has it."""
+    requirement = seen.requirement
     words = _all_words(requirement)
     answers = [example.output for example in requirement.examples]
     low, high = answer_band(intent.task_kind, answers, words)
     shaped = replace(intent, answer_min_chars=low, answer_max_chars=high)
     if intent.task_kind == "classify":
-        labels, closed = _labels(requirement)
-        count = counted_labels(words)
-        hints = () if labels else identifiers_shown(words)
+        labels = labels_of(seen)
+        count = 0 if labels.are_all else counted_labels(words, seen.language)
+        hints = () if labels.names else identifiers(words)
         return replace(
-            shaped, labels=labels, labels_closed=closed, label_hints=hints, label_count=count
+            shaped,
+            labels=labels.names,
+            labels_closed=labels.are_all,
+            label_descriptions=labels.descriptions,
+            label_hints=hints,
+            label_count=count,
         )
     if intent.task_kind == "extract_json":
         objects = [value for answer in answers if (value := json_object(answer)) is not None]
         keys = tuple(sorted({key for value in objects for key in value}))
-        return replace(shaped, json_keys=keys, json_schema=learn_schema(objects, words))
+        schema = learn_schema(objects, keys_of_words(seen), no_others=refuses_other_keys(words))
+        return replace(shaped, json_keys=keys, json_schema=schema)
     return shaped
 
 
-def _labels(requirement: Requirement) -> tuple[tuple[str, ...], bool]:
-    """Return the allowed labels, and whether the user listed them all."""
-    shown = tuple(dict.fromkeys(example.output.strip() for example in requirement.examples))
-    keys = {label_key(name) for name in shown}
-    count = counted_labels(_all_words(requirement))
-    for text in (requirement.policy, requirement.objective, requirement.text):
-        for listed in label_lists(text):
-            if keys <= {label_key(name) for name in listed} and count in (0, len(listed)):
-                return listed, True
-    return shown, False
+def _outside(intent: IntentSpec, requirement: Requirement) -> tuple[str, ...]:
+    """Return the answers of examples that the closed set of labels does not hold."""
+    if intent.task_kind != "classify" or not intent.labels_closed:
+        return ()
+    known = {label_key(label) for label in intent.labels}
+    answers = dict.fromkeys(example.output.strip() for example in requirement.examples)
+    return tuple(answer for answer in answers if label_key(answer) not in known)
 
 
 def input_language(requirement: Requirement) -> str:
-    """Of the examples' inputs, else as the words name it, else that of a requirement written in
-    another language than English: who writes English may mean inputs in any.
-    """
-    if requirement.examples:
-        return language_of_all([example.input for example in requirement.examples])
+    """Of the examples' inputs, else as the words name it, else that of the requirement."""
+    inputs = [example.input for example in requirement.examples]
+    if inputs and len({code for text in inputs if (code := language_of(text))}) > 1:
+        return ""
     words = _all_words(requirement)
-    written_in = language_of(words)
-    return named_language(words) or ("" if written_in == "en" else written_in)
+    return language_of_all(inputs) or named_language(words) or written_in(words)
 
 
 def _answer_pattern(kind: str, requirement: Requirement) -> str:

@@ -44,6 +44,7 @@ def propose_label_map(
     wanted: Sequence[str],
     rules: Sequence[LabelRule],
     embed: Embed,
+    descriptions: Mapping[str, str] | None = None,
 ) -> tuple[LabelMapping, ...]:
     """One line for each label of each source, those with most rows first. Rules always win."""
     by_hand = {(rule.source, label_key(rule.label)): rule.mapped_to for rule in rules}
@@ -51,7 +52,7 @@ def propose_label_map(
     unknown = sorted(
         {label for result in counts.values() for label in result if names(label) is None}
     )
-    meanings = _by_meaning(unknown, wanted, embed)
+    meanings = _by_meaning(unknown, wanted, embed, descriptions or {})
     lines = []
     for source, result in sorted(counts.items()):
         for label, rows in sorted(result.items(), key=lambda item: (-item[1], item[0])):
@@ -88,11 +89,18 @@ def _alike(key: str, other: str) -> bool:
     return prefix or spelled or held
 
 
-def _by_meaning(labels: Sequence[str], wanted: Sequence[str], embed: Embed) -> dict[str, Match]:
-    """Match the nearest of the user's labels, where it is near and no other is nearly as near."""
+def _by_meaning(
+    labels: Sequence[str], wanted: Sequence[str], embed: Embed, descriptions: Mapping[str, str]
+) -> dict[str, Match]:
+    """Match the nearest of the user's labels, by its name or by what it is described as, where it
+    is near and no other is nearly as near.
+    """
     if not labels or len(wanted) < 2:
         return {}
-    cosines = embed([readable(x) for x in labels]) @ embed([readable(x) for x in wanted]).T
+    names = [readable(x) for x in wanted]
+    described = [descriptions.get(x) or name for x, name in zip(wanted, names, strict=True)]
+    own = embed([readable(x) for x in labels])
+    cosines = np.maximum(own @ embed(names).T, own @ embed(described).T)
     matches = {}
     for label, row in zip(labels, cosines, strict=True):
         second, best = np.sort(row)[-2:]

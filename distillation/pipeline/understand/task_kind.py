@@ -1,140 +1,36 @@
-"""Which kind of task a requirement describes: by its example answers, else by its words.
-Try it: pytest distillation/tests/pipeline/understand/test_intent.py
+"""Which kind of task a requirement describes, and how surely: learned from the collection.
+
+Answers that are all JSON objects or all SQL say it by themselves. Else one linear layer weighs the
+meaning of the words, in any of many languages, the look of the answers, and whether the text lists
+labels or keys. `python -m tools.understanding.fit` makes its weights.
 """
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from distillation.pipeline.types import Requirement
-from distillation.pipeline.understand.label_lists import announced_labels, label_lists
-from distillation.pipeline.understand.labels import is_label, label_key
+import numpy as np
+
+from distillation.pipeline.types import TASK_KINDS, Requirement
+from distillation.pipeline.understand.embedding import Vectors, vectors
+from distillation.pipeline.understand.lists.features import Asked
+from distillation.pipeline.understand.lists.scoring import Reading, Weights, weights
 
 SQL_PATTERN = r"(?is)^\s*(select|with|insert|update|delete)\b.*"
 WORKED_NUMBER_PATTERN = r"(?s).*####\s*-?[\d.,]*\d\s*$"
 PLAIN_NUMBER_PATTERN = r"^\s*-?[\d.,]*\d\s*$"
+KINDS = tuple(TASK_KINDS)
+MEANING_WEIGHT = 5.0  # of unit vectors beside scaled numbers
+MAX_SENTENCES = 30
+SHORT_WORDS = 3
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+")
-_JSON_TEMPLATE = re.compile(r"\{\s*[\"“'][\w -]+[\"”']\s*:")
-_JSON_ANSWER = re.compile(
-    r"(?<!from )(?<!given )(?<!the )\bjson\b"
-    r"(?! (?:input|record|file|document|payload|data)s? (?:is|are|in|of))",
-    re.IGNORECASE,
-)
-_NUMBER_ANSWER = re.compile(
-    r"####|\banswer\w* (?:\w+ ){0,3}(?:a|the|one) number\b(?! of)|\bas a number\b"
-    r"|\bnumber (?:only|alone)\b",
-    re.IGNORECASE,
-)
-_LABEL_WORD = (
-    r"(?:label|categor(?:y|ies)|class|topic|intent|sentiment|emotion|stance|tone|mood|queue|genre|"
-    r"priority|urgency|severity|department|team|section|tag|polarity|verdict|rating|language)"
-)
-# An order stands at the start of a sentence or after words that give orders: "customers write"
-# is none, "must write" is.
-_ORDER = (
-    r"(?:(?:^|[.!?:;\n,]|\b(?:must|should|shall|will|to|and|then|please|it|we|you|can|that|model|"
-    r"assistant|helper|tool|or|which))\s*)"
-)
-
-# What each kind is known by. The one that comes first in the text wins; at the same place, the
-# one that is listed first.
-_CUES = {
-    "sql": (
-        rf"{_ORDER}(?:write|generate|return|give|produce|answer|translate|convert|turn|build|show|"
-        rf"want|need|get)\w*\b[^.\n]{{0,90}}\b(?:\w*sql(?:ite)?|select statement)\b"
-    ),
-    "number": (
-        r"\b(?:calculat|comput(?:e|ing)\b|arithmetic|word problems?\b|final number|maths? problem|"
-        r"solve\w* (?:\w+ ){0,3}(?:equation|sum)|only (?:the|a) number)"
-    ),
-    "classify": (
-        r"\bclass(?:if|ez|er\b)|\bcategori[sz]|\bwith the letters?\b|\bkategor|\bklassifi|"
-        r"\bcatégor|\bclasific|\bcategor[ií]a|"
-        rf"{_ORDER}(?:label|tag|route|triage|sort|assign|flag|mark|rate|grade|score|bucket|screen|"
-        r"match|map)\w*\b|"
-        r"\brout(?:ed|ing)\b|\blabel+(?:s|ed|ing)\b(?= (?:each|every|it|them|the|with|a))|"
-        r"\bintents?\b|\bsentiment|\bemotions?\b|\bstance\b|\b(?:exactly )?one of\b|\bwhether\b|"
-        r"\b(?:tell|say|decide|check|determine|judge|predict|see)\b(?: \w+){0,3}? if\b|"
-        r"\byes\s*(?:/|,|or)\s*no\b|\btrue\s*(?:/|,|or)\s*false\b|"
-        r"\binto (?:a|one|its|the right|the correct|the proper) (?:\w+ )?"
-        rf"(?:group|folder|box|{_LABEL_WORD})\b|"
-        r"\b(?:which|what|right|correct|proper) (?:\w+ )?"
-        rf"{_LABEL_WORD} (?:it|they|each|of|for|a|an|every|is|only)\b|"
-        r"(?:^|[.:,;\n]\s*)(?:is|are|does|do)\b[^.?\n]{3,80}\bor\b[^.?\n]{2,40}\?|"
-        rf"{_ORDER}(?:set|give|add|attach)\w* (?:\w+ ){{0,2}}{_LABEL_WORD}\b|"
-        rf"{_ORDER}(?:predict|identify|recogni[sz]e|detect|determine|decide|choose|pick|name|"
-        rf"estimate|assess)\w* (?:\w+ ){{0,4}}{_LABEL_WORD}"
-    ),
-    "extract_json": r"\bextract|\bnamed entit|\bpull(?:s|ed)? (?:\w+ )?(?:facts|fields|names) out",
-    "generate": (
-        rf"{_ORDER}(?:translat|rewrit|rephras|paraphras|summari[sz]|shorten|simplif|explain|"
-        r"describ|draft|compos|writ|(?:reply|respond)"
-        r"(?! (?:with|only|yes|no|true|in one word|[\"“'`]))|generat|"
-        r"convert|turn|make|giv(?!en)|suggest|propos|"
-        r"continu|complet|correct|fix|creat|produc|expand|improv|answer (?:the|their|a|an|each|"
-        r"every|questions?|customers?|it|in|his|her|them)\b"
-        r"(?![^.\n]* with [^.\n]*\bor\b)|tell (?:a|an|stories))\w*\b"
-        r"|\btranslat(?:or|ion)|\bsummar(?:y|ies)\b"
-    ),
-}
-_SQL_ANYWHERE = re.compile(r"\b(?:sql|sqlite|\w*sql quer(?:y|ies)|select statement)\b", re.I)
-
-
-def task_kind(requirement: Requirement) -> str:
-    answers = [example.output.strip() for example in requirement.examples]
-    return _kind_of_answers(answers, requirement) if answers else kind_of_words(requirement)
-
-
-def kind_of_words(requirement: Requirement) -> str:
-    words = f"{requirement.objective}\n{requirement.text}\n{requirement.policy}"
-    if _JSON_TEMPLATE.search(words) or _JSON_ANSWER.search(words):
-        return "extract_json"
-    if _NUMBER_ANSWER.search(words):
-        return "number"
-    places = {
-        kind: match.start()
-        for kind, cue in _CUES.items()
-        if (match := re.search(cue, words, re.IGNORECASE))
-    }
-    if not places and _SQL_ANYWHERE.search(words):
-        return "sql"
-    if not places and any(announced_labels(words)):
-        return "classify"
-    return min(places, key=lambda kind: places[kind], default="generate")
-
-
-def _kind_of_answers(answers: Sequence[str], requirement: Requirement) -> str:
-    checks: dict[str, Callable[[str], bool]] = {
-        "extract_json": lambda a: json_object(a) is not None,
-        "sql": lambda a: re.match(SQL_PATTERN, a) is not None,
-        "number": lambda a: bool(re.match(f"{WORKED_NUMBER_PATTERN}|{PLAIN_NUMBER_PATTERN}", a)),
-    }
-    if all(is_label(answer) for answer in answers) and _are_listed(answers, requirement):
-        return "classify"
-    for kind, fits in checks.items():
-        if all(fits(answer) for answer in answers):
-            return kind
-    return "classify" if _look_like_labels(answers, requirement) else "generate"
-
-
-def _are_listed(answers: Sequence[str], requirement: Requirement) -> bool:
-    """Whether the words list these answers among the allowed ones."""
-    given = {label_key(answer) for answer in answers}
-    return any(
-        given <= {label_key(name) for name in listed}
-        for text in (requirement.policy, requirement.objective, requirement.text)
-        for listed in label_lists(text)
+_SENTENCE = re.compile(r"(?<=[.!?:])\s+|\n")
+_CUES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        "json", "sql|postgres|sqlite", r"\{", "->|→", r"\{\s*[\"“']", r"\d\s*[-–]\s*\d", "[\"“„«]",
     )
-
-
-def _look_like_labels(answers: Sequence[str], requirement: Requirement) -> bool:
-    """Short answers are labels when the words or their spelling say so, or when they repeat."""
-    if not all(is_label(answer) for answer in answers):
-        return False
-    named = all(_IDENTIFIER.fullmatch(answer) for answer in answers)
-    repeats = len({label_key(answer) for answer in answers}) <= len(answers) / 2
-    return named or repeats or kind_of_words(requirement) == "classify"
+)  # fmt: skip
 
 
 def json_object(text: str) -> dict[str, object] | None:
@@ -145,3 +41,106 @@ def json_object(text: str) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def task_kind(requirement: Requirement) -> str:
+    """Return the likeliest kind."""
+    from distillation.pipeline.understand.reading import read
+
+    return read(requirement).kind
+
+
+_ANSWERS: dict[str, Callable[[str], bool]] = {
+    "extract_json": lambda answer: json_object(answer) is not None,
+    "sql": lambda answer: re.match(SQL_PATTERN, answer) is not None,
+}
+
+
+def kind_shares(
+    requirement: Requirement, lists: Mapping[str, Sequence[Reading]], asked: Asked
+) -> dict[str, float]:
+    """Return the probability of each kind."""
+    answers = [example.output.strip() for example in requirement.examples]
+    for kind, fits in _ANSWERS.items():
+        if answers and all(map(fits, answers)):
+            return {each: float(each == kind) for each in KINDS}
+    shares = network_shares(kind_features(requirement, lists, asked), weights())
+    return dict(zip(KINDS, map(float, shares), strict=True))
+
+
+def network_shares(x: Vectors, w: Weights) -> Vectors:
+    scores = scaled(x, w) @ w["kind.w"] + w["kind.b"]
+    shares = np.exp(scores - scores.max())
+    result: Vectors = shares / shares.sum()
+    return result
+
+
+def scaled(x: Vectors, w: Weights) -> Vectors:
+    result: Vectors = np.clip((x - w["kind.mean"]) / w["kind.scale"], -8, 8)
+    return result
+
+
+def kind_features(
+    requirement: Requirement, lists: Mapping[str, Sequence[Reading]], asked: Asked
+) -> Vectors:
+    return np.concatenate(
+        [
+            _meaning(requirement) * MEANING_WEIGHT,
+            np.array(
+                [*_answers(requirement), *_cues(requirement), *_lists(lists, asked)], np.float32
+            ),
+        ]
+    )
+
+
+def _meaning(requirement: Requirement) -> Vectors:
+    texts = (requirement.text, requirement.objective, requirement.policy)
+    sentences = [part for text in texts for part in _SENTENCE.split(text) if len(part.strip()) > 3][
+        :MAX_SENTENCES
+    ]
+    rows = vectors([requirement.text, requirement.objective or requirement.text, *sentences])
+    mean = rows[2:].mean(axis=0) if len(rows) > 2 else rows[0]
+    return np.concatenate([rows[0], rows[1], mean])
+
+
+def _answers(requirement: Requirement) -> list[float]:
+    answers = [example.output.strip() or " " for example in requirement.examples]
+    if not answers:
+        return [0.0] * 12
+    words = [len(answer.split()) for answer in answers]
+
+    def share(fits: Callable[[str], bool]) -> float:
+        return sum(map(fits, answers)) / len(answers)
+
+    return [
+        1.0,
+        share(_ANSWERS["extract_json"]),
+        share(_ANSWERS["sql"]),
+        share(lambda answer: re.fullmatch(r"\s*[-+]?[\d.,]*\d\s*%?", answer) is not None),
+        share(lambda answer: "####" in answer),
+        share(lambda answer: len(answer.split()) <= SHORT_WORDS and answer[-1] not in ".?!"),
+        1 - len(set(answers)) / len(answers),
+        min(max(words), 40) / 10,
+        min(sum(words) / len(words), 40) / 10,
+        share(lambda answer: answer[-1] in ".?!"),
+        share(lambda answer: "\n" in answer),
+        min(len(answers), 10) / 5,
+    ]
+
+
+def _cues(requirement: Requirement) -> list[float]:
+    words = f"{requirement.text} {requirement.objective} {requirement.policy}".lower()
+    return [float(cue.search(words) is not None) for cue in _CUES]
+
+
+def _lists(lists: Mapping[str, Sequence[Reading]], asked: Asked) -> list[float]:
+    labels, keys = lists["labels"], lists["keys"]
+    best = labels[0] if labels else None
+    holds = best is not None and bool(asked.outputs) and asked.output_keys <= best.candidate.key
+    return [
+        best.probability if best else 0.0,
+        keys[0].probability if keys else 0.0,
+        best.probability if best and holds else 0.0,
+        1 - sum(reading.probability for reading in labels),
+        1 - sum(reading.probability for reading in keys),
+    ]

@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from django.forms import ValidationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -103,12 +102,10 @@ VALUES = st.recursive(
 @given(
     answers=st.lists(st.dictionaries(NAMES, VALUES, max_size=3), max_size=3),
     named=st.lists(NAMES, min_size=2, max_size=5, unique=True),
-    words=st.sampled_from(
-        ["Extract the {}.", "JSON with the keys {}.", "Find {} in posts. No other keys."]
-    ),
+    no_others=st.booleans(),
 )
-def test_what_the_pipeline_infers_is_accepted_everywhere(engine, answers, named, words):
-    schema = learn_schema(answers, words.format(" and ".join([", ".join(named[:-1]), named[-1]])))
+def test_what_the_pipeline_infers_is_accepted_everywhere(engine, answers, named, no_others):
+    schema = learn_schema(answers, named, no_others=no_others)
     if schema is None:
         return
 
@@ -120,12 +117,11 @@ def test_examples_that_are_too_deep_for_a_schema_infer_none():
     deep = []
     for _ in range(60):
         deep = [deep]
-    assert learn_schema([{"a": deep}], "") is None
+    assert learn_schema([{"a": deep}]) is None
 
 
-@pytest.mark.parametrize("words", ["Extract the b and bs.", "Find the ab c and the a bc."])
-def test_two_spellings_of_one_key_are_one_pattern(engine, words):
-    schema = learn_schema([], words)
+def test_two_spellings_of_one_key_are_one_pattern(engine):
+    schema = learn_schema([], ["ab c", "a bc"])
 
     assert len(schema["patternProperties"]) == 1
     engine.generate(CHAT, GenerationConfig(4, json_schema=schema))

@@ -3,16 +3,18 @@
     manage.py build_model --requirement "Route each ticket …" --examples examples.jsonl --rows 400
     manage.py build_model --requirement "Sort repair requests." --data tickets.xlsx --no-corpus
 
-The last line of stdout is one JSON object. Exit code 0 only when the model is ready.
+The last line of stdout is one JSON object. Exit code 0 only when the model is ready; 3
+where it is in doubt what is wanted: the questions are printed, and nothing is built without --yes.
 """
 
 import json
 import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
@@ -27,12 +29,13 @@ from distillation.model_data.new_rows import completed
 from distillation.model_data.overview import data_overview
 from distillation.model_data.own_rows import OwnRows
 from distillation.pipeline.text import input_text
+from distillation.pipeline.types import Question
 from distillation.pipeline.understand.explain import explain
 from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
 from models_app.bases.recommending import recommended
 from models_app.drafts import ModelDraft
 from models_app.models import DEFAULT_ROWS, CustomModel
-from models_app.understanding import understood
+from models_app.understanding import NeedsConfirmation, check_confirmed, understood
 from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs.kinds import run_task
@@ -44,6 +47,7 @@ from training.builds.services import create_model
 from training.scoring.metrics import MODEL_METRICS
 
 WAIT_SECONDS = 1.0
+IN_DOUBT = 3  # exit code
 
 
 class Command(PlainCommand):
@@ -85,6 +89,7 @@ class Command(PlainCommand):
         add("--no-corpus", action="store_true", help="take the rows of --data alone")
         add("--name", **text, help="default: the first words of the requirement")
         add("--org", default="", metavar="SLUG", help="of the organisation; default: the demo's")
+        add("--yes", action="store_true", help="build although something is in doubt")
         add("--json", action="store_true", help="print nothing on stdout but the JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -94,7 +99,11 @@ class Command(PlainCommand):
             rows = [_own_rows(org, path, options["columns"]) for path in options["data"]]
             for each in rows:
                 draft = completed(draft, preview_of(each.run, each.draft))
+            if not options["yes"]:
+                check_confirmed(draft)
             model = create_model(actor=None, org=org, draft=draft, rows=rows)
+        except NeedsConfirmation as doubt:
+            _ask(doubt.questions)
         except UserFacingError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
         for what, sentence in explain(understood(model)):
@@ -106,6 +115,21 @@ class Command(PlainCommand):
         print(json.dumps(_report(model), ensure_ascii=False))
         if model.status != CustomModel.Status.READY:
             sys.exit(1)
+
+
+def _ask(questions: Sequence[Question]) -> NoReturn:
+    """Print what is in doubt, and the correction that each choice amounts to; exit code 3."""
+    lines = []
+    for question in questions:
+        lines += [question.sentence]
+        for choice in question.choices:
+            edits = json.dumps(choice.intent_edits, ensure_ascii=False)
+            lines += [f"  - {choice.text}" + (f"   {edits}" if choice.intent_edits else "")]
+    lines += [
+        "Nothing was built. Give the right corrections in a file with --intent-edits, or --yes to"
+        " build from the first choices."
+    ]
+    raise CommandError("\n".join(lines), returncode=IN_DOUBT)
 
 
 def _draft(options: dict[str, Any]) -> ModelDraft:

@@ -224,3 +224,63 @@ def test_a_schema_that_an_earlier_release_accepted_neither_breaks_pages_nor_buil
     assert model.intent_edits == {"json_schema": schema, "language": "de"}
     with pytest.raises(UserFacingError, match="uniqueItems"):
         builds.correct_intent(actor=alice, model=model, changes={"json_schema": schema})
+
+
+# --- questions, and labels with descriptions ------------------------------------------------------
+
+LABELS = "order\nreturn\ncomplaint\nother"
+UNCLEAR = {
+    "requirement": "Our shop gets about 400 mails a day and we sort them by hand.",
+    "objective": "Classify each e-mail into one of four categories.",
+    "policy": "Answer with exactly one of these labels: order, return, complaint, other.",
+    "examples": "Where is it? => order\nSend it back => return\nWell done => Praise",
+}
+
+
+def test_examples_outside_of_the_labels_are_named_and_asked_about(as_bob, org):
+    page = as_bob.post(url("model_understood"), draft(**UNCLEAR))
+    assert page.context["form"].intent.examples_outside == ("Praise",)
+    text = page.content.decode()
+    assert "Your examples answer “Praise”, which is not among the labels" in text
+    assert 'type="radio" name="intent-answer_labels"' in text
+
+
+def test_the_choice_of_an_answer_becomes_a_correction(as_bob, org):
+    page = as_bob.post(url("model_understood"), draft(**UNCLEAR))
+    as_bob.post(url("model_understood"), filled_in(page, answer_labels="1"))
+    edits = CustomModel.objects.get().intent_edits
+    assert edits["labels"] == ["order", "return", "complaint", "other", "Praise"]
+
+
+def test_a_choice_of_what_was_understood_is_kept_so_that_it_is_not_asked_again(as_bob, org):
+    page = as_bob.post(url("model_understood"), draft(**UNCLEAR))
+    as_bob.post(url("model_understood"), filled_in(page, answer_labels="0"))
+    model = CustomModel.objects.get()
+    assert model.intent_edits == {"labels": LABELS.splitlines()}
+    again = as_bob.get(url("model_intent", model.id))
+    assert "labels" not in again.context["form"].asked
+
+
+def test_what_is_typed_wins_over_a_choice(as_bob, org):
+    page = as_bob.post(url("model_understood"), draft(**UNCLEAR))
+    as_bob.post(
+        url("model_understood"), filled_in(page, answer_labels="1", labels="order\nreturn\nrest")
+    )
+    assert CustomModel.objects.get().intent_edits["labels"] == ["order", "return", "rest"]
+
+
+def test_labels_are_described_on_their_line_and_shown_so_again(as_bob, org):
+    page = as_bob.post(url("model_understood"), draft(policy="One of: yes, no."))
+    as_bob.post(url("model_understood"), filled_in(page, labels="yes: it is\nno\nmaybe: unsure"))
+    model = CustomModel.objects.get()
+    assert model.intent_edits["labels"] == ["yes", "no", "maybe"]
+    assert model.intent_edits["label_descriptions"] == {"yes": "it is", "maybe": "unsure"}
+    form = as_bob.get(url("model_intent", model.id)).context["form"]
+    assert form["labels"].value() == "yes: it is\nno\nmaybe: unsure"
+
+
+def test_without_the_script_the_labels_are_a_textarea(as_bob, org):
+    page = as_bob.post(url("model_understood"), draft(policy="One of: yes, no.")).content.decode()
+    assert "<textarea" in page
+    assert "data-chips" in page
+    assert "js/chips.js" in page

@@ -1,0 +1,60 @@
+"""From what was read to the labels and keys that are wanted."""
+
+import re
+from dataclasses import dataclass, field
+
+from distillation.pipeline.understand.labels import label_key
+from distillation.pipeline.understand.lists.candidates import candidates
+from distillation.pipeline.understand.lists.words import LABEL_NOUNS, NUMBERS
+from distillation.pipeline.understand.reading import Read
+
+
+@dataclass(frozen=True)
+class Labels:
+    names: tuple[str, ...]
+    are_all: bool  # no other is allowed
+    descriptions: dict[str, str] = field(default_factory=dict)
+
+
+def labels_of(seen: Read) -> Labels:
+    """Return the list that is meant, else the answers of the examples: others are learned then."""
+    shown = tuple(dict.fromkeys(example.output.strip() for example in seen.requirement.examples))
+    best = seen.best("labels")
+    if best is None:
+        return Labels(shown, False)
+    return spelled(seen, best.candidate.names, best.candidate.descriptions)
+
+
+def spelled(seen: Read, names: tuple[str, ...], notes: tuple[str, ...] = ()) -> Labels:
+    """Return a whole list, each name as an example spells it, if one does."""
+    answers = {
+        label_key(example.output): example.output.strip() for example in seen.requirement.examples
+    }
+    written = tuple(answers.get(label_key(name), name) for name in names)
+    described = dict(zip(written, notes, strict=False))
+    return Labels(written, True, {label: note for label, note in described.items() if note})
+
+
+def keys_of_words(seen: Read) -> tuple[str, ...]:
+    best = seen.best("keys")
+    return best.candidate.names if best and best.candidate.place != "examples" else ()
+
+
+def counted_labels(words: str, language: str) -> int:
+    """How many labels a requirement speaks of ("one of our 77 topics"); 0: it does not say."""
+    numbers = NUMBERS[language]
+    named = "|".join([*numbers, r"\d{1,4}"])
+    nouns = "|".join(LABEL_NOUNS)
+    pattern = rf"\b({named})[ -](?:[\w-]+ ){{0,2}}?(?:{nouns})\w*"
+    match = re.search(pattern, words, re.IGNORECASE)
+    if match is None:
+        return 0
+    number = match[1].lower()
+    count = numbers.get(number) or int(number)
+    return count if count > 1 else 0
+
+
+def identifiers(words: str) -> tuple[str, ...]:
+    """Names that nobody writes but for labels, as a sample of them: card_arrival."""
+    found = [item for item in candidates(words, "text", "en") if item.form == "snake"]
+    return found[0].names if found else ()
