@@ -7,17 +7,15 @@ from distillation.datasets import api as datasets
 from distillation.datasets.lineage_api import DatasetLineageRowsView, DatasetLineageView
 from distillation.hub import api as hub
 from distillation.imports import api as imports
-from distillation.model_data.api import ModelDataView
 from distillation.labelling import api as labelling
-from distillation.organization.api import OrganizationView
 from distillation.logs.api import LogsView
+from distillation.model_data.api import ModelDataView
 from distillation.organization.api import OrganizationView, StoredCompletionsView
 from distillation.pushes.api import DatasetPushesView
 from distillation.teachers import api as teachers
 
 MODEL = "models/<uuid:model_id>"
 CORRECTIONS = f"{MODEL}/corrections"
-CORRECTIONS = "models/<uuid:model_id>/corrections"
 INPUTS = "models/<uuid:model_id>/inputs"
 TEACHER = "teachers/<uuid:teacher_id>"
 TEACHER_RUNS = "models/<uuid:model_id>/teacher-runs"

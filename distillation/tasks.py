@@ -46,6 +46,8 @@ def run_labelling(job_id: str) -> None:
     from distillation.labelling import runner as labelling_runner
 
     jobs.run_job(job_id, labelling_runner.label)
+
+
 def run_teaching(job_id: str) -> None:
     from distillation.teachers import runner as teachers
 

@@ -11,17 +11,16 @@ from distillation.datasets import lineage_views as lineage
 from distillation.datasets import views as datasets
 from distillation.hub import views as hub
 from distillation.imports import views as imports
-from distillation.model_data import views as model_data
-from distillation.logs import views as logs
 from distillation.labelling import views as labelling
+from distillation.logs import views as logs
+from distillation.model_data import views as model_data
 from distillation.organization import views as organization
 from distillation.pushes import views as pushes
 from distillation.teachers import views as teachers
 
 DATASET = "datasets/<uuid:dataset_id>"
-DATA = "models/<uuid:model_id>/data"
-CORRECTIONS = "models/<uuid:model_id>/corrections"
 MODEL = "models/<uuid:model_id>"
+DATA = f"{MODEL}/data"
 CORRECTIONS = f"{MODEL}/corrections"
 LABEL = "models/<uuid:model_id>/label"
 TEACHER = "settings/teachers/<uuid:teacher_id>"

@@ -146,6 +146,8 @@ def make_stored(org, version):
         choices=[answer | {"finish_reason": "stop"}],
         usage={},
     ).completion_id
+
+
 def make_teacher(org, model):
     """Nobody listens at its address; its run has failed."""
     teacher = Teacher.objects.create(

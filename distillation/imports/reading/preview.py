@@ -71,7 +71,6 @@ def preview_file(path: Path, options: ReadOptions) -> Preview:
             # Somebody waits for the answer: they shall not wait for gigabytes in one line.
             limits = replace(limits, expanded_bytes=LOOKED_AT_BYTES)
         raw = _watched(unpacked(reader.read(path, limits), path.name), preview)
-        raw = _watched(reader.read(path, limits), preview)
         guess, raw = guessed(raw, options.columns)
         preview.mapping, preview.reason = guess.mapping, guess.reason
         for row in _beginning(to_examples(raw, path.name, options), preview):
@@ -100,9 +99,6 @@ def _watched(rows: Rows, preview: Preview) -> Rows:
             if len(preview.columns) < MAX_COLUMNS:
                 preview.columns |= dict.fromkeys(row.data)
             preview.log = preview.log or row.log
-            preview.mapping = preview.mapping or guess_mapping(row.data)
-        if isinstance(row, RawRow) and len(preview.columns) < MAX_COLUMNS:
-            preview.columns |= dict.fromkeys(row.data)
         yield row
 
 

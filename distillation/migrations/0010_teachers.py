@@ -13,8 +13,8 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0003_end_mails'),
         ('core', '0003_overrides_and_checkpoints'),
-        ('distillation', '0006_data_of_models'),
-        ('models_app', '0009_data_of_models'),
+        ('distillation', '0009_hub_and_logs'),
+        ('models_app', '0010_needs_data'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

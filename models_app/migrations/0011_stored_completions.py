@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0004_storing_and_hub'),
-        ('models_app', '0009_data_of_models'),
+        ('models_app', '0010_needs_data'),
     ]
 
     operations = [

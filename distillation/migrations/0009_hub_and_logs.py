@@ -11,8 +11,8 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0004_storing_and_hub'),
         ('core', '0003_overrides_and_checkpoints'),
-        ('distillation', '0006_data_of_models'),
-        ('models_app', '0010_stored_completions'),
+        ('distillation', '0008_labelling'),
+        ('models_app', '0011_stored_completions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
