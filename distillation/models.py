@@ -15,6 +15,7 @@ from distillation.label_map import LabelTable, label_table
 from distillation.limits import NAME_CHARS, ORIGIN_CHARS, REASON_CHARS, TASK_CHARS
 from distillation.model_data.rows import ModelSource as ModelSource
 from distillation.pipeline.intent_facts import IntentFacts
+from distillation.pipeline.provenance import Provenance
 from distillation.pushes.rows import HubPush
 from models_app.models import CustomModel, ModelVersion
 from modelstation.core.models import Job
@@ -381,6 +382,10 @@ class DatasetRow(models.Model):
     @property
     def is_edited(self) -> bool:
         return self.original_messages is not None
+
+    @property
+    def labelled_in_words(self) -> str:
+        return Provenance.from_json(self.provenance).words
 
 
 class DatasetPush(HubPush):
