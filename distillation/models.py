@@ -20,6 +20,7 @@ from distillation.limits import NAME_CHARS, ORIGIN_CHARS, REASON_CHARS, TASK_CHA
 from distillation.logs.rows import LogUse as LogUse
 from distillation.model_data.rows import ModelSource as ModelSource
 from distillation.pipeline.intent_facts import IntentFacts
+from distillation.pipeline.provenance import Provenance
 from distillation.pushes.rows import HubPush
 from distillation.teachers.rows import Teacher as Teacher
 from distillation.teachers.rows import TeacherRequest as TeacherRequest
@@ -389,6 +390,10 @@ class DatasetRow(models.Model):
     @property
     def is_edited(self) -> bool:
         return self.original_messages is not None
+
+    @property
+    def labelled_in_words(self) -> str:
+        return Provenance.from_json(self.provenance).words
 
 
 class DatasetPush(HubPush):

@@ -13,7 +13,7 @@ from distillation.corpus.catalog import CorpusCatalog
 from distillation.corrections import services as corrections
 from distillation.curation import freezing
 from distillation.curation import services as curation
-from distillation.datasets.cards import counts_of, facts_of_version
+from distillation.datasets.cards import facts_of_version
 from distillation.imports.reading.errors import ImportRefused
 from distillation.limits import REASON_CHARS
 from distillation.model_data import own_rows
@@ -88,7 +88,7 @@ def distil(job: Job, lease: Lease) -> Publish:
         version.number = curation.next_number(model.id)  # for its card; settled when published
         version.folder = f"{model.id}/datasets/{job.id}-{job.attempt}"
         freezing.seal(version, rows)
-        freezing.write_files(version, rows, facts_of_version(version, counts_of(rows)))
+        freezing.write_files(version, rows, facts_of_version(version, rows))
     lease.check()
     return lambda: _publish(version, rows, refused)
 

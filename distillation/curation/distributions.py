@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import Count, Func, IntegerField, Q, Value
-from django.db.models.functions import Length
+from django.db.models import Count, Func, IntegerField, Q, TextField, Value
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce, Length
 
 from distillation.models import DatasetRow, DatasetVersion
 from distillation.pipeline.understand.task_kind import json_object
 
 ROWS_AT_ONCE = 5000
-FACETS = ("split", "source_name", "license", "task", "decision")
+FACETS = ("split", "source_name", "license", "task", "decision", "labelled_by")
 LENGTH_EDGES = (1, 11, 26, 51, 101, 201, 401, 801, 1601, 3201)  # characters
 Counts = dict[str, int]
 
@@ -42,7 +43,12 @@ class Facets:
 
 
 def facets_of(version: DatasetVersion) -> Facets:
-    rows = version.rows.order_by().annotate(edited=Q(original_messages__isnull=False))
+    said = Coalesce(
+        KeyTextTransform("labelled_by", "provenance"), Value(""), output_field=TextField()
+    )
+    rows = version.rows.order_by().annotate(
+        edited=Q(original_messages__isnull=False), labelled_by=said
+    )
     return Facets(list(rows.values_list(*FACETS, "edited").annotate(rows=Count("id"))))
 
 

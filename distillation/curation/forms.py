@@ -36,6 +36,7 @@ class RowFilterForm(forms.Form):
     edited = forms.TypedChoiceField(
         required=False, label="Edited", coerce=lambda value: value == "yes", empty_value=None
     )
+    labelled_by = forms.ChoiceField(required=False, label="Labelled by")
     sort = forms.ChoiceField(required=False, label="Sort", choices=list(SORT_NAMES.items()))
 
     def __init__(self, data: Any, *, facets: Facets, labels: Mapping[str, int]) -> None:
@@ -50,8 +51,16 @@ class RowFilterForm(forms.Form):
         edited = {"yes": facets.edited, "no": facets.total - facets.edited}
         self._offer("edited", "Edited or not", edited)
         self._offer_answers(labels)
+        self._offer_labellers(facets.by("labelled_by"))
         words = {"type": "search", "placeholder": "Search input and answer"}
         self.fields["q"].widget.attrs.update(words)
+
+    def _offer_labellers(self, counts: Mapping[str, int]) -> None:
+        said = {name: rows for name, rows in counts.items() if name}
+        if not said:
+            del self.fields["labelled_by"]
+            return
+        self._offer("labelled_by", "Labelled by all", said)
 
     def _offer_answers(self, labels: Mapping[str, int]) -> None:
         if not labels:

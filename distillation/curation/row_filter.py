@@ -57,6 +57,7 @@ class RowFilter:
     answer: str = ""
     license: str = ""
     edited: bool | None = None
+    labelled_by: str = ""
 
     def applied(self, rows: Any) -> QuerySet[DatasetRow]:
         requested = {
@@ -66,6 +67,8 @@ class RowFilter:
             "license": self.license,
         }
         rows = rows.filter(Q(**{column: value for column, value in requested.items() if value}))
+        if self.labelled_by:
+            rows = rows.filter(provenance__labelled_by=self.labelled_by)
         if self.answer:
             rows = rows.spoken().filter(said_answer=self.answer)
         if self.edited is not None:

@@ -1,13 +1,14 @@
 """The bridge to the dataset card: from a model, its run and a dataset's records to plain facts."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.conf import settings
 from django.db.models import Count
 
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
 from distillation.pipeline.card import CARD, CardFacts, CardSource, render_card
+from distillation.pipeline.provenance import LabelledRows, tally
 
 # Rows by id ("": it is gone) and name of their source, and by licence.
 Counts = Mapping[tuple[str, str, str], int]
@@ -24,9 +25,19 @@ def kept_counts(version: DatasetVersion) -> Counts:
     return {(str(source or ""), name, terms): rows for source, name, terms, rows in counted}
 
 
-def facts_of_version(version: DatasetVersion, counts: Counts | None = None) -> CardFacts:
-    """Kept rows count, refused ones do not. `counts` where the rows are not saved yet."""
-    counts = kept_counts(version) if counts is None else counts
+def labelled_counts(version: DatasetVersion) -> list[LabelledRows]:
+    """Count the kept rows by who or what labelled them."""
+    return tally(version.rows.kept().order_by().values_list("provenance", flat=True).iterator())
+
+
+def facts_of_version(
+    version: DatasetVersion, rows: Sequence[DatasetRow] | None = None
+) -> CardFacts:
+    """Kept rows count, refused ones do not. `rows` where they are not saved yet."""
+    if rows is None:
+        counts, labelled = kept_counts(version), labelled_counts(version)
+    else:
+        counts, labelled = counts_of(rows), tally(row.provenance for row in rows)
     model, run = version.model, version.run
     return CardFacts(
         title=f"{model.name}, dataset {version.number}",
@@ -41,6 +52,7 @@ def facts_of_version(version: DatasetVersion, counts: Counts | None = None) -> C
         intent=run.intent,
         funnel=run.funnel,
         label_map=run.label_map,
+        labelled=labelled,
     )
 
 
@@ -55,9 +67,12 @@ def card_text(version: DatasetVersion) -> str:
 def _sources(counts: Counts) -> list[CardSource]:
     """Most rows first. Of a source that is gone, name and licence are all that is left."""
     known = SourceDataset.objects.in_bulk({source for source, _, _ in counts if source})
-    origins = {str(pk): (source.origin, source.revision) for pk, source in known.items()}
+    origins = {
+        str(pk): (source.origin, source.revision, source.get_kind_display())
+        for pk, source in known.items()
+    }
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0][1:]))
     return [
-        CardSource(name, terms, rows, *origins.get(source, ("", "")))
+        CardSource(name, terms, rows, *origins.get(source, ("", "", "")))
         for (source, name, terms), rows in ranked
     ]

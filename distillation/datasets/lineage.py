@@ -46,6 +46,7 @@ class SourceLine:
     rows: int
     origin: str = ""
     revision: str = ""
+    kind: str = ""  # of SourceDataset.Kind; empty: it is gone, or never was one
 
     @property
     def is_own(self) -> bool:
@@ -89,6 +90,7 @@ def row_lines(version: DatasetVersion) -> Iterator[str]:
     wanted = (
         "position", "split", "decision", "source", "source_name", "task", "license",
         "content_hash", "corpus_hash", "score", "scores", "query", "step", "reason", "messages",
+        "provenance",
     )  # fmt: skip
     for row in version.rows.order_by("position").values(*wanted).iterator(ROWS_AT_ONCE):
         source, messages = row.pop("source"), row.pop("messages")
@@ -245,10 +247,15 @@ def _sources(version: DatasetVersion) -> list[SourceLine]:
     """Of the rows that were kept, most first."""
     kept = version.rows.filter(decision=DatasetRow.Decision.KEPT).order_by()
     counted = kept.values_list(
-        "source", "source_name", "license", "source__origin", "source__revision"
+        "source",
+        "source_name",
+        "license",
+        "source__origin",
+        "source__revision",
+        "source__kind",
     ).annotate(rows=Count("id"))
     lines = [
-        SourceLine(source, name, license_name, rows, origin or "", revision or "")
-        for source, name, license_name, origin, revision, rows in counted
+        SourceLine(source, name, license_name, rows, origin or "", revision or "", kind or "")
+        for source, name, license_name, origin, revision, kind, rows in counted
     ]
     return sorted(lines, key=lambda line: (-line.rows, line.name, line.license))

@@ -14,6 +14,7 @@ import jinja2
 import yaml
 
 from distillation.pipeline.licenses import OWN_DATA, is_unknown
+from distillation.pipeline.provenance import LabelledRows
 
 CARD = "README.md"
 HUB_SPLITS = {"train": "train", "valid": "validation", "test": "test"}
@@ -59,6 +60,7 @@ class CardSource:
     rows: int
     origin: str = ""
     revision: str = ""
+    kind: str = ""  # the way its rows came, in words
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,20 @@ class CardFacts:
     held_out: int = 0  # of the test rows, those that the user brought
     intent: Mapping[str, Any] = field(default_factory=dict)
     label_map: Sequence[Mapping[str, Any]] = ()
+    labelled: Sequence[LabelledRows] = ()  # empty: not counted
     funnel: Sequence[Mapping[str, Any]] = ()
 
     @property
     def rows(self) -> int:
         return sum(self.splits.values())
+
+    @property
+    def written_by_teachers(self) -> int:
+        return sum(group.rows for group in self.labelled if group.labelled_by == "teacher")
+
+    @property
+    def says_who_labelled(self) -> bool:
+        return any(group.labelled_by for group in self.labelled)
 
     @property
     def licenses(self) -> list[str]:

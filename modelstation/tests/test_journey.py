@@ -185,11 +185,11 @@ def test_in_one_terminal_the_last_line_is_one_json_object(tiny, org, tmp_path, c
     assert set(report["seconds"]) == {"distil", "train", "evaluate", "total"}
 
 
-def test_a_requirement_that_the_corpus_cannot_serve_fails_with_what_to_add(tiny, org, alice):
+def test_a_requirement_that_the_corpus_cannot_serve_asks_for_data(tiny, org, alice):
     model = make_model(org, requirement=FAR_FROM_THE_CORPUS, examples=[])
     work_off()
     model.refresh_from_db()
-    assert model.status == "failed"
+    assert model.status == "needs_data"
     assert re.search(
         r"not enough data: \d+ rows above the threshold, at least \d+ needed", model.status_reason
     )
@@ -236,7 +236,7 @@ def test_a_real_worker_takes_the_hint_and_leaves_on_sigterm(tiny, org, alice):
         start_new_session=True,
     )
     try:
-        wait_until(lambda: CustomModel.objects.get(id=model.id).status == "failed", seconds=90)
+        wait_until(lambda: CustomModel.objects.get(id=model.id).status == "needs_data", seconds=90)
         worker.send_signal(signal.SIGTERM)
         worker.wait(timeout=30)
     finally:

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from distillation.curation import freezing
 from distillation.curation import services as curation
-from distillation.datasets.cards import counts_of, facts_of_version
+from distillation.datasets.cards import facts_of_version
 from distillation.datasets.lineage import UPLOAD
 from distillation.imports.reading.errors import ImportRefused, RowError
 from distillation.imports.reading.rows import ExampleRow
@@ -101,7 +101,7 @@ def freeze(job: Job, lease: Lease) -> Publish:
     version.number = curation.next_number(model.id)
     version.folder = f"{model.id}/datasets/{job.id}-{job.attempt}"
     freezing.seal(version, rows)
-    freezing.write_files(version, rows, facts_of_version(version, counts_of(rows)))
+    freezing.write_files(version, rows, facts_of_version(version, rows))
     lease.check()
     return lambda: _publish(version, rows, config)
 
