@@ -40,7 +40,7 @@ class SourceTester:
         self.catalog = catalog
         self.embedder = embedder
         self.scorer = scorer
-        self.known = known
+        self._rows = {row.id: row for row in known}
 
     def fits(
         self, ranked: Sequence[RoutedGroup], intent: IntentSpec, examples: Sequence[Example]
@@ -55,9 +55,19 @@ class SourceTester:
         first = list(best.items())[:MOST_TESTED]
         near = [source_id for source_id, score in first if score >= MIN_SOURCE_SCORE]
         far = [source_id for source_id, score in first if score < MIN_SOURCE_SCORE]
+        self._read_nearest(near, examples)
         fits = self._measured(near, intent, examples, self.scorer)
         looked_at = self._measured(far, intent, examples, None)
         return fits | {key: _too_far(fit) for key, fit in looked_at.items()}
+
+    def _read_nearest(self, source_ids: Sequence[str], examples: Sequence[Example]) -> None:
+        """Add the rows of these sources that are nearest to the examples, in one search."""
+        if not (examples and source_ids):
+            return
+        vectors = self.embedder.embed([example.input for example in examples])
+        limit = NEAR_ROWS * len(source_ids)
+        for ranked in self.catalog.nearest(vectors, limit=limit, source_ids=source_ids):
+            self._rows |= {row.id: row for row in ranked}
 
     def _measured(
         self,
@@ -66,22 +76,19 @@ class SourceTester:
         examples: Sequence[Example],
         scorer: AnswerScorer | None,
     ) -> dict[str, SourceFit]:
-        given = [self._rows(source_id, examples) for source_id in source_ids]
-        given = [rows for rows in given if rows.pairs]
+        given = [rows for source_id in source_ids if (rows := self._of(source_id)).pairs]
         fits = measure_sources(examples, given, intent, scorer, self.embedder)
         return {fit.name: fit for fit in fits}
 
-    def _rows(self, source_id: str, examples: Sequence[Example]) -> SourceRows:
-        rows = {row.id: row for row in self.known if row.source_id == source_id}
-        if examples:
-            vectors = self.embedder.embed([example.input for example in examples])
-            near = self.catalog.nearest(vectors, limit=NEAR_ROWS, source_ids=[source_id])
-            rows |= {row.id: row for ranked in near for row in ranked}
-        found = sorted(rows.values(), key=lambda row: row.content_hash)
+    def _of(self, source_id: str) -> SourceRows:
+        mine = [row for row in self._rows.values() if row.source_id == source_id]
+        found = sorted(mine, key=lambda row: row.content_hash)
         instructed = row_format.sources_with_own_instructions(found)
         pairs = [Example(row_format.model_input(row, instructed), row.answer) for row in found]
-        given = [row.embedding for row in found]
-        return SourceRows(source_id, pairs, np.stack(given) if given else np.empty((0, 0), "f4"))
+        vectors = [row.embedding for row in found]
+        return SourceRows(
+            source_id, pairs, np.stack(vectors) if vectors else np.empty((0, 0), "f4")
+        )
 
 
 def _too_far(fit: SourceFit) -> SourceFit:
