@@ -14,7 +14,10 @@ from distillation.models import (
     DatasetPush,
     DatasetVersion,
     DistillationRun,
+    HubImport,
+    HubSearch,
     ImportRun,
+    LogUse,
     SourceDataset,
     Teacher,
     TeacherRun,
@@ -55,6 +58,31 @@ class SourceDatasetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="Owner", ordering="org__name")
     def owner(self, source: SourceDataset) -> str:
         return source.org.name if source.org else "public"
+
+
+@admin.register(HubSearch)
+class HubSearchAdmin(ReadOnly, JobActions):
+    list_display = ["model", "org", "job_state", "created_by", "created_at"]
+    list_filter = ["job__state", "created_at"]
+    list_select_related = ["model", "org", "job", "created_by"]
+    search_fields = ["model__name", "org__name", "org__slug"]
+    exclude = ["candidates"]
+
+
+@admin.register(HubImport)
+class HubImportAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["repo_id", "revision", "license", "model", "org", "created_at"]
+    list_filter = ["license", "created_at"]
+    list_select_related = ["model", "org"]
+    search_fields = ["repo_id", "model__name", "org__name", "org__slug"]
+
+
+@admin.register(LogUse)
+class LogUseAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["model", "org", "run", "created_by", "created_at"]
+    list_filter = ["created_at"]
+    list_select_related = ["model", "org", "run", "created_by"]
+    search_fields = ["model__name", "org__name", "org__slug"]
 
 
 @admin.register(ImportRun)

@@ -112,6 +112,18 @@ class UsageRecordAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     date_hierarchy = "created_at"
 
 
+@admin.register(models.StoredCompletion)
+class StoredCompletionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """That answers are stored, and for whom; what was said is the organisation's own."""
+
+    list_display = ["completion_id", "name", "org", "version", "created_at"]
+    list_filter = ["created_at"]
+    list_select_related = ["org", "version__model"]
+    search_fields = ["completion_id", "name", "org__name", "org__slug"]
+    date_hierarchy = "created_at"
+    exclude = ["messages", "choices"]
+
+
 @admin.register(models.UsageLimit)
 class UsageLimitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """What one organisation may use; what is left empty is as the settings say."""

@@ -135,6 +135,8 @@ def _check_host(request: httpx2.Request, budget: Budget) -> None:
 
 
 def _after(response: httpx2.Response) -> None:
+    import httpx2
+
     budget = _BUDGET.get()
     if budget is None:
         return
@@ -142,6 +144,7 @@ def _after(response: httpx2.Response) -> None:
     if response.headers.get("Content-Encoding", "identity") not in ("identity", ""):
         message = "The hub sends packed answers, of which nobody knows how far they expand."
         raise HubError(message, code="hub_packed", hint=LATER)
+    assert isinstance(response.stream, httpx2.SyncByteStream)
     response.stream = _counted(response.stream, budget)
 
 

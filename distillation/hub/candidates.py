@@ -2,7 +2,7 @@
 No Django inside."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -173,7 +173,7 @@ def first_look(listing: Listing, policy: LicensePolicy) -> Candidate:
     return candidate
 
 
-def parts_of(files: list[HubFile], configs: list[Mapping[str, Any]]) -> tuple[Part, ...]:
+def parts_of(files: Sequence[HubFile], configs: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
     """Return its parts, as its card states them or else as its paths look."""
     readable = [file for file in files if file.path.lower().removesuffix(".gz").endswith(ENDINGS)]
     readable = [file for file in readable if not file.path.startswith((".", "README"))]
@@ -181,7 +181,7 @@ def parts_of(files: list[HubFile], configs: list[Mapping[str, Any]]) -> tuple[Pa
     return tuple((stated or _guessed_parts(readable))[:MAX_PARTS])
 
 
-def _stated_parts(files: list[HubFile], configs: list[Mapping[str, Any]]) -> list[Part]:
+def _stated_parts(files: Sequence[HubFile], configs: Sequence[Mapping[str, Any]]) -> list[Part]:
     parts = []
     for config in configs:
         name = str(config.get("config_name", "default"))

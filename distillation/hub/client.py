@@ -8,7 +8,7 @@ import hashlib
 import io
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FIRST_BYTES = 384 << 10  # of a text file, for its first rows
 EXPANDED_BYTES = 4 << 20  # that those may expand to
 PARQUET_BYTES = 12 << 20  # that a look into a Parquet file may read
+PARQUET_ROWS = 12_000  # of a row group that are looked at
+PLACES, PLACE_BYTES = 6, 64 << 10  # further on in a text file, so that more than one label shows
 BLOCK_BYTES = 128 << 10
 MOST_FILE_BYTES = 1 << 30
 SHOWN_PER_QUERY = 25
@@ -67,7 +69,7 @@ def describe(api: HfApi, repo_id: str, revision: str = "") -> Listing:
     if revision and info.sha != revision:
         message = f"The hub answered with another revision of {repo_id} than the one requested."
         raise HubError(message, code="hub_wrong_revision", hint="Nothing was kept. Search again.")
-    card = info.card_data.to_dict() if info.card_data else {}
+    card: dict[str, Any] = dict(info.card_data.to_dict()) if info.card_data else {}  # type: ignore[no-untyped-call]
     files = [_file(sibling) for sibling in info.siblings or () if _is_safe(sibling.rfilename)]
     configs = [config for config in _list(card.get("configs")) if isinstance(config, dict)]
     return Listing(
@@ -128,32 +130,55 @@ def _labels(card: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def first_rows(api: HfApi, listing: Listing, part: Part, folder: Path, most: int) -> list[RawRow]:
-    """Read the beginning of the part's first file, by ranges. No more is fetched."""
+def some_rows(api: HfApi, listing: Listing, part: Part, folder: Path, most: int) -> list[RawRow]:
+    """Return rows of the part's first file from its beginning and places further on, by ranges.
+
+    Many files are sorted by label: their beginning alone would show one or two.
+    """
     file = part.files[0]
     url = _url(api, listing, file)
     if _ending(file.path) == ".parquet":
-        return _parquet_rows(url, api, file, most)
+        return _spread(_parquet_rows(url, api, file, most), most)
     data = fetch_range(url, api, 0, min(FIRST_BYTES, max(file.size, 1)) - 1)[:FIRST_BYTES]
     is_whole = len(data) >= file.size
     if file.path.lower().endswith(".gz"):
         data, is_whole = _expanded(data)
+    elif not is_whole and _ending(file.path) != ".json":
+        data = b"".join([_whole_lines(data), *_further_on(url, api, file)])
     if not is_whole and _ending(file.path) != ".json":
-        data = data[: data.rfind(b"\n") + 1]
+        data = _whole_lines(data)
     path = folder / f"look{_ending(file.path)}"
     path.write_bytes(data)
-    return _rows_until_the_cut(path, most)
+    return _spread(_rows_until_the_cut(path), most)
 
 
-def _rows_until_the_cut(path: Path, most: int) -> list[RawRow]:
-    """Return whole rows; what the cut broke at the end is no fault of the file."""
+def _further_on(url: str, api: HfApi, file: HubFile) -> Iterator[bytes]:
+    """Yield whole lines from evenly spread places behind the beginning."""
+    step = (file.size - FIRST_BYTES) // (PLACES + 1)
+    for place in range(1, PLACES + 1):
+        start = FIRST_BYTES + place * step
+        data = fetch_range(url, api, start, min(start + PLACE_BYTES, file.size) - 1)
+        yield _whole_lines(data[data.find(b"\n") + 1 :])
+
+
+def _whole_lines(data: bytes) -> bytes:
+    return data[: data.rfind(b"\n") + 1]
+
+
+def _spread(rows: list[RawRow], most: int) -> list[RawRow]:
+    """Return `most` of them, evenly from first to last."""
+    if len(rows) <= most:
+        return rows
+    return [rows[place * len(rows) // most] for place in range(most)]
+
+
+def _rows_until_the_cut(path: Path) -> list[RawRow]:
+    """Return whole rows; what the cuts broke is no fault of the file."""
     rows: list[RawRow] = []
     try:
         for row in unpacked(read_rows(path, TEXT_LIMITS), path.name):
             if isinstance(row, RawRow):
                 rows.append(row)
-            if len(rows) >= most:
-                break
     except ImportRefused:
         if not rows:
             raise
@@ -178,16 +203,35 @@ def _parquet_rows(url: str, api: HfApi, file: HubFile, most: int) -> list[RawRow
     source: Any = RangedFile(url, api, file.size)
     try:
         table = parquet.ParquetFile(source, pre_buffer=False, buffer_size=BLOCK_BYTES)
-        batches = table.iter_batches(min(most, PARQUET_BATCH), columns=_text_columns(table))
-        batch = next(batches, None)
+        found = [row for group in _groups(table) for row in _rows_of(table, group, most)]
     except (pyarrow.ArrowException, OSError) as error:
         message = "Its Parquet file is cut off or damaged."
         raise HubError(message, code="hub_broken_file") from error
-    found = batch.to_pylist() if batch is not None else []
     return [
         RawRow(number, {name: plain(value) for name, value in data.items()})
-        for number, data in enumerate(found[:most], 1)
+        for number, data in enumerate(found, 1)
     ]
+
+
+def _groups(table: Any) -> list[int]:
+    """Return a few row groups, evenly spread."""
+    count = table.num_row_groups
+    return sorted({place * count // PLACES for place in range(PLACES)}) if count else []
+
+
+def _rows_of(table: Any, group: int, most: int) -> list[dict[str, Any]]:
+    """Return rows of the group, evenly spread over its first thousands."""
+    rows: list[dict[str, Any]] = []
+    columns = _text_columns(table)
+    try:
+        for batch in table.iter_batches(PARQUET_BATCH, row_groups=[group], columns=columns):
+            rows += batch.to_pylist()[:: max(1, PARQUET_BATCH // most)]
+            if len(rows) >= PARQUET_ROWS:
+                break
+    except HubError:
+        if not rows:
+            raise
+    return rows
 
 
 def _text_columns(table: Any) -> list[str]:
@@ -303,7 +347,7 @@ def _url(api: HfApi, listing: Listing, file: HubFile) -> str:
 
 
 def _headers(api: HfApi) -> dict[str, str]:
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils._headers import build_hf_headers
 
     return build_hf_headers(token=api.token)
 

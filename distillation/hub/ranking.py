@@ -22,7 +22,8 @@ from distillation.pipeline.types import (
     Vectors,
 )
 
-TESTED = 16
+TESTED = 12
+FIRST_PASS_ROWS = 40
 INPUT_CHARS, ANSWER_CHARS = 600, 400
 NEAREST = 5
 
@@ -42,16 +43,39 @@ def rank(
     embedder: TextEmbedder,
 ) -> list[Ranked]:
     """Return all sources, best first."""
-    near = _nearness(requirement, sources, embedder)
+    embedder = Remembering(embedder)
+    sources = {name: [_short(row) for row in rows] for name, rows in sources.items()}
+    some = {name: rows[:: max(1, len(rows) // FIRST_PASS_ROWS)] for name, rows in sources.items()}
+    near = _nearness(requirement, some, embedder)
     formed = {
-        fit.name: fit for fit in rank_sources(requirement.examples, sources, intent, None, embedder)
+        fit.name: fit for fit in rank_sources(requirement.examples, some, intent, None, embedder)
     }
     order = sorted(formed, key=lambda name: (formed[name].verdict == RELATED, -near[name], name))
     likeliest = {name: sources[name] for name in order[:TESTED]}
+    near |= _nearness(requirement, likeliest, embedder)
     tested = rank_sources(requirement.examples, likeliest, intent, scorer, embedder)
     fits = formed | {fit.name: fit for fit in tested}
     ranked = [Ranked(name, fits[name], near[name]) for name in fits]
     return sorted(ranked, key=lambda each: (each.fit.order[0], -_worth(each), each.name))
+
+
+def _short(row: Example) -> Example:
+    """Return as much of it as is compared, so that no text is embedded in two lengths."""
+    return Example(row.input[:INPUT_CHARS], row.output[:ANSWER_CHARS])
+
+
+class Remembering:
+    """An embedder that embeds no text twice: rows are compared several times."""
+
+    def __init__(self, embedder: TextEmbedder) -> None:
+        self._embedder = embedder
+        self._known: dict[str, Vectors] = {}
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        if new:
+            self._known |= zip(new, self._embedder.embed(new), strict=True)
+        return np.array([self._known[text] for text in texts], dtype=np.float32)
 
 
 def _worth(each: Ranked) -> float:
@@ -68,9 +92,9 @@ def _nearness(
     answers = embedder.embed([row.output[:ANSWER_CHARS] for row in wanted])
     near = {}
     for name, rows in sources.items():
-        asked = inputs @ embedder.embed([row.input[:INPUT_CHARS] for row in rows]).T
+        asked = inputs @ embedder.embed([row.input for row in rows]).T
         if requirement.examples:
-            given = answers @ embedder.embed([row.output[:ANSWER_CHARS] for row in rows]).T
+            given = answers @ embedder.embed([row.output for row in rows]).T
             near[name] = (_top(asked) + _top(given) + _top(asked * given)) / 3
         else:
             near[name] = _top(asked)

@@ -52,8 +52,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 MOST_CANDIDATES = 60
-LOOKED_AT_ROWS = 120
-RANKED_ROWS = 100
+LOOKED_AT_ROWS = 240
 BYTES_PER_LOOK, SECONDS_PER_LOOK = 16 << 20, 25.0
 SEARCH_BYTES, SEARCH_SECONDS = 256 << 20, 420.0
 IMPORT_BYTES, IMPORT_SECONDS = 3 << 30, 3600.0
@@ -154,7 +153,7 @@ def _read(
     api: HfApi, listing: Listing, part: Part, candidate: Candidate
 ) -> tuple[Candidate, list[Example]]:
     with tempfile.TemporaryDirectory() as folder:
-        raw = client.first_rows(api, listing, part, Path(folder), LOOKED_AT_ROWS)
+        raw = client.some_rows(api, listing, part, Path(folder), LOOKED_AT_ROWS)
     mapping = mapping_of([row.data for row in raw], listing.labels)
     if mapping is None:
         columns = ", ".join(list(raw[0].data)[:8]) if raw else "none"
@@ -180,7 +179,7 @@ def _pairs(raw: Sequence[RawRow], mapping: ColumnMapping | str, name: str) -> li
         Example(input_text(row.messages), row.messages[-1]["content"])
         for row in to_examples(rows, name, options)
         if isinstance(row, ExampleRow)
-    ][:RANKED_ROWS]
+    ]
 
 
 def ranked(
