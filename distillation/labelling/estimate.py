@@ -17,8 +17,10 @@ from distillation.labelling.head import Floats, Head
 SAMPLES = 400
 TAIL = 0.05  # one-sided
 NEEDED_ANSWERS = 20
-# The prior of slope (1) and offset (0): it weighs as much as a few answers.
-PRIOR = np.array([2.0, 0.2])
+LEAST_TAKEN = 10  # rows: of fewer nobody can say what share is wrong
+# Where slope and offset of the curve begin, and how much that weighs: as a few answers.
+START, PRIOR = np.array([1.0, 0.0]), np.array([2.0, 0.2])
+NEWTON_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,15 @@ def estimate(
     curves = _curves(head.held_out.max(axis=1), right, rng)
     order = np.argsort(-open_probabilities.max(axis=1), kind="stable")
     sureness = _logit(open_probabilities.max(axis=1)[order])
-    wrong = 1 - _logistic(sureness[:, None] * curves[:, 0] + curves[:, 1])  # (rows, 1 + samples)
+    # The chance to be wrong: (rows, 1 + samples).
+    wrong = 1 - _logistic(sureness[:, None] * curves[:, 0] + curves[:, 1])
+    expected, low, _ = (float(each[-1]) for each in _error_of_the_surest(wrong, rng))
+    wrong = np.maximum(wrong, _floors(head.held_out.max(axis=1), right, rng))
     chances = np.empty(len(order))
     chances[order] = 1 - wrong[:, 0]
-    expected, low, high = _error_of_the_surest(wrong, rng)
-    every = Share(1 - expected[-1], 1 - high[-1], 1 - low[-1])
-    return Estimate(every, chances, _take_over(order, expected, low, high, level))
+    careful = _error_of_the_surest(wrong, rng)
+    every = Share(1 - expected, 1 - float(careful[2][-1]), 1 - low)
+    return Estimate(every, chances, _take_over(order, *careful, level))
 
 
 def _take_over(
@@ -75,8 +80,9 @@ def _take_over(
 ) -> TakeOver:
     """Take the most rows of which the upper bound of the error is not above the level."""
     fits = np.flatnonzero(high <= level)
+    fits = fits[fits >= LEAST_TAKEN - 1]
     if not len(fits):
-        best = high.min()
+        best = high[LEAST_TAKEN - 1 :].min(initial=1)
         reason = (
             f"Of no group of inputs is it sure enough that at most {level:.0%} are wrong: for the "
             f"surest the bound is {best:.0%}. Answer more, or allow more errors."
@@ -96,27 +102,39 @@ def _error_of_the_surest(wrong: Floats, rng: np.random.Generator) -> tuple[Float
         errors = rng.random(len(wrong)) < wrong[:, sample + 1]
         drawn[:, sample] = errors.cumsum() / sizes
     low, high = np.quantile(drawn, [TAIL, 1 - TAIL], axis=1)
-    return expected, low, high
+    return expected, np.minimum(low, expected), np.maximum(high, expected)
 
 
 def _curves(sureness: Floats, right: Floats, rng: np.random.Generator) -> Floats:
-    """Slope and offset from all answers, then from each resample of them: (1 + samples, 2)."""
-    x = _logit(sureness)
-    picks = [np.arange(len(x)), *rng.integers(0, len(x), (SAMPLES, len(x)))]
-    return np.array([_curve(x[pick], right[pick]) for pick in picks])
+    """Slope and offset from all answers, then from each resample of them: (1 + samples, 2).
 
-
-def _curve(x: Floats, right: Floats) -> Floats:
-    """Fit right ~ logistic(slope * x + offset) by Newton's method."""
-    features = np.stack([x, np.ones_like(x)], axis=1)
-    prior = np.array([1.0, 0.0])
-    weights = prior.copy()
-    for _ in range(12):
-        chance = _logistic(features @ weights)
-        slope = features.T @ (chance - right) + PRIOR * (weights - prior)
-        bend = (features * (chance * (1 - chance))[:, None]).T @ features + np.diag(PRIOR)
-        weights = weights - np.linalg.solve(bend, slope)
+    Newton's method on right ~ logistic(slope * x + offset), for all resamples at once.
+    """
+    every = np.arange(len(sureness))
+    picks = np.vstack([every, rng.integers(0, len(every), (SAMPLES, len(every)))])
+    x, said = _logit(sureness)[picks], right[picks]
+    features = np.stack([x, np.ones_like(x)], axis=-1)  # (1 + samples, answers, 2)
+    weights = np.tile(START, (len(picks), 1))
+    for _ in range(NEWTON_STEPS):
+        chance = _logistic(np.einsum("sna,sa->sn", features, weights))
+        slope = np.einsum("sna,sn->sa", features, chance - said) + PRIOR * (weights - START)
+        bends = np.einsum("sna,sn,snb->sab", features, chance * (1 - chance), features)
+        weights = weights - np.linalg.solve(bends + np.diag(PRIOR), slope[..., None])[..., 0]
     return weights
+
+
+def _floors(sureness: Floats, right: Floats, rng: np.random.Generator) -> Floats:
+    """Draw how often even the surest proposals are wrong: (1 + samples,), the mean first.
+
+    A curve alone would promise ever fewer errors the surer the head is. Where labels are noisy
+    however sure it is, the surest answers show it: as many of them as make the share smallest.
+    """
+    errors = (1 - right[np.argsort(-sureness, kind="stable")]).cumsum()
+    counts = np.arange(1, len(errors) + 1)
+    shares = (errors + 0.5) / (counts + 1)  # Jeffreys' prior
+    best = int(shares[LEAST_TAKEN - 1 :].argmin()) + LEAST_TAKEN - 1
+    draws = rng.beta(errors[best] + 0.5, counts[best] - errors[best] + 0.5, SAMPLES)
+    return np.concatenate([[shares[best]], draws])
 
 
 def _logit(chance: Floats) -> Floats:
