@@ -8,6 +8,7 @@ from django.db.models import Count
 
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
 from distillation.pipeline.card import CARD, CardFacts, CardSource, render_card
+from distillation.teachers.said import teachers_of
 
 # Rows by id ("": it is gone) and name of their source, and by licence.
 Counts = Mapping[tuple[str, str, str], int]
@@ -41,6 +42,7 @@ def facts_of_version(version: DatasetVersion, counts: Counts | None = None) -> C
         intent=run.intent,
         funnel=run.funnel,
         label_map=run.label_map,
+        teachers=teachers_of(source for source, _, _ in counts),
     )
 
 

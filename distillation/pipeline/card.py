@@ -62,6 +62,16 @@ class CardSource:
 
 
 @dataclass(frozen=True)
+class CardTeacher:
+    """What a large model did for the sources of this dataset, and on which terms."""
+
+    name: str
+    actions: str  # "write, label"
+    cost: str  # with its currency
+    terms: str = ""
+
+
+@dataclass(frozen=True)
 class CardFacts:
     title: str
     requirement: str
@@ -75,6 +85,7 @@ class CardFacts:
     intent: Mapping[str, Any] = field(default_factory=dict)
     label_map: Sequence[Mapping[str, Any]] = ()
     funnel: Sequence[Mapping[str, Any]] = ()
+    teachers: Sequence[CardTeacher] = ()
 
     @property
     def rows(self) -> int:

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from django.db import connection
 
 from distillation.models import CorpusExample, TeacherRequest, TeacherRun
 from distillation.teachers import asking, services, wire
@@ -177,6 +178,7 @@ def test_a_cancelled_run_stops_within_seconds_of_a_slow_answer(run_of, fake, ali
         run = TeacherRun.objects.get()
         services.cancel_run(actor=alice, run=run)
         cancelled.append(time.monotonic())
+        connection.close()  # of the server's thread
         time.sleep(30)
 
     fake.plays.extend([None, None, slow])
@@ -189,7 +191,6 @@ def test_a_cancelled_run_stops_within_seconds_of_a_slow_answer(run_of, fake, ali
 
 def test_a_teacher_keeps_its_pace(fake, teacher, run_of, monkeypatch):
     monkeypatch.setattr(asking, "MINUTE", 0.5)
-    TeacherRun.objects.all()
     type(teacher).objects.filter(id=teacher.id).update(requests_per_minute=4)
     started = time.monotonic()
     run_of(rows=40)
