@@ -254,7 +254,7 @@ class Asker:
                 amount = f"{run.max_cost.normalize():f} {run.currency}"
                 raise BudgetSpent(f"The budget of {amount} is spent.")
             left = min(left, affordable)
-        return min(most, left)
+        return int(min(most, left))
 
     def _pace(self) -> None:
         """Keep to the requests a minute that the teacher allows."""
