@@ -9,6 +9,7 @@ from django.db.models import Count
 from distillation.models import DatasetRow, DatasetVersion, SourceDataset
 from distillation.pipeline.card import CARD, CardFacts, CardSource, render_card
 from distillation.pipeline.provenance import LabelledRows, tally
+from distillation.teachers.said import teachers_of
 
 # Rows by id ("": it is gone) and name of their source, and by licence.
 Counts = Mapping[tuple[str, str, str], int]
@@ -53,6 +54,7 @@ def facts_of_version(
         funnel=run.funnel,
         label_map=run.label_map,
         labelled=labelled,
+        teachers=teachers_of(source for source, _, _ in counts),
     )
 
 

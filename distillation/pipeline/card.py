@@ -64,6 +64,16 @@ class CardSource:
 
 
 @dataclass(frozen=True)
+class CardTeacher:
+    """What a large model did for the sources of this dataset, and on which terms."""
+
+    name: str
+    actions: str  # "write, label"
+    cost: str  # with its currency
+    terms: str = ""
+
+
+@dataclass(frozen=True)
 class CardFacts:
     title: str
     requirement: str
@@ -78,6 +88,7 @@ class CardFacts:
     label_map: Sequence[Mapping[str, Any]] = ()
     labelled: Sequence[LabelledRows] = ()  # empty: not counted
     funnel: Sequence[Mapping[str, Any]] = ()
+    teachers: Sequence[CardTeacher] = ()
 
     @property
     def rows(self) -> int:

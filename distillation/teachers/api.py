@@ -24,7 +24,9 @@ from models_app.api.shapes import IDEMPOTENCY_KEY, valid
 from models_app.models import FoundationModel
 from modelstation.core.web.api import Choice, StrictSerializer
 
-PRICE = {"max_digits": 12, "decimal_places": 6, "min_value": 0, "required": False}
+PRICE: dict[str, Any] = {
+    "max_digits": 12, "decimal_places": 6, "min_value": 0, "required": False,
+}  # fmt: skip
 
 
 class TeacherDraftSerializer(StrictSerializer):
@@ -41,8 +43,8 @@ class TeacherDraftSerializer(StrictSerializer):
     base = serializers.PrimaryKeyRelatedField(
         queryset=FoundationModel.objects.filter(is_installed=True), required=False, allow_null=True
     )
-    prompt_price = serializers.DecimalField(**PRICE, help_text="Of a million tokens.")  # type: ignore[arg-type]
-    completion_price = serializers.DecimalField(**PRICE)  # type: ignore[arg-type]
+    prompt_price = serializers.DecimalField(**PRICE, help_text="Of a million tokens.")
+    completion_price = serializers.DecimalField(**PRICE)
     currency = serializers.RegexField(r"^[A-Z]{3}$", required=False)
     requests_per_minute = serializers.IntegerField(min_value=1, max_value=100_000, required=False)
     max_concurrent = serializers.IntegerField(min_value=1, max_value=MOST_AT_ONCE, required=False)
@@ -139,7 +141,7 @@ class BudgetSerializer(StrictSerializer):
 
     requests = serializers.IntegerField(min_value=1, required=False)
     tokens = serializers.IntegerField(min_value=1, required=False)
-    cost = serializers.DecimalField(**PRICE)  # type: ignore[arg-type]
+    cost = serializers.DecimalField(**PRICE)
 
 
 class RunDraftSerializer(StrictSerializer):
@@ -152,7 +154,7 @@ class RunDraftSerializer(StrictSerializer):
     inputs = serializers.ListField(
         child=serializers.CharField(), max_length=MOST_INPUTS, required=False
     )
-    source = serializers.UUIDField(required=False)
+    source = serializers.UUIDField(required=False)  # type: ignore[assignment]
     seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
     budget = BudgetSerializer(required=False)
     dry_run = serializers.BooleanField(required=False)

@@ -59,7 +59,7 @@ class Asker:
     run: TeacherRun
     teacher: Teacher
     lease: Lease
-    send: Callable[[Teacher, Prompt], wire.Reply] = wire.ask
+    send: Callable[[Teacher, Prompt, int], wire.Reply] = wire.ask
     stopped: str = ""  # why nothing more is sent: a budget is spent
     _next: int = 0
     _sent_at: deque[float] = field(default_factory=deque)
@@ -150,10 +150,10 @@ class Asker:
         refusals: list[Exception] = []
         try:
             for number, prompt in prompts.items():
-                self._refuse_over_budget(prompt, list(prompts.values())[: len(rows)])
+                most = self._most_tokens(prompt, list(prompts.values())[: len(rows)])
                 self._pace()
                 rows[number] = self._note_sent(number, prompt)
-                self._start(number, prompt, done)
+                self._start(number, prompt, most, done)
         finally:
             # Also of those that went out before the budget was spent.
             for _ in rows:
@@ -171,12 +171,14 @@ class Asker:
             raise refusals[0]
         return failures
 
-    def _start(self, number: int, prompt: Prompt, done: queue.SimpleQueue[Any]) -> None:
+    def _start(
+        self, number: int, prompt: Prompt, most_tokens: int, done: queue.SimpleQueue[Any]
+    ) -> None:
         """In a thread that may be left behind: a cancellation does not wait for a slow teacher."""
 
         def send() -> None:
             try:
-                done.put((number, self.send(self.teacher, prompt)))
+                done.put((number, self.send(self.teacher, prompt, most_tokens)))
             except Exception as error:
                 done.put((number, error))
             finally:
@@ -229,21 +231,30 @@ class Asker:
 
     # --- what holds it back -----------------------------------------------------------------------
 
-    def _refuse_over_budget(self, prompt: Prompt, beside: Sequence[Prompt]) -> None:
-        """`beside`: those that are on their way already, whose cost is not known yet."""
+    def _most_tokens(self, prompt: Prompt, beside: Sequence[Prompt]) -> int:
+        """Return how many tokens the answer may have within the budget. Raise BudgetSpent where
+        that is less than it needs. `beside`: requests on their way, which may take their most."""
         run, spent = self.run, self.run.spent
         if run.is_closing:
             raise BudgetSpent("Finished with what had been answered.")
         if spent["requests"] >= run.max_requests:
             raise BudgetSpent(f"The budget of {run.max_requests:,} requests is spent.")
-        expected = [wire.expected_tokens(each) for each in (*beside, prompt)]
-        asked, answered = (sum(side) for side in zip(*expected, strict=True))
-        if spent["tokens"] + asked + answered > run.max_tokens:
+        asked, needed = wire.expected_tokens(prompt)
+        others = [wire.expected_tokens(each)[0] for each in beside]
+        asked_beside, answered_beside = sum(others), sum(map(wire.most_answer_tokens, beside))
+        most = wire.most_answer_tokens(prompt)
+        left = run.max_tokens - spent["tokens"] - asked - asked_beside - answered_beside
+        if left < needed:
             raise BudgetSpent(f"The budget of {run.max_tokens:,} tokens is spent.")
-        cost = spent["cost"] + self.teacher.cost_of(asked, answered)
-        if run.max_cost is not None and cost > run.max_cost:
-            amount = f"{run.max_cost.normalize():f} {run.currency}"
-            raise BudgetSpent(f"The budget of {amount} is spent.")
+        if run.max_cost is not None and self.teacher.completion_price:
+            taken = self.teacher.cost_of(asked + asked_beside, answered_beside)
+            money = run.max_cost - spent["cost"] - taken
+            affordable = int(money / self.teacher.cost_of(0, 1))
+            if affordable < needed:
+                amount = f"{run.max_cost.normalize():f} {run.currency}"
+                raise BudgetSpent(f"The budget of {amount} is spent.")
+            left = min(left, affordable)
+        return int(min(most, left))
 
     def _pace(self) -> None:
         """Keep to the requests a minute that the teacher allows."""

@@ -18,7 +18,7 @@ from modelstation.core.tenancy import OrgOwned, new_id
 
 MILLION = 1_000_000
 MOST_AT_ONCE = 8  # requests
-PRICE = {"max_digits": 12, "decimal_places": 6}
+PRICE: dict[str, Any] = {"max_digits": 12, "decimal_places": 6}
 
 
 class TeacherQuerySet(models.QuerySet["Teacher"]):
@@ -80,7 +80,7 @@ class Teacher(models.Model):
     @property
     def answers_as(self) -> str:
         """Name the model that answers."""
-        return self.base_id if self.kind == self.Kind.BASE else self.model_name
+        return str(self.base_id) if self.kind == self.Kind.BASE else self.model_name
 
     def cost_of(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
         prompt, completion = Decimal(self.prompt_price), Decimal(self.completion_price)

@@ -19,7 +19,7 @@ SECONDS = 120.0  # of one request
 LOOK_SECONDS = 10.0  # of a test of the connection
 MOST_BYTES = 2_000_000  # of one answer
 MOST_WAIT = 120.0  # seconds that a Retry-After is believed
-CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 3  # fewer than English has: a budget is not to be exceeded
 TOKENS_PER_ITEM = {"rows": 220, "outputs": 160, "verdicts": 6}
 RATE_LIMITED = 429
 KEY_REFUSED = (401, 403)
@@ -47,16 +47,19 @@ class Reply:
     completion_tokens: int
 
 
-def ask(teacher: Teacher, prompt: Prompt, *, seconds: float = SECONDS) -> Reply:
-    """Raise Away or TeacherRefused."""
+def ask(
+    teacher: Teacher, prompt: Prompt, most_tokens: int = 0, *, seconds: float = SECONDS
+) -> Reply:
+    """`most_tokens` of the answer: what is left of a budget. Raise Away or TeacherRefused."""
+    most = most_tokens or most_answer_tokens(prompt)
     if teacher.kind == Teacher.Kind.BASE:
-        return _ask_base(teacher, prompt)
+        return _ask_base(teacher, prompt, most)
     body = {
         "model": teacher.model_name,
         "messages": prompt.messages,
         "response_format": prompt.response_format,
         "temperature": 0.0 if prompt.purpose == "verdicts" else 0.9,
-        "max_tokens": 200 + prompt.count * TOKENS_PER_ITEM[prompt.purpose] * 2,
+        "max_tokens": most,
         "seed": prompt.seed,
     }
     answer = _send(teacher, "POST", "/chat/completions", json.dumps(body).encode(), seconds)
@@ -77,6 +80,10 @@ def expected_tokens(prompt: Prompt) -> tuple[int, int]:
     """Return about how many tokens its question and its answer take."""
     asked = len(prompt.system) + len(prompt.user) + len(json.dumps(prompt.schema))
     return asked // CHARS_PER_TOKEN, prompt.count * TOKENS_PER_ITEM[prompt.purpose] // 2
+
+
+def most_answer_tokens(prompt: Prompt) -> int:
+    return 200 + prompt.count * TOKENS_PER_ITEM[prompt.purpose] * 2
 
 
 def _send(
@@ -169,13 +176,13 @@ def _count(stated: Any, otherwise: int) -> int:
     return stated if is_count else otherwise
 
 
-def _ask_base(teacher: Teacher, prompt: Prompt) -> Reply:
+def _ask_base(teacher: Teacher, prompt: Prompt, most_tokens: int) -> Reply:
     from models_app.serving import client
 
     assert teacher.base is not None
     gguf, folder = base_paths(teacher.base)
     config = client.GenerationConfig(
-        max_new_tokens=200 + prompt.count * TOKENS_PER_ITEM[prompt.purpose] * 2,
+        max_new_tokens=most_tokens,
         temperature=0.0 if prompt.purpose == "verdicts" else 0.9,
         seed=prompt.seed,
         json_schema=prompt.schema,

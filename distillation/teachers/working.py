@@ -190,7 +190,8 @@ class _Plan:
             several = min(work.ask.at_once, -(-missing // ROWS_A_REQUEST))
             asked = [self._next() for _ in range(several)]
             for prompt, new in zip(asked, _take_rows(work, asked), strict=True):
-                self._learn(prompt, new)
+                if new is not None:
+                    self._learn(prompt, new)
 
     def _next(self) -> Prompt:
         task, seed = self._work.task, self._work.next_seed()
@@ -227,8 +228,6 @@ class _Plan:
         return min(keys, key=lambda key: filled[key], default="")
 
     def _learn(self, prompt: Prompt, new: int) -> None:
-        if self._work.ask.stopped:
-            return
         if new >= FEW_NEW * prompt.count:
             self._without_new = 0
             return
@@ -241,13 +240,15 @@ class _Plan:
             self.note = REPEATING
 
 
-def _take_rows(work: Work, asked: Sequence[Prompt]) -> list[int]:
-    """Ask and take what comes. Return how many new rows each request brought."""
-    new = []
+def _take_rows(work: Work, asked: Sequence[Prompt]) -> list[int | None]:
+    """Ask and take what comes. Return how many new rows each request brought, if it was answered
+    in the asked form."""
+    new: list[int | None] = []
     for prompt, reply in zip(asked, work.ask.ask(asked), strict=True):
         items: list[Example] = reply.items or []
         cost = float(reply.cost) / max(1, len(items))
-        new.append(work.take([TaughtRow(r.input, r.output, prompt.seed, cost=cost) for r in items]))
+        rows = [TaughtRow(row.input, row.output, prompt.seed, cost=cost) for row in items]
+        new.append(work.take(rows) if reply.items is not None else None)
     return new
 
 

@@ -26,7 +26,8 @@ class Repeats:
         self._outputs: list[str] = [""] * len(self._texts)
         self._vectors = embed(self._texts) if self._texts else None
         self._leakage = LeakageIndex(
-            held_out, embed([row.input for row in held_out]) if held_out else np.zeros((0, 1))
+            held_out,
+            embed([row.input for row in held_out]) if held_out else np.zeros((0, 1), np.float32),
         )
 
     def look(self, rows: Sequence[TaughtRow]) -> None:

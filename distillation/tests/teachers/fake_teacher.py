@@ -99,6 +99,7 @@ def handler_of(teacher):
             teacher.requests.append(body)
             teacher.keys.append(self.headers.get("authorization"))
             time.sleep(teacher.delay)
+            self.most = body.get("max_tokens", 600)
             play = teacher.plays.popleft() if teacher.plays else None
             if play:
                 play(self, body)
@@ -106,8 +107,9 @@ def handler_of(teacher):
                 self.answer(json.dumps(teacher.reply(body)))
 
         def answer(self, text):
-            teacher.tokens += 30
-            usage = {"prompt_tokens": 10, "completion_tokens": 20}
+            said = min(600, self.most)
+            teacher.tokens += 300 + said
+            usage = {"prompt_tokens": 300, "completion_tokens": said}
             message = {"role": "assistant", "content": text}
             self.send(200, json.dumps({"choices": [{"message": message}], "usage": usage}).encode())
 
