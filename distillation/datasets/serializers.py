@@ -54,7 +54,7 @@ class DatasetSerializer(serializers.ModelSerializer[DatasetVersion]):
     @extend_schema_field(LabelledRowsSerializer(many=True))
     def get_labelled(self, version: DatasetVersion) -> list[dict[str, Any]]:
         """Count the kept rows by who or what labelled them."""
-        return list(LabelledRowsSerializer(labelled_counts(version), many=True).data)
+        return [dict(LabelledRowsSerializer(group).data) for group in labelled_counts(version)]
 
 
 class MessageSerializer(serializers.Serializer[dict[str, str]]):

@@ -80,6 +80,7 @@ class PreviewSerializer(serializers.Serializer[Preview]):
     delimiter = serializers.CharField()
     columns = serializers.ListField(child=serializers.CharField())
     mapping = serializers.SerializerMethodField()
+    reason = serializers.CharField(help_text="What the columns were decided by.")
     rows = PreviewRowSerializer(many=True)
     errors = RowErrorSerializer(many=True)  # type: ignore[assignment]
     read = serializers.IntegerField()

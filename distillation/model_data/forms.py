@@ -44,8 +44,8 @@ class OwnRowsForm(forms.Form):
         help_text="Straight from a spreadsheet, or lines of CSV or JSON.",
     )
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, prefix=PREFIX, **options)
+    def __init__(self, data: Any = None, files: Any = None) -> None:
+        super().__init__(data, files, prefix=PREFIX)
 
     @property
     def has_rows(self) -> bool:

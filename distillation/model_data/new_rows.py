@@ -69,7 +69,7 @@ def completed(draft: ModelDraft, preview: Preview) -> ModelDraft:
     labels, intent = labels_of(preview), understood(draft)
     if not labels or intent.labels_closed or "labels" in draft.intent_edits:
         return draft
-    edits = {"labels": labels}
+    edits: dict[str, Any] = {"labels": labels}
     if intent.task_kind != "classify":
         edits |= {"task_kind": "classify"}
     return replace(draft, intent_edits=draft.intent_edits | edits)

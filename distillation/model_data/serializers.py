@@ -23,7 +23,7 @@ class SampleSerializer(serializers.Serializer[Sample]):
 
 
 class CountedLabelSerializer(serializers.Serializer[tuple[str, int]]):
-    label = serializers.CharField(source="0")
+    label = serializers.CharField(source="0")  # type: ignore[assignment]
     rows = serializers.IntegerField(source="1")
 
 

@@ -1,6 +1,6 @@
 """Where one row comes from, as far as its source does not say it for all of them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -83,7 +83,7 @@ def tally(stated: Iterable[Mapping[str, Any]]) -> list[LabelledRows]:
     be published.
     """
     counted: Counter[tuple[str, str]] = Counter()
-    costs: Counter[tuple[str, str]] = Counter()
+    costs: dict[tuple[str, str], float] = defaultdict(float)
     for row in stated:
         by = str(row.get("labelled_by", ""))
         key = (by, "" if by == "person" else str(row.get("who", "")))

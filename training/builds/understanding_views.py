@@ -169,8 +169,13 @@ def _first_step(
     sources: list[SourceDataset],
     rows: ShownRows | None = None,
 ) -> HttpResponse:
-    context = {"form": form, "rows_form": rows_form, "rows": rows, "sources": sources}
-    context["corrections"] = json.dumps(corrected)
+    context = {
+        "form": form,
+        "rows_form": rows_form,
+        "rows": rows,
+        "sources": sources,
+        "corrections": json.dumps(corrected),
+    }
     return render(request, "models_app/model_new.html", context)
 
 

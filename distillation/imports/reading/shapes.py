@@ -97,12 +97,13 @@ def to_conversation(row: Row, mapping: ColumnMapping | str) -> Conversation:
     if messages and messages[-1]["role"] == "user" and len(messages) > 2:
         messages.pop()
         flags.add("unanswered_last_turn_dropped")
-    refuse_bad_order(messages)
+    column = mapping if isinstance(mapping, str) else mapping.user
+    refuse_bad_order(messages, column)
     size = sum(len(message["content"]) for message in messages)
     if size > MAX_CHARACTERS:
         what = f"{size:,} characters, at most {MAX_CHARACTERS:,} are taken."
         hint = "Split the text; a small model reads a few thousand characters."
-        raise BadRow("too_long", "messages", what, hint)
+        raise BadRow("too_long", column, what, hint)
     return Conversation(messages, frozenset(flags))
 
 
@@ -202,12 +203,12 @@ ORDER_RULES: tuple[tuple[Callable[[list[str]], bool], str, str], ...] = (
 )
 
 
-def refuse_bad_order(messages: list[Message]) -> None:
+def refuse_bad_order(messages: list[Message], column: str) -> None:
     roles = [message["role"] for message in messages]
     for is_broken, code, message in ORDER_RULES:
         if is_broken(roles):
             hint = "A row is: system (may be left out), then user and assistant in turn."
-            raise BadRow(code, "messages", message, hint)
+            raise BadRow(code, column, message, hint)
 
 
 def unalternating(roles: list[str]) -> bool:

@@ -46,9 +46,9 @@ def test_the_card_says_how_many_rows_a_teacher_wrote(draft):
 
 
 @pytest.mark.django_db
-def test_a_card_of_one_source_without_origins_stays_short(org):
+def test_a_card_of_rows_whose_sources_say_nothing_more_stays_short(org):
     card = render_card(facts_of_version(make_draft(org)))
-    assert "selected from 1 source for" in card
+    assert "selected from 2 sources for" in card
     assert "none was invented by a model" in card
     assert "Who labelled" not in card
 
