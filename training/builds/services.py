@@ -20,6 +20,7 @@ from models_app.contract.services import compiled, freeze_contract, new_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_intent_edits
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.services import edit_system_prompt, free_slug, lock_for_build, set_status
+from models_app.understanding import check_confirmed
 from modelstation.core.errors import Conflict, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
@@ -40,8 +41,13 @@ COPIED = (
 # --- Create, copy, delete -------------------------------------------------------------------------
 
 
-def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) -> CustomModel:
-    """Create the model and queue its first build in one transaction."""
+def create_model(
+    *, actor: User | None, org: Organization, draft: ModelDraft, confirmed: bool = True
+) -> CustomModel:
+    """Create the model and queue its first build in one transaction.
+
+    Unless `confirmed`, raise NeedsConfirmation where it is in doubt what is wanted.
+    """
     base, reason = _base_of(draft)
     with transaction.atomic():
         model: CustomModel = CustomModel.objects.create(
@@ -55,6 +61,8 @@ def create_model(*, actor: User | None, org: Organization, draft: ModelDraft) ->
             **draft.fields(),
         )
         check_before_building(model)
+        if not confirmed:
+            check_confirmed(draft)
         chosen = {"base": base.name, "reason": reason}
         record(org=org, actor=actor, action="model.create", target=model, **chosen)
         jobs.submit(kind="distil", org=org, subject_id=model.id)

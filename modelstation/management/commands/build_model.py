@@ -28,7 +28,7 @@ from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
 from models_app.bases.recommending import recommended
 from models_app.drafts import ModelDraft
 from models_app.models import DEFAULT_ROWS, CustomModel
-from models_app.understanding import NeedsConfirmation, check_confirmed, understood
+from models_app.understanding import NeedsConfirmation, understood
 from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs.kinds import run_task
@@ -79,9 +79,8 @@ class Command(PlainCommand):
         console = Console(stderr=options["json"])
         try:
             draft = _draft(options)
-            if not options["yes"]:
-                check_confirmed(draft)
-            model = create_model(actor=None, org=_organization(options["org"]), draft=draft)
+            org = _organization(options["org"])
+            model = create_model(actor=None, org=org, draft=draft, confirmed=options["yes"])
         except NeedsConfirmation as doubt:
             _ask(doubt.questions)
         except UserFacingError as error:
