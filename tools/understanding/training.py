@@ -11,7 +11,7 @@ from distillation.pipeline.understand.embedding import DIMENSIONS
 
 Array = NDArray[np.float32]
 SEEDS = 4
-STEPS = 300
+STEPS = 250
 LEARNING_RATE = 0.02
 KIND_DECAY = 1.0
 

@@ -27,7 +27,6 @@ from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
 from models_app.services import edit_system_prompt, set_curation
-from models_app.understanding import check_confirmed
 from modelstation.core.errors import Conflict
 from training.builds import services
 from training.builds.understanding_api import NeedsConfirmationSerializer, NewModelSerializer
@@ -65,10 +64,11 @@ class ModelsView(generics.ListAPIView[CustomModel]):
         given.is_valid(raise_exception=True)
         confirmed = given.validated_data.pop("confirm")
         draft = ModelDraft(**given.validated_data)
-        if not confirmed:
-            check_confirmed(draft)
         model = services.create_model(
-            actor=request_user(request), org=request_org(request), draft=draft
+            actor=request_user(request),
+            org=request_org(request),
+            draft=draft,
+            confirmed=confirmed,
         )
         return shown_model(model, request)
 

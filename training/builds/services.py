@@ -24,6 +24,7 @@ from models_app.contract.services import compiled, freeze_contract, new_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_intent_edits
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.services import edit_system_prompt, free_slug, lock_for_build, set_status
+from models_app.understanding import check_confirmed
 from modelstation.core.errors import Conflict, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
@@ -53,9 +54,12 @@ def create_model(
     draft: ModelDraft,
     rows: Sequence[OwnRows] = (),
     sources: Sequence[SourceDataset] = (),
+    confirmed: bool = True,
 ) -> CustomModel:
     """Create the model and queue its first build in one transaction. The build loads the `rows`
     that were brought with the requirement, and uses them and those of the `sources`.
+
+    Unless `confirmed`, raise NeedsConfirmation where it is in doubt what is wanted.
     """
     base, reason = _base_of(draft)
     with transaction.atomic():
@@ -73,6 +77,8 @@ def create_model(
         own_rows.attach(actor=actor, model=model, rows=rows)
         for source in sources:
             use_source(actor=actor, model=model, source=source)
+        if not confirmed:
+            check_confirmed(draft)
         chosen = {"base": base.name, "reason": reason}
         record(org=org, actor=actor, action="model.create", target=model, **chosen)
         jobs.submit(kind="distil", org=org, subject_id=model.id)

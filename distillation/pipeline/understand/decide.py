@@ -1,11 +1,9 @@
 """From what was read to the labels and keys that are wanted."""
 
-import re
 from dataclasses import dataclass, field
 
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.lists.candidates import candidates
-from distillation.pipeline.understand.lists.words import LABEL_NOUNS, NUMBERS
 from distillation.pipeline.understand.reading import Read
 
 
@@ -38,20 +36,6 @@ def spelled(seen: Read, names: tuple[str, ...], notes: tuple[str, ...] = ()) -> 
 def keys_of_words(seen: Read) -> tuple[str, ...]:
     best = seen.best("keys")
     return best.candidate.names if best and best.candidate.place != "examples" else ()
-
-
-def counted_labels(words: str, language: str) -> int:
-    """How many labels a requirement speaks of ("one of our 77 topics"); 0: it does not say."""
-    numbers = NUMBERS[language]
-    named = "|".join([*numbers, r"\d{1,4}"])
-    nouns = "|".join(LABEL_NOUNS)
-    pattern = rf"\b({named})[ -](?:[\w-]+ ){{0,2}}?(?:{nouns})\w*"
-    match = re.search(pattern, words, re.IGNORECASE)
-    if match is None:
-        return 0
-    number = match[1].lower()
-    count = numbers.get(number) or int(number)
-    return count if count > 1 else 0
 
 
 def identifiers(words: str) -> tuple[str, ...]:

@@ -13,12 +13,7 @@ from typing import Any
 
 from distillation.pipeline.types import IntentEdits, IntentSpec, LabelRule, Query, Requirement
 from distillation.pipeline.understand.answer_band import answer_band
-from distillation.pipeline.understand.decide import (
-    counted_labels,
-    identifiers,
-    keys_of_words,
-    labels_of,
-)
+from distillation.pipeline.understand.decide import identifiers, keys_of_words, labels_of
 from distillation.pipeline.understand.json_schema import learn_schema, refuses_other_keys
 from distillation.pipeline.understand.labels import MAX_LABEL_CHARS, label_key
 from distillation.pipeline.understand.languages import (
@@ -27,6 +22,7 @@ from distillation.pipeline.understand.languages import (
     language_of_all,
     named_language,
 )
+from distillation.pipeline.understand.lists.features import counted_labels
 from distillation.pipeline.understand.questions import questions
 from distillation.pipeline.understand.reading import Read, read, written_in
 from distillation.pipeline.understand.task_kind import (

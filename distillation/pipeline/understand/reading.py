@@ -16,6 +16,7 @@ from distillation.pipeline.understand.lists.scoring import TARGETS, Reading, rea
 from distillation.pipeline.understand.lists.words import LANGUAGES, words_of_languages
 from distillation.pipeline.understand.task_kind import json_object, kind_shares
 
+UNLISTED = {"labels": 0.08, "keys": 0.02}  # counted in the collection
 READ_CHARS = 8000  # of each text: labels and keys that stand later are not looked for
 
 
@@ -46,7 +47,17 @@ def read(requirement: Requirement) -> Read:
     asked = asked_of(short)
     lists = {target: readings(target, asked) for target in TARGETS}
     kinds = kind_shares(short, lists, asked)
-    return Read(short, asked.language, kinds, lists["labels"], lists["keys"])
+    given = {target: _given_kind(found, UNLISTED[target]) for target, found in lists.items()}
+    return Read(short, asked.language, kinds, given["labels"], given["keys"])
+
+
+def _given_kind(found: Sequence[Reading], unlisted: float) -> list[Reading]:
+    """Return what is likely once the task is known to have labels or keys: that there is a list
+    is likelier then. `unlisted` is the share of tasks without a list that are of this kind.
+    """
+    listed = sum(reading.probability for reading in found)
+    total = listed + (1 - listed) * unlisted
+    return [replace(reading, probability=reading.probability / total) for reading in found]
 
 
 def readable(requirement: Requirement) -> Requirement:

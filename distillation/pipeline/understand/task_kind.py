@@ -104,9 +104,11 @@ def _meaning(requirement: Requirement) -> Vectors:
 
 
 def _answers(requirement: Requirement) -> list[float]:
-    answers = [example.output.strip() or " " for example in requirement.examples]
+    examples = requirement.examples
+    answers = [example.output.strip() or " " for example in examples]
+    written = f"{requirement.text} {requirement.objective} {requirement.policy}".lower()
     if not answers:
-        return [0.0] * 12
+        return [0.0] * 15
     words = [len(answer.split()) for answer in answers]
 
     def share(fits: Callable[[str], bool]) -> float:
@@ -124,6 +126,9 @@ def _answers(requirement: Requirement) -> list[float]:
         min(sum(words) / len(words), 40) / 10,
         share(lambda answer: answer[-1] in ".?!"),
         share(lambda answer: "\n" in answer),
+        share(lambda answer: answer.lower() in written),
+        share(lambda answer: re.search(r"[^\w\s,.'’-]", answer) is not None),
+        sum(e.output.strip().lower() in e.input.lower() for e in examples) / len(answers),
         min(len(answers), 10) / 5,
     ]
 
@@ -136,11 +141,16 @@ def _cues(requirement: Requirement) -> list[float]:
 def _lists(lists: Mapping[str, Sequence[Reading]], asked: Asked) -> list[float]:
     labels, keys = lists["labels"], lists["keys"]
     best = labels[0] if labels else None
-    holds = best is not None and bool(asked.outputs) and asked.output_keys <= best.candidate.key
+    named = next(
+        (r for r in labels if r.candidate.form != "examples" and " plus" not in r.candidate.form),
+        None,
+    )
+    shared = len(asked.output_keys & named.candidate.key) if named else 0
     return [
         best.probability if best else 0.0,
         keys[0].probability if keys else 0.0,
-        best.probability if best and holds else 0.0,
+        shared / len(asked.output_keys) if asked.outputs else 0.0,
+        float(bool(asked.outputs) and shared == len(asked.output_keys)),
         1 - sum(reading.probability for reading in labels),
         1 - sum(reading.probability for reading in keys),
     ]

@@ -35,7 +35,7 @@ from distillation.pipeline.understand.row_format import MANY_SYSTEM_TURNS
 from models_app.bases.recommending import recommended
 from models_app.drafts import ModelDraft
 from models_app.models import DEFAULT_ROWS, CustomModel
-from models_app.understanding import NeedsConfirmation, check_confirmed, understood
+from models_app.understanding import NeedsConfirmation, understood
 from modelstation.core.commands import PlainCommand
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs.kinds import run_task
@@ -99,9 +99,9 @@ class Command(PlainCommand):
             rows = [_own_rows(org, path, options["columns"]) for path in options["data"]]
             for each in rows:
                 draft = completed(draft, preview_of(each.run, each.draft))
-            if not options["yes"]:
-                check_confirmed(draft)
-            model = create_model(actor=None, org=org, draft=draft, rows=rows)
+            model = create_model(
+                actor=None, org=org, draft=draft, rows=rows, confirmed=options["yes"]
+            )
         except NeedsConfirmation as doubt:
             _ask(doubt.questions)
         except UserFacingError as error:

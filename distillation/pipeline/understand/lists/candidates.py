@@ -9,7 +9,7 @@ is meant is decided by `scoring`, which learned it. So it yields many, of which 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice, product
+from itertools import groupby, islice, product
 
 from distillation.pipeline.understand.labels import MAX_LABEL_CHARS, label_key
 from distillation.pipeline.understand.lists.words import (
@@ -119,10 +119,11 @@ _APART = re.compile(r"\s*(?:<-|->|=>|→|⇒|:|=|\t|\s[–—-]{1,2}\s|\s\(|\|)\
 
 def _lines(text: str, language: str) -> Iterator[_Parsed]:
     blocks = list(_blocks(text))
+    runs = [run for block in blocks for run in _of_one_bullet(text, block)]
     bulleted = [
         line for block in blocks for line in block if _BULLET.match(text[line[0] : line[1]])
     ]
-    for block in [*blocks, bulleted]:
+    for block in [*blocks, *runs, bulleted]:
         for skip in (0, 1, 2):  # a block may begin with its heading
             for parsed in _of_block(text, block[skip:]):
                 yield replace(parsed, cut=(skip, 0))
@@ -159,6 +160,18 @@ def _blocks(text: str) -> Iterator[list[Span]]:
             block = [*block, (match.start(), match.start() + len(match.group().rstrip()))]
     if len(block) > 1:
         yield block
+
+
+def _of_one_bullet(text: str, block: Sequence[Span]) -> Iterator[list[Span]]:
+    """Split lines where the kind of their bullet changes, as at a numbered heading."""
+    for _, group in groupby(block, key=lambda line: _kind_of_bullet(text[line[0] : line[1]])):
+        if len(run := list(group)) > 1 and len(run) < len(block):
+            yield run
+
+
+def _kind_of_bullet(line: str) -> str:
+    bullet = _BULLET.match(line)
+    return re.sub(r"\d+", "1", bullet.group().strip()) if bullet else ""
 
 
 def _without_bullet(text: str, line: Span) -> Span:

@@ -10,9 +10,9 @@ from itertools import islice
 
 from distillation.pipeline.understand.labels import MAX_LABEL_CHARS, label_key
 from distillation.pipeline.understand.lists.candidates import ListCandidate, clean
-from distillation.pipeline.understand.lists.words import ELSE, FUNCTION
+from distillation.pipeline.understand.lists.words import CONDITION, ELSE, FUNCTION
 
-MAX_READINGS = 12
+MAX_READINGS = 14
 _QUOTED = re.compile(r"[\"“„«»`‘'*]\s?([^\"“”„«»`‘’*\n]{1,40}?)\s?[\"”“»«`’'*](?!\w)")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*")
 
@@ -49,6 +49,18 @@ def _fallbacks(item: ListCandidate, texts: Mapping[str, str], language: str) -> 
             words = set(re.findall(r"\w+", sentence.lower()))
             if words & ELSE[language]:
                 yield from _names_of(sentence, language)
+            elif place == item.place:
+                yield from (clean(name) for name in _QUOTED.findall(sentence)[:2])
+                yield from _before_condition(sentence, language)
+
+
+def _before_condition(sentence: str, language: str) -> Iterator[str]:
+    """Yield "unsure" of "Use unsure if it could be either"."""
+    words = [clean(word) for word in sentence.split()[:8]]
+    for number, word in enumerate(words[1:], 1):
+        if word.lower() in CONDITION[language]:
+            yield words[number - 1]
+            return
 
 
 def _names_of(sentence: str, language: str) -> Iterator[str]:

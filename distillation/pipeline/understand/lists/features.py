@@ -7,6 +7,7 @@ keys.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.lists.candidates import QUOTES, ListCandidate
@@ -14,6 +15,7 @@ from distillation.pipeline.understand.lists.words import (
     AND,
     AND_SO_ON,
     FUNCTION,
+    LABEL_NOUNS,
     NEGATION,
     NUMBERS,
     OR,
@@ -212,7 +214,7 @@ def _ordinal(text: str, start: int) -> int:
 def _company(item: ListCandidate, asked: Asked, repeats: int) -> list[float]:
     outputs, keys = asked.output_keys, frozenset(map(label_key, asked.example_keys))
     shared, members = len(outputs & item.key), len(keys & item.key)
-    numbers = _numbers(" ".join(asked.texts.values()), asked.language)
+    numbers, counted = _counts(" ".join(asked.texts.values()), asked.language)
     return [
         float(bool(outputs)),
         shared / len(outputs) if outputs else 0.0,
@@ -225,6 +227,8 @@ def _company(item: ListCandidate, asked: Asked, repeats: int) -> list[float]:
         float(bool(keys) and keys == item.key),
         float(bool(keys) and not members),
         float(len(item.names) in numbers),
+        float(counted == len(item.names)),
+        float(counted not in (0, len(item.names))),
         min(repeats - 1, 3),
         *_mentions(item, asked),
     ]
@@ -247,6 +251,25 @@ def _stands_in(name: str, text: str) -> bool:
             return True
         at = text.find(name, at + 1)
     return False
+
+
+@lru_cache(maxsize=8)
+def _counts(text: str, language: str) -> tuple[set[int], int]:
+    return _numbers(text, language), counted_labels(text, language)
+
+
+def counted_labels(words: str, language: str) -> int:
+    """How many labels a requirement speaks of ("one of our 77 topics"); 0: it does not say."""
+    numbers = NUMBERS[language]
+    named = "|".join([*numbers, r"\d{1,4}"])
+    nouns = "|".join(LABEL_NOUNS)
+    pattern = rf"\b({named})(?:[ -][\w-]+){{0,2}}?[ -](?:{nouns})\w*"
+    match = re.search(pattern, words, re.IGNORECASE)
+    if match is None:
+        return 0
+    number = match[1].lower()
+    count = numbers.get(number) or int(number)
+    return count if count > 1 else 0
 
 
 def _numbers(text: str, language: str) -> set[int]:

@@ -121,7 +121,20 @@ def full_features(
     meant = [part @ w[f"{target}.axes.{n}"] for n, part in enumerate(parts)]
     ranks = np.arange(len(items), dtype=np.float32)[:, None]
     ahead = (scores - scores.max())[:, None]
-    return np.hstack([seen_features(items, asked), scores[:, None], ahead, ranks, *meant])
+    around = _neighbours(items, scores)
+    return np.hstack([seen_features(items, asked), scores[:, None], ahead, ranks, around, *meant])
+
+
+def _neighbours(items: Sequence[ListCandidate], scores: Array) -> Array:
+    """Say of each list how many others hold it or are held by it, and how those fare beside it."""
+    rows = []
+    for item, own in zip(items, scores, strict=True):
+        longer = [s - own for other, s in zip(items, scores, strict=True) if item.key < other.key]
+        shorter = [s - own for other, s in zip(items, scores, strict=True) if other.key < item.key]
+        rows.append(
+            [len(longer), max(longer, default=-9.0), len(shorter), max(shorter, default=-9.0)]
+        )
+    return np.clip(np.array(rows, np.float32), -9, 9)
 
 
 def contexts(item: ListCandidate, asked: Asked) -> tuple[str, str, str, str]:
