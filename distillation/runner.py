@@ -163,7 +163,7 @@ def _copy_provenance(rows: list[DatasetRow]) -> None:
     stated = CorpusExample.objects.filter(id__in=ids).exclude(provenance={})
     provenance = dict(stated.values_list("id", "provenance"))
     for row in rows:
-        row.provenance = provenance.get(row.example_id, {})
+        row.provenance = provenance.get(row.example_id or 0, {})
 
 
 def _unlink_deleted(rows: list[DatasetRow]) -> None:
