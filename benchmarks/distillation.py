@@ -43,6 +43,12 @@ def setup_django():
     django.setup()
 
 
+def models_dir():
+    from django.conf import settings
+
+    return settings.MODELS_DIR
+
+
 def tasks(names):
     from modelstation.testing import shared_data
 
@@ -119,10 +125,11 @@ def select(options):
     from distillation.pipeline.dataset_generator import DatasetGenerator
     from distillation.pipeline.types import NotEnoughData, SelectionConfig
     from distillation.pipeline.understand.intent import understand
+    from modelstation.lm.answer_scoring import load_scorer
     from modelstation.lm.embedding import load_embedder
 
     embedder, catalog = Remembering(load_embedder()), pool()
-    generator = DatasetGenerator(catalog, embedder)
+    generator = DatasetGenerator(catalog, embedder, load_scorer(models_dir()))
     print(f"{sum(g.rows for g in catalog.source_groups()):,} rows in the pool\n")
     print("| task | from | k | rows | precision@k | seconds |\n|---|---|---:|---:|---:|---:|")
     for with_examples in (True, False):
@@ -194,12 +201,13 @@ def rows_of(arm, task, requirement, k, held_out, prompt):
     """Messages in the model's one form."""
     from distillation.pipeline.dataset_generator import DatasetGenerator
     from distillation.pipeline.types import SelectionConfig
+    from modelstation.lm.answer_scoring import load_scorer
     from modelstation.lm.embedding import load_embedder
 
     catalog = pool()
     if arm == ORACLE:
         return oracle_rows(catalog, task, k, prompt)
-    generator = DatasetGenerator(catalog, load_embedder())
+    generator = DatasetGenerator(catalog, load_embedder(), load_scorer(models_dir()))
     config = SelectionConfig(rows=k, selector=arm)
     return [row.messages for row in generator.generate(requirement, config, held_out).rows]
 

@@ -3,7 +3,8 @@
     manage.py seed …/corpus                                    # the pool, once
     python -m benchmarks.requirements                          # the whole pool
     python -m benchmarks.requirements --limit 1000             # at most so many rows of each source
-    python -m benchmarks.requirements --no-test                # sources not tested against examples
+    python -m benchmarks.requirements --own                    # 38 of benchmarks/requirements.jsonl
+    python -m benchmarks.requirements --without-examples       # the words alone
 
 For each requirement of `requirements/dev.jsonl`, with its four examples: whether kind, labels and
 JSON keys were understood, which sources were used, and the verdict:
@@ -23,10 +24,12 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks import distillation
 
 REPLAY = "replay"
+OWN = Path(__file__).parent / "requirements.jsonl"
 
 
 @dataclass
@@ -38,15 +41,17 @@ class Case:
     wanted: dict | None = None  # kind, labels: None for the held-out tasks
 
 
-def requirements(only):
+def requirements(options):
     from distillation.pipeline.types import Example, Requirement
     from modelstation.testing import shared_data
 
-    for line in (shared_data() / "requirements/dev.jsonl").open():
+    path = OWN if options.own else shared_data() / "requirements/dev.jsonl"
+    for line in path.open():
         row = json.loads(line)
-        if only and row["id"] not in only:
+        if options.only and row["id"] not in options.only:
             continue
-        pairs = tuple(Example(pair["input"], pair["output"]) for pair in row["examples"])
+        examples = [] if options.without_examples else row["examples"]
+        pairs = tuple(Example(pair["input"], pair["output"]) for pair in examples)
         wanted = Requirement(row["requirement"], row["objective"], row["policy"], pairs)
         served, partly = row.get("served_by") or [], row.get("partly_served_by") or []
         yield Case(row["id"], wanted, set(served), set(partly), row)
@@ -76,10 +81,10 @@ def capped(limit):
 def understood(case, intent):
     """Say in three letters what was understood right: kind, labels, keys; '-' where not asked."""
     row = case.wanted
-    labels = {label.casefold() for label in row["labels"] or ()}
+    labels = {label.casefold() for label in row.get("labels") or ()}
     keys = {
         key
-        for pair in row["examples"] + row["test"]
+        for pair in row["examples"] + row.get("test", [])
         if row["kind"] == "extract_json"
         for key in json.loads(pair["output"])
     }
@@ -131,7 +136,8 @@ def main():
     parser.add_argument("--limit", type=int, help="rows of each source that are seen; all without")
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--only", nargs="*", help="ids of requirements and names of tasks")
-    parser.add_argument("--no-test", action="store_true")
+    parser.add_argument("--own", action="store_true")
+    parser.add_argument("--without-examples", action="store_true")
     options = parser.parse_args()
     distillation.setup_django()
     from django.conf import settings
@@ -140,12 +146,12 @@ def main():
     from modelstation.lm.answer_scoring import load_scorer
     from modelstation.lm.embedding import load_embedder
 
-    scorer = None if options.no_test else load_scorer(settings.MODELS_DIR)
     catalog = capped(options.limit)
-    generator = DatasetGenerator(catalog, load_embedder(), scorer)
+    generator = DatasetGenerator(catalog, load_embedder(), load_scorer(settings.MODELS_DIR))
     print(f"{sum(g.rows for g in catalog.source_groups()):,} rows in the pool\n")
     print_requirements(generator, options)
-    print_tasks(generator, options)
+    if not (options.own or options.without_examples):
+        print_tasks(generator, options)
 
 
 def print_requirements(generator, options):
@@ -153,7 +159,7 @@ def print_requirements(generator, options):
     print("|---|---|---|---|---|---|---:|")
     verdicts = Counter()
     near, partly = 0, 0
-    for case in requirements(options.only):
+    for case in requirements(options):
         used, verdict, intent, gap, seconds = run(generator, case, options.rows)
         verdicts[verdict] += 1
         related = [source.source for source in gap.related]

@@ -124,6 +124,29 @@ def text_of(response):
     return response.content.decode()
 
 
+ROUTES = [
+    {"source": "banking77", "rows": 9000, "chosen": True, "verdict": "serves", "gain": 0.94},
+    {
+        "source": "smalltalk", "source_id": "7", "rows": 896, "verdict": "related", "gain": 0.12,
+        "reason": "its rows help to find your answers 12% as much as your own examples do",
+        "samples": [{"input": HOSTILE, "output": "fine, thanks"}],
+    },
+]  # fmt: skip
+
+
+def test_the_dataset_says_how_each_source_fits_and_shows_rows_of_those_not_used(
+    as_bob, org, dataset
+):
+    DistillationRun.objects.update(intent=INTENT | {"sources": ROUTES})
+    page = text_of(as_bob.get(url("dataset", org, dataset_id=dataset.id)))
+    assert "94%" in page
+    related = page[page.index("Related, not used") :]
+    assert "12% as much as your own examples do" in related
+    assert "fine, thanks" in related
+    assert HOSTILE not in page
+    assert "banking77" not in related[: related.index("</section>")]
+
+
 # --- sources --------------------------------------------------------------------------------------
 
 

@@ -33,8 +33,8 @@ def add_source(name, licenses, org=None):
     rows = []
     for number, license in enumerate(licenses):
         place = PLACES[number % len(PLACES)]
-        requested = f"where is my {name} card in {place} {number * 7919}"
-        answer = "card_arrival" if number % 2 else "lost_card"
+        asked, answer = (("lost", "lost_card"), ("where is", "card_arrival"))[number % 2]
+        requested = f"{asked} my {name} card in {place} {number * 7919}"
         messages = [
             {"role": "user", "content": requested},
             {"role": "assistant", "content": answer},
@@ -121,7 +121,7 @@ def test_the_policy_of_the_organisation_is_the_default():
     catalog = CorpusCatalog(org)
     assert [row.license for row in catalog.background(9)] == ["MIT"]
     assert catalog.refused_by_license == 2
-    assert catalog.license_examples()[0].startswith("mixed (GPL-3.0): where is my mixed card")
+    assert catalog.license_examples()[0].startswith("mixed (GPL-3.0): ")
     assert selection_config(make_model(org)).license_policy == license_policy_of(org)
     assert license_policy_of(org) == LicensePolicy("named", ("MIT",))
 
