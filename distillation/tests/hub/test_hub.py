@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+from huggingface_hub import HfApi
 from pyarrow import parquet
 
 from accounts.models import Organization
@@ -101,8 +102,6 @@ def class_label(names):
 
 
 def api_of(hub, token=False):
-    from huggingface_hub import HfApi
-
     return HfApi(endpoint=hub.url, token=token)
 
 
