@@ -22,6 +22,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ DECOYS = [
     Decoy("shellab/bash-commands", "tldr_pages", "cc-by-nc-4.0", [WRITE]),
     Decoy("shellab/shell-noisy", "tldr_pages", "mit", [WRITE], exchanged),
     Decoy("nerlab/tweet-ner", "wnut17", None, [TAG]),
-    Decoy("nerlab/ner-social-media", "vader_ratings", "mit", [TAG]),
+    Decoy("nerlab/ner-social-media", "vader_ratings", "mit", [TAG], first_words),
     Decoy("biolab/biomedical-yes-no", "pubmedqa", "cc-by-nc-4.0", [CLASSIFY, ANSWER]),
     Decoy("biolab/medical-yes-no-noisy", "pubmedqa", "mit", [CLASSIFY, ANSWER], exchanged),
     Decoy(
@@ -186,8 +187,9 @@ def tasks(data: Path) -> list[Task]:
         if right := DEV.get(one["id"]):
             found.append(_task(one["id"], one, right))
     for name, text, source in OWN:
-        pairs = spread(pairs_of(data, source), 2 * ROWS + 8)
-        held = [pair for pair in pairs if pair not in set(spread(pairs_of(data, source), ROWS))]
+        pairs = pairs_of(data, source)
+        shown = set(spread(pairs, ROWS))
+        held = [pair for pair in pairs if pair not in shown]
         chosen = random.Random(1).sample(held, 5)
         examples = [{"input": text, "output": answer} for text, answer in chosen]
         found.append(_task(name, {"requirement": text, "examples": examples}, [source]))
@@ -205,6 +207,7 @@ def _task(name: str, one: dict[str, Any], right: Sequence[str]) -> Task:
 # --- the hub --------------------------------------------------------------------------------------
 
 
+@cache
 def pairs_of(data: Path, source: str) -> list[Pair]:
     with gzip.open(data / "corpus" / f"{source}.jsonl.gz", "rt") as lines:
         rows = [json.loads(line)["messages"] for line in lines]
@@ -279,7 +282,9 @@ def search(api: HfApi, task: Task, scorer: AnswerScorer, embedder: Remembering) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=[])
-    only = parser.parse_args().only
+    parser.add_argument("--verbose", action="store_true")
+    given = parser.parse_args()
+    only, verbose = given.only, given.verbose
     data = shared_data()
     hub = FakeDataHub()
     fill(hub, data)
@@ -309,9 +314,8 @@ def main() -> None:
             f"{best.verdict} | {time.monotonic() - started:.0f} |",
             flush=True,
         )
-        if only:
-            for each in open_ones[:6]:
-                print("   ", each.repo_id, each.verdict, each.score, each.fit)
+        for each in open_ones[: 6 if verbose else 0]:
+            print("   ", each.repo_id, each.verdict, each.score, each.fit, flush=True)
     good = sum(place in (1, 2) for place in places)
     print(f"\nfirst or second: {good} of {len(places)}; non-commercial or unknown taken: {taken}")
     hub.close()

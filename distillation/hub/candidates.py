@@ -4,6 +4,7 @@ No Django inside."""
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from distillation.imports.reading.readers import READERS
@@ -144,8 +145,11 @@ def license_problem(license_name: str, policy: LicensePolicy) -> str:
     return ""
 
 
-def first_look(listing: Listing, policy: LicensePolicy) -> Candidate:
-    """Return it as far as its description says, refused where that is enough to."""
+def first_look(listing: Listing, policy: LicensePolicy, *, has_token: bool = False) -> Candidate:
+    """Return it as far as its description says, refused where that is enough to.
+
+    Whether a token opens what is gated, the hub says when it is read.
+    """
     part = listing.train
     candidate = Candidate(
         repo_id=listing.repo_id,
@@ -161,7 +165,7 @@ def first_look(listing: Listing, policy: LicensePolicy) -> Candidate:
     )
     if problem := license_problem(listing.license, policy):
         return candidate.refused(problem, "license")
-    if listing.gated:
+    if listing.gated and not has_token:
         problem = "It is gated: its terms must be accepted on the hub, with the account of a token."
         return candidate.refused(f"{problem} The settings page takes that token.", "gated")
     if part is None and listing.needs_script:
@@ -184,7 +188,7 @@ def parts_of(files: Sequence[HubFile], configs: Sequence[Mapping[str, Any]]) -> 
 def _stated_parts(files: Sequence[HubFile], configs: Sequence[Mapping[str, Any]]) -> list[Part]:
     parts = []
     for config in configs:
-        name = str(config.get("config_name", "default"))
+        name = str(config.get("config_name", "default"))[:200]
         given = config.get("data_files")
         for entry in given if isinstance(given, list) else []:
             if not isinstance(entry, dict):
@@ -193,17 +197,15 @@ def _stated_parts(files: Sequence[HubFile], configs: Sequence[Mapping[str, Any]]
             patterns = [paths] if isinstance(paths, str) else paths or []
             matches = [f for f in files if any(_matches(f.path, str(p)) for p in patterns)]
             if matches:
-                split = str(entry.get("split", "train"))
+                split = str(entry.get("split", "train"))[:80]
                 parts.append(Part(name, split, tuple(matches[:MAX_FILES])))
     return parts
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """Match as a card's patterns do: `*` within a folder, `**` over folders."""
-    if len(pattern) > 200:
-        return False
-    regex = re.escape(pattern).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
-    return re.fullmatch(regex, path) is not None
+    """Match as a card's patterns do, but for `*`, which here may stand for folders too."""
+    patterns = (pattern, pattern.replace("**/", ""))
+    return len(pattern) <= 200 and any(fnmatchcase(path, each) for each in patterns)
 
 
 def _guessed_parts(files: list[HubFile]) -> list[Part]:

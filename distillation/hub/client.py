@@ -47,15 +47,19 @@ class Query:
 
     search: str = ""
     filters: tuple[str, ...] = ()
+    limit: int = SHOWN_PER_QUERY
 
     def __str__(self) -> str:
-        return " ".join(filter(None, [self.search, *self.filters]))
+        return " ".join(filter(None, [self.search, *self.filters])) or "what is used most"
 
 
-def find(api: HfApi, query: Query, limit: int = SHOWN_PER_QUERY) -> list[str]:
+def find(api: HfApi, query: Query) -> list[str]:
     """Return ids, most downloaded first."""
     found = api.list_datasets(
-        search=query.search or None, filter=query.filters or None, sort="downloads", limit=limit
+        search=query.search or None,
+        filter=query.filters or None,
+        sort="downloads",
+        limit=query.limit,
     )
     return [info.id for info in found if REPO_ID.fullmatch(str(info.id))]
 

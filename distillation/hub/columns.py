@@ -96,4 +96,4 @@ def in_words(mapping: ColumnMapping | str) -> str:
     if isinstance(mapping, str):
         return f"chat in “{mapping}”"
     named = f" ({len(mapping.labels)} named labels)" if mapping.labels else ""
-    return f"{mapping.user} → {mapping.assistant}{named}"
+    return f"{mapping.user[:80]} → {mapping.assistant[:80]}{named}"

@@ -22,7 +22,7 @@ class HubImportForm(forms.Form):
             name, problems = next(iter(self.errors.items()))
             raise UserFacingError(str(problems[0]), param=str(name))
         said = self.cleaned_data
-        config, _, split = said["part"].partition(" / ")
+        config, _, split = said["part"].rpartition(" / ")
         return Plan(
             config, split, said["user"], said["assistant"], said["max_rows"] or Plan().max_rows
         )

@@ -12,6 +12,7 @@ from distillation.pipeline.text import words
 from distillation.pipeline.types import IntentSpec, Requirement
 
 MOST_WORDS = 8
+WIDE = 60
 SHORTEST = 4
 TAGS = {
     "classify": ("task_categories:text-classification", "task_ids:intent-classification"),
@@ -65,10 +66,12 @@ def queries_for(requirement: Requirement, intent: IntentSpec) -> list[Query]:
     text = f"{requirement.text} {requirement.objective}"
     searches = [*_synonyms(text), *_telling(text), *USUAL.get(intent.task_kind, ())]
     tags = TAGS.get(intent.task_kind, ())
-    language = f"language:{intent.language}" if intent.language else ""
+    # Much that is English does not say so.
+    language = f"language:{intent.language}" if intent.language not in ("", "en") else ""
     queries = [Query(search=word) for word in dict.fromkeys(searches)]
     queries += [Query(filters=(tag, *([language] if language else []))) for tag in tags]
-    return queries
+    # Names and tags miss what nobody tagged: what many use is looked at too.
+    return [*queries, Query(filters=(language,) if language else (), limit=WIDE)]
 
 
 def _synonyms(text: str) -> Iterable[str]:

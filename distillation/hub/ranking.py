@@ -2,7 +2,7 @@
 
 First all of them without a model of language: how near the rows come to the user's examples, in
 input, in answer, and both at once. Then the likeliest by the same test as the sources of the corpus
-(`pipeline.choose.fit`).
+(`pipeline.choose.fit`), and by whether like inputs have like answers at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +33,7 @@ class Ranked:
     name: str
     fit: SourceFit
     nearness: float
+    relation: float  # of its answers to its inputs
 
 
 def rank(
@@ -53,9 +54,10 @@ def rank(
     order = sorted(formed, key=lambda name: (formed[name].verdict == RELATED, -near[name], name))
     likeliest = {name: sources[name] for name in order[:TESTED]}
     near |= _nearness(requirement, likeliest, embedder)
+    held = {name: relation(rows, embedder) for name, rows in likeliest.items()}
     tested = rank_sources(requirement.examples, likeliest, intent, scorer, embedder)
     fits = formed | {fit.name: fit for fit in tested}
-    ranked = [Ranked(name, fits[name], near[name]) for name in fits]
+    ranked = [Ranked(name, fits[name], near[name], held.get(name, 0.0)) for name in fits]
     return sorted(ranked, key=lambda each: (each.fit.order[0], -_worth(each), each.name))
 
 
@@ -80,7 +82,24 @@ class Remembering:
 
 def _worth(each: Ranked) -> float:
     """Among sources of one verdict, what the test says and how near the rows are, together."""
-    return -each.fit.order[1] + 2 * each.nearness
+    return -each.fit.order[1] + 2 * each.nearness + 2 * each.relation
+
+
+def relation(rows: Sequence[Example], embedder: TextEmbedder) -> float:
+    """Return how far like inputs have like answers: 1 always, 0 no more than any two rows.
+
+    Rows whose answers belong to other inputs have the topic and the form, and not this.
+    """
+    inputs = embedder.embed([row.input for row in rows])
+    answers = embedder.embed([row.output for row in rows])
+    like, alike = inputs @ inputs.T, answers @ answers.T
+    others = ~np.eye(len(rows), dtype=bool)
+    if len(rows) <= NEAREST:
+        return 0.0
+    nearest = np.argsort(np.where(others, like, -2), axis=1)[:, -NEAREST:]
+    near = float(np.take_along_axis(alike, nearest, axis=1).mean())
+    chance = float(alike[others].mean())
+    return (near - chance) / max(1 - chance, 1e-6)
 
 
 def _nearness(

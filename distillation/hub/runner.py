@@ -141,7 +141,7 @@ def _look_at(api: HfApi, repo_id: str, policy: LicensePolicy) -> tuple[Candidate
     try:
         with within(BYTES_PER_LOOK, SECONDS_PER_LOOK):
             listing = client.describe(api, repo_id)
-            candidate = first_look(listing, policy)
+            candidate = first_look(listing, policy, has_token=bool(api.token))
             if candidate.problem or (part := listing.train) is None:
                 return candidate, []
             return _read(api, listing, part, candidate)
@@ -222,7 +222,7 @@ def load(job: Job, lease: Lease) -> Publish:
         with bounded(api.endpoint, Budget(IMPORT_BYTES, IMPORT_SECONDS)):
             lease.stage("fetch", f"Fetching {hub_import.repo_id}")
             listing = client.describe(api, hub_import.repo_id, hub_import.revision)
-            _must_be_allowed(listing, org)
+            _must_be_allowed(listing, org, has_token=bool(api.token))
             part = client.only_part(listing, plan.config, plan.split)
             paths = _fetch(api, listing, part, Path(work), plan, lease)
         lease.stage("load", "Embedding and storing the rows")
@@ -248,10 +248,10 @@ def _publish(hub_import: HubImport, source: SourceDataset) -> None:
     use_source(actor=hub_import.created_by, model=hub_import.model, source=source)
 
 
-def _must_be_allowed(listing: Listing, org: Organization) -> None:
+def _must_be_allowed(listing: Listing, org: Organization, *, has_token: bool) -> None:
     if problem := license_problem(listing.license, license_policy_of(org)):
         raise license_refused(problem)
-    if listing.gated:
+    if listing.gated and not has_token:
         message = f"{listing.repo_id} is gated: its terms must be accepted on the hub."
         hint = "Accept them, and store a token of that account on the settings page."
         raise UserFacingError(message, code="hub_gated", hint=hint)

@@ -9,14 +9,24 @@ MOST_NUMBER = 2**31 - 1
 
 
 class LogFilterForm(forms.Form):
-    version = forms.IntegerField(min_value=1, max_value=MOST_NUMBER, required=False)
+    version = forms.IntegerField(
+        min_value=1,
+        max_value=MOST_NUMBER,
+        required=False,
+        widget=forms.NumberInput(attrs={"placeholder": "Version"}),
+    )
     metadata = forms.CharField(
         required=False,
         max_length=600,
         label="Label",
-        help_text="A key of `metadata`, or key=value.",
+        widget=forms.TextInput(attrs={"placeholder": "Label: key, or key=value"}),
     )
-    text = forms.CharField(required=False, max_length=200, label="Holds")
+    text = forms.CharField(
+        required=False,
+        max_length=200,
+        label="Holds",
+        widget=forms.TextInput(attrs={"placeholder": "Question or answer holds"}),
+    )
 
     def chosen(self) -> LogFilter:
         """Return the filter; all of them where the form is wrong."""

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+from huggingface_hub import HfApi
 from pyarrow import parquet
 
 from accounts.models import Organization
@@ -101,8 +102,6 @@ def class_label(names):
 
 
 def api_of(hub, token=False):
-    from huggingface_hub import HfApi
-
     return HfApi(endpoint=hub.url, token=token)
 
 
@@ -258,11 +257,34 @@ def test_what_cannot_be_taken_says_why_and_none_of_its_rows_is_ranked(hub, field
         assert not any(kind == "resolve" for kind, *_ in hub.calls)
 
 
-def test_a_token_opens_what_is_gated_for_others_and_goes_to_the_hub_alone(hub):
-    hub.add("acme/bank", {"train.jsonl": jsonl(BANK)})
+def test_a_token_opens_what_is_gated_for_others(hub):
+    hub.add("acme/bank", {"train.jsonl": jsonl(BANK)}, gated="manual")
     api = api_of(hub, token=hub.token)
-    runner.look(api, [client.Query("bank")], LicensePolicy(), lambda *_: None)
+    [candidate], rows = runner.look(api, [client.Query("bank")], LicensePolicy(), lambda *_: None)
+    assert (candidate.problem, len(rows)) == ("", 1)
     assert {token for *_, token in hub.calls} == {hub.token}
+
+
+def test_a_token_whose_account_did_not_accept_the_terms_is_told_so(hub):
+    hub.add("acme/bank", {"train.jsonl": jsonl(BANK)}, gated="manual")
+    api = api_of(hub, token="hf_" + "x" * 30)
+    [candidate], rows = runner.look(api, [client.Query("bank")], LicensePolicy(), lambda *_: None)
+    assert (candidate.problem_code, rows) == ("hub_gated", {})
+
+
+def test_a_token_does_not_follow_to_another_address(hub, settings):
+    settings.WEBHOOK_ALLOW_PRIVATE = True
+    elsewhere = FakeDataHub()
+    elsewhere.repos = hub.repos
+    repo = hub.add("acme/bank", {"train.jsonl": jsonl(BANK)})
+    port = elsewhere.server.server_address[1]
+    path = f"/datasets/acme/bank/resolve/{repo.sha}/train.jsonl"
+    hub.faults["resolve", "acme/bank"] = fake_hub.redirect(f"http://localhost:{port}{path}")
+    api = api_of(hub, token=hub.token)
+    _, rows = runner.look(api, [client.Query("bank")], LicensePolicy(), lambda *_: None)
+    elsewhere.close()
+    assert list(rows) == ["acme/bank"]
+    assert {token for *_, token in elsewhere.calls} == {""}
 
 
 @pytest.mark.parametrize(
@@ -426,6 +448,9 @@ def test_parts_are_those_of_the_card_or_of_the_paths():
     guessed = [(part.config, part.split) for part in parts_of(files, [])]
     assert sorted(guessed) == [("de", "train"), ("en", "test"), ("en", "train")]
     card = [{"config_name": "all", "data_files": [{"split": "train", "path": "*/train*.parquet"}]}]
+    for pattern in ("data/**/a*.parquet", "*a" * 90 + "!"):  # none, and soon
+        hostile = [{"data_files": [{"path": pattern}]}]
+        assert parts_of([HubFile("a" * 250 + ".csv", 1)], hostile)[0].config != "all"
     [part] = parts_of(files, card)
     assert (part.config, part.split, len(part.files)) == ("all", "train", 2)
 
