@@ -176,9 +176,7 @@ def lines(tasks: Iterator[Task], answers: int, seeds: int) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for each in tasks:
         for name, order in ORDERS.items():
-            results = [
-                measured(each, order(each, answers, seed)) for seed in range(seeds)
-            ]
+            results = [measured(each, order(each, answers, seed)) for seed in range(seeds)]
             mean = {
                 f.name: float(np.mean([getattr(r, f.name) for r in results]))
                 for f in fields(Result)

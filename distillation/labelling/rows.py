@@ -1,6 +1,6 @@
 """Inputs that people of an organisation label for one model, and what was said of each."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -26,9 +26,7 @@ class Labelling(OrgOwned):
     inputs_too_long = models.PositiveIntegerField(default=0)
     # Of the newest head: {"decided", "accuracy", "taken", "error", "left_out", "reason"}
     estimate = models.JSONField(default=dict, blank=True)
-    level = models.FloatField(
-        default=DEFAULT_LEVEL
-    )  # of errors among what is taken over
+    level = models.FloatField(default=DEFAULT_LEVEL)  # of errors among what is taken over
     wants_rows = models.BooleanField(default=False)  # until the job has stored them
     wanted_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     # What the last taking over stored.
@@ -91,7 +89,7 @@ class ModelInput(OrgOwned):
     answered_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     answered_at = models.DateTimeField(null=True, blank=True)
 
-    objects = ModelInputQuerySet.as_manager()
+    objects: ClassVar[Any] = ModelInputQuerySet.as_manager()
 
     class Meta:
         ordering = ["position"]
