@@ -18,6 +18,7 @@ from distillation.models import (
     HubSearch,
     ImportRun,
     LogUse,
+    Labelling,
     SourceDataset,
     Teacher,
     TeacherRun,
@@ -142,6 +143,18 @@ class CandidateRowAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["__str__", "org", "state", "refusal", "created_by", "created_at"]
     list_filter = ["state", "created_at"]
     list_select_related = ["org", "model", "created_by"]
+    search_fields = ["id", "model__name", "model__slug", "org__name"]
+    date_hierarchy = "created_at"
+
+
+@admin.register(Labelling)
+class LabellingAdmin(ReadOnly, JobActions):
+    """The inputs themselves are the organisation's: an operator sees how many are stored."""
+
+    list_display = [
+        "__str__", "org", "job_state", "stored_answered", "stored_taken", "stored_at", "created_at",
+    ]  # fmt: skip
+    list_select_related = ["org", "model", "job"]
     search_fields = ["id", "model__name", "model__slug", "org__name"]
     date_hierarchy = "created_at"
 

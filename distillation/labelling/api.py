@@ -110,7 +110,7 @@ class InputView(APIView):
 class InputsTakeOverView(APIView):
     @extend_schema(request=serializers.TakeOverSerializer, responses=serializers.SummarySerializer)
     def post(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Make rows of the answers and of the sure proposals: a job; see the summary's `source`."""
+        """Make rows of the answers and of the sure proposals, by a job: see `source_id`."""
         model = model_for(request_org(request), model_id)
         given = valid(serializers.TakeOverSerializer(data=request.data))
         services.take_over(actor=request_user(request), model=model, **given)

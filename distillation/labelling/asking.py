@@ -59,7 +59,7 @@ def _uncertainty(probabilities: Floats | None, rows: int) -> Floats:
     return result
 
 
-def _distance(vectors: Vectors, asked: Sequence[int]) -> npt.NDArray[np.float64]:
+def _distance(vectors: Vectors, asked: Sequence[int]) -> Floats:
     """Cosine distance of each row to the nearest asked one."""
     if not asked:
         return np.ones(len(vectors))
@@ -67,7 +67,8 @@ def _distance(vectors: Vectors, asked: Sequence[int]) -> npt.NDArray[np.float64]
     for begin in range(0, len(asked), 500):
         near = vectors @ vectors[list(asked[begin : begin + 500])].T
         distance = np.minimum(distance, 1 - near.max(axis=1))
-    return np.maximum(distance, 0)
+    result: Floats = np.maximum(distance, 0)
+    return result
 
 
 def _from_clusters(

@@ -40,7 +40,8 @@ class InputsForm(forms.Form):
 
 class TakeOverForm(forms.Form):
     level = forms.TypedChoiceField(
-        label="Errors allowed among what is taken over",
+        label="Errors allowed",
         coerce=float,
         choices=[(level, f"at most {level:.0%}") for level in LEVELS],
+        help_text="Among what is taken over.",
     )

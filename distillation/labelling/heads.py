@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from django.db import connection, transaction
+from django.db import connection
 
 from distillation.labelling.answers import AnswerForm, answer_form
 from distillation.labelling.asking import asking_order
@@ -19,7 +19,7 @@ from distillation.labelling.rows import Labelling, ModelInput
 from models_app.models import CustomModel
 
 State = ModelInput.State
-RANKED = 200  # inputs in the order of asking; the next fit ranks anew
+RANKED = 100  # inputs in the order of asking; the next fit ranks anew
 SPREAD_PER_LABEL = 2
 STORE_PROPOSALS = f"""
     UPDATE {ModelInput._meta.db_table} AS row
@@ -30,15 +30,14 @@ STORE_PROPOSALS = f"""
     WHERE row.id = new.id
 """
 STORE_RANKS = f"""
-    UPDATE {ModelInput._meta.db_table} AS row SET rank = new.rank
+    UPDATE {ModelInput._meta.db_table} AS row SET rank = new.rank, is_sure = false
     FROM unnest(%s::uuid[], %s::int[]) AS new (id, rank) WHERE row.id = new.id
 """
 
 
-@transaction.atomic
 def fit(model: CustomModel) -> None:
     """Learn from all answers, propose for the rest, rank what to ask next, estimate."""
-    labelling = Labelling.objects.select_for_update().get(model=model)
+    level = Labelling.objects.values_list("level", flat=True).get(model=model)
     form = answer_form(model)
     rows = list(
         model.inputs.exclude(vector=None)
@@ -58,16 +57,15 @@ def fit(model: CustomModel) -> None:
     ranks = {rows[i][0]: rank for rank, i in enumerate(order)}
     waiting = [i for i in own if states[i] == State.OPEN]
     if head is None or chances is None:
-        ids = [rows[i][0] for i in waiting]
-        with connection.cursor() as cursor:
-            cursor.execute(STORE_RANKS, [ids, [ranks.get(i) for i in ids]])
-        labelling.estimate = {"decided": _decided(states)}
+        _store_ranks([rows[i][0] for i in waiting], ranks)
+        facts: dict[str, Any] = {}
     else:
         given = [answers[i] for i in known if states[i] == State.ANSWERED]
-        result = estimate(head, given, chances[waiting], labelling.level)
+        result = estimate(head, given, chances[waiting], level)
         _store(head, [rows[i][0] for i in waiting], chances[waiting], ranks, result)
-        labelling.estimate = _facts(result, len(given)) | {"decided": _decided(states)}
-    labelling.save(update_fields=["estimate"])
+        facts = _facts(result, len(given))
+    facts["decided"] = _decided(states)
+    Labelling.objects.filter(model=model).update(estimate=facts)
 
 
 def _decided(states: Sequence[str]) -> int:
@@ -96,6 +94,11 @@ def _order(
         vectors[own], asked, None if chances is None else chances[own], RANKED, spread_first=spread
     )
     return [own[at] for at in order]
+
+
+def _store_ranks(ids: Sequence[Any], ranks: dict[Any, int]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(STORE_RANKS, [list(ids), [ranks.get(i) for i in ids]])
 
 
 def _store(

@@ -1,6 +1,6 @@
 """Inputs that people of an organisation label for one model, and what was said of each."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -89,7 +89,7 @@ class ModelInput(OrgOwned):
     answered_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     answered_at = models.DateTimeField(null=True, blank=True)
 
-    objects = ModelInputQuerySet.as_manager()
+    objects: ClassVar[Any] = ModelInputQuerySet.as_manager()
 
     class Meta:
         ordering = ["position"]

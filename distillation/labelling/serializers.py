@@ -103,7 +103,7 @@ class SummarySerializer(serializers.Serializer[Any]):
     estimate = EstimateSerializer()
     is_busy = serializers.BooleanField(source="labelling.is_busy", default=False)
     error = serializers.CharField(source="labelling.error_text", default="")
-    source = serializers.UUIDField(source="labelling.source_id", default=None, allow_null=True)
+    source_id = serializers.UUIDField(source="labelling.source_id", default=None, allow_null=True)
     stored_answered = serializers.IntegerField(source="labelling.stored_answered", default=0)
     stored_taken = serializers.IntegerField(source="labelling.stored_taken", default=0)
     stored_at = serializers.DateTimeField(

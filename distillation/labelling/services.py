@@ -26,8 +26,8 @@ from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
 State = ModelInput.State
-REFIT_EVERY = 5  # answers
 FITTED_IN_REQUEST = 1_000  # inputs; above, a job does it
+REFIT_EVERY, REFIT_LARGE_EVERY = 5, 25  # answers
 INSERTED_AT_ONCE = 1_000
 LEVELS = (0.02, 0.05, 0.10, 0.15, 0.20)  # of errors among what is taken over
 
@@ -121,10 +121,12 @@ def refit_if_due(model: CustomModel) -> None:
     """Learn anew after a few answers: at once for a small set, by a job for a large one."""
     labelling = Labelling.objects.select_related("job").get(model=model)
     decided = model.inputs.filter(state__in=[State.ANSWERED, State.SKIPPED]).count()
-    if abs(decided - labelling.estimate.get("decided", 0)) < REFIT_EVERY:
-        return
     rows = model.inputs.all()
-    if rows.count() <= FITTED_IN_REQUEST and not rows.filter(vector=None).exists():
+    is_small = rows.count() <= FITTED_IN_REQUEST
+    wanted = REFIT_EVERY if is_small else REFIT_LARGE_EVERY
+    if abs(decided - labelling.estimate.get("decided", 0)) < wanted:
+        return
+    if is_small and not rows.filter(vector=None).exists():
         heads.fit(model)
         if model.live_version_id is None or answer_form(model).is_classified:
             return  # there is nothing to pre-fill

@@ -82,7 +82,7 @@ def test_the_whole_way_by_the_api(model, call):
     work(model)
     summary = call("get", url(model, "/summary")).json()
     assert (summary["stored_answered"], summary["is_busy"]) == (40, False)
-    assert summary["source"]
+    assert summary["source_id"]
 
 
 def test_a_row_says_its_proposal_and_what_personal_data_it_holds(model, call):
