@@ -193,6 +193,7 @@ SPECTACULAR_SETTINGS = {
         "SourceStateEnum": "distillation.models.SourceDataset.State",
         "CorrectionStateEnum": "distillation.models.CandidateRow.State",
         "ImportStateEnum": "distillation.models.ImportRun.State",
+        "TeacherKindEnum": "distillation.teachers.rows.Teacher.Kind",
     },
 }
 

@@ -36,7 +36,9 @@ def teach(job: Job, lease: Lease) -> Publish:
     from modelstation.lm.embedding import load_embedder
 
     runs = TeacherRun.objects.select_related("org", "model", "teacher", "given", "created_by")
-    run = runs.get(id=job.subject_id)
+    run = runs.filter(id=job.subject_id).first()
+    if run is None:
+        raise Conflict("The model of this run was deleted.", code="model_deleted")
     if run.teacher is None:
         message = "The teacher of this run was deleted."
         raise Conflict(message, code="teacher_deleted", hint="Choose another and start anew.")
@@ -134,7 +136,10 @@ def _store(run: TeacherRun, outcome: Outcome, lease: Lease) -> SourceDataset | N
         raise _nothing_usable(run, outcome)
     if run.import_run is None:
         run.import_run = ImportRun.objects.create(
-            org=run.org, origin=_origin(run), created_by=run.created_by
+            org=run.org,
+            origin=_origin(run),
+            created_by=run.created_by,
+            options={"source": source_name(run)},
         )
         run.save(update_fields=["import_run"])
     _, source = store_rows(

@@ -1,5 +1,6 @@
 """What teachers did for the rows of a dataset, as its card says it."""
 
+import uuid
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ from distillation.pipeline.card import CardTeacher
 
 def teachers_of(source_ids: Iterable[str]) -> list[CardTeacher]:
     """One line for each model, its currency and its terms, of the runs that gave these sources."""
-    wanted = {source for source in source_ids if source}
+    wanted = [uuid.UUID(source) for source in set(source_ids) if source]
     runs: dict[tuple[str, str, str], list[TeacherRun]] = {}
     for run in TeacherRun.objects.filter(source__in=wanted).order_by("created_at"):
         runs.setdefault((run.teacher_name, run.currency, run.terms), []).append(run)

@@ -8,7 +8,8 @@ from django.db import IntegrityError, transaction
 
 from accounts.audit import record
 from accounts.models import Organization, User
-from distillation.models import SourceDataset
+from distillation.imports.services import take_back
+from distillation.models import ImportRun, SourceDataset
 from distillation.teachers import prompts, wire
 from distillation.teachers.estimates import BUDGET_FACTOR, Estimate, estimate
 from distillation.teachers.rows import MOST_AT_ONCE, Teacher, TeacherRun
@@ -249,10 +250,20 @@ def _refuse_second(model: CustomModel) -> None:
 def settle_ended_run(job: Job) -> None:
     """Run in the transaction that ends a job without success. What was answered stays, and can be
     used or gone on with."""
-    runs = TeacherRun.objects.filter(id=job.subject_id).select_related("org", "model")
-    for run in runs:
-        TeacherRun.objects.filter(id=run.id).update(note="")
+    runs = TeacherRun.objects.filter(id=job.subject_id)
+    for run in runs.select_related("org", "model", "import_run"):
+        _take_back(run)
+        TeacherRun.objects.filter(id=run.id).update(note="", import_run=None)
         record(
             org=run.org, actor=run.created_by, action=f"teacher.run_{job.state}", target=run.model,
             code=job.error_code,
         )  # fmt: skip
+
+
+def _take_back(run: TeacherRun) -> None:
+    """Take back rows that were stored when it ended: they are stored anew when it is gone on with,
+    from what was answered."""
+    stored = run.import_run
+    if stored is not None and stored.state == ImportRun.State.RUNNING:
+        take_back(stored)
+        ImportRun.objects.filter(id=stored.id).update(state=ImportRun.State.CANCELLED)

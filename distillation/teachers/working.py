@@ -142,7 +142,9 @@ def label(work: Work, inputs: Sequence[str]) -> Outcome:
     votes: dict[int, list[tuple[str, Decimal]]] = {i: [] for i in range(len(inputs))}
     kind = work.task.kind
     for vote in range(VOTES + 1):
-        open_ = [i for i, said in votes.items() if vote < VOTES or not _majority(kind, said)]
+        open_ = [
+            i for i, said in votes.items() if vote < VOTES or not _majority(kind, said, inputs[i])
+        ]
         random.Random(work.task.seed + vote).shuffle(open_)
         for index, output, cost in _answers(work, open_, inputs):
             votes[index].append((output, cost))
@@ -269,7 +271,8 @@ def _answer_again(work: Work, rows: Sequence[TaughtRow]) -> None:
     random.Random(work.task.seed + work.requests).shuffle(order)
     for index, output, cost in _answers(work, order, [row.input for row in rows]):
         row = rows[index]
-        row.again.append(agreement.same_answer(work.task.kind, row.output, output))
+        same = agreement.same_answer(work.task.kind, row.output, output, row.input)
+        row.again.append(same)
         row.cost += float(cost)
 
 
@@ -321,23 +324,25 @@ def _outcome(work: Work, wanted: int, note: str) -> Outcome:
 # --- labelling ------------------------------------------------------------------------------------
 
 
-def _majority(kind: str, said: Sequence[tuple[str, Decimal]]) -> str:
+def _majority(kind: str, said: Sequence[tuple[str, Decimal]], given: str) -> str:
     """Return the answer that was given twice; empty where none was."""
     for index, (one, _) in enumerate(said):
-        if any(agreement.same_answer(kind, one, other) for other, _ in said[index + 1 :]):
+        others = [other for other, _ in said[index + 1 :]]
+        if any(agreement.same_answer(kind, one, other, given) for other in others):
             return one
     return ""
 
 
 def _labelled(work: Work, text: str, said: Sequence[tuple[str, Decimal]]) -> TaughtRow:
     kind = work.task.kind
-    output = _majority(kind, said) or said[0][0]
+    majority = _majority(kind, said, text)
+    output = majority or said[0][0]
     cost = float(sum((cost for _, cost in said), Decimal(0)))
     row = TaughtRow(text, output, work.task.seed, cost)
-    others = [agreement.same_answer(kind, output, other) for other, _ in said]
-    others.remove(True)
-    row.again = others
-    if len(said) > 1 and not _majority(kind, said):
+    at = [answer for answer, _ in said].index(output)
+    others = [other for index, (other, _) in enumerate(said) if index != at]
+    row.again = [agreement.same_answer(kind, output, other, text) for other in others]
+    if len(said) > 1 and not majority:
         row.refuse(UNUSABLE)
     return row
 

@@ -77,7 +77,7 @@ PAGES = {
     "teacher": ("get", PAGE),
     "teacher_test": ("post", ADMIN_ACTION),
     "teacher_delete": ("post", ADMIN_ACTION),
-    "teacher_runs": ("get", PAGE),
+    "model_teacher": ("get", PAGE),
     "teacher_run": ("get", PAGE),
     "teacher_run_live": ("get", PAGE),
     "teacher_run_cancel": ("post", ACTION),

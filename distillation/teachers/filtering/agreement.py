@@ -17,6 +17,7 @@ from distillation.pipeline.text import normalise, words
 from distillation.pipeline.types import Vectors
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.task_kind import json_object
+from distillation.teachers.filtering.executed import same_rows
 from distillation.teachers.filtering.rows import TaughtRow
 
 OTHER_ANSWER = "other answers were given to its input"
@@ -33,13 +34,16 @@ JUDGED = 3
 Embed = Callable[[Sequence[str]], Vectors]
 
 
-def same_answer(kind: str, one: str, other: str) -> bool:
+def same_answer(kind: str, one: str, other: str, given: str = "") -> bool:
+    """Whether two answers to the input say the same; SQL is executed where the input has tables."""
     if kind == "classify":
         return label_key(one) == label_key(other)
     if kind == "extract_json":
         return json_object(one) is not None and json_object(one) == json_object(other)
     if normalise(one) == normalise(other):
         return True
+    if kind == "sql" and (same := same_rows(given, one, other)) is not None:
+        return same
     ours, theirs = Counter(words(one)), Counter(words(other))
     shared = (ours & theirs).total()
     return 2 * shared >= SAME_WORDS * max(1, ours.total() + theirs.total())

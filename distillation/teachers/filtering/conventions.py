@@ -126,7 +126,7 @@ def _is_no_copy(given: str, output: str) -> bool:
 
 Path = tuple[str, ...]  # keys from the top; "[]" for the items of a list
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-MIN_PREFIX = 3
+YEAR = 4  # digits
 IS_COMPLETE = "is complete"
 
 
@@ -178,10 +178,9 @@ def _facets_at(path: Path, values: Sequence[Any]) -> Iterator[tuple[str, Facet]]
 def _string_facets(path: Path, name: str, values: Sequence[str]) -> Iterator[tuple[str, Facet]]:
     shape = Counter(map(shape_of, values)).most_common(1)[0][0]
     yield f"{name} has the usual form", _for_all(path, lambda v, _: shape_of(str(v)) == shape)
-    prefix = _usual_prefix(values)
-    if len(prefix) >= MIN_PREFIX:
-        yield f"{name} begins “{prefix}”", _for_all(path, lambda v, _: str(v).startswith(prefix))
     if ISO_DATE.fullmatch(values[0]):
+        year = Counter(value[:YEAR] for value in values).most_common(1)[0][0]
+        yield f"{name} is in {year}", _for_all(path, lambda v, _: str(v)[:YEAR] == year)
         yield f"{name} is a date of the input", _for_all(path, lambda v, i: date_is_in(str(v), i))
     else:
         yield f"{name} stands in the input", _for_all(path, lambda v, i: stands_in(str(v), i))
@@ -195,15 +194,6 @@ def _for_all(path: Path, holds: Callable[[Any, str], bool]) -> Facet:
         return all(holds(value, given) for value in values) if values else None
 
     return facet
-
-
-def _usual_prefix(values: Sequence[str]) -> str:
-    """Return the longest beginning that nearly all values have."""
-    for length in range(min(map(len, values), default=0), 0, -1):
-        prefix, count = Counter(value[:length] for value in values).most_common(1)[0]
-        if count >= NEARLY_ALL * len(values):
-            return prefix
-    return ""
 
 
 def _complete(path: Path, shape: str) -> Facet:

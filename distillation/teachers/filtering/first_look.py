@@ -6,6 +6,7 @@ from distillation.pipeline.choose.filters import Shape
 from distillation.pipeline.types import IntentSpec
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.languages import language_of
+from distillation.teachers.filtering.executed import DOES_NOT_RUN, runs
 from distillation.teachers.filtering.rows import TaughtRow
 
 SHAPE, LANGUAGE, BLANK = "not in the asked form", "in another language", "blank"
@@ -32,6 +33,8 @@ class FirstLook:
             row.refuse(BLANK)
         elif reason := self._misshapen(row.output):
             row.refuse(SHAPE, reason)
+        elif self._intent.task_kind == "sql" and runs(row.input, row.output) is False:
+            row.refuse(DOES_NOT_RUN)
         elif not self._speaks(row.input):
             row.refuse(LANGUAGE)
         if _INJECTION.search(f"{row.input}\n{row.output}"):

@@ -66,7 +66,7 @@ def _numbers_said(text: str) -> frozenset[str]:
     for word in re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+", _ORDINAL.sub("", text.casefold())):
         value = _value_of(word)
         if word in _TIMES:
-            total = 6 if is_half and word == "dozen" else (total or 1) * _TIMES[word]
+            total = 6 if is_half and word == "dozen" else _times(total or 1, _TIMES[word])
         elif value is None:
             total = total if word == "and" else None
             is_half = word == "half" or (is_half and word in ("a", "an"))
@@ -77,6 +77,12 @@ def _numbers_said(text: str) -> frozenset[str]:
         result |= {n for n in (value, total) if n is not None}
     said = {_bare(number) for number in _NUMBER.findall(text)}
     return frozenset(said | {str(n) for n in result})
+
+
+def _times(total: int, factor: int) -> int:
+    """Only what follows the thousands is multiplied: one thousand five hundred."""
+    low = total % 1000 if factor < 1000 and total % 1000 else total
+    return total - low + low * factor
 
 
 def _value_of(word: str) -> int | None:

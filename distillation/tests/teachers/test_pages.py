@@ -156,7 +156,7 @@ def test_what_cannot_be_done_is_refused_at_its_field(api, model, teacher, body, 
 
 
 def test_the_page_shows_an_estimate_then_starts(as_alice, model, teacher, org):
-    url = reverse("teacher_runs", args=[org.slug, model.id])
+    url = reverse("model_teacher", args=[org.slug, model.id])
     assert "Ask a teacher" in as_alice.get(url).content.decode()
     body = {"teacher": teacher.id, "action": "write", "rows": "40"}
     page = as_alice.post(url, body).content.decode()

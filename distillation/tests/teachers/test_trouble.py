@@ -6,7 +6,7 @@ import time
 import pytest
 from django.db import connection
 
-from distillation.models import CorpusExample, TeacherRequest, TeacherRun
+from distillation.models import CorpusExample, SourceDataset, TeacherRequest, TeacherRun
 from distillation.teachers import asking, services, wire
 from distillation.teachers.services import Budget
 from distillation.tests.teachers import fake_teacher as fakes
@@ -187,6 +187,21 @@ def test_a_cancelled_run_stops_within_seconds_of_a_slow_answer(run_of, fake, ali
     assert run.job.state == "cancelled"
     assert (run.spent["answered"], run.spent["requests"]) == (2, 3)
     assert not CorpusExample.objects.exists()
+
+
+def test_rows_of_a_run_that_ended_while_it_stored_are_taken_back(run_of, alice, org, monkeypatch):
+    def breaks(work):
+        raise wire.TeacherRefused("The disk is full.", code="disk_full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("distillation.model_data.storing.finish", breaks)
+        run = run_of(rows=40)
+    assert run.job.state == "failed"
+    assert not CorpusExample.objects.exists()
+    assert not SourceDataset.objects.filter(org=org).exists()
+    again = work_off(services.go_on(actor=alice, run=run, is_closing=False))
+    assert (again.job.state, again.row_count) == ("succeeded", 40)
+    assert CorpusExample.objects.filter(source=again.source).count() == 40
 
 
 def test_a_teacher_keeps_its_pace(fake, teacher, run_of, monkeypatch):
