@@ -199,7 +199,7 @@ def _with_answers(intent: IntentSpec, seen: Read) -> IntentSpec:
     shaped = replace(intent, answer_min_chars=low, answer_max_chars=high)
     if intent.task_kind == "classify":
         labels = labels_of(seen)
-        count = 0 if labels.are_all else counted_labels(words, seen.language)
+        count = 0 if labels.are_all else counted_labels(words, seen.known_language)
         hints = () if labels.names else identifiers(words)
         return replace(
             shaped,

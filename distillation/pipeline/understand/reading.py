@@ -25,7 +25,7 @@ class Read:
     """Probabilities: of each kind of task, and of the lists that could be the labels or keys."""
 
     requirement: Requirement
-    language: str  # that it is written in, of those whose small words are known
+    known_language: str  # that it is written in, of those whose small words are known
     kinds: Mapping[str, float]
     labels: Sequence[Reading]
     keys: Sequence[Reading]

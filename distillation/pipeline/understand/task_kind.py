@@ -13,12 +13,14 @@ import numpy as np
 
 from distillation.pipeline.types import TASK_KINDS, Requirement
 from distillation.pipeline.understand.embedding import Vectors, vectors
+from distillation.pipeline.understand.labels import is_label
 from distillation.pipeline.understand.lists.features import Asked
 from distillation.pipeline.understand.lists.scoring import Reading, Weights, weights
 
 SQL_PATTERN = r"(?is)^\s*(select|with|insert|update|delete)\b.*"
 WORKED_NUMBER_PATTERN = r"(?s).*####\s*-?[\d.,]*\d\s*$"
 PLAIN_NUMBER_PATTERN = r"^\s*-?[\d.,]*\d\s*$"
+NUMBER_PATTERN = f"{WORKED_NUMBER_PATTERN}|{PLAIN_NUMBER_PATTERN}"
 KINDS = tuple(TASK_KINDS)
 MEANING_WEIGHT = 5.0  # of unit vectors beside scaled numbers
 MAX_SENTENCES = 30
@@ -65,7 +67,21 @@ def kind_shares(
         if answers and all(map(fits, answers)):
             return {each: float(each == kind) for each in KINDS}
     shares = network_shares(kind_features(requirement, lists, asked), weights())
-    return dict(zip(KINDS, map(float, shares), strict=True))
+    likely = dict(zip(KINDS, map(float, shares), strict=True))
+    if answers and all(re.match(NUMBER_PATTERN, answer) for answer in answers):
+        likely |= {"number": likely["number"] + likely["generate"], "generate": 0.0}
+    if not all(map(is_label, answers)) and not _named(lists, asked):
+        likely |= {"generate": likely["generate"] + likely["classify"], "classify": 0.0}
+    return likely
+
+
+def _named(lists: Mapping[str, Sequence[Reading]], asked: Asked) -> bool:
+    """Say whether a list holds all answers, which may be labels of many words then."""
+    return bool(asked.outputs) and any(
+        asked.output_keys <= reading.candidate.key
+        for reading in lists["labels"]
+        if reading.candidate.place != "examples"
+    )
 
 
 def network_shares(x: Vectors, w: Weights) -> Vectors:

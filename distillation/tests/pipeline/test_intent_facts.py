@@ -41,8 +41,8 @@ def test_the_stored_shape_is_that_of_the_api():
     stored = IntentFacts.of(INTENT).to_json()
     assert list(stored) == [
         "task_kind", "labels", "labels_closed", "label_count", "json_keys", "json_schema",
-        "language", "answer_min_chars", "answer_max_chars", "system_prompt", "queries",
-        "explanation",
+        "language", "answer_min_chars", "answer_max_chars", "system_prompt",
+        "label_descriptions", "examples_outside", "queries", "explanation",
     ]  # fmt: skip
     assert stored["queries"][0]["origin"] == "requirement"
     assert set(stored["explanation"][0]) == {"what", "sentence"}

@@ -169,7 +169,7 @@ def test_a_correction_is_saved_with_an_audit_line_and_shown_again(as_bob, org):
 
     page = as_bob.get(url("model_intent", model.id))
     assert page.context["form"]["labels"].value() == "a\nb"
-    as_bob.post(url("model_intent", model.id), corrected(page, labels="", language=""))
+    as_bob.post(url("model_intent", model.id), corrected(page, labels="", language="en"))
     model.refresh_from_db()
     assert model.intent_edits == {}
 

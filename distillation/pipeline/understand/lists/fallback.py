@@ -18,16 +18,13 @@ _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s|$)[^.!?\n]*)*")
 
 
 def with_fallback(
-    item: ListCandidate, texts: Mapping[str, str], outputs: Sequence[str], language: str
+    item: ListCandidate, texts: Mapping[str, str], language: str
 ) -> Iterator[ListCandidate]:
-    """Yield it with a fallback that the words name, and with answers that only examples show."""
+    """Yield it with each fallback that the words may name."""
     named = islice(dict.fromkeys(_fallbacks(item, texts, language)), MAX_READINGS)
     for name in named:
         if label_key(name) not in item.key and 0 < len(name) <= MAX_LABEL_CHARS:
             yield _plus(item, [name])
-    unlisted = [out for out in dict.fromkeys(outputs) if label_key(out) not in item.key]
-    if unlisted and len(unlisted) < len(set(outputs)) and len(unlisted) <= 2:
-        yield _plus(item, unlisted)
 
 
 def _plus(item: ListCandidate, names: Sequence[str]) -> ListCandidate:

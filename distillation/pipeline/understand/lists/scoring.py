@@ -102,7 +102,7 @@ def shortlist(
         more = [
             extended
             for item in short[:EXTENDED]
-            for extended in with_fallback(item, asked.texts, asked.outputs, asked.language)
+            for extended in with_fallback(item, asked.texts, asked.language)
             if extended.names not in names
         ]
         if more:

@@ -1,9 +1,9 @@
 import pytest
 
 from distillation.pipeline.types import Example, Requirement
-from distillation.pipeline.understand.intent import compile_system_prompt, task_kind, understand
-from distillation.pipeline.understand.label_lists import label_lists
+from distillation.pipeline.understand.intent import compile_system_prompt, understand
 from distillation.pipeline.understand.labels import label_key, learn_labels
+from distillation.pipeline.understand.task_kind import task_kind
 
 
 def wanted(text="We want a small model.", outputs=(), **fields):
@@ -53,18 +53,33 @@ def test_labels_stay_open_when_examples_only_name_some():
     assert (intent.labels, intent.labels_closed) == (("a", "b"), False)
 
 
-def test_a_list_that_misses_an_example_label_is_not_the_list_of_labels():
-    intent = understand(wanted("Label it.", ["x"], policy="One of: yes, no, maybe."))
-    assert (intent.labels, intent.labels_closed) == (("x",), False)
+def test_a_list_that_misses_an_examples_label_stays_and_the_answer_is_named():
+    policy = "Answer with exactly one of these labels: yes, no, maybe."
+    intent = understand(wanted("Does the review praise?", ["yes", "no", "unsure"], policy=policy))
+    assert (intent.labels, intent.labels_closed) == (("yes", "no", "maybe"), True)
+    assert intent.examples_outside == ("unsure",)
 
 
-def test_a_list_of_languages_is_not_a_list_of_labels():
-    assert next(label_lists("Classify mails written in German, French or Italian."), ()) == ()
-    assert next(label_lists("The tone is negative, neutral or positive."), ()) == (
-        "negative",
-        "neutral",
-        "positive",
+def test_a_label_is_spelled_as_the_examples_spell_it():
+    policy = "Answer with exactly one of these labels: Yes, No, Maybe."
+    intent = understand(wanted("Does the review praise?", ["yes", "no"], policy=policy))
+    assert intent.labels == ("yes", "no", "Maybe")
+
+
+def test_labels_with_explanations_keep_them_and_rows_are_looked_for_by_them():
+    text = (
+        "Sort the mails of our shop into these categories:\n"
+        "- order: asks where a parcel is\n- return: wants to send something back\n- other\n"
     )
+    intent = understand(wanted(text))
+    assert intent.labels == ("order", "return", "other")
+    assert intent.label_descriptions["order"] == "asks where a parcel is"
+    assert "order: asks where a parcel is" in [query.text for query in intent.queries]
+
+
+def test_labels_may_be_named_in_passing():
+    tone = understand(wanted("Classify tweets. The tone is negative, neutral or positive."))
+    assert tone.labels == ("negative", "neutral", "positive")
 
 
 def test_json_keys_are_those_of_the_examples():

@@ -68,17 +68,8 @@ def test_a_label_for_the_rest_may_stand_in_a_sentence_of_its_own():
     item = next(
         i for i in candidates(text, "text", "en") if i.names == ("sales", "support", "legal")
     )
-    longer = {more.names for more in with_fallback(item, {"text": text}, (), "en")}
+    longer = {more.names for more in with_fallback(item, {"text": text}, "en")}
     assert ("sales", "support", "legal", "misc") in longer
-
-
-def test_an_answer_that_only_an_example_shows_may_belong_to_the_list():
-    text = "Sort mails into sales, support or legal."
-    item = next(
-        i for i in candidates(text, "text", "en") if i.names == ("sales", "support", "legal")
-    )
-    longer = {more.names for more in with_fallback(item, {"text": text}, ("sales", "spam"), "en")}
-    assert ("sales", "support", "legal", "spam") in longer
 
 
 @pytest.mark.parametrize(
