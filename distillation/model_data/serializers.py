@@ -27,7 +27,7 @@ class CountedLabelSerializer(serializers.Serializer[tuple[str, int]]):
     rows = serializers.IntegerField(source="1")
 
 
-class SourceLineSerializer(serializers.Serializer[SourceLine]):
+class DataSourceSerializer(serializers.Serializer[SourceLine]):
     source = SourceSerializer()  # type: ignore[assignment]
     is_chosen = serializers.BooleanField()
     rows_in_dataset = serializers.IntegerField()
@@ -43,8 +43,8 @@ class ModelDataSerializer(serializers.Serializer[DataOverview]):
     unit = serializers.CharField(help_text="What is counted: label, field or answer.")
     needs = NeedSerializer(many=True)
     is_enough = serializers.BooleanField()
-    sources = SourceLineSerializer(many=True)
-    related = SourceLineSerializer(many=True)
+    sources = DataSourceSerializer(many=True)
+    related = DataSourceSerializer(many=True)
     imports = ImportSummarySerializer(many=True)
 
 

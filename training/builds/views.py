@@ -25,12 +25,15 @@ from training.builds import services
 def model_new(request: HttpRequest, org: str) -> HttpResponse:
     owner = org_for(request, org)
     source = _source_of_draft(request, owner)
+    sources = [source] if source else []
     initial = purpose_of(source).draft() if source else {}
     form = ModelDraftForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
-        model = services.create_model(actor=_user(request), org=owner, draft=form.draft)
+        model = services.create_model(
+            actor=_user(request), org=owner, draft=form.draft, sources=sources
+        )
         return redirect("model", owner.slug, model.id)
-    context = {"form": form, "rows_form": OwnRowsForm(), "sources": [source] if source else []}
+    context = {"form": form, "rows_form": OwnRowsForm(), "sources": sources}
     return render(request, "models_app/model_new.html", context)
 
 

@@ -12,8 +12,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from distillation.imports.reading.column_names import is_usual_name
 from distillation.imports.reading.errors import ImportRefused, RowError
+from distillation.imports.reading.guess import is_usual_name
 from distillation.imports.reading.json_rows import UTF8_MARK, RawRow, Rows
 from distillation.imports.reading.streams import ExpandingStream, Limits, head_of, lines_of
 
