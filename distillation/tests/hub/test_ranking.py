@@ -68,6 +68,14 @@ def test_the_right_rows_come_before_noise_and_other_topics():
     assert [each.name for each in order] == ["right", "noise", "poems"]
 
 
+def test_rows_of_the_right_form_whose_answers_belong_to_other_inputs_are_doubted():
+    rng = np.random.default_rng(0)
+    labels = rng.permutation([row.output for row in ROWS * 8])
+    noise = [Example(row.input, str(label)) for row, label in zip(ROWS * 8, labels, strict=True)]
+    order = rank(REQUIREMENT, {"noise": noise}, understand(REQUIREMENT), None, WordsEmbedder())
+    assert order[0].fit.verdict != "serves"
+
+
 def test_without_examples_the_words_of_the_requirement_decide():
     sources = {"poems": [Example("sea and sky", "O sea")] * 8, "right": ROWS}
     requirement = Requirement("Sort repair requests: the tap leaks water, no light in the hall.")
