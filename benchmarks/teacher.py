@@ -5,6 +5,7 @@ this benchmark reads it.
 
     python -m benchmarks.teacher filters          # rows of each pool through all checks: minutes
     python -m benchmarks.teacher build TASK       # through the product: rows, training, evaluation
+    python -m benchmarks.teacher few_shot TASK    # the base with the examples before each row
 """
 
 import argparse
@@ -32,6 +33,7 @@ from modelstation.lm.embedding import load_embedder
 from modelstation.testing import shared_data
 
 TASKS = ("cls-app-review-triage", "ext-order-mail", "gen-query-rewrite")
+METRIC_OF = dict(zip(TASKS, ("exact_match", "json_equal", "token_f1"), strict=True))
 REPEATED = ("said before", "nearly said before")
 READERS = {
     "rows": answers.rows_of,
@@ -255,6 +257,32 @@ def _build_and_print(model: Any) -> None:
         print("scores:", json.dumps(version.scores), flush=True)
 
 
+def few_shot(task: str, folder: Path) -> None:
+    """The base with the user's examples as turns before each of the 60 gold rows."""
+    from distillation.pipeline.understand.intent import compile_system_prompt
+    from modelstation.lm.chat import Message, load_renderer
+    from training.scoring.generate import answer_budget, generate
+    from training.scoring.intervals import wilson
+    from training.scoring.metrics import METRICS, Given
+
+    told = requirement_of(task)
+    start: list[Message] = [{"role": "system", "content": compile_system_prompt(told)}]
+    for example in told.examples:
+        start.append({"role": "user", "content": example.input})
+        start.append({"role": "assistant", "content": example.output})
+    gold = read_rows(shared_data() / "teacher" / f"{task}.test.jsonl")
+    prompts: list[list[Message]] = [
+        [*start, {"role": "user", "content": row["input"]}] for row in gold
+    ]
+    references = [row["output"] for row in gold]
+    most = answer_budget(references, load_renderer(folder))
+    gguf = next(folder.glob("*.gguf"))
+    answers = generate(gguf, folder, prompts, max_tokens=most, on_done=lambda _: None)
+    scorer = METRICS[METRIC_OF[task]].build(Given(references=references))
+    mean = scorer.score(answers.texts, references)
+    print(f"few-shot base on {task}: {METRIC_OF[task]} {mean:.3f}", wilson(mean, len(gold)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -265,9 +293,14 @@ def main() -> None:
     other.add_argument("task", choices=TASKS)
     other.add_argument("--rows", type=int, default=320)
     other.add_argument("--trouble", type=float, default=0.0)
+    base = commands.add_parser("few_shot")
+    base.add_argument("task", choices=TASKS)
+    base.add_argument("--base", type=Path, default=Path("var/models/smollm2-135m-instruct"))
     wanted = parser.parse_args()
     if wanted.command == "filters":
         filters(wanted.seeds, wanted.verbose)
+    elif wanted.command == "few_shot":
+        few_shot(wanted.task, wanted.base)
     else:
         build(wanted.task, wanted.rows, wanted.trouble)
 

@@ -114,9 +114,7 @@ def teacher_runs(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRes
             context["chosen"] = chosen
         except UserFacingError as error:
             add_refusal(form, error)
-    runs: Any = TeacherRun.objects.filter(model=model).select_related("job")
-    teachers = Teacher.objects.visible_to(membership.org)
-    context |= {"runs": runs[:RUNS_SHOWN], "has_teachers": teachers.exists()}
+    context |= _runs_so_far(model)
     return render(request, "distillation/teacher_runs.html", context)
 
 
@@ -172,6 +170,12 @@ def _own_run(
 ) -> tuple[Membership, TeacherRun]:
     membership = enter(request, org)
     return membership, teacher_run_for(model_for(membership.org, model_id), teacher_run_id)
+
+
+def _runs_so_far(model: CustomModel) -> dict[str, Any]:
+    runs: Any = TeacherRun.objects.filter(model=model).select_related("job")
+    has_teachers = Teacher.objects.visible_to(model.org).exists()
+    return {"runs": runs[:RUNS_SHOWN], "has_teachers": has_teachers}
 
 
 def _teacher_page(
