@@ -20,10 +20,11 @@ from distillation.pipeline.understand.lists.scoring import Reading
 from distillation.pipeline.understand.reading import Read
 from distillation.pipeline.understand.task_kind import json_object
 
-SURE_OF_KIND = 0.7
-SURE_OF_LABELS = 0.75
-SURE_OF_KEYS = 0.75
+SURE_OF_KIND = 0.65
+SURE_OF_LABELS = 0.85
+SURE_OF_KEYS = 0.85
 SURE_OF_NONE = 0.75
+CLEARLY_OPEN = 0.5  # below, that a list is meant which is not taken
 LIKELY = 0.05  # below, a choice is not offered
 MAX_CHOICES = 4
 SHOWN_NAMES = 12
@@ -61,6 +62,8 @@ def _about_labels(seen: Read, intent: IntentSpec) -> Question | None:
             "labels", sentence, (_labels(intent.labels), _labels(whole), *_others(seen, intent))
         )
     sure = best.probability >= SURE_OF_LABELS if best else _none(seen.labels) >= SURE_OF_NONE
+    if best and not intent.labels_closed:  # the examples alone, or a sample of the labels
+        best, sure = None, best.probability < CLEARLY_OPEN
     if sure:
         return None
     others = _others(seen, intent)
