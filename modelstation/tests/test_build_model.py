@@ -84,3 +84,35 @@ def test_corrections_that_make_no_sense_are_refused(org, tmp_path, text):
         call_command(
             "build_model", requirement=testing.REQUIREMENT, org=org.slug, intent_edits=edits
         )
+
+
+UNCLEAR = {
+    "requirement": "Our shop gets about 400 mails a day and we sort them by hand.",
+    "objective": "Classify each e-mail into one of four categories.",
+    "policy": "Answer with exactly one of these labels: order, return, complaint, other.",
+}
+
+
+@pytest.fixture
+def unclear(tmp_path, monkeypatch):
+    testing.make_base()
+    monkeypatch.setattr(build_model, "_build", lambda model, console: model)
+    answers = ("order", "return", "Praise")
+    pairs = [{"input": f"mail {n}", "output": answer} for n, answer in enumerate(answers)]
+    return UNCLEAR | {"examples": write(tmp_path / "pairs.jsonl", pairs)}
+
+
+@pytest.mark.django_db
+def test_what_is_in_doubt_is_asked_and_nothing_is_built(org, unclear):
+    with pytest.raises(CommandError, match="“Praise”") as refused:
+        call_command("build_model", **unclear, org=org.slug)
+    assert refused.value.returncode == 3
+    assert '{"labels": ["order", "return", "complaint", "other"]}' in str(refused.value)
+    assert not CustomModel.objects.exists()
+
+
+@pytest.mark.django_db
+def test_yes_builds_from_what_is_understood(org, unclear):
+    with pytest.raises(SystemExit):
+        call_command("build_model", **unclear, org=org.slug, yes=True)
+    assert CustomModel.objects.get().intent_edits == {}
