@@ -119,3 +119,35 @@ def test_columns_of_own_rows_that_are_not_clear_are_said_by_an_option(org, tmp_p
     with pytest.raises(SystemExit):
         call_command("build_model", columns="a1,a2", **given)
     assert CustomModel.objects.get().imports.get().options["assistant"] == "a2"
+
+
+UNCLEAR = {
+    "requirement": "Our shop gets about 400 mails a day and we sort them by hand.",
+    "objective": "Classify each e-mail into one of four categories.",
+    "policy": "Answer with exactly one of these labels: order, return, complaint, other.",
+}
+
+
+@pytest.fixture
+def unclear(tmp_path, monkeypatch):
+    testing.make_base()
+    monkeypatch.setattr(build_model, "_build", lambda model, console: model)
+    answers = ("order", "return", "Praise")
+    pairs = [{"input": f"mail {n}", "output": answer} for n, answer in enumerate(answers)]
+    return UNCLEAR | {"examples": write(tmp_path / "pairs.jsonl", pairs)}
+
+
+@pytest.mark.django_db
+def test_what_is_in_doubt_is_asked_and_nothing_is_built(org, unclear):
+    with pytest.raises(CommandError, match="“Praise”") as refused:
+        call_command("build_model", **unclear, org=org.slug)
+    assert refused.value.returncode == 3
+    assert '{"labels": ["order", "return", "complaint", "other"]}' in str(refused.value)
+    assert not CustomModel.objects.exists()
+
+
+@pytest.mark.django_db
+def test_yes_builds_from_what_is_understood(org, unclear):
+    with pytest.raises(SystemExit):
+        call_command("build_model", **unclear, org=org.slug, yes=True)
+    assert CustomModel.objects.get().intent_edits == {}

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,7 +111,8 @@ def main() -> None:
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else WEIGHTS
     w = fit(list(cases_in(DEVELOPMENT)))
     with target.open("wb") as file:
-        np.savez_compressed(file, **{name: value.astype(np.float16) for name, value in w.items()})
+        halves: dict[str, Any] = {name: value.astype(np.float16) for name, value in w.items()}
+        np.savez_compressed(file, **halves)
     print(f"{target}: {target.stat().st_size:,} bytes")
 
 

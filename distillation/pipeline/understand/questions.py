@@ -20,10 +20,11 @@ from distillation.pipeline.understand.lists.scoring import Reading
 from distillation.pipeline.understand.reading import Read
 from distillation.pipeline.understand.task_kind import json_object
 
-SURE_OF_KIND = 0.7
-SURE_OF_LABELS = 0.75
-SURE_OF_KEYS = 0.75
+SURE_OF_KIND = 0.65
+SURE_OF_LABELS = 0.85
+SURE_OF_KEYS = 0.85
 SURE_OF_NONE = 0.75
+CLEARLY_OPEN = 0.5  # below, that a list is meant which is not taken
 LIKELY = 0.05  # below, a choice is not offered
 MAX_CHOICES = 4
 SHOWN_NAMES = 12
@@ -36,7 +37,12 @@ def questions(seen: Read, intent: IntentSpec, edits: IntentEdits) -> tuple[Quest
         "labels": _about_labels,
         "json_schema": _about_keys,
     }
-    asked = (ask(seen, intent) for name, ask in about.items() if getattr(edits, name) is None)
+    set_by_hand = {name for name in about if getattr(edits, name) is not None}
+    if (seen.kind == "classify" and edits.labels) or (
+        seen.kind == "extract_json" and edits.json_schema
+    ):
+        set_by_hand.add("task_kind")  # a person who lists labels has said so
+    asked = (ask(seen, intent) for name, ask in about.items() if name not in set_by_hand)
     return tuple(question for question in asked if question)
 
 
@@ -61,6 +67,8 @@ def _about_labels(seen: Read, intent: IntentSpec) -> Question | None:
             "labels", sentence, (_labels(intent.labels), _labels(whole), *_others(seen, intent))
         )
     sure = best.probability >= SURE_OF_LABELS if best else _none(seen.labels) >= SURE_OF_NONE
+    if best and not intent.labels_closed:  # the examples alone, or a sample of the labels
+        best, sure = None, best.probability < CLEARLY_OPEN
     if sure:
         return None
     others = _others(seen, intent)

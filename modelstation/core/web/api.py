@@ -73,8 +73,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """Every failure has one shape: {"error": {"code", "message", "param", "hint"}}."""
     if isinstance(error, UserFacingError):
         body = error_body(error.code, error.message, param=error.param, hint=error.hint)
-        body = {"error": body["error"] | error.details}
-        return Response(body, status=error.status, headers=error.headers)
+        whole = {"error": {**body["error"], **error.details}}
+        return Response(whole, status=error.status, headers=error.headers)
     if (response := drf_exception_handler(error, context)) is not None:
         response.data = _body_of(error, context)
     return response

@@ -287,7 +287,8 @@ def _templates(text: str, language: str) -> Iterator[_Parsed]:
 
 def _members(text: str, start: int) -> tuple[int, list[str]]:
     """Return where an object ends, and its keys: also of one that is only drafted: {a, b: text}."""
-    depth, keys, expects, position = 0, [], True, start
+    keys: list[str] = []
+    depth, expects, position = 0, True, start
     while position < len(text):
         char = text[position]
         if char in "{[(":
