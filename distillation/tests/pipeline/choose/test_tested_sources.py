@@ -74,7 +74,7 @@ def routed(intent, verdict, *, described, score=None):
         (SHOWN, "related", 0.9, False),
         (SHOWN, "unsure", 0.8, False),
         (SHOWN, "unsure", 0.9, True),
-        (WRITE, "untested", 0.5, False),
+        (WRITE, "untested", 0.465, False),
         (WRITE, "untested", 0.6, True),
     ],
 )
