@@ -58,8 +58,8 @@ class HubSearchSerializer(serializers.ModelSerializer[HubSearch]):
 
     @extend_schema_field(CandidateSerializer(many=True))
     def get_candidates(self, search: HubSearch) -> Any:
-        found = [Candidate.from_json(stored) for stored in search.candidates]
-        return CandidateSerializer(found, many=True).data
+        found = map(Candidate.from_json, search.candidates)
+        return [CandidateSerializer(candidate).data for candidate in found]
 
 
 class HubImportDraftSerializer(StrictSerializer):
