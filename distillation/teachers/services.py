@@ -165,30 +165,11 @@ def estimate_run(*, teacher: Teacher, model: CustomModel, draft: RunDraft) -> Es
 
 def start_run(*, actor: User, model: CustomModel, teacher: Teacher, draft: RunDraft) -> TeacherRun:
     expected = estimate_run(teacher=teacher, model=model, draft=draft)
-    budget = draft.budget
-    cost = Decimal(expected.cost)
     with transaction.atomic():
         # One run of a model at a time: each looks at the rows that are there.
         CustomModel.objects.select_for_update(of=("self",)).get(id=model.id)
         _refuse_second(model)
-        run = TeacherRun(
-            org=model.org,
-            model=model,
-            teacher=teacher,
-            teacher_name=teacher.answers_as,
-            terms=teacher.terms,
-            currency=teacher.currency,
-            action=draft.action,
-            rows=len(draft.inputs) or draft.rows,
-            inputs=list(draft.inputs),
-            given=draft.source,
-            seed=draft.seed,
-            max_requests=budget.requests or expected.requests * BUDGET_FACTOR + 5,
-            max_tokens=budget.tokens or expected.tokens * BUDGET_FACTOR + 5_000,
-            max_cost=budget.cost or (cost * BUDGET_FACTOR or None),
-            estimate=expected.to_json(),
-            created_by=actor,
-        )
+        run = _new_run(actor, model, teacher, draft, expected)
         run.save()
         run.job = jobs.submit(kind="teach", org=run.org, subject_id=run.id)
         run.save(update_fields=["job"])
@@ -197,6 +178,30 @@ def start_run(*, actor: User, model: CustomModel, teacher: Teacher, draft: RunDr
             what=run.action, rows=run.rows,
         )  # fmt: skip
     return run
+
+
+def _new_run(
+    actor: User, model: CustomModel, teacher: Teacher, draft: RunDraft, expected: Estimate
+) -> TeacherRun:
+    budget, cost = draft.budget, Decimal(expected.cost)
+    return TeacherRun(
+        org=model.org,
+        model=model,
+        teacher=teacher,
+        teacher_name=teacher.answers_as,
+        terms=teacher.terms,
+        currency=teacher.currency,
+        action=draft.action,
+        rows=len(draft.inputs) or draft.rows,
+        inputs=list(draft.inputs),
+        given=draft.source,
+        seed=draft.seed,
+        max_requests=budget.requests or expected.requests * BUDGET_FACTOR + 5,
+        max_tokens=budget.tokens or expected.tokens * BUDGET_FACTOR + 5_000,
+        max_cost=budget.cost or (cost * BUDGET_FACTOR or None),
+        estimate=expected.to_json(),
+        created_by=actor,
+    )
 
 
 def cancel_run(*, actor: User, run: TeacherRun) -> bool:
