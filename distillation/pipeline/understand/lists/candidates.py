@@ -9,27 +9,20 @@ is meant is decided by `scoring`, which learned it. So it yields many, of which 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby, islice, product
+from itertools import groupby, islice
 
 from distillation.pipeline.understand.labels import MAX_LABEL_CHARS, label_key
-from distillation.pipeline.understand.lists.words import (
-    AND,
-    ARTICLE,
-    CONDITION,
-    FUNCTION,
-    NOT,
-    OR,
-    YES,
+from distillation.pipeline.understand.lists.inline import inline_lists
+from distillation.pipeline.understand.lists.parsed import (
+    MAX_CANDIDATES,
+    MAX_NAMES,
+    MAX_SPANS,
+    MAX_WORDS,
+    QUOTES,
+    Parsed,
+    Span,
 )
-
-MAX_WORDS = 5  # of one name
-MAX_NAMES = 120
-MAX_SPANS = 120  # of one text: people list what they mean near its beginning or end
-MAX_RUNS = 200  # of one clause
-MAX_CANDIDATES = 1500
-QUOTES = "\"'“”„‟‘’‚`´«»‹›*"
-
-Span = tuple[int, int]
+from distillation.pipeline.understand.lists.words import AND, CONDITION, OR
 
 
 @dataclass(frozen=True)
@@ -50,24 +43,13 @@ class ListCandidate:
 
 def candidates(text: str, place: str, language: str) -> list[ListCandidate]:
     """Return the lists of one text, without repetition, in the order of their forms."""
-    forms = (_lines, _heads, _quoted, _templates, _ranges, _spelled, _inline)
+    forms = (_lines, _heads, _quoted, _templates, _ranges, _spelled, inline_lists)
     unique: dict[tuple[tuple[str, ...], str, int], ListCandidate] = {}
     for form in forms:
         for item in islice(form(text, language), MAX_CANDIDATES):
             if made := _made(item, place):
                 unique.setdefault((made.names, made.form, made.start), made)
     return list(unique.values())
-
-
-@dataclass(frozen=True)
-class _Parsed:
-    spans: tuple[Span, ...]
-    names: tuple[str, ...]
-    form: str
-    joined: str = ""
-    descriptions: tuple[str, ...] = ()
-    cut: tuple[int, int] = (0, 0)
-    tail: bool = False
 
 
 def clean(name: str) -> str:
@@ -87,7 +69,7 @@ def _balanced(name: str) -> bool:
     return name.count("(") == name.count(")") and name.count("[") == name.count("]")
 
 
-def _made(parsed: _Parsed, place: str) -> ListCandidate | None:
+def _made(parsed: Parsed, place: str) -> ListCandidate | None:
     names = [clean(name) for name in parsed.names]
     notes = parsed.descriptions or ("",) * len(names)
     unique: dict[str, tuple[str, str]] = {}
@@ -117,7 +99,7 @@ _BULLET = re.compile(r"^\s*(?:[-*•–·+‣▪]|\(?\d{1,2}[.)]|[a-z][.)])\s+")
 _APART = re.compile(r"\s*(?:<-|->|=>|→|⇒|:|=|\t|\s[–—-]{1,2}\s|\s\(|\|)\s*")
 
 
-def _lines(text: str, language: str) -> Iterator[_Parsed]:
+def _lines(text: str, language: str) -> Iterator[Parsed]:
     blocks = list(_blocks(text))
     runs = [run for block in blocks for run in _of_one_bullet(text, block)]
     bulleted = [
@@ -129,7 +111,7 @@ def _lines(text: str, language: str) -> Iterator[_Parsed]:
                 yield replace(parsed, cut=(skip, 0))
 
 
-def _of_block(text: str, block: Sequence[Span]) -> Iterator[_Parsed]:
+def _of_block(text: str, block: Sequence[Span]) -> Iterator[Parsed]:
     if not 2 <= len(block) <= MAX_NAMES:
         return
     bare = [_without_bullet(text, line) for line in block]
@@ -138,13 +120,13 @@ def _of_block(text: str, block: Sequence[Span]) -> Iterator[_Parsed]:
     has_bullets = all(a != b for (a, _), (b, _) in zip(bare, block, strict=True))
     form = "bullets" if has_bullets else "lines"
     if all(len(head.split()) <= MAX_WORDS + 1 for head in heads):
-        yield _Parsed(tuple(bare), heads, form, descriptions=tuple(note for _, note in parts))
+        yield Parsed(tuple(bare), heads, form, descriptions=tuple(note for _, note in parts))
     notes = tuple(note for _, note in parts)
     if all(notes) and all(len(note.split()) <= MAX_WORDS for note in notes):
-        yield _Parsed(tuple(bare), notes, "right_side", descriptions=heads)
+        yield Parsed(tuple(bare), notes, "right_side", descriptions=heads)
     last = tuple(re.split(r"->|=>|→|⇒", text[a:b])[-1] for a, b in bare)
     if last != notes and all(len(name.split()) <= MAX_WORDS for name in last):
-        yield _Parsed(tuple(bare), last, "right_side")
+        yield Parsed(tuple(bare), last, "right_side")
 
 
 def _blocks(text: str) -> Iterator[list[Span]]:
@@ -201,7 +183,7 @@ _SIGNS = {
 }
 
 
-def _heads(text: str, language: str) -> Iterator[_Parsed]:
+def _heads(text: str, language: str) -> Iterator[Parsed]:
     joins = "|".join(map(re.escape, sorted(OR[language] | AND[language])))
     begin = rf"(?:^|[\n;,.:(!?]\s*|(?<=[-*•–])\s+|\b(?:{joins})\s+)(?:(?:{joins})\s+)?"
     for form, sign in _SIGNS.items():
@@ -217,7 +199,7 @@ def _heads(text: str, language: str) -> Iterator[_Parsed]:
     yield from _of_heads(text, list(islice(arrows.finditer(text), MAX_SPANS)), "right_side")
 
 
-def _of_heads(text: str, found: Sequence[re.Match[str]], form: str) -> Iterator[_Parsed]:
+def _of_heads(text: str, found: Sequence[re.Match[str]], form: str) -> Iterator[Parsed]:
     for first in range(min(3, max(len(found) - 1, 0))):
         kept = found[first:]
         spans = tuple(match.span("name") for match in kept)
@@ -228,7 +210,7 @@ def _of_heads(text: str, found: Sequence[re.Match[str]], form: str) -> Iterator[
         notes = ("",) * len(notes) if form == "right_side" else notes
         for start in _word_starts(text, spans[0]):
             spans = ((start, spans[0][1]), *spans[1:])
-            yield _Parsed(spans, tuple(text[a:b] for a, b in spans), form, descriptions=notes)
+            yield Parsed(spans, tuple(text[a:b] for a, b in spans), form, descriptions=notes)
 
 
 def _word_starts(text: str, span: Span) -> list[int]:
@@ -252,14 +234,14 @@ _QUOTED = re.compile(
 )
 
 
-def _quoted(text: str, language: str) -> Iterator[_Parsed]:
+def _quoted(text: str, language: str) -> Iterator[Parsed]:
     found = list(islice(_QUOTED.finditer(text), MAX_SPANS))
     for group in (*_near(text, found), found):
         if len(group) > 1:
             spans = tuple(match.span() for match in group)
             names = tuple(next(part for part in match.groups() if part) for match in group)
             joined = re.findall(r"[\w,/|;&]+", text[spans[-2][1] : spans[-1][0]].lower())
-            yield _Parsed(spans, names, "quoted", joined=joined[-1] if joined else "")
+            yield Parsed(spans, names, "quoted", joined=joined[-1] if joined else "")
 
 
 def _near(text: str, found: Sequence[re.Match[str]]) -> Iterator[list[re.Match[str]]]:
@@ -277,12 +259,12 @@ def _near(text: str, found: Sequence[re.Match[str]]) -> Iterator[list[re.Match[s
 _KEY = re.compile(r"[\"'“”`]?([^\W\d][\w .-]{0,40}?)[\"'“”`]?\s*(?=[:,}\]\n]|$)")
 
 
-def _templates(text: str, language: str) -> Iterator[_Parsed]:
+def _templates(text: str, language: str) -> Iterator[Parsed]:
     for start in islice((n for n, char in enumerate(text) if char == "{"), 20):
         end, keys = _members(text, start)
         if keys:
             spans = ((start, end),) * len(keys)
-            yield _Parsed(spans, tuple(keys), "template")
+            yield Parsed(spans, tuple(keys), "template")
 
 
 def _members(text: str, start: int) -> tuple[int, list[str]]:
@@ -316,17 +298,17 @@ _RANGE = re.compile(
 _LETTERS = re.compile(rf"(?<!\w)([A-Z])\s*{_TO}\s*([A-Z])(?!\w)")
 
 
-def _ranges(text: str, language: str) -> Iterator[_Parsed]:
+def _ranges(text: str, language: str) -> Iterator[Parsed]:
     plain = re.sub(r"\([^()\n]*\)", lambda match: " " * len(match.group()), text)
     for match in islice(_RANGE.finditer(plain), MAX_SPANS):
         low, high = int(match[2]), int(match[3])
         if low < high <= low + 20 and not match[1].isdigit():
             names = tuple(f"{match[1]}{number}" for number in range(low, high + 1))
-            yield _Parsed((match.span(),) * len(names), names, "range")
+            yield Parsed((match.span(),) * len(names), names, "range")
     for match in islice(_LETTERS.finditer(plain), MAX_SPANS):
         letters = tuple(map(chr, range(ord(match[1]), ord(match[2]) + 1)))
         if len(letters) > 2:
-            yield _Parsed((match.span(),) * len(letters), letters, "range")
+            yield Parsed((match.span(),) * len(letters), letters, "range")
 
 
 _SPELLINGS = {
@@ -337,12 +319,12 @@ _SPELLINGS = {
 }
 
 
-def _spelled(text: str, language: str) -> Iterator[_Parsed]:
+def _spelled(text: str, language: str) -> Iterator[Parsed]:
     for form, pattern in _SPELLINGS.items():
         found = [match.span() for match in islice(pattern.finditer(text), MAX_SPANS)]
         for spans in (found, *_by_sentence(text, found)):
             if len(spans) > 1:
-                yield _Parsed(tuple(spans), tuple(text[a:b] for a, b in spans), form)
+                yield Parsed(tuple(spans), tuple(text[a:b] for a, b in spans), form)
 
 
 def _by_sentence(text: str, spans: Sequence[Span]) -> Iterator[list[Span]]:
@@ -353,190 +335,6 @@ def _by_sentence(text: str, spans: Sequence[Span]) -> Iterator[list[Span]]:
             group = []
         group.append(span)
     yield group
-
-
-# --- Lists in a sentence -------------------------------------------------------------------------
-
-_STOP = re.compile(r"(?:[.!?:](?=\s|$)|\n|\s[–—-]{1,2}\s|->|=>|→|[()¿¡])")
-
-
-@dataclass(frozen=True)
-class _Atom:
-    start: int
-    end: int
-    before: str  # the mark or conjunction before it
-    words: tuple[Span, ...]
-
-
-def _inline(text: str, language: str) -> Iterator[_Parsed]:
-    """Read brackets as remarks on single names, and as clauses of their own."""
-    plain = re.sub(r"\([^()\n]{0,200}\)", lambda match: "\x00" * len(match.group()), text)
-    clauses = [(plain, span) for span in _clauses(plain)]
-    clauses += [(text, span) for span in _clauses(text) if text[span[0] - 1 : span[0]] == "("]
-    for whole, (start, end) in islice(clauses, MAX_SPANS):
-        yield from _spaced(whole, start, end, language)
-        for mark in (";", r"\|", "/"):
-            if re.search(mark, whole[start:end]):
-                pattern = rf"\s*{mark}\s*(?:(?:{_any(OR, language)}|{_any(AND, language)})\s+)?"
-                yield from _of_clause(whole, start, end, pattern, language)
-        pattern = (
-            rf"\s*,\s*(?:(?:{_any(OR, language)}|{_any(AND, language)})\s+)?"
-            rf"|\s+(?:{_any(OR, language)})\s+"
-        )
-        for part in re.finditer(r"[^;]+", whole[start:end]):
-            yield from _of_clause(
-                whole, start + part.start(), start + part.end(), pattern, language
-            )
-
-
-def _any(words: dict[str, frozenset[str]], language: str) -> str:
-    return "|".join(map(re.escape, sorted(words[language])))
-
-
-def _spaced(text: str, start: int, end: int, language: str) -> Iterator[_Parsed]:
-    """Read the last words of a clause as names with nothing between: "json: name age city"."""
-    words = [match.span() for match in re.finditer(r"[^\s\x00]+", text[start:end])]
-    if any(mark in text[start:end] for mark in ",;/|"):
-        return
-    for count in range(3, min(len(words), 9) + 1):
-        spans = tuple((a + start, b + start) for a, b in words[-count:])
-        if any(text[a:b].lower() in FUNCTION[language] for a, b in spans):
-            break
-        cut = (len(words) - count, 0)
-        yield _Parsed(spans, tuple(text[a:b] for a, b in spans), "spaced", cut=cut)
-
-
-def _clauses(text: str) -> Iterator[Span]:
-    start = 0
-    for match in _STOP.finditer(text):
-        if match.start() > start:
-            yield start, match.start()
-        start = match.end()
-    if start < len(text):
-        yield start, len(text)
-
-
-def _of_clause(text: str, start: int, end: int, pattern: str, language: str) -> Iterator[_Parsed]:
-    whole = _atoms(text, start, end, re.compile(pattern, re.I))
-    each = re.compile(rf"{pattern}|\s+(?:{_any(AND, language)})\s+", re.I)
-    every = _atoms(text, start, end, each)
-    ended = [_ended(text, atom, language) for atom in every]
-    for form, atoms in (("inline", whole), *([("inline_cut", ended)] if ended != every else [])):
-        for first, last in islice(_runs(atoms), MAX_RUNS):
-            run = atoms[first : last + 1]
-            for items in (run, _split_last(text, run, language)):
-                if len(items) > 1:
-                    yield from _trimmed(text, items, language, form)
-
-
-def _ended(text: str, atom: _Atom, language: str) -> _Atom:
-    """End an item where its remark begins: "children as a list of numbers" is "children"."""
-    words = [text[a:b].lower() for a, b in atom.words]
-    end = next((n for n, word in enumerate(words) if n > 0 and word in FUNCTION[language]), None)
-    if end is None or words[0] in ARTICLE[language]:
-        return atom
-    return _Atom(atom.start, atom.words[end - 1][1], atom.before, atom.words[:end])
-
-
-def _atoms(text: str, start: int, end: int, pattern: re.Pattern[str]) -> list[_Atom]:
-    atoms, at, before = [], start, ""
-    for match in pattern.finditer(text, start, end):
-        atoms.append(_atom(text, at, match.start(), before))
-        at, before = match.end(), match.group().strip().lower()
-    return [atom for atom in (*atoms, _atom(text, at, end, before)) if atom.words]
-
-
-def _atom(text: str, start: int, end: int, before: str) -> _Atom:
-    words = tuple(match.span() for match in re.finditer(r"[^\s\x00]+", text[start:end]))
-    return _Atom(start, end, before, tuple((a + start, b + start) for a, b in words))
-
-
-def _runs(atoms: Sequence[_Atom]) -> Iterator[tuple[int, int]]:
-    """Where short ones stand between: its ends may be the ends of longer parts of a sentence."""
-    for first in range(len(atoms)):
-        is_start = first == 0 or len(atoms[first].words) > 1 or len(atoms[first - 1].words) > 3
-        if not is_start and first > 2:
-            continue
-        for last in range(first, len(atoms)):
-            if last > first + 1 and len(atoms[last - 1].words) > MAX_WORDS:
-                break
-            if last - first >= MAX_NAMES:
-                break
-            is_end = (
-                last == len(atoms) - 1
-                or len(atoms[last].words) > 1
-                or re.search(r"\w", atoms[last].before)
-                or len(atoms[last + 1].words) > 3
-            )
-            if is_end:
-                yield first, last
-
-
-def _split_last(text: str, run: Sequence[_Atom], language: str) -> list[_Atom]:
-    last = run[-1]
-    match = re.compile(rf"\s(?:{_any(AND, language)})\s", re.I).search(text, last.start, last.end)
-    if match is None:
-        return []
-    halves = (
-        _atom(text, last.start, match.start(), last.before),
-        _atom(text, match.end(), last.end, match.group().strip().lower()),
-    )
-    return [*run[:-1], *halves] if all(half.words for half in halves) else []
-
-
-def _trimmed(text: str, items: Sequence[_Atom], language: str, form: str) -> Iterator[_Parsed]:
-    """Cut the rest of the sentence off the first and the last name, in each way that may be."""
-    middle = [_without_article(text, atom, language) for atom in items[1:-1]]
-    if any(len(words) > MAX_WORDS for words in middle):
-        return
-    longest = max((len(words) for words in middle), default=3)
-    inner = tuple((words[0][0], words[-1][1]) for words in middle)
-    lasts = list(_backs(text, items[-1], longest, language))
-    for (a, front), (b, back, tail) in product(_fronts(text, items[0], longest, language), lasts):
-        spans = (a, *inner, b)
-        names = _whole_negation(tuple(text[x:y].replace("\x00", " ") for x, y in spans), language)
-        yield _Parsed(spans, names, form, items[-1].before, (), (front, back), tail)
-
-
-def _without_article(text: str, atom: _Atom, language: str) -> tuple[Span, ...]:
-    first = text[slice(*atom.words[0])]
-    is_article = first.islower() and first in ARTICLE[language]
-    return atom.words[1:] if is_article and len(atom.words) > 1 else atom.words
-
-
-def _counts(words: Sequence[Span], longest: int) -> list[int]:
-    """Return how many words an outer name may have: about as many as the others, or all."""
-    few = list(range(1, min(len(words), longest + 1, MAX_WORDS) + 1))
-    return few if len(words) in few or len(words) > MAX_WORDS else [*few, len(words)]
-
-
-def _fronts(text: str, atom: _Atom, longest: int, language: str) -> Iterator[tuple[Span, int]]:
-    words, end = atom.words, atom.words[-1][1]
-    for count in _counts(words, longest):
-        first = text[slice(*words[-count])].strip(QUOTES)
-        if count == 1 or not _is_function(first, language):
-            yield (words[-count][0], end), len(words) - count
-
-
-def _backs(text: str, atom: _Atom, longest: int, language: str) -> Iterator[tuple[Span, int, bool]]:
-    words = _without_article(text, atom, language)
-    for count in _counts(words, longest):
-        if count == 1 or not _is_function(text[slice(*words[count - 1])].strip(QUOTES), language):
-            yield (words[0][0], words[count - 1][1]), len(words) - count, False
-    for count in (1, 2) if len(words) > 2 else ():
-        if not _is_function(text[slice(*words[-count])].strip(QUOTES), language):
-            yield (words[-count][0], words[-1][1]), len(words) - count, True
-
-
-def _is_function(word: str, language: str) -> bool:
-    return word.lower() in FUNCTION[language] and not (len(word) == 1 and word.isupper())
-
-
-def _whole_negation(names: tuple[str, ...], language: str) -> tuple[str, ...]:
-    """Read "urgent or not" as "urgent" and "not urgent"."""
-    if len(names) == 2 and names[1].lower() in NOT[language] and names[0].lower() not in YES:
-        return (names[0], f"{names[1]} {names[0]}")
-    return names
 
 
 def merged(found: Iterable[ListCandidate]) -> dict[frozenset[str], list[ListCandidate]]:

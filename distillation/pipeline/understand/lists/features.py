@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from distillation.pipeline.understand.labels import label_key
-from distillation.pipeline.understand.lists.candidates import QUOTES, ListCandidate
+from distillation.pipeline.understand.lists.candidates import ListCandidate
+from distillation.pipeline.understand.lists.parsed import QUOTES
 from distillation.pipeline.understand.lists.words import (
     AND,
     AND_SO_ON,
