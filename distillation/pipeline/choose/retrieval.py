@@ -38,8 +38,8 @@ ROW_QUANTILE = 0.99  # of pairs by chance
 SOURCE_QUANTILE = 0.999  # stricter: a source shows its ten best rows, not usual ones
 MIN_SOURCE_SCORE = 0.46  # between the far and the served requirements of the measurement above
 SURE_SOURCE_SCORE = 0.85  # of sources that served: 0.87 and more; of others: at most 0.8
-# Without examples, of sixteen requirements that a source serves: 0.48 and more. Others reach 0.54, so
-# this keeps out no more than what is far; the page says that nothing was tested.
+# Without examples, of sixteen requirements that a source serves: 0.48 and more. Others reach 0.54,
+# so this keeps out no more than what is far; the page says that nothing was tested.
 MIN_DESCRIBED = 0.47
 MIN_DESCRIBED_FORM = 0.49  # where any label or any JSON would do
 UNTESTED_TOPIC_WEIGHT = 0.5
