@@ -38,10 +38,10 @@ ROW_QUANTILE = 0.99  # of pairs by chance
 SOURCE_QUANTILE = 0.999  # stricter: a source shows its ten best rows, not usual ones
 MIN_SOURCE_SCORE = 0.46  # between the far and the served requirements of the measurement above
 SURE_SOURCE_SCORE = 0.85  # of sources that served: 0.87 and more; of others: at most 0.8
-# Without examples, of sixteen requirements that a source serves: 0.48 and more. Others reach 0.54, so
-# this keeps out no more than what is far; the page says that nothing was tested.
+# Without examples, of sixteen requirements that a source serves: 0.48 and more. Others reach 0.54,
+# so this keeps out no more than what is far; the page says that nothing was tested.
 MIN_DESCRIBED = 0.47
-MIN_DESCRIBED_FORM = 0.49  # where any label or any JSON would do
+MIN_DESCRIBED_FORM = {"classify": 0.49, "extract_json": 0.6}  # where any label or JSON would do
 UNTESTED_TOPIC_WEIGHT = 0.5
 TOPIC_WEIGHT = 1.5
 FORM_WEIGHT = 0.5
@@ -241,8 +241,7 @@ def _is_described(routed: RoutedGroup, intent: IntentSpec) -> bool:
     if intent.task_kind != "number" and (shown or intent.labels or intent.json_keys):
         return True
     stated = routed.description_match + UNTESTED_TOPIC_WEIGHT * max(0.0, routed.topic_match)
-    unknown_form = intent.task_kind in _FORMS_TO_LEARN
-    return stated >= (MIN_DESCRIBED_FORM if unknown_form else MIN_DESCRIBED)
+    return stated >= MIN_DESCRIBED_FORM.get(intent.task_kind, MIN_DESCRIBED)
 
 
 def _closest(able: Sequence[RoutedGroup], intent: IntentSpec) -> set[GroupKey]:
