@@ -179,6 +179,7 @@ def test_an_operators_form_neither_shows_nor_loses_the_token(client, admin_user,
         "name": "Acme two",
         "slug": org.slug,
         "license_policy": "any",
+        "stored_days": 30,
         "memberships-TOTAL_FORMS": 0,
         "memberships-INITIAL_FORMS": 0,
     }
