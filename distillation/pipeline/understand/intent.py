@@ -169,7 +169,7 @@ def apply_edits(intent: IntentSpec, edits: IntentEdits) -> IntentSpec:
 def understand(requirement: Requirement, edits: IntentEdits = NO_EDITS) -> IntentSpec:
     """Read what is wanted, as far as the words and examples say it; `edits` win over that."""
     seen = read(requirement)
-    kind = edits.task_kind or seen.kind
+    kind = edits.task_kind or ("classify" if edits.labels else seen.kind)
     intent = IntentSpec(
         task_kind=kind,
         system_prompt=compile_system_prompt(requirement),

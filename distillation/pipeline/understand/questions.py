@@ -38,9 +38,7 @@ def questions(seen: Read, intent: IntentSpec, edits: IntentEdits) -> tuple[Quest
         "json_schema": _about_keys,
     }
     set_by_hand = {name for name in about if getattr(edits, name) is not None}
-    if (seen.kind == "classify" and edits.labels) or (
-        seen.kind == "extract_json" and edits.json_schema
-    ):
+    if edits.labels or (seen.kind == "extract_json" and edits.json_schema):
         set_by_hand.add("task_kind")  # a person who lists labels has said so
     asked = (ask(seen, intent) for name, ask in about.items() if name not in set_by_hand)
     return tuple(question for question in asked if question)

@@ -96,7 +96,7 @@ def _shape(item: ListCandidate, language: str) -> list[float]:
     first, last, inner = words[0], words[-1], words[1:-1] or words
     mean = sum(inner) / len(inner)
     looks = [_look(name) for name in item.names]
-    usual = max(set(looks), key=looks.count)
+    usual = max(looks, key=looks.count)  # the first of several: the same in each process
     small = [
         sum(word in FUNCTION[language] for word in name.lower().split()) for name in item.names
     ]
