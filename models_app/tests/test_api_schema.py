@@ -52,7 +52,7 @@ def test_every_operation_of_ours_names_the_one_error_shape(schema):
 
 
 def test_making_a_model_needs_a_name_and_a_requirement_only(schema):
-    assert schema["components"]["schemas"]["ModelDraft"]["required"] == ["name", "requirement"]
+    assert schema["components"]["schemas"]["NewModel"]["required"] == ["name", "requirement"]
 
 
 @pytest.mark.django_db

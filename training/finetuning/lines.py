@@ -27,7 +27,7 @@ from distillation.imports.reading.tool_text import tool_response, with_calls, wi
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.text import input_text
 from distillation.pipeline.types import Example, Requirement
-from distillation.pipeline.understand.task_kind import task_kind
+from distillation.pipeline.understand.reading import task_kind
 from models_app.models import MAX_ROWS
 
 MAX_CHARACTERS = 2 << 30  # of all rows: no more than the largest upload could hold

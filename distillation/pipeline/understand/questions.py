@@ -66,7 +66,7 @@ def _about_labels(seen: Read, intent: IntentSpec) -> Question | None:
         )
     sure = best.probability >= SURE_OF_LABELS if best else _none(seen.labels) >= SURE_OF_NONE
     if best and not intent.labels_closed:  # the examples alone, or a sample of the labels
-        best, sure = None, best.probability < CLEARLY_OPEN
+        sure, best = best.probability < CLEARLY_OPEN, None
     if sure:
         return None
     others = _others(seen, intent)

@@ -60,6 +60,11 @@ def _given_kind(found: Sequence[Reading], unlisted: float) -> list[Reading]:
     return [replace(reading, probability=reading.probability / total) for reading in found]
 
 
+def task_kind(requirement: Requirement) -> str:
+    """Return the likeliest kind."""
+    return read(requirement).kind
+
+
 def readable(requirement: Requirement) -> Requirement:
     return replace(
         requirement,

@@ -45,13 +45,6 @@ def json_object(text: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def task_kind(requirement: Requirement) -> str:
-    """Return the likeliest kind."""
-    from distillation.pipeline.understand.reading import read
-
-    return read(requirement).kind
-
-
 _ANSWERS: dict[str, Callable[[str], bool]] = {
     "extract_json": lambda answer: json_object(answer) is not None,
     "sql": lambda answer: re.match(SQL_PATTERN, answer) is not None,

@@ -3,7 +3,7 @@ import pytest
 from distillation.pipeline.types import Example, Requirement
 from distillation.pipeline.understand.intent import compile_system_prompt, understand
 from distillation.pipeline.understand.labels import label_key, learn_labels
-from distillation.pipeline.understand.task_kind import task_kind
+from distillation.pipeline.understand.reading import task_kind
 
 
 def wanted(text="We want a small model.", outputs=(), **fields):
