@@ -11,6 +11,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from pgvector.django import HalfVectorField
 
 from accounts.models import Organization, User
+from distillation.corrections.rows import CandidateRow as CandidateRow
 from distillation.hub.rows import HubImport as HubImport
 from distillation.hub.rows import HubSearch as HubSearch
 from distillation.label_map import LabelTable, label_table
@@ -25,7 +26,7 @@ from distillation.pushes.rows import HubPush
 from distillation.teachers.rows import Teacher as Teacher
 from distillation.teachers.rows import TeacherRequest as TeacherRequest
 from distillation.teachers.rows import TeacherRun as TeacherRun
-from models_app.models import CustomModel, ModelVersion
+from models_app.models import CustomModel
 from modelstation.core.models import Job
 from modelstation.core.tenancy import OrgOwned, OrgQuerySet, new_id
 
@@ -265,46 +266,6 @@ class DatasetVersion(OrgOwned):
     @property
     def is_draft(self) -> bool:
         return self.state == self.State.DRAFT
-
-
-class CandidateRow(OrgOwned):
-    """What a person says a model should have answered: a row of its next datasets, once accepted.
-    One that was in a frozen dataset stays in those that follow.
-    """
-
-    class State(models.TextChoices):
-        NEW = "new"
-        ACCEPTED = "accepted"
-        USED = "used"  # a frozen dataset holds it
-        DISMISSED = "dismissed"
-
-    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="candidate_rows")
-    version = models.ForeignKey(
-        ModelVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
-    )
-    version_number = models.PositiveIntegerField()  # stays, should the version be deleted
-    system_prompt = models.TextField(blank=True)  # under which it answered
-    input = models.TextField()
-    wrong_answer = models.TextField(blank=True)
-    correction = models.TextField()
-    state = models.CharField(max_length=10, choices=State.choices, default=State.NEW)
-    # Why the last build left it out.
-    refusal = models.CharField(max_length=REASON_CHARS, blank=True)
-    dataset = models.ForeignKey(
-        DatasetVersion, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
-    )  # the last frozen one that holds it
-    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    decided_by = models.ForeignKey(
-        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
-    )
-    updated_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        ordering = ["-created_at"]
-        indexes = [models.Index(fields=["model", "-created_at"])]
-
-    def __str__(self) -> str:
-        return f"correction of {self.model} v{self.version_number}"
 
 
 class DatasetRowQuerySet(models.QuerySet["DatasetRow"]):

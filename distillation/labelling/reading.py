@@ -1,16 +1,21 @@
 """Unlabelled inputs from a file or a pasted text: one per line, or one column of a table."""
 
+import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from distillation.imports.reading.errors import ImportRefused, RowError
 from distillation.imports.reading.json_rows import RawRow
 from distillation.imports.reading.readers import KNOWN_KINDS, is_known, read_rows, refuse_unreadable
 from distillation.imports.reading.streams import ExpandingStream, Limits, lines_of
 from distillation.imports.reading.text import clean, is_blank
+from distillation.imports.uploads import ReceivedFile, safe_name
 from distillation.limits import TEXT_CHARS
 
 MOST_INPUTS = 20_000  # of a model
@@ -33,6 +38,18 @@ class Inputs:
     too_long: int = 0
     unreadable: int = 0
     is_cut: bool = False  # the file goes on beyond what is taken
+
+
+def inputs_of_file(file: ReceivedFile, column: str = "") -> Inputs:
+    """Read an uploaded file, which is not kept, under its own name: the readers go by its ending,
+    and errors name it.
+    """
+    file.flush()
+    incoming = Path(settings.UPLOADS_DIR) / "incoming"
+    with tempfile.TemporaryDirectory(dir=incoming) as folder:
+        path = Path(folder) / safe_name(file.name or "")
+        os.link(file.temporary_file_path(), path)
+        return read_inputs(path, column)
 
 
 def read_inputs(path: Path, column: str = "") -> Inputs:

@@ -17,9 +17,8 @@ from distillation.imports import uploads
 from distillation.labelling import services
 from distillation.labelling.answers import answer_form
 from distillation.labelling.forms import InputsForm, TakeOverForm
-from distillation.labelling.reading import MOST_INPUTS, Inputs, pasted_inputs
+from distillation.labelling.reading import MOST_INPUTS, Inputs, inputs_of_file, pasted_inputs
 from distillation.labelling.rows import DEFAULT_LEVEL, ModelInput
-from distillation.labelling.uploads import inputs_of_file
 from models_app.access import model_for
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError

@@ -1,8 +1,8 @@
 """The ways to rows that have pages of their own, as the page of a model's data offers them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from models_app.models import CustomModel
 
@@ -18,7 +18,7 @@ class Way:
 
 WAYS = (
     Way(
-        "model_labelling",
+        "labelling",
         "Your own inputs, labelled here",
         "You have inputs without answers. You confirm or correct what is proposed, the most useful "
         "ones first; the rest is taken over once it is sure enough.",
@@ -49,12 +49,4 @@ WAYS = (
 
 
 def ways_of(model: CustomModel) -> list[Way]:
-    return [Way(**vars(way) | {"url": _url(way.page, model)}) for way in WAYS]
-
-
-def _url(page: str, model: CustomModel) -> str:
-    """Return the address of the page; empty where the installation has none."""
-    try:
-        return reverse(page, args=[model.org.slug, model.id])
-    except NoReverseMatch:
-        return ""
+    return [replace(way, url=reverse(way.page, args=[model.org.slug, model.id])) for way in WAYS]

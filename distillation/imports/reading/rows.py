@@ -7,13 +7,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from distillation.imports.reading.errors import BadRow, ImportRefused, RowError
 from distillation.imports.reading.flags import flags_of, tidied
 from distillation.imports.reading.guess import guessed
-from distillation.imports.reading.ids import SeenIds
 from distillation.imports.reading.json_rows import RawRow
 from distillation.imports.reading.language import language_of
 from distillation.imports.reading.readers import read_rows
@@ -33,6 +33,8 @@ from distillation.pipeline.provenance import Provenance
 from distillation.pipeline.text import hash_messages, input_text
 
 KEPT_ERRORS = 100
+ID_BITS = 1 << 27  # 16 MB, touched only where an id falls
+ID_PROBES = 2
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,25 @@ def to_example(
         flags=conversation.flags | done | flags_of(messages, license_name),
         provenance=row.provenance,
     )
+
+
+class SeenIds:
+    """Which ids a file has given already, in a Bloom filter: no id that was seen is ever taken for
+    new. Of a million different ids about one in fifteen thousand is taken for seen, and so gets a
+    longer name than it needs.
+    """
+
+    def __init__(self) -> None:
+        self._bits = bytearray(ID_BITS // 8)
+
+    def add(self, name: str) -> bool:
+        """Return True when it is new."""
+        digest = blake2b(name.encode("utf-8"), digest_size=8 * ID_PROBES).digest()
+        places = [int.from_bytes(digest[8 * n : 8 * n + 8]) % ID_BITS for n in range(ID_PROBES)]
+        is_new = any(not self._bits[place >> 3] & (1 << (place & 7)) for place in places)
+        for place in places:
+            self._bits[place >> 3] |= 1 << (place & 7)
+        return is_new
 
 
 def with_own_id(row: ExampleRow, ids: SeenIds) -> ExampleRow:

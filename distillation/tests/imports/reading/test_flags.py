@@ -6,11 +6,10 @@ import pytest
 
 from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.flags import flags_of
-from distillation.imports.reading.ids import SeenIds
 from distillation.imports.reading.language import language_of
 from distillation.imports.reading.markup import contains_markup, strip_markup
 from distillation.imports.reading.personal_data import personal_data, redact
-from distillation.imports.reading.rows import ReadOptions, read_examples
+from distillation.imports.reading.rows import ReadOptions, SeenIds, read_examples
 
 
 def talk(question, answer="an answer"):
