@@ -11,7 +11,7 @@ from distillation.models import HubImport, HubSearch
 from modelstation.core.web.api import StrictSerializer
 
 
-class SampleSerializer(serializers.Serializer[Any]):
+class HubSampleSerializer(serializers.Serializer[Any]):
     input = serializers.CharField()
     output = serializers.CharField()
 
@@ -38,7 +38,7 @@ class CandidateSerializer(serializers.Serializer[Candidate]):
     verdict = serializers.CharField()
     fit = serializers.CharField()
     score = serializers.FloatField()
-    samples = SampleSerializer(many=True)
+    samples = HubSampleSerializer(many=True)
     problem = serializers.CharField()
     problem_code = serializers.CharField()
 

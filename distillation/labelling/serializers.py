@@ -81,7 +81,7 @@ class ShareSerializer(serializers.Serializer[Any]):
     high = serializers.FloatField()
 
 
-class EstimateSerializer(serializers.Serializer[Any]):
+class LabellingEstimateSerializer(serializers.Serializer[Any]):
     """Of the head's proposals; empty before there are enough answers."""
 
     accuracy = ShareSerializer(required=False, help_text="On all that is open.")
@@ -100,7 +100,7 @@ class SummarySerializer(serializers.Serializer[Any]):
     with_personal_data = serializers.IntegerField()
     labels = serializers.DictField(child=serializers.IntegerField())
     level = serializers.FloatField(source="labelling.level", default=DEFAULT_LEVEL)
-    estimate = EstimateSerializer()
+    estimate = LabellingEstimateSerializer()
     is_busy = serializers.BooleanField(source="labelling.is_busy", default=False)
     error = serializers.CharField(source="labelling.error_text", default="")
     source_id = serializers.UUIDField(source="labelling.source_id", default=None, allow_null=True)

@@ -98,7 +98,7 @@ class OrganizationView(APIView):
 
 
 class StoredCompletionsView(APIView):
-    @extend_schema(responses=DeletedSerializer)
+    @extend_schema(responses={200: DeletedSerializer})
     def delete(self, request: Request) -> Response:
         """Delete all answers that the organisation has stored. Rows made of them stay."""
         caller = request_membership(request, role=Role.ADMIN)

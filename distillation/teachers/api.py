@@ -160,7 +160,7 @@ class RunDraftSerializer(StrictSerializer):
     dry_run = serializers.BooleanField(required=False)
 
 
-class EstimateSerializer(serializers.Serializer[Any]):
+class TeacherEstimateSerializer(serializers.Serializer[Any]):
     requests = serializers.IntegerField()
     prompt_tokens = serializers.IntegerField()
     completion_tokens = serializers.IntegerField()
@@ -191,7 +191,7 @@ class TeacherRunSerializer(serializers.ModelSerializer[TeacherRun]):
     state = serializers.CharField(source="job.state", default="")
     error_code = serializers.CharField(source="job.error_code", default="")
     error = serializers.CharField(source="job.error_text", default="")
-    estimate = EstimateSerializer()
+    estimate = TeacherEstimateSerializer()
     spent = SpentSerializer()
     refused = RefusedSerializer(many=True)
 
@@ -207,7 +207,7 @@ class TeacherRunSerializer(serializers.ModelSerializer[TeacherRun]):
 class TeacherRunOrEstimateSerializer(serializers.Serializer[Any]):
     """One of the two."""
 
-    estimate = EstimateSerializer(required=False)
+    estimate = TeacherEstimateSerializer(required=False)
     run = TeacherRunSerializer(required=False)
 
 

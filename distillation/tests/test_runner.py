@@ -116,7 +116,8 @@ def test_a_requirement_without_data_fails_the_model_with_the_sentence():
 
 @pytest.mark.usefixtures("_corpus")
 def test_a_run_without_enough_data_keeps_what_was_understood_found_and_missing():
-    model, job = distilled(policy="Answer with one of: lost_card, refund, loan.", examples=[])
+    labels = {"labels": ["lost_card", "refund", "loan"]}
+    model, job = distilled(examples=[], intent_edits=labels)
     assert job.error_code == "not_enough_data"
     run = DistillationRun.objects.get(model=model)
     facts = run.intent_facts

@@ -181,7 +181,8 @@ def freeze_contract(model: CustomModel) -> None:
 
 def reopen_contract(model: CustomModel) -> None:
     """Open it again after a build that ended before any dataset was made: it used no data."""
-    if model.contract_frozen_at is None or model.dataset_versions.exists():
+    has_used_data = model.dataset_versions.exists() or model.versions.exists()
+    if model.contract_frozen_at is None or has_used_data:
         return
     model.contract_frozen_at = None
     model.save(update_fields=["contract_frozen_at", "updated_at"])

@@ -61,6 +61,7 @@ def test_every_queue_has_its_canary_and_nothing_is_scheduled_twice():
     assert sorted(canaries.values_list("cluster", flat=True)) == sorted(2 * QUEUES)
     others = Schedule.objects.exclude(func="modelstation.core.jobs.tasks.canary")
     assert sorted(others.values_list("func", "cluster")) == [
+        ("models_app.gateway.stored.services.delete_expired", "default"),
         ("models_app.mails.send_waiting", "default"),
         ("models_app.webhooks.services.send_waiting", "default"),
         ("modelstation.core.jobs.tasks.reap", "default"),

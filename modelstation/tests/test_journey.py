@@ -127,6 +127,7 @@ def test_by_api_and_a_second_version_is_measured_beside_the_live_one(tiny, org, 
         "base": "tiny",
         "rows": 120,
         "training_config": FEW_STEPS,
+        "confirm": True,
     }
     created = api.post("/api/v1/models", body, format="json")
     assert created.status_code == 201, created.content
@@ -173,6 +174,7 @@ def test_in_one_terminal_the_last_line_is_one_json_object(tiny, org, tmp_path, c
             rows=120,
             org=org.slug,
             json=True,
+            yes=True,
         )
     assert ended.value.code == 1
     report = json.loads(capsys.readouterr().out.splitlines()[-1])

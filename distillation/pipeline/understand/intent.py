@@ -42,8 +42,8 @@ TOKENS_PER_WORD = 1.35  # English prose under a byte-level BPE of about 50k piec
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 MAX_CHARS = 1_000_000  # of an answer that somebody may ask for
 _SAYS_WHAT_TO_DO = re.compile(
-    r"\b(must|should|return|answer|extract|classif\w*|translate|write|tell|give|show|summar\w*|"
-    r"rewrite|convert|explain|route[d]?|only|want)\b",
+    r"\b(must|should|returns?|answers?|extracts?|classif\w*|translates?|writes?|tells?|gives?|"
+    r"shows?|summar\w*|rewrites?|converts?|explains?|routed?|sorts?|labels?|tags?|only|wants?)\b",
     re.IGNORECASE,
 )
 

@@ -23,9 +23,9 @@ from distillation.pipeline.understand.task_kind import json_object
 SURE_OF_KIND = 0.65
 SURE_OF_LABELS = 0.85
 SURE_OF_KEYS = 0.85
-SURE_OF_NONE = 0.75
+SURE_OF_NONE = 0.97
 CLEARLY_OPEN = 0.5  # below, that a list is meant which is not taken
-LIKELY = 0.05  # below, a choice is not offered
+LIKELY = 0.02  # below, a choice is not offered
 MAX_CHOICES = 4
 SHOWN_NAMES = 12
 

@@ -26,6 +26,7 @@ MEANING_WEIGHT = 5.0  # of unit vectors beside scaled numbers
 MAX_SENTENCES = 30
 SHORT_WORDS = 3
 
+_IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+")
 _SENTENCE = re.compile(r"(?<=[.!?:])\s+|\n")
 _CUES = tuple(
     re.compile(pattern)
@@ -63,6 +64,8 @@ def kind_shares(
     likely = dict(zip(KINDS, map(float, shares), strict=True))
     if answers and all(re.match(NUMBER_PATTERN, answer) for answer in answers):
         likely |= {"number": likely["number"] + likely["generate"], "generate": 0.0}
+    if answers and all(map(_IDENTIFIER.fullmatch, answers)):  # nobody writes texts in identifiers
+        likely |= {"classify": likely["classify"] + likely["generate"], "generate": 0.0}
     if not all(map(is_label, answers)) and not _named(lists, asked):
         likely |= {"generate": likely["generate"] + likely["classify"], "classify": 0.0}
     return likely

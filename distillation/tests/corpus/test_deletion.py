@@ -180,7 +180,7 @@ def test_the_number_of_questions_does_not_grow_with_the_rows(
     make_dataset(org, [small], name="First", digest="1" * 64)
     make_dataset(org, [big], name="Second", digest="2" * 64)
     for source in (small, big):
-        with django_assert_max_num_queries(16):
+        with django_assert_max_num_queries(20):
             delete_source(actor=alice, source=source)
 
 

@@ -87,7 +87,9 @@ class StoredCompletionView(OpenAIView):
         metadata = _valid(MetadataSerializer(data=request.data))["metadata"] or {}
         return Response(shape(set_metadata(stored=stored, metadata=metadata)))
 
-    @extend_schema(operation_id="openai_stored_completion_delete", responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        operation_id="openai_stored_completion_delete", responses={200: OpenApiTypes.OBJECT}
+    )
     def delete(self, request: Request, completion_id: str) -> Response:
         stored = stored_for(request, completion_id)
         delete_stored(actor=request_user(request), stored=stored)

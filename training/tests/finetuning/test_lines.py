@@ -273,7 +273,7 @@ def test_every_bad_row_is_written_down_and_the_first_are_kept(tmp_path, monkeypa
 
 def test_what_refuses_the_whole_file_stands_first(tmp_path):
     path = tmp_path / "rows.csv"
-    path.write_text("Frage,Antwort\na,b\n")
+    path.write_text("Spalte,Wert\na,b\n")
 
     look = look_at(path, tmp_path / "problems.jsonl")
 
@@ -300,7 +300,7 @@ DIRTY = {
     "01_near_duplicates.jsonl": (200, 0),
     "03_empty_rows.jsonl": (13, 14),
     "07_huge_rows.jsonl.gz": (10, 4),
-    "08_cp1252_semicolon.csv": (0, 21),
+    "08_cp1252_semicolon.csv": (20, 0),
     "10_bom_crlf_no_final_newline.jsonl": (10, 0),
     "11_broken_json.jsonl": (5, 12),
     "12_invalid_utf8_and_nul.jsonl": (6, 2),
