@@ -16,7 +16,7 @@ from accounts.models import Membership, Organization, Role
 from distillation.access import own_teacher_for, source_for, teacher_for, teacher_run_for
 from distillation.models import Teacher, TeacherRun
 from distillation.teachers import services
-from distillation.teachers.rows import MOST_AT_ONCE
+from distillation.teachers.rows import MOST_AT_ONCE, MOST_COUNTED
 from distillation.teachers.services import MOST_INPUTS, MOST_ROWS, Budget, RunDraft
 from models_app.access import model_for
 from models_app.api.idempotency import made_once
@@ -139,8 +139,8 @@ class TeacherTestView(APIView):
 class BudgetSerializer(StrictSerializer):
     """What is left out is twice the estimate."""
 
-    requests = serializers.IntegerField(min_value=1, required=False)
-    tokens = serializers.IntegerField(min_value=1, required=False)
+    requests = serializers.IntegerField(min_value=1, max_value=MOST_COUNTED, required=False)
+    tokens = serializers.IntegerField(min_value=1, max_value=MOST_COUNTED, required=False)
     cost = serializers.DecimalField(**PRICE)
 
 

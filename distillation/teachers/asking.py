@@ -246,11 +246,12 @@ class Asker:
         left = run.max_tokens - spent["tokens"] - asked - asked_beside - answered_beside
         if left < needed:
             raise BudgetSpent(f"The budget of {run.max_tokens:,} tokens is spent.")
-        if run.max_cost is not None and self.teacher.completion_price:
+        if run.max_cost is not None:
             taken = self.teacher.cost_of(asked + asked_beside, answered_beside)
             money = run.max_cost - spent["cost"] - taken
-            affordable = int(money / self.teacher.cost_of(0, 1))
-            if affordable < needed:
+            price = self.teacher.cost_of(0, 1)
+            affordable = int(money / price) if price else left
+            if money < 0 or affordable < needed:
                 amount = f"{run.max_cost.normalize():f} {run.currency}"
                 raise BudgetSpent(f"The budget of {amount} is spent.")
             left = min(left, affordable)

@@ -7,7 +7,7 @@ from django.forms.models import model_to_dict
 
 from accounts.models import Organization
 from distillation.models import SourceDataset
-from distillation.teachers.rows import MOST_AT_ONCE, Teacher, TeacherRun
+from distillation.teachers.rows import MOST_AT_ONCE, MOST_COUNTED, PRICE, Teacher, TeacherRun
 from distillation.teachers.services import MOST_ROWS, Budget, RunDraft
 from models_app.models import FoundationModel
 
@@ -43,10 +43,10 @@ class TeacherForm(forms.Form):
         help_text="Of a base of this installation: it needs no address and no key.",
     )
     prompt_price = forms.DecimalField(
-        label="Price of a million prompt tokens", min_value=0, max_digits=12, initial=0
+        label="Price of a million prompt tokens", min_value=0, **PRICE, initial=0
     )
     completion_price = forms.DecimalField(
-        label="Price of a million answer tokens", min_value=0, max_digits=12, initial=0
+        label="Price of a million answer tokens", min_value=0, **PRICE, initial=0
     )
     currency = forms.RegexField(r"^[A-Z]{3}$", initial="USD", help_text="Three letters.")
     requests_per_minute = forms.IntegerField(min_value=1, max_value=100_000, initial=60)
@@ -95,9 +95,13 @@ class RunForm(forms.Form):
         empty_label="–",
         help_text="Whose rows are rewritten or judged.",
     )
-    max_requests = forms.IntegerField(label="At most requests", min_value=1, required=False)
-    max_tokens = forms.IntegerField(label="At most tokens", min_value=1, required=False)
-    max_cost = forms.DecimalField(label="At most money", min_value=0, max_digits=12, required=False)
+    max_requests = forms.IntegerField(
+        label="At most requests", min_value=1, max_value=MOST_COUNTED, required=False
+    )
+    max_tokens = forms.IntegerField(
+        label="At most tokens", min_value=1, max_value=MOST_COUNTED, required=False
+    )
+    max_cost = forms.DecimalField(label="At most money", min_value=0, **PRICE, required=False)
 
     def __init__(self, *args: Any, org: Organization, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -18,6 +18,7 @@ from modelstation.core.tenancy import OrgOwned, new_id
 
 MILLION = 1_000_000
 MOST_AT_ONCE = 8  # requests
+MOST_COUNTED = 2**31 - 1  # requests or tokens, as they are stored
 PRICE: dict[str, Any] = {"max_digits": 12, "decimal_places": 6}
 
 

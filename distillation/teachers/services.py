@@ -12,7 +12,7 @@ from distillation.imports.services import take_back
 from distillation.models import ImportRun, SourceDataset
 from distillation.teachers import prompts, wire
 from distillation.teachers.estimates import BUDGET_FACTOR, Estimate, estimate
-from distillation.teachers.rows import MOST_AT_ONCE, Teacher, TeacherRun
+from distillation.teachers.rows import MOST_AT_ONCE, MOST_COUNTED, Teacher, TeacherRun
 from models_app.models import CustomModel, FoundationModel
 from models_app.understanding import requirement_of, understood
 from modelstation.core import outbound
@@ -24,6 +24,7 @@ MOST_ROWS = 20_000  # of one run
 MOST_INPUTS = 5_000
 MOST_INPUT_CHARS = 20_000
 SHOWN_MODELS = 20
+MOST_COST = Decimal("999999.999999")
 Action = TeacherRun.Action
 FIELDS = (
     "name", "kind", "base_url", "model_name", "api_key", "base", "prompt_price",
@@ -183,7 +184,8 @@ def start_run(*, actor: User, model: CustomModel, teacher: Teacher, draft: RunDr
 def _new_run(
     actor: User, model: CustomModel, teacher: Teacher, draft: RunDraft, expected: Estimate
 ) -> TeacherRun:
-    budget, cost = draft.budget, Decimal(expected.cost)
+    budget, twice = draft.budget, Decimal(expected.cost) * BUDGET_FACTOR
+    tokens = min(expected.tokens * BUDGET_FACTOR + 5_000, MOST_COUNTED)
     return TeacherRun(
         org=model.org,
         model=model,
@@ -197,8 +199,8 @@ def _new_run(
         given=draft.source,
         seed=draft.seed,
         max_requests=budget.requests or expected.requests * BUDGET_FACTOR + 5,
-        max_tokens=budget.tokens or expected.tokens * BUDGET_FACTOR + 5_000,
-        max_cost=budget.cost or (cost * BUDGET_FACTOR or None),
+        max_tokens=budget.tokens or tokens,
+        max_cost=(min(twice, MOST_COST) or None) if budget.cost is None else budget.cost,
         estimate=expected.to_json(),
         created_by=actor,
     )

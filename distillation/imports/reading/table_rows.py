@@ -4,6 +4,7 @@ import csv
 import math
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -11,6 +12,7 @@ from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from distillation.imports.reading.errors import ImportRefused, RowError
 from distillation.imports.reading.guess import is_usual_name
@@ -18,6 +20,11 @@ from distillation.imports.reading.json_rows import UTF8_MARK, RawRow, Rows
 from distillation.imports.reading.streams import ExpandingStream, Limits, head_of, lines_of
 
 PARQUET_MAGIC = b"PAR1"
+XLSX_ROWS = 1 << 20  # of a sheet; a file can number its rows as it likes
+XLSX_ERRORS = (
+    zipfile.BadZipFile, zlib.error, EOFError, ParseError, KeyError, ValueError, TypeError,
+    AttributeError, IndexError, RuntimeError, OSError,
+)  # fmt: skip
 PARQUET_BATCH = 256
 BUFFER_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 18
@@ -169,8 +176,7 @@ def read_xlsx(path: Path, limits: Limits) -> Rows:
     """Yield the rows of the first sheet that has any."""
     book = open_xlsx(path, limits)
     for sheet in book.worksheets:
-        cells = ([_cell(value) for value in row] for row in sheet.iter_rows(values_only=True))
-        numbered = ((number, row) for number, row in enumerate(cells, 1) if any(row))
+        numbered = _rows_of(sheet, path)
         first = list(islice(numbered, SAMPLE_ROWS))
         if not first:
             continue
@@ -179,6 +185,24 @@ def read_xlsx(path: Path, limits: Limits) -> Rows:
             data = dict(zip(header or first[0][1], row, strict=False))
             yield RawRow(number, {name: value for name, value in data.items() if name})
         return
+
+
+def _rows_of(sheet: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not empty, by number. A sheet is parsed while it is read, and rows
+    that its numbers pass over are made up: both must end in a sentence."""
+    rows = enumerate(sheet.iter_rows(values_only=True), 1)
+    while True:
+        try:
+            number, values = next(rows, (0, ()))
+        except XLSX_ERRORS as error:
+            raise _broken_xlsx(path) from error
+        if number > XLSX_ROWS:
+            raise _broken_xlsx(path)
+        if not number:
+            return
+        row = [_cell(value) for value in values]
+        if any(row):
+            yield number, row
 
 
 def _cell(value: Any) -> str:
@@ -202,10 +226,14 @@ def open_xlsx(path: Path, limits: Limits) -> Any:
             )
             raise ImportRefused(path.name, message, code="expands_too_far", hint=hint)
         return openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        message = "this is no Excel workbook that can be read."
-        hint = "Save it again as .xlsx, or as CSV."
-        raise ImportRefused(path.name, message, code="broken_xlsx", hint=hint) from error
+    except XLSX_ERRORS as error:
+        raise _broken_xlsx(path) from error
+
+
+def _broken_xlsx(path: Path) -> ImportRefused:
+    message = "this is no Excel workbook that can be read."
+    hint = "Save it again as .xlsx, or as CSV."
+    return ImportRefused(path.name, message, code="broken_xlsx", hint=hint)
 
 
 def read_parquet(path: Path, limits: Limits) -> Rows:

@@ -1,5 +1,7 @@
 """Pages and API of teachers: who sees and changes them, and that a key never comes back."""
 
+from decimal import Decimal
+
 import pytest
 from django.urls import reverse
 
@@ -7,6 +9,7 @@ from accounts.models import AuditEntry
 from distillation.models import Teacher, TeacherRun
 from distillation.teachers import services
 from distillation.tests.teachers import fake_teacher as fakes
+from distillation.tests.teachers.conftest import work_off
 from modelstation.core.errors import Conflict, UserFacingError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -190,3 +193,44 @@ def test_a_teacher_is_added_and_changed_on_its_pages(as_alice, org):
     assert (teacher.terms, teacher.api_key.open()) == ("No training.", fakes.KEY)
     as_alice.post(reverse("teacher_delete", args=[org.slug, teacher.id]))
     assert not Teacher.objects.exists()
+
+
+@pytest.mark.parametrize("field", ["requests", "tokens"])
+def test_a_budget_beyond_what_is_stored_is_refused(api, as_alice, org, model, teacher, field):
+    asked = {"teacher": str(teacher.id), "rows": 1, "budget": {field: 2**31}}
+    assert api.post(runs_url(model), asked, format="json").status_code == 400
+    typed = {"teacher": teacher.id, "action": "write", "rows": 1, f"max_{field}": 10**30}
+    page = reverse("model_teacher", args=[org.slug, model.id])
+    assert as_alice.post(page, typed | {"confirm": "1"}).status_code == 200
+    assert not TeacherRun.objects.exists()
+
+
+def test_prices_and_money_beyond_what_is_stored_are_refused(as_alice, org, model, teacher):
+    page = reverse("teachers", args=[org.slug])
+    assert as_alice.post(page, FIELDS | {"prompt_price": "999999999999"}).status_code == 200
+    typed = {"teacher": teacher.id, "action": "write", "rows": 1, "max_cost": "999999999999"}
+    page = reverse("model_teacher", args=[org.slug, model.id])
+    assert as_alice.post(page, typed | {"confirm": "1"}).status_code == 200
+    assert not TeacherRun.objects.exists()
+
+
+def test_a_budget_of_no_money_is_not_twice_the_estimate(alice, model, teacher):
+    draft = services.RunDraft(rows=1, budget=services.Budget(cost=Decimal(0)))
+    run = services.start_run(actor=alice, model=model, teacher=teacher, draft=draft)
+    assert run.max_cost == 0
+
+
+def test_an_estimate_beyond_what_is_stored_is_a_budget_as_well(alice, model, teacher):
+    Teacher.objects.filter(id=teacher.id).update(completion_price="999999")
+    teacher.refresh_from_db()
+    draft = services.RunDraft(rows=20_000)
+    run = services.start_run(actor=alice, model=model, teacher=teacher, draft=draft)
+    assert run.max_cost == Decimal("999999.999999")
+
+
+def test_money_is_limited_where_only_prompts_cost(alice, fake, model, teacher):
+    Teacher.objects.filter(id=teacher.id).update(completion_price=0)
+    teacher.refresh_from_db()
+    draft = services.RunDraft(rows=20, budget=services.Budget(cost=Decimal("0.000001")))
+    run = services.start_run(actor=alice, model=model, teacher=teacher, draft=draft)
+    assert work_off(run).spent["requests"] == 0

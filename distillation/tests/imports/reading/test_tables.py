@@ -1,5 +1,7 @@
 """Tables as people have them: from Excel, pasted, without a header, with one from elsewhere."""
 
+import zipfile
+
 import openpyxl
 import pytest
 
@@ -40,6 +42,39 @@ def test_a_workbook_that_expands_too_far_is_refused(tmp_path):
     with pytest.raises(ImportRefused) as refusal:
         open_xlsx(path, Limits(expanded_bytes=1000))
     assert refusal.value.code == "expands_too_far"
+
+
+@pytest.mark.parametrize("part", ["xl/workbook.xml", "xl/worksheets/sheet1.xml"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<worksheet><sheetData><row",
+        '<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]><worksheet>&d;</worksheet>',
+    ],
+)
+def test_a_workbook_of_broken_or_expanding_xml_is_refused(tmp_path, part, text):
+    path = with_part(workbook(tmp_path / "a.xlsx", [("text", "label"), *ROWS]), part, text)
+    assert preview_file(path, ReadOptions()).refusal.code == "broken_xlsx"
+
+
+def test_a_workbook_that_numbers_its_rows_beyond_a_sheet_is_refused(tmp_path):
+    row = '<row r="{0}"><c r="A{0}" t="inlineStr"><is><t>a</t></is></c></row>'
+    space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    rows = row.format(1) + row.format(1_500_000)
+    text = f'<worksheet xmlns="{space}"><sheetData>{rows}</sheetData></worksheet>'
+    path = workbook(tmp_path / "a.xlsx", [("text", "label"), *ROWS])
+    path = with_part(path, "xl/worksheets/sheet1.xml", text)
+    assert preview_file(path, ReadOptions()).refusal.code == "broken_xlsx"
+
+
+def with_part(path, part, text):
+    """Replace a part of a workbook."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, held in (parts | {part: text.encode()}).items():
+            archive.writestr(name, held)
+    return path
 
 
 def test_a_table_without_header_keeps_its_first_row(tmp_path):
