@@ -127,7 +127,8 @@ def text_of(response):
 ROUTES = [
     {"source": "banking77", "rows": 9000, "chosen": True, "verdict": "serves", "gain": 0.94},
     {
-        "source": "smalltalk", "source_id": "01a22f36-ccb2-7373-95ca-fbe33a2f2f8e", "rows": 896, "verdict": "related", "gain": 0.12,
+        "source": "smalltalk", "source_id": "01a22f36-ccb2-7373-95ca-fbe33a2f2f8e",
+        "rows": 896, "verdict": "related", "gain": 0.12,
         "reason": "its rows help to find your answers 12% as much as your own examples do",
         "samples": [{"input": HOSTILE, "output": "fine, thanks"}],
     },
