@@ -43,7 +43,7 @@ from distillation.pipeline.text import clip, input_text
 from distillation.pipeline.types import AnswerScorer, Example, IntentSpec, Requirement, TextEmbedder
 from models_app.understanding import requirement_of, understood
 from modelstation.core.encrypted import Sealed
-from modelstation.core.errors import UserFacingError
+from modelstation.core.errors import Conflict, UserFacingError
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
 from modelstation.core.models import Job
@@ -62,7 +62,9 @@ Report = Callable[[int, int], None]
 
 
 def search(job: Job, lease: Lease) -> Publish:
-    found = HubSearch.objects.select_related("model__org").get(id=job.subject_id)
+    found = HubSearch.objects.select_related("model__org").filter(id=job.subject_id).first()
+    if found is None:
+        raise Conflict("The model of this search was deleted.", code="model_deleted")
     model, org = found.model, found.model.org
     must_be_open(org)
     requirement, intent = requirement_of(model), understood(model)
@@ -211,9 +213,10 @@ def _with_fit(candidate: Candidate, each: Ranked) -> Candidate:
 
 def load(job: Job, lease: Lease) -> Publish:
     """Fetch the files of the pinned revision and store their rows; the model uses them then."""
-    hub_import = HubImport.objects.select_related("model__org", "run__org", "created_by").get(
-        run_id=job.subject_id
-    )
+    imports = HubImport.objects.select_related("model__org", "run__org", "created_by")
+    hub_import = imports.filter(run_id=job.subject_id).first()
+    if hub_import is None:
+        raise Conflict("The model of this import was deleted.", code="model_deleted")
     org, plan = hub_import.model.org, Plan(**hub_import.plan)
     must_be_open(org)
     api = _api(org)

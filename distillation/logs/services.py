@@ -21,7 +21,7 @@ from distillation.models import ImportRun, LogUse, SourceDataset
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.provenance import Provenance
 from models_app.models import CustomModel, StoredCompletion
-from modelstation.core.errors import Busy, UserFacingError
+from modelstation.core.errors import Busy, Conflict, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.jobs.jobs import Publish
 from modelstation.core.jobs.lease import Lease
@@ -94,9 +94,10 @@ def use_logs(*, actor: User, model: CustomModel, chosen: LogFilter) -> LogUse:
 
 def load_logs(job: Job, lease: Lease) -> Publish:
     """Store the rows, for a worker; the model uses them once the job has ended well."""
-    use = LogUse.objects.select_related("model__org", "run__org", "created_by").get(
-        run_id=job.subject_id
-    )
+    uses = LogUse.objects.select_related("model__org", "run__org", "created_by")
+    use = uses.filter(run_id=job.subject_id).first()
+    if use is None:
+        raise Conflict("The model of this import was deleted.", code="model_deleted")
     lease.stage("load", "Reading stored answers, embedding and storing them")
     run, source = store_examples(
         run=use.run,

@@ -1,5 +1,6 @@
 """Actions on teachers, and on what they are asked to do."""
 
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -20,11 +21,13 @@ from modelstation.core.errors import Busy, Conflict, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
 
+PLAIN = re.compile(r"[!-~]*")  # what a header can carry
 MOST_ROWS = 20_000  # of one run
 MOST_INPUTS = 5_000
 MOST_INPUT_CHARS = 20_000
 SHOWN_MODELS = 20
-MOST_COST = Decimal("999999.999999")
+MOST_COUNT = 2**31 - 1  # that a column holds
+MOST_MONEY = Decimal("999999.999999")
 Action = TeacherRun.Action
 FIELDS = (
     "name", "kind", "base_url", "model_name", "api_key", "base", "prompt_price",
@@ -103,6 +106,9 @@ def _refuse_wrong(teacher: Teacher) -> None:
         if not teacher.model_name:
             message = "Name the model that answers, as the endpoint calls it."
             raise UserFacingError(message, param="model_name")
+        if isinstance(teacher.api_key, str) and not PLAIN.fullmatch(teacher.api_key):
+            message = "A key holds no blank, line break or letter beyond ASCII."
+            raise UserFacingError(message, param="api_key")
     if not 1 <= teacher.max_concurrent <= MOST_AT_ONCE:
         message = f"From 1 to {MOST_AT_ONCE} requests may be sent at a time."
         raise UserFacingError(message, param="max_concurrent")
@@ -184,8 +190,8 @@ def start_run(*, actor: User, model: CustomModel, teacher: Teacher, draft: RunDr
 def _new_run(
     actor: User, model: CustomModel, teacher: Teacher, draft: RunDraft, expected: Estimate
 ) -> TeacherRun:
-    budget, twice = draft.budget, Decimal(expected.cost) * BUDGET_FACTOR
-    tokens = min(expected.tokens * BUDGET_FACTOR + 5_000, MOST_COUNTED)
+    budget, cost = draft.budget, Decimal(expected.cost)
+    max_cost = min(cost * BUDGET_FACTOR, MOST_MONEY) or None
     return TeacherRun(
         org=model.org,
         model=model,
@@ -198,9 +204,9 @@ def _new_run(
         inputs=list(draft.inputs),
         given=draft.source,
         seed=draft.seed,
-        max_requests=budget.requests or expected.requests * BUDGET_FACTOR + 5,
-        max_tokens=budget.tokens or tokens,
-        max_cost=(min(twice, MOST_COST) or None) if budget.cost is None else budget.cost,
+        max_requests=min(budget.requests or expected.requests * BUDGET_FACTOR + 5, MOST_COUNT),
+        max_tokens=min(budget.tokens or expected.tokens * BUDGET_FACTOR + 5_000, MOST_COUNT),
+        max_cost=max_cost if budget.cost is None else budget.cost,
         estimate=expected.to_json(),
         created_by=actor,
     )

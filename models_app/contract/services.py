@@ -28,6 +28,7 @@ from models_app.drafts import ModelDraft, check_metric, check_pairs
 from models_app.models import CustomModel
 from models_app.understanding import understood
 from modelstation.core.errors import Conflict, UserFacingError
+from modelstation.core.models import Job
 from training.scoring.criteria import CompiledChecks, compile_contract
 from training.scoring.criterion import CheckJson
 from training.scoring.metrics import default_metric, objection_to_metric
@@ -183,6 +184,9 @@ def reopen_contract(model: CustomModel) -> None:
     """Open it again after a build that ended before any dataset was made: it used no data."""
     has_used_data = model.dataset_versions.exists() or model.versions.exists()
     if model.contract_frozen_at is None or has_used_data:
+        return
+    # A draft that was discarded leaves no dataset, but its rows were seen.
+    if Job.objects.filter(kind="distil", subject_id=model.id, state=Job.State.SUCCEEDED).exists():
         return
     model.contract_frozen_at = None
     model.save(update_fields=["contract_frozen_at", "updated_at"])

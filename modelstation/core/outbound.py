@@ -103,6 +103,8 @@ def send(
             return Answer(response.status, kept[:most_bytes], len(kept) < most_bytes, later)
     except httpcore.TimeoutException:
         raise Unreachable(f"no answer within {seconds:.0f} seconds") from None
+    except httpcore.LocalProtocolError:  # its words hold the header that is wrong: a key, maybe
+        raise Unreachable("the request cannot be written as HTTP") from None
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
         raise Unreachable(str(error)[:200] or type(error).__name__) from error
 

@@ -15,6 +15,7 @@ from django.db import transaction
 from accounts.audit import record
 from accounts.models import Organization, User
 from distillation.curation import services as curation
+from distillation.labelling.services import settle_ended_labelling
 from distillation.model_data import own_rows
 from distillation.model_data.own_rows import OwnRows
 from distillation.model_data.services import use_source
@@ -166,9 +167,17 @@ def delete_model(*, actor: User, model: CustomModel) -> None:
         cancel_build(actor=actor, model=model)
         record(org=model.org, actor=actor, action="model.delete", target=model)
         discard_exports_of(model)
+        _take_back_labelled(model)
         Job.objects.filter(subject_id=model.id).delete()
         model.delete()
         transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _take_back_labelled(model: CustomModel) -> None:
+    """End what a job of labelling is storing: the job goes, and nobody would settle it."""
+    for job in Job.objects.filter(subject_id=model.id, kind="label", state=Job.State.RUNNING):
+        job.state, job.error_text = Job.State.CANCELLED, "The model was deleted."
+        settle_ended_labelling(job)
 
 
 # --- Start, start again, cancel ------------------------------------------------------------------

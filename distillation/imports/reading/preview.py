@@ -6,6 +6,7 @@ preview_file(Path("tickets.csv"), ReadOptions()).rows[0].messages
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from distillation.imports.reading.errors import ImportRefused, RowError
@@ -97,7 +98,7 @@ def _watched(rows: Rows, preview: Preview) -> Rows:
     for row in rows:
         if isinstance(row, RawRow):
             if len(preview.columns) < MAX_COLUMNS:
-                preview.columns |= dict.fromkeys(row.data)
+                preview.columns |= dict.fromkeys(islice(row.data, MAX_COLUMNS))
             preview.log = preview.log or row.log
         yield row
 

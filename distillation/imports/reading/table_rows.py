@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -32,6 +32,12 @@ DELIMITERS = ",;\t|"
 SEPARATOR_LINE = re.compile(r"sep=([,;\t|])")
 SAMPLE_LINES, SAMPLE_ROWS = 60, 200
 EVEN_SHARE = 0.9
+# Of a workbook: its strings are held at once, and somebody may wait for the answer.
+XLSX_BYTES, XLSX_ROWS = 256 << 20, 1_048_576
+BROKEN_XLSX = (
+    zipfile.BadZipFile, zlib.error, ParseError, LookupError, ValueError, TypeError, AttributeError,
+    OSError, EOFError, RuntimeError,
+)  # fmt: skip
 WORDS_OF_NO_NAME = 4  # the name of a column is shorter
 
 
@@ -175,14 +181,25 @@ class DecodedLines(Iterator[str]):
 def read_xlsx(path: Path, limits: Limits) -> Rows:
     """Yield the rows of the first sheet that has any."""
     book = open_xlsx(path, limits)
+    try:
+        yield from _first_sheet(book)
+    except BROKEN_XLSX as error:
+        raise broken_xlsx(path) from error
+
+
+def _first_sheet(book: Any) -> Rows:
     for sheet in book.worksheets:
-        numbered = _rows_of(sheet, path)
+        sheet.reset_dimensions()  # stated by the file: a row would be as wide as it says
+        rows = sheet.iter_rows(values_only=True, max_row=XLSX_ROWS)
+        cells = ([_cell(value) for value in row] for row in rows)
+        numbered = ((number, row) for number, row in enumerate(cells, 1) if any(row))
         first = list(islice(numbered, SAMPLE_ROWS))
         if not first:
             continue
         header = numbered_header([row for _, row in first])
         for number, row in chain(first[not header :], numbered):
-            data = dict(zip(header or first[0][1], row, strict=False))
+            names = header or first[0][1]
+            data = dict(zip_longest(names, row[: len(names)], fillvalue=""))
             yield RawRow(number, {name: value for name, value in data.items() if name})
         return
 
@@ -219,18 +236,20 @@ def open_xlsx(path: Path, limits: Limits) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             expanded = sum(member.file_size for member in archive.infolist())
-        if expanded > limits.expanded_bytes:
+        if expanded > min(limits.expanded_bytes, XLSX_BYTES):
             message, hint = (
                 f"it expands to {expanded / 1e6:,.0f} MB.",
                 "Split it into smaller files.",
             )
             raise ImportRefused(path.name, message, code="expands_too_far", hint=hint)
         return openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except XLSX_ERRORS as error:
-        raise _broken_xlsx(path) from error
+    except ImportRefused:
+        raise
+    except BROKEN_XLSX as error:
+        raise broken_xlsx(path) from error
 
 
-def _broken_xlsx(path: Path) -> ImportRefused:
+def broken_xlsx(path: Path) -> ImportRefused:
     message = "this is no Excel workbook that can be read."
     hint = "Save it again as .xlsx, or as CSV."
     return ImportRefused(path.name, message, code="broken_xlsx", hint=hint)
