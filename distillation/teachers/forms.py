@@ -43,18 +43,10 @@ class TeacherForm(forms.Form):
         help_text="Of a base of this installation: it needs no address and no key.",
     )
     prompt_price = forms.DecimalField(
-        label="Price of a million prompt tokens",
-        min_value=0,
-        max_digits=12,
-        decimal_places=6,
-        initial=0,
+        label="Price of a million prompt tokens", min_value=0, **PRICE, initial=0
     )
     completion_price = forms.DecimalField(
-        label="Price of a million answer tokens",
-        min_value=0,
-        max_digits=12,
-        decimal_places=6,
-        initial=0,
+        label="Price of a million answer tokens", min_value=0, **PRICE, initial=0
     )
     currency = forms.RegexField(r"^[A-Z]{3}$", initial="USD", help_text="Three letters.")
     requests_per_minute = forms.IntegerField(min_value=1, max_value=100_000, initial=60)
@@ -103,11 +95,13 @@ class RunForm(forms.Form):
         empty_label="–",
         help_text="Whose rows are rewritten or judged.",
     )
-    max_requests = forms.IntegerField(label="At most requests", min_value=1, required=False)
-    max_tokens = forms.IntegerField(label="At most tokens", min_value=1, required=False)
-    max_cost = forms.DecimalField(
-        label="At most money", min_value=0, max_digits=12, decimal_places=6, required=False
+    max_requests = forms.IntegerField(
+        label="At most requests", min_value=1, max_value=MOST_COUNTED, required=False
     )
+    max_tokens = forms.IntegerField(
+        label="At most tokens", min_value=1, max_value=MOST_COUNTED, required=False
+    )
+    max_cost = forms.DecimalField(label="At most money", min_value=0, **PRICE, required=False)
 
     def __init__(self, *args: Any, org: Organization, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

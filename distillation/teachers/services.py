@@ -13,7 +13,7 @@ from distillation.imports.services import take_back
 from distillation.models import ImportRun, SourceDataset
 from distillation.teachers import prompts, wire
 from distillation.teachers.estimates import BUDGET_FACTOR, Estimate, estimate
-from distillation.teachers.rows import MOST_AT_ONCE, MOST_COUNTED, Teacher, TeacherRun
+from distillation.teachers.rows import MOST_AT_ONCE, Teacher, TeacherRun
 from models_app.models import CustomModel, FoundationModel
 from models_app.understanding import requirement_of, understood
 from modelstation.core import outbound

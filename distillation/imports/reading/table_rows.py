@@ -20,11 +20,6 @@ from distillation.imports.reading.json_rows import UTF8_MARK, RawRow, Rows
 from distillation.imports.reading.streams import ExpandingStream, Limits, head_of, lines_of
 
 PARQUET_MAGIC = b"PAR1"
-XLSX_ROWS = 1 << 20  # of a sheet; a file can number its rows as it likes
-XLSX_ERRORS = (
-    zipfile.BadZipFile, zlib.error, EOFError, ParseError, KeyError, ValueError, TypeError,
-    AttributeError, IndexError, RuntimeError, OSError,
-)  # fmt: skip
 PARQUET_BATCH = 256
 BUFFER_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 18
@@ -202,24 +197,6 @@ def _first_sheet(book: Any) -> Rows:
             data = dict(zip_longest(names, row[: len(names)], fillvalue=""))
             yield RawRow(number, {name: value for name, value in data.items() if name})
         return
-
-
-def _rows_of(sheet: Any, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not empty, by number. A sheet is parsed while it is read, and rows
-    that its numbers pass over are made up: both must end in a sentence."""
-    rows = enumerate(sheet.iter_rows(values_only=True), 1)
-    while True:
-        try:
-            number, values = next(rows, (0, ()))
-        except XLSX_ERRORS as error:
-            raise _broken_xlsx(path) from error
-        if number > XLSX_ROWS:
-            raise _broken_xlsx(path)
-        if not number:
-            return
-        row = [_cell(value) for value in values]
-        if any(row):
-            yield number, row
 
 
 def _cell(value: Any) -> str:

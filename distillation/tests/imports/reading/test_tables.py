@@ -57,16 +57,6 @@ def test_a_workbook_of_broken_or_expanding_xml_is_refused(tmp_path, part, text):
     assert preview_file(path, ReadOptions()).refusal.code == "broken_xlsx"
 
 
-def test_a_workbook_that_numbers_its_rows_beyond_a_sheet_is_refused(tmp_path):
-    row = '<row r="{0}"><c r="A{0}" t="inlineStr"><is><t>a</t></is></c></row>'
-    space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    rows = row.format(1) + row.format(1_500_000)
-    text = f'<worksheet xmlns="{space}"><sheetData>{rows}</sheetData></worksheet>'
-    path = workbook(tmp_path / "a.xlsx", [("text", "label"), *ROWS])
-    path = with_part(path, "xl/worksheets/sheet1.xml", text)
-    assert preview_file(path, ReadOptions()).refusal.code == "broken_xlsx"
-
-
 def with_part(path, part, text):
     """Replace a part of a workbook."""
     with zipfile.ZipFile(path) as archive:
