@@ -202,7 +202,8 @@ def test_a_model_that_is_being_built_is_corrected_but_not_built_twice(as_bob, or
 
 
 def test_the_models_page_says_what_was_understood(as_bob, org):
-    model = make_model(org, policy="One of: yes, no, maybe.", intent_edits={"language": "de"})
+    edits = {"language": "de", "labels": ["yes", "no", "maybe"]}
+    model = make_model(org, intent_edits=edits)
     page = as_bob.get(url("model", model.id)).content.decode()
     assert "one of 3 labels: yes, no, maybe" in page
     assert "Inputs are in German." in page

@@ -57,14 +57,14 @@ def test_a_choice_is_a_correction_that_ends_the_question():
 
 
 def test_what_could_be_of_several_kinds_is_asked_about():
-    intent = understand(Requirement("Something for our customer mails, please."))
+    intent = understand(Requirement("Our support gets 400 mails a day and we need help."))
     question = question_about(intent, "task_kind")
     assert question.choices[0].intent_edits == {"task_kind": intent.task_kind}
     assert len({choice.intent_edits["task_kind"] for choice in question.choices}) > 1
 
 
 def test_a_kind_that_a_person_set_is_not_asked_about():
-    text = Requirement("Something for our customer mails, please.")
+    text = Requirement("Our support gets 400 mails a day and we need help.")
     assert (
         question_about(understand(text, edits_from({"task_kind": "generate"})), "task_kind") is None
     )
