@@ -47,8 +47,8 @@ class IntentForm(forms.Form):
         label="Allowed labels",
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "data-chips": ""}),
-        help_text="Where inputs are labelled, all of them: no other is allowed then. Each may say what "
-        "an input of it is like; where labels are lines of text, after a colon. "
+        help_text="Where inputs are labelled, all of them: no other is allowed then. Each may say "
+        "what an input of it is like; where labels are lines of text, after a colon. "
         "Left empty, those of your examples are kept and others are learned from the sources.",
     )
     json_schema = SchemaField(
