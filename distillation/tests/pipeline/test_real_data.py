@@ -109,7 +109,8 @@ MISREAD = ("clinical_dialogue_summary", "Multiple choice trivia: pick the right 
 @pytest.fixture
 def _misread(request):
     if any(value in MISREAD for value in request.node.callspec.params.values()):
-        request.applymarker(pytest.mark.xfail(strict=True, reason="its kind is misread without examples"))
+        reason = "its kind is misread without examples"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
 
 
 @pytest.mark.long
