@@ -51,6 +51,9 @@ class ModelDraftSerializer(StrictSerializer):
     max_size_mb = serializers.IntegerField(
         required=False, min_value=1, allow_null=True, help_text="Of the served model."
     )
+    student = Choice(
+        CustomModel.Student.choices, required=False, help_text="auto: an encoder for labels."
+    )
     training_config = serializers.DictField(required=False)
     curation = Choice(CustomModel.Curation.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
@@ -166,8 +169,8 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
             "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores",
             "live_version", "job", "requirement", "objective", "policy", "examples",
             "test_row_count", "success_criteria", "metric", "contract_digest",
-            "contract_frozen_at", "system_prompt", "base", "rows", "training_config",
-            "intent_edits", "curation", "search_corpus", "waiting_for_review", "created_at",
+            "contract_frozen_at", "system_prompt", "base", "rows", "student",
+            "training_config", "intent_edits", "curation", "search_corpus", "waiting_for_review", "created_at",
             "updated_at", "links",
         ]  # fmt: skip
 

@@ -51,7 +51,8 @@ def main(spec_path: str) -> None:
 def run_evaluation(spec: EvaluationSpec, channel: Channel) -> EvaluationResult:
     """Return the result of one evaluation. ChildError for what the user can put right."""
     prepared = _prepare(spec)
-    tokenizer, references = spec.tuned.tokenizer_folder, prepared.rows["tuned"].references
+    writer = spec.base if spec.tuned.is_encoder else spec.tuned
+    tokenizer, references = writer.tokenizer_folder, prepared.rows["tuned"].references
     max_tokens = spec.max_tokens or answer_budget(references, load_renderer(tokenizer))
     is_timed = any(check.metric == LATENCY for check in prepared.criteria.checks)
     timed = TIMED if is_timed else TIMED_ANYWAY
@@ -69,7 +70,7 @@ def run_evaluation(spec: EvaluationSpec, channel: Channel) -> EvaluationResult:
     )
     _add_generation(report, spec, generated)
     report["max_tokens"], report["system_prompt"] = max_tokens, spec.system_prompt
-    report["probes"] = _probe(spec, channel) if spec.probes else None
+    report["probes"] = _probe(spec, channel) if spec.probes and not spec.tuned.is_encoder else None
     _write(spec, report, answers)
     return _result(report)
 
@@ -161,6 +162,8 @@ def _answer(
         channel.progress(stage, step=done, total_steps=total)
 
     on_done(0)
+    if spec.sides[side].is_encoder:
+        return generate.classify(gguf, prompts, on_done=on_done, timed=timed)
     if kept and (entry := cache.read_entry(kept, len(prompts))):
         on_done(total)
         return replace(entry, cached=True)

@@ -33,6 +33,7 @@ from training.plan.estimate.token_facts import (
     guess_tokens,
 )
 from training.plan.profiling import ensure_measured
+from training.plan.students import Student, student_of
 from training.recipes.config import Settings, TrainingConfig, config_from
 from training.recipes.facts import TrainingFacts
 
@@ -52,6 +53,7 @@ class Plan:
     machine: Machine
     dataset: DatasetVersion | None
     is_sample: bool
+    student: Student
 
     @property
     def resolved(self) -> Settings:
@@ -68,8 +70,11 @@ class Plan:
         return self.machine.memory_for(self.estimate.config)
 
     def refuse(self, *, but: Container[str] = ()) -> None:
-        """UserFacingError of the first refusal, if there is one; those of the codes `but` pass."""
-        first = next((each for each in self.estimate.refusals if each.code not in but), None)
+        """UserFacingError of the first refusal, if there is one; those of the codes `but` pass.
+        They are a generator's: an encoder trains anywhere.
+        """
+        refusals = () if self.student.is_encoder else self.estimate.refusals
+        first = next((each for each in refusals if each.code not in but), None)
         if first:
             raise UserFacingError(
                 first.message, code=first.code, hint=first.hint, param="training_config"
@@ -90,7 +95,8 @@ def plan_for(
     facts = Facts(data_facts(model, dataset), shape_of(model.base))
     estimate = preflight(config, facts, machine)
     reasons = explain(config, estimate, machine)
-    return Plan(requested, estimate, reasons, machine, dataset, facts.data.is_sample)
+    student, is_sample = student_of(model, dataset), facts.data.is_sample
+    return Plan(requested, estimate, reasons, machine, dataset, is_sample, student)
 
 
 def checked(requested: Settings) -> TrainingConfig:

@@ -27,11 +27,13 @@ from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
 from training.builds.ends import finish_evaluation
+from training.encoder.spec import EncoderSpec, Trained
 from training.evaluations import services as evaluations
 from training.evaluations.spec import EvaluationSpec, Side
 from training.finetuning import jobs as fine_tuning_jobs
 from training.models import EvaluationRun, TrainingRun
 from training.plan import services as planning
+from training.plan.students import Student, student_of
 from training.progress import Checkpoint, Log, message_from
 from training.recipes.config import TrainingConfig
 from training.runs import services
@@ -40,6 +42,8 @@ from training.scoring.shapes import EvaluationResult
 
 STAGE_NAMES = {
     "load": "Loading the base model",
+    "embed": "Reading the rows with the encoder",
+    "fit": "Learning to tell the labels apart",
     "train": "Training",
     "merge": "Merging the adapter into the base",
     "export": "Writing the artifacts",
@@ -60,6 +64,9 @@ def train(job: Job, lease: Lease) -> Publish:
     made["asked_config"] = model.training_config
     run, _ = TrainingRun.objects.get_or_create(job=job, defaults=made)
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
+    student = student_of(model, dataset)
+    if student.is_encoder:
+        return _train_encoder(job, lease, run, folder, student)
     kept = settings.ARTIFACTS_DIR / str(model.id) / "checkpoints"
     spec = TrainingSpec(
         dataset=settings.ARTIFACTS_DIR / dataset.folder,
@@ -85,6 +92,22 @@ def train(job: Job, lease: Lease) -> Publish:
     return lambda: _publish_training(run, folder, TrainingResult.from_json(result), kept)
 
 
+def _train_encoder(
+    job: Job, lease: Lease, run: TrainingRun, folder: str, student: Student
+) -> Publish:
+    run.plan = {"reasons": {"student": student.reason}}
+    run.save(update_fields=["plan"])
+    lease.log(student.reason)
+    spec = EncoderSpec(
+        dataset=settings.ARTIFACTS_DIR / run.dataset_version.folder,
+        out_dir=settings.ARTIFACTS_DIR / folder,
+    )
+    path = _write_spec(job, spec.to_json())
+    reported = run_child("training.encoder.child", path, lease=lease, on_event=reporter(lease))
+    result = Trained.from_json(reported)
+    return lambda: services.finish_training(run=run, folder=folder, result=result)
+
+
 def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
     """Return settings that take the same step in twice as many turns; checkpoints stay good."""
     whole = config.micro_batch_tokens or config.tokens_per_batch
@@ -93,7 +116,8 @@ def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
 
 def _publish_training(run: TrainingRun, folder: str, result: TrainingResult, kept: Path) -> None:
     """Publish the result, remove its checkpoints; those of a failed run wait to be used again."""
-    services.finish_training(run=run, folder=folder, result=result)
+    made = Trained(result.artifacts, result.config.to_json(), result.facts.to_json())
+    services.finish_training(run=run, folder=folder, result=made)
     fine_tuning_jobs.keep_results(run)
     transaction.on_commit(lambda: shutil.rmtree(kept, ignore_errors=True))
 
