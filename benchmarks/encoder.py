@@ -110,9 +110,9 @@ def ece(sure, right) -> float:
 
 
 def read(path: Path) -> list[tuple[str, str]]:
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as stream:
-        turns = [json.loads(line)["messages"] for line in stream if line.strip()]
+    content = path.read_bytes()
+    lines = (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines()
+    turns = [json.loads(line)["messages"] for line in lines if line.strip()]
     return [(each[-2]["content"], each[-1]["content"]) for each in turns]
 
 

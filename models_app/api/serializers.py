@@ -170,8 +170,8 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
             "live_version", "job", "requirement", "objective", "policy", "examples",
             "test_row_count", "success_criteria", "metric", "contract_digest",
             "contract_frozen_at", "system_prompt", "base", "rows", "student",
-            "training_config", "intent_edits", "curation", "search_corpus", "waiting_for_review", "created_at",
-            "updated_at", "links",
+            "training_config", "intent_edits", "curation", "search_corpus", "waiting_for_review",
+            "created_at", "updated_at", "links",
         ]  # fmt: skip
 
     @extend_schema_field(WaitingDraftSerializer(allow_null=True))

@@ -65,7 +65,7 @@ class LabelShape(TypedDict):
 
 
 class Extension(TypedDict):
-    """What OpenAI's answers do not have: the likeliest labels of a model that decides among them."""
+    """What OpenAI's answers do not have: the labels of a model that decides, likeliest first."""
 
     labels: list[LabelShape]
 

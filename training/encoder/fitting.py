@@ -165,7 +165,7 @@ def _best_layer(
 def _mixed(
     layers: Mapping[str, _Layer], truth: npt.NDArray[np.int64], note: Callable[[Trial], Trial]
 ) -> tuple[dict[str, float], Array]:
-    """Return each part's share of the logits, those of zero left out, and the mixed logits. A part's
+    """Return each part's share of the logits, without those of zero, and the mixed logits. A part's
     logits are first brought to the temperature that suits them.
     """
     suited = {name: 1 / fitted_temperature(each.logits, truth) for name, each in layers.items()}

@@ -50,7 +50,8 @@ class Bert:
         vectors = np.empty((len(texts), self.dimensions), np.float32)
         for place, text in enumerate(texts):
             vectors[place] = self._mean(self.token_ids(text))
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
 
     def token_ids(self, text: str) -> list[int]:
         head = text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
@@ -89,7 +90,8 @@ class Bert:
         scores = query @ key.transpose(0, 2, 1) * np.float32(query.shape[-1] ** -0.5)
         shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
         shares /= shares.sum(axis=-1, keepdims=True)
-        return (shares @ value).transpose(1, 0, 2).reshape(hidden.shape)
+        mixed: Array = (shares @ value).transpose(1, 0, 2).reshape(hidden.shape)
+        return mixed
 
     def _dense(self, name: str, hidden: Array) -> Array:
         result: Array = hidden @ self._weights[f"{name}.dense.weight"]

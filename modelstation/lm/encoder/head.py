@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from modelstation.lm.encoder.ngrams import tf_idf
@@ -42,7 +43,7 @@ class HeadSettings:
 @dataclass(frozen=True)
 class Head:
     settings: HeadSettings
-    tensors: Mapping[str, npt.NDArray[np.generic]]
+    tensors: Mapping[str, npt.NDArray[Any]]
 
     @classmethod
     def load(cls, folder: Path) -> "Head":
@@ -51,7 +52,7 @@ class Head:
             values = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
             settings = HeadSettings(**{**values, "labels": tuple(values["labels"])})
             return cls(settings, load_file(folder / HEAD_FILE))
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise ValueError(f"{folder.name} holds no encoder head: {error}") from error
 
     def save(self, folder: Path) -> None:
@@ -76,8 +77,9 @@ class Head:
             result: Array = encoders[name].embed([text])[0] @ weight + bias
             return result
         known, idf = self.tensors["ngrams.hashes"], self.tensors["ngrams.idf"]
-        places, values = tf_idf(text, known.astype(np.uint32, copy=False), idf)  # type: ignore[arg-type]
-        return values @ weight[places].astype(np.float32) + bias
+        places, values = tf_idf(text, known, idf)
+        summed: Array = values @ weight[places].astype(np.float32) + bias
+        return summed
 
 
 def last_question(messages: Sequence[Mapping[str, str]]) -> str:

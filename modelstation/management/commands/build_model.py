@@ -79,7 +79,7 @@ class Command(PlainCommand):
             "--student",
             choices=CustomModel.Student.values,
             default="auto",
-            help="encoder: tells labels apart, in seconds; generator: writes (default: by the task)",
+            help="encoder tells labels apart, generator writes; default: by the task",
         )
         add("--max-size-mb", **number, help="how large the served model may be, at most")
         add("--rows", **number, default=DEFAULT_ROWS, help=f"of the dataset ({DEFAULT_ROWS})")
