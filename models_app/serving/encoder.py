@@ -49,7 +49,7 @@ class EncoderEngine:
             self._encoders = {name: load_encoder(name) for name in self._head.encoders}
         except ValueError as error:
             raise ServingError(str(error), code="model_unreadable") from error
-        self.own_bytes: int | None = sum(each.nbytes for each in self._head.tensors.values())
+        self.own_bytes = sum(each.nbytes for each in self._head.tensors.values())
 
     def generate(self, messages: list[Message], config: GenerationConfig) -> Completion:
         return self.run(messages, config)

@@ -45,8 +45,6 @@ class Engine:
     for comparisons with other runtimes; slower.
     """
 
-    own_bytes: int | None = None  # not known: what the process grew by
-
     def __init__(
         self,
         gguf: Path,

@@ -144,7 +144,9 @@ class EnginePool:
             raise
         with self._changed:
             entry.engine = engine
-            entry.bytes = max(size, grown) if engine.own_bytes is None else engine.own_bytes
+            entry.bytes = max(size, grown)
+            if isinstance(engine, EncoderEngine):  # what else it loaded is everybody's
+                entry.bytes = engine.own_bytes
             excess = self._idle_beyond_the_limit()
             self._changed.notify_all()
         _close(excess)

@@ -3,8 +3,9 @@
     python -m benchmarks.encoder
 
 Each kind of features (sentence vectors, n-grams) gets a multinomial logistic regression for each
-regularisation; what is best on the validation rows is kept, then the mixture of their logits, then
-the temperature. Ties go to the likelier one (log-loss), which is less noisy than accuracy.
+regularisation; the best is kept, then the best mixture of their logits. A hundred validation rows
+tell settings apart poorly, so each training row is judged too, by a fit on the other folds; and by
+log-loss, which is less noisy than accuracy. The temperature is that of the validation rows.
 """
 
 from collections import Counter
@@ -23,12 +24,15 @@ from modelstation.lm.encoder.head import NGRAMS, Head, HeadSettings, softmax
 from modelstation.lm.encoder.ngrams import hashed, tf_idf
 
 Array = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int64]
 Matrix = Any  # (rows, features), dense or sparse
 MOST_NGRAMS = 16_384
-STRENGTHS: Mapping[str, tuple[float, ...]] = {NGRAMS: (3, 30)}
-VECTOR_STRENGTHS = (1, 5, 25, 125)
+STRENGTHS: Mapping[str, tuple[float, ...]] = {NGRAMS: (1, 5, 25)}
+VECTOR_STRENGTHS = (0.2, 1, 5, 25, 125)
+NEVER = -1e4  # the logit of a label that cannot be
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 MIN_LABELS = 2
+FOLDS = 4
 BINS = 10  # of the calibration error
 
 
@@ -56,10 +60,24 @@ class Fitted:
 
 
 @dataclass(frozen=True)
+class _Task:
+    """The labels' numbers of the training and of the validation rows (-1: in no training row)."""
+
+    wanted: Numbers
+    valid: Numbers
+    folds: Numbers  # of the training rows
+
+    @property
+    def all(self) -> Numbers:
+        return np.concatenate([self.wanted, self.valid])
+
+
+@dataclass(frozen=True)
 class _Layer:
     weight: Array
     bias: Array
     logits: Array  # of the validation rows
+    judged: Array  # of the training rows, each by a fit without it, and of the validation rows
     trial: Trial
 
 
@@ -78,10 +96,11 @@ def fit(
         raise ValueError("An encoder learns to tell labels apart; these rows hold only one.")
     place = {label: number for number, label in enumerate(labels)}
     wanted = np.array([place[label] for label in train.labels])
-    truth = np.array([place.get(label, -1) for label in valid.labels])
+    truth = np.array([place.get(label, -1) for label in valid.labels], np.int64)
     known, idf = vocabulary(train.texts)
     features: dict[str, tuple[Matrix, Matrix]] = dict(vectors)
-    features[NGRAMS] = (sparse(train.texts, known, idf), sparse(valid.texts, known, idf))
+    if len(known):
+        features[NGRAMS] = (sparse(train.texts, known, idf), sparse(valid.texts, known, idf))
     trials: list[Trial] = []
 
     def note(trial: Trial) -> Trial:
@@ -89,11 +108,9 @@ def fit(
         on_trial(trial)
         return trial
 
-    layers = {
-        name: _best_layer(name, x, wanted, x_valid, truth, note)
-        for name, (x, x_valid) in features.items()
-    }
-    parts, logits = _mixed(layers, truth, note)
+    task = _Task(wanted, truth, np.random.default_rng(0).permutation(len(wanted)) % FOLDS)
+    layers = {name: _best_layer(name, *both, task, note) for name, both in features.items()}
+    parts, logits = _mixed(layers, task, note)
     temperature = fitted_temperature(logits, truth)
     settings = HeadSettings(
         tuple(labels), temperature, parts, {n: r for n, r in revisions.items() if n in parts}
@@ -136,76 +153,103 @@ def vocabulary(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], Array]:
 def sparse(texts: Sequence[str], known: npt.NDArray[np.uint32], idf: Array) -> csr_matrix:
     rows = [tf_idf(text, known, idf) for text in texts]
     starts = np.cumsum([0, *(len(places) for places, _ in rows)])
-    places = np.concatenate([places for places, _ in rows])
-    values = np.concatenate([values for _, values in rows])
+    places = np.concatenate([np.zeros(0, np.intp), *(places for places, _ in rows)])
+    values = np.concatenate([np.zeros(0, np.float32), *(values for _, values in rows)])
     return csr_matrix((values, places, starts), shape=(len(texts), len(known)))
 
 
 def _best_layer(
-    name: str,
-    x: Matrix,
-    wanted: npt.NDArray[np.int64],
-    x_valid: Matrix,
-    truth: npt.NDArray[np.int64],
-    note: Callable[[Trial], Trial],
+    name: str, x: Matrix, x_valid: Matrix, task: _Task, note: Callable[[Trial], Trial]
 ) -> _Layer:
-    layers = []
+    layers, count = [], int(task.wanted.max()) + 1
     for strength in STRENGTHS.get(name, VECTOR_STRENGTHS):
-        model = LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(x, wanted)
-        weight, bias = model.coef_.T, model.intercept_
-        if weight.shape[1] == 1:  # two labels have one line between them
-            weight, bias = np.hstack([-weight, weight]) / 2, np.hstack([-bias, bias]) / 2
-        weight, bias = weight.astype(np.float32), bias.astype(np.float32)
+        weight, bias = _fitted(x, task.wanted, count, strength)
         logits = x_valid @ weight + bias
-        trial = note(_trial(f"{name}, C={strength:g}", logits, truth))
-        layers.append(_Layer(weight, bias, logits, trial))
+        judged = np.concatenate([_without_themselves(x, task, count, strength), logits])
+        trial = note(_trial(f"{name}, C={strength:g}", judged, task.all))
+        layers.append(_Layer(weight, bias, logits, judged, trial))
     return max(layers, key=lambda layer: _merit(layer.trial))
 
 
+def _without_themselves(x: Matrix, task: _Task, count: int, strength: float) -> Array:
+    """Return each training row's logits by a fit on the folds that it is not in."""
+    logits = np.zeros((len(task.wanted), count), np.float32)
+    for fold in range(FOLDS):
+        inside = task.folds == fold
+        if len(set(task.wanted[~inside])) < MIN_LABELS:
+            continue
+        weight, bias = _fitted(x[~inside], task.wanted[~inside], count, strength)
+        logits[inside] = x[inside] @ weight + bias
+    return logits
+
+
+def _fitted(x: Matrix, wanted: Numbers, count: int, strength: float) -> tuple[Array, Array]:
+    """Return weight (features, count) and bias; a label without rows here is never chosen."""
+    model = LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(x, wanted)
+    weight, bias = model.coef_.T, model.intercept_
+    if weight.shape[1] == 1:  # two labels have one line between them
+        weight, bias = np.hstack([-weight, weight]) / 2, np.hstack([-bias, bias]) / 2
+    all_weights = np.zeros((weight.shape[0], count), np.float32)
+    all_biases = np.full(count, NEVER, np.float32)
+    all_weights[:, model.classes_], all_biases[model.classes_] = weight, bias
+    return all_weights, all_biases
+
+
 def _mixed(
-    layers: Mapping[str, _Layer], truth: npt.NDArray[np.int64], note: Callable[[Trial], Trial]
+    layers: Mapping[str, _Layer], task: _Task, note: Callable[[Trial], Trial]
 ) -> tuple[dict[str, float], Array]:
-    """Return each part's share of the logits, without those of zero, and the mixed logits. A part's
-    logits are first brought to the temperature that suits them.
+    """Return each part's share of the logits, without those of zero, and the mixed logits of the
+    validation rows. A part's logits are first brought to the temperature that suits them.
     """
-    suited = {name: 1 / fitted_temperature(each.logits, truth) for name, each in layers.items()}
+    suited = {n: 1 / fitted_temperature(each.judged, task.all) for n, each in layers.items()}
     tried = []
     for shares in product(SHARES, repeat=len(layers)):
         if abs(sum(shares) - 1) > 1e-6:
             continue
-        named = dict(zip(layers, shares, strict=True))
-        mixed = {name: share * suited[name] for name, share in named.items() if share}
-        logits = sum(np.float32(share) * layers[name].logits for name, share in mixed.items())
-        words = " + ".join(f"{share:g} {name}" for name, share in named.items() if share)
-        tried.append((_trial(words, np.asarray(logits), truth), mixed, np.asarray(logits)))
-    best, mixed, logits = max(tried, key=lambda each: _merit(each[0]))
+        named = {name: share for name, share in zip(layers, shares, strict=True) if share}
+        mixed = {name: share * suited[name] for name, share in named.items()}
+        judged = _summed({name: layers[name].judged for name in mixed}, mixed)
+        words = " + ".join(f"{share:g} {name}" for name, share in named.items())
+        tried.append((_trial(words, judged, task.all), mixed))
+    best, mixed = max(tried, key=lambda each: _merit(each[0]))
     note(best)
-    return mixed, logits
+    return mixed, _summed({name: layers[name].logits for name in mixed}, mixed)
+
+
+def _summed(logits: Mapping[str, Array], shares: Mapping[str, float]) -> Array:
+    weighted = [np.float32(shares[name]) * each for name, each in logits.items()]
+    return np.asarray(sum(weighted), np.float32)
 
 
 def _merit(trial: Trial) -> tuple[float, float]:
     return -trial.log_loss, trial.accuracy
 
 
-def _trial(name: str, logits: Array, truth: npt.NDArray[np.int64]) -> Trial:
+def _trial(name: str, logits: Array, truth: Numbers) -> Trial:
     temperature = fitted_temperature(logits, truth)
     return Trial(name, accuracy(logits, truth), log_loss(logits, truth, temperature))
 
 
-def accuracy(logits: Array, truth: npt.NDArray[np.int64]) -> float:
+def accuracy(logits: Array, truth: Numbers) -> float:
     return float((logits.argmax(axis=1) == truth).mean()) if len(truth) else 0.0
 
 
-def log_loss(logits: Array, truth: npt.NDArray[np.int64], temperature: float = 1.0) -> float:
-    """Of the rows whose label is known."""
+def log_loss(logits: Array, truth: Numbers, temperature: float = 1.0) -> float:
+    """Of the rows whose label is known. As in Platt's scaling a right answer counts as right but
+    for one in their number: few rows that are all right are no reason to be certain.
+    """
     known = truth >= 0
-    if not known.any():
+    rows = int(known.sum())
+    if not rows:
         return 0.0
-    right = softmax(logits[known] / np.float32(temperature))[np.arange(known.sum()), truth[known]]
-    return float(-np.log(np.maximum(right, 1e-12)).mean())
+    logs = np.log(np.maximum(softmax(logits[known] / np.float32(temperature)), 1e-12))
+    right = logs[np.arange(rows), truth[known]]
+    doubt = 1 / (rows + 2)
+    others = (logs.sum(axis=1) - right) / max(1, logs.shape[1] - 1)
+    return float(-((1 - doubt) * right + doubt * others).mean())
 
 
-def fitted_temperature(logits: Array, truth: npt.NDArray[np.int64]) -> float:
+def fitted_temperature(logits: Array, truth: Numbers) -> float:
     """The one of the least log-loss (Guo et al. 2017), between 0.05 and 20."""
     if not (truth >= 0).any():
         return 1.0
@@ -217,7 +261,7 @@ def fitted_temperature(logits: Array, truth: npt.NDArray[np.int64]) -> float:
     return float(np.exp(found.x))
 
 
-def calibration_error(probabilities: Array, truth: npt.NDArray[np.int64]) -> float:
+def calibration_error(probabilities: Array, truth: Numbers) -> float:
     """Expected calibration error over ten bins of equal width."""
     if not len(truth):
         return 0.0
