@@ -78,6 +78,7 @@ class ModelChangesSerializer(ChangesSerializer):
 
     system_prompt = serializers.CharField(required=False, max_length=20_000)
     curation = Choice(CustomModel.Curation.choices, required=False)
+    student = Choice(CustomModel.Student.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
     # Until a version exists:
     name = serializers.CharField(required=False, max_length=80)

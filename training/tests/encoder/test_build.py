@@ -9,11 +9,20 @@ from models_app.gateway.paths import engine_paths
 from models_app.models import CustomModel
 from models_app.serving.encoder import EncoderEngine
 from models_app.serving.engine import GenerationConfig
+from modelstation.core.jobs.kinds import run_task
 from modelstation.core.models import JobEvent
+from training.export import services as exports
 from training.models import EvaluationRun, TrainingRun
 from training.tests.encoder.rows import tickets
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+PAGES = (
+    "models/{model}/", "models/{model}/training-plan/", "models/{model}/playground/",
+    "models/{model}/lineage/", "models/{model}/contract/", "datasets/{dataset}/", "runs/{run}/",
+    "evaluations/{evaluation}/", "evaluations/{evaluation}/print/", "versions/{version}/export/",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -37,7 +46,9 @@ def built(org, tiny, tmp_path, settings):
     return CustomModel.objects.get()
 
 
-def test_labels_get_an_encoder_that_is_measured_beside_the_base_and_goes_live(built):
+def test_labels_get_an_encoder_that_is_measured_goes_live_is_shown_and_exported(
+    built, as_alice, api_for, alice
+):
     version = built.versions.get()
     run = TrainingRun.objects.get(version=version)
     evaluation = EvaluationRun.objects.get(version=version)
@@ -62,3 +73,25 @@ def test_labels_get_an_encoder_that_is_measured_beside_the_base_and_goes_live(bu
     assert json.loads((folder / "encoder.json").read_text())["labels"] == [
         "Electrical", "Heating", "Plumbing"
     ]  # fmt: skip
+
+    # Everything that shows a version shows this kind too.
+    dataset = built.dataset_versions.get()
+    ids = {"model": built, "dataset": dataset, "run": run, "evaluation": evaluation}
+    ids = {name: row.id for name, row in ids.items()} | {"version": version.id}
+    pages = {}
+    for page in PAGES:
+        response = as_alice.get(f"/o/{built.org.slug}/{page.format(**ids)}")
+        assert response.status_code == 200, page
+        pages[page] = response.content.decode()
+    assert "An encoder is trained" in pages["models/{model}/training-plan/"]
+    assert "valid_accuracy" not in pages["runs/{run}/"]
+    assert "Accuracy on validation rows" in pages["runs/{run}/"]
+    assert "Encoder with its client" in pages["versions/{version}/export/"]
+    plan = api_for(alice).get(f"/api/v1/models/{built.id}/training-plan").json()
+    assert (plan["student"], plan["refusals"]) == ("encoder", [])
+
+    export = exports.submit_export(actor=alice, version=version)
+    run_task("export", str(export.job_id))
+    export.refresh_from_db()
+    assert export.artifacts == ["encoder"]
+    assert export.certificate["artifacts"][0]["agreement"] == 1.0
