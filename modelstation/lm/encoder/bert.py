@@ -86,12 +86,8 @@ class Bert:
     def _attend(self, number: int, hidden: Array) -> Array:
         weight, bias = self._qkv[number]
         split = (hidden @ weight + bias).reshape(len(hidden), 3, self._heads, -1)
-        query, key, value = np.ascontiguousarray(split.transpose(1, 2, 0, 3))
-        scores = (
-            query
-            @ np.ascontiguousarray(key.transpose(0, 2, 1))
-            * np.float32(query.shape[-1] ** -0.5)
-        )
+        query, key, value = split.transpose(1, 2, 0, 3)
+        scores = query @ key.transpose(0, 2, 1) * np.float32(query.shape[-1] ** -0.5)
         shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
         shares /= shares.sum(axis=-1, keepdims=True)
         mixed: Array = (shares @ value).transpose(1, 0, 2).reshape(hidden.shape)
