@@ -131,7 +131,7 @@ def answer_text(answer: Any, mapping: ColumnMapping) -> str:
     has a structure into JSON.
     """
     answer = unwrapped(answer)
-    if isinstance(answer, dict | list) and not _is_parts(answer):
+    if isinstance(answer, dict | list) and not (answer and _is_parts(answer)):
         return json.dumps(answer, ensure_ascii=False, default=str)
     if not isinstance(answer, int | float):
         return text_of(answer, mapping.assistant)
