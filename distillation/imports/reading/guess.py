@@ -190,10 +190,9 @@ def _by_names(columns: Sequence[Column], pick: Pick) -> Guess | None:
     words = [column for column in others if column.holds_words and column is not answer]
     if body and answer is None and pick(words):
         answer = pick([column for column in others if column.is_labels])
-    if pick is _first and answer:
+    if pick is _first:
         body = body or max(words, key=lambda column: column.words, default=None)
-    elif pick is _first and body:
-        answer = _only(words)
+        answer = answer or _only([column for column in words if column is not body])
     if body is None or answer is None:
         return None
     return Guess(_mapping(subject, body, answer), "by the names of the columns and their values")
@@ -245,15 +244,17 @@ def _column(
     name: str, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, tuple[str, ...]]
 ) -> Column:
     tokens = ("label",) if name in labels else tokens_of(name)
-    cells = [_text(row.get(name)) for row in rows]
+    found = [unwrapped(row.get(name)) for row in rows]
+    cells = [_text(value) for value in found]
     values = [cell for cell in cells if not is_blank(cell)]
     if not values:
         return Column(name, (), 0.0, tokens=tokens)
+    structures = sum(isinstance(value, dict | list) for value in found)
     return Column(
         name,
         values,
         filled=len(values) / len(cells),
-        kind=_kind(values),
+        kind="structure" if structures > MOSTLY * len(values) else _kind(values),
         distinct=len({value.casefold() for value in values}),
         words=sum(len(value.split()) for value in values) / len(values),
         tokens=tokens,
@@ -268,7 +269,6 @@ def _kind(values: Sequence[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    value = unwrapped(value)
     if isinstance(value, dict | list):
         return json.dumps(value, default=str)
     return "" if value is None else str(value).strip()

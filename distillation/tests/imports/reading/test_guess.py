@@ -96,12 +96,11 @@ def test_a_question_keeps_its_context():
         ({"utterance": "wake me", "slots": {"time": "7"}}, ("utterance", "", "slots")),
         ({"description": "List files", "command": "ls"}, ("description", "", "command")),
         ({"text": "ten days", "source": "a web page", "label": "time"}, ("text", "", "label")),
-        ({"tokens": ["Ann", "lives"], "entities": [{"PER": "A"}]}, None),
         ({"a": "one"}, None),
     ],
 )
 def test_columns_are_found_by_usual_names_whatever_the_answer_holds(row, expected):
-    assert read([row] * 3) == expected
+    assert read([row] * 3) == read([row] * 3, likeliest=True) == expected
 
 
 @pytest.mark.parametrize(
@@ -111,7 +110,8 @@ def test_columns_are_found_by_usual_names_whatever_the_answer_holds(row, expecte
         (("informal", "formal reading", "rewritten"), ("informal", "", "rewritten")),
         (("message", "category", "label"), ("message", "", "label")),
         (("message", "formal"), ("message", "", "formal")),
-        (("informal", "formal"), None),
+        (("informal", "formal"), ("informal", "", "formal")),
+        (("one", "two", "three"), None),
     ],
 )
 def test_of_several_readings_the_likeliest_is_taken_only_where_nobody_can_be_asked(
@@ -120,6 +120,11 @@ def test_of_several_readings_the_likeliest_is_taken_only_where_nobody_can_be_ask
     rows = table(**dict.fromkeys(columns, TEXTS))
     assert read(rows) is None
     assert read(rows, likeliest=True) == likeliest
+
+
+def test_a_list_of_words_is_no_input():
+    rows = [{"tokens": ["Ann", "lives"], "ner_tags": [1, 0], "entities": "Ann"}] * 12
+    assert read(rows, likeliest=True) is None
 
 
 def test_a_column_whose_numbers_have_names_is_the_answer_whatever_its_own_name():
