@@ -88,7 +88,7 @@ def teacher_delete(request: HttpRequest, org: str, teacher_id: uuid.UUID) -> Htt
     try:
         services.delete_teacher(actor=membership.user, org=membership.org, teacher=gone)
     except UserFacingError as error:
-        messages.error(request, f"{error.message} {error.hint}")
+        messages.error(request, error.text)
         return redirect("teacher", org, teacher_id)
     messages.success(request, "The teacher was deleted, its key with it. Its rows stay.")
     return redirect("teachers", org)
@@ -158,7 +158,7 @@ def teacher_run_go_on(
     try:
         services.go_on(actor=membership.user, run=run, is_closing="rows_so_far" in request.POST)
     except UserFacingError as error:
-        messages.error(request, f"{error.message} {error.hint}".strip())
+        messages.error(request, error.text)
     return redirect("teacher_run", org, model_id, teacher_run_id)
 
 

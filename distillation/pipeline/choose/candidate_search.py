@@ -24,16 +24,15 @@ from distillation.pipeline.choose.retrieval import (
     route,
 )
 from distillation.pipeline.choose.selection import SELECTORS
+from distillation.pipeline.choose.source_fit import BY_HAND, RoutedGroup
 from distillation.pipeline.choose.tested_sources import SourceTester
+from distillation.pipeline.outcome import NotEnoughData
 from distillation.pipeline.types import (
-    BY_HAND,
     AnswerScorer,
     Candidate,
     Catalog,
     Example,
     IntentSpec,
-    NotEnoughData,
-    RoutedGroup,
     ScoredRow,
     SelectionConfig,
     SourceGroup,

@@ -6,7 +6,8 @@ import pytest
 
 from distillation.pipeline.dataset_generator import STAGES, DatasetGenerator
 from distillation.pipeline.licenses import LicensePolicy
-from distillation.pipeline.types import Example, NotEnoughData, Requirement, SelectionConfig
+from distillation.pipeline.outcome import NotEnoughData
+from distillation.pipeline.types import Example, Requirement, SelectionConfig
 from distillation.tests.pipeline.catalog import MemoryCatalog
 from distillation.tests.pipeline.rows import WordsEmbedder, candidate
 

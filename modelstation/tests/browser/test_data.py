@@ -10,9 +10,10 @@ from distillation.corpus.gallery import cards
 from distillation.model_data import services
 from distillation.model_data.storing import NewRow, store_rows
 from distillation.models import DistillationRun, ImportRun, SourceDataset
+from distillation.pipeline.gaps import DataGap, RelatedSource
 from distillation.pipeline.intent_facts import IntentFacts
 from distillation.pipeline.provenance import Provenance
-from distillation.pipeline.types import DataGap, Example, RelatedSource
+from distillation.pipeline.types import Example
 from distillation.tests.imports.test_known_vectors import CountingEmbedder
 from models_app.models import CustomModel
 from modelstation import testing
