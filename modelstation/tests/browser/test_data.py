@@ -31,7 +31,7 @@ def model(org, alice):
         name="Repair requests of our tenants",
         requirement=REQUIREMENT,
         status="needs_data",
-        status_reason="not enough data: 0 rows above the threshold, at least 50 needed.",
+        status_reason="Not enough data: 0 rows above the threshold, at least 50 needed.",
     )
     rows = [
         *[NewRow(f"The drain in flat {n} is blocked since Monday", "Plumbing") for n in range(14)],
