@@ -216,14 +216,14 @@ def test_the_page_takes_as_many_queries_for_many_inputs_as_for_few(
         as_bob.get(url(model))
 
 
-def test_a_build_does_not_begin_without_the_rows_that_are_being_stored(as_bob, alice, model):
+def test_a_build_does_not_begin_without_the_rows_that_are_being_stored(as_bob, alice, org):
+    model = a_model(org, status="needs_data")
     add(alice, model, ["the tap leaks", "mice"])
     services.answer_input(actor=alice, row=services.next_input(model), answer="plumbing")
     services.take_over(actor=alice, model=model, level=0.1)
     assert "No worker is running" in as_bob.get(url(model)).content.decode()
-    assert (
-        "A build waits until they are here" in as_bob.get(url(model, "model_data")).content.decode()
-    )
+    data = as_bob.get(url(model, "model_data")).content.decode()
+    assert "A build waits until they are here" in data
     refused = as_bob.post(url(model, "model_rebuild"), follow=True)
     assert "still being stored" in refused.content.decode()
     assert not Job.objects.filter(kind="distil").exists()

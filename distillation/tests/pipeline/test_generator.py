@@ -106,7 +106,7 @@ def test_a_requirement_that_the_corpus_does_not_serve_is_refused(text):
         NotEnoughData, match="Not enough data: 0 rows above the threshold"
     ) as refusal:
         generate(corpus(), Requirement(text))
-    assert "upload rows of your own" in str(refusal.value)
+    assert "label inputs of your own" in str(refusal.value)
 
 
 def test_too_few_fitting_rows_are_refused_with_their_number():
