@@ -21,6 +21,8 @@ from distillation.labelling.rows import DEFAULT_LEVEL, ModelInput
 from models_app.access import model_for
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs.health import silent
+from modelstation.core.models import Job
 
 RECENT = 8
 ACTIONS = {"skip": ModelInput.State.SKIPPED, "unusable": ModelInput.State.UNUSABLE}
@@ -147,6 +149,8 @@ def _shown(
     begun = "" if current is None else current.answer or current.proposal
     recent = model.inputs.inputs().exclude(state=ModelInput.State.OPEN)
     level = summary.labelling.level if summary.labelling else DEFAULT_LEVEL
+    job = summary.labelling.job if summary.labelling else None
+    waits = job is not None and job.state == Job.State.QUEUED
     context = {
         "model": model,
         "form": form,
@@ -158,6 +162,7 @@ def _shown(
         "take_over_form": TakeOverForm(initial={"level": level}),
         "inputs_form": InputsForm(),
         "most_inputs": MOST_INPUTS,
+        "problems": silent([job.queue]) if job is not None and waits else [],
         **more,
     }
     template = "_labelling" if request.htmx else "labelling"  # type: ignore[attr-defined]

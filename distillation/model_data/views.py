@@ -19,6 +19,7 @@ from distillation.model_data.ways import ways_of
 from models_app.access import model_for
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs.health import silent
 
 
 @login_required
@@ -90,5 +91,6 @@ def _page(request: HttpRequest, model: CustomModel, form: OwnRowsForm) -> HttpRe
         "ways": ways_of(model),
         "may_edit": not model.is_live_work and not model.versions.exists(),
         "form": form,
+        "problems": silent(["distil"]) if model.status == CustomModel.Status.PENDING else [],
     }
     return render(request, "distillation/model_data.html", context)

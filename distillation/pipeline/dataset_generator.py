@@ -353,12 +353,12 @@ def not_enough(
     """Say what there is, what is missing, and what is near."""
     needed = needed_rows(config)
     gap = gap_of(rows, intent, result.routes, needed)
-    closest = result.routes[0].group.source if result.routes else "none"
+    closest = f"The closest source is {result.routes[0].group.source}. " if result.routes else ""
     return NotEnoughData(
         len(rows),
         needed,
-        f"The closest source is {closest}. Add example pairs that show inputs and answers, "
-        "upload rows of your own, or ask for a source of this kind to be seeded.",
+        f"{closest}Add example pairs that show inputs and answers, or bring rows: upload them, "
+        "label inputs of your own, or ask a teacher.",
         gap=gap,
         intent=intent,
         routes=result.routes,

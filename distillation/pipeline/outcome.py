@@ -70,7 +70,7 @@ class NotEnoughData(Exception):
         if available >= needed and gap:
             missing = f"but none for {', '.join(gap.missing)}"
         super().__init__(
-            f"not enough data: {available} rows above the threshold, {missing}. {advice}"
+            f"Not enough data: {available} rows above the threshold, {missing}. {advice}"
         )
         self.gap = gap or DataGap(available, needed)
         self.intent = intent

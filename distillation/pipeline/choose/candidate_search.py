@@ -90,7 +90,8 @@ class Finder:
         groups = self.catalog.source_groups()
         sample = self.catalog.background(BACKGROUND_PER_SOURCE)
         if not sample:
-            raise NotEnoughData(0, config.minimum_rows, "Seed a source, or upload your own rows.")
+            advice = "There are no sources here yet. Upload rows, label inputs, or ask a teacher."
+            raise NotEnoughData(0, config.minimum_rows, advice)
         background = np.stack([row.embedding for row in sample])
         queries = self.embedder.embed([query.text for query in intent.queries])
         sources = [row.source for row in sample]
