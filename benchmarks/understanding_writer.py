@@ -86,9 +86,10 @@ def train(folder: Path, config: TrainingConfig) -> None:
     result = run_training(spec, Channel(sys.stderr))
     facts = result.facts
     print(
-        f"\nTrained on {len(parts['train'])} requirements, {result.config.epochs:g} epochs, "
-        f"{facts.steps} steps (best {facts.best_step}), {facts.train_tokens:,} tokens in "
-        f"{facts.seconds:.0f} s; loss {facts.final_loss:.3f}, valid {facts.best_valid_loss:.3f}"
+        f"\nTrained on {len(parts['train'])} requirements, {facts.steps} steps (best "
+        f"{facts.best_step}, ended by {facts.ended_by} of {result.config.epochs:g} epochs), "
+        f"{facts.train_tokens:,} tokens in {facts.seconds:.0f} s; loss {facts.final_loss:.3f}, "
+        f"valid {facts.best_valid_loss:.3f}"
     )
 
 
