@@ -123,7 +123,8 @@ class Remembering:
 
 def select(options):
     from distillation.pipeline.dataset_generator import DatasetGenerator
-    from distillation.pipeline.types import NotEnoughData, SelectionConfig
+    from distillation.pipeline.outcome import NotEnoughData
+    from distillation.pipeline.types import SelectionConfig
     from distillation.pipeline.understand.intent import understand
     from modelstation.lm.answer_scoring import load_scorer
     from modelstation.lm.embedding import load_embedder

@@ -113,7 +113,8 @@ def judge(case, sources):
 
 def run(generator, case, rows):
     """Return sources without replay, verdict, intent, gap and seconds."""
-    from distillation.pipeline.types import NotEnoughData, SelectionConfig
+    from distillation.pipeline.outcome import NotEnoughData
+    from distillation.pipeline.types import SelectionConfig
 
     started = time.perf_counter()
     try:

@@ -29,13 +29,8 @@ from distillation.organization.licensing import license_policy_of
 from distillation.pipeline.corrections import CORRECTION
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.intent_facts import IntentFacts, routes_by_source
-from distillation.pipeline.types import (
-    Example,
-    NotEnoughData,
-    SelectedRow,
-    Selection,
-    SelectionConfig,
-)
+from distillation.pipeline.outcome import NotEnoughData, SelectedRow, Selection
+from distillation.pipeline.types import Example, SelectionConfig
 from distillation.pipeline.understand.intent import edits_from
 from models_app import services as model_services
 from models_app.models import CustomModel

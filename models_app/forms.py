@@ -38,8 +38,7 @@ PAIR_HELP = (
 def add_refusal(form: forms.Form, error: UserFacingError) -> None:
     """Put a refusal at its field; one that concerns the whole above the form."""
     field = error.param.split(".")[0]
-    text = f"{error.message} {error.hint}".strip()
-    form.add_error(field if field in form.fields else None, text)
+    form.add_error(field if field in form.fields else None, error.text)
 
 
 def parse_pairs(text: str) -> list[dict[str, str]]:

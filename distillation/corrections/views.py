@@ -19,6 +19,7 @@ from distillation.datasets.row_pages import page_of
 from distillation.limits import TEXT_CHARS
 from distillation.models import CandidateRow
 from models_app.access import model_for
+from models_app.forms import add_refusal
 from modelstation.core.errors import UserFacingError
 
 PER_PAGE = 25
@@ -117,7 +118,7 @@ def _added(actor: User, model: Any, form: WrongAnswerForm) -> CandidateRow | Non
         draft = services.CorrectionDraft(**said)
         return services.add_correction(actor=actor, version=version, draft=draft)
     except UserFacingError as error:
-        _show(error, form)
+        add_refusal(form, error)
         return None
 
 
@@ -128,15 +129,10 @@ def _changed(request: HttpRequest, actor: User, row: CandidateRow, form: Correct
     try:
         services.change_correction(actor=actor, row=row, state=state, **said)
     except UserFacingError as error:
-        _show(error, form)
+        add_refusal(form, error)
         return False
     messages.success(request, SAID[state])
     return True
-
-
-def _show(error: UserFacingError, form: forms.Form) -> None:
-    field = error.param if error.param in form.fields else None
-    form.add_error(field, f"{error.message} {error.hint}".strip())
 
 
 def _counts(model: Any) -> list[tuple[str, int]]:

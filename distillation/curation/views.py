@@ -22,6 +22,7 @@ from distillation.curation.distributions import answers_of, facets_of
 from distillation.curation.forms import RowForm
 from distillation.datasets.views import filter_form
 from distillation.models import DatasetRow, DatasetVersion
+from models_app.forms import add_refusal
 from modelstation.core.errors import UserFacingError
 
 
@@ -49,8 +50,7 @@ def dataset_row(request: HttpRequest, org: str, dataset_id: uuid.UUID, row_id: i
         try:
             curation.edit_row(actor=actor, row=row, **form.cleaned_data)
         except UserFacingError as error:
-            field = error.param if error.param in form.fields else None
-            form.add_error(field, f"{error.message} {error.hint}".strip())
+            add_refusal(form, error)
         else:
             messages.success(request, f"Row {row.position} is saved.")
             return redirect(f"{_page(org, version)}#rows")
@@ -130,7 +130,7 @@ def _attempt(request: HttpRequest, action: Callable[[], str]) -> None:
     try:
         messages.success(request, action())
     except UserFacingError as error:
-        messages.error(request, f"{error.message} {error.hint}".strip())
+        messages.error(request, error.text)
 
 
 def _page(org: str, version: DatasetVersion) -> str:

@@ -88,7 +88,7 @@ class Candidate:
     bytes: int = 0  # of the part
     rows_read: int = 0
     columns: str = ""  # how they are read, in words
-    verdict: str = ""  # of pipeline.types.SourceFit
+    verdict: str = ""  # of a SourceFit
     fit: str = ""  # in words
     score: float = 0.0
     samples: tuple[Sample, ...] = ()

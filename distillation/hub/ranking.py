@@ -11,16 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distillation.pipeline.choose.fit import rank_sources
+from distillation.pipeline.choose.source_fit import RELATED, SERVES, UNSURE, UNTESTED, SourceFit
 from distillation.pipeline.types import (
-    RELATED,
-    SERVES,
-    UNSURE,
-    UNTESTED,
     AnswerScorer,
     Example,
     IntentSpec,
     Requirement,
-    SourceFit,
     TextEmbedder,
     Vectors,
 )

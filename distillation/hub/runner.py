@@ -23,11 +23,11 @@ from distillation.hub.candidates import (
     first_look,
     license_problem,
 )
-from distillation.hub.columns import in_words, mapping_of, plain
 from distillation.hub.queries import queries_for
 from distillation.hub.ranking import Ranked, rank
 from distillation.hub.services import license_refused, must_be_open, source_name_of
 from distillation.imports.reading.errors import ImportRefused, RowError
+from distillation.imports.reading.guess import guess_columns
 from distillation.imports.reading.json_rows import RawRow
 from distillation.imports.reading.readers import read_rows
 from distillation.imports.reading.rows import ExampleRow, ReadOptions, to_examples
@@ -156,7 +156,7 @@ def _read(
 ) -> tuple[Candidate, list[Example]]:
     with tempfile.TemporaryDirectory() as folder:
         raw = client.some_rows(api, listing, part, Path(folder), LOOKED_AT_ROWS)
-    mapping = mapping_of([row.data for row in raw], listing.labels)
+    mapping = _mapping_of(raw, listing)
     if mapping is None:
         columns = ", ".join(list(raw[0].data)[:8]) if raw else "none"
         problem = f"It is not clear which columns hold input and answer: {columns}."
@@ -168,18 +168,29 @@ def _read(
         Sample(clip(each.input, SAMPLE_CHARS), clip(each.output, SAMPLE_CHARS))
         for each in examples[:SAMPLES]
     )
-    seen = replace(candidate, rows_read=len(raw), columns=in_words(mapping), samples=samples)
+    seen = replace(candidate, rows_read=len(raw), columns=_in_words(mapping), samples=samples)
     return seen, examples
 
 
+def _mapping_of(raw: Sequence[RawRow], listing: Listing) -> ColumnMapping | str | None:
+    return guess_columns([row.data for row in raw], listing.labels, likeliest=True).mapping
+
+
+def _in_words(mapping: ColumnMapping | str) -> str:
+    if isinstance(mapping, str):
+        return f"chat in “{mapping}”"
+    user = " + ".join(name[:80] for name in (mapping.user, mapping.context) if name)
+    named = f" ({len(mapping.labels)} named labels)" if mapping.labels else ""
+    return f"{user} → {mapping.assistant[:80]}{named}"
+
+
 def _pairs(raw: Sequence[RawRow], mapping: ColumnMapping | str, name: str) -> list[Example]:
-    rows = (plain(row, mapping) for row in raw)
     options = ReadOptions(
         source=name, columns=mapping if isinstance(mapping, ColumnMapping) else None
     )
     return [
         Example(input_text(row.messages), row.messages[-1]["content"])
-        for row in to_examples(rows, name, options)
+        for row in to_examples(raw, name, options)
         if isinstance(row, ExampleRow)
     ]
 
@@ -287,11 +298,11 @@ def _raw(paths: Sequence[Path]) -> Iterator[RawRow | RowError]:
 
 
 def _mapping(paths: Sequence[Path], listing: Listing) -> ColumnMapping | str:
-    first = [row.data for row in islice(_raw(paths), LOOKED_AT_ROWS) if isinstance(row, RawRow)]
-    mapping = mapping_of(first, listing.labels)
+    first = [row for row in islice(_raw(paths), LOOKED_AT_ROWS) if isinstance(row, RawRow)]
+    mapping = _mapping_of(first, listing)
     if mapping is None:
         message = f"It is not clear which columns of {listing.repo_id} hold input and answer."
-        hint = f"Name them. It has {', '.join(list(first[0])[:12]) if first else 'no rows'}."
+        hint = f"Name them. It has {', '.join(list(first[0].data)[:12]) if first else 'no rows'}."
         raise UserFacingError(message, code="unknown_columns", param="user", hint=hint)
     return mapping
 
@@ -305,10 +316,7 @@ def _examples(
 ) -> Iterator[ExampleRow | RowError]:
     if isinstance(mapping, ColumnMapping) and not mapping.labels:
         mapping = replace(mapping, labels=tuple(listing.labels.get(mapping.assistant, ())))
-    rows = (
-        plain(row, mapping) if isinstance(row, RawRow) else row
-        for row in islice(_raw(paths), plan.max_rows)
-    )
+    rows = islice(_raw(paths), plan.max_rows)
     options = ReadOptions(
         source=source_name_of(hub_import.repo_id, plan),
         license=listing.license,

@@ -37,7 +37,7 @@ def model_hub_search(request: HttpRequest, org: str, model_id: uuid.UUID) -> Htt
     try:
         hub.submit_search(actor=membership.user, model=model)
     except UserFacingError as error:
-        messages.error(request, f"{error.message} {error.hint}".strip())
+        messages.error(request, error.text)
     return redirect("model_hub", org, model_id)
 
 
@@ -52,7 +52,7 @@ def model_hub_import(request: HttpRequest, org: str, model_id: uuid.UUID) -> Htt
         wanted = {name: form.cleaned_data[name] for name in ("repo_id", "revision")}
         hub_import = hub.submit_import(actor=membership.user, model=model, plan=plan, **wanted)
     except UserFacingError as error:
-        messages.error(request, f"{error.message} {error.hint}".strip())
+        messages.error(request, error.text)
         return redirect("model_hub", org, model_id)
     return redirect("import", org, hub_import.run_id)
 

@@ -11,6 +11,7 @@ from distillation.imports.reading.shapes import ColumnMapping
 from distillation.imports.services import ImportDraft, name_from_file
 from distillation.limits import NAME_CHARS, ORIGIN_CHARS, TASK_CHARS
 from distillation.pipeline.licenses import OWN_DATA, UNKNOWN
+from models_app.forms import add_refusal
 from modelstation.core.errors import UserFacingError
 
 LICENSES = [
@@ -48,14 +49,10 @@ class ImportForm(forms.Form):
             try:
                 self.draft = self.written_draft()
             except UserFacingError as error:
-                self.refuse(error)
+                add_refusal(self, error)
 
     def written_draft(self) -> ImportDraft:
         return ImportDraft(**self.cleaned_data)
-
-    def refuse(self, error: UserFacingError) -> None:
-        field = error.param if error.param in self.fields else None
-        self.add_error(field, f"{error.message} {error.hint}".strip())
 
 
 class UploadForm(ImportForm):

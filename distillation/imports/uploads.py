@@ -10,16 +10,21 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_required
 from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.http import content_disposition_header
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
+from accounts.access import enter
 from distillation.limits import NAME_CHARS
 from distillation.models import ImportRun
 from modelstation.core.errors import NoSpace, TooLarge
@@ -71,6 +76,24 @@ class UploadHandler(TemporaryFileUploadHandler):
             hint = "Ask your operator to free some space, then upload it again."
             raise NoSpace(message, code="disk_full", param="file", hint=hint) from error
         self.file.sha256.update(raw_data)
+
+
+def receives_files(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Give the view a member's files, on the disk as they came in, and nothing of a stranger's.
+
+    The token against forgery is in the body too, so it is looked at after the access check.
+    """
+    protected = csrf_protect(view)
+
+    @csrf_exempt
+    @login_required
+    @wraps(view)
+    def receive(request: HttpRequest, org: str, **ids: uuid.UUID) -> HttpResponse:
+        membership = enter(request, org)
+        receive_on_disk(request)
+        return protected(request, membership, **ids)
+
+    return receive
 
 
 def receive_on_disk(request: HttpRequest) -> None:

@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import enter, org_for
@@ -21,23 +20,15 @@ from distillation.imports.forms import LICENSES, ConfirmForm, UploadForm, draft_
 from distillation.imports.reading.preview import Preview
 from distillation.imports.services import ImportDraft, draft_of
 from distillation.models import ImportRun, SourceDataset
+from models_app.forms import add_refusal
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs.health import problems
 from modelstation.core.models import Job
 
 
-@csrf_exempt  # looked at by `_source_new`: it is in the body, which is read after the access check
-@login_required
 @require_http_methods(["GET", "POST"])
-def source_new(request: HttpRequest, org: str) -> HttpResponse:
-    """Receive a member's file on the disk as it comes in, and nothing of a stranger's."""
-    membership = enter(request, org)
-    uploads.receive_on_disk(request)
-    return _source_new(request, membership)
-
-
-@csrf_protect
-def _source_new(request: HttpRequest, membership: Membership) -> HttpResponse:
+@uploads.receives_files
+def source_new(request: HttpRequest, membership: Membership) -> HttpResponse:
     form = UploadForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         file = form.cleaned_data["file"]
@@ -46,7 +37,7 @@ def _source_new(request: HttpRequest, membership: Membership) -> HttpResponse:
             run = imports.upload(actor=actor, org=org, file=file, draft=form.draft)
             return redirect("import", org.slug, run.id)
         except UserFacingError as error:
-            form.add_error("file", f"{error.message} {error.hint}".strip())
+            form.add_error("file", error.text)
     context = {"form": form, "licenses": LICENSES, "most_bytes": settings.UPLOAD_MAX_BYTES}
     return render(request, "distillation/source_new.html", context)
 
@@ -97,7 +88,7 @@ def import_confirm(request: HttpRequest, org: str, import_id: uuid.UUID) -> Http
             page = ("model_data", org, run.model_id) if run.model_id else ("import", org, run.id)
             return redirect(*page)
         except UserFacingError as error:
-            form.refuse(error)
+            add_refusal(form, error)
     return render(request, "distillation/import_preview.html", context)
 
 

@@ -14,6 +14,12 @@ from modelstation.core.tenancy import OrgOwned, OrgQuerySet
 DEFAULT_LEVEL = 0.10
 
 
+class LabellingQuerySet(OrgQuerySet):
+    def storing(self, model: CustomModel) -> Any:
+        """Return the labelling of the model while its rows are being stored, or wait to be."""
+        return self.filter(model=model, wants_rows=True, job__state__in=Job.LIVE_STATES)
+
+
 class Labelling(OrgOwned):
     """The labelling of a model's inputs: what was read of them, and what the head is worth."""
 
@@ -37,6 +43,8 @@ class Labelling(OrgOwned):
     stored_answered = models.PositiveIntegerField(default=0)
     stored_taken = models.PositiveIntegerField(default=0)
     error_text = models.TextField(blank=True)
+
+    objects: ClassVar[Any] = LabellingQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at"]

@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import enter, org_for
@@ -22,6 +21,8 @@ from distillation.labelling.rows import DEFAULT_LEVEL, ModelInput
 from models_app.access import model_for
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs.health import silent
+from modelstation.core.models import Job
 
 RECENT = 8
 ACTIONS = {"skip": ModelInput.State.SKIPPED, "unusable": ModelInput.State.UNUSABLE}
@@ -40,21 +41,12 @@ def labelling(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRespon
     return _shown(request, model, row=row)
 
 
-@csrf_exempt  # looked at by `_labelling_add`: it is in the body, read after the access check
-@login_required
 @require_POST
-def labelling_add(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    """Receive a member's file on the disk as it comes in, and nothing of a stranger's."""
-    membership = enter(request, org)
-    model = model_for(membership.org, model_id)
-    uploads.receive_on_disk(request)
-    return _labelling_add(request, membership, model)
-
-
-@csrf_protect
-def _labelling_add(
-    request: HttpRequest, membership: Membership, model: CustomModel
+@uploads.receives_files
+def labelling_add(
+    request: HttpRequest, membership: Membership, model_id: uuid.UUID
 ) -> HttpResponse:
+    model = model_for(membership.org, model_id)
     form = InputsForm(request.POST, request.FILES)
     if form.is_valid():
         try:
@@ -64,7 +56,7 @@ def _labelling_add(
             return redirect("labelling", membership.org.slug, model.id)
         except UserFacingError as error:
             field = "file" if form.cleaned_data["file"] else "inputs"
-            form.add_error(field, f"{error.message} {error.hint}".strip())
+            form.add_error(field, error.text)
     return _shown(request, model, inputs_form=form)
 
 
@@ -78,7 +70,7 @@ def labelling_answer(request: HttpRequest, org: str, model_id: uuid.UUID) -> Htt
     try:
         _decide(request, membership, row)
     except UserFacingError as error:
-        problem = f"{error.message} {error.hint}".strip()
+        problem = error.text
         return _shown(request, model, row=row, problem=problem, said=request.POST)
     return _next(request, model)
 
@@ -104,7 +96,7 @@ def labelling_take_over(request: HttpRequest, org: str, model_id: uuid.UUID) -> 
         services.take_over(actor=membership.user, model=model, **form.cleaned_data)
         messages.success(request, "The rows are being stored; the next build uses them.")
     except UserFacingError as error:
-        messages.error(request, f"{error.message} {error.hint}".strip())
+        messages.error(request, error.text)
     return redirect("labelling", org, model.id)
 
 
@@ -157,6 +149,8 @@ def _shown(
     begun = "" if current is None else current.answer or current.proposal
     recent = model.inputs.inputs().exclude(state=ModelInput.State.OPEN)
     level = summary.labelling.level if summary.labelling else DEFAULT_LEVEL
+    job = summary.labelling.job if summary.labelling else None
+    waits = job is not None and job.state == Job.State.QUEUED
     context = {
         "model": model,
         "form": form,
@@ -168,6 +162,7 @@ def _shown(
         "take_over_form": TakeOverForm(initial={"level": level}),
         "inputs_form": InputsForm(),
         "most_inputs": MOST_INPUTS,
+        "problems": silent([job.queue]) if job is not None and waits else [],
         **more,
     }
     template = "_labelling" if request.htmx else "labelling"  # type: ignore[attr-defined]

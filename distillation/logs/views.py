@@ -44,6 +44,6 @@ def model_logs_use(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpR
         chosen = chosen_or_refused(LogFilterForm(request.POST))
         use = logs.use_logs(actor=membership.user, model=model, chosen=chosen)
     except UserFacingError as error:
-        messages.error(request, f"{error.message} {error.hint}".strip())
+        messages.error(request, error.text)
         return redirect("model_logs", org, model_id)
     return redirect("import", org, use.run_id)

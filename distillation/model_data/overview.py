@@ -19,14 +19,17 @@ from distillation.models import (
     DatasetVersion,
     DistillationRun,
     ImportRun,
+    Labelling,
     ModelSource,
     SourceDataset,
+    TeacherRun,
 )
 from distillation.pipeline.text import clip, input_text
 from distillation.pipeline.types import IntentSpec, SelectionConfig
 from distillation.pipeline.understand.labels import label_key, learn_labels
 from models_app.models import CustomModel
 from models_app.understanding import understood
+from modelstation.core.models import Job
 
 MIN_PER_LABEL = 10  # below it, a label is learned badly however many rows there are in all
 SAMPLES = 3
@@ -83,11 +86,14 @@ class DataOverview:
     sources: list[SourceLine]
     related: list[SourceLine]
     imports: list[ImportRun]  # of this model, that have not ended
+    labelling: Labelling | None  # whose rows are being stored
+    teacher_runs: list[TeacherRun]  # that have not ended
     dataset: DatasetVersion | None
 
     @property
     def is_loading(self) -> bool:
-        return any(run.state == ImportRun.State.RUNNING for run in self.imports)
+        is_importing = any(run.state == ImportRun.State.RUNNING for run in self.imports)
+        return is_importing or self.labelling is not None or bool(self.teacher_runs)
 
     @property
     def unit(self) -> str:
@@ -129,6 +135,8 @@ def data_overview(model: CustomModel) -> DataOverview:
         sources=lines,
         related=_related(model, run, used),
         imports=list(_open_imports(model)),
+        labelling=Labelling.objects.storing(model).first(),
+        teacher_runs=list(_live_teacher_runs(model)),
         dataset=dataset,
     )
 
@@ -141,6 +149,12 @@ def _uses(model: CustomModel) -> QuerySet[ModelSource]:
 def _open_imports(model: CustomModel) -> QuerySet[ImportRun]:
     is_open = Q(state__in=[ImportRun.State.UPLOADED, ImportRun.State.RUNNING])
     return ImportRun.objects.filter(is_open, model=model).select_related("job")
+
+
+def _live_teacher_runs(model: CustomModel) -> QuerySet[TeacherRun]:
+    return TeacherRun.objects.filter(model=model, job__state__in=Job.LIVE_STATES).select_related(
+        "job"
+    )
 
 
 # --- What is found and missing --------------------------------------------------------------------

@@ -17,7 +17,7 @@ from distillation.imports import services as imports
 from distillation.imports import uploads
 from distillation.imports.services import ImportDraft
 from distillation.limits import NAME_CHARS
-from distillation.models import ImportRun, SourceDataset
+from distillation.models import ImportRun, Labelling, SourceDataset
 from models_app.models import CustomModel
 from modelstation.core.errors import Busy
 from modelstation.core.jobs.lease import Lease
@@ -133,6 +133,9 @@ def refuse_loading(model: CustomModel) -> None:
         message = f"The rows of {loading.origin} are still being loaded."
         hint = "Wait for their end, or cancel the import."
         raise Busy(message, code="rows_loading", hint=hint)
+    if Labelling.objects.storing(model).exists():
+        message = "The rows of your labelled inputs are still being stored."
+        raise Busy(message, code="rows_loading", hint="Wait a moment, then build again.")
 
 
 def settle_waiting(model: CustomModel, job: Job) -> None:

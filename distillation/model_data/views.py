@@ -6,7 +6,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import enter, org_for
@@ -20,6 +19,7 @@ from distillation.model_data.ways import ways_of
 from models_app.access import model_for
 from models_app.models import CustomModel
 from modelstation.core.errors import UserFacingError
+from modelstation.core.jobs.health import silent
 
 
 @login_required
@@ -29,21 +29,13 @@ def model_data(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpRespo
     return _page(request, model, OwnRowsForm())
 
 
-@csrf_exempt  # looked at by `_model_data_rows`: it is in the body, read after the access check
-@login_required
 @require_POST
-def model_data_rows(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
-    """Receive a file or a pasted table; how it is read is confirmed on the page of the import."""
-    membership = enter(request, org)
-    model = model_for(membership.org, model_id)
-    uploads.receive_on_disk(request)
-    return _model_data_rows(request, membership, model)
-
-
-@csrf_protect
-def _model_data_rows(
-    request: HttpRequest, membership: Membership, model: CustomModel
+@uploads.receives_files
+def model_data_rows(
+    request: HttpRequest, membership: Membership, model_id: uuid.UUID
 ) -> HttpResponse:
+    """Receive a file or a pasted table; how it is read is confirmed on the page of the import."""
+    model = model_for(membership.org, model_id)
     form = OwnRowsForm(request.POST, request.FILES)
     if not form.is_valid() or not form.has_rows:
         if not form.errors:
@@ -54,7 +46,7 @@ def _model_data_rows(
             actor=membership.user, org=membership.org, model=model, **form.cleaned_data
         )
     except UserFacingError as error:
-        form.add_error("file", f"{error.message} {error.hint}".strip())
+        form.add_error("file", error.text)
         return _page(request, model, form)
     return redirect("import", membership.org.slug, run.id)
 
@@ -99,5 +91,6 @@ def _page(request: HttpRequest, model: CustomModel, form: OwnRowsForm) -> HttpRe
         "ways": ways_of(model),
         "may_edit": not model.is_live_work and not model.versions.exists(),
         "form": form,
+        "problems": silent(["distil"]) if model.status == CustomModel.Status.PENDING else [],
     }
     return render(request, "distillation/model_data.html", context)

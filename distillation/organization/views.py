@@ -60,7 +60,7 @@ def license_policy(request: HttpRequest, org: str) -> HttpResponse:
             actor=membership.user, org=membership.org, **form.cleaned_data
         )
     except UserFacingError as error:
-        form.add_error(None, f"{error.message} {error.hint}")
+        form.add_error(None, error.text)
         return _page(request, membership, policy_form=form)
     messages.success(request, "The licence policy holds for every dataset from now on.")
     return redirect("org_settings", org=org)
@@ -79,7 +79,7 @@ def hub_token(request: HttpRequest, org: str) -> HttpResponse:
                 actor=membership.user, org=membership.org, token=form.cleaned_data["token"]
             )
         except UserFacingError as error:
-            form.add_error("token", f"{error.message} {error.hint}")
+            form.add_error("token", error.text)
     if form.errors:
         return _page(request, membership, token_form=form)
     messages.success(request, "The token was stored, encrypted. It cannot be shown again.")

@@ -18,12 +18,13 @@ from distillation.pipeline.choose.filters import EXAMPLES_PER_STEP, describe, ha
 from distillation.pipeline.choose.fit import are_labels
 from distillation.pipeline.choose.leakage import LeakageIndex
 from distillation.pipeline.choose.selection import SELECTORS, order_rows, seeded_key, within_budget
+from distillation.pipeline.choose.source_fit import BY_HAND, RoutedGroup
 from distillation.pipeline.choose.splits import assign_splits
 from distillation.pipeline.corrections import CORRECTION, correction_rows
 from distillation.pipeline.gaps import gap_of, lacks_too_much
+from distillation.pipeline.outcome import NotEnoughData, SelectedRow, Selection
 from distillation.pipeline.text import clip, hash_messages
 from distillation.pipeline.types import (
-    BY_HAND,
     AnswerScorer,
     Candidate,
     Catalog,
@@ -33,13 +34,9 @@ from distillation.pipeline.types import (
     IntentEdits,
     IntentSpec,
     LabelMapping,
-    NotEnoughData,
     OnProgress,
     Requirement,
-    RoutedGroup,
     ScoredRow,
-    SelectedRow,
-    Selection,
     SelectionConfig,
     TextEmbedder,
 )
@@ -356,12 +353,12 @@ def not_enough(
     """Say what there is, what is missing, and what is near."""
     needed = needed_rows(config)
     gap = gap_of(rows, intent, result.routes, needed)
-    closest = result.routes[0].group.source if result.routes else "none"
+    closest = f"The closest source is {result.routes[0].group.source}. " if result.routes else ""
     return NotEnoughData(
         len(rows),
         needed,
-        f"The closest source is {closest}. Add example pairs that show inputs and answers, "
-        "upload rows of your own, or ask for a source of this kind to be seeded.",
+        f"{closest}Add example pairs that show inputs and answers, or bring rows: upload them, "
+        "label inputs of your own, or ask a teacher.",
         gap=gap,
         intent=intent,
         routes=result.routes,

@@ -4,14 +4,10 @@ Try it: pytest distillation/tests/pipeline/test_gaps.py
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from distillation.pipeline.types import (
-    DataGap,
-    IntentSpec,
-    RelatedSource,
-    RoutedGroup,
-    ScoredRow,
-)
+from distillation.pipeline.choose.source_fit import RoutedGroup
+from distillation.pipeline.types import Example, IntentSpec, ScoredRow
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.task_kind import json_object
 
@@ -21,6 +17,29 @@ MOST_RELATED = 6
 MIN_COVERED = 0.8
 # Sources name what they know; what is none of it the user brings.
 REST = {"other", "others", "none", "unknown", "misc", "rest", "out_of_scope", "no_label"}
+
+
+@dataclass(frozen=True)
+class RelatedSource:
+    """A source that was not used, for the person who decides to use it all the same."""
+
+    source_id: str
+    source: str
+    rows: int
+    reason: str
+    samples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True)
+class DataGap:
+    """Which rows there are and which are missing, per label or JSON field where these are known."""
+
+    available: int = 0
+    needed: int = 0
+    by: str = ""  # "label" | "field" | ""
+    found: dict[str, int] = field(default_factory=dict)  # rows that answer so, or state the field
+    missing: tuple[str, ...] = ()  # labels or fields without any row
+    related: tuple[RelatedSource, ...] = ()
 
 
 def gap_of(

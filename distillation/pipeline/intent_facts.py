@@ -7,14 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from distillation.pipeline.types import (
-    DataGap,
-    Example,
-    IntentSpec,
-    Query,
-    RelatedSource,
-    RoutedGroup,
-)
+from distillation.pipeline.choose.source_fit import RoutedGroup
+from distillation.pipeline.gaps import DataGap, RelatedSource
+from distillation.pipeline.types import Example, IntentSpec, Query
 from distillation.pipeline.understand.explain import Line, explain
 
 SHOWN_ROUTES = 20
@@ -35,7 +30,7 @@ class SourceRoute:
     form_match: float = 0.0
     chosen: bool = False
     source_id: str = ""
-    verdict: str = ""  # of types.SourceFit; empty: too far to be looked at
+    verdict: str = ""  # of a SourceFit; empty: too far to be looked at
     reason: str = ""
     gain: float | None = None
     samples: tuple[Example, ...] = ()  # of its rows, those nearest to the user's examples

@@ -2,7 +2,6 @@
 Try it: pytest distillation/tests/pipeline/test_generator.py
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypedDict
@@ -193,44 +192,6 @@ class Candidate:
         return first["content"].strip() if first["role"] == "system" else ""
 
 
-SERVES, UNSURE, UNTESTED, RELATED = "serves", "unsure", "untested", "related"
-BY_HAND = "by hand"
-
-
-@dataclass(frozen=True)
-class SourceFit:
-    """Whether the way of a source from input to answer is that of the user's examples."""
-
-    name: str
-    verdict: str  # one of the five above
-    reason: str  # in words
-    gain: float | None = None  # of what the user's own pairs gain; None: not tested
-    relation: float | None = None  # nats a token lost when its answers are exchanged
-    form: float = 0.0  # share of its answers that have the wanted form
-    covered: float = 1.0  # share of the user's labels or JSON keys that it has
-    right_form: bool = False  # its answers could be the user's, whatever they say
-    samples: tuple[Example, ...] = ()
-
-    @property
-    def order(self) -> tuple[int, bool, float]:
-        """Sort best first."""
-        rank = (BY_HAND, SERVES, UNSURE, UNTESTED, RELATED).index(self.verdict)
-        return (rank, not self.right_form, -(self.gain or 0.0) - 2 * self.covered)
-
-
-@dataclass(frozen=True)
-class RoutedGroup:
-    """How well a group of rows serves the requirement, and why."""
-
-    group: SourceGroup
-    score: float
-    description_match: float  # cosine of its best description with the task's texts
-    topic_match: float  # relevance of its best rows
-    form_match: float  # how much better its answers fit the wanted form than the corpus at large
-    chosen: bool = False
-    fit: SourceFit | None = None  # of its source; None: too far to be looked at
-
-
 @dataclass(frozen=True, eq=False)
 class ScoredRow:
     """A candidate in the model's form: `input` and `answer` are what will be trained on."""
@@ -244,20 +205,6 @@ class ScoredRow:
     fused: float = 0.0  # its best reciprocal rank over the dense and the lexical search
     step: str = "select"  # that put it in
     why: str = ""  # the reason, where it is another than its source and its query
-
-
-@dataclass(frozen=True, eq=False)
-class SelectedRow:
-    candidate: Candidate
-    messages: tuple[Message, ...]  # system, user, assistant: the model's one form
-    score: float
-    scores: dict[str, float]  # what `score` is made of
-    query: str
-    reason: str
-    step: str  # that put it in: "select", "replay" or "correction"
-    split: str  # "train" | "valid" | "test"
-    twin_group: str  # rows of one group never straddle splits
-    content_hash: str  # of `messages`
 
 
 class FunnelEntry(TypedDict):
@@ -323,48 +270,6 @@ class SelectionConfig:
         return min(2000, max(200, self.candidates_per_row * self.rows // max(1, queries)))
 
 
-@dataclass(frozen=True)
-class RelatedSource:
-    """A source that was not used, for the person who decides to use it all the same."""
-
-    source_id: str
-    source: str
-    rows: int
-    reason: str
-    samples: tuple[Example, ...] = ()
-
-
-@dataclass(frozen=True)
-class DataGap:
-    """Which rows there are and which are missing, per label or JSON field where these are known."""
-
-    available: int = 0
-    needed: int = 0
-    by: str = ""  # "label" | "field" | ""
-    found: dict[str, int] = field(default_factory=dict)  # rows that answer so, or state the field
-    missing: tuple[str, ...] = ()  # labels or fields without any row
-    related: tuple[RelatedSource, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Selection:
-    rows: tuple[SelectedRow, ...]
-    held_out: tuple[tuple[Message, ...], ...]  # the user's test rows, in the model's one form
-    intent: IntentSpec
-    config: SelectionConfig
-    routes: tuple[RoutedGroup, ...]
-    funnel: tuple[FunnelStep, ...]
-    digest: str
-    label_map: tuple[LabelMapping, ...] = ()
-    gap: DataGap = DataGap()  # what is missing although there are enough rows
-    refused_corrections: tuple[tuple[str, str], ...] = ()  # id and reason
-
-    @property
-    def sources(self) -> dict[str, int]:
-        """Rows per source, most first."""
-        return dict(Counter(row.candidate.source for row in self.rows).most_common())
-
-
 class Catalog(Protocol):
     """The corpus as the pipeline sees it: only the rows this organisation may use."""
 
@@ -404,31 +309,3 @@ class AnswerScorer(Protocol):
         """For each question the mean negative log-likelihood of its answer, after the pairs
         `shown`.
         """
-
-
-class NotEnoughData(Exception):
-    """The corpus does not serve the requirement; the sentence is for the user, the facts for the
-    page that shows how to get there.
-    """
-
-    def __init__(
-        self,
-        available: int,
-        needed: int,
-        advice: str,
-        *,
-        gap: DataGap | None = None,
-        intent: IntentSpec | None = None,
-        routes: tuple[RoutedGroup, ...] = (),
-        funnel: tuple[FunnelStep, ...] = (),
-    ) -> None:
-        missing = f"at least {needed} needed"
-        if available >= needed and gap:
-            missing = f"but none for {', '.join(gap.missing)}"
-        super().__init__(
-            f"not enough data: {available} rows above the threshold, {missing}. {advice}"
-        )
-        self.gap = gap or DataGap(available, needed)
-        self.intent = intent
-        self.routes = routes
-        self.funnel = funnel

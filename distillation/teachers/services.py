@@ -146,7 +146,7 @@ def check_connection(teacher: Teacher) -> ConnectionTest:
     except wire.Away as away:
         return ConnectionTest(False, f"{teacher.name} gave no answer: {away}.")
     except UserFacingError as error:
-        return ConnectionTest(False, f"{error.message} {error.hint}".strip())
+        return ConnectionTest(False, error.text)
     if names and teacher.model_name not in names:
         shown = ", ".join(names[:SHOWN_MODELS])
         message = f"It answers, and does not list “{teacher.model_name}”. It lists: {shown}."

@@ -2,11 +2,13 @@
 
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -40,11 +42,12 @@ def teachers(request: HttpRequest, org: str) -> HttpResponse:
             made = services.create_teacher(
                 actor=membership.user, org=membership.org, **form.changes()
             )
-            return redirect("teacher", org, made.id)
+            return redirect(reverse("teacher", args=[org, made.id]) + _back_query(request))
         except UserFacingError as error:
             add_refusal(form, error)
     listed = Teacher.objects.visible_to(membership.org).select_related("base")
     context = {"teachers": listed, "form": form, "manages": manages(membership)}
+    context["asking"] = _asking(request, membership)
     return render(request, "distillation/teachers.html", context)
 
 
@@ -64,7 +67,7 @@ def teacher(request: HttpRequest, org: str, teacher_id: uuid.UUID) -> HttpRespon
             actor, changes = membership.user, form.changes()
             services.change_teacher(actor=actor, org=membership.org, teacher=changed, **changes)
             messages.success(request, "Saved.")
-            return redirect("teacher", org, teacher_id)
+            return redirect(reverse("teacher", args=[org, teacher_id]) + _back_query(request))
         except UserFacingError as error:
             add_refusal(form, error)
     unchanged = own_teacher_for(membership.org, teacher_id)
@@ -77,7 +80,7 @@ def teacher_test(request: HttpRequest, org: str, teacher_id: uuid.UUID) -> HttpR
     membership = enter(request, org, role=Role.ADMIN)
     result = services.check_connection(teacher_for(membership.org, teacher_id))
     (messages.success if result.is_ok else messages.error)(request, result.message)
-    return redirect("teacher", org, teacher_id)
+    return redirect(reverse("teacher", args=[org, teacher_id]) + _back_query(request))
 
 
 @login_required
@@ -88,7 +91,7 @@ def teacher_delete(request: HttpRequest, org: str, teacher_id: uuid.UUID) -> Htt
     try:
         services.delete_teacher(actor=membership.user, org=membership.org, teacher=gone)
     except UserFacingError as error:
-        messages.error(request, f"{error.message} {error.hint}")
+        messages.error(request, error.text)
         return redirect("teacher", org, teacher_id)
     messages.success(request, "The teacher was deleted, its key with it. Its rows stay.")
     return redirect("teachers", org)
@@ -158,7 +161,7 @@ def teacher_run_go_on(
     try:
         services.go_on(actor=membership.user, run=run, is_closing="rows_so_far" in request.POST)
     except UserFacingError as error:
-        messages.error(request, f"{error.message} {error.hint}".strip())
+        messages.error(request, error.text)
     return redirect("teacher_run", org, model_id, teacher_run_id)
 
 
@@ -170,6 +173,19 @@ def _own_run(
 ) -> tuple[Membership, TeacherRun]:
     membership = enter(request, org)
     return membership, teacher_run_for(model_for(membership.org, model_id), teacher_run_id)
+
+
+def _asking(request: HttpRequest, membership: Membership) -> CustomModel | None:
+    """Return the model from whose page the user came to set up a teacher, named by `?model=`."""
+    try:
+        return model_for(membership.org, uuid.UUID(request.GET.get("model", "")))
+    except (ValueError, Http404):
+        return None
+
+
+def _back_query(request: HttpRequest) -> str:
+    model = request.GET.get("model", "")
+    return f"?{urlencode({'model': model})}" if model else ""
 
 
 def _runs_so_far(model: CustomModel) -> dict[str, Any]:
@@ -190,6 +206,7 @@ def _teacher_page(
         "form": form or TeacherForm(teacher=teacher),
         "manages": manages(membership),
         "may_change": may_change,
+        "asking": _asking(request, membership),
     }
     return render(request, "distillation/teacher.html", context)
 

@@ -109,7 +109,7 @@ def test_a_requirement_without_data_fails_the_model_with_the_sentence():
     )
     assert (job.state, job.error_code) == ("failed", "not_enough_data")
     assert model.status == "needs_data"
-    assert "not enough data: 0 rows above the threshold, at least 50 needed" in model.status_reason
+    assert "Not enough data: 0 rows above the threshold, at least 50 needed" in model.status_reason
     assert not DatasetVersion.objects.exists()
     assert not Job.objects.filter(kind="train").exists()
 

@@ -117,7 +117,9 @@ def _compile(source: CustomModel | ModelDraft) -> CompiledChecks:
     labels = list(intent.labels) or None
     checks = compile_contract(source.success_criteria, metric=metric, labels=labels)
     inputs = [row["input"] for row in source.test_rows]
-    return replace(checks, objection=objection_to_metric(metric, intent.task_kind, inputs))
+    answers = [row["output"] for row in source.test_rows]
+    objection = objection_to_metric(metric, intent.task_kind, inputs, answers)
+    return replace(checks, objection=objection)
 
 
 def _intent(source: CustomModel | ModelDraft) -> IntentFacts:

@@ -18,6 +18,10 @@ class UserFacingError(Exception):
         self.message, self.code, self.hint, self.param = message, code, hint, param
         self.details: dict[str, object] = {}  # more that a program may need, beside the sentence
 
+    @property
+    def text(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
 
 class NotFound(UserFacingError):
     status = 404

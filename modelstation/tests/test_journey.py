@@ -196,7 +196,7 @@ def test_a_requirement_that_the_corpus_cannot_serve_asks_for_data(tiny, org, ali
     model.refresh_from_db()
     assert model.status == "needs_data"
     assert re.search(
-        r"not enough data: \d+ rows above the threshold, at least \d+ needed", model.status_reason
+        r"Not enough data: \d+ rows above the threshold, at least \d+ needed", model.status_reason
     )
     assert "Add example" in model.status_reason
 
@@ -247,7 +247,7 @@ def test_a_real_worker_takes_the_hint_and_leaves_on_sigterm(tiny, org, alice):
     finally:
         if worker.poll() is None:
             os.killpg(worker.pid, signal.SIGKILL)
-    assert "not enough data" in CustomModel.objects.get(id=model.id).status_reason
+    assert "Not enough data" in CustomModel.objects.get(id=model.id).status_reason
 
 
 def test_the_real_base_learns_in_a_few_steps(settings, tmp_path, corpus, org, alice):

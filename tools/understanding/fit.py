@@ -26,7 +26,7 @@ from tools.understanding.training import Array, Group, axes, fit_kinds, fit_list
 
 WEIGHTS = Path(scoring.__file__).parents[1] / scoring.WEIGHTS
 FOLDS = 3  # what a second step learns from is what the first said of cases it did not see
-HIDDEN, DECAY = 16, 1e-3
+HIDDEN, DECAY = 16, 2e-3
 AXES = 24
 
 

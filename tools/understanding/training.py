@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from distillation.pipeline.understand.embedding import DIMENSIONS
 
 Array = NDArray[np.float32]
-SEEDS = 4
+SEEDS = 8
 STEPS = 250
 LEARNING_RATE = 0.02
 KIND_DECAY = 1.0

@@ -10,7 +10,6 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import enter
@@ -40,21 +39,13 @@ LEFT_OUT = "left_out"
 SAVED = "The corrections are saved. The next build uses them."
 
 
-@csrf_exempt  # looked at by `_model_understood`: it is in the body, read after the access check
-@login_required
 @require_POST
-def model_understood(request: HttpRequest, org: str) -> HttpResponse:
+@uploads.receives_files
+def model_understood(request: HttpRequest, member: Membership) -> HttpResponse:
     """Show the second step of a new model; `step` is the button pressed. No model is stored before
     “create”: what was typed travels in the page, what was corrected as `corrections`, and of own
     rows the id of the upload.
     """
-    member = enter(request, org)
-    uploads.receive_on_disk(request)
-    return _model_understood(request, member)
-
-
-@csrf_protect
-def _model_understood(request: HttpRequest, member: Membership) -> HttpResponse:
     draft_form, rows_form = ModelDraftForm(request.POST), OwnRowsForm(request.POST, request.FILES)
     step, corrected = request.POST.get("step"), _corrections(request)
     sources = _pinned(request, member)
@@ -63,7 +54,7 @@ def _model_understood(request: HttpRequest, member: Membership) -> HttpResponse:
     try:
         rows = rows_of(request, member, rows_form, name=draft_form.draft.name)
     except UserFacingError as error:
-        rows_form.add_error("file", f"{error.message} {error.hint}".strip())
+        rows_form.add_error("file", error.text)
         return _first_step(request, draft_form, corrected, rows_form, sources)
     draft, corrected = with_rows(draft_form.draft, corrected, rows)
     form = IntentForm(

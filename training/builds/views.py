@@ -105,7 +105,7 @@ def dataset_freeze(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> Htt
     try:
         frozen = services.freeze_and_train(actor=_user(request), version=version)
     except UserFacingError as error:
-        messages.error(request, f"{error.message} {error.hint}".strip())
+        messages.error(request, error.text)
         return redirect("dataset", org, version.id)
     rows = f"{frozen.row_count:,} rows"
     messages.success(request, f"Dataset {frozen.number} is frozen with {rows}. Training begins.")

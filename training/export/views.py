@@ -16,6 +16,7 @@ from accounts.access import enter, manages
 from accounts.models import Membership, Role
 from distillation.pushes.forms import PushForm
 from models_app.access import version_for
+from models_app.forms import add_refusal
 from models_app.models import ModelVersion
 from modelstation.core.errors import UserFacingError
 from modelstation.core.jobs.failures import failure_of
@@ -88,7 +89,7 @@ def version_export_start(request: HttpRequest, org: str, version_id: uuid.UUID) 
             exports.submit_export(actor=membership.user, version=version, **form.cleaned_data)
             return redirect("version_export", org, version_id)
     except UserFacingError as error:
-        _add(form, error)
+        add_refusal(form, error)
     return _page(request, membership, version, form=form)
 
 
@@ -114,7 +115,7 @@ def export_push(request: HttpRequest, org: str, export_id: uuid.UUID) -> HttpRes
             messages.success(request, f"The export is on its way to {form['repo_id'].value()}.")
             return redirect("version_export", org, export.version_id)
     except UserFacingError as error:
-        _add(form, error)
+        add_refusal(form, error)
     return _page(request, membership, export.version, pushed=export, push_form=form)
 
 
@@ -139,11 +140,6 @@ def _page(
         "public_key": public_key_hex(settings.EXPORT_SIGNING_KEY),
     }
     return render(request, "training/export.html", context)
-
-
-def _add(form: forms.Form, error: UserFacingError) -> None:
-    field = error.param if error.param in form.fields else None
-    form.add_error(field, f"{error.message} {error.hint}".strip())
 
 
 def _push_form(export: Export, data: Any = None) -> ExportPushForm:

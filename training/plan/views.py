@@ -60,7 +60,7 @@ def _done(
     try:
         action(actor=request.user, model=model, requested=form.requested)
     except UserFacingError as error:
-        form.add_error(None, f"{error.message} {error.hint}".strip())
+        form.add_error(None, error.text)
         return False
     return True
 

@@ -36,8 +36,10 @@ from training.plan import services as planning
 from training.plan.students import Student, student_of
 from training.progress import Checkpoint, Log, message_from
 from training.recipes.config import TrainingConfig
+from training.recipes.rows import read_conversations
 from training.runs import services
 from training.runs.spec import TrainingResult, TrainingSpec
+from training.scoring.metrics import unreadable
 from training.scoring.shapes import EvaluationResult
 
 STAGE_NAMES = {
@@ -49,6 +51,7 @@ STAGE_NAMES = {
     "export": "Writing the artifacts",
     "checkpoints": "Writing the checkpoints as models",
     "generate_base": "The base model answers the held-out rows",
+    "rivals": "Something simpler learns from the same rows",
     "generate_tuned": "The tuned model answers the held-out rows",
     "generate_live": "The version that is live answers the held-out rows",
     "probe_base": "The base model answers general questions",
@@ -62,6 +65,7 @@ def train(job: Job, lease: Lease) -> Publish:
     dataset = _newest_dataset(model)
     made = {"org": model.org, "model": model, "dataset_version": dataset}
     made["asked_config"] = model.training_config
+    _refuse_unmeasurable(model, dataset)
     run, _ = TrainingRun.objects.get_or_create(job=job, defaults=made)
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
     student = student_of(model, dataset)
@@ -90,6 +94,17 @@ def train(job: Job, lease: Lease) -> Publish:
         shutil.rmtree(kept, ignore_errors=True)
         raise
     return lambda: _publish_training(run, folder, TrainingResult.from_json(result), kept)
+
+
+def _refuse_unmeasurable(model: CustomModel, dataset: DatasetVersion) -> None:
+    """Refuse a training that no held-out row could show to be any good."""
+    answers = [row["output"] for row in model.test_rows]
+    if not answers:
+        conversations = read_conversations(settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl")
+        answers = [messages[-1]["content"] for messages in conversations]
+    if why := unreadable(contract_of(model).metric, answers):
+        hint = "Make a copy of the model with another metric, or with test rows that it can read."
+        raise Conflict(f"Nothing could be measured: {why}", code="unmeasurable", hint=hint)
 
 
 def _train_encoder(
@@ -179,6 +194,7 @@ def _evaluation_spec(
         else None,
         probes=settings.EVALUATION_PROBES,
         cache_dir=settings.ARTIFACTS_DIR / str(run.model_id) / "answers",
+        train_file=settings.ARTIFACTS_DIR / dataset.folder / "train.jsonl",
     )
 
 

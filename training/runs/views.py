@@ -144,7 +144,7 @@ def run_requeue(request: HttpRequest, org: str, run_id: uuid.UUID) -> HttpRespon
     try:
         run = requeue_run(actor=member.user, run=run)
     except UserFacingError as error:
-        messages.warning(request, f"{error.message} {error.hint}".strip())
+        messages.warning(request, error.text)
     return redirect("run", org, run.id)
 
 

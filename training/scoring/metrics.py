@@ -51,8 +51,10 @@ class Metric:
     """`words` complete "Passes when … is at least …"; `{label}` in them stands for that option.
 
     `pattern` is how a sentence names it. `task_kinds` are those it can be measured for (empty:
-    all), `default_for` those that it is chosen for. A metric that needs an `option`, or of which
-    less is better, can be a criterion, and not the metric that a model is compared by.
+    all), `default_for` those that it is chosen for. `reads` says whether a reference can be graded
+    against; a row of another is left out. A metric that needs an `option`, of which less is better,
+    or that looks at the answers' form alone can be a criterion, and not the metric that a model is
+    compared by.
     """
 
     words: str
@@ -63,6 +65,8 @@ class Metric:
     option: str = ""
     less_is_better: bool = False
     needs_tables: bool = False
+    of_form: bool = False
+    reads: Callable[[str], bool] | None = None
 
     @property
     def is_share(self) -> bool:
@@ -78,12 +82,14 @@ METRICS: dict[str, Metric] = {
         r"one of the (known|allowed|listed|given)? ?(label|topic|class|categor|intent|value)"
         r"|(un)?(known|allowed|valid|invented) (label|topic|class|categor|intent)",
         CLASSIFY,
+        of_form=True,
     ),
     "regex": Metric(
         "the share of answers that match the pattern {pattern}",
         lambda given: scorers.regex(given.options["pattern"]),
         r"last line .*####|#### form",
         option="pattern",
+        of_form=True,
     ),
     "execution_accuracy": Metric(
         "the share of SQL answers that give the same rows as the reference when both are executed",
@@ -97,6 +103,8 @@ METRICS: dict[str, Metric] = {
         lambda _: mean_of(pairs.sql_parses),
         r"parses? (in|as|with) (sqlite|sql)|(in)?valid sql",
         SQL,
+        of_form=True,
+        reads=pairs.is_sql,
     ),
     "macro_recall": Metric(
         "recall per label, averaged over the labels",
@@ -115,70 +123,84 @@ METRICS: dict[str, Metric] = {
         lambda _: mean_of(pairs.rouge_l_f1),
         r"rouge[- ]?l",
         default_for=("generate",),
+        reads=pairs.has_latin_words,
     ),
     "chrf": Metric(
         "chrF, the overlap of character sequences with the references (0 to 1)",
         lambda _: scorers.chrf(),
         r"\bchr-?f\b",
+        reads=pairs.has_words,
     ),
     "entity_f1": Metric(
         "F1 over all (type, name) pairs of all answers",
         lambda _: micro_f1_of(pairs.entities),
         r"(entity|entities|ner)\b.*f1|f1 .*entit",
+        reads=lambda reference: pairs.entities(reference) is not None,
     ),
     "field_f1": Metric(
         "F1 over all fields of all JSON answers",
         lambda _: micro_f1_of(pairs.fields),
         r"field[- ]?f1",
+        reads=lambda reference: pairs.fields(reference) is not None,
     ),
     "token_f1": Metric(
         "F1 over the words of an answer and its reference, averaged over the rows",
         lambda _: mean_of(pairs.token_f1),
         r"token[- ]?f1|word[- ]?f1",
+        reads=pairs.has_words,
     ),
     "json_valid": Metric(
         "the share of answers that are valid JSON and nothing else",
         lambda _: mean_of(pairs.json_valid),
         r"(in)?valid json|parses? as json|well-formed json|json is (in)?valid|broken json",
+        of_form=True,
+        reads=pairs.is_json,
     ),
     "json_equal": Metric(
         "the share of answers that hold the same JSON values as the reference",
         lambda _: mean_of(pairs.json_equal),
         r"(equal|identical|same|exact|match\w*) json|json .*(equal|identical|match)",
         default_for=("extract_json",),
+        reads=pairs.is_json,
     ),
     "first_token_match": Metric(
         "the share of answers whose first word is that of the reference",
         lambda _: mean_of(pairs.first_token_match),
         r"first (word|token)",
+        reads=pairs.has_words,
     ),
     "final_number_match": Metric(
         "the share of answers whose final number is that of the reference",
         lambda _: mean_of(pairs.final_number_match),
         r"final (number|answer|result)|right number",
         default_for=("number",),
+        reads=pairs.has_number,
     ),
     "number_match": Metric(
         "the share of answers whose last number is that of the reference",
         lambda _: mean_of(pairs.number_match),
         r"last number",
+        reads=pairs.has_number,
     ),
     "contains": Metric(
         "the share of answers that contain the reference",
         lambda _: mean_of(pairs.contains),
         r"contains? (the )?(right|correct|expected|reference)",
+        reads=pairs.has_words,
     ),
     "refusal": Metric(
         "the share of answers that refuse to answer",
         lambda _: mean_of(pairs.refusal),
         r"\brefus(e|es|als?)\b",
         less_is_better=True,
+        of_form=True,
     ),
     "empty": Metric(
         "the share of answers that are empty",
         lambda _: mean_of(lambda prediction, _: float(not prediction.strip())),
         r"\bempty (answer|repl|respons)|(answer|repl|respons)\w* (is|are) empty",
         less_is_better=True,
+        of_form=True,
     ),
     "exact_match": Metric(
         "the share of answers that are exactly the reference (case and outer space apart)",
@@ -202,11 +224,13 @@ METRICS: dict[str, Metric] = {
         "the share of answers that fit the given JSON schema",
         lambda given: scorers.json_schema(given.options["schema"]),
         option="schema",
+        of_form=True,
     ),
     "answer_share": Metric(
         "the share of answers that are “{answer}”",
         lambda given: scorers.answer_share(given.options["answer"]),
         option="answer",
+        of_form=True,
     ),
     "label_recall": Metric(
         "the share of the rows of label “{label}” that are answered so",
@@ -224,6 +248,7 @@ METRICS: dict[str, Metric] = {
             given.options.get("least", 0), given.options.get("most", inf), given.options["unit"]
         ),
         option="unit",
+        of_form=True,
     ),
 }
 METRICS["accuracy"] = replace(
@@ -233,7 +258,9 @@ METRICS["accuracy"] = replace(
     default_for=(),
 )
 MODEL_METRICS = sorted(
-    name for name, metric in METRICS.items() if not metric.option and not metric.less_is_better
+    name
+    for name, metric in METRICS.items()
+    if not (metric.option or metric.less_is_better or metric.of_form)
 )
 
 
@@ -253,7 +280,8 @@ def build_scorer(
     metric = metric_named(name)
     if metric.needs_tables and not fixtures:
         raise MetricError(f"The metric {name} needs tables to execute answers on.")
-    return metric.build(Given(options, references, fixtures))
+    scorer = metric.build(Given(options, references, fixtures))
+    return scorers.of_readable(scorer, metric.reads) if metric.reads else scorer
 
 
 # --- the metric of a model ----------------------------------------------------------------------
@@ -274,11 +302,26 @@ def model_metric(name: str) -> Metric:
     return metric
 
 
-def objection_to_metric(name: str, task_kind: str, inputs: Sequence[str]) -> str:
-    """Say why a metric does not suit a kind of task, or the user's held-out `inputs` (none where
-    the rows come from the dataset); empty where it does.
+def unreadable(name: str, references: Sequence[str]) -> str:
+    """Say that a metric can read none of these answers, if so; empty where it reads one."""
+    metric = METRICS.get(name)
+    if not metric or not metric.reads or not references or any(map(metric.reads, references)):
+        return ""
+    return (
+        f"{name} measures {metric.words}, and can read no answer of the held-out rows, such as "
+        f"“{references[0][:60]}”."
+    )
+
+
+def objection_to_metric(
+    name: str, task_kind: str, inputs: Sequence[str], references: Sequence[str] = ()
+) -> str:
+    """Say why a metric does not suit a kind of task, or the user's held-out rows (none where they
+    come from the dataset); empty where it does.
     """
     metric = model_metric(name)
+    if metric.of_form:
+        return f"{name} looks at the form of answers alone: write it as a success criterion."
     if metric.task_kinds and task_kind not in metric.task_kinds:
         kinds = " or ".join(f"“{TASK_KINDS[kind]}”" for kind in metric.task_kinds)
         return (
@@ -290,4 +333,4 @@ def objection_to_metric(name: str, task_kind: str, inputs: Sequence[str]) -> str
             f"{name} executes SQL, and no held-out row has tables: write CREATE TABLE and INSERT "
             "INTO into its input, or the one table with its columns."
         )
-    return ""
+    return unreadable(name, references)

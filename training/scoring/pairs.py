@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+import unicodedata
 from collections import Counter
 from contextlib import closing
 from functools import cache
@@ -114,7 +115,32 @@ INVALID = object()
 
 
 def normalise(text: str) -> str:
-    return text.strip().lower()
+    """Return what is compared: one form of each accent, one blank between words, lower case."""
+    return " ".join(unicodedata.normalize("NFC", text).split()).lower()
+
+
+# --- whether a reference can be graded against ----------------------------------------------------
+
+
+def is_json(text: str) -> bool:
+    return parse_json(text) is not INVALID
+
+
+def has_number(text: str) -> bool:
+    return PLAIN_NUMBER.search(text) is not None
+
+
+def has_words(text: str) -> bool:
+    return bool(text.split())
+
+
+def has_latin_words(text: str) -> bool:
+    """Say whether ROUGE sees a word: it reads no letters but a to z, and digits."""
+    return re.search("[a-z0-9]", text.lower()) is not None
+
+
+def is_sql(text: str) -> bool:
+    return sql_parses(text, text) == 1
 
 
 def parse_json(text: str) -> Any:

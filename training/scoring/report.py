@@ -12,7 +12,7 @@ from training.scoring import outcomes, shapes
 from training.scoring.criteria import Criteria
 from training.scoring.criterion import BEATS_BASE, MEASURED, NOT_WORSE_THAN_LIVE, Criterion
 from training.scoring.intervals import Bootstrap, Interval, median_interval
-from training.scoring.metrics import Options, build_scorer
+from training.scoring.metrics import METRICS, Options, build_scorer, unreadable
 from training.scoring.pairs import length_of
 from training.scoring.scorers import Floats, Scorer
 from training.scoring.sql import Fixture
@@ -105,7 +105,7 @@ def build_report(
         "criteria": graded,
         "unread_criteria": criteria.unread,
         "verdict": outcomes.worst([check["outcome"] for check in graded]),
-        "note": _note(len(answers.references), criteria.unread),
+        "note": _note(metric, answers.references, criteria.unread),
         "confusion": confusion(answers.tuned, answers.references, labels),
         "fields": field_table(answers.tuned, answers.base, answers.references),
     }
@@ -126,10 +126,16 @@ def _live(main: Scored, answers: Answers) -> shapes.LiveResult | None:
     return {**score, "name": answers.live_name, "difference": difference}
 
 
-def _note(rows: int, unread: Sequence[str]) -> str:
+def _note(metric: str, references: Sequence[str], unread: Sequence[str]) -> str:
+    rows, reads = len(references), METRICS[metric].reads
     few = f"Only {rows} held-out rows: the true scores may be far from these. Add test rows."
     why = f"Not measured, because no check could be read out of it: {'; '.join(unread)}"
+    left_out = rows - sum(map(reads, references)) if reads else 0
     parts = [few] if rows < SMALL_TEST else []
+    if none := unreadable(metric, references):
+        parts.append(f"Not measured: {none}")
+    elif left_out:
+        parts.append(f"{left_out} of {rows} rows are left out: {metric} cannot read their answers.")
     return " ".join([*parts, why] if unread else parts)
 
 
@@ -180,7 +186,9 @@ def _score(criterion: Criterion, grading: Grading) -> Graded:
     scored = grading.scored(name, criterion.options)
     rows = scored.scorer.rows(scored.sums["tuned"])
     if not rows:
-        why = "No held-out row lets it be measured: add rows with that label, or with tables."
+        why = unreadable(name, grading.answers.references) or (
+            "No held-out row lets it be measured: add rows with that label, or with tables."
+        )
         return Graded(outcomes.not_measured(criterion, why), 0)
     return Graded(
         _judged(criterion, scored, name),

@@ -59,6 +59,22 @@ class ExecutionAccuracy(Scorer):
 # --- how rows add up ----------------------------------------------------------------------------
 
 
+def of_readable(scorer: Scorer, reads: Callable[[str], bool]) -> Scorer:
+    """Leave out the rows whose reference `reads` cannot read: nobody could answer them right."""
+
+    def row(prediction: str, reference: str) -> float:
+        return scorer.row(prediction, reference) if reads(reference) else 0.0
+
+    def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
+        is_read = np.array([reads(reference) for reference in references], np.float64)[:, None]
+        return np.hstack([scorer.sums(predictions, references) * is_read, is_read])
+
+    def combine(total: Floats) -> Floats:
+        return np.where(total[..., -1] > 0, scorer.combine(total[..., :-1]), 0.0)
+
+    return Scorer(row, sums, combine, lambda counts: int(counts[:, -1].sum()))
+
+
 def mean_of(row: RowScore) -> Scorer:
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
         scores = [row(p, r) for p, r in zip(predictions, references, strict=True)]
@@ -76,19 +92,21 @@ def _mean(total: Floats) -> Floats:
 
 
 def micro_f1_of(items: Callable[[str], Counter[Any] | None]) -> Scorer:
-    """F1 over all items of all rows; an unreadable answer predicts nothing: as one row, it is 0."""
+    """F1 over all items of all rows. An unreadable answer predicts nothing; where nothing is
+    expected either, it is one item too many.
+    """
 
-    def row(prediction: str, reference: str) -> float:
-        predicted = items(prediction)
-        return 0.0 if predicted is None else f1(*overlap(predicted, items(reference) or Counter()))
+    def counts(prediction: str, reference: str) -> tuple[int, int, int]:
+        predicted, expected = items(prediction), items(reference) or Counter()
+        if predicted is None:
+            return 0, int(not expected), expected.total()
+        return overlap(predicted, expected)
 
     def sums(predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        none: Counter[Any] = Counter()
         both = zip(predictions, references, strict=True)
-        counts = [overlap(items(p) or none, items(r) or none) for p, r in both]
-        return np.array(counts, dtype=np.float64)
+        return np.array([counts(p, r) for p, r in both], np.float64).reshape(len(references), 3)
 
-    return Scorer(row, sums, _micro_f1)
+    return Scorer(lambda p, r: f1(*counts(p, r)), sums, _micro_f1)
 
 
 def _micro_f1(total: Floats) -> Floats:

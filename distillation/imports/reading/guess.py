@@ -2,19 +2,21 @@
 
 guess_columns([{"Beschreibung": "my drain is blocked", "Kategorie": "plumbing"}, …]).mapping
 
-A guess is made only where one reading is clearly the best; else somebody is asked.
+A guess is made only where one reading is clearly the best; else somebody is asked. Where nobody
+can be, as in a search of the hub, `likeliest` takes the best reading all the same.
 """
 
+import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 from distillation.imports.reading.errors import RowError
 from distillation.imports.reading.json_rows import RawRow
-from distillation.imports.reading.shapes import ColumnMapping, guess_mapping
+from distillation.imports.reading.shapes import ColumnMapping, guess_mapping, unwrapped
 from distillation.imports.reading.text import is_blank
 
 LOOKED_AT_ROWS = 200
@@ -26,7 +28,8 @@ WORDS_OF_A_LABEL, WORDS_OF_A_TEXT = 4.0, 2.5
 BY_NAMES = "by the names of the columns"
 MOSTLY = 0.6  # of its cells are filled, or are of one kind
 
-# In seven languages, without accents. Of two words the last counts, as in "ticket_text".
+# In seven languages, without accents, the usual ones first. Of two words the last counts, as in
+# "ticket_text".
 _INPUTS = """
     text texts message messages body content contents question query prompt input inputs
     sentence utterance comment comments review reviews description ticket request email mail
@@ -43,17 +46,28 @@ _SUBJECTS = """
     onderwerp
 """
 _ANSWERS = """
-    label labels category categories class intent topic tag type answer answers response reply
-    output outputs target summary completion solution sentiment department queue team result
-    translation sql rewrite rewritten correction corrected emotion kategorie klasse thema
-    antwort ausgabe zusammenfassung typ art abteilung etikett stimmung losung categorie classe
+    label labels intent category categories class topic sentiment emotion answer answers response
+    reply output outputs target summary completion solution translation sql rewrite rewritten
+    correction corrected result department queue team tag type kategorie klasse thema antwort
+    ausgabe zusammenfassung typ art abteilung etikett stimmung losung categorie classe
     etiquette reponse sortie resume theme categoria clase etiqueta respuesta salida resumen tipo
     tema etichetta risposta uscita riassunto argomento rotulo resposta saida resumo antwoord
     uitvoer samenvatting soort afdeling
 """
-INPUT_NAMES = frozenset(_INPUTS.split())
-SUBJECT_NAMES = frozenset(_SUBJECTS.split())
-ANSWER_NAMES = frozenset(_ANSWERS.split())
+# They count where no usual name is: "source" is mostly where a row comes from.
+_RARER_INPUTS = "dialogue dialog instruction abstract conversation context source src complex en"
+_RARER_ANSWERS = """
+    entities slots ner command highlights tags simple tgt definition conclusion decision value
+"""
+Names = Sequence[Mapping[str, int]]  # the place of each name; a later group counts less
+
+
+def _names(*groups: str) -> Names:
+    return [{name: place for place, name in enumerate(group.split())} for group in groups]
+
+
+INPUT_NAMES, SUBJECT_NAMES = _names(_INPUTS, _RARER_INPUTS), _names(_SUBJECTS)
+ANSWER_NAMES = _names(_ANSWERS, _RARER_ANSWERS)
 NAME_TOKEN = re.compile(r"[a-z]+")
 KINDS = {
     "number": re.compile(r"[-+]?[\d.,\s]*\d\s*[%€$£]?"),
@@ -82,10 +96,10 @@ class Column:
     name: str
     values: Sequence[str]
     filled: float
-    kind: str = ""  # of KINDS; empty: words
+    kind: str = ""  # of KINDS, or "structure"; empty: words
     distinct: int = 0
     words: float = 0.0
-    tokens: tuple[str, ...] = field(default=())
+    tokens: tuple[str, ...] = ()
 
     @property
     def holds_words(self) -> bool:
@@ -105,11 +119,14 @@ class Column:
     def _is_short(self) -> bool:
         return self.words <= WORDS_OF_A_LABEL and all("\n" not in value for value in self.values)
 
-    def named(self, names: frozenset[str]) -> int:
+    def named(self, names: Mapping[str, int]) -> int:
         """2: its name is one of these; 1: it ends with one; 0: neither."""
         if len(self.tokens) == 1 and self.tokens[0] in names:
             return 2
         return int(bool(self.tokens) and self.tokens[-1] in names)
+
+
+Pick = Callable[[Sequence[Column]], Column | None]
 
 
 def guessed(
@@ -132,51 +149,73 @@ def guessed(
     return guess, chain(first, rest)
 
 
-def guess_columns(rows: Sequence[Mapping[str, Any]]) -> Guess:
+def guess_columns(
+    rows: Sequence[Mapping[str, Any]],
+    labels: Mapping[str, tuple[str, ...]] | None = None,
+    *,
+    likeliest: bool = False,
+) -> Guess:
+    """Guess the columns; `labels` names the numbers in columns of labels, where that is known."""
+    labels, pick = labels or {}, _first if likeliest else _only
+    guess = _guess(rows, labels, pick)
+    if not isinstance(guess.mapping, ColumnMapping):
+        return guess
+    names = labels.get(guess.mapping.assistant, ())
+    return replace(guess, mapping=replace(guess.mapping, labels=names))
+
+
+def _guess(
+    rows: Sequence[Mapping[str, Any]], labels: Mapping[str, tuple[str, ...]], pick: Pick
+) -> Guess:
     for row in rows:
         if (mapping := guess_mapping(row)) is not None:
             return Guess(mapping, BY_NAMES)
-    columns = [_column(name, rows) for name in dict.fromkeys(chain.from_iterable(rows))]
-    return _by_names(columns) or _by_content(columns) or Guess()
+    columns = [_column(name, rows, labels) for name in dict.fromkeys(chain.from_iterable(rows))]
+    return _by_names(columns, pick) or _by_content(columns, pick) or Guess()
 
 
-def _by_names(columns: Sequence[Column]) -> Guess | None:
+def _only(columns: Sequence[Column]) -> Column | None:
+    return columns[0] if len(columns) == 1 else None
+
+
+def _first(columns: Sequence[Column]) -> Column | None:
+    return columns[0] if columns else None
+
+
+def _by_names(columns: Sequence[Column], pick: Pick) -> Guess | None:
     """Take the columns that are named as inputs and answers are, where there is one of each."""
-    subject, body = _input_by_name(columns)
-    user = subject or body
-    if user is None:
-        return None
+    subject, body = _input_by_name(columns, pick)
     others = [column for column in columns if column not in (subject, body)]
-    answer = _best([column for column in others if _may_answer(column)], ANSWER_NAMES)
-    if answer is None:
-        answer = _only([column for column in others if column.is_labels])
-        if answer is None or _only([c for c in others if c.holds_words]) is None:
-            return None
+    answer = _best([column for column in others if _may_answer(column)], ANSWER_NAMES, pick)
+    words = [column for column in others if column.holds_words and column is not answer]
+    if body and answer is None and pick(words):
+        answer = pick([column for column in others if column.is_labels])
+    if pick is _first:
+        body = body or max(words, key=lambda column: column.words, default=None)
+        answer = answer or _only([column for column in words if column is not body])
+    if body is None or answer is None:
+        return None
     return Guess(_mapping(subject, body, answer), "by the names of the columns and their values")
 
 
-def _input_by_name(columns: Sequence[Column]) -> tuple[Column | None, Column | None]:
+def _input_by_name(columns: Sequence[Column], pick: Pick) -> tuple[Column | None, Column | None]:
     """Return the column of the subject, where the text has one, and that of the text."""
     words = [column for column in columns if column.holds_words and not column.is_labels]
-    body = _best(words, INPUT_NAMES)
+    body = _best(words, INPUT_NAMES, pick)
     others = [column for column in words if column is not body]
-    subject = _best(others, SUBJECT_NAMES)
+    subject = _best(others, SUBJECT_NAMES, pick)
     return (subject, body) if subject and body else (None, body or subject)
 
 
-def _by_content(columns: Sequence[Column]) -> Guess | None:
+def _by_content(columns: Sequence[Column], pick: Pick) -> Guess | None:
     """Take the one column of varied text, and the one of few short values that come again."""
-    texts = [column for column in columns if column.is_text]
+    texts = sorted((column for column in columns if column.is_text), key=lambda c: -c.words)
     labels = [column for column in columns if column.is_labels]
-    if len(texts) == 2 and (subject := _best(texts, SUBJECT_NAMES)):
-        texts = [subject, next(column for column in texts if column is not subject)]
-    text = _only(texts)
-    answer = _best(labels, ANSWER_NAMES) or _only(labels)
-    if answer is None or (text is None and not _best(texts, SUBJECT_NAMES)):
+    subject = _best(texts, SUBJECT_NAMES, pick) if len(texts) == 2 else None
+    body = pick([column for column in texts if column is not subject])
+    answer = _best(labels, ANSWER_NAMES, pick) or pick(labels)
+    if answer is None or body is None or len(answer.values) < FEWEST_ROWS:
         return None
-    if len(answer.values) < FEWEST_ROWS:
-        return None
-    subject, body = (None, text) if text else (texts[0], texts[1])
     reason = f"“{answer.name}” has {answer.distinct} different short values that come again"
     return Guess(_mapping(subject, body, answer), reason)
 
@@ -192,32 +231,33 @@ def _may_answer(column: Column) -> bool:
     return column.filled >= MOSTLY and not is_name
 
 
-def _best(columns: Sequence[Column], names: frozenset[str]) -> Column | None:
+def _best(columns: Sequence[Column], names: Names, pick: Pick) -> Column | None:
     """Return the one that is named so best; None where several are, or none is."""
-    for least in (2, 1):
-        named = [column for column in columns if column.named(names) >= least]
-        if named:
-            return _only(named)
+    for group in names:
+        for least in (2, 1):
+            if named := [column for column in columns if column.named(group) >= least]:
+                return pick(sorted(named, key=lambda column: group[column.tokens[-1]]))
     return None
 
 
-def _only(columns: Sequence[Column]) -> Column | None:
-    return columns[0] if len(columns) == 1 else None
-
-
-def _column(name: str, rows: Sequence[Mapping[str, Any]]) -> Column:
-    cells = [_text(row.get(name)) for row in rows]
+def _column(
+    name: str, rows: Sequence[Mapping[str, Any]], labels: Mapping[str, tuple[str, ...]]
+) -> Column:
+    tokens = ("label",) if name in labels else tokens_of(name)
+    found = [unwrapped(row.get(name)) for row in rows]
+    cells = [_text(value) for value in found]
     values = [cell for cell in cells if not is_blank(cell)]
     if not values:
-        return Column(name, (), 0.0, tokens=tokens_of(name))
+        return Column(name, (), 0.0, tokens=tokens)
+    structures = sum(isinstance(value, dict | list) for value in found)
     return Column(
         name,
         values,
         filled=len(values) / len(cells),
-        kind=_kind(values),
+        kind="structure" if structures > MOSTLY * len(values) else _kind(values),
         distinct=len({value.casefold() for value in values}),
         words=sum(len(value.split()) for value in values) / len(values),
-        tokens=tokens_of(name),
+        tokens=tokens,
     )
 
 
@@ -229,9 +269,9 @@ def _kind(values: Sequence[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    return str(value).strip() if isinstance(value, str | int | float | bool) else ""
+    if isinstance(value, dict | list):
+        return json.dumps(value, default=str)
+    return "" if value is None else str(value).strip()
 
 
 def tokens_of(name: str) -> tuple[str, ...]:
@@ -244,4 +284,5 @@ def tokens_of(name: str) -> tuple[str, ...]:
 def is_usual_name(name: str) -> bool:
     """Say whether a cell is the name of a column rather than a value: all of it is known."""
     tokens = tokens_of(name)
-    return len(tokens) == 1 and tokens[0] in INPUT_NAMES | SUBJECT_NAMES | ANSWER_NAMES
+    usual = (INPUT_NAMES[0], SUBJECT_NAMES[0], ANSWER_NAMES[0])
+    return len(tokens) == 1 and any(tokens[0] in names for names in usual)

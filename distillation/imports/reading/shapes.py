@@ -6,6 +6,7 @@ pair          {"prompt", "completion"}, {"question", "answer"}, {"text", "label"
 mapped        columns named by the caller: ColumnMapping(user="Frage", assistant="Antwort")
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +127,12 @@ def pair_turns(row: Row, mapping: ColumnMapping) -> list[Turn]:
 
 
 def answer_text(answer: Any, mapping: ColumnMapping) -> str:
-    """Turn a label given by number (or true, false) into its name where names are known."""
+    """Turn a label given by number (or true, false) into its name where names are known, and what
+    has a structure into JSON.
+    """
+    answer = unwrapped(answer)
+    if isinstance(answer, dict | list) and not (answer and _is_parts(answer)):
+        return json.dumps(answer, ensure_ascii=False, default=str)
     if not isinstance(answer, int | float):
         return text_of(answer, mapping.assistant)
     if not mapping.labels:
@@ -165,14 +171,28 @@ def text_of(value: Any, field: str) -> str:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and all(
-        isinstance(part, dict) and isinstance(part.get("text"), str) for part in value
-    ):
+    if _is_parts(value):
         return "\n".join(part["text"] for part in value)
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
-        return value[0]  # a list of labels that has one
+    if isinstance(value := unwrapped(value), str):
+        return value
     hint = "Put the value in quotes."
     raise BadRow("not_text", field, f"{type(value).__name__} instead of text.", hint)
+
+
+def _is_parts(value: Any) -> bool:
+    """Say whether it is a list of parts of text, as messages have them."""
+    return isinstance(value, list) and all(
+        isinstance(part, dict)
+        and isinstance(part.get("text"), str)
+        and part.get("type", "text") == "text"
+        for part in value
+    )
+
+
+def unwrapped(value: Any) -> Any:
+    """Return the one plain value of a list that has one: mostly its label."""
+    is_one = isinstance(value, list) and len(value) == 1 and not isinstance(value[0], dict | list)
+    return value[0] if is_one else value
 
 
 def required(row: Row, column: str) -> Any:

@@ -24,16 +24,15 @@ from distillation.pipeline.choose.retrieval import (
     route,
 )
 from distillation.pipeline.choose.selection import SELECTORS
+from distillation.pipeline.choose.source_fit import BY_HAND, RoutedGroup
 from distillation.pipeline.choose.tested_sources import SourceTester
+from distillation.pipeline.outcome import NotEnoughData
 from distillation.pipeline.types import (
-    BY_HAND,
     AnswerScorer,
     Candidate,
     Catalog,
     Example,
     IntentSpec,
-    NotEnoughData,
-    RoutedGroup,
     ScoredRow,
     SelectionConfig,
     SourceGroup,
@@ -91,7 +90,8 @@ class Finder:
         groups = self.catalog.source_groups()
         sample = self.catalog.background(BACKGROUND_PER_SOURCE)
         if not sample:
-            raise NotEnoughData(0, config.minimum_rows, "Seed a source, or upload your own rows.")
+            advice = "There are no sources here yet. Upload rows, label inputs, or ask a teacher."
+            raise NotEnoughData(0, config.minimum_rows, advice)
         background = np.stack([row.embedding for row in sample])
         queries = self.embedder.embed([query.text for query in intent.queries])
         sources = [row.source for row in sample]

@@ -25,19 +25,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distillation.pipeline.choose.filters import Shape
+from distillation.pipeline.choose.source_fit import RELATED, SERVES, UNSURE, UNTESTED, SourceFit
 from distillation.pipeline.text import input_key
-from distillation.pipeline.types import (
-    RELATED,
-    SERVES,
-    UNSURE,
-    UNTESTED,
-    AnswerScorer,
-    Example,
-    IntentSpec,
-    SourceFit,
-    TextEmbedder,
-    Vectors,
-)
+from distillation.pipeline.types import AnswerScorer, Example, IntentSpec, TextEmbedder, Vectors
 from distillation.pipeline.understand.label_map import propose_label_map
 from distillation.pipeline.understand.labels import is_label, label_key
 from distillation.pipeline.understand.task_kind import json_object

@@ -15,18 +15,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distillation.pipeline.choose.filters import Shape
-from distillation.pipeline.types import (
+from distillation.pipeline.choose.source_fit import (
     BY_HAND,
     RELATED,
     UNSURE,
     UNTESTED,
-    Candidate,
-    IntentSpec,
     RoutedGroup,
     SourceFit,
-    SourceGroup,
-    Vectors,
 )
+from distillation.pipeline.types import Candidate, IntentSpec, SourceGroup, Vectors
 from distillation.pipeline.understand.label_map import MappedLabels, readable
 from distillation.pipeline.understand.labels import label_key
 from distillation.pipeline.understand.task_kind import json_object

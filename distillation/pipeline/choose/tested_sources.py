@@ -10,15 +10,13 @@ import numpy as np
 
 from distillation.pipeline.choose.fit import SourceRows, measure_sources
 from distillation.pipeline.choose.retrieval import MIN_SOURCE_SCORE
+from distillation.pipeline.choose.source_fit import RELATED, RoutedGroup, SourceFit
 from distillation.pipeline.types import (
-    RELATED,
     AnswerScorer,
     Candidate,
     Catalog,
     Example,
     IntentSpec,
-    RoutedGroup,
-    SourceFit,
     TextEmbedder,
 )
 from distillation.pipeline.understand import row_format

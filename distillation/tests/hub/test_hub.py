@@ -15,7 +15,6 @@ from accounts.models import Organization
 from distillation.hub import bounds, client, runner, services
 from distillation.hub.bounds import Budget, HubError, bounded
 from distillation.hub.candidates import Candidate, HubFile, Plan, license_problem, parts_of
-from distillation.hub.columns import mapping_of
 from distillation.models import (
     CorpusExample,
     HubImport,
@@ -453,18 +452,3 @@ def test_parts_are_those_of_the_card_or_of_the_paths():
         assert parts_of([HubFile("a" * 250 + ".csv", 1)], hostile)[0].config != "all"
     [part] = parts_of(files, card)
     assert (part.config, part.split, len(part.files)) == ("all", "train", 2)
-
-
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        ({"id": "1", "tweet": "hi", "sentiment": "pos"}, ("tweet", "sentiment")),
-        ({"dialogue": "A: hi", "summary": "Greets."}, ("dialogue", "summary")),
-        ({"question": "How many?", "sql": "SELECT 1"}, ("question", "sql")),
-        ({"tokens_text": "Ann lives", "entities": [{"PER": "Ann"}]}, ("tokens_text", "entities")),
-        ({"a": "one"}, None),
-    ],
-)
-def test_columns_are_found_by_usual_names(row, expected):
-    mapping = mapping_of([row] * 3, {})
-    assert (mapping and (mapping.user, mapping.assistant)) == expected

@@ -11,6 +11,7 @@ from distillation.models import Labelling
 from distillation.tests.labelling.played import a_model, add, messages, work
 from models_app.serving import client as serving
 from models_app.serving.client import Completion
+from modelstation.core.models import Job
 from modelstation.testing import make_version
 
 pytestmark = pytest.mark.django_db
@@ -213,3 +214,19 @@ def test_the_page_takes_as_many_queries_for_many_inputs_as_for_few(
     work(model)
     with django_assert_max_num_queries(25):
         as_bob.get(url(model))
+
+
+def test_a_build_does_not_begin_without_the_rows_that_are_being_stored(as_bob, alice, org):
+    model = a_model(org, status="needs_data")
+    add(alice, model, ["the tap leaks", "mice"])
+    services.answer_input(actor=alice, row=services.next_input(model), answer="plumbing")
+    services.take_over(actor=alice, model=model, level=0.1)
+    assert "No worker is running" in as_bob.get(url(model)).content.decode()
+    data = as_bob.get(url(model, "model_data")).content.decode()
+    assert "A build waits until they are here" in data
+    refused = as_bob.post(url(model, "model_rebuild"), follow=True)
+    assert "still being stored" in refused.content.decode()
+    assert not Job.objects.filter(kind="distil").exists()
+    work(model)
+    as_bob.post(url(model, "model_rebuild"))
+    assert Job.objects.filter(kind="distil").exists()

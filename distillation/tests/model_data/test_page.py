@@ -8,6 +8,7 @@ from distillation.model_data import services
 from distillation.model_data.storing import NewRow
 from distillation.models import ImportRun, ModelSource, SourceDataset
 from distillation.tests.model_data.test_storing import stored
+from modelstation.core.models import QueueHealth
 from modelstation.testing import make_model
 
 pytestmark = pytest.mark.django_db
@@ -75,3 +76,26 @@ def test_rows_brought_with_a_new_model_are_shown_and_give_its_labels(client, ali
     assert answer.context["form"].intent.labels_closed
     run = ImportRun.objects.get()
     assert (run.state, run.model) == ("uploaded", None)
+
+
+def test_the_page_says_that_a_queued_build_waits_and_why(client, alice, model):
+    client.force_login(alice)
+    client.post(reverse("model_rebuild", args=[model.org.slug, model.id]))
+    said = page(client, model).content.decode()
+    assert "The build waits for a free worker." in said
+    assert "No worker is running for the “distil” queue" in said
+    QueueHealth.seen("distil")
+    assert "No worker is running" not in page(client, model).content.decode()
+    assert "Too few." not in said
+
+
+def test_once_there_are_enough_rows_the_page_no_longer_says_too_few(client, alice, model):
+    client.force_login(alice)
+    assert "Too few." in page(client, model).content.decode()
+    labels = ("plumbing", "electrical", "heating", "other")
+    rows = [NewRow(f"{label} of flat {n}", label) for label in labels for n in range(14)]
+    _, source = stored(model.org, rows)
+    services.use_source(actor=alice, model=model, source=source)
+    said = page(client, model).content.decode()
+    assert "There are enough rows now" in said
+    assert "Too few." not in said

@@ -9,8 +9,9 @@ from distillation.models import CorpusExample, SourceDataset
 from distillation.organization.licensing import license_policy_of
 from distillation.pipeline.dataset_generator import DatasetGenerator
 from distillation.pipeline.licenses import KINDS, OWN_DATA, LicensePolicy
+from distillation.pipeline.outcome import NotEnoughData
 from distillation.pipeline.text import hash_messages
-from distillation.pipeline.types import Example, NotEnoughData, Requirement, SelectionConfig
+from distillation.pipeline.types import Example, Requirement, SelectionConfig
 from distillation.runner import selection_config
 from distillation.tests.pipeline.catalog import MemoryCatalog
 from distillation.tests.pipeline.rows import WordsEmbedder, candidate

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from distillation.pipeline.choose.source_fit import RoutedGroup, SourceFit
 from distillation.pipeline.gaps import gap_of, lacks_too_much
-from distillation.pipeline.types import Example, Requirement, RoutedGroup, SourceFit, SourceGroup
+from distillation.pipeline.types import Example, Requirement, SourceGroup
 from distillation.pipeline.understand.intent import understand
 from distillation.tests.pipeline.rows import scored
 

@@ -6,7 +6,8 @@ import pytest
 
 from distillation.pipeline.dataset_generator import STAGES, DatasetGenerator
 from distillation.pipeline.licenses import LicensePolicy
-from distillation.pipeline.types import Example, NotEnoughData, Requirement, SelectionConfig
+from distillation.pipeline.outcome import NotEnoughData
+from distillation.pipeline.types import Example, Requirement, SelectionConfig
 from distillation.tests.pipeline.catalog import MemoryCatalog
 from distillation.tests.pipeline.rows import WordsEmbedder, candidate
 
@@ -103,14 +104,14 @@ def test_the_funnel_accounts_for_every_row_of_the_corpus():
 )
 def test_a_requirement_that_the_corpus_does_not_serve_is_refused(text):
     with pytest.raises(
-        NotEnoughData, match="not enough data: 0 rows above the threshold"
+        NotEnoughData, match="Not enough data: 0 rows above the threshold"
     ) as refusal:
         generate(corpus(), Requirement(text))
-    assert "upload rows of your own" in str(refusal.value)
+    assert "label inputs of your own" in str(refusal.value)
 
 
 def test_too_few_fitting_rows_are_refused_with_their_number():
-    with pytest.raises(NotEnoughData, match="not enough data: 30 rows .* at least 50 needed"):
+    with pytest.raises(NotEnoughData, match="Not enough data: 30 rows .* at least 50 needed"):
         generate(corpus(bank=30))
 
 
@@ -122,7 +123,7 @@ def test_an_empty_corpus_is_refused():
         def background(self, per_source):
             return []
 
-    with pytest.raises(NotEnoughData, match="Seed a source"):
+    with pytest.raises(NotEnoughData, match="no sources here yet"):
         DatasetGenerator(Empty(), WordsEmbedder()).generate(BANK, SelectionConfig())
 
 

@@ -3,17 +3,10 @@
 import json
 from dataclasses import replace
 
+from distillation.pipeline.choose.source_fit import RoutedGroup, SourceFit
+from distillation.pipeline.gaps import DataGap, RelatedSource
 from distillation.pipeline.intent_facts import IntentFacts, SourceRoute, routes_by_source
-from distillation.pipeline.types import (
-    DataGap,
-    Example,
-    Query,
-    RelatedSource,
-    Requirement,
-    RoutedGroup,
-    SourceFit,
-    SourceGroup,
-)
+from distillation.pipeline.types import Example, Query, Requirement, SourceGroup
 from distillation.pipeline.understand.intent import understand
 
 INTENT = understand(

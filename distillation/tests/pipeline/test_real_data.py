@@ -7,14 +7,9 @@ import random
 import pytest
 
 from distillation.pipeline.dataset_generator import DatasetGenerator
+from distillation.pipeline.outcome import NotEnoughData
 from distillation.pipeline.text import embedding_text, hash_messages
-from distillation.pipeline.types import (
-    Candidate,
-    Example,
-    NotEnoughData,
-    Requirement,
-    SelectionConfig,
-)
+from distillation.pipeline.types import Candidate, Example, Requirement, SelectionConfig
 from distillation.tests.pipeline.catalog import MemoryCatalog
 from modelstation.testing import shared_data
 

@@ -11,6 +11,7 @@ from distillation.teachers import services
 from distillation.tests.teachers import fake_teacher as fakes
 from distillation.tests.teachers.conftest import work_off
 from modelstation.core.errors import Conflict, UserFacingError
+from modelstation.testing import make_model
 
 pytestmark = pytest.mark.django_db(transaction=True)
 URL = "/api/v1/teachers"
@@ -234,3 +235,17 @@ def test_money_is_limited_where_only_prompts_cost(alice, fake, model, teacher):
     draft = services.RunDraft(rows=20, budget=services.Budget(cost=Decimal("0.000001")))
     run = services.start_run(actor=alice, model=model, teacher=teacher, draft=draft)
     assert work_off(run).spent["requests"] == 0
+
+
+def test_a_teacher_that_is_added_for_a_model_leads_back_to_it(as_alice, org, model, charlie):
+    asking = reverse("model_teacher", args=[org.slug, model.id])
+    teachers = f"{reverse('teachers', args=[org.slug])}?model={model.id}"
+    assert teachers in as_alice.get(asking).content.decode()
+    page = as_alice.post(teachers, FIELDS, follow=True).content.decode()
+    assert f'href="{asking}"' in page
+    teacher = reverse("teacher", args=[org.slug, Teacher.objects.get().id])
+    foreign = make_model(charlie.organizations.get(), name="Not for others")
+    for unknown in (foreign.id, "nonsense", ""):
+        page = as_alice.get(teacher, {"model": unknown})
+        assert page.status_code == 200
+        assert "Ask it for" not in page.content.decode()

@@ -69,7 +69,7 @@ def test_sql_is_executed_where_a_held_out_row_names_its_table(api_for, alice):
 
 def test_a_metric_that_does_not_suit_is_said_at_its_field_and_in_the_preview(as_bob, org):
     model = testing.make_model(org)
-    typed = {"success_criteria": "", "metric": "sql_parses", "test_rows": ""}
+    typed = {"success_criteria": "", "metric": "execution_accuracy", "test_rows": ""}
     page = as_bob.post(reverse("model_contract", args=["acme", model.id]), typed)
     assert "kind “Write SQL”" in str(page.context["form"].errors["metric"])
     part = as_bob.post(reverse("model_contract_preview", args=["acme", model.id]), typed)

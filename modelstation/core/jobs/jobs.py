@@ -127,7 +127,7 @@ def _leave(job: Job, error: Exception) -> None:
         case OperationalError() | InterfaceError():
             crashed(job, code="internal_error", text=INTERNAL_ERROR)
         case UserFacingError():
-            text = f"{error.message} {error.hint}".strip()
+            text = error.text
             _end(job, State.FAILED, code=error.code, text=text)
         case _:
             code, text = "internal_error", INTERNAL_ERROR

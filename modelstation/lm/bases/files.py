@@ -193,7 +193,7 @@ def main(spec_path: str) -> int:
         make_ready(Path(spec["folder"]), Base(**spec["base"]))
         event = {"event": "result"}
     except UserFacingError as error:
-        message = f"{error.message} {error.hint}".strip()
+        message = error.text
         event = {"event": "error", "code": error.code, "message": message}
     print(json.dumps(event), file=channel, flush=True)
     return 0 if event["event"] == "result" else 1

@@ -111,7 +111,7 @@ class Command(PlainCommand):
         except NeedsConfirmation as doubt:
             _ask(doubt.questions)
         except UserFacingError as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from error
+            raise CommandError(error.text) from error
         for what, sentence in explain(understood(model)):
             console.print(f"{what:>9}  {sentence}", highlight=False, markup=False)
         console.print(f"{'base':>9}  {_about_base(model, draft)}", highlight=False, markup=False)

@@ -44,5 +44,5 @@ class Command(PlainCommand):
                     task = bar.add_task(name)
                     take_from_hub(base, lambda n, of: bar.update(task, completed=n, total=of))
         except UserFacingError as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from error
+            raise CommandError(error.text) from error
         console.print(f"{name} is ready in {settings.MODELS_DIR / name}.")

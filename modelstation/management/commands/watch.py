@@ -37,7 +37,7 @@ class Command(PlainCommand):
         try:
             story = journey.find_story(options["what"])
         except UserFacingError as error:
-            raise CommandError(f"{error.message} {error.hint}") from error
+            raise CommandError(error.text) from error
         console = Console(file=sys.stdout)
         display = JsonLines(console) if options["json"] else display_for(console)
         try:

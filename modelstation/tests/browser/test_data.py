@@ -1,7 +1,4 @@
-"""The page of a model's data in a real browser, and a new user's way with own rows."""
-
-import csv
-import json
+"""The page of a model's data in a real browser."""
 
 import pytest
 from django.urls import reverse
@@ -10,13 +7,12 @@ from distillation.corpus.gallery import cards
 from distillation.model_data import services
 from distillation.model_data.storing import NewRow, store_rows
 from distillation.models import DistillationRun, ImportRun, SourceDataset
+from distillation.pipeline.gaps import DataGap, RelatedSource
 from distillation.pipeline.intent_facts import IntentFacts
 from distillation.pipeline.provenance import Provenance
-from distillation.pipeline.types import DataGap, Example, RelatedSource
+from distillation.pipeline.types import Example
 from distillation.tests.imports.test_known_vectors import CountingEmbedder
-from models_app.models import CustomModel
 from modelstation import testing
-from modelstation.core.jobs.kinds import run_task
 from modelstation.core.models import Job
 from modelstation.tests.browser.chromium import MARKS, WIDTHS, take_screenshot
 
@@ -31,7 +27,7 @@ def model(org, alice):
         name="Repair requests of our tenants",
         requirement=REQUIREMENT,
         status="needs_data",
-        status_reason="not enough data: 0 rows above the threshold, at least 50 needed.",
+        status_reason="Not enough data: 0 rows above the threshold, at least 50 needed.",
     )
     rows = [
         *[NewRow(f"The drain in flat {n} is blocked since Monday", "Plumbing") for n in range(14)],
@@ -115,58 +111,3 @@ def test_a_table_is_pasted_and_shown_as_it_is_read(page, org, model):
     page.wait_for_url("**/data/")
     assert page.locator("text=are being loaded").count() == 1
     assert page.complaints == []
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_new_user_brings_a_table_and_reaches_the_playground(page, org, settings, tmp_path):
-    """The corpus serves nothing of this requirement; the real base learns it from own rows."""
-    if not (settings.MODELS_DIR / "smollm2-135m-instruct" / "model-q8_0.gguf").is_file():
-        pytest.skip("SmolLM2-135M-Instruct is not in place: run make setup.")
-    settings.ARTIFACTS_DIR = tmp_path / "artifacts"
-    settings.EVALUATION_PROBES = False
-    testing.make_base("smollm2-135m-instruct")
-    data = testing.shared_data()
-    wanted = requirement_of(data, "cls-app-review-triage")
-    page.goto(f"/o/{org.slug}/models/new/")
-    page.fill("input[name=name]", "App reviews")
-    page.fill("textarea[name=requirement]", wanted["requirement"])
-    page.fill("input[name=rows]", "100")
-    page.set_input_files("input[name=rows-file]", table_of(data, tmp_path / "Reviews 2026.csv"))
-    page.click("text=Continue")
-    page.locator("text=Read as Review → Team").wait_for()
-    take_screenshot(page, "data-understood-1280")
-    page.click("text=Create and start")
-    page.wait_for_url("**/models/*-*/")
-    model = CustomModel.objects.get(org=org)
-    CustomModel.objects.update(training_config={"max_steps": 8, "tokens_per_batch": 512})
-    work_off()
-    model.refresh_from_db()
-    assert model.versions.exists(), model.status_reason
-    page.goto(reverse("model_data", args=[org.slug, model.id]))
-    take_screenshot(page, "data-model_data-built-1280")
-    assert page.locator("text=chosen for this model").count() == 1
-    page.goto(reverse("playground", args=[org.slug, model.id]))
-    assert page.locator("textarea[name=prompt]").count() == 1
-    take_screenshot(page, "data-playground-1280")
-
-
-def requirement_of(data, name):
-    lines = (data / "requirements" / "dev.jsonl").read_text().splitlines()
-    return next(row for row in map(json.loads, lines) if row["id"] == name)
-
-
-def table_of(data, path):
-    pool = (data / "teacher" / "cls-app-review-triage.pool.jsonl").read_text().splitlines()
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, delimiter=";")
-        table.writerow(["Nr", "Review", "Team"])
-        for number, row in enumerate(map(json.loads, pool), 1):
-            table.writerow([f"R-{number:04}", row["input"], row["output"]])
-    return path
-
-
-def work_off():
-    """Be the workers: run every queued job until none is left."""
-    while job := Job.objects.filter(state=Job.State.QUEUED).order_by("created_at").first():
-        run_task(job.kind, str(job.id))

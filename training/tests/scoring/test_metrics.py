@@ -36,9 +36,9 @@ def score_of(name, predictions, references):
         ("json_equal", '```json\n{"a": 1}\n```', '{"a": 1}', 0),
         ("json_equal", '{"a": NaN}', '{"a": NaN}', 0),
         ("json_equal", "{", "{", 0),
-        ("json_valid", '{"a": 1}', "", 1),
-        ("json_valid", "Sure! {}", "", 0),
-        ("json_valid", "[" * 100_000, "", 0),
+        ("json_valid", '{"a": 1}', "{}", 1),
+        ("json_valid", "Sure! {}", "{}", 0),
+        ("json_valid", "[" * 100_000, "{}", 0),
         ("entity_f1", ENTITIES, ENTITIES, 1),
         # predicted (person, Ann), (location, Bob); 1 hit of 2 and 3 expected: 2·1 / (2 + 3)
         ("entity_f1", '{"person": ["Ann"], "location": ["Bob"]}', ENTITIES, 0.4),
@@ -80,12 +80,12 @@ def score_of(name, predictions, references):
         ("chrf", "abcx", "abcd", (3 / 4 + 2 / 3 + 1 / 2 + 0) / 4),
         ("first_token_match", "git push --force", "git pull", 1),
         ("first_token_match", "", "git pull", 0),
-        ("sql_parses", "SELECT name FROM people WHERE age > 3", "", 1),
-        ("sql_parses", "SELEC name FROM people", "", 0),
-        ("sql_parses", "SELECT name FROM people WHERE", "", 0),
-        ("sql_parses", "SELECT 1; SELECT 2", "", 0),
-        ("sql_parses", "  ", "", 0),
-        ("sql_parses", "SELECT 'a\x00'", "", 0),
+        ("sql_parses", "SELECT name FROM people WHERE age > 3", "SELECT 1", 1),
+        ("sql_parses", "SELEC name FROM people", "SELECT 1", 0),
+        ("sql_parses", "SELECT name FROM people WHERE", "SELECT 1", 0),
+        ("sql_parses", "SELECT 1; SELECT 2", "SELECT 1", 0),
+        ("sql_parses", "  ", "SELECT 1", 0),
+        ("sql_parses", "SELECT 'a\x00'", "SELECT 1", 0),
     ],
 )
 def test_a_pair_is_graded_as_worked_out_by_hand(metric, prediction, reference, score):
@@ -93,10 +93,10 @@ def test_a_pair_is_graded_as_worked_out_by_hand(metric, prediction, reference, s
 
 
 def test_entity_f1_of_a_set_counts_all_entities_together():
-    # hits 1 + 0 + 0, predicted 1 + 1 + 0, expected 1 + 3 + 0; the broken answer predicts nothing
+    # hits 1 + 0 + 0, predicted 1 + 1 + 1, expected 1 + 3 + 0; the broken answer is one too many
     predictions = ['{"person": ["Ann"]}', '{"person": ["Zoe"]}', "{broken"]
     references = ['{"person": ["Ann"]}', ENTITIES, "{}"]
-    assert score_of("entity_f1", predictions, references) == pytest.approx(2 / 6)
+    assert score_of("entity_f1", predictions, references) == pytest.approx(2 / 7)
 
 
 def test_macro_f1_and_macro_recall_weigh_every_label_alike():
@@ -194,7 +194,7 @@ def test_every_kind_of_task_has_a_metric_that_suits_it(kind, metric):
             [],
             "kind “Label each input”, and this one is understood as “Write a text”",
         ),
-        ("sql_parses", "number", [], "kind “Write SQL”"),
+        ("sql_parses", "number", [], "form of answers alone"),
         ("execution_accuracy", "classify", [], "kind “Write SQL”"),
         ("execution_accuracy", "sql", [], ""),
         ("execution_accuracy", "sql", ["How many?"], "no held-out row has tables"),

@@ -154,6 +154,8 @@ def case_features(asked: Asked) -> Array:
 
 def network(w: Weights, name: str, x: Array) -> Array:
     """Return the mean score of a few networks of one hidden layer, beside a linear part."""
+    if x.shape[1] != len(w[f"{name}.mean"]):
+        raise RuntimeError(f"{WEIGHTS} is of other features: run python -m tools.understanding.fit")
     scaled = np.clip((x - w[f"{name}.mean"]) / w[f"{name}.scale"], -6, 6)
     hidden = np.maximum(
         np.einsum("nd,kdh->knh", scaled, w[f"{name}.w1"]) + w[f"{name}.b1"][:, None], 0

@@ -19,8 +19,8 @@ def labelled(text="a", label="b", **more):
     return table(**columns, **{name: [make(n) for n in range(rows)] for name, make in more.items()})
 
 
-def read(rows):
-    mapping = guess_columns(rows).mapping
+def read(rows, **how):
+    mapping = guess_columns(rows, **how).mapping
     return mapping and (mapping.user, mapping.context, mapping.assistant)
 
 
@@ -84,6 +84,54 @@ def test_a_number_is_an_answer_where_it_is_named_so():
 def test_a_question_keeps_its_context():
     row = {"question": "who?", "context": "Ann came.", "answer": "Ann", "id": "1"}
     assert guess_columns([row]).mapping == ColumnMapping("question", "answer", "system", "context")
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"id": "1", "tweet": "hi", "sentiment": "pos"}, ("tweet", "", "sentiment")),
+        ({"dialogue": "A: hi", "summary": "Greets."}, ("dialogue", "", "summary")),
+        ({"question": "How many?", "sql": "SELECT 1"}, ("question", "", "sql")),
+        ({"tokens_text": "Ann lives", "entities": [{"PER": "A"}]}, ("tokens_text", "", "entities")),
+        ({"utterance": "wake me", "slots": {"time": "7"}}, ("utterance", "", "slots")),
+        ({"description": "List files", "command": "ls"}, ("description", "", "command")),
+        ({"text": "ten days", "source": "a web page", "label": "time"}, ("text", "", "label")),
+        ({"a": "one"}, None),
+    ],
+)
+def test_columns_are_found_by_usual_names_whatever_the_answer_holds(row, expected):
+    assert read([row] * 3) == read([row] * 3, likeliest=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "likeliest"),
+    [
+        (("message", "text", "reply"), ("text", "", "reply")),
+        (("informal", "formal reading", "rewritten"), ("informal", "", "rewritten")),
+        (("message", "category", "label"), ("message", "", "label")),
+        (("message", "formal"), ("message", "", "formal")),
+        (("informal", "formal"), ("informal", "", "formal")),
+        (("one", "two", "three"), None),
+    ],
+)
+def test_of_several_readings_the_likeliest_is_taken_only_where_nobody_can_be_asked(
+    columns, likeliest
+):
+    rows = table(**dict.fromkeys(columns, TEXTS))
+    assert read(rows) is None
+    assert read(rows, likeliest=True) == likeliest
+
+
+def test_a_list_of_words_is_no_input():
+    rows = [{"tokens": ["Ann", "lives"], "ner_tags": [1, 0], "entities": "Ann"}] * 12
+    assert read(rows, likeliest=True) is None
+
+
+def test_a_column_whose_numbers_have_names_is_the_answer_whatever_its_own_name():
+    rows = labelled("utterance", "source", coarse=lambda n: n % 2, fine=lambda n: n)
+    names = {"coarse": ("off", "on")}
+    mapping = guess_columns(rows, names).mapping
+    assert mapping == ColumnMapping("utterance", "coarse", labels=("off", "on"))
 
 
 def test_tokens_with_their_tags_are_not_taken_for_texts_with_labels():

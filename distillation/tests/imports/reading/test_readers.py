@@ -123,6 +123,24 @@ def test_labels_given_by_number_get_their_names(write):
 
 
 @pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ([1], "yes"),
+        (["yes"], "yes"),
+        (["no", "yes"], '["no", "yes"]'),
+        ([], "[]"),
+        ([{"text": "Zoë", "type": "PER"}], '[{"text": "Zoë", "type": "PER"}]'),
+        ({"when": None}, '{"when": null}'),
+        ([{"type": "text", "text": "a"}, {"text": "b"}], "a\nb"),
+    ],
+)
+def test_an_answer_that_has_a_structure_is_read_as_json(write, answer, text):
+    path = write("l.jsonl", [{"text": "a", "label": answer}])
+    [row] = rows_of(path, columns=ColumnMapping("text", "label", labels=("no", "yes")))
+    assert row.messages[1]["content"] == text
+
+
+@pytest.mark.parametrize(
     ("line", "code", "field"),
     [
         ('{"messages": [{"role": "user", "content": "only"}]}', "no_answer", "messages"),

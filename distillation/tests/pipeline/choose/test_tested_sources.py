@@ -8,13 +8,8 @@ import pytest
 
 from distillation.pipeline.choose.candidate_search import Finder
 from distillation.pipeline.choose.retrieval import Evidence, route
-from distillation.pipeline.types import (
-    IntentSpec,
-    Query,
-    SelectionConfig,
-    SourceFit,
-    SourceGroup,
-)
+from distillation.pipeline.choose.source_fit import SourceFit
+from distillation.pipeline.types import IntentSpec, Query, SelectionConfig, SourceGroup
 from distillation.pipeline.understand.intent import understand
 from distillation.tests.pipeline.catalog import MemoryCatalog
 from distillation.tests.pipeline.choose.test_fit import REPLIES, StyleScorer

@@ -7,7 +7,7 @@ case of the held-out part is named in a failure: only how many are right.
 import pytest
 
 from modelstation.testing import shared_data
-from tools.understanding.cases import HELD_OUT, cases_in
+from tools.understanding.cases import DEVELOPMENT, HELD_OUT, cases_in
 from tools.understanding.scoring import figures, outcomes_of, real_cases
 
 
@@ -26,12 +26,21 @@ def real():
     return outcomes_of(real_cases(shared_data()))
 
 
+def test_nothing_that_is_held_out_was_learned_from_and_no_case_counts_twice():
+    learned, held = list(cases_in(DEVELOPMENT)), list(cases_in(HELD_OUT))
+    words = [{case.requirement for case in part} for part in (learned, held)]
+    assert not words[0] & words[1]
+    for part in (learned, held):
+        whole = [(case.as_requirement, case.id) for case in part]
+        assert len(set(whole)) == len(whole)
+
+
 @pytest.mark.parametrize(
     ("figure", "floor"),
     [
         ("kind", 0.95),
         ("kind with examples", 0.98),
-        ("labels", 0.8),
+        ("labels", 0.75),
         ("keys", 0.88),
         ("language", 0.95),
     ],
