@@ -223,6 +223,7 @@ def _taught_model(task: str, rows: int, url: str) -> Any:
         examples=[{"input": e.input, "output": e.output} for e in told.examples],
         test_rows=[{"input": row["input"], "output": row["output"]} for row in gold],
         base="smollm2-135m-instruct",
+        student="generator",
         rows=rows,
     )
     model = create_model(actor=None, org=org, draft=draft)

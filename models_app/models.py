@@ -69,6 +69,11 @@ class CustomModel(OrgOwned):
         AUTO = "auto"  # a dataset is frozen and trained on as soon as it is selected
         REVIEW = "review"  # it waits, as a draft, for a person to freeze it
 
+    class Student(models.TextChoices):
+        AUTO = "auto"  # the encoder where answers are labels, else the generator
+        GENERATOR = "generator"  # the base, tuned to write answers
+        ENCODER = "encoder"  # a frozen sentence encoder with a layer that tells labels apart
+
     LIVE_STATUSES = (Status.PENDING, Status.DISTILLING, Status.TRAINING, Status.EVALUATING)
 
     name = models.CharField(max_length=80)
@@ -94,6 +99,9 @@ class CustomModel(OrgOwned):
     # Corrections of what was understood: see distillation.pipeline.types.IntentEdits.
     intent_edits = models.JSONField(default=dict, blank=True)
     curation = models.CharField(max_length=10, choices=Curation.choices, default=Curation.AUTO)
+    student = models.CharField(
+        max_length=10, choices=Student.choices, default=Student.GENERATOR
+    )  # what the next build trains
     training_config = models.JSONField(default=dict, blank=True)  # as requested; empty: automatic
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.PENDING)
     status_reason = models.TextField(blank=True)

@@ -39,7 +39,7 @@ from training.runs.services import record_action, refuse, save_plan
 Status = CustomModel.Status
 COPIED = (
     "requirement objective policy examples test_rows success_criteria metric system_prompt base"
-    " rows search_corpus intent_edits curation training_config"
+    " rows student search_corpus intent_edits curation training_config"
 )
 
 DRAFT_FIELDS = ("name", "requirement", "objective", "policy", "examples")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from models_app.serving.encoder import is_encoder, shared_bytes
 from training.progress import spec_from
 from training.scoring.criteria import CompiledChecks, Criteria, read_criteria
 
@@ -20,8 +21,15 @@ class Side:
     name: str = ""
 
     @property
+    def is_encoder(self) -> bool:
+        """Whether `gguf` is the head of an encoder instead."""
+        return is_encoder(self.gguf)
+
+    @property
     def size_mb(self) -> float:
-        return self.gguf.stat().st_size / 1e6
+        """Of the files; to an encoder's head belongs the encoder that it shares with others."""
+        shared = shared_bytes(self.gguf) if self.is_encoder else 0
+        return (self.gguf.stat().st_size + shared) / 1e6
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class EvaluationSpec:
     SQL under `fixture` where there are any.
 
     The checks are the frozen `contract`, else `criteria` (objects or plain sentences). Answers of
-    the base are kept in `cache_dir` for the next evaluation. Without `max_tokens` the longest
+    the base are kept in `cache_dir` for the next evaluation. What is simpler learns from the rows of
+    `train_file`, in the same form. Without `max_tokens` the longest
     reference decides.
     """
 
@@ -48,6 +57,7 @@ class EvaluationSpec:
     live: Side | None = None
     probes: bool = True
     cache_dir: Path | None = None
+    train_file: Path | None = None
 
     @property
     def sides(self) -> dict[str, Side]:

@@ -5,7 +5,7 @@ preflight; what it says is shown before a start, checked there, and kept with th
 import os
 import socket
 import statistics
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
 from modelstation.lm.chat import load_renderer
 from training.models import MachineProfile, TrainingRun
-from training.plan.estimate.estimates import Band, Estimate, Facts, Machine, RunPlan
+from training.plan.estimate.estimates import Band, Estimate, Facts, Machine, Refusal, RunPlan
 from training.plan.estimate.explain import explain
 from training.plan.estimate.measure import disk_free, memory
 from training.plan.estimate.preflight import preflight
@@ -33,6 +33,7 @@ from training.plan.estimate.token_facts import (
     guess_tokens,
 )
 from training.plan.profiling import ensure_measured
+from training.plan.students import Student, student_of
 from training.recipes.config import Settings, TrainingConfig, config_from
 from training.recipes.facts import TrainingFacts
 
@@ -52,6 +53,7 @@ class Plan:
     machine: Machine
     dataset: DatasetVersion | None
     is_sample: bool
+    student: Student
 
     @property
     def resolved(self) -> Settings:
@@ -67,9 +69,18 @@ class Plan:
         """Bytes of memory that are free where it would run; 0 when that is not known."""
         return self.machine.memory_for(self.estimate.config)
 
+    @property
+    def refusals(self) -> Sequence[Refusal]:
+        """Return those of a generator; an encoder trains anywhere."""
+        return () if self.student.is_encoder else self.estimate.refusals
+
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.refusals)
+
     def refuse(self, *, but: Container[str] = ()) -> None:
         """UserFacingError of the first refusal, if there is one; those of the codes `but` pass."""
-        first = next((each for each in self.estimate.refusals if each.code not in but), None)
+        first = next((each for each in self.refusals if each.code not in but), None)
         if first:
             raise UserFacingError(
                 first.message, code=first.code, hint=first.hint, param="training_config"
@@ -90,7 +101,8 @@ def plan_for(
     facts = Facts(data_facts(model, dataset), shape_of(model.base))
     estimate = preflight(config, facts, machine)
     reasons = explain(config, estimate, machine)
-    return Plan(requested, estimate, reasons, machine, dataset, facts.data.is_sample)
+    student, is_sample = student_of(model, dataset), facts.data.is_sample
+    return Plan(requested, estimate, reasons, machine, dataset, is_sample, student)
 
 
 def checked(requested: Settings) -> TrainingConfig:

@@ -27,11 +27,13 @@ from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
 from training.builds.ends import finish_evaluation
+from training.encoder.spec import EncoderSpec, Trained
 from training.evaluations import services as evaluations
 from training.evaluations.spec import EvaluationSpec, Side
 from training.finetuning import jobs as fine_tuning_jobs
 from training.models import EvaluationRun, TrainingRun
 from training.plan import services as planning
+from training.plan.students import Student, student_of
 from training.progress import Checkpoint, Log, message_from
 from training.recipes.config import TrainingConfig
 from training.recipes.rows import read_conversations
@@ -42,11 +44,14 @@ from training.scoring.shapes import EvaluationResult
 
 STAGE_NAMES = {
     "load": "Loading the base model",
+    "embed": "Reading the rows with the encoder",
+    "fit": "Learning to tell the labels apart",
     "train": "Training",
     "merge": "Merging the adapter into the base",
     "export": "Writing the artifacts",
     "checkpoints": "Writing the checkpoints as models",
     "generate_base": "The base model answers the held-out rows",
+    "rivals": "Something simpler learns from the same rows",
     "generate_tuned": "The tuned model answers the held-out rows",
     "generate_live": "The version that is live answers the held-out rows",
     "probe_base": "The base model answers general questions",
@@ -63,6 +68,9 @@ def train(job: Job, lease: Lease) -> Publish:
     _refuse_unmeasurable(model, dataset)
     run, _ = TrainingRun.objects.get_or_create(job=job, defaults=made)
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
+    student = student_of(model, dataset)
+    if student.is_encoder:
+        return _train_encoder(job, lease, run, folder, student)
     kept = settings.ARTIFACTS_DIR / str(model.id) / "checkpoints"
     spec = TrainingSpec(
         dataset=settings.ARTIFACTS_DIR / dataset.folder,
@@ -99,6 +107,22 @@ def _refuse_unmeasurable(model: CustomModel, dataset: DatasetVersion) -> None:
         raise Conflict(f"Nothing could be measured: {why}", code="unmeasurable", hint=hint)
 
 
+def _train_encoder(
+    job: Job, lease: Lease, run: TrainingRun, folder: str, student: Student
+) -> Publish:
+    run.plan = {"reasons": {"student": student.reason}}
+    run.save(update_fields=["plan"])
+    lease.log(student.reason)
+    spec = EncoderSpec(
+        dataset=settings.ARTIFACTS_DIR / run.dataset_version.folder,
+        out_dir=settings.ARTIFACTS_DIR / folder,
+    )
+    path = _write_spec(job, spec.to_json())
+    reported = run_child("training.encoder.child", path, lease=lease, on_event=reporter(lease))
+    result = Trained.from_json(reported)
+    return lambda: services.finish_training(run=run, folder=folder, result=result)
+
+
 def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
     """Return settings that take the same step in twice as many turns; checkpoints stay good."""
     whole = config.micro_batch_tokens or config.tokens_per_batch
@@ -107,7 +131,8 @@ def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
 
 def _publish_training(run: TrainingRun, folder: str, result: TrainingResult, kept: Path) -> None:
     """Publish the result, remove its checkpoints; those of a failed run wait to be used again."""
-    services.finish_training(run=run, folder=folder, result=result)
+    made = Trained(result.artifacts, result.config.to_json(), result.facts.to_json())
+    services.finish_training(run=run, folder=folder, result=made)
     fine_tuning_jobs.keep_results(run)
     transaction.on_commit(lambda: shutil.rmtree(kept, ignore_errors=True))
 
@@ -169,6 +194,7 @@ def _evaluation_spec(
         else None,
         probes=settings.EVALUATION_PROBES,
         cache_dir=settings.ARTIFACTS_DIR / str(run.model_id) / "answers",
+        train_file=settings.ARTIFACTS_DIR / dataset.folder / "train.jsonl",
     )
 
 

@@ -41,6 +41,17 @@ class LiveResult(SideResult):
     difference: Score
 
 
+class RivalResult(Score):
+    """Something simpler: its score on the metric of the run, how much more the model scores
+    (`difference`), and what an answer costs.
+    """
+
+    name: str
+    difference: Score
+    milliseconds: float
+    size_mb: float
+
+
 class CriterionResult(TypedDict, total=False):
     metric: str
     of: str
@@ -100,6 +111,7 @@ class EvaluationResult(TypedDict, total=False):
     criteria: list[CriterionResult]
     unread_criteria: list[str]
     baseline: Baseline
+    rivals: list[RivalResult]
     note: str
     probes: ProbeReport | None
 

@@ -75,6 +75,12 @@ class Command(PlainCommand):
         add("--system-prompt", **text, help="default: compiled from the requirement")
         add("--intent-edits", **file, help="JSON corrections: see POST /api/v1/intents")
         add("--base", default="", metavar="NAME", help="default: the recommended of the installed")
+        add(
+            "--student",
+            choices=CustomModel.Student.values,
+            default="auto",
+            help="encoder tells labels apart, generator writes; default: by the task",
+        )
         add("--max-size-mb", **number, help="how large the served model may be, at most")
         add("--rows", **number, default=DEFAULT_ROWS, help=f"of the dataset ({DEFAULT_ROWS})")
         add(
@@ -147,6 +153,7 @@ def _draft(options: dict[str, Any]) -> ModelDraft:
         base=options["base"],
         max_size_mb=options["max_size_mb"],
         rows=options["rows"],
+        student=options["student"],
         intent_edits=_intent_edits(options["intent_edits"]),
         search_corpus=not options["no_corpus"],
     )

@@ -279,7 +279,7 @@ def test_a_strangers_token_opens_no_plan(api_for, charlie, model, dataset, name)
 
 def test_a_model_that_could_not_be_trained_here_is_not_made(org, alice, small_machine):
     testing.make_base("tiny")
-    draft = ModelDraft("Router", testing.REQUIREMENT, base="tiny")
+    draft = ModelDraft("Router", testing.REQUIREMENT, base="tiny", student="generator")
     with pytest.raises(UserFacingError) as error:
         create_model(actor=alice, org=org, draft=draft)
     assert error.value.code == "does_not_fit"
