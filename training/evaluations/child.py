@@ -25,8 +25,8 @@ from training.scoring.criterion import LATENCY
 from training.scoring.generate import Generated, HeldOut, answer_budget, distinct, held_out
 from training.scoring.metrics import METRICS, Given, build_scorer, model_metric
 from training.scoring.probes import MAX_TOKENS, all_probes, probe_report
-from training.scoring.rivals import Rival, are_labels, examples_for, rivals_of
 from training.scoring.report import Answers, Measured, build_report, worst_first
+from training.scoring.rivals import Rival, are_labels, examples_for, rivals_of
 from training.scoring.shapes import EvaluationResult, GenerationFacts, ProbeReport, Report
 from training.scoring.sql import Fixture, find_fixture
 

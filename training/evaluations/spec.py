@@ -38,9 +38,8 @@ class EvaluationSpec:
     SQL under `fixture` where there are any.
 
     The checks are the frozen `contract`, else `criteria` (objects or plain sentences). Answers of
-    the base are kept in `cache_dir` for the next evaluation. What is simpler learns from the rows of
-    `train_file`, in the same form. Without `max_tokens` the longest
-    reference decides.
+    the base are kept in `cache_dir` for the next evaluation. What is simpler learns from the rows
+    of `train_file`, in the same form. Without `max_tokens` the longest reference decides.
     """
 
     test_file: Path

@@ -20,7 +20,6 @@ from training.scoring.criterion import (
 )
 from training.scoring.sentences import compile_sentence
 
-
 REMOVES_RIVALS = re.compile(rf"\s*without {NOT_WORSE_THAN_RIVAL}\W*", re.IGNORECASE)
 
 

@@ -86,9 +86,7 @@ def examples_for(train: Pairs, count: int = 4) -> list[tuple[str, str]]:
     return [(text, answer) for answer, text in shown[middle : middle + count]]
 
 
-def _timed(
-    name: str, model: Any, features: tuple[Any, Any], answers: Sequence[str]
-) -> Rival:
+def _timed(name: str, model: Any, features: tuple[Any, Any], answers: Sequence[str]) -> Rival:
     model.fit(features[0], answers)
     begun = time.perf_counter()
     texts = [str(label) for label in model.predict(features[1])]

@@ -272,6 +272,7 @@ def _report(model: CustomModel) -> dict[str, Any]:
         "sources": dataset.source_counts if dataset else {},
         "base_score": scores.get("base", {}).get("score"),
         "tuned_score": scores.get("tuned", {}).get("score"),
+        "rivals": {each["name"]: each["score"] for each in scores.get("rivals", [])},
         "metric": scores.get("metric"),
         "n_test": scores.get("n_test", 0),
         "verdict": evaluation.verdict if evaluation else None,
