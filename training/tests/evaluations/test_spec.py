@@ -91,7 +91,7 @@ def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, specs):
     assert run.contract_digest == model.contract_digest != ""
     assert spec["metric"] == run.metric == "exact_match"
     frozen = CompiledChecks(**spec["contract"]).criteria()
-    assert [check.value for check in frozen.checks] == [0.8, 0.0]
+    assert [check.value for check in frozen.checks] == [0.8, 0.0, 0.0]
     assert frozen.unread == ["Be kind."]
 
 
@@ -128,4 +128,8 @@ def test_a_spec_is_read_back_as_it_was_written(tmp_path):
         cache_dir=tmp_path / "answers",
     )
     assert EvaluationSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
-    assert [check.metric for check in spec.checks().checks] == ["exact_match", "beats_base"]
+    assert [check.metric for check in spec.checks().checks] == [
+        "exact_match",
+        "beats_base",
+        "not_worse_than_rival",
+    ]
