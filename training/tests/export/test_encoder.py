@@ -28,7 +28,7 @@ def version(tmp_path_factory):
     vectors = load_embedder().embed(texts)
     means = [vectors[np.array(labels) == name].mean(axis=0) for name in names]
     tensors = {f"{MINILM}.weight": 20 * np.array(means).T, f"{MINILM}.bias": np.zeros(3)}
-    settings = HeadSettings(names, 1.0, {MINILM: 1.0}, REVISIONS)
+    settings = HeadSettings(names, 1.0, {MINILM: 1.0}, {MINILM: REVISIONS[MINILM]})
     whole = {name: np.ascontiguousarray(each, np.float32) for name, each in tensors.items()}
     head = Head(settings, whole)
     write_artifact(folder / "encoder", head.save, kind="encoder", facts={})

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Multilingual:
 
         self._encoder: Any = USE(threads=1)
 
-    def embed(self, texts: list[str]) -> Any:
+    def embed(self, texts: Sequence[str]) -> Any:
         (text,) = texts
         if not text.strip():
             return np.zeros((1, 512), np.float32)
@@ -47,7 +48,7 @@ class Model:
 
     def __init__(self, folder: Path = HERE / "encoder") -> None:
         self._head = Head.load(folder)
-        self._encoders = {
+        self._encoders: dict[str, Any] = {
             name: Bert(folder / name) if (folder / name).is_dir() else Multilingual()
             for name in self._head.encoders
         }
