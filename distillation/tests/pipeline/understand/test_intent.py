@@ -1,6 +1,6 @@
 import pytest
 
-from distillation.pipeline.types import Example, Requirement
+from distillation.pipeline.types import Example, IntentEdits, Requirement
 from distillation.pipeline.understand.intent import compile_system_prompt, understand
 from distillation.pipeline.understand.labels import label_key, learn_labels
 from distillation.pipeline.understand.reading import task_kind
@@ -19,7 +19,7 @@ def wanted(text="We want a small model.", outputs=(), **fields):
         (wanted(outputs=['{"city": "Rome"}', "{}"]), "extract_json"),
         (wanted(outputs=["SELECT a FROM t", "select b from t"]), "sql"),
         (wanted(outputs=["2 + 2 = 4\n#### 4", "It is 1.\n#### 1"]), "number"),
-        (wanted(outputs=["12.5", "-3"]), "number"),
+        (wanted("How warm does it get, in degrees?", ["12.5", "-3"]), "number"),
         (wanted(outputs=["wdiff a b", "rnm -fo -ss pattern -rs other path/to/files"]), "generate"),
         (wanted("Route messages", ["A long answer that is a sentence, not a label."]), "generate"),
     ],
@@ -53,9 +53,17 @@ def test_labels_stay_open_when_examples_only_name_some():
     assert (intent.labels, intent.labels_closed) == (("a", "b"), False)
 
 
-def test_a_list_that_misses_an_examples_label_stays_and_the_answer_is_named():
+def test_where_an_example_is_outside_the_list_it_is_asked_which_is_right():
     policy = "Answer with exactly one of these labels: yes, no, maybe."
     intent = understand(wanted("Does the review praise?", ["yes", "no", "unsure"], policy=policy))
+    [question] = [asked for asked in intent.questions if asked.field == "labels"]
+    offered = [choice.intent_edits.get("labels") for choice in question.choices]
+    assert ["yes", "no", "maybe"] in offered
+
+
+def test_an_example_outside_the_labels_that_a_person_set_is_named():
+    edits = IntentEdits(labels=("yes", "no", "maybe"))
+    intent = understand(wanted("Does the review praise?", ["yes", "no", "unsure"]), edits)
     assert (intent.labels, intent.labels_closed) == (("yes", "no", "maybe"), True)
     assert intent.examples_outside == ("unsure",)
 
