@@ -51,6 +51,7 @@ from distillation.pipeline.understand.label_map import (
     propose_label_map,
 )
 from distillation.pipeline.understand.labels import is_label, learn_labels, merge_labels
+from distillation.pipeline.understand.system_prompt import prompt_of
 from distillation.pipeline.understand.task_kind import (
     PLAIN_NUMBER_PATTERN,
     SQL_PATTERN,
@@ -132,6 +133,8 @@ class DatasetGenerator:
         replayed = self._replay(result, intent, config, leakage)
         chosen = [*chosen[: config.rows - len(replayed)], *replayed]
         report("split")
+        answers = [row.answer for row in chosen]
+        intent = replace(intent, system_prompt=prompt_of(requirement, intent, answers))
         selected = finish_rows(chosen, intent, config, result, held_out=bool(held_out))
         test_rows = row_format.held_out_messages(intent.system_prompt, held_out)
         return Selection(

@@ -69,6 +69,8 @@ def run_evaluation(spec: EvaluationSpec, channel: Channel) -> EvaluationResult:
     )
     _add_generation(report, spec, generated)
     report["max_tokens"], report["system_prompt"] = max_tokens, spec.system_prompt
+    if (base_prompt := spec.base.system_prompt) is not None:
+        report["base_system_prompt"] = base_prompt
     report["probes"] = _probe(spec, channel) if spec.probes else None
     _write(spec, report, answers)
     return _result(report)
@@ -123,13 +125,12 @@ def _prepare(spec: EvaluationSpec) -> Prepared:
 def _rows_by_side(
     spec: EvaluationSpec, conversations: Sequence[list[Message]]
 ) -> dict[str, HeldOut]:
-    """Give base and tuned the same prompts, and the live version its own system prompt."""
-    same = held_out(conversations, spec.system_prompt)
-    rows = {"base": same, "tuned": same}
-    if spec.live:
-        own = spec.live.system_prompt
-        rows["live"] = held_out(conversations, spec.system_prompt if own is None else own)
-    return rows
+    """Give each side its own system prompt, where it has one, else that of the run."""
+    prompts = {name: side.system_prompt for name, side in spec.sides.items()}
+    return {
+        name: held_out(conversations, spec.system_prompt if own is None else own)
+        for name, own in prompts.items()
+    }
 
 
 def _probe(spec: EvaluationSpec, channel: Channel) -> ProbeReport:

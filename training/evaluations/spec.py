@@ -12,7 +12,9 @@ from training.scoring.criteria import CompiledChecks, Criteria, read_criteria
 
 @dataclass(frozen=True)
 class Side:
-    """A model that answers; the live version with a name, and the prompt it is served with."""
+    """A model that answers, with the system prompt of its own that it gets, where it has one: the
+    live version what it is served with, the base all labels or keys. The live version has a name.
+    """
 
     gguf: Path
     tokenizer_folder: Path

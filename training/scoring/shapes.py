@@ -111,6 +111,7 @@ class Report(EvaluationResult, total=False):
     fields: list[FieldLine] | None
     max_tokens: int
     system_prompt: str
+    base_system_prompt: str  # where the base was told more: all labels or keys
 
 
 class AnsweredRow(TypedDict):

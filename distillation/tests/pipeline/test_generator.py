@@ -65,7 +65,11 @@ def test_labels_beyond_the_examples_are_learned_and_balanced():
 def test_every_row_has_the_one_system_prompt_and_says_why_it_is_there():
     selection = generate(corpus(), rows=100)
     prompts = {row.messages[0]["content"] for row in selection.rows}
-    assert prompts == {"Name the bank intent of the message. Answer with the label only."}
+    assert prompts == {
+        "Name the bank intent of the message. Answer with the label only. Answer with one of: "
+        f"{', '.join(sorted(LABELS))}."
+    }
+    assert prompts == {selection.intent.system_prompt}
     assert all("bank serves the task" in row.reason for row in selection.rows)
 
 

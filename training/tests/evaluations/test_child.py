@@ -119,6 +119,17 @@ def test_both_models_get_the_models_prompt_and_the_rows_question(tmp_path, tiny,
     assert [check["metric"] for check in result["criteria"]] == ["exact_match", "beats_base"]
 
 
+def test_a_base_that_is_told_more_gets_its_own_prompt(tmp_path, tiny, monkeypatch):
+    spec = write_spec(tmp_path, tiny)
+    spec["base"] = spec["base"] | {"system_prompt": "Answer with one of: yes, no."}
+    requests = answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
+    evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
+    prompts = [prompts[0][0]["content"] for prompts, _ in requests]
+    assert prompts == ["Answer with one of: yes, no.", "The model's prompt."]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["base_system_prompt"] == "Answer with one of: yes, no."
+
+
 def test_the_report_on_disk_keeps_the_request_and_the_result(tmp_path, tiny, monkeypatch):
     spec = write_spec(tmp_path, tiny, criteria=["Be kind."])
     answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)

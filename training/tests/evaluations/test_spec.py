@@ -81,6 +81,21 @@ def test_the_requested_version_is_measured_beside_the_live_one(alice, versions, 
     assert versions[1].scores["live"] == run.live
 
 
+def test_the_base_is_told_the_labels_that_the_tuned_one_learned(alice, versions, specs):
+    dataset = versions[0].model.dataset_versions.get()
+    intent = {"task_kind": "classify", "labels": ["no", "yes"], "labels_closed": True}
+    type(dataset.run).objects.filter(id=dataset.run_id).update(intent=intent)
+    evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
+    (spec,) = specs
+    assert spec["base"]["system_prompt"] == "Prompt 2. Answer with one of: no, yes."
+    assert spec["system_prompt"] == "Prompt 2."
+
+
+def test_a_base_whose_prompt_says_it_all_gets_the_same(alice, versions, specs):
+    evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
+    assert specs[0]["base"]["system_prompt"] is None
+
+
 def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, specs):
     run = builds.evaluate_again(actor=alice, version=versions[1])
     CustomModel.objects.update(success_criteria=["exact match at least 1 %"], metric="token_f1")
