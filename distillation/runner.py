@@ -14,6 +14,7 @@ from distillation.corrections import services as corrections
 from distillation.curation import freezing
 from distillation.curation import services as curation
 from distillation.datasets.cards import facts_of_version
+from distillation.datasets.coverage import coverage_of
 from distillation.imports.reading.errors import ImportRefused
 from distillation.limits import REASON_CHARS
 from distillation.model_data import own_rows
@@ -82,6 +83,8 @@ def distil(job: Job, lease: Lease) -> Publish:
     version = _version(run, model, selection)
     rows = [_dataset_row(version, i, row) for i, row in enumerate(selection.rows)]
     _copy_provenance(rows)
+    if unseen := coverage_of(version, [(row.split, row.answer) for row in rows]).sentence:
+        lease.log(unseen)
     refused = dict(selection.refused_corrections)
     freezing.count(version, freezing.groups_of(rows))
     if not version.is_draft:

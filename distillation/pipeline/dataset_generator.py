@@ -20,6 +20,7 @@ from distillation.pipeline.choose.leakage import LeakageIndex
 from distillation.pipeline.choose.selection import SELECTORS, order_rows, seeded_key, within_budget
 from distillation.pipeline.choose.splits import assign_splits
 from distillation.pipeline.corrections import CORRECTION, correction_rows
+from distillation.pipeline.coverage import names_in
 from distillation.pipeline.gaps import gap_of, lacks_too_much
 from distillation.pipeline.text import clip, hash_messages
 from distillation.pipeline.types import (
@@ -306,7 +307,14 @@ def finish_rows(
     hashes = [hash_messages(row_messages) for row_messages in messages]
     groups = dedup.twin_groups(rows, by_answer=intent.task_kind != "classify")
     corrected = {group for group, row in zip(groups, rows, strict=True) if row.step == CORRECTION}
-    splits = assign_splits(hashes, groups, config, held_out=held_out, for_training=corrected)
+    splits = assign_splits(
+        hashes,
+        groups,
+        config,
+        held_out=held_out,
+        for_training=corrected,
+        names=[names_in(row.answer, intent.task_kind) for row in rows],
+    )
     return tuple(
         SelectedRow(
             candidate=row.candidate,

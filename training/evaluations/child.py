@@ -23,6 +23,7 @@ from training.scoring import cache, generate
 from training.scoring.criteria import Criteria
 from training.scoring.criterion import LATENCY
 from training.scoring.generate import Generated, HeldOut, answer_budget, distinct, held_out
+from training.scoring.held_out import coverage_check
 from training.scoring.metrics import METRICS, Given, build_scorer, model_metric
 from training.scoring.probes import MAX_TOKENS, all_probes, probe_report
 from training.scoring.report import Answers, Measured, build_report, worst_first
@@ -66,6 +67,7 @@ def run_evaluation(spec: EvaluationSpec, channel: Channel) -> EvaluationResult:
         criteria=prepared.criteria,
         labels=spec.labels,
         seed=spec.seed,
+        more=coverage_check(spec.coverage),
     )
     _add_generation(report, spec, generated)
     report["max_tokens"], report["system_prompt"] = max_tokens, spec.system_prompt

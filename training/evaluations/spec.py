@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from distillation.pipeline.coverage import Coverage
 from training.progress import spec_from
 from training.scoring.criteria import CompiledChecks, Criteria, read_criteria
 
@@ -33,7 +34,7 @@ class EvaluationSpec:
 
     The checks are the frozen `contract`, else `criteria` (objects or plain sentences). Answers of
     the base are kept in `cache_dir` for the next evaluation. Without `max_tokens` the longest
-    reference decides.
+    reference decides. `coverage` says which labels or fields no training row showed.
     """
 
     test_file: Path
@@ -50,6 +51,7 @@ class EvaluationSpec:
     live: Side | None = None
     probes: bool = True
     cache_dir: Path | None = None
+    coverage: Coverage = Coverage()
 
     @property
     def sides(self) -> dict[str, Side]:
@@ -70,4 +72,8 @@ class EvaluationSpec:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """ChildError "bad_spec" names what is missing."""
         contract = values.get("contract")
-        return spec_from(cls, {**values, "contract": contract and CompiledChecks(**contract)})
+        parts = {
+            "contract": contract and CompiledChecks(**contract),
+            "coverage": Coverage(**values.get("coverage") or {}),
+        }
+        return spec_from(cls, {**values, **parts})

@@ -15,6 +15,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import transaction
 
+from distillation.datasets.coverage import coverage_of
 from distillation.models import DatasetVersion
 from distillation.pipeline.understand.system_prompt import names_of, with_all_named
 from models_app import services as model_services
@@ -159,6 +160,7 @@ def _evaluation_spec(
         else None,
         probes=settings.EVALUATION_PROBES,
         cache_dir=settings.ARTIFACTS_DIR / str(run.model_id) / "answers",
+        coverage=coverage_of(dataset),
     )
 
 

@@ -91,6 +91,14 @@ def test_the_base_is_told_the_labels_that_the_tuned_one_learned(alice, versions,
     assert spec["system_prompt"] == "Prompt 2."
 
 
+def test_labels_that_no_training_row_has_are_named_to_the_evaluator(alice, versions, specs):
+    dataset = versions[0].model.dataset_versions.get()
+    type(dataset.run).objects.filter(id=dataset.run_id).update(intent={"task_kind": "classify"})
+    CustomModel.objects.update(test_rows=[{"input": "hi", "output": "new"}] * 3)
+    evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
+    assert specs[0]["coverage"]["unseen"] == {"new": 3}
+
+
 def test_a_base_whose_prompt_says_it_all_gets_the_same(alice, versions, specs):
     evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
     assert specs[0]["base"]["system_prompt"] is None
