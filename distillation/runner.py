@@ -77,7 +77,9 @@ def distil(job: Job, lease: Lease) -> Publish:
         _keep_what_was_found(run, error)
         raise UserFacingError(str(error), code="not_enough_data") from error
     routes = routes_by_source(selection.routes)
-    run.intent = IntentFacts.of(selection.intent, routes, selection.gap).to_json()
+    run.intent = IntentFacts.of(
+        selection.intent, routes, selection.gap, selection.doubtful_held_out
+    ).to_json()
     run.funnel = [step.to_json() for step in selection.funnel]
     run.label_map = [asdict(mapping) for mapping in selection.label_map]
     version = _version(run, model, selection)
@@ -104,6 +106,7 @@ def selection_config(model: CustomModel) -> SelectionConfig:
         license_policy=license_policy_of(model.org),
         use_sources=tuple(str(use.source_id) for use in chosen),
         search_corpus=model.search_corpus,
+        doubtful_rows=model.doubtful_rows,
     )
 
 

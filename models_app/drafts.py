@@ -33,6 +33,7 @@ class ModelDraft:
     curation: str = "auto"
     intent_edits: dict[str, Any] = field(default_factory=dict)
     search_corpus: bool = True  # False: rows come from sources chosen for the model alone
+    doubtful_rows: str = CustomModel.DoubtfulRows.LEAVE_OUT
     max_size_mb: int | None = None  # of the served model; the base must keep to it
 
     def __post_init__(self) -> None:
@@ -53,6 +54,7 @@ class ModelDraft:
         if self.max_size_mb is not None and self.max_size_mb < 1:
             raise UserFacingError("The size must be at least 1 MB.", param="max_size_mb")
         check_curation(self.curation)
+        check_doubtful_rows(self.doubtful_rows)
         check_pairs(self.examples, "examples")
         check_pairs(self.test_rows, "test_rows")
         try:
@@ -80,6 +82,13 @@ def check_curation(curation: str) -> None:
     if curation not in known:
         hint = f"{' or '.join(known)}."
         raise UserFacingError(f"Unknown curation “{curation}”.", param="curation", hint=hint)
+
+
+def check_doubtful_rows(do: str) -> None:
+    known = CustomModel.DoubtfulRows.values
+    if do not in known:
+        message, hint = f"Unknown way with doubtful rows: “{do}”.", f"{' or '.join(known)}."
+        raise UserFacingError(message, param="doubtful_rows", hint=hint)
 
 
 def check_intent_edits(intent_edits: dict[str, Any], *, is_stored: bool = False) -> None:

@@ -1,4 +1,6 @@
-"""Whether the training rows of a dataset teach what its held-out rows ask for."""
+"""Whether held-out rows of a dataset can be measured with: what they ask for is taught by its
+training rows, and their own labels are likely right.
+"""
 
 from collections.abc import Sequence
 
@@ -22,3 +24,11 @@ def coverage_of(version: DatasetVersion, rows: Spoken | None = None) -> Coverage
     test = [answer for split, answer in rows if split == DatasetRow.Split.TEST]
     own = [str(row["output"]) for row in version.model.test_rows]
     return coverage.coverage_of(train, own or test, kind)
+
+
+def doubtful_held_out(version: DatasetVersion) -> int:
+    """Count the held-out rows whose label was found to be likely wrong when they were selected."""
+    if version.model.test_rows:
+        return len(version.run.intent_facts.doubtful_test_rows or ())
+    test = version.rows.kept().filter(split=DatasetRow.Split.TEST)
+    return int(test.filter(scores__has_key="doubtful").count())

@@ -40,7 +40,7 @@ from training.runs.services import record_action, refuse, save_plan
 Status = CustomModel.Status
 COPIED = (
     "requirement objective policy examples test_rows success_criteria metric system_prompt base"
-    " rows search_corpus intent_edits curation training_config"
+    " rows search_corpus doubtful_rows intent_edits curation training_config"
 )
 
 NAMED_IN_PROMPT = {"labels", "json_schema", "task_kind"}

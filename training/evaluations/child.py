@@ -23,7 +23,7 @@ from training.scoring import cache, generate
 from training.scoring.criteria import Criteria
 from training.scoring.criterion import LATENCY
 from training.scoring.generate import Generated, HeldOut, answer_budget, distinct, held_out
-from training.scoring.held_out import coverage_check
+from training.scoring.held_out import coverage_check, doubtful_note
 from training.scoring.metrics import METRICS, Given, build_scorer, model_metric
 from training.scoring.probes import MAX_TOKENS, all_probes, probe_report
 from training.scoring.report import Answers, Measured, build_report, worst_first
@@ -69,6 +69,9 @@ def run_evaluation(spec: EvaluationSpec, channel: Channel) -> EvaluationResult:
         seed=spec.seed,
         more=coverage_check(spec.coverage),
     )
+    report["doubtful_rows"] = spec.doubtful_rows
+    doubt = doubtful_note(spec.doubtful_rows, report["n_test"])
+    report["note"] = f"{report['note']} {doubt}".strip()
     _add_generation(report, spec, generated)
     report["max_tokens"], report["system_prompt"] = max_tokens, spec.system_prompt
     if (base_prompt := spec.base.system_prompt) is not None:

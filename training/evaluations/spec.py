@@ -34,7 +34,8 @@ class EvaluationSpec:
 
     The checks are the frozen `contract`, else `criteria` (objects or plain sentences). Answers of
     the base are kept in `cache_dir` for the next evaluation. Without `max_tokens` the longest
-    reference decides. `coverage` says which labels or fields no training row showed.
+    reference decides. `coverage` says which labels or fields no training row showed,
+    `doubtful_rows` how many held-out rows likely have a wrong label.
     """
 
     test_file: Path
@@ -52,6 +53,7 @@ class EvaluationSpec:
     probes: bool = True
     cache_dir: Path | None = None
     coverage: Coverage = Coverage()
+    doubtful_rows: int = 0
 
     @property
     def sides(self) -> dict[str, Side]:

@@ -15,7 +15,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import transaction
 
-from distillation.datasets.coverage import coverage_of
+from distillation.datasets.coverage import coverage_of, doubtful_held_out
 from distillation.models import DatasetVersion
 from distillation.pipeline.understand.system_prompt import names_of, with_all_named
 from models_app import services as model_services
@@ -161,6 +161,7 @@ def _evaluation_spec(
         probes=settings.EVALUATION_PROBES,
         cache_dir=settings.ARTIFACTS_DIR / str(run.model_id) / "answers",
         coverage=coverage_of(dataset),
+        doubtful_rows=doubtful_held_out(dataset),
     )
 
 

@@ -1,4 +1,5 @@
-"""What the held-out rows themselves can tell: whether a training row showed what they ask for.
+"""What the held-out rows themselves can tell: whether a training row showed what they ask for, and
+whether their own labels can be relied on.
 
 Try it: pytest training/tests/scoring/test_held_out.py
 """
@@ -34,3 +35,14 @@ def coverage_check(coverage: Coverage) -> list[CriterionResult]:
             "sentence": f"{coverage.sentence}{advice}",
         }
     ]
+
+
+def doubtful_note(doubtful: int, rows: int) -> str:
+    """Say how far the score may be off by labels of the held-out rows themselves."""
+    if not doubtful:
+        return ""
+    have = "has" if doubtful == 1 else "have"
+    return (
+        f"{doubtful:,} of {rows:,} held-out rows ({doubtful / rows:.1%}) likely {have} a wrong "
+        "label: rows like them have another. Scores may be off by as much."
+    )

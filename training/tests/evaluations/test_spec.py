@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from distillation.tests.drafts import make_row
 from models_app.gateway.paths import engine_paths
 from models_app.models import CustomModel
 from modelstation import testing
@@ -97,6 +98,15 @@ def test_labels_that_no_training_row_has_are_named_to_the_evaluator(alice, versi
     CustomModel.objects.update(test_rows=[{"input": "hi", "output": "new"}] * 3)
     evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
     assert specs[0]["coverage"]["unseen"] == {"new": 3}
+
+
+def test_doubtful_rows_that_were_kept_in_the_test_split_are_counted(alice, versions, specs):
+    dataset = versions[0].model.dataset_versions.get()
+    doubted = {"scores": {"doubtful": 1.0}}
+    for number, fields in enumerate(({"split": "test"}, {"split": "test"} | doubted, doubted)):
+        make_row(dataset, number, **fields).save()
+    evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
+    assert specs[0]["doubtful_rows"] == 1
 
 
 def test_a_base_whose_prompt_says_it_all_gets_the_same(alice, versions, specs):
