@@ -23,6 +23,7 @@ from training.scoring import cache, generate
 from training.scoring.criteria import Criteria
 from training.scoring.criterion import LATENCY
 from training.scoring.generate import Generated, HeldOut, answer_budget, distinct, held_out
+from training.scoring.held_out import coverage_check, doubtful_note
 from training.scoring.metrics import METRICS, Given, build_scorer, model_metric
 from training.scoring.probes import MAX_TOKENS, all_probes, probe_report
 from training.scoring.report import Answers, Measured, build_report, worst_first
@@ -70,9 +71,15 @@ def run_evaluation(spec: EvaluationSpec, channel: Channel) -> EvaluationResult:
         criteria=prepared.criteria,
         labels=spec.labels,
         seed=spec.seed,
+        more=coverage_check(spec.coverage),
     )
+    report["doubtful_rows"] = spec.doubtful_rows
+    doubt = doubtful_note(spec.doubtful_rows, report["n_test"])
+    report["note"] = f"{report['note']} {doubt}".strip()
     _add_generation(report, spec, generated)
     report["max_tokens"], report["system_prompt"] = max_tokens, spec.system_prompt
+    if (base_prompt := spec.base.system_prompt) is not None:
+        report["base_system_prompt"] = base_prompt
     report["probes"] = _probe(spec, channel) if spec.probes and not spec.tuned.is_encoder else None
     _write(spec, report, answers)
     return _result(report)
@@ -127,13 +134,12 @@ def _prepare(spec: EvaluationSpec) -> Prepared:
 def _rows_by_side(
     spec: EvaluationSpec, conversations: Sequence[list[Message]]
 ) -> dict[str, HeldOut]:
-    """Give base and tuned the same prompts, and the live version its own system prompt."""
-    same = held_out(conversations, spec.system_prompt)
-    rows = {"base": same, "tuned": same}
-    if spec.live:
-        own = spec.live.system_prompt
-        rows["live"] = held_out(conversations, spec.system_prompt if own is None else own)
-    return rows
+    """Give each side its own system prompt, where it has one, else that of the run."""
+    prompts = {name: side.system_prompt for name, side in spec.sides.items()}
+    return {
+        name: held_out(conversations, spec.system_prompt if own is None else own)
+        for name, own in prompts.items()
+    }
 
 
 def _probe(spec: EvaluationSpec, channel: Channel) -> ProbeReport:

@@ -13,6 +13,7 @@ from django.core.cache import cache
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
+from distillation.datasets.coverage import coverage_of
 from distillation.models import DatasetVersion
 from distillation.pipeline.types import SelectionConfig
 from models_app.models import CustomModel, FoundationModel
@@ -100,6 +101,8 @@ def plan_for(
         machine = replace(machine, gpu="not measured yet", gpu_flops=20e12)
     facts = Facts(data_facts(model, dataset), shape_of(model.base))
     estimate = preflight(config, facts, machine)
+    if dataset and (unseen := coverage_of(dataset).sentence):
+        estimate = replace(estimate, notes=(unseen, *estimate.notes))
     reasons = explain(config, estimate, machine)
     student, is_sample = student_of(model, dataset), facts.data.is_sample
     return Plan(requested, estimate, reasons, machine, dataset, is_sample, student)

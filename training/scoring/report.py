@@ -114,13 +114,22 @@ class Grading:
 
 
 def build_report(
-    answers: Answers, *, metric: str, criteria: Criteria, labels: list[str] | None, seed: int
+    answers: Answers,
+    *,
+    metric: str,
+    criteria: Criteria,
+    labels: list[str] | None,
+    seed: int,
+    more: Sequence[shapes.CriterionResult] = (),
 ) -> shapes.Report:
-    """Return the report of one evaluation; its `verdict` is the worst outcome of any criterion."""
+    """Return the report of one evaluation; its `verdict` is the worst outcome of any criterion, or
+    of the checks that come as `more`.
+    """
     bootstrap = Bootstrap(len(answers.references), seed)
     grading = Grading(answers, metric, {"labels": labels} if labels else {}, bootstrap)
     main = grading.scored(metric)
     graded = [_check(check, grading) for check in _with_live(criteria.checks, answers)]
+    graded += more
     return {
         "metric": metric,
         "n_test": len(answers.references),

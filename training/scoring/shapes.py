@@ -122,7 +122,9 @@ class Report(EvaluationResult, total=False):
     confusion: ConfusionTable | None
     fields: list[FieldLine] | None
     max_tokens: int
+    doubtful_rows: int  # held out, and likely of a wrong label
     system_prompt: str
+    base_system_prompt: str  # where the base was told more: all labels or keys
 
 
 class AnsweredRow(TypedDict):
