@@ -61,14 +61,18 @@ class CustomModel(OrgOwned):
         TRAINING = "training"
         EVALUATING = "evaluating"
         READY = "ready"
+        # Built and measured: a criterion was missed, or the test rows could not settle one.
+        NOT_PASSED = "not_passed", "Built, not passed"
+        UNDECIDED = "undecided", "Built, undecided"
         NEEDS_DATA = "needs_data"  # too few rows were found; nothing was trained
-        FAILED = "failed"
+        FAILED = "failed"  # the build broke
         CANCELLED = "cancelled"
 
     class Curation(models.TextChoices):
         AUTO = "auto"  # a dataset is frozen and trained on as soon as it is selected
         REVIEW = "review"  # it waits, as a draft, for a person to freeze it
 
+    BUILT_NOT_LET = (Status.NOT_PASSED, Status.UNDECIDED)
     LIVE_STATUSES = (Status.PENDING, Status.DISTILLING, Status.TRAINING, Status.EVALUATING)
 
     name = models.CharField(max_length=80)
