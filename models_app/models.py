@@ -61,8 +61,11 @@ class CustomModel(OrgOwned):
         TRAINING = "training"
         EVALUATING = "evaluating"
         READY = "ready"
+        # Built and measured: a criterion was missed, or the test rows could not settle one.
+        NOT_PASSED = "not_passed", "Built, not passed"
+        UNDECIDED = "undecided", "Built, undecided"
         NEEDS_DATA = "needs_data"  # too few rows were found; nothing was trained
-        FAILED = "failed"
+        FAILED = "failed"  # the build broke
         CANCELLED = "cancelled"
 
     class Curation(models.TextChoices):
@@ -79,6 +82,7 @@ class CustomModel(OrgOwned):
         REPAIR = "repair", "Give them the label of the rows like them"
         KEEP = "keep", "Keep them as they are"
 
+    BUILT_NOT_LET = (Status.NOT_PASSED, Status.UNDECIDED)
     LIVE_STATUSES = (Status.PENDING, Status.DISTILLING, Status.TRAINING, Status.EVALUATING)
 
     name = models.CharField(max_length=80)
