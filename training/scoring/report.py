@@ -81,9 +81,12 @@ class Scored:
         for rival in self.answers.rivals or ():
             sums = self.scorer.sums(rival.texts, self.answers.references)
             less = self.bootstrap.difference(self.scorer, self.sums["tuned"], sums)
+            score = self.bootstrap.interval(self.scorer, sums)
             found.append(
                 {
-                    **self.bootstrap.interval(self.scorer, sums).to_json(),
+                    "score": score.score,
+                    "low": score.low,
+                    "high": score.high,
                     "name": rival.name,
                     "difference": less.to_json(),
                     "milliseconds": rival.milliseconds,
