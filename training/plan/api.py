@@ -88,10 +88,9 @@ class TrainingPlanSerializer(serializers.Serializer[Plan]):
     reasons = serializers.DictField(child=serializers.CharField())
     estimate = TrainingEstimateSerializer()
     refusals = PlanRefusalSerializer(many=True)
-    student = serializers.ChoiceField(
-        ["generator", "encoder"],
+    student = serializers.CharField(
         source="student.kind",
-        help_text="What would be trained; settings and estimate are a generator's.",
+        help_text="generator or encoder; settings and estimate are always a generator's.",
     )
     student_reason = serializers.CharField(source="student.reason")
     notes = serializers.ListField(child=serializers.CharField(), source="estimate.notes")
