@@ -260,7 +260,7 @@ def _build_and_print(model: Any) -> None:
 
 def few_shot(task: str, folder: Path) -> None:
     """The base with the user's examples as turns before each of the 60 gold rows."""
-    from distillation.pipeline.understand.intent import compile_system_prompt
+    from distillation.pipeline.understand.system_prompt import compile_system_prompt
     from modelstation.lm.chat import Message, load_renderer
     from training.scoring.generate import answer_budget, generate
     from training.scoring.intervals import Bootstrap

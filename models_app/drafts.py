@@ -34,6 +34,7 @@ class ModelDraft:
     curation: str = "auto"
     intent_edits: dict[str, Any] = field(default_factory=dict)
     search_corpus: bool = True  # False: rows come from sources chosen for the model alone
+    doubtful_rows: str = CustomModel.DoubtfulRows.LEAVE_OUT
     max_size_mb: int | None = None  # of the served model; the base must keep to it
 
     def __post_init__(self) -> None:
@@ -55,6 +56,7 @@ class ModelDraft:
             raise UserFacingError("The size must be at least 1 MB.", param="max_size_mb")
         check_curation(self.curation)
         check_student(self.student)
+        check_doubtful_rows(self.doubtful_rows)
         check_pairs(self.examples, "examples")
         check_pairs(self.test_rows, "test_rows")
         try:
@@ -89,6 +91,13 @@ def check_student(student: str) -> None:
     if student not in known:
         hint = f"{', '.join(known[:-1])} or {known[-1]}."
         raise UserFacingError(f"Unknown student “{student}”.", param="student", hint=hint)
+
+
+def check_doubtful_rows(do: str) -> None:
+    known = CustomModel.DoubtfulRows.values
+    if do not in known:
+        message, hint = f"Unknown way with doubtful rows: “{do}”.", f"{' or '.join(known)}."
+        raise UserFacingError(message, param="doubtful_rows", hint=hint)
 
 
 def check_intent_edits(intent_edits: dict[str, Any], *, is_stored: bool = False) -> None:

@@ -26,6 +26,11 @@ TIMEOUT_SECONDS = 20
 # How long after each try the next one is made; there is none after the last.
 DELAYS = [timedelta(minutes=minutes) for minutes in (1, 10, 60, 360)]
 State = EndMail.State
+SUBJECTS: dict[str, str] = {
+    CustomModel.Status.READY: "is ready",
+    CustomModel.Status.NOT_PASSED: "was built and did not pass",
+    CustomModel.Status.UNDECIDED: "was built, and its test is undecided",
+}
 
 
 def notify_of_end(*, model: CustomModel, job: Job) -> None:
@@ -92,10 +97,10 @@ def _note_failure(mail: EndMail, error: Exception) -> bool:
 
 
 def _message(mail: EndMail, model: CustomModel) -> EmailMessage:
-    is_ready = model.status == CustomModel.Status.READY and _has_ended_a_build(mail.job)
+    status = model.status if _has_ended_a_build(mail.job) else CustomModel.Status.FAILED
     name = " ".join(model.name.split())
     return EmailMessage(
-        subject=f"{name} is ready" if is_ready else f"{name} was not built",
+        subject=f"{name} {SUBJECTS.get(status, 'was not built')}",
         body="\n\n".join(filter(None, [*_story(mail, model), *_links(mail, model)])) + "\n",
         to=[mail.user.email],
         connection=get_connection(timeout=TIMEOUT_SECONDS),
@@ -114,7 +119,10 @@ def _story(mail: EndMail, model: CustomModel) -> list[str]:
     if failure := failure_of(mail.job):
         advice = f"What to try: {failure.advice}" if failure.advice else ""
         return [f"The build of “{model.name}” failed: {failure.sentence}", advice]
-    unpublished = f"“{model.name}” was trained, but its new version is not published."
+    how = "its test rows cannot tell whether it passes"
+    if model.status != CustomModel.Status.UNDECIDED:
+        how = "it did not pass"
+    unpublished = f"“{model.name}” was built and measured, and {how}: its version is not published."
     return [unpublished, model.status_reason, _scores(model)]
 
 

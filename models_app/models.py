@@ -61,8 +61,11 @@ class CustomModel(OrgOwned):
         TRAINING = "training"
         EVALUATING = "evaluating"
         READY = "ready"
+        # Built and measured: a criterion was missed, or the test rows could not settle one.
+        NOT_PASSED = "not_passed", "Built, not passed"
+        UNDECIDED = "undecided", "Built, undecided"
         NEEDS_DATA = "needs_data"  # too few rows were found; nothing was trained
-        FAILED = "failed"
+        FAILED = "failed"  # the build broke
         CANCELLED = "cancelled"
 
     class Curation(models.TextChoices):
@@ -74,6 +77,12 @@ class CustomModel(OrgOwned):
         GENERATOR = "generator"  # the base, tuned to write answers
         ENCODER = "encoder"  # a frozen sentence encoder with a layer that tells labels apart
 
+    class DoubtfulRows(models.TextChoices):
+        LEAVE_OUT = "leave_out", "Leave them out"
+        REPAIR = "repair", "Give them the label of the rows like them"
+        KEEP = "keep", "Keep them as they are"
+
+    BUILT_NOT_LET = (Status.NOT_PASSED, Status.UNDECIDED)
     LIVE_STATUSES = (Status.PENDING, Status.DISTILLING, Status.TRAINING, Status.EVALUATING)
 
     name = models.CharField(max_length=80)
@@ -96,6 +105,10 @@ class CustomModel(OrgOwned):
     rows = models.PositiveIntegerField(default=DEFAULT_ROWS)  # requested for the dataset
     # Whether a build looks for rows in all sources, or takes those chosen for the model alone.
     search_corpus = models.BooleanField(default=True)
+    # What a build does with rows whose label is likely wrong: see distillation.pipeline.doubtful.
+    doubtful_rows = models.CharField(
+        max_length=10, choices=DoubtfulRows.choices, default=DoubtfulRows.LEAVE_OUT
+    )
     # Corrections of what was understood: see distillation.pipeline.types.IntentEdits.
     intent_edits = models.JSONField(default=dict, blank=True)
     curation = models.CharField(max_length=10, choices=Curation.choices, default=Curation.AUTO)

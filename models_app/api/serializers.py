@@ -60,6 +60,11 @@ class ModelDraftSerializer(StrictSerializer):
     search_corpus = serializers.BooleanField(
         required=False, help_text="False: rows come from sources chosen for the model alone."
     )
+    doubtful_rows = Choice(
+        CustomModel.DoubtfulRows.choices,
+        required=False,
+        help_text="What is done with rows whose label is likely wrong.",
+    )
 
 
 class ChangesSerializer(StrictSerializer):
@@ -171,7 +176,8 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
             "live_version", "job", "requirement", "objective", "policy", "examples",
             "test_row_count", "success_criteria", "metric", "contract_digest",
             "contract_frozen_at", "system_prompt", "base", "rows", "student",
-            "training_config", "intent_edits", "curation", "search_corpus", "waiting_for_review",
+            "training_config", "intent_edits", "curation", "search_corpus", "doubtful_rows",
+            "waiting_for_review",
             "created_at", "updated_at", "links",
         ]  # fmt: skip
 

@@ -36,6 +36,9 @@ class ContractSerializer(serializers.Serializer[dict[str, Any]]):
     is_metric_automatic = serializers.BooleanField()
     checks = serializers.ListField(child=serializers.DictField())
     unread = UnreadSerializer(many=True)
+    needs = serializers.ListField(
+        child=serializers.CharField(), help_text="How many held-out rows have to be right."
+    )
     test_row_count = serializers.IntegerField(help_text="0: the dataset's frozen test split.")
     test_rows_sha256 = serializers.CharField(allow_blank=True)
 

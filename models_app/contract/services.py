@@ -22,7 +22,9 @@ from django.utils import timezone
 
 from accounts.audit import record
 from accounts.models import User
+from distillation.pipeline.choose.splits import split_sizes
 from distillation.pipeline.intent_facts import IntentFacts
+from distillation.pipeline.types import SelectionConfig
 from models_app.access import lock
 from models_app.drafts import ModelDraft, check_metric, check_pairs
 from models_app.models import CustomModel
@@ -32,6 +34,7 @@ from modelstation.core.models import Job
 from training.scoring.criteria import CompiledChecks, compile_contract
 from training.scoring.criterion import CheckJson
 from training.scoring.metrics import default_metric, objection_to_metric
+from training.scoring.outcomes import needs
 
 FIELDS = ("success_criteria", "metric", "test_rows")
 WRITE_INSTEAD = (
@@ -62,6 +65,7 @@ class Contract:
     test_rows: RowFacts
     digest: str
     objection: str = ""
+    needs: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
@@ -70,7 +74,7 @@ class Contract:
 
     def to_json(self) -> dict[str, Any]:
         kept = asdict(self)
-        del kept["objection"]
+        del kept["objection"], kept["needs"]
         return kept
 
     def compiled_checks(self) -> CompiledChecks:
@@ -95,6 +99,7 @@ def compiled(source: CustomModel | ModelDraft) -> Contract:
         test_rows={"count": len(rows), "sha256": _digest(rows)} if rows else {},
         digest="",
         objection=checks.objection,
+        needs=_needs(source, checks),
     )
     hashed = contract.to_json()
     del hashed["digest"]
@@ -120,6 +125,13 @@ def _compile(source: CustomModel | ModelDraft) -> CompiledChecks:
     answers = [row["output"] for row in source.test_rows]
     objection = objection_to_metric(metric, intent.task_kind, inputs, answers)
     return replace(checks, objection=objection)
+
+
+def _needs(source: CustomModel | ModelDraft, checks: CompiledChecks) -> tuple[str, ...]:
+    """Say how many rows have to be right: of the user's, else of those set aside of a dataset."""
+    answers = [row["output"] for row in source.test_rows]
+    rows, _ = split_sizes(source.rows, SelectionConfig(), held_out=False)
+    return tuple(needs(checks.criteria().checks, len(answers) or rows, answers))
 
 
 def _intent(source: CustomModel | ModelDraft) -> IntentFacts:

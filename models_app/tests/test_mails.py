@@ -47,7 +47,7 @@ def fail(model, code="diverged"):
     return EndMail.objects.filter(job=job).first()
 
 
-def succeed(model, passed=True):
+def succeed(model, passed=True, missed="fail"):
     job = make_job(model, "evaluate", "succeeded")
     run = EvaluationRun.objects.create(
         org=model.org,
@@ -57,7 +57,7 @@ def succeed(model, passed=True):
         metric="exact_match",
     )
     criterion = {"sentence": "exact_match is 0.850, below 0.900.", "passed": passed}
-    verdict = "pass" if passed else "fail"
+    verdict = "pass" if passed else missed
     result = SCORES | {"verdict": verdict, "criteria": [criterion], "baseline": {"score": 0.0}}
     ends.finish_evaluation(run=run, folder="e", result=result)
     return EndMail.objects.get(job=job)
@@ -102,11 +102,21 @@ def test_who_started_a_build_is_notified_that_it_is_ready(model):
     assert "exact_match is 0.850, that of its base 0.100, on 40 held-out rows" in sent.body
 
 
-def test_a_model_that_misses_a_criterion_is_reported_with_the_criterion(model):
-    mails.send(succeed(model, passed=False).id)
+@pytest.mark.parametrize(
+    ("verdict", "subject", "said"),
+    [
+        ("fail", "was built and did not pass", "and it did not pass"),
+        ("inconclusive", "was built, and its test is undecided", "cannot tell whether it passes"),
+    ],
+)
+def test_a_model_that_misses_a_criterion_is_reported_with_the_criterion(
+    model, verdict, subject, said
+):
+    mails.send(succeed(model, passed=False, missed=verdict).id)
 
     (sent,) = outbox.outbox
-    assert sent.subject == "Bank intents was not built"
+    assert sent.subject == f"Bank intents {subject}"
+    assert said in sent.body
     assert "exact_match is 0.850, below 0.900." in sent.body
 
 

@@ -6,7 +6,7 @@ from models_app.webhooks.rows import WebhookEvent
 
 LABELS = {
     WebhookEvent.SUCCEEDED: "succeeded",
-    WebhookEvent.FAILED: "failed",
+    WebhookEvent.FAILED: "failed, or did not pass",
     WebhookEvent.CANCELLED: "was cancelled",
 }
 

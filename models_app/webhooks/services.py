@@ -46,6 +46,10 @@ AT_A_TIME, SECONDS_AT_A_TIME = 200, 40.0
 DISABLED_AFTER = timedelta(days=5)  # of failing without a success between
 GONE = 410
 State = WebhookDelivery.State
+STATUS_OF_TEST = {
+    WebhookEvent.SUCCEEDED: CustomModel.Status.READY,
+    WebhookEvent.CANCELLED: CustomModel.Status.CANCELLED,
+}
 
 
 # --- Endpoints ------------------------------------------------------------------------------------
@@ -127,7 +131,7 @@ def notify_of_end(*, model: CustomModel, job: Job, name: str, status: str) -> No
     """Notify that the build `name` ended with the job, in the transaction that ends it."""
     event = WebhookEvent(f"fine_tuning.job.{status}")
     endpoints = WebhookEndpoint.objects.for_org(model.org_id)
-    body = _event(event, name)
+    body = _event(event, name, model.status)
     for endpoint in endpoints.filter(is_enabled=True, events__contains=[event.value]):
         _send_later(endpoint, body, cause=f"{job.id}:{event.value}")
 
@@ -139,7 +143,9 @@ def send_test(
     when this returns; else a worker sends it.
     """
     _must_be_enabled(endpoint)
-    body = _event(WebhookEvent(event or endpoint.events[0]), "ftjob-test")
+    chosen = WebhookEvent(event or endpoint.events[0])
+    status = STATUS_OF_TEST.get(chosen, CustomModel.Status.FAILED)
+    body = _event(chosen, "ftjob-test", status)
     with transaction.atomic():
         record(org=endpoint.org, actor=actor, action="webhook.test", target=endpoint)
         delivery = _send_later(endpoint, body, cause=body["id"], wakes_worker=not at_once)
@@ -160,13 +166,16 @@ def redeliver(*, actor: User, delivery: WebhookDelivery) -> None:
         enqueue(send, str(delivery.id))
 
 
-def _event(event: WebhookEvent, job_name: str) -> dict[str, Any]:
+def _event(event: WebhookEvent, job_name: str, status: str) -> dict[str, Any]:
+    """Return it as OpenAI sends it, and the model's status: a build that "failed" may be one that
+    was built and did not pass.
+    """
     return {
         "object": "event",
         "id": f"evt_{uuid.uuid4().hex}",
         "type": event.value,
         "created_at": int(time.time()),
-        "data": {"id": job_name},
+        "data": {"id": job_name, "model_status": status},
     }
 
 

@@ -19,6 +19,8 @@ EXIT_OF_STATE = {Job.State.FAILED: FAILED, Job.State.CANCELLED: CANCELLED}
 EXIT_OF_STATUS = {
     CustomModel.Status.FAILED: FAILED,
     CustomModel.Status.NEEDS_DATA: FAILED,
+    CustomModel.Status.NOT_PASSED: FAILED,
+    CustomModel.Status.UNDECIDED: FAILED,
     CustomModel.Status.CANCELLED: CANCELLED,
 }
 
@@ -128,12 +130,12 @@ def end_line(job: Job) -> str:
 
 
 def outcome_line(model: CustomModel) -> str:
-    version = model.versions.first()
+    version, status = model.versions.first(), model.get_status_display().lower()
     if version is None or not version.scores:
-        return f"{model.name} is {model.status}. {model.status_reason}".strip()
+        return f"{model.name} is {status}. {model.status_reason}".strip()
     scores = version.scores
     return (
-        f"{model.name} is {model.status}: {scores['metric']} {scores['tuned']['score']:.3f} tuned, "
+        f"{model.name} is {status}: {scores['metric']} {scores['tuned']['score']:.3f} tuned, "
         f"{scores['base']['score']:.3f} base, on {scores['n_test']} held-out rows. "
         f"{model.status_reason}"
     ).strip()

@@ -18,6 +18,10 @@ from training.scoring.shapes import EvaluationResult
 
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "freeze", "train", "evaluate")
+STATUS_OF_VERDICT: dict[str, Status] = {
+    EvaluationRun.Verdict.FAIL: Status.NOT_PASSED,
+    EvaluationRun.Verdict.INCONCLUSIVE: Status.UNDECIDED,
+}
 # Where a build ends for want of rows, the page of the data says what is missing and how to get it.
 NEEDS_DATA_CODES = ("not_enough_data", "rows_refused")
 
@@ -26,15 +30,16 @@ def finish_evaluation(*, run: EvaluationRun, folder: str, result: EvaluationResu
     """Keep the scores, let the verdict decide what becomes of the version, and notify."""
     evaluations.keep_result(run=run, folder=folder, result=result)
     _decide(run, evaluations.reason_of(result))
+    run.model.refresh_from_db(fields=["status"])
     if not run.is_again:
         mails.notify_of_end(model=run.model, job=run.job)
         send_webhooks(run.model, run.job)
 
 
 def _decide(run: EvaluationRun, reason: str) -> None:
-    """Make the version ready and live, or fail with the sentence that says why. What did not pass,
-    or is worse than the live version, is not published; nor is one that was only measured again,
-    while another one is live: that is a person's choice. Where nothing but the training was
+    """Make the version ready and live, or say why it did not pass or is undecided. What did not
+    pass, or is worse than the live version, is not published; nor is one that was only measured
+    again, while another one is live: that is a person's choice. Where nothing but the training was
     requested, it is ready without being live.
     """
     version, passed = run.version, run.verdict == EvaluationRun.Verdict.PASS
@@ -54,7 +59,7 @@ def _decide(run: EvaluationRun, reason: str) -> None:
     if evaluations.is_trained_as_asked(version):
         set_status(model, Status.READY, f"{_trained_as_asked(version)} It is not live: {why}")
         return
-    set_status(model, Status.FAILED, why)
+    set_status(model, STATUS_OF_VERDICT.get(run.verdict, Status.NOT_PASSED), why)
 
 
 def _trained_as_asked(version: ModelVersion) -> str:
@@ -100,6 +105,14 @@ def _end_of(job: Job, model: CustomModel, *, is_again: bool) -> tuple[CustomMode
     version = evaluations.version_as_asked(job) if is_again or not is_cancelled else None
     if version is not None:
         return Status.READY, f"{_trained_as_asked(version)} It was not measured: {job.error_text}"
+    if is_again and (status := _measured_before(job)):
+        return status, f"It was not measured again. {job.error_text}".strip()
     if job.kind == "distil" and job.error_code in NEEDS_DATA_CODES and not is_cancelled:
         return Status.NEEDS_DATA, job.error_text
     return (Status.CANCELLED if is_cancelled else Status.FAILED), job.error_text
+
+
+def _measured_before(job: Job) -> CustomModel.Status | None:
+    """Return what an earlier evaluation made of the version that this one was to measure again."""
+    run = EvaluationRun.objects.filter(job=job).select_related("version").first()
+    return STATUS_OF_VERDICT.get(run.version.scores.get("verdict")) if run else None

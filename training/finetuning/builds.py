@@ -31,8 +31,13 @@ STATUS_OF_STATE = {State.FAILED: "failed", State.CANCELLED: "cancelled", State.P
 TERMINAL = ("succeeded", "failed", "cancelled")
 STAGES_OF_TRAINING = {"merge": "exporting", "export": "exporting", "checkpoints": "exporting"}
 NOT_MET = "criteria_not_met"
-# Outside, a build that found too few rows is one that failed: clients know no other word for it.
-UNMET = (CustomModel.Status.FAILED, CustomModel.Status.NEEDS_DATA)
+# Outside, a build that found too few rows or did not pass is one that failed: clients know no other
+# word for it. Our own status is beside it, and in webhooks.
+UNMET = (
+    CustomModel.Status.FAILED,
+    CustomModel.Status.NEEDS_DATA,
+    *CustomModel.BUILT_NOT_LET,
+)
 
 
 @dataclass

@@ -13,8 +13,10 @@ from django.core.cache import cache
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
+from distillation.datasets.coverage import coverage_of
 from distillation.models import DatasetVersion
 from distillation.pipeline.types import SelectionConfig
+from models_app.contract.services import Contract
 from models_app.models import CustomModel, FoundationModel
 from modelstation.core.errors import UserFacingError
 from modelstation.core.models import Job
@@ -36,10 +38,14 @@ from training.plan.profiling import ensure_measured
 from training.plan.students import Student, student_of
 from training.recipes.config import Settings, TrainingConfig, config_from
 from training.recipes.facts import TrainingFacts
+from training.scoring.criterion import Criterion
+from training.scoring.metrics import unreadable
+from training.scoring.outcomes import needs
 
 COUNTED_FOR_SECONDS = 24 * 3600
 RUNS_LOOKED_AT = 10
 RATIO_BOUNDS = (0.2, 5.0)  # beyond them something else was wrong with the run
+CHOOSE_METRIC = "Copy the model and choose another metric, or none: one is chosen by the task."
 DEFAULT_FLOPS_PER_CORE = 40e9
 
 
@@ -99,10 +105,34 @@ def plan_for(
     if config.device == "cuda" and not machine.is_measured:  # nobody has looked for a GPU yet
         machine = replace(machine, gpu="not measured yet", gpu_flops=20e12)
     facts = Facts(data_facts(model, dataset), shape_of(model.base))
-    estimate = preflight(config, facts, machine)
+    estimate = _with_held_out(preflight(config, facts, machine), model, dataset)
+    if dataset and (unseen := coverage_of(dataset).sentence):
+        estimate = replace(estimate, notes=(unseen, *estimate.notes))
     reasons = explain(config, estimate, machine)
     student, is_sample = student_of(model, dataset), facts.data.is_sample
     return Plan(requested, estimate, reasons, machine, dataset, is_sample, student)
+
+
+def _with_held_out(
+    estimate: Estimate, model: CustomModel, dataset: DatasetVersion | None
+) -> Estimate:
+    """Add what the held-out rows, where they are known, cannot decide or be read for."""
+    answers = [row["output"] for row in model.test_rows]
+    if dataset and not answers:
+        answers = [row.answer for row in dataset.rows.kept().filter(split="test")]
+    if not (model.contract and answers):
+        return estimate
+    contract = Contract.from_json(model.contract)
+    checks = [Criterion.from_json({**check}) for check in contract.checks]
+    objection = unreadable(contract.metric, answers)
+    notes, refusals = needs(checks, len(answers), answers), []
+    if objection and model.metric:
+        refusals = [Refusal("unreadable_rows", objection, CHOOSE_METRIC)]
+    elif objection:  # nobody chose it: it will not be measured
+        notes = [objection, *notes]
+    return replace(
+        estimate, refusals=(*estimate.refusals, *refusals), notes=(*estimate.notes, *notes)
+    )
 
 
 def checked(requested: Settings) -> TrainingConfig:

@@ -15,7 +15,9 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import transaction
 
+from distillation.datasets.coverage import coverage_of, doubtful_held_out
 from distillation.models import DatasetVersion
+from distillation.pipeline.understand.system_prompt import names_of, with_all_named
 from models_app import services as model_services
 from models_app.contract.services import contract_of
 from models_app.gateway.paths import base_paths, engine_paths
@@ -59,6 +61,9 @@ STAGE_NAMES = {
 }
 
 
+NAMES_SHARE = 0.4  # of the base's context: room is left for the row and its answer
+
+
 def train(job: Job, lease: Lease) -> Publish:
     model_services.begin_stage(job.subject_id, CustomModel.Status.TRAINING)
     model = CustomModel.objects.select_related("base").get(id=job.subject_id)
@@ -97,12 +102,12 @@ def train(job: Job, lease: Lease) -> Publish:
 
 
 def _refuse_unmeasurable(model: CustomModel, dataset: DatasetVersion) -> None:
-    """Refuse a training that no held-out row could show to be any good."""
+    """Refuse a training that the metric somebody chose could not show to be any good."""
     answers = [row["output"] for row in model.test_rows]
     if not answers:
         conversations = read_conversations(settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl")
         answers = [messages[-1]["content"] for messages in conversations]
-    if why := unreadable(contract_of(model).metric, answers):
+    if model.metric and (why := unreadable(model.metric, answers)):
         hint = "Make a copy of the model with another metric, or with test rows that it can read."
         raise Conflict(f"Nothing could be measured: {why}", code="unmeasurable", hint=hint)
 
@@ -182,7 +187,7 @@ def _evaluation_spec(
         test_file=write_test_rows(run.model, _work_folder(job))
         if run.model.test_rows
         else test_file,
-        base=Side(*base_paths(version.base)),
+        base=Side(*base_paths(version.base), _prompt_of_base(version, dataset)),
         tuned=Side(*engine_paths(version)),
         system_prompt=version.system_prompt,
         metric=run.metric,
@@ -195,7 +200,23 @@ def _evaluation_spec(
         probes=settings.EVALUATION_PROBES,
         cache_dir=settings.ARTIFACTS_DIR / str(run.model_id) / "answers",
         train_file=settings.ARTIFACTS_DIR / dataset.folder / "train.jsonl",
+        coverage=coverage_of(dataset),
+        doubtful_rows=doubtful_held_out(dataset),
     )
+
+
+def _prompt_of_base(version: ModelVersion, dataset: DatasetVersion) -> str | None:
+    """Tell the base, which was trained on no row, all labels or keys; None: it is told already, or
+    each row brings a prompt of its own.
+    """
+    if not version.system_prompt:
+        return None
+    facts = dataset.run.intent_facts
+    train = dataset.rows.kept().filter(split="train").spoken()
+    labels, keys = names_of(facts, list(train.values_list("said_answer", flat=True)))
+    tokens = int(version.base.context * NAMES_SHARE)
+    prompt = with_all_named(version.system_prompt, labels, keys, tokens=tokens)
+    return None if prompt == version.system_prompt else prompt
 
 
 def write_test_rows(model: CustomModel, folder: Path) -> Path:

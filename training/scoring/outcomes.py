@@ -16,7 +16,9 @@ below, else inconclusive. The live version is a floor: only a drop beyond the in
 from collections.abc import Sequence
 
 from training.scoring.criterion import MEASURED, OPS, Criterion, words_of_metric, words_of_value
-from training.scoring.intervals import Interval
+from training.scoring.intervals import Interval, score_interval
+from training.scoring.metrics import METRICS
+from training.scoring.pairs import normalise
 
 PASS, INCONCLUSIVE, FAIL = "pass", "inconclusive", "fail"
 MARGIN_OF_SHARE = 0.10
@@ -49,6 +51,20 @@ def not_worse_than_live(change: Interval, name: str, live: str) -> tuple[str, st
     return PASS, f"The tuned model is {compared} the live version {live}: {points}."
 
 
+def not_worse_than_rival(change: Interval, name: str, rival: str) -> tuple[str, str]:
+    """Return an outcome that is inconclusive at worst: the model may do what was asked, and yet
+    something simpler does it better.
+    """
+    points = _points(change, name)
+    if change.high < 0:
+        return INCONCLUSIVE, (
+            f"Something simpler is better: {rival}, trained on the same rows; the tuned model has "
+            f"{points}. Take that instead, or add rows."
+        )
+    compared = "better than" if change.low > 0 else "not measurably different from"
+    return PASS, f"The tuned model is {compared} the best of what is simpler, {rival}: {points}."
+
+
 def _points(gain: Interval, name: str) -> str:
     score, low, high = (f"{100 * value:+.1f}" for value in (gain.score, gain.low, gain.high))
     return f"{score} points on {name} (95% interval {low} to {high})"
@@ -79,6 +95,73 @@ def _sure_enough(result: Interval, criterion: Criterion) -> bool:
     if criterion.op in (">", ">="):
         return result.low >= criterion.value - margin
     return result.high <= criterion.value + margin
+
+
+# --- before anything is measured ------------------------------------------------------------------
+
+MOST_ROWS = 10_000
+
+
+def needs(checks: Sequence[Criterion], rows: int, references: Sequence[str] = ()) -> list[str]:
+    """Say of each criterion how many of so many held-out rows have to be right, and how many rows
+    would decide it at its mark; with the `references`, of the rows that it is measured on.
+    """
+    return [said for check in checks if (said := _need(check, rows, references))]
+
+
+def _need(criterion: Criterion, rows: int, references: Sequence[str]) -> str:
+    metric = METRICS.get(criterion.metric)
+    if metric is None or not metric.is_share or criterion.metric == "label_precision":
+        return ""  # not a share of rows that are known beforehand
+    if references:
+        rows = _rows_of(criterion, references)
+    is_least, needed = criterion.op in (">", ">="), hits_needed(criterion, rows)
+    asked = f"“{criterion.metric} {criterion.bound_in_words}” of {rows:,} held-out rows"
+    if needed is None:
+        return f"{asked} cannot be decided. {_more(criterion)}".strip()
+    surplus = needed - criterion.value * rows if is_least else criterion.value * rows - needed
+    says = f"{asked} {'needs' if is_least else 'allows'} {needed:,}{' right' * is_least}"
+    return f"{says}." if surplus < 1 else f"{says}, to be beyond chance. {_more(criterion)}".strip()
+
+
+def _more(criterion: Criterion) -> str:
+    rows = rows_to_decide(criterion)
+    return f"With {rows:,} rows the mark itself is enough: add test rows." if rows else ""
+
+
+def _rows_of(criterion: Criterion, references: Sequence[str]) -> int:
+    if criterion.metric == "label_recall":
+        label = normalise(criterion.options["label"])
+        return sum(normalise(reference) == label for reference in references)
+    can_read = METRICS[criterion.metric].reads
+    return sum(map(can_read, references)) if can_read else len(references)
+
+
+def hits_needed(criterion: Criterion, rows: int) -> int | None:
+    """Return the fewest hits (the most, where less is better) of a share that pass; None where no
+    number does.
+    """
+    counts = range(rows + 1) if criterion.op in (">", ">=") else range(rows, -1, -1)
+    return next((hits for hits in counts if rows and _passes(criterion, hits, rows)), None)
+
+
+def _passes(criterion: Criterion, hits: int, rows: int) -> bool:
+    return meets(_of_share(hits / rows, rows), criterion)[0] == PASS
+
+
+def rows_to_decide(criterion: Criterion) -> int | None:
+    """Return from how many rows on, rounded up to tens, a share that is just the mark passes."""
+    low, high = 1, MOST_ROWS
+    while low < high:
+        middle = (low + high) // 2
+        sure = _sure_enough(_of_share(criterion.value, middle), criterion)
+        low, high = (low, middle) if sure else (middle + 1, high)
+    return None if low == MOST_ROWS else -(-low // 10) * 10
+
+
+def _of_share(share: float, rows: int) -> Interval:
+    """Return the interval that an evaluation gives so many hits."""
+    return score_interval(share, share * (1 - share) * rows / max(rows - 1, 1), rows)
 
 
 def not_measured(criterion: Criterion, why: str) -> tuple[str, str]:

@@ -473,3 +473,21 @@ def test_a_paused_job_is_no_end(endpoint, model):
     jobs.request_pause(Job.objects.get(id=job.id))
 
     assert not WebhookDelivery.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "event", "status"),
+    [
+        ("pass", "succeeded", "ready"),
+        ("inconclusive", "failed", "undecided"),
+        ("fail", "failed", "not_passed"),
+    ],
+)
+def test_an_event_tells_what_did_not_pass_from_what_broke(model, endpoint, verdict, event, status):
+    evaluate(model, verdict)
+    body = json.loads(WebhookDelivery.objects.get().body)
+    assert (body["type"], body["data"]["model_status"]) == (f"fine_tuning.job.{event}", status)
+    WebhookDelivery.objects.all().delete()
+    fail(model)
+    broken = json.loads(WebhookDelivery.objects.get().body)
+    assert (broken["type"], broken["data"]["model_status"]) == ("fine_tuning.job.failed", "failed")

@@ -24,15 +24,16 @@ TONES = {
     "busy": "distilling training evaluating running loading",
     "good": "ready succeeded pass done live active owner verified frozen accepted used",
     "bad": "failed fail revoked differs refused",
-    "warn": "inconclusive draft expired open uploaded review needs_data",
+    "warn": "inconclusive draft expired open uploaded review needs_data not_passed undecided",
 }
+WORDS = {"not_passed": "Built, not passed", "undecided": "Built, undecided"}
 TONE_OF = {word: tone for tone, words in TONES.items() for word in words.split()}
 
 
 @register.simple_tag
 def badge(value: str, label: str = "") -> SafeString:
     tone = TONE_OF.get(str(value), "quiet")
-    text = label or str(value).replace("_", " ").capitalize()
+    text = label or WORDS.get(str(value)) or str(value).replace("_", " ").capitalize()
     return format_html('<span class="badge badge-{}">{}</span>', tone, text)
 
 

@@ -93,6 +93,12 @@ class Command(PlainCommand):
         )
         add("--columns", default="", metavar="INPUT,ANSWER", help="of --data; default: guessed")
         add("--no-corpus", action="store_true", help="take the rows of --data alone")
+        add(
+            "--doubtful-rows",
+            choices=CustomModel.DoubtfulRows.values,
+            default=CustomModel.DoubtfulRows.LEAVE_OUT.value,
+            help="what is done with rows whose label is likely wrong",
+        )
         add("--name", **text, help="default: the first words of the requirement")
         add("--org", default="", metavar="SLUG", help="of the organisation; default: the demo's")
         add("--yes", action="store_true", help="build although something is in doubt")
@@ -156,6 +162,7 @@ def _draft(options: dict[str, Any]) -> ModelDraft:
         student=options["student"],
         intent_edits=_intent_edits(options["intent_edits"]),
         search_corpus=not options["no_corpus"],
+        doubtful_rows=options["doubtful_rows"],
     )
 
 
@@ -272,6 +279,7 @@ def _report(model: CustomModel) -> dict[str, Any]:
         "sources": dataset.source_counts if dataset else {},
         "base_score": scores.get("base", {}).get("score"),
         "tuned_score": scores.get("tuned", {}).get("score"),
+        "rivals": {each["name"]: each["score"] for each in scores.get("rivals", [])},
         "metric": scores.get("metric"),
         "n_test": scores.get("n_test", 0),
         "verdict": evaluation.verdict if evaluation else None,

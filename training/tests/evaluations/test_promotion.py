@@ -125,12 +125,14 @@ def test_what_was_forgotten_is_reported_of_a_version_that_passed(model):
     assert state_of(model) == ("ready", "General answers got worse.")
 
 
-@pytest.mark.parametrize("verdict", ["inconclusive", "fail"])
-def test_what_does_not_pass_is_not_live_and_says_why(model, verdict):
+@pytest.mark.parametrize(
+    ("verdict", "status"), [("inconclusive", "undecided"), ("fail", "not_passed")]
+)
+def test_what_does_not_pass_is_not_live_and_says_why(model, verdict, status):
     version = make_version(model, 1)
     finish(version, verdict)
     assert live_of(model) is None
-    assert state_of(model) == ("failed", f"The criterion: {verdict}.")
+    assert state_of(model) == (status, f"The criterion: {verdict}.")
     version.refresh_from_db()
     assert (version.state, version.scores["verdict"]) == ("draft", verdict)
     assert not Promotion.objects.exists()
@@ -142,7 +144,7 @@ def test_a_failure_leaves_the_live_version_where_it_is(model):
     finish(second, "fail", live=gain(0.0, -0.1, 0.1))
     assert live_of(model) == first
     status, reason = state_of(model)
-    assert status == "failed"
+    assert status == "not_passed"
     assert reason.endswith("Version 1 stays live.")
 
 
@@ -153,7 +155,7 @@ def test_a_drop_beyond_the_interval_blocks_a_version_that_passed(model, alice):
 
     assert live_of(model) == first
     status, reason = state_of(model)
-    assert status == "failed"
+    assert status == "not_passed"
     assert "-8.0 points (95 % interval -12.0 to -3.0)" in reason
     second.refresh_from_db()
     with pytest.raises(UserFacingError, match="scores less than version 1") as refused:
@@ -328,15 +330,13 @@ def test_an_evaluation_queued_again_by_an_operator_measures_the_same_version(ali
 
 
 def test_a_training_that_ends_asks_for_the_evaluation_of_its_version(model):
-    from training.recipes.config import TrainingConfig
-    from training.recipes.facts import TrainingFacts
+    from training.encoder.spec import Trained
     from training.runs import services as training_services
-    from training.runs.spec import TrainingResult
 
     run = make_run(model)
     services.begin_stage(model.id, CustomModel.Status.TRAINING)
     run.refresh_from_db()
-    result = TrainingResult({}, TrainingConfig(), TrainingFacts())
+    result = Trained({}, {}, {})
     training_services.finish_training(run=run, folder="f", result=result)
     evaluation = EvaluationRun.objects.get()
     assert (evaluation.version, evaluation.is_again) == (run.version, False)

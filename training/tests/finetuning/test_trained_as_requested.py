@@ -172,9 +172,9 @@ def test_written_criteria_are_held_to_everywhere(api_for, alice, run):
     job = measure(run, "fail")
 
     at_v1, status, reason, hooks = seen_by(api_for(alice), run)
-    assert (at_v1, status, hooks) == ("failed", "failed", ["fine_tuning.job.failed"])
+    assert (at_v1, status, hooks) == ("failed", "not_passed", ["fine_tuning.job.failed"])
     assert reason == "No gain over its base."
-    assert mailed(job).subject == "Tickets was not built"
+    assert mailed(job).subject == "Tickets was built and did not pass"
 
 
 def test_a_model_with_a_requirement_is_held_to_it_when_its_evaluation_breaks(api_for, alice, run):

@@ -1,7 +1,7 @@
 import pytest
 
 from distillation.pipeline.types import Example, IntentEdits, Requirement
-from distillation.pipeline.understand.intent import compile_system_prompt, understand
+from distillation.pipeline.understand.intent import understand
 from distillation.pipeline.understand.labels import label_key, learn_labels
 from distillation.pipeline.understand.reading import task_kind
 
@@ -103,27 +103,6 @@ def test_the_answer_band_is_wide_around_the_examples():
 def test_queries_are_the_requirement_each_input_and_each_pair():
     intent = understand(Requirement("Sort mail", examples=(Example("hi", "greeting"),)))
     assert [query.text for query in intent.queries] == ["Sort mail", "hi", "hi\ngreeting"]
-
-
-def test_the_system_prompt_is_objective_and_policy():
-    requirement = wanted("Long story.", objective="Tag tweets", policy="One word.")
-    assert compile_system_prompt(requirement) == "Tag tweets. One word."
-
-
-def test_a_sentence_beyond_the_budget_is_left_out_whole():
-    long = " ".join(["word"] * 40)
-    requirement = wanted(objective="Tag tweets.", policy=f"{long}. Be short.")
-    assert compile_system_prompt(requirement) == "Tag tweets. Be short."
-
-
-def test_without_objective_the_sentences_that_give_orders_stand():
-    prompt = compile_system_prompt(wanted("We are a bank. Return only the topic name."))
-    assert prompt == "Return only the topic name."
-
-
-def test_a_prompt_that_the_user_edited_is_kept_as_it_is():
-    requirement = wanted(system_prompt=" Mine. ", objective="Other.")
-    assert compile_system_prompt(requirement) == "Mine."
 
 
 def test_learned_labels_are_those_that_come_again_in_one_spelling():
