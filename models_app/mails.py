@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 20
 # How long after each try the next one is made; there is none after the last.
 DELAYS = [timedelta(minutes=minutes) for minutes in (1, 10, 60, 360)]
 State = EndMail.State
-SUBJECTS = {
+SUBJECTS: dict[str, str] = {
     CustomModel.Status.READY: "is ready",
     CustomModel.Status.NOT_PASSED: "was built and did not pass",
     CustomModel.Status.UNDECIDED: "was built, and its test is undecided",

@@ -8,7 +8,7 @@ from models_app.contract.services import reopen_contract
 from models_app.gateway.model_resolver import tuned_name
 from models_app.models import CustomModel, ModelVersion
 from models_app.services import lock, set_status
-from models_app.versions.promotions import promote_on_pass
+from models_app.versions.promotions import objection_to, promote_on_pass
 from models_app.webhooks import services as webhooks
 from modelstation.core.models import Job
 from training.evaluations import services as evaluations
@@ -19,7 +19,7 @@ from training.scoring.shapes import EvaluationResult
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "freeze", "train", "evaluate")
 # Where a build ends for want of rows, the page of the data says what is missing and how to get it.
-STATUS_OF_VERDICT = {
+STATUS_OF_VERDICT: dict[str, CustomModel.Status] = {
     EvaluationRun.Verdict.FAIL: Status.NOT_PASSED,
     EvaluationRun.Verdict.INCONCLUSIVE: Status.UNDECIDED,
 }
@@ -59,7 +59,8 @@ def _decide(run: EvaluationRun, reason: str) -> None:
     if evaluations.is_trained_as_asked(version):
         set_status(model, Status.READY, f"{_trained_as_asked(version)} It is not live: {why}")
         return
-    set_status(model, STATUS_OF_VERDICT.get(run.verdict, Status.NOT_PASSED), why)
+    worse = Status.NOT_PASSED if objection_to(version, model.live_version_id) else Status.UNDECIDED
+    set_status(model, STATUS_OF_VERDICT.get(run.verdict, worse), why)
 
 
 def _trained_as_asked(version: ModelVersion) -> str:

@@ -43,7 +43,7 @@ from training.scoring.outcomes import needs
 COUNTED_FOR_SECONDS = 24 * 3600
 RUNS_LOOKED_AT = 10
 RATIO_BOUNDS = (0.2, 5.0)  # beyond them something else was wrong with the run
-CHOOSE_METRIC = "Copy the model and choose another metric, or none: one is chosen by the task."
+OTHER_METRIC = "Make a copy of the model with another metric, or with test rows that it can read."
 DEFAULT_FLOPS_PER_CORE = 40e9
 
 
@@ -110,14 +110,15 @@ def _with_held_out(
     contract = Contract.from_json(model.contract)
     checks = [Criterion.from_json({**check}) for check in contract.checks]
     objection = unreadable(contract.metric, answers)
-    notes, refusals = needs(checks, len(answers), answers), []
-    if objection and model.metric:
-        refusals = [Refusal("unreadable_rows", objection, CHOOSE_METRIC)]
-    elif objection:  # nobody chose it: it will not be measured
-        notes = [objection, *notes]
-    return replace(
-        estimate, refusals=(*estimate.refusals, *refusals), notes=(*estimate.notes, *notes)
-    )
+    estimate = replace(estimate, notes=(*estimate.notes, *needs(checks, len(answers), answers)))
+    if not objection:
+        return estimate
+    why = f"Nothing could be measured: {objection}"
+    if dataset and dataset.run.job.kind == "freeze" and not model.success_criteria:
+        # nobody is held to it; see TrainingRun.is_trained_as_requested
+        return replace(estimate, notes=(*estimate.notes, why))
+    refusal = Refusal("unmeasurable", why, OTHER_METRIC)
+    return replace(estimate, refusals=(*estimate.refusals, refusal))
 
 
 def checked(requested: Settings) -> TrainingConfig:

@@ -34,10 +34,8 @@ from training.models import EvaluationRun, TrainingRun
 from training.plan import services as planning
 from training.progress import Checkpoint, Log, message_from
 from training.recipes.config import TrainingConfig
-from training.recipes.rows import read_conversations
 from training.runs import services
 from training.runs.spec import TrainingResult, TrainingSpec
-from training.scoring.metrics import unreadable
 from training.scoring.shapes import EvaluationResult
 
 STAGE_NAMES = {
@@ -60,7 +58,6 @@ def train(job: Job, lease: Lease) -> Publish:
     dataset = _newest_dataset(model)
     made = {"org": model.org, "model": model, "dataset_version": dataset}
     made["asked_config"] = model.training_config
-    _refuse_unmeasurable(model, dataset)
     run, _ = TrainingRun.objects.get_or_create(job=job, defaults=made)
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
     kept = settings.ARTIFACTS_DIR / str(model.id) / "checkpoints"
@@ -86,17 +83,6 @@ def train(job: Job, lease: Lease) -> Publish:
         shutil.rmtree(kept, ignore_errors=True)
         raise
     return lambda: _publish_training(run, folder, TrainingResult.from_json(result), kept)
-
-
-def _refuse_unmeasurable(model: CustomModel, dataset: DatasetVersion) -> None:
-    """Refuse a training that no held-out row could show to be any good."""
-    answers = [row["output"] for row in model.test_rows]
-    if not answers:
-        conversations = read_conversations(settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl")
-        answers = [messages[-1]["content"] for messages in conversations]
-    if why := unreadable(contract_of(model).metric, answers):
-        hint = "Make a copy of the model with another metric, or with test rows that it can read."
-        raise Conflict(f"Nothing could be measured: {why}", code="unmeasurable", hint=hint)
 
 
 def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
