@@ -33,7 +33,7 @@ from modelstation.lm.embedding import load_embedder
 from modelstation.testing import shared_data
 
 TASKS = ("cls-app-review-triage", "ext-order-mail", "gen-query-rewrite")
-METRIC_OF = dict(zip(TASKS, ("exact_match", "json_equal", "token_f1"), strict=True))
+METRIC_OF = dict(zip(TASKS, ("exact_match", "json_equal", "rougeL_f1"), strict=True))
 REPEATED = ("said before", "nearly said before")
 READERS = {
     "rows": answers.rows_of,
@@ -223,6 +223,7 @@ def _taught_model(task: str, rows: int, url: str) -> Any:
         examples=[{"input": e.input, "output": e.output} for e in told.examples],
         test_rows=[{"input": row["input"], "output": row["output"]} for row in gold],
         base="smollm2-135m-instruct",
+        student="generator",
         rows=rows,
     )
     model = create_model(actor=None, org=org, draft=draft)
@@ -259,11 +260,11 @@ def _build_and_print(model: Any) -> None:
 
 def few_shot(task: str, folder: Path) -> None:
     """The base with the user's examples as turns before each of the 60 gold rows."""
-    from distillation.pipeline.understand.intent import compile_system_prompt
+    from distillation.pipeline.understand.system_prompt import compile_system_prompt
     from modelstation.lm.chat import Message, load_renderer
     from training.scoring.generate import answer_budget, generate
-    from training.scoring.intervals import wilson
-    from training.scoring.metrics import METRICS, Given
+    from training.scoring.intervals import Bootstrap
+    from training.scoring.metrics import build_scorer
 
     told = requirement_of(task)
     start: list[Message] = [{"role": "system", "content": compile_system_prompt(told)}]
@@ -278,9 +279,10 @@ def few_shot(task: str, folder: Path) -> None:
     most = answer_budget(references, load_renderer(folder))
     gguf = next(folder.glob("*.gguf"))
     answers = generate(gguf, folder, prompts, max_tokens=most, on_done=lambda _: None)
-    scorer = METRICS[METRIC_OF[task]].build(Given(references=references))
-    mean = scorer.score(answers.texts, references)
-    print(f"few-shot base on {task}: {METRIC_OF[task]} {mean:.3f}", wilson(mean, len(gold)))
+    scorer = build_scorer(METRIC_OF[task], {}, references)
+    sums = scorer.sums(answers.texts, references)
+    found = Bootstrap(len(gold), 0).interval(scorer, sums)
+    print(f"few-shot base on {task}: {METRIC_OF[task]} {found.score:.3f}", found)
 
 
 def main() -> None:

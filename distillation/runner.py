@@ -14,6 +14,7 @@ from distillation.corrections import services as corrections
 from distillation.curation import freezing
 from distillation.curation import services as curation
 from distillation.datasets.cards import facts_of_version
+from distillation.datasets.coverage import coverage_of
 from distillation.imports.reading.errors import ImportRefused
 from distillation.limits import REASON_CHARS
 from distillation.model_data import own_rows
@@ -71,12 +72,16 @@ def distil(job: Job, lease: Lease) -> Publish:
         _keep_what_was_found(run, error)
         raise UserFacingError(str(error), code="not_enough_data") from error
     routes = routes_by_source(selection.routes)
-    run.intent = IntentFacts.of(selection.intent, routes, selection.gap).to_json()
+    run.intent = IntentFacts.of(
+        selection.intent, routes, selection.gap, selection.doubtful_held_out
+    ).to_json()
     run.funnel = [step.to_json() for step in selection.funnel]
     run.label_map = [asdict(mapping) for mapping in selection.label_map]
     version = _version(run, model, selection)
     rows = [_dataset_row(version, i, row) for i, row in enumerate(selection.rows)]
     _copy_provenance(rows)
+    if unseen := coverage_of(version, [(row.split, row.answer) for row in rows]).sentence:
+        lease.log(unseen)
     refused = dict(selection.refused_corrections)
     freezing.count(version, freezing.groups_of(rows))
     if not version.is_draft:
@@ -96,6 +101,7 @@ def selection_config(model: CustomModel) -> SelectionConfig:
         license_policy=license_policy_of(model.org),
         use_sources=tuple(str(use.source_id) for use in chosen),
         search_corpus=model.search_corpus,
+        doubtful_rows=model.doubtful_rows,
     )
 
 

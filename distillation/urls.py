@@ -49,6 +49,7 @@ urlpatterns = [
     path(f"{DATA}/", model_data.model_data, name="model_data"),
     path(f"{DATA}/rows/", model_data.model_data_rows, name="model_data_rows"),
     path(f"{DATA}/corpus/", model_data.model_data_corpus, name="model_data_corpus"),
+    path(f"{DATA}/doubtful/", model_data.model_data_doubtful, name="model_data_doubtful"),
     path(
         f"{DATA}/sources/<uuid:source_id>/",
         model_data.model_data_source,

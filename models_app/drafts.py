@@ -29,10 +29,12 @@ class ModelDraft:
     system_prompt: str = ""
     base: str = ""  # empty: the recommended one of those that are installed
     rows: int = DEFAULT_ROWS
+    student: str = "auto"
     training_config: dict[str, Any] = field(default_factory=dict)
     curation: str = "auto"
     intent_edits: dict[str, Any] = field(default_factory=dict)
     search_corpus: bool = True  # False: rows come from sources chosen for the model alone
+    doubtful_rows: str = CustomModel.DoubtfulRows.LEAVE_OUT
     max_size_mb: int | None = None  # of the served model; the base must keep to it
 
     def __post_init__(self) -> None:
@@ -53,6 +55,8 @@ class ModelDraft:
         if self.max_size_mb is not None and self.max_size_mb < 1:
             raise UserFacingError("The size must be at least 1 MB.", param="max_size_mb")
         check_curation(self.curation)
+        check_student(self.student)
+        check_doubtful_rows(self.doubtful_rows)
         check_pairs(self.examples, "examples")
         check_pairs(self.test_rows, "test_rows")
         try:
@@ -80,6 +84,20 @@ def check_curation(curation: str) -> None:
     if curation not in known:
         hint = f"{' or '.join(known)}."
         raise UserFacingError(f"Unknown curation “{curation}”.", param="curation", hint=hint)
+
+
+def check_student(student: str) -> None:
+    known = CustomModel.Student.values
+    if student not in known:
+        hint = f"{', '.join(known[:-1])} or {known[-1]}."
+        raise UserFacingError(f"Unknown student “{student}”.", param="student", hint=hint)
+
+
+def check_doubtful_rows(do: str) -> None:
+    known = CustomModel.DoubtfulRows.values
+    if do not in known:
+        message, hint = f"Unknown way with doubtful rows: “{do}”.", f"{' or '.join(known)}."
+        raise UserFacingError(message, param="doubtful_rows", hint=hint)
 
 
 def check_intent_edits(intent_edits: dict[str, Any], *, is_stored: bool = False) -> None:

@@ -105,6 +105,25 @@ class CurationField(forms.ChoiceField):
         return super().clean(value) or "auto"
 
 
+class StudentField(forms.ChoiceField):
+    """Nothing chosen, as by a program that posts the form: by the task."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label="Kind of model",
+            required=False,
+            choices=[
+                ("auto", "By the task: an encoder for labels, else a generator"),
+                ("encoder", "Encoder: tells labels apart, trained in seconds, answers at once"),
+                ("generator", "Generator: the base model, tuned to write answers"),
+            ],
+            help_text="The training plan says which one it is, and why.",
+        )
+
+    def clean(self, value: Any) -> Any:
+        return super().clean(value) or "auto"
+
+
 class CurationForm(forms.Form):
     curation = CurationField()
 
@@ -169,6 +188,7 @@ class ModelDraftForm(RequirementForm, ContractFields):
     rows = forms.IntegerField(
         label="Rows to select", initial=DEFAULT_ROWS, help_text="How large the dataset may become."
     )
+    student = StudentField()
     curation = CurationField()
 
     def __init__(self, *args: Any, **options: Any) -> None:

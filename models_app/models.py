@@ -72,6 +72,16 @@ class CustomModel(OrgOwned):
         AUTO = "auto"  # a dataset is frozen and trained on as soon as it is selected
         REVIEW = "review"  # it waits, as a draft, for a person to freeze it
 
+    class Student(models.TextChoices):
+        AUTO = "auto"  # the encoder where answers are labels, else the generator
+        GENERATOR = "generator"  # the base, tuned to write answers
+        ENCODER = "encoder"  # a frozen sentence encoder with a layer that tells labels apart
+
+    class DoubtfulRows(models.TextChoices):
+        LEAVE_OUT = "leave_out", "Leave them out"
+        REPAIR = "repair", "Give them the label of the rows like them"
+        KEEP = "keep", "Keep them as they are"
+
     BUILT_NOT_LET = (Status.NOT_PASSED, Status.UNDECIDED)
     LIVE_STATUSES = (Status.PENDING, Status.DISTILLING, Status.TRAINING, Status.EVALUATING)
 
@@ -95,9 +105,16 @@ class CustomModel(OrgOwned):
     rows = models.PositiveIntegerField(default=DEFAULT_ROWS)  # requested for the dataset
     # Whether a build looks for rows in all sources, or takes those chosen for the model alone.
     search_corpus = models.BooleanField(default=True)
+    # What a build does with rows whose label is likely wrong: see distillation.pipeline.doubtful.
+    doubtful_rows = models.CharField(
+        max_length=10, choices=DoubtfulRows.choices, default=DoubtfulRows.LEAVE_OUT
+    )
     # Corrections of what was understood: see distillation.pipeline.types.IntentEdits.
     intent_edits = models.JSONField(default=dict, blank=True)
     curation = models.CharField(max_length=10, choices=Curation.choices, default=Curation.AUTO)
+    student = models.CharField(
+        max_length=10, choices=Student.choices, default=Student.GENERATOR
+    )  # what the next build trains
     training_config = models.JSONField(default=dict, blank=True)  # as requested; empty: automatic
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.PENDING)
     status_reason = models.TextField(blank=True)

@@ -10,7 +10,7 @@ from accounts.audit import record
 from accounts.models import Organization, User
 from models_app.access import lock as lock
 from models_app.contract.services import freeze_contract
-from models_app.drafts import check_curation
+from models_app.drafts import check_curation, check_student
 from models_app.models import CustomModel
 from modelstation.core.errors import Busy
 
@@ -33,6 +33,16 @@ def set_curation(*, actor: User, model: CustomModel, curation: str) -> None:
         model.save(update_fields=["curation", "updated_at"])
         details = {"target": model, "curation": curation}
         record(org=model.org, actor=actor, action="model.set_curation", **details)
+
+
+def set_student(*, actor: User, model: CustomModel, student: str) -> None:
+    """Set it for the next training; versions stay what they are."""
+    check_student(student)
+    with transaction.atomic():
+        model.student = student
+        model.save(update_fields=["student", "updated_at"])
+        details = {"target": model, "student": student}
+        record(org=model.org, actor=actor, action="model.set_student", **details)
 
 
 def begin_stage(model_id: uuid.UUID, status: CustomModel.Status) -> None:

@@ -16,6 +16,7 @@ from distillation.curation.forms import RowFilterForm, closed_labels
 from distillation.curation.services import rows_needed
 from distillation.datasets import downloads
 from distillation.datasets.cards import card_text
+from distillation.datasets.coverage import coverage_of
 from distillation.datasets.row_pages import Breakdown, breakdown, page_of
 from distillation.models import DatasetRow, DatasetVersion
 from distillation.pipeline.types import TASK_KINDS
@@ -46,6 +47,7 @@ def dataset(request: HttpRequest, org: str, dataset_id: uuid.UUID) -> HttpRespon
         "labels": closed_labels(version),
         "rows_missing": max(0, rows_needed(version) - version.row_count),
         "siblings": siblings_of(version),
+        "unseen": coverage_of(version).sentence,
         **push_context(version, membership),
     }
     return render(request, "distillation/dataset.html", context)

@@ -46,6 +46,10 @@ def _change(actor: User, model: CustomModel, given: dict[str, Any]) -> None:
         if "search_corpus" in given:
             wanted = given["search_corpus"]
             services.set_search_corpus(actor=actor, model=model, search_corpus=wanted)
+        if "doubtful_rows" in given:
+            services.set_doubtful_rows(
+                actor=actor, model=model, doubtful_rows=given["doubtful_rows"]
+            )
 
 
 def _shown(model: CustomModel) -> Response:

@@ -6,6 +6,8 @@ from distillation.corpus.serializers import SourceSerializer
 from distillation.imports.serializers import ImportSummarySerializer
 from distillation.model_data.overview import DataOverview, Need, Sample, SourceLine
 from models_app.api.serializers import ChangesSerializer
+from models_app.models import CustomModel
+from modelstation.core.web.api import Choice
 
 
 class NeedSerializer(serializers.Serializer[Need]):
@@ -40,6 +42,7 @@ class ModelDataSerializer(serializers.Serializer[DataOverview]):
     """What is found and missing, each source in use, and those that are related but not used."""
 
     search_corpus = serializers.BooleanField(source="model.search_corpus")
+    doubtful_rows = serializers.CharField(source="model.doubtful_rows")
     unit = serializers.CharField(help_text="What is counted: label, field or answer.")
     needs = NeedSerializer(many=True)
     is_enough = serializers.BooleanField()
@@ -53,6 +56,11 @@ class ModelDataChangesSerializer(ChangesSerializer):
 
     search_corpus = serializers.BooleanField(
         required=False, help_text="False: rows come from the chosen sources alone."
+    )
+    doubtful_rows = Choice(
+        CustomModel.DoubtfulRows.choices,
+        required=False,
+        help_text="What is done with rows whose label is likely wrong.",
     )
     use = serializers.ListField(
         child=serializers.UUIDField(), required=False, help_text="Sources to use in any case."

@@ -5,6 +5,7 @@ from django.db import transaction
 from accounts.audit import record
 from accounts.models import User
 from distillation.models import ModelSource, SourceDataset
+from models_app.drafts import check_doubtful_rows
 from models_app.models import CustomModel
 
 
@@ -40,3 +41,12 @@ def set_search_corpus(*, actor: User, model: CustomModel, search_corpus: bool) -
         CustomModel.objects.filter(id=model.id).update(search_corpus=search_corpus)
         details = {"target": model, "search_corpus": search_corpus}
         record(org=model.org, actor=actor, action="model.set_search_corpus", **details)
+
+
+def set_doubtful_rows(*, actor: User, model: CustomModel, doubtful_rows: str) -> None:
+    """Say what the next build does with rows whose label is likely wrong."""
+    check_doubtful_rows(doubtful_rows)
+    with transaction.atomic():
+        CustomModel.objects.filter(id=model.id).update(doubtful_rows=doubtful_rows)
+        details = {"target": model, "doubtful_rows": doubtful_rows}
+        record(org=model.org, actor=actor, action="model.set_doubtful_rows", **details)

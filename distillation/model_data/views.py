@@ -84,6 +84,22 @@ def model_data_corpus(request: HttpRequest, org: str, model_id: uuid.UUID) -> Ht
     return redirect("model_data", org, model.id)
 
 
+@login_required
+@require_POST
+def model_data_doubtful(request: HttpRequest, org: str, model_id: uuid.UUID) -> HttpResponse:
+    """Set what the next build does with rows whose label is likely wrong."""
+    membership = enter(request, org)
+    model = model_for(membership.org, model_id)
+    do = request.POST.get("doubtful_rows", "")
+    try:
+        services.set_doubtful_rows(actor=membership.user, model=model, doubtful_rows=do)
+    except UserFacingError as error:
+        messages.error(request, f"{error.message} {error.hint}")
+    else:
+        messages.success(request, "Saved. It counts from the next build on.")
+    return redirect("model_data", org, model.id)
+
+
 def _page(request: HttpRequest, model: CustomModel, form: OwnRowsForm) -> HttpResponse:
     context = {
         "model": model,

@@ -21,10 +21,13 @@ from distillation.pipeline.choose.selection import SELECTORS, order_rows, seeded
 from distillation.pipeline.choose.source_fit import BY_HAND, RoutedGroup
 from distillation.pipeline.choose.splits import assign_splits
 from distillation.pipeline.corrections import CORRECTION, correction_rows
+from distillation.pipeline.coverage import names_in
+from distillation.pipeline.doubtful import LabelCheck, check_rows, settle, step_of
 from distillation.pipeline.gaps import gap_of, lacks_too_much
 from distillation.pipeline.outcome import NotEnoughData, SelectedRow, Selection
 from distillation.pipeline.text import clip, hash_messages
 from distillation.pipeline.types import (
+    KEEP,
     AnswerScorer,
     Candidate,
     Catalog,
@@ -48,6 +51,7 @@ from distillation.pipeline.understand.label_map import (
     propose_label_map,
 )
 from distillation.pipeline.understand.labels import is_label, learn_labels, merge_labels
+from distillation.pipeline.understand.system_prompt import prompt_of
 from distillation.pipeline.understand.task_kind import (
     PLAIN_NUMBER_PATTERN,
     SQL_PATTERN,
@@ -57,6 +61,7 @@ from distillation.pipeline.understand.task_kind import (
 
 STAGES = ("understand", "route", "retrieve", "filter", "select", "split")
 REPLAY = "replay"
+SPARE_SHARE = 4  # a quarter more rows are looked at, to stand in for those of doubtful labels
 _NOT_TEXT = (SQL_PATTERN, WORKED_NUMBER_PATTERN, PLAIN_NUMBER_PATTERN)
 LEND_KEYS_OVERLAP = 0.5  # a source that shares half of the user's JSON keys may add its own
 
@@ -103,7 +108,8 @@ class DatasetGenerator:
         intent = learn_labels_and_keys(intent, candidates, result.routes)
         label_map = self._label_map(intent, candidates) if served else ()
         report("filter")
-        leakage = LeakageIndex(held_out, self.embedder.embed([row.input for row in held_out]))
+        held_vectors = self.embedder.embed([row.input for row in held_out])
+        leakage = LeakageIndex(held_out, held_vectors)
         labels = MappedLabels(label_map) if label_map else None
         rows, filtered = hard_filters(
             candidates, intent, config, leakage=leakage, labels=labels, shaped=served
@@ -114,7 +120,8 @@ class DatasetGenerator:
             corrections, intent, config, result=result, leakage=leakage, embedder=self.embedder
         )
         report("select")
-        chosen, deduplicated = choose_rows(scored, intent, config, corrected.rows)
+        chosen, deduplicated, check = choose_rows(scored, intent, config, corrected.rows)
+        doubted = check.of_others(held_vectors, [row.output for row in held_out])
         funnel = (
             self._kept_out_by_license(result),
             *_before_the_filters(result, len(candidates), served),
@@ -129,6 +136,8 @@ class DatasetGenerator:
         replayed = self._replay(result, intent, config, leakage)
         chosen = [*chosen[: config.rows - len(replayed)], *replayed]
         report("split")
+        answers = [row.answer for row in chosen]
+        intent = replace(intent, system_prompt=prompt_of(requirement, intent, answers))
         selected = finish_rows(chosen, intent, config, result, held_out=bool(held_out))
         test_rows = row_format.held_out_messages(intent.system_prompt, held_out)
         return Selection(
@@ -142,6 +151,7 @@ class DatasetGenerator:
             label_map=label_map,
             gap=gap,
             refused_corrections=corrected.refused,
+            doubtful_held_out=tuple(sorted(doubted)),
         )
 
     def _kept_out_by_license(self, result: SearchResult) -> FunnelStep:
@@ -226,9 +236,9 @@ def choose_rows(
     intent: IntentSpec,
     config: SelectionConfig,
     corrected: Sequence[ScoredRow] = (),
-) -> tuple[list[ScoredRow], tuple[FunnelStep, ...]]:
+) -> tuple[list[ScoredRow], tuple[FunnelStep, ...], LabelCheck]:
     """Order rows: corrected ones, those of sources that a person chose, the others. Refuse what
-    repeats or contradicts one before it.
+    repeats or contradicts one before it, and settle those whose label is doubtful.
     """
     found = order_rows(scored, intent, config)
     by_hand = [row for row in found if row.candidate.source_id in config.use_sources]
@@ -240,14 +250,22 @@ def choose_rows(
         out = [row for row, no in zip(ordered, verdicts, strict=True) if no]
         ordered = [row for row, no in zip(ordered, verdicts, strict=True) if not no]
         steps.append(_step(name, len(ordered), _described(out)))
-    kept, refused = dedup.near_duplicates(ordered, config.rows)
+    most = config.rows + (config.rows // SPARE_SHARE if intent.task_kind == "classify" else 0)
+    kept, refused = dedup.near_duplicates(ordered, most)
     left = len(ordered) - len(refused)
     steps.append(_step("near duplicate", left, _described([ordered[i] for i in refused])))
-    chosen = within_budget([ordered[index] for index in kept], config.answer_tokens)
-    placed = {id(row) for row in chosen} | {id(ordered[index]) for index in refused}
-    beyond = [row for row in ordered if id(row) not in placed]
+    pool = [ordered[index] for index in kept]
+    doubts = check_rows(pool) if intent.task_kind == "classify" else LabelCheck()
+    is_scarce = len(pool) - len(doubts.doubts) < needed_rows(config)
+    do = KEEP if is_scarce else config.doubtful_rows
+    settled, out = settle(pool, doubts, do)
+    if doubts.head is not None:
+        steps.append(step_of(left - len(out), pool, doubts, do))
+    chosen = within_budget(settled[: config.rows], config.answer_tokens)
+    placed = {row.candidate.id for row in (*chosen, *out, *(ordered[i] for i in refused))}
+    beyond = [row for row in ordered if row.candidate.id not in placed]
     steps.append(_step("beyond the rows requested", len(chosen), _described(beyond)))
-    return chosen, tuple(steps)
+    return chosen, tuple(steps), doubts
 
 
 def _step(name: str, kept: int, refused: Sequence[str]) -> FunnelStep:
@@ -300,7 +318,14 @@ def finish_rows(
     hashes = [hash_messages(row_messages) for row_messages in messages]
     groups = dedup.twin_groups(rows, by_answer=intent.task_kind != "classify")
     corrected = {group for group, row in zip(groups, rows, strict=True) if row.step == CORRECTION}
-    splits = assign_splits(hashes, groups, config, held_out=held_out, for_training=corrected)
+    splits = assign_splits(
+        hashes,
+        groups,
+        config,
+        held_out=held_out,
+        for_training=corrected,
+        names=[names_in(row.answer, intent.task_kind) for row in rows],
+    )
     return tuple(
         SelectedRow(
             candidate=row.candidate,
@@ -323,6 +348,8 @@ def _scores(row: ScoredRow, result: SearchResult) -> dict[str, float]:
     parts = {"relevance": row.relevance, "fused_rank": row.fused}
     if routed:
         parts["source"] = routed.score
+    if row.is_doubtful:
+        parts["doubtful"] = 1.0
     return {name: round(value, 4) for name, value in parts.items()}
 
 

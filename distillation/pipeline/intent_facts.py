@@ -13,6 +13,7 @@ from distillation.pipeline.types import Example, IntentSpec, Query
 from distillation.pipeline.understand.explain import Line, explain
 
 SHOWN_ROUTES = 20
+OF_A_RUN = ("sources", "gap", "doubtful_test_rows")  # missing before there is one
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ class IntentFacts:
     explanation: tuple[Line, ...] = ()
     sources: tuple[SourceRoute, ...] | None = None  # of a run: None before one
     gap: DataGap | None = None  # likewise
+    # Likewise: places of the user's test rows whose label is likely wrong.
+    doubtful_test_rows: tuple[int, ...] | None = None
 
     @classmethod
     def of(
@@ -105,10 +108,17 @@ class IntentFacts:
         intent: IntentSpec,
         sources: tuple[SourceRoute, ...] | None = None,
         gap: DataGap | None = None,
+        doubtful_test_rows: tuple[int, ...] | None = None,
     ) -> "IntentFacts":
         same = {own.name for own in fields(cls)} & {own.name for own in fields(intent)}
         facts = {name: getattr(intent, name) for name in same}
-        return cls(**facts, explanation=tuple(explain(intent)), sources=sources, gap=gap)
+        return cls(
+            **facts,
+            explanation=tuple(explain(intent)),
+            sources=sources,
+            gap=gap,
+            doubtful_test_rows=doubtful_test_rows,
+        )
 
     @property
     def related(self) -> tuple[SourceRoute, ...]:
@@ -121,6 +131,8 @@ class IntentFacts:
         facts = _known(cls, stored)
         for name, read in _READ.items():
             facts[name] = tuple(map(read, stored.get(name) or ()))
+        if (doubtful := stored.get("doubtful_test_rows")) is not None:
+            facts["doubtful_test_rows"] = tuple(doubtful)
         facts["gap"] = _gap(stored["gap"]) if stored.get("gap") else None
         return cls(**facts | ({"sources": None} if "sources" not in stored else {}))
 
@@ -129,7 +141,7 @@ class IntentFacts:
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in facts.items()
-            if name not in ("sources", "gap") or value is not None
+            if value is not None or name not in OF_A_RUN
         }
 
 

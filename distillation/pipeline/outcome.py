@@ -43,6 +43,7 @@ class Selection:
     label_map: tuple[LabelMapping, ...] = ()
     gap: DataGap = DataGap()  # what is missing although there are enough rows
     refused_corrections: tuple[tuple[str, str], ...] = ()  # id and reason
+    doubtful_held_out: tuple[int, ...] = ()  # of the user's test rows: their places
 
     @property
     def sources(self) -> dict[str, int]:

@@ -16,6 +16,8 @@ Vectors = npt.NDArray[np.float32]
 OnProgress = Callable[[str, int, int], None]
 
 DEFAULT_ROWS = 1000
+# What is done with a row whose label is likely wrong.
+LEAVE_OUT, REPAIR, KEEP = DOUBTFUL = ("leave_out", "repair", "keep")
 LONGEST_ANSWER = 4000  # characters, where the words say nothing
 TASK_KINDS = {
     "classify": "Label each input",
@@ -205,6 +207,7 @@ class ScoredRow:
     fused: float = 0.0  # its best reciprocal rank over the dense and the lexical search
     step: str = "select"  # that put it in
     why: str = ""  # the reason, where it is another than its source and its query
+    is_doubtful: bool = False  # rows like it have another label, and it was kept
 
 
 class FunnelEntry(TypedDict):
@@ -246,6 +249,7 @@ class SelectionConfig:
     # Ids of sources that a person decided to use: near or not, their rows come first.
     use_sources: tuple[str, ...] = ()
     search_corpus: bool = True  # False: `use_sources` alone
+    doubtful_rows: str = LEAVE_OUT  # one of DOUBTFUL
     candidates_per_row: int = 8
     diversity_lambda: float = 0.7  # 1: the best rows, however alike; 0: the most different ones
     source_share: float = 0.7
@@ -259,6 +263,8 @@ class SelectionConfig:
             raise ValueError("rows must be at least 1")
         if self.minimum_rows < 1:
             raise ValueError("minimum_rows must be at least 1")
+        if self.doubtful_rows not in DOUBTFUL:
+            raise ValueError(f"doubtful_rows must be one of {', '.join(DOUBTFUL)}")
         if not 0 <= self.diversity_lambda <= 1:
             raise ValueError("diversity_lambda must lie between 0 and 1")
         if not 0 <= self.replay_share < 0.5:

@@ -4,6 +4,7 @@ import pytest
 from django.conf import settings
 
 from distillation import runner
+from distillation.datasets.coverage import doubtful_held_out
 from distillation.model_data.services import use_source
 from distillation.models import DatasetRow, DatasetVersion, DistillationRun, SourceDataset
 from distillation.pipeline.text import hash_messages
@@ -100,6 +101,20 @@ def test_the_users_test_rows_are_kept_out_and_written_as_the_test_split():
     assert version.split_counts["test"] == 1
     inputs = {row.input for row in DatasetRow.objects.filter(version=version)}
     assert "lost card in rome on day 0" not in inputs
+
+
+@pytest.mark.usefixtures("_corpus")
+def test_held_out_rows_of_doubtful_labels_are_counted_and_stay():
+    test_rows = [
+        {"input": "I lost card in bali on day 900", "output": "lost_card"},
+        {"input": "exchange rate in bonn on day 901", "output": "lost_card"},
+    ]
+    model, _ = distilled(test_rows=test_rows, doubtful_rows="keep")
+    version = DatasetVersion.objects.get(model=model)
+    assert version.run.config["doubtful_rows"] == "keep"
+    assert version.run.intent_facts.doubtful_test_rows == (1,)
+    assert doubtful_held_out(version) == 1
+    assert version.split_counts["test"] == 2
 
 
 @pytest.mark.usefixtures("_corpus")

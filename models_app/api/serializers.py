@@ -51,11 +51,19 @@ class ModelDraftSerializer(StrictSerializer):
     max_size_mb = serializers.IntegerField(
         required=False, min_value=1, allow_null=True, help_text="Of the served model."
     )
+    student = Choice(
+        CustomModel.Student.choices, required=False, help_text="auto: an encoder for labels."
+    )
     training_config = serializers.DictField(required=False)
     curation = Choice(CustomModel.Curation.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
     search_corpus = serializers.BooleanField(
         required=False, help_text="False: rows come from sources chosen for the model alone."
+    )
+    doubtful_rows = Choice(
+        CustomModel.DoubtfulRows.choices,
+        required=False,
+        help_text="What is done with rows whose label is likely wrong.",
     )
 
 
@@ -75,6 +83,7 @@ class ModelChangesSerializer(ChangesSerializer):
 
     system_prompt = serializers.CharField(required=False, max_length=20_000)
     curation = Choice(CustomModel.Curation.choices, required=False)
+    student = Choice(CustomModel.Student.choices, required=False)
     intent_edits = serializers.DictField(required=False, help_text=INTENT_EDITS_HELP)
     # Until a version exists:
     name = serializers.CharField(required=False, max_length=80)
@@ -166,9 +175,10 @@ class ModelSerializer(serializers.ModelSerializer[CustomModel]):
             "id", "name", "slug", "status", "status_reason", "stage", "progress", "scores",
             "live_version", "job", "requirement", "objective", "policy", "examples",
             "test_row_count", "success_criteria", "metric", "contract_digest",
-            "contract_frozen_at", "system_prompt", "base", "rows", "training_config",
-            "intent_edits", "curation", "search_corpus", "waiting_for_review", "created_at",
-            "updated_at", "links",
+            "contract_frozen_at", "system_prompt", "base", "rows", "student",
+            "training_config", "intent_edits", "curation", "search_corpus", "doubtful_rows",
+            "waiting_for_review",
+            "created_at", "updated_at", "links",
         ]  # fmt: skip
 
     @extend_schema_field(WaitingDraftSerializer(allow_null=True))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models_app.gateway.replies import Reply
-from models_app.gateway.shapes import ChatLogprobs, ChatMessage, Choice
+from models_app.gateway.shapes import ChatLogprobs, ChatMessage, Choice, LabelShape
 from models_app.serving.answers import Completion, Piece, TokenLogprob
 from models_app.serving.llama_cpp import Token
 
@@ -16,12 +16,13 @@ class ChatReply(Reply):
     chunk_kind = "chat.completion.chunk"
 
     def choice(self, number: int, completion: Completion) -> Choice:
-        return {
+        choice: Choice = {
             "index": number,
             "message": {"role": "assistant", "content": completion.text, "refusal": None},
             "logprobs": self._logprobs(completion.logprobs),
             "finish_reason": completion.finish_reason,
         }
+        return _with_labels(choice, completion)
 
     def opening(self) -> list[Choice]:
         role: ChatMessage = {"role": "assistant", "content": "", "refusal": None}
@@ -31,7 +32,8 @@ class ChatReply(Reply):
         return _delta(number, {"content": piece.text}, self._logprobs(piece.logprobs))
 
     def ending(self, number: int, completion: Completion) -> Choice:
-        return _delta(number, {}, finish_reason=completion.finish_reason)
+        last = _delta(number, {}, finish_reason=completion.finish_reason)
+        return _with_labels(last, completion)
 
     def _logprobs(self, tokens: Sequence[TokenLogprob]) -> ChatLogprobs | None:
         if self.question.config.top_logprobs is None:
@@ -41,6 +43,14 @@ class ChatReply(Reply):
             for token in tokens
         ]
         return {"content": content, "refusal": None}
+
+
+def _with_labels(choice: Choice, completion: Completion) -> Choice:
+    """Add the labels' probabilities, where the model decides among labels."""
+    labels: list[LabelShape] = [
+        {"label": each.label, "probability": each.probability} for each in completion.labels
+    ]
+    return {**choice, "modelstation": {"labels": labels}} if labels else choice
 
 
 def _delta(

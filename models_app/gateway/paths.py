@@ -5,6 +5,7 @@ from pathlib import Path
 from django.conf import settings
 
 from models_app.models import FoundationModel, ModelVersion
+from modelstation.lm.encoder.head import HEAD_FILE
 from modelstation.lm.gguf.quantisations import SERVED
 
 GGUF = SERVED.file_name
@@ -15,7 +16,12 @@ def version_folder(version: ModelVersion) -> Path:
 
 
 def engine_paths(version: ModelVersion) -> tuple[Path, Path]:
-    """Return the GGUF and the tokenizer folder of a trained version."""
+    """Return the GGUF and the tokenizer folder of a trained version; of an encoder the file of its
+    head, and its folder.
+    """
+    encoder = version_folder(version) / "encoder"
+    if encoder.is_dir():
+        return encoder / HEAD_FILE, encoder
     folder = version_folder(version) / "gguf"
     return folder / GGUF, folder
 

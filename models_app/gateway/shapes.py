@@ -59,6 +59,17 @@ class ChatMessage(TypedDict, total=False):
     refusal: None
 
 
+class LabelShape(TypedDict):
+    label: str
+    probability: float
+
+
+class Extension(TypedDict):
+    """What OpenAI's answers do not have: the labels of a model that decides, likeliest first."""
+
+    labels: list[LabelShape]
+
+
 class Choice(TypedDict):
     index: int
     finish_reason: str | None
@@ -66,6 +77,7 @@ class Choice(TypedDict):
     message: NotRequired[ChatMessage]  # of a chat at once
     delta: NotRequired[ChatMessage]  # of a chat's stream
     text: NotRequired[str]  # of a text completion
+    modelstation: NotRequired[Extension]
 
 
 class PromptDetails(TypedDict):

@@ -47,6 +47,12 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class LabelProbability:
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
 class Completion:
     text: str
     prompt_tokens: int
@@ -55,3 +61,5 @@ class Completion:
     # Of the prompt, read from the cache; no part of what was answered.
     cached_tokens: int = field(default=0, compare=False)
     logprobs: tuple[TokenLogprob, ...] = ()
+    # Of a model that decides among labels: the likeliest first, calibrated.
+    labels: tuple[LabelProbability, ...] = ()

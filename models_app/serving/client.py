@@ -16,6 +16,7 @@ from models_app.serving.errors import ServingError
 from models_app.serving.wire import Event, Failure, GenerateRequest, dump, parse
 from modelstation.core.errors import Unavailable, UserFacingError
 from modelstation.lm.chat import Message
+from modelstation.lm.encoder.head import HEAD_FILE
 
 if TYPE_CHECKING:
     from models_app.serving.vllm.engine import Vllm, VllmModel
@@ -71,7 +72,7 @@ def generate(
 ) -> Completion:
     """`owner` is the organisation whose request it is, by its id: the server is fair among them."""
     wanted = GenerateRequest(gguf, tokenizer_folder, messages, config or GenerationConfig(), owner)
-    if settings.VLLM_URL:
+    if _is_vllms(gguf):
         with _refusals_raised():
             return _vllm().generate(_vllm_model(gguf), wanted)
     with _failures_explained():
@@ -92,7 +93,7 @@ def stream(
     """Pieces of text as they come, then the Completion."""
     config = config or GenerationConfig()
     wanted = GenerateRequest(gguf, tokenizer_folder, messages, config, owner, stream=True)
-    if settings.VLLM_URL:
+    if _is_vllms(gguf):
         with _refusals_raised():
             yield from _vllm().stream(_vllm_model(gguf), wanted)
         return
@@ -123,6 +124,11 @@ def _vllm() -> "Vllm":
         secret=settings.SECRET_KEY,
         max_adapters=settings.VLLM_MAX_ADAPTERS,
     )
+
+
+def _is_vllms(model_file: Path) -> bool:
+    """The head of an encoder is always the model server's."""
+    return bool(settings.VLLM_URL) and model_file.name != HEAD_FILE
 
 
 def _vllm_model(gguf: Path) -> "VllmModel":

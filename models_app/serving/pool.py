@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models_app.serving.encoder import EncoderEngine, is_encoder
 from models_app.serving.engine import Engine
 from models_app.serving.errors import ServingError, busy
 
 Key = tuple[Path, Path]
+AnyEngine = Engine | EncoderEngine
 # What an engine is made of: another file in one of these places makes it another model.
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 BUSY = "All loaded models are busy. Try again shortly."
@@ -27,7 +29,8 @@ class _Loaded:
 
     files: tuple[Any, ...]
     bytes: int
-    engine: Engine | None = None
+    is_head: bool = False  # of an encoder that many share: it takes no place of an engine
+    engine: AnyEngine | None = None
     failure: Exception | None = None
     users: int = 0
     is_placed: bool = False
@@ -45,7 +48,7 @@ class EnginePool:
         max_engines: int = 64,
         max_bytes: int = 4 * 2**30,
         patience_s: float = 60,
-        make: Callable[[Path, Path], Engine] = Engine,
+        make: Callable[[Path, Path], AnyEngine] = Engine,
         needed: Callable[[Path], int] | None = None,
     ) -> None:
         self._max_engines = max_engines
@@ -60,7 +63,7 @@ class EnginePool:
         self._loading = threading.Lock()
 
     @contextmanager
-    def engine(self, gguf: Path, tokenizer_folder: Path) -> Iterator[Engine]:
+    def engine(self, gguf: Path, tokenizer_folder: Path) -> Iterator[AnyEngine]:
         """Yield the engine for this file, loaded where it is not; kept loaded for the block."""
         loaded = self._acquire((gguf, tokenizer_folder))
         assert loaded.engine is not None
@@ -103,7 +106,7 @@ class EnginePool:
             entry = self._loaded.get(key)
             mine = entry is None
             if entry is None:
-                entry = self._loaded[key] = _Loaded(files, 0)
+                entry = self._loaded[key] = _Loaded(files, 0, is_encoder(key[0]))
             entry.users += 1
             self._loaded.move_to_end(key)
         _close(stale)
@@ -140,7 +143,10 @@ class EnginePool:
             self._forget(key, entry, error)
             raise
         with self._changed:
-            entry.engine, entry.bytes = engine, max(size, grown)
+            entry.engine = engine
+            entry.bytes = max(size, grown)
+            if isinstance(engine, EncoderEngine):  # what else it loaded is everybody's
+                entry.bytes = engine.own_bytes
             excess = self._idle_beyond_the_limit()
             self._changed.notify_all()
         _close(excess)
@@ -168,7 +174,7 @@ class EnginePool:
         held = [each for each in self._entries() if each is not entry and not _is_idle(each)]
         placed = [each for each in held if each.is_placed]
         return not placed or (
-            len(placed) < self._max_engines
+            sum(not each.is_head for each in placed) < self._max_engines
             and sum(each.bytes for each in placed) + size <= self.max_bytes
         )
 
@@ -183,7 +189,8 @@ class EnginePool:
 
     def _is_within_the_limit(self) -> bool:
         placed = [entry for entry in self._entries() if entry.is_placed]
-        return len(placed) <= self._max_engines and self.bytes() <= self.max_bytes
+        engines = sum(not each.is_head for each in placed)
+        return engines <= self._max_engines and self.bytes() <= self.max_bytes
 
     def _set_aside_outdated(self, key: Key, files: tuple[Any, ...]) -> list[_Loaded]:
         entry = self._loaded.get(key)

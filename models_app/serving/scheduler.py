@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models_app.serving.admission import Admission, Limits, Ticket
+from models_app.serving.encoder import is_encoder
 from models_app.serving.engine import Cancelled, Completion, Piece
 from models_app.serving.errors import ServingError, not_there, too_late, too_long
 from models_app.serving.pool import EnginePool
@@ -70,6 +71,8 @@ class Scheduler:
         gguf, folder = request.gguf, request.tokenizer_folder
         if not gguf.is_file():
             raise not_there(gguf)
+        if is_encoder(gguf):
+            return  # it reads the beginning of a text of any length
         tokenizer = folder / "tokenizer.json"
         changed = tokenizer.stat().st_mtime_ns if tokenizer.is_file() else 0
         count = len(self._readers(folder, changed).prompt(request.messages))

@@ -23,9 +23,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models_app.serving.admission import Limits, Ticket
+from models_app.serving.encoder import EncoderEngine, is_encoder
 from models_app.serving.engine import Engine, Piece, memory_needed
 from models_app.serving.errors import ServingError, busy
-from models_app.serving.pool import EnginePool
+from models_app.serving.pool import AnyEngine, EnginePool
 from models_app.serving.scheduler import Scheduler
 from models_app.serving.wire import Event, Failure, GenerateRequest, dump, parse_request
 
@@ -216,13 +217,25 @@ def _settings() -> Settings:
     )
 
 
-def _pool(settings: Settings) -> EnginePool:
+def _needed(model_file: Path, settings: Settings) -> int:
+    if is_encoder(model_file):
+        return model_file.stat().st_size if model_file.is_file() else 0
+    return memory_needed(model_file, n_ctx=settings.n_ctx, n_parallel=settings.limits.model_slots)
+
+
+def _make(model_file: Path, tokenizer_folder: Path, settings: Settings) -> AnyEngine:
+    if is_encoder(model_file):
+        return EncoderEngine(model_file)
     n_ctx, n_parallel = settings.n_ctx, settings.limits.model_slots
+    return Engine(model_file, tokenizer_folder, n_ctx=n_ctx, n_parallel=n_parallel)
+
+
+def _pool(settings: Settings) -> EnginePool:
     half_of_memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return EnginePool(
         max_bytes=_number("MODEL_SERVER_MB", half_of_memory // 2**20) * 2**20,
-        make=lambda gguf, folder: Engine(gguf, folder, n_ctx=n_ctx, n_parallel=n_parallel),
-        needed=lambda gguf: memory_needed(gguf, n_ctx=n_ctx, n_parallel=n_parallel),
+        make=lambda model_file, folder: _make(model_file, folder, settings),
+        needed=lambda model_file: _needed(model_file, settings),
     )
 
 

@@ -92,6 +92,7 @@ def test_from_sign_up_to_an_evaluated_model_by_pages(tiny):
         "requirement": DEMO.requirement,
         "examples": "\n".join(json.dumps(pair) for pair in DEMO.examples),
         "base": "tiny",
+        "student": "generator",
         "rows": 120,
     }
     response = client.post(f"/o/{org.slug}/models/new/", form)
@@ -125,6 +126,7 @@ def test_by_api_and_a_second_version_is_measured_beside_the_live_one(tiny, org, 
         "requirement": DEMO.requirement,
         "examples": DEMO.examples,
         "base": "tiny",
+        "student": "generator",
         "rows": 120,
         "training_config": FEW_STEPS,
         "confirm": True,
@@ -171,6 +173,7 @@ def test_in_one_terminal_the_last_line_is_one_json_object(tiny, org, tmp_path, c
             metric="exact_match",
             criterion=["Exact match of at least 99% on held-out rows"],
             base="tiny",
+            student="generator",
             rows=120,
             org=org.slug,
             json=True,

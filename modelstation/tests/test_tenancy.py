@@ -72,6 +72,7 @@ PAGES = {
     "model_data_rows": ("post", (302, 404, 200, 200), {}),
     "model_data_source": ("post", ACTION),
     "model_data_corpus": ("post", ACTION, {"search_corpus": "on"}),
+    "model_data_doubtful": ("post", ACTION, {"doubtful_rows": "keep"}),
     "model_data_labels": ("post", ACTION),
     "teachers": ("get", PAGE),
     "teacher": ("get", PAGE),

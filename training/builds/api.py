@@ -26,7 +26,7 @@ from models_app.api.serializers import (
 from models_app.api.shapes import IDEMPOTENCY_KEY
 from models_app.drafts import ModelDraft
 from models_app.models import CustomModel
-from models_app.services import edit_system_prompt, set_curation
+from models_app.services import edit_system_prompt, set_curation, set_student
 from modelstation.core.errors import Conflict
 from training.builds import services
 from training.builds.understanding_api import NeedsConfirmationSerializer, NewModelSerializer
@@ -80,7 +80,7 @@ class ModelView(APIView):
 
     @extend_schema(request=ModelChangesSerializer, responses=ModelSerializer)
     def patch(self, request: Request, model_id: uuid.UUID) -> Response:
-        """Edit the system prompt, the curation, or correct what was understood: the fields given
+        """Edit system prompt, curation, student, or correct what was understood: the fields given
         are set, null takes a correction back. The next build goes by them; versions keep their own.
         Name, requirement, objective, policy and examples change until there is a version (409).
         """
@@ -97,6 +97,8 @@ class ModelView(APIView):
             edit_system_prompt(actor=user, model=model, system_prompt=prompt)
         if "curation" in given:
             set_curation(actor=user, model=model, curation=given["curation"])
+        if "student" in given:
+            set_student(actor=user, model=model, student=given["student"])
         return Response(shown_model(model, request))
 
     @extend_schema(responses={204: None})

@@ -18,11 +18,11 @@ from training.scoring.shapes import EvaluationResult
 
 Status = CustomModel.Status
 JOB_KINDS = ("distil", "freeze", "train", "evaluate")
-# Where a build ends for want of rows, the page of the data says what is missing and how to get it.
-STATUS_OF_VERDICT: dict[str, CustomModel.Status] = {
+STATUS_OF_VERDICT: dict[str, Status] = {
     EvaluationRun.Verdict.FAIL: Status.NOT_PASSED,
     EvaluationRun.Verdict.INCONCLUSIVE: Status.UNDECIDED,
 }
+# Where a build ends for want of rows, the page of the data says what is missing and how to get it.
 NEEDS_DATA_CODES = ("not_enough_data", "rows_refused")
 
 

@@ -20,12 +20,13 @@ from distillation.model_data import own_rows
 from distillation.model_data.own_rows import OwnRows
 from distillation.model_data.services import use_source
 from distillation.models import DatasetVersion, SourceDataset
+from distillation.pipeline.understand.system_prompt import is_compiled
 from models_app.bases.recommending import recommended
 from models_app.contract.services import compiled, freeze_contract, new_contract
 from models_app.drafts import DEFAULT_BASE, ModelDraft, check_intent_edits
 from models_app.models import CustomModel, FoundationModel, ModelVersion
 from models_app.services import edit_system_prompt, free_slug, lock_for_build, set_status
-from models_app.understanding import check_confirmed
+from models_app.understanding import check_confirmed, requirement_of
 from modelstation.core.errors import Conflict, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
@@ -39,9 +40,10 @@ from training.runs.services import record_action, refuse, save_plan
 Status = CustomModel.Status
 COPIED = (
     "requirement objective policy examples test_rows success_criteria metric system_prompt base"
-    " rows search_corpus intent_edits curation training_config"
+    " rows student search_corpus doubtful_rows intent_edits curation training_config"
 )
 
+NAMED_IN_PROMPT = {"labels", "json_schema", "task_kind"}
 DRAFT_FIELDS = ("name", "requirement", "objective", "policy", "examples")
 
 
@@ -215,6 +217,10 @@ def correct_intent(
         changed = sorted(name for name in changes if before.get(name) != edits.get(name))
         action = "model.correct_intent"
         record(org=model.org, actor=actor, action=action, target=model, fields=changed)
+        if NAMED_IN_PROMPT & set(changed) and is_compiled(
+            model.system_prompt, requirement_of(model)
+        ):
+            CustomModel.objects.filter(id=model.id).update(system_prompt="")  # names the old ones
         if system_prompt:
             edit_system_prompt(actor=actor, model=model, system_prompt=system_prompt)
         if build:

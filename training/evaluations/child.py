@@ -23,9 +23,11 @@ from training.scoring import cache, generate
 from training.scoring.criteria import Criteria
 from training.scoring.criterion import LATENCY
 from training.scoring.generate import Generated, HeldOut, answer_budget, distinct, held_out
+from training.scoring.held_out import coverage_check, doubtful_note
 from training.scoring.metrics import METRICS, Given, build_scorer, model_metric
 from training.scoring.probes import MAX_TOKENS, all_probes, probe_report
 from training.scoring.report import Answers, Measured, build_report, worst_first
+from training.scoring.rivals import Rival, are_labels, examples_for, rivals_of
 from training.scoring.shapes import EvaluationResult, GenerationFacts, ProbeReport, Report
 from training.scoring.sql import Fixture, find_fixture
 
@@ -51,7 +53,8 @@ def main(spec_path: str) -> None:
 def run_evaluation(spec: EvaluationSpec, channel: Channel) -> EvaluationResult:
     """Return the result of one evaluation. ChildError for what the user can put right."""
     prepared = _prepare(spec)
-    tokenizer, references = spec.tuned.tokenizer_folder, prepared.rows["tuned"].references
+    writer = spec.base if spec.tuned.is_encoder else spec.tuned
+    tokenizer, references = writer.tokenizer_folder, prepared.rows["tuned"].references
     max_tokens = spec.max_tokens or answer_budget(references, load_renderer(tokenizer))
     is_timed = any(check.metric == LATENCY for check in prepared.criteria.checks)
     timed = TIMED if is_timed else TIMED_ANYWAY
@@ -59,17 +62,25 @@ def run_evaluation(spec: EvaluationSpec, channel: Channel) -> EvaluationResult:
         side: _answer(f"generate_{side}", spec, side, rows.prompts, max_tokens, channel, timed)
         for side, rows in prepared.rows.items()
     }
-    answers = _answers(spec, prepared, generated)
+    answers = replace(
+        _answers(spec, prepared, generated), rivals=_rivals(spec, prepared, max_tokens, channel)
+    )
     report = build_report(
         answers,
         metric=spec.metric,
         criteria=prepared.criteria,
         labels=spec.labels,
         seed=spec.seed,
+        more=coverage_check(spec.coverage),
     )
+    report["doubtful_rows"] = spec.doubtful_rows
+    doubt = doubtful_note(spec.doubtful_rows, report["n_test"])
+    report["note"] = f"{report['note']} {doubt}".strip()
     _add_generation(report, spec, generated)
     report["max_tokens"], report["system_prompt"] = max_tokens, spec.system_prompt
-    report["probes"] = _probe(spec, channel) if spec.probes else None
+    if (base_prompt := spec.base.system_prompt) is not None:
+        report["base_system_prompt"] = base_prompt
+    report["probes"] = _probe(spec, channel) if spec.probes and not spec.tuned.is_encoder else None
     _write(spec, report, answers)
     return _result(report)
 
@@ -123,13 +134,12 @@ def _prepare(spec: EvaluationSpec) -> Prepared:
 def _rows_by_side(
     spec: EvaluationSpec, conversations: Sequence[list[Message]]
 ) -> dict[str, HeldOut]:
-    """Give base and tuned the same prompts, and the live version its own system prompt."""
-    same = held_out(conversations, spec.system_prompt)
-    rows = {"base": same, "tuned": same}
-    if spec.live:
-        own = spec.live.system_prompt
-        rows["live"] = held_out(conversations, spec.system_prompt if own is None else own)
-    return rows
+    """Give each side its own system prompt, where it has one, else that of the run."""
+    prompts = {name: side.system_prompt for name, side in spec.sides.items()}
+    return {
+        name: held_out(conversations, spec.system_prompt if own is None else own)
+        for name, own in prompts.items()
+    }
 
 
 def _probe(spec: EvaluationSpec, channel: Channel) -> ProbeReport:
@@ -161,6 +171,8 @@ def _answer(
         channel.progress(stage, step=done, total_steps=total)
 
     on_done(0)
+    if spec.sides[side].is_encoder:
+        return generate.classify(gguf, prompts, on_done=on_done, timed=timed)
     if kept and (entry := cache.read_entry(kept, len(prompts))):
         on_done(total)
         return replace(entry, cached=True)
@@ -189,6 +201,41 @@ def _answers(
             for side, answered in generated.items()
         },
     )
+
+
+def _rivals(
+    spec: EvaluationSpec, prepared: Prepared, max_tokens: int, channel: Channel
+) -> list[Rival] | None:
+    """Return what learned from the same rows; None where they are not at hand."""
+    if spec.train_file is None or not spec.train_file.is_file():
+        return None
+    channel.progress("rivals", step=0, total_steps=1)
+    rows = held_out(read_conversations(spec.train_file), "")
+    pairs = list(zip(rows.inputs, rows.references, strict=True))
+    found = rivals_of(pairs, prepared.rows["tuned"].inputs)
+    if pairs and not are_labels(rows.references):
+        found.append(_few_shot(spec, prepared, examples_for(pairs), max_tokens, channel))
+    return found
+
+
+def _few_shot(
+    spec: EvaluationSpec,
+    prepared: Prepared,
+    examples: Sequence[tuple[str, str]],
+    max_tokens: int,
+    channel: Channel,
+) -> Rival:
+    shown: list[Message] = []
+    for text, answer in examples:
+        shown += [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]
+    prompts = [
+        [*(turn for turn in prompt if turn["role"] == "system"), *shown, prompt[-1]]
+        for prompt in prepared.rows["base"].prompts
+    ]
+    answered = _answer("rivals", spec, "base", prompts, max_tokens, channel, 0)
+    each = answered.seconds * 1000 / max(len(distinct(prompts)), 1)
+    name = f"the base with {len(examples)} rows as examples"
+    return Rival(name, answered.texts, each, spec.base.size_mb)
 
 
 def _fixtures(spec: EvaluationSpec, prepared: Prepared) -> list[Fixture | None]:

@@ -12,7 +12,7 @@ from training.models import EvaluationRun, EvaluationScore, TrainingRun
 from training.scoring.shapes import EvaluationResult, Score
 
 LIVE_KEPT = ("score", "low", "high", "difference")
-SCORES_KEPT = ("metric", "n_test", "base", "tuned", "difference", "verdict")
+SCORES_KEPT = ("metric", "n_test", "base", "tuned", "difference", "verdict", "rivals")
 
 
 def submit_evaluation(version: ModelVersion, *, is_again: bool = False) -> EvaluationRun:

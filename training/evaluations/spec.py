@@ -6,13 +6,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from distillation.pipeline.coverage import Coverage
+from models_app.serving.encoder import is_encoder, shared_bytes
 from training.progress import spec_from
 from training.scoring.criteria import CompiledChecks, Criteria, read_criteria
 
 
 @dataclass(frozen=True)
 class Side:
-    """A model that answers; the live version with a name, and the prompt it is served with."""
+    """A model that answers, with the system prompt of its own that it gets, where it has one: the
+    live version what it is served with, the base all labels or keys. The live version has a name.
+    """
 
     gguf: Path
     tokenizer_folder: Path
@@ -20,8 +24,15 @@ class Side:
     name: str = ""
 
     @property
+    def is_encoder(self) -> bool:
+        """Whether `gguf` is the head of an encoder instead."""
+        return is_encoder(self.gguf)
+
+    @property
     def size_mb(self) -> float:
-        return self.gguf.stat().st_size / 1e6
+        """Of the files; to an encoder's head belongs the encoder that it shares with others."""
+        shared = shared_bytes(self.gguf) if self.is_encoder else 0
+        return (self.gguf.stat().st_size + shared) / 1e6
 
 
 @dataclass(frozen=True)
@@ -30,8 +41,10 @@ class EvaluationSpec:
     SQL under `fixture` where there are any.
 
     The checks are the frozen `contract`, else `criteria` (objects or plain sentences). Answers of
-    the base are kept in `cache_dir` for the next evaluation. Without `max_tokens` the longest
-    reference decides.
+    the base are kept in `cache_dir` for the next evaluation. What is simpler learns from the rows
+    of `train_file`, in the same form. Without `max_tokens` the longest reference decides.
+    `coverage` says which labels or fields no training row showed, `doubtful_rows` how many held-out
+    rows likely have a wrong label.
     """
 
     test_file: Path
@@ -48,6 +61,9 @@ class EvaluationSpec:
     live: Side | None = None
     probes: bool = True
     cache_dir: Path | None = None
+    train_file: Path | None = None
+    coverage: Coverage = Coverage()
+    doubtful_rows: int = 0
 
     @property
     def sides(self) -> dict[str, Side]:
@@ -68,4 +84,8 @@ class EvaluationSpec:
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """ChildError "bad_spec" names what is missing."""
         contract = values.get("contract")
-        return spec_from(cls, {**values, "contract": contract and CompiledChecks(**contract)})
+        parts = {
+            "contract": contract and CompiledChecks(**contract),
+            "coverage": Coverage(**values.get("coverage") or {}),
+        }
+        return spec_from(cls, {**values, **parts})

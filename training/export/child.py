@@ -15,19 +15,21 @@ from pydantic import JsonValue
 
 from modelstation.core.artifacts import MANIFEST, ArtifactError, sha256_file, verify
 from modelstation.lm.chat import load_renderer
+from modelstation.lm.encoder.head import last_question
 from modelstation.lm.gguf.export import export_gguf
 from modelstation.lm.gguf.quantisations import Quantisation
-from training.export.bundle.artifacts import ARTIFACTS, SERVED_ARTIFACT
+from training.export.bundle import encoder as encoders
+from training.export.bundle.artifacts import ARTIFACTS, ENCODER, SERVED_ARTIFACT
 from training.export.bundle.bundle import link_or_copy
 from training.export.bundle.card import render_model_card, render_notice, render_readme
-from training.export.bundle.certificate import Sources, certify
+from training.export.bundle.certificate import Sources, certify, certify_encoder
 from training.export.bundle.checks import TOKENIZER_FILES
 from training.export.bundle.modelfile import render_modelfile
 from training.export.bundle.results import Certificate
 from training.export.spec import ExportSpec, FileEntry
 from training.progress import Channel, ChildError, read_spec, run_as_child
 from training.recipes.rows import read_conversations
-from training.scoring.generate import held_out
+from training.scoring.generate import HeldOut, held_out
 
 FILES = Path(__file__).resolve().parent / "bundle" / "files"
 
@@ -47,8 +49,11 @@ def run_export(spec: ExportSpec, channel: Channel) -> Certificate:
     out.mkdir(parents=True)
     channel.progress("check", step=0, total_steps=1)
     _check_version(spec)
-    artifacts = _make_artifacts(spec, out, channel)
-    certificate = _certify(spec, artifacts, channel)
+    if spec.artifacts == [ENCODER]:
+        artifacts, certificate = _make_encoder(spec, out, channel)
+    else:
+        artifacts = _make_artifacts(spec, out, channel)
+        certificate = _certify(spec, artifacts, channel)
     channel.progress("bundle", step=0, total_steps=1)
     _write_papers(spec, out, artifacts, certificate)
     channel.progress("bundle", step=1, total_steps=1)
@@ -63,7 +68,9 @@ def _check_version(spec: ExportSpec) -> None:
         raise ChildError("no_base", f"{why} tried. Fetch the base, or leave the adapter out.")
     used = {"adapter": "adapter", SERVED_ARTIFACT.name: "gguf"}
     kinds = {"merged", *(used[name] for name in spec.artifacts if name in used)}
-    for kind in sorted(kind for kind in kinds if (folder / kind).is_dir() or kind == "merged"):
+    kinds = {ENCODER} if spec.artifacts == [ENCODER] else kinds
+    needed = {"merged", ENCODER}
+    for kind in sorted(kind for kind in kinds if (folder / kind).is_dir() or kind in needed):
         try:
             files = [FileEntry(**entry) for entry in verify(folder / kind)["files"]]
         except ArtifactError as error:
@@ -110,19 +117,44 @@ def _make_gguf(quantisation: Quantisation, version: Path, folder: Path) -> Path:
     return target
 
 
+def _make_encoder(
+    spec: ExportSpec, out: Path, channel: Channel
+) -> tuple[dict[str, Path], Certificate]:
+    folder = encoders.copy_encoder(spec.version_folder, out)
+    shutil.copy(FILES / "encoder_client.py", out / "client.py")
+    rows = _held_out(spec)
+    total, stage = 2 * len(rows.prompts), f"replay_{ENCODER}"
+
+    def on_done(done: int) -> None:
+        channel.progress(stage, step=done, total_steps=total)
+
+    on_done(0)
+    served = encoders.served_answers(spec.version_folder, rows, on_done)
+    answers = encoders.client_answers(out, [last_question(prompt) for prompt in rows.prompts])
+    on_done(total)
+    certificate = certify_encoder(
+        folder, served, answers, rows, metric=spec.metric, labels=spec.labels
+    )
+    return {ENCODER: folder}, certificate
+
+
 def _certify(spec: ExportSpec, artifacts: dict[str, Path], channel: Channel) -> Certificate:
+    rows = _held_out(spec)
+    merged = spec.version_folder / "merged"
+    sources = Sources(merged, spec.base_folder, spec.base_folder or merged)
+    return certify(
+        artifacts, sources, rows, metric=spec.metric, labels=spec.labels, channel=channel
+    )
+
+
+def _held_out(spec: ExportSpec) -> HeldOut:
     try:
         conversations = read_conversations(spec.test_file)
     except (ValueError, OSError) as error:
         raise ChildError("bad_spec", str(error)) from error
     if not conversations:
         raise ChildError("not_enough_data", "There are no held-out rows to replay. Add test rows.")
-    merged = spec.version_folder / "merged"
-    sources = Sources(merged, spec.base_folder, spec.base_folder or merged)
-    rows = held_out(conversations[: spec.max_rows], spec.system_prompt)
-    return certify(
-        artifacts, sources, rows, metric=spec.metric, labels=spec.labels, channel=channel
-    )
+    return held_out(conversations[: spec.max_rows], spec.system_prompt)
 
 
 def _write_papers(
@@ -144,7 +176,8 @@ def _write_papers(
     for name, text in papers.items():
         (out / name).write_text(text, encoding="utf-8")
     for script in ("client.py", "verify.py"):
-        shutil.copy(FILES / script, out / script)
+        if not (out / script).exists():  # an encoder has another client
+            shutil.copy(FILES / script, out / script)
     if spec.base_license_file:
         (out / "LICENSES").mkdir()
         shutil.copy(spec.base_license_file, out / "LICENSES" / f"{facts.base.license}.txt")

@@ -20,10 +20,11 @@ from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job
 from modelstation.lm.bases.catalog import is_complete
+from modelstation.lm.encoder.encoders import REVISIONS
 from training.evaluations.services import dataset_of_version
 from training.export import services as exports
 from training.export.bundle import facts
-from training.export.bundle.artifacts import ARTIFACTS
+from training.export.bundle.artifacts import ARTIFACTS, ENCODER
 from training.export.bundle.bundle import seal_bundle, write_zip
 from training.export.spec import ExportSpec, FileEntry
 from training.models import EvaluationRun, Export, TrainingRun
@@ -113,6 +114,12 @@ def _spec(export: Export, work: Path) -> ExportSpec:
     )
 
 
+def _encoder_facts(version: ModelVersion) -> facts.BaseFacts:
+    names = [name for name in version.config["features"] if name in REVISIONS]
+    packages = ", ".join(REVISIONS[name] for name in names)
+    return facts.BaseFacts(" and ".join(names), " and ".join(names), packages or "none", APACHE)
+
+
 def _facts(
     version: ModelVersion, dataset: DatasetVersion, evaluation: EvaluationRun | None
 ) -> facts.ModelFacts:
@@ -126,7 +133,9 @@ def _facts(
         objective=model.objective,
         policy=model.policy,
         system_prompt=version.system_prompt,
-        base=facts.BaseFacts(base.name, base.hub_id, base.revision, base.license),
+        base=_encoder_facts(version)
+        if ENCODER in version.artifacts
+        else facts.BaseFacts(base.name, base.hub_id, base.revision, base.license),
         config=version.config,
         dataset=facts.DatasetFacts(dataset.digest, data.splits),
         sources=data.sources,

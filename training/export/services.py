@@ -22,10 +22,11 @@ from models_app.models import CustomModel, ModelVersion
 from modelstation.core.errors import Conflict, NoSpace, UserFacingError
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
-from training.export.bundle.artifacts import ARTIFACTS, DEFAULT_ARTIFACTS, Artifact
+from training.export.bundle.artifacts import ARTIFACTS, DEFAULT_ARTIFACTS, ENCODER, Artifact
 from training.models import Export
 
 PAPERS_BYTES = 1 << 20
+ENCODER_BYTES = 92 << 20  # of its weights
 GGUF_HEAD_BYTES = 4 << 20  # vocabulary and merges
 SPARE_BYTES = 1 << 30  # of the disk is left to the rest of the house
 
@@ -54,14 +55,22 @@ def sizes_of(version: ModelVersion) -> list[Size]:
     return [
         Size(artifact.name, artifact.label, _bytes_of(version, artifact))
         for artifact in ARTIFACTS.values()
-        if artifact.name != "adapter" or "adapter" in version.artifacts
+        if _is_had(version, artifact)
     ]
+
+
+def _is_had(version: ModelVersion, artifact: Artifact) -> bool:
+    """Of an encoder there is the encoder; of a generator all else, an adapter if it has one."""
+    if (artifact.name == ENCODER) != (ENCODER in version.artifacts):
+        return False
+    return artifact.name != "adapter" or "adapter" in version.artifacts
 
 
 def _bytes_of(version: ModelVersion, artifact: Artifact) -> int:
     if artifact.quantisation is None:
         manifest = version.artifacts.get(artifact.name, {})
-        return sum(entry["bytes"] for entry in manifest.get("files", ()))
+        files = sum(int(entry["bytes"]) for entry in manifest.get("files", ()))
+        return files + (ENCODER_BYTES if artifact.name == ENCODER else 0)
     from modelstation.lm.gguf.export import gguf_bytes
 
     try:
@@ -108,6 +117,9 @@ def _wanted(requested: list[str] | None, sizes: dict[str, int]) -> list[str]:
     if requested is not None and (missing := sorted(chosen - sizes.keys())):
         message = f"This version has no {missing[0]}: all its weights were tuned."
         hint = "Choose merged weights or a GGUF."
+        if ENCODER in {missing[0], *sizes}:
+            message = f"This version has no {missing[0]}: it is another kind of model."
+            hint = f"Choose among {', '.join(sizes)}."
         raise UserFacingError(message, param="artifacts", hint=hint)
     wanted = [name for name in sizes if name in chosen]
     if not wanted:

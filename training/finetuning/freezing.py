@@ -22,6 +22,7 @@ from distillation.imports.reading.rows import ExampleRow
 from distillation.models import DatasetRow, DatasetVersion, DistillationRun
 from distillation.pipeline.choose.selection import seeded_key
 from distillation.pipeline.choose.splits import assign_splits
+from distillation.pipeline.coverage import names_in
 from distillation.pipeline.intent_facts import IntentFacts
 from distillation.pipeline.licenses import OWN_DATA
 from distillation.pipeline.text import input_key, input_text
@@ -136,7 +137,9 @@ def deal(
         numbers: dict[str, int] = {}
         groups = [numbers.setdefault(key, len(numbers)) for key in _conversations(to_train)]
         hashes = [row.content_hash for row in to_train]
-        splits = assign_splits(hashes, groups, config, held_out=False)
+        kind = kind_of(to_train)
+        taught = [names_in(row.messages[-1]["content"], kind) for row in to_train]
+        splits = assign_splits(hashes, groups, config, held_out=False, names=taught)
         held_splits = ["valid"] * len(held_out)
     known = _without_known_openings(to_train, splits)
     dealt.rows = [(row, split, names[0]) for row, split in known]

@@ -87,7 +87,12 @@ class TrainingPlanSerializer(serializers.Serializer[Plan]):
     resolved = serializers.DictField()
     reasons = serializers.DictField(child=serializers.CharField())
     estimate = TrainingEstimateSerializer()
-    refusals = PlanRefusalSerializer(many=True, source="estimate.refusals")
+    refusals = PlanRefusalSerializer(many=True)
+    student = serializers.CharField(
+        source="student.kind",
+        help_text="generator or encoder; settings and estimate are always a generator's.",
+    )
+    student_reason = serializers.CharField(source="student.reason")
     notes = serializers.ListField(child=serializers.CharField(), source="estimate.notes")
     machine = PlanMachineSerializer()
 

@@ -5,7 +5,7 @@ preflight; what it says is shown before a start, checked there, and kept with th
 import os
 import socket
 import statistics
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from django.core.cache import cache
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
+from distillation.datasets.coverage import coverage_of
 from distillation.models import DatasetVersion
 from distillation.pipeline.types import SelectionConfig
 from models_app.contract.services import Contract
@@ -34,6 +35,7 @@ from training.plan.estimate.token_facts import (
     guess_tokens,
 )
 from training.plan.profiling import ensure_measured
+from training.plan.students import Student, student_of
 from training.recipes.config import Settings, TrainingConfig, config_from
 from training.recipes.facts import TrainingFacts
 from training.scoring.criterion import Criterion
@@ -43,7 +45,7 @@ from training.scoring.outcomes import needs
 COUNTED_FOR_SECONDS = 24 * 3600
 RUNS_LOOKED_AT = 10
 RATIO_BOUNDS = (0.2, 5.0)  # beyond them something else was wrong with the run
-OTHER_METRIC = "Make a copy of the model with another metric, or with test rows that it can read."
+CHOOSE_METRIC = "Copy the model and choose another metric, or none: one is chosen by the task."
 DEFAULT_FLOPS_PER_CORE = 40e9
 
 
@@ -57,6 +59,7 @@ class Plan:
     machine: Machine
     dataset: DatasetVersion | None
     is_sample: bool
+    student: Student
 
     @property
     def resolved(self) -> Settings:
@@ -72,9 +75,18 @@ class Plan:
         """Bytes of memory that are free where it would run; 0 when that is not known."""
         return self.machine.memory_for(self.estimate.config)
 
+    @property
+    def refusals(self) -> Sequence[Refusal]:
+        """Return those of a generator; an encoder trains anywhere."""
+        return () if self.student.is_encoder else self.estimate.refusals
+
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.refusals)
+
     def refuse(self, *, but: Container[str] = ()) -> None:
         """UserFacingError of the first refusal, if there is one; those of the codes `but` pass."""
-        first = next((each for each in self.estimate.refusals if each.code not in but), None)
+        first = next((each for each in self.refusals if each.code not in but), None)
         if first:
             raise UserFacingError(
                 first.message, code=first.code, hint=first.hint, param="training_config"
@@ -94,8 +106,11 @@ def plan_for(
         machine = replace(machine, gpu="not measured yet", gpu_flops=20e12)
     facts = Facts(data_facts(model, dataset), shape_of(model.base))
     estimate = _with_held_out(preflight(config, facts, machine), model, dataset)
+    if dataset and (unseen := coverage_of(dataset).sentence):
+        estimate = replace(estimate, notes=(unseen, *estimate.notes))
     reasons = explain(config, estimate, machine)
-    return Plan(requested, estimate, reasons, machine, dataset, facts.data.is_sample)
+    student, is_sample = student_of(model, dataset), facts.data.is_sample
+    return Plan(requested, estimate, reasons, machine, dataset, is_sample, student)
 
 
 def _with_held_out(
@@ -110,15 +125,14 @@ def _with_held_out(
     contract = Contract.from_json(model.contract)
     checks = [Criterion.from_json({**check}) for check in contract.checks]
     objection = unreadable(contract.metric, answers)
-    estimate = replace(estimate, notes=(*estimate.notes, *needs(checks, len(answers), answers)))
-    if not objection:
-        return estimate
-    why = f"Nothing could be measured: {objection}"
-    if dataset and dataset.run.job.kind == "freeze" and not model.success_criteria:
-        # nobody is held to it; see TrainingRun.is_trained_as_requested
-        return replace(estimate, notes=(*estimate.notes, why))
-    refusal = Refusal("unmeasurable", why, OTHER_METRIC)
-    return replace(estimate, refusals=(*estimate.refusals, refusal))
+    notes, refusals = needs(checks, len(answers), answers), []
+    if objection and model.metric:
+        refusals = [Refusal("unreadable_rows", objection, CHOOSE_METRIC)]
+    elif objection:  # nobody chose it: it will not be measured
+        notes = [objection, *notes]
+    return replace(
+        estimate, refusals=(*estimate.refusals, *refusals), notes=(*estimate.notes, *notes)
+    )
 
 
 def checked(requested: Settings) -> TrainingConfig:

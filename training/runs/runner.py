@@ -15,7 +15,9 @@ from typing import Any, cast
 from django.conf import settings
 from django.db import transaction
 
+from distillation.datasets.coverage import coverage_of, doubtful_held_out
 from distillation.models import DatasetVersion
+from distillation.pipeline.understand.system_prompt import names_of, with_all_named
 from models_app import services as model_services
 from models_app.contract.services import contract_of
 from models_app.gateway.paths import base_paths, engine_paths
@@ -27,29 +29,39 @@ from modelstation.core.jobs.lease import Lease
 from modelstation.core.jobs.supervisor import run_child
 from modelstation.core.models import Job, JobEvent
 from training.builds.ends import finish_evaluation
+from training.encoder.spec import EncoderSpec, Trained
 from training.evaluations import services as evaluations
 from training.evaluations.spec import EvaluationSpec, Side
 from training.finetuning import jobs as fine_tuning_jobs
 from training.models import EvaluationRun, TrainingRun
 from training.plan import services as planning
+from training.plan.students import Student, student_of
 from training.progress import Checkpoint, Log, message_from
 from training.recipes.config import TrainingConfig
+from training.recipes.rows import read_conversations
 from training.runs import services
 from training.runs.spec import TrainingResult, TrainingSpec
+from training.scoring.metrics import unreadable
 from training.scoring.shapes import EvaluationResult
 
 STAGE_NAMES = {
     "load": "Loading the base model",
+    "embed": "Reading the rows with the encoder",
+    "fit": "Learning to tell the labels apart",
     "train": "Training",
     "merge": "Merging the adapter into the base",
     "export": "Writing the artifacts",
     "checkpoints": "Writing the checkpoints as models",
     "generate_base": "The base model answers the held-out rows",
+    "rivals": "Something simpler learns from the same rows",
     "generate_tuned": "The tuned model answers the held-out rows",
     "generate_live": "The version that is live answers the held-out rows",
     "probe_base": "The base model answers general questions",
     "probe_tuned": "The tuned model answers general questions",
 }
+
+
+NAMES_SHARE = 0.4  # of the base's context: room is left for the row and its answer
 
 
 def train(job: Job, lease: Lease) -> Publish:
@@ -58,8 +70,12 @@ def train(job: Job, lease: Lease) -> Publish:
     dataset = _newest_dataset(model)
     made = {"org": model.org, "model": model, "dataset_version": dataset}
     made["asked_config"] = model.training_config
+    _refuse_unmeasurable(model, dataset)
     run, _ = TrainingRun.objects.get_or_create(job=job, defaults=made)
     folder = f"{model.id}/versions/{job.id}-{job.attempt}"
+    student = student_of(model, dataset)
+    if student.is_encoder:
+        return _train_encoder(job, lease, run, folder, student)
     kept = settings.ARTIFACTS_DIR / str(model.id) / "checkpoints"
     spec = TrainingSpec(
         dataset=settings.ARTIFACTS_DIR / dataset.folder,
@@ -85,6 +101,35 @@ def train(job: Job, lease: Lease) -> Publish:
     return lambda: _publish_training(run, folder, TrainingResult.from_json(result), kept)
 
 
+def _refuse_unmeasurable(model: CustomModel, dataset: DatasetVersion) -> None:
+    """Refuse a training that the metric somebody chose could not show to be any good."""
+    if not model.metric:
+        return
+    answers = [row["output"] for row in model.test_rows]
+    if not answers:
+        conversations = read_conversations(settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl")
+        answers = [messages[-1]["content"] for messages in conversations]
+    if why := unreadable(model.metric, answers):
+        hint = "Make a copy of the model with another metric, or with test rows that it can read."
+        raise Conflict(f"Nothing could be measured: {why}", code="unmeasurable", hint=hint)
+
+
+def _train_encoder(
+    job: Job, lease: Lease, run: TrainingRun, folder: str, student: Student
+) -> Publish:
+    run.plan = {"reasons": {"student": student.reason}}
+    run.save(update_fields=["plan"])
+    lease.log(student.reason)
+    spec = EncoderSpec(
+        dataset=settings.ARTIFACTS_DIR / run.dataset_version.folder,
+        out_dir=settings.ARTIFACTS_DIR / folder,
+    )
+    path = _write_spec(job, spec.to_json())
+    reported = run_child("training.encoder.child", path, lease=lease, on_event=reporter(lease))
+    result = Trained.from_json(reported)
+    return lambda: services.finish_training(run=run, folder=folder, result=result)
+
+
 def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
     """Return settings that take the same step in twice as many turns; checkpoints stay good."""
     whole = config.micro_batch_tokens or config.tokens_per_batch
@@ -93,7 +138,8 @@ def _half_the_batch(config: TrainingConfig) -> dict[str, int] | None:
 
 def _publish_training(run: TrainingRun, folder: str, result: TrainingResult, kept: Path) -> None:
     """Publish the result, remove its checkpoints; those of a failed run wait to be used again."""
-    services.finish_training(run=run, folder=folder, result=result)
+    made = Trained(result.artifacts, result.config.to_json(), result.facts.to_json())
+    services.finish_training(run=run, folder=folder, result=made)
     fine_tuning_jobs.keep_results(run)
     transaction.on_commit(lambda: shutil.rmtree(kept, ignore_errors=True))
 
@@ -143,7 +189,7 @@ def _evaluation_spec(
         test_file=write_test_rows(run.model, _work_folder(job))
         if run.model.test_rows
         else test_file,
-        base=Side(*base_paths(version.base)),
+        base=Side(*base_paths(version.base), _prompt_of_base(version, dataset)),
         tuned=Side(*engine_paths(version)),
         system_prompt=version.system_prompt,
         metric=run.metric,
@@ -155,7 +201,24 @@ def _evaluation_spec(
         else None,
         probes=settings.EVALUATION_PROBES,
         cache_dir=settings.ARTIFACTS_DIR / str(run.model_id) / "answers",
+        train_file=settings.ARTIFACTS_DIR / dataset.folder / "train.jsonl",
+        coverage=coverage_of(dataset),
+        doubtful_rows=doubtful_held_out(dataset),
     )
+
+
+def _prompt_of_base(version: ModelVersion, dataset: DatasetVersion) -> str | None:
+    """Tell the base, which was trained on no row, all labels or keys; None: it is told already, or
+    each row brings a prompt of its own.
+    """
+    if not version.system_prompt:
+        return None
+    facts = dataset.run.intent_facts
+    train = dataset.rows.kept().filter(split="train").spoken()
+    labels, keys = names_of(facts, list(train.values_list("said_answer", flat=True)))
+    tokens = int(version.base.context * NAMES_SHARE)
+    prompt = with_all_named(version.system_prompt, labels, keys, tokens=tokens)
+    return None if prompt == version.system_prompt else prompt
 
 
 def write_test_rows(model: CustomModel, folder: Path) -> Path:

@@ -14,11 +14,11 @@ from models_app.models import CustomModel, ModelVersion
 from modelstation.core.errors import Conflict
 from modelstation.core.jobs import jobs
 from modelstation.core.models import Job
+from training.encoder.spec import Trained
 from training.evaluations.services import submit_evaluation
 from training.models import TrainingRun
 from training.plan.services import Plan, dataset_of, plan_for
 from training.recipes.config import Settings
-from training.runs.spec import TrainingResult
 
 LATER = ("not_enough_data", "not_enough_disk")
 Action = Literal["pause", "resume", "cancel"]
@@ -63,7 +63,7 @@ def record_action(actor: User, run: TrainingRun, action: str, **data: str) -> No
     record(org=run.org, actor=actor, action=action, target=run, run=str(run.id), **data)
 
 
-def finish_training(*, run: TrainingRun, folder: str, result: TrainingResult) -> None:
+def finish_training(*, run: TrainingRun, folder: str, result: Trained) -> None:
     """Make a draft version of its artifacts, and enqueue its evaluation with it."""
     newest: int | None = run.model.versions.aggregate(newest=Max("number"))["newest"]
     run.version = ModelVersion.objects.create(
@@ -75,8 +75,8 @@ def finish_training(*, run: TrainingRun, folder: str, result: TrainingResult) ->
         dataset_digest=run.dataset_version.digest,
         folder=folder,
         artifacts=result.artifacts,
-        config=result.config.to_json(),
+        config=result.config,
     )
-    run.resolved_config, run.facts = result.config.to_json(), result.facts.to_json()
+    run.resolved_config, run.facts = result.config, result.facts
     run.save(update_fields=["version", "resolved_config", "facts"])
     submit_evaluation(run.version)

@@ -44,6 +44,10 @@ FACTS = {
     "best_valid_loss": "Best validation loss",
     "best_step": "Kept as of step",
     "ended_by": "Ended",
+    "train_rows": "Rows learned from",
+    "valid_rows": "Validation rows",
+    "valid_accuracy": "Accuracy on validation rows",
+    "calibration_error": "Expected calibration error there",
     "seconds": "Time",
     "peak_memory_bytes": "Peak memory",
     "device": "Device",
@@ -245,6 +249,10 @@ def _config_rows(run: TrainingRun) -> list[tuple[str, Any, Any, str]]:
     """Return (setting, requested, used, why): what was not requested is chosen from data and
     machine. Before that, only what was requested.
     """
+    if run.resolved_config.get("student") == "encoder":
+        reason = str((run.plan.get("reasons") or {}).get("student", ""))
+        used = run.resolved_config.items()
+        return [(name, None, value, reason if name == "student" else "") for name, value in used]
     names = [name for name in SETTINGS if run.resolved_config or name in run.asked_config]
     why = run.plan.get("reasons") or {}
     return [

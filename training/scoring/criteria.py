@@ -7,12 +7,20 @@ measured must not pass.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.scoring.criterion import BEATS_BASE, CheckJson, Criterion
+from training.scoring.criterion import (
+    BEATS_BASE,
+    NOT_WORSE_THAN_RIVAL,
+    CheckJson,
+    Criterion,
+)
 from training.scoring.sentences import compile_sentence
+
+REMOVES_RIVALS = re.compile(rf"\s*without {NOT_WORSE_THAN_RIVAL}\W*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -22,14 +30,21 @@ class Criteria:
 
 
 def read_criteria(
-    written: Sequence[str | Mapping[str, Any]], labels: Sequence[str] | None = None
+    written: Sequence[str | Mapping[str, Any]],
+    labels: Sequence[str] | None = None,
+    *,
+    with_rivals: bool = False,
 ) -> Criteria:
     """Read checks out of sentences and objects, of which one may hold a sentence only; "beats_base"
-    is always among them. ValueError for a malformed object.
+    is always among them, and `with_rivals` the one against something simpler too, unless a sentence
+    removes it by its name. ValueError for a malformed object.
     """
     checks, unread = [], []
     for item in written:
         sentence = item if isinstance(item, str) else str(item.get("sentence") or "")
+        if REMOVES_RIVALS.fullmatch(sentence):
+            with_rivals = False
+            continue
         if isinstance(item, str) or (item.get("metric") is None and sentence):
             check = compile_sentence(sentence, labels or ())
         else:
@@ -40,6 +55,8 @@ def read_criteria(
             unread.append(sentence)
     if not any(check.metric == BEATS_BASE and check.of is None for check in checks):
         checks.append(Criterion(BEATS_BASE, ">", 0.0))
+    if with_rivals and not any(check.metric == NOT_WORSE_THAN_RIVAL for check in checks):
+        checks.append(Criterion(NOT_WORSE_THAN_RIVAL))
     return Criteria(checks, unread)
 
 
@@ -68,7 +85,7 @@ def compile_contract(
     written: Sequence[str | Mapping[str, Any]], *, metric: str, labels: Sequence[str] | None = None
 ) -> CompiledChecks:
     """Compile the criteria as they are shown back and frozen. ValueError for a malformed one."""
-    criteria = read_criteria(written, labels)
+    criteria = read_criteria(written, labels, with_rivals=True)
     return CompiledChecks(
         metric=metric,
         checks=[check.with_words() for check in criteria.checks],

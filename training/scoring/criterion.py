@@ -15,6 +15,8 @@ from training.scoring.metrics import METRICS, Options
 
 BEATS_BASE = "beats_base"
 NOT_WORSE_THAN_LIVE = "not_worse_than_live"
+NOT_WORSE_THAN_RIVAL = "not_worse_than_rival"
+COMPARED = (BEATS_BASE, NOT_WORSE_THAN_LIVE, NOT_WORSE_THAN_RIVAL)
 LATENCY, SIZE, LENGTH, LENGTH_RATIO = "latency", "size", "length", "length_ratio"
 MEASURED = (LATENCY, SIZE, LENGTH, LENGTH_RATIO)  # quantities with a unit, not shares of the rows
 LENGTH_UNITS = ("words", "characters", "tokens")
@@ -74,10 +76,10 @@ class Criterion:
         """
         item = {**written.get("options", {}), **written}
         name, sentence = item.get("metric"), str(item.get("sentence") or "")
-        if name in (BEATS_BASE, NOT_WORSE_THAN_LIVE):
+        if name in COMPARED:
             op = ">" if name == BEATS_BASE else ">="
             return cls(name, op, of=item.get("of"), sentence=sentence)
-        known = [*sorted(METRICS), *MEASURED, BEATS_BASE]
+        known = [*sorted(METRICS), *MEASURED, BEATS_BASE, NOT_WORSE_THAN_RIVAL]
         unknown = f"A criterion names the unknown metric {name!r}. Known are: {', '.join(known)}."
         _require(name in known, unknown)
         op = item.get("op", "<=" if name in MEASURED else ">=")
@@ -124,6 +126,11 @@ def in_words(criterion: Criterion) -> str:
         return f"The tuned model scores higher than its untuned base{of}, beyond chance."
     if criterion.metric == NOT_WORSE_THAN_LIVE:
         return f"The tuned model does not score lower than the live version{of}, beyond chance."
+    if criterion.metric == NOT_WORSE_THAN_RIVAL:
+        return (
+            f"The tuned model does not score lower{of} than the best of something simpler that "
+            "learned from the same rows, beyond chance."
+        )
     measured = words_of_metric(criterion.metric, criterion.options)
     return f"Passes when {measured} is {criterion.bound_in_words}."
 

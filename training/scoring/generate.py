@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from models_app.serving.encoder import EncoderEngine
 from models_app.serving.engine import Completion, Engine, GenerationConfig
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 from training.plan.estimate.measure import idle_cores
@@ -126,6 +127,31 @@ def generate(
     )
 
 
+def classify(
+    head_file: Path,
+    prompts: Sequence[list[Message]],
+    *,
+    on_done: Callable[[int], None],
+    timed: int = 0,
+) -> Generated:
+    """Return every prompt's label, in order, through the encoder that will serve it."""
+    engine, config = EncoderEngine(head_file), GenerationConfig()
+    unique = distinct(prompts)
+    started = time.monotonic()
+    answers = engine.generate_many(unique, config, on_done)
+    seconds = time.monotonic() - started
+    by_prompt = {_key(prompt): each.text for prompt, each in zip(unique, answers, strict=True)}
+    return Generated(
+        texts=[by_prompt[_key(prompt)] for prompt in prompts],
+        seconds=seconds,
+        answer_tokens=sum(each.completion_tokens for each in answers),
+        cut_off=0,
+        tokens=[1] * len(prompts),
+        latencies=[_seconds_of(engine, prompt, config) for prompt in prompts[:timed]],
+        distinct_prompts=len(unique),
+    )
+
+
 def _one_by_one(
     engine: Engine,
     prompts: Sequence[list[Message]],
@@ -155,7 +181,9 @@ def batching_order(prompts: Sequence[list[Message]], lengths: Sequence[int]) -> 
     return sorted(range(len(prompts)), key=lambda place: (groups[place], -lengths[place]))
 
 
-def _seconds_of(engine: Engine, prompt: list[Message], config: GenerationConfig) -> float:
+def _seconds_of(
+    engine: Engine | EncoderEngine, prompt: list[Message], config: GenerationConfig
+) -> float:
     started = time.monotonic()
     engine.generate(prompt, config)
     return time.monotonic() - started

@@ -51,6 +51,20 @@ def not_worse_than_live(change: Interval, name: str, live: str) -> tuple[str, st
     return PASS, f"The tuned model is {compared} the live version {live}: {points}."
 
 
+def not_worse_than_rival(change: Interval, name: str, rival: str) -> tuple[str, str]:
+    """Return an outcome that is inconclusive at worst: the model may do what was asked, and yet
+    something simpler does it better.
+    """
+    points = _points(change, name)
+    if change.high < 0:
+        return INCONCLUSIVE, (
+            f"Something simpler is better: {rival}, trained on the same rows; the tuned model has "
+            f"{points}. Take that instead, or add rows."
+        )
+    compared = "better than" if change.low > 0 else "not measurably different from"
+    return PASS, f"The tuned model is {compared} the best of what is simpler, {rival}: {points}."
+
+
 def _points(gain: Interval, name: str) -> str:
     score, low, high = (f"{100 * value:+.1f}" for value in (gain.score, gain.low, gain.high))
     return f"{score} points on {name} (95% interval {low} to {high})"

@@ -10,10 +10,18 @@ from functools import cached_property
 from training.scoring import criterion as checks
 from training.scoring import outcomes, shapes
 from training.scoring.criteria import Criteria
-from training.scoring.criterion import BEATS_BASE, MEASURED, NOT_WORSE_THAN_LIVE, Criterion
+from training.scoring.criterion import (
+    BEATS_BASE,
+    COMPARED,
+    MEASURED,
+    NOT_WORSE_THAN_LIVE,
+    NOT_WORSE_THAN_RIVAL,
+    Criterion,
+)
 from training.scoring.intervals import Bootstrap, Interval, median_interval
 from training.scoring.metrics import METRICS, Options, build_scorer, unreadable
 from training.scoring.pairs import length_of
+from training.scoring.rivals import Rival
 from training.scoring.scorers import Floats, Scorer
 from training.scoring.sql import Fixture
 from training.scoring.tables import commonest_object, confusion, field_table, is_json_task
@@ -43,6 +51,7 @@ class Answers:
     live_name: str = ""
     fixtures: list[Fixture | None] = field(default_factory=list)
     measured: Mapping[str, Measured] = field(default_factory=dict)  # by side
+    rivals: Sequence[Rival] | None = None  # None: nothing learned from the same rows
 
     def of(self, side: str) -> list[str] | None:
         return {"base": self.base, "tuned": self.tuned, "live": self.live}[side]
@@ -64,6 +73,27 @@ class Scored:
 
     def interval(self, side: str) -> Interval:
         return self.bootstrap.interval(self.scorer, self.sums[side])
+
+    @cached_property
+    def rivals(self) -> list[shapes.RivalResult]:
+        """The best one first."""
+        found: list[shapes.RivalResult] = []
+        for rival in self.answers.rivals or ():
+            sums = self.scorer.sums(rival.texts, self.answers.references)
+            less = self.bootstrap.difference(self.scorer, self.sums["tuned"], sums)
+            score = self.bootstrap.interval(self.scorer, sums)
+            found.append(
+                {
+                    "score": score.score,
+                    "low": score.low,
+                    "high": score.high,
+                    "name": rival.name,
+                    "difference": less.to_json(),
+                    "milliseconds": rival.milliseconds,
+                    "size_mb": rival.size_mb,
+                }
+            )
+        return sorted(found, key=lambda each: -each["score"])
 
     def tuned_less(self, side: str) -> Interval:
         return self.bootstrap.difference(self.scorer, self.sums["tuned"], self.sums[side])
@@ -87,13 +117,22 @@ class Grading:
 
 
 def build_report(
-    answers: Answers, *, metric: str, criteria: Criteria, labels: list[str] | None, seed: int
+    answers: Answers,
+    *,
+    metric: str,
+    criteria: Criteria,
+    labels: list[str] | None,
+    seed: int,
+    more: Sequence[shapes.CriterionResult] = (),
 ) -> shapes.Report:
-    """Return the report of one evaluation; its `verdict` is the worst outcome of any criterion."""
+    """Return the report of one evaluation; its `verdict` is the worst outcome of any criterion, or
+    of the checks that come as `more`.
+    """
     bootstrap = Bootstrap(len(answers.references), seed)
     grading = Grading(answers, metric, {"labels": labels} if labels else {}, bootstrap)
     main = grading.scored(metric)
     graded = [_check(check, grading) for check in _with_live(criteria.checks, answers)]
+    graded += more
     return {
         "metric": metric,
         "n_test": len(answers.references),
@@ -102,6 +141,7 @@ def build_report(
         "difference": main.tuned_less("base").to_json(),
         "live": _live(main, answers),
         "baseline": best_baseline(answers, main.scorer),
+        "rivals": main.rivals,
         "criteria": graded,
         "unread_criteria": criteria.unread,
         "verdict": outcomes.worst([check["outcome"] for check in graded]),
@@ -177,7 +217,7 @@ def _check(criterion: Criterion, grading: Grading) -> shapes.CriterionResult:
 
 
 def _name(criterion: Criterion, grading: Grading) -> str:
-    compared = criterion.metric in (BEATS_BASE, NOT_WORSE_THAN_LIVE)
+    compared = criterion.metric in COMPARED
     return (criterion.of or grading.metric) if compared else criterion.metric
 
 
@@ -190,6 +230,9 @@ def _score(criterion: Criterion, grading: Grading) -> Graded:
             "No held-out row lets it be measured: add rows with that label, or with tables."
         )
         return Graded(outcomes.not_measured(criterion, why), 0)
+    if criterion.metric == NOT_WORSE_THAN_RIVAL and not scored.rivals:
+        why = "The rows that it was trained on are not at hand."
+        return Graded(outcomes.not_measured(criterion, why), rows)
     return Graded(
         _judged(criterion, scored, name),
         rows,
@@ -207,6 +250,11 @@ def _judged(criterion: Criterion, scored: Scored, name: str) -> tuple[str, str]:
         if answers.live is None:
             return outcomes.PASS, "There is no live version yet that could be better."
         return outcomes.not_worse_than_live(scored.tuned_less("live"), name, answers.live_name)
+    if criterion.metric == NOT_WORSE_THAN_RIVAL:
+        best = scored.rivals[0]
+        less = best["difference"]
+        change = Interval(less["score"], less["low"], less["high"])
+        return outcomes.not_worse_than_rival(change, name, best["name"])
     return outcomes.meets(scored.interval("tuned"), criterion)
 
 

@@ -41,6 +41,17 @@ class LiveResult(SideResult):
     difference: Score
 
 
+class RivalResult(Score):
+    """Something simpler: its score on the metric of the run, how much more the model scores
+    (`difference`), and what an answer costs.
+    """
+
+    name: str
+    difference: Score
+    milliseconds: float
+    size_mb: float
+
+
 class CriterionResult(TypedDict, total=False):
     metric: str
     of: str
@@ -100,6 +111,7 @@ class EvaluationResult(TypedDict, total=False):
     criteria: list[CriterionResult]
     unread_criteria: list[str]
     baseline: Baseline
+    rivals: list[RivalResult]
     note: str
     probes: ProbeReport | None
 
@@ -110,7 +122,9 @@ class Report(EvaluationResult, total=False):
     confusion: ConfusionTable | None
     fields: list[FieldLine] | None
     max_tokens: int
+    doubtful_rows: int  # held out, and likely of a wrong label
     system_prompt: str
+    base_system_prompt: str  # where the base was told more: all labels or keys
 
 
 class AnsweredRow(TypedDict):

@@ -3,7 +3,7 @@ Try it: pytest distillation/tests/pipeline/choose/test_selection.py
 """
 
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 
 from distillation.pipeline.choose.selection import seeded_key
 from distillation.pipeline.types import SelectionConfig
@@ -26,8 +26,13 @@ def assign_splits(
     *,
     held_out: bool,
     for_training: Container[int] = (),
+    names: Sequence[Collection[str]] = (),
 ) -> list[str]:
-    """Fill test and valid with groups in seeded order, but those `for_training`."""
+    """Fill test and valid with groups in seeded order, but those `for_training`.
+
+    `names` are the label or the fields of each row: for each, the last group that has it is trained
+    on, as what no training row shows could not be learned.
+    """
     members: dict[int, list[int]] = defaultdict(list)
     for index, group in enumerate(groups):
         if group not in for_training:
@@ -36,7 +41,11 @@ def assign_splits(
     room = {"test": test, "valid": valid}
     splits = ["train"] * len(hashes)
     keys = [seeded_key(config.seed, content_hash) for content_hash in hashes]
-    for rows in sorted(members.values(), key=lambda rows: min(keys[index] for index in rows)):
+    order = sorted(members.values(), key=lambda rows: min(keys[index] for index in rows))
+    if names:
+        trained = [i for i, group in enumerate(groups) if group in for_training]
+        order = _but_one_of_each_name(order, trained, names) or order
+    for rows in order:
         fitting = [name for name, left in room.items() if len(rows) <= left]
         if not fitting:
             continue
@@ -44,3 +53,17 @@ def assign_splits(
         for index in rows:
             splits[index] = fitting[0]
     return splits
+
+
+def _but_one_of_each_name(
+    order: list[list[int]], trained: Iterable[int], names: Sequence[Collection[str]]
+) -> list[list[int]]:
+    """Return the groups that may be held out."""
+    seen = {name for index in trained for name in names[index]}
+    free = []
+    for rows in reversed(order):
+        own = {name for index in rows for name in names[index]}
+        if own <= seen:
+            free.append(rows)
+        seen |= own
+    return free[::-1]

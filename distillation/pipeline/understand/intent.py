@@ -5,8 +5,7 @@ Try it: pytest distillation/tests/pipeline/understand/test_intent.py
 """
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,6 +24,7 @@ from distillation.pipeline.understand.languages import (
 from distillation.pipeline.understand.lists.features import counted_labels
 from distillation.pipeline.understand.questions import questions
 from distillation.pipeline.understand.reading import Read, read, written_in
+from distillation.pipeline.understand.system_prompt import prompt_of
 from distillation.pipeline.understand.task_kind import (
     PLAIN_NUMBER_PATTERN,
     SQL_PATTERN,
@@ -34,18 +34,10 @@ from distillation.pipeline.understand.task_kind import (
 from modelstation.lm.json_schema import Schema, SchemaRefused, check_schema
 
 NO_EDITS = IntentEdits()
-SYSTEM_PROMPT_TOKENS = 45
 MAX_DESCRIBED = 40  # labels whose descriptions rows are compared with
 MAX_DESCRIPTION_CHARS = 300
-TOKENS_PER_WORD = 1.35  # English prose under a byte-level BPE of about 50k pieces
 
-_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 MAX_CHARS = 1_000_000  # of an answer that somebody may ask for
-_SAYS_WHAT_TO_DO = re.compile(
-    r"\b(must|should|returns?|answers?|extracts?|classif\w*|translates?|writes?|tells?|gives?|"
-    r"shows?|summar\w*|rewrites?|converts?|explains?|routed?|sorts?|labels?|tags?|only|wants?)\b",
-    re.IGNORECASE,
-)
 
 
 def edits_from(data: Mapping[str, Any], *, is_stored: bool = False) -> IntentEdits:
@@ -172,7 +164,7 @@ def understand(requirement: Requirement, edits: IntentEdits = NO_EDITS) -> Inten
     kind = edits.task_kind or ("classify" if edits.labels else seen.kind)
     intent = IntentSpec(
         task_kind=kind,
-        system_prompt=compile_system_prompt(requirement),
+        system_prompt="",
         queries=queries(requirement),
         task_texts=task_texts(requirement),
         language=input_language(seen.requirement),
@@ -184,6 +176,7 @@ def understand(requirement: Requirement, edits: IntentEdits = NO_EDITS) -> Inten
     )
     return replace(
         edited,
+        system_prompt=prompt_of(requirement, edited),
         queries=(*edited.queries, *described[:MAX_DESCRIBED]),
         examples_outside=_outside(edited, requirement),
         questions=questions(seen, edited, edits),
@@ -256,41 +249,6 @@ def task_texts(requirement: Requirement) -> tuple[str, ...]:
     both = f"{requirement.objective} {requirement.policy}".strip()
     texts = (requirement.text.strip(), requirement.objective.strip(), both)
     return tuple(dict.fromkeys(text for text in texts if text))
-
-
-def compile_system_prompt(requirement: Requirement) -> str:
-    """One short prompt: it stands in every training row, so each word costs at every step.
-
-    Objective and policy say it best; without them, the requirement's sentences that give orders.
-    """
-    if requirement.system_prompt.strip():
-        return requirement.system_prompt.strip()
-    sentences = _sentences(f"{_closed(requirement.objective)} {_closed(requirement.policy)}")
-    if not sentences:
-        every = _sentences(requirement.text)
-        orders = [s for s in every if _SAYS_WHAT_TO_DO.search(s)]
-        sentences = orders or every
-    return _within_budget(sentences)
-
-
-def _within_budget(sentences: Sequence[str]) -> str:
-    budget = int(SYSTEM_PROMPT_TOKENS / TOKENS_PER_WORD)
-    chosen: list[str] = []
-    for sentence in sentences:
-        if sum(len(s.split()) for s in [*chosen, sentence]) <= budget:
-            chosen.append(sentence)
-    if not chosen and sentences:
-        return " ".join(sentences[0].split()[:budget])
-    return " ".join(chosen)
-
-
-def _closed(text: str) -> str:
-    stripped = text.strip()
-    return stripped if not stripped or stripped[-1] in ".!?" else f"{stripped}."
-
-
-def _sentences(text: str) -> list[str]:
-    return [part.strip() for part in _SENTENCE.split(text.strip()) if part.strip()]
 
 
 def _all_words(requirement: Requirement) -> str:

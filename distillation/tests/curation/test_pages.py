@@ -59,6 +59,17 @@ def test_a_row_of_another_dataset_is_not_found_under_ones_own(as_charlie, charli
     assert draft.rows.kept().count() == 12
 
 
+# --- What the training rows do not show -----------------------------------------------------------
+
+
+def test_a_label_whose_training_rows_were_all_refused_is_named_before_freezing(as_bob, draft):
+    assert b"no training row" not in as_bob.get(url("dataset", draft)).content
+    draft.rows.filter(position__in=[2, 8]).update(decision="refused")
+    page = text_of(as_bob.get(url("dataset", draft)))
+    assert "1 of 1 labels of the held-out rows occurs in no training row: top_up (2)." in page
+    assert "2 of 2 held-out rows (100.0%)" in page
+
+
 # --- Looking --------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,17 @@ def test_a_program_reads_what_is_missing_and_chooses_sources(api_for, alice, mod
     assert not ModelSource.objects.exists()
 
 
+def test_what_is_done_with_doubtful_rows_is_set_and_refused_where_unknown(api_for, alice, model):
+    url = f"/api/v1/models/{model.id}/data"
+    api = api_for(alice)
+    assert api.get(url).json()["doubtful_rows"] == "leave_out"
+    shown = api.patch(url, {"doubtful_rows": "repair"}, format="json").json()
+    assert shown["doubtful_rows"] == "repair"
+    assert api.patch(url, {"doubtful_rows": "ask"}, format="json").status_code == 400
+    model.refresh_from_db()
+    assert model.doubtful_rows == "repair"
+
+
 def test_a_source_of_another_organisation_is_never_used(api_for, alice, charlie, model):
     rival = create_organization(actor=charlie, name="Rival")
     source = SourceDataset.objects.create(org=rival, name="theirs", license="MIT", state="ready")

@@ -99,3 +99,15 @@ def test_once_there_are_enough_rows_the_page_no_longer_says_too_few(client, alic
     said = page(client, model).content.decode()
     assert "There are enough rows now" in said
     assert "Too few." not in said
+
+
+def test_what_is_done_with_doubtful_rows_is_chosen_on_the_page(client, alice, model):
+    client.force_login(alice)
+    url = reverse("model_data_doubtful", args=[model.org.slug, model.id])
+    assert b"Leave them out" in page(client, model).content
+    shown = client.post(url, {"doubtful_rows": "keep"}, follow=True)
+    assert b'<span class="muted small">Keep them as they are</span>' in shown.content
+    refused = client.post(url, {"doubtful_rows": "ask"}, follow=True)
+    assert "Unknown way with doubtful rows" in refused.content.decode()
+    model.refresh_from_db()
+    assert model.doubtful_rows == "keep"

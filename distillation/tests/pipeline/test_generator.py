@@ -66,7 +66,11 @@ def test_labels_beyond_the_examples_are_learned_and_balanced():
 def test_every_row_has_the_one_system_prompt_and_says_why_it_is_there():
     selection = generate(corpus(), rows=100)
     prompts = {row.messages[0]["content"] for row in selection.rows}
-    assert prompts == {"Name the bank intent of the message. Answer with the label only."}
+    assert prompts == {
+        "Name the bank intent of the message. Answer with the label only. Answer with one of: "
+        f"{', '.join(sorted(LABELS))}."
+    }
+    assert prompts == {selection.intent.system_prompt}
     assert all("bank serves the task" in row.reason for row in selection.rows)
 
 
@@ -83,6 +87,67 @@ def test_held_out_rows_are_kept_out_and_become_the_test_split():
     assert "lost card in rome on day 0" not in inputs
     assert "test" not in {row.split for row in selection.rows}
     assert selection.held_out[0][1]["content"] == held_out[0].input
+
+
+def wrong_rows():
+    """Four rows with the label of other rows, and a corpus that they stand in."""
+    rows = corpus()
+    wrong = {5 * i: "top_up_failed" for i in range(4)}
+    pool = [
+        candidate(row.messages[1]["content"], wrong[i], system=row.system) if i in wrong else row
+        for i, row in enumerate(rows)
+    ]
+    return pool, {rows[i].messages[1]["content"] for i in wrong}
+
+
+def answers_to(selection, inputs):
+    said = [(row.messages[1]["content"], row.messages[2]["content"]) for row in selection.rows]
+    return {question: answer for question, answer in said if question in inputs}
+
+
+def test_rows_of_doubtful_labels_are_left_out_before_the_split_and_others_stand_in():
+    pool, wrong = wrong_rows()
+    selection = generate(pool, rows=150)
+    assert (len(selection.rows), answers_to(selection, wrong)) == (150, {})
+    [step] = [step for step in selection.funnel if step.name == "doubtful label"]
+    assert step.refused == 4
+    assert "→ top_up_failed (rows like it have lost_card)" in step.examples[0]
+    assert sum(step.refused for step in selection.funnel) + 150 == len(pool)
+
+
+def test_rows_of_doubtful_labels_are_repaired_and_say_so():
+    pool, wrong = wrong_rows()
+    selection = generate(pool, rows=200, doubtful_rows="repair")
+    answers = list(answers_to(selection, wrong).values())
+    why = "its label was top_up_failed; rows like it in bank have lost_card"
+    repaired = [row for row in selection.rows if row.reason == why]
+    assert len(repaired) == answers.count("lost_card") >= 3
+    assert f"doubtful label: {len(repaired)} repaired" in [step.name for step in selection.funnel]
+
+
+def test_rows_of_doubtful_labels_are_kept_and_marked():
+    pool, wrong = wrong_rows()
+    selection = generate(pool, rows=200, doubtful_rows="keep")
+    assert set(answers_to(selection, wrong).values()) == {"top_up_failed"}
+    marked = {row.messages[1]["content"] for row in selection.rows if row.scores.get("doubtful")}
+    assert marked <= wrong
+    assert len(marked) >= 3
+    assert f"doubtful label: {len(marked)} kept" in [step.name for step in selection.funnel]
+
+
+def test_doubtful_rows_stay_where_there_would_be_too_few_without_them():
+    pool, wrong = wrong_rows()
+    selection = generate(pool, rows=200, minimum_rows=200)
+    assert answers_to(selection, wrong).keys() == wrong
+    assert "doubtful label" not in [step.name for step in selection.funnel]
+
+
+def test_the_users_own_held_out_rows_are_counted_and_stay():
+    held_out = [Example("I lost card in bali on day 900", label) for label in ("lost_card",)]
+    held_out += [Example("exchange rate in bonn on day 901", "lost_card")]
+    selection = generate(corpus(), held_out=held_out, rows=150)
+    assert selection.doubtful_held_out == (1,)
+    assert len(selection.held_out) == 2
 
 
 def test_the_funnel_accounts_for_every_row_of_the_corpus():

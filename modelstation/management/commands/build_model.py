@@ -75,6 +75,12 @@ class Command(PlainCommand):
         add("--system-prompt", **text, help="default: compiled from the requirement")
         add("--intent-edits", **file, help="JSON corrections: see POST /api/v1/intents")
         add("--base", default="", metavar="NAME", help="default: the recommended of the installed")
+        add(
+            "--student",
+            choices=CustomModel.Student.values,
+            default="auto",
+            help="encoder tells labels apart, generator writes; default: by the task",
+        )
         add("--max-size-mb", **number, help="how large the served model may be, at most")
         add("--rows", **number, default=DEFAULT_ROWS, help=f"of the dataset ({DEFAULT_ROWS})")
         add(
@@ -87,6 +93,12 @@ class Command(PlainCommand):
         )
         add("--columns", default="", metavar="INPUT,ANSWER", help="of --data; default: guessed")
         add("--no-corpus", action="store_true", help="take the rows of --data alone")
+        add(
+            "--doubtful-rows",
+            choices=CustomModel.DoubtfulRows.values,
+            default=CustomModel.DoubtfulRows.LEAVE_OUT.value,
+            help="what is done with rows whose label is likely wrong",
+        )
         add("--name", **text, help="default: the first words of the requirement")
         add("--org", default="", metavar="SLUG", help="of the organisation; default: the demo's")
         add("--yes", action="store_true", help="build although something is in doubt")
@@ -147,8 +159,10 @@ def _draft(options: dict[str, Any]) -> ModelDraft:
         base=options["base"],
         max_size_mb=options["max_size_mb"],
         rows=options["rows"],
+        student=options["student"],
         intent_edits=_intent_edits(options["intent_edits"]),
         search_corpus=not options["no_corpus"],
+        doubtful_rows=options["doubtful_rows"],
     )
 
 
@@ -265,6 +279,7 @@ def _report(model: CustomModel) -> dict[str, Any]:
         "sources": dataset.source_counts if dataset else {},
         "base_score": scores.get("base", {}).get("score"),
         "tuned_score": scores.get("tuned", {}).get("score"),
+        "rivals": {each["name"]: each["score"] for each in scores.get("rivals", [])},
         "metric": scores.get("metric"),
         "n_test": scores.get("n_test", 0),
         "verdict": evaluation.verdict if evaluation else None,

@@ -34,6 +34,7 @@ def _gguf(quantisation: Quantisation) -> Artifact:
     )
 
 
+ENCODER = "encoder"
 SERVED_ARTIFACT = _gguf(SERVED)
 ARTIFACTS = {
     artifact.name: artifact
@@ -57,7 +58,17 @@ ARTIFACTS = {
             runtime="transformers, computed in float32",
             is_exact=True,
         ),
+        Artifact(
+            name=ENCODER,
+            path="encoder/",
+            note="safetensors",
+            label="Encoder with its client",
+            contents="the head, the encoder it builds on, and client.py, which needs no server",
+            stage="The client of the export answers the held-out rows",
+            runtime="client.py of this export, alone",
+            is_exact=True,
+        ),
         *(_gguf(offered) for offered in QUANTISATIONS.values() if offered.is_offered),
     )
 }
-DEFAULT_ARTIFACTS = ("adapter", SERVED_ARTIFACT.name)
+DEFAULT_ARTIFACTS = ("adapter", SERVED_ARTIFACT.name, ENCODER)  # those that a version has

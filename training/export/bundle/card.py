@@ -9,7 +9,7 @@ import jinja2
 import yaml
 
 from distillation.pipeline.card import hub_license, markdown_templates
-from training.export.bundle.artifacts import ARTIFACTS
+from training.export.bundle.artifacts import ARTIFACTS, ENCODER
 from training.export.bundle.facts import ModelFacts, Score
 from training.export.bundle.results import Certificate
 
@@ -55,5 +55,8 @@ def _front_matter(facts: ModelFacts, certificate: Certificate) -> str:
         "pipeline_tag": "text-generation",
         "tags": ["modelstation", *(["gguf"] if has_gguf else [])],
     }
+    if names == [ENCODER]:
+        known |= {"base_model": None, "base_model_relation": None, "library_name": None}
+        known["pipeline_tag"] = "text-classification"
     shown = {name: value for name, value in known.items() if value is not None}
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from modelstation.lm.chat import ChatRenderer, load_renderer
 from modelstation.lm.gguf.check import read_facts
 from training.export.bundle import replay
-from training.export.bundle.artifacts import ARTIFACTS
+from training.export.bundle.artifacts import ARTIFACTS, ENCODER
 from training.export.bundle.checks import UNREADABLE, check_folder, check_gguf, tokenizer_of_gguf
 from training.export.bundle.results import FAIL, PASS, ArtifactResult, Certificate, Check, Reference
 from training.progress import Channel
@@ -26,6 +26,7 @@ LEAST_AGREEMENT = 0.99
 PLAIN = "exact_match"
 SAME = "Answers as the model that was measured."
 WITHIN = "Other answers here and there; its score lies within the interval of the reference."
+SERVED_HERE = "the engine that serves this model at its maker's"
 REFERENCE = "merged safetensors in transformers, computed in float32, greedy"
 
 
@@ -87,6 +88,30 @@ def certify(
         reference=Reference(REFERENCE, reference.score, reference.low, reference.high),
         artifacts=results,
         verdict=PASS if all(result.verdict == PASS for result in results) else FAIL,
+    )
+
+
+def certify_encoder(
+    folder: Path,
+    served: Sequence[str],
+    answers: Sequence[str],
+    rows: HeldOut,
+    *,
+    metric: str,
+    labels: list[str] | None,
+) -> Certificate:
+    """Compare the answers of an export's client with those of the engine that serves here."""
+    metric, graded = _metric(metric, labels, rows.references)
+    grading = Grading(graded, Bootstrap(len(rows.references), 0), rows.references)
+    reference = grading.interval(served)
+    result = _result(ENCODER, folder, [], served, reference, grading, answers)
+    return Certificate(
+        rows=len(rows.prompts),
+        metric=metric,
+        max_tokens=1,
+        reference=Reference(SERVED_HERE, reference.score, reference.low, reference.high),
+        artifacts=[result],
+        verdict=result.verdict,
     )
 
 

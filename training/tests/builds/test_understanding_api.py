@@ -3,7 +3,7 @@ from rest_framework.test import APIClient
 
 from models_app.models import CustomModel
 from modelstation.core.models import Job
-from modelstation.testing import REQUIREMENT, make_base
+from modelstation.testing import REQUIREMENT, make_base, make_model
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/intents"
@@ -137,3 +137,20 @@ def test_a_key_of_a_request_that_was_not_confirmed_may_be_used_again(api):
     assert api.post(MODELS, NEW | UNCLEAR, format="json", headers=headers).status_code == 409
     confirmed = NEW | UNCLEAR | {"confirm": True}
     assert api.post(MODELS, confirmed, format="json", headers=headers).status_code == 201
+
+
+def test_a_compiled_prompt_is_compiled_anew_when_the_labels_it_names_are_corrected(api, org, bob):
+    named = "Sort it. Answer with one of: a, b."
+    model = make_model(org, objective="Sort it.", policy="", system_prompt=named)
+    wanted = {"intent_edits": {"labels": ["a", "c"]}}
+    assert api.patch(f"/api/v1/models/{model.id}", wanted, format="json").status_code == 200
+    model.refresh_from_db()
+    assert model.system_prompt == ""
+
+
+def test_a_prompt_of_the_users_own_stays_when_labels_are_corrected(api, org, bob):
+    model = make_model(org, objective="Sort it.", policy="", system_prompt="Mine: a or b.")
+    wanted = {"intent_edits": {"labels": ["a", "c"]}}
+    assert api.patch(f"/api/v1/models/{model.id}", wanted, format="json").status_code == 200
+    model.refresh_from_db()
+    assert model.system_prompt == "Mine: a or b."

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 
+from distillation.pipeline.coverage import coverage_of
 from modelstation.core.artifacts import verify
 from modelstation.lm.chat import load_renderer
 from modelstation.lm.gguf.export import export_gguf
@@ -117,6 +119,30 @@ def test_both_models_get_the_models_prompt_and_the_rows_question(tmp_path, tiny,
     assert (result["base"]["score"], result["tuned"]["score"]) == (0.5, 1.0)
     assert result["base"]["tokens_per_second"] == 5
     assert [check["metric"] for check in result["criteria"]] == ["exact_match", "beats_base"]
+
+
+def test_a_base_that_is_told_more_gets_its_own_prompt(tmp_path, tiny, monkeypatch):
+    spec = write_spec(tmp_path, tiny)
+    spec["base"] = spec["base"] | {"system_prompt": "Answer with one of: yes, no."}
+    requests = answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
+    evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
+    prompts = [prompts[0][0]["content"] for prompts, _ in requests]
+    assert prompts == ["Answer with one of: yes, no.", "The model's prompt."]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["base_system_prompt"] == "Answer with one of: yes, no."
+
+
+def test_the_report_says_what_was_never_shown_and_which_labels_are_doubtful(
+    tmp_path, tiny, monkeypatch
+):
+    coverage = asdict(coverage_of(["yes"], ["yes", "no"] * 3, "classify"))
+    spec = write_spec(tmp_path, tiny, coverage=coverage, doubtful_rows=2)
+    answering(monkeypatch, ["no"] * 6, ["no", "yes"] * 3)
+    result = evaluator.run_evaluation(EvaluationSpec.from_json(spec), quiet())
+    assert result["verdict"] == "inconclusive"
+    assert "no (3). 3 of 6 held-out rows (50.0%)" in result["criteria"][-1]["sentence"]
+    assert "2 of 6 held-out rows (33.3%) likely have a wrong label" in result["note"]
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["doubtful_rows"] == 2
 
 
 def test_the_report_on_disk_keeps_the_request_and_the_result(tmp_path, tiny, monkeypatch):

@@ -332,15 +332,13 @@ def test_an_evaluation_queued_again_by_an_operator_measures_the_same_version(ali
 
 
 def test_a_training_that_ends_asks_for_the_evaluation_of_its_version(model):
-    from training.recipes.config import TrainingConfig
-    from training.recipes.facts import TrainingFacts
+    from training.encoder.spec import Trained
     from training.runs import services as training_services
-    from training.runs.spec import TrainingResult
 
     run = make_run(model)
     services.begin_stage(model.id, CustomModel.Status.TRAINING)
     run.refresh_from_db()
-    result = TrainingResult({}, TrainingConfig(), TrainingFacts())
+    result = Trained({}, {}, {})
     training_services.finish_training(run=run, folder="f", result=result)
     evaluation = EvaluationRun.objects.get()
     assert (evaluation.version, evaluation.is_again) == (run.version, False)

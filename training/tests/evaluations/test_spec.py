@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from distillation.tests.drafts import make_row
 from models_app.gateway.paths import engine_paths
 from models_app.models import CustomModel
 from modelstation import testing
@@ -81,6 +82,38 @@ def test_the_requested_version_is_measured_beside_the_live_one(alice, versions, 
     assert versions[1].scores["live"] == run.live
 
 
+def test_the_base_is_told_the_labels_that_the_tuned_one_learned(alice, versions, specs):
+    dataset = versions[0].model.dataset_versions.get()
+    intent = {"task_kind": "classify", "labels": ["no", "yes"], "labels_closed": True}
+    type(dataset.run).objects.filter(id=dataset.run_id).update(intent=intent)
+    evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
+    (spec,) = specs
+    assert spec["base"]["system_prompt"] == "Prompt 2. Answer with one of: no, yes."
+    assert spec["system_prompt"] == "Prompt 2."
+
+
+def test_labels_that_no_training_row_has_are_named_to_the_evaluator(alice, versions, specs):
+    dataset = versions[0].model.dataset_versions.get()
+    type(dataset.run).objects.filter(id=dataset.run_id).update(intent={"task_kind": "classify"})
+    CustomModel.objects.update(test_rows=[{"input": "hi", "output": "new"}] * 3)
+    evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
+    assert specs[0]["coverage"]["unseen"] == {"new": 3}
+
+
+def test_doubtful_rows_that_were_kept_in_the_test_split_are_counted(alice, versions, specs):
+    dataset = versions[0].model.dataset_versions.get()
+    doubted = {"scores": {"doubtful": 1.0}}
+    for number, fields in enumerate(({"split": "test"}, {"split": "test"} | doubted, doubted)):
+        make_row(dataset, number, **fields).save()
+    evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
+    assert specs[0]["doubtful_rows"] == 1
+
+
+def test_a_base_whose_prompt_says_it_all_gets_the_same(alice, versions, specs):
+    evaluate(builds.evaluate_again(actor=alice, version=versions[1]))
+    assert specs[0]["base"]["system_prompt"] is None
+
+
 def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, specs):
     run = builds.evaluate_again(actor=alice, version=versions[1])
     CustomModel.objects.update(success_criteria=["exact match at least 1 %"], metric="token_f1")
@@ -91,7 +124,7 @@ def test_it_is_judged_by_the_contract_as_it_was_frozen(alice, versions, specs):
     assert run.contract_digest == model.contract_digest != ""
     assert spec["metric"] == run.metric == "exact_match"
     frozen = CompiledChecks(**spec["contract"]).criteria()
-    assert [check.value for check in frozen.checks] == [0.8, 0.0]
+    assert [check.value for check in frozen.checks] == [0.8, 0.0, 0.0]
     assert frozen.unread == ["Be kind."]
 
 
@@ -128,4 +161,8 @@ def test_a_spec_is_read_back_as_it_was_written(tmp_path):
         cache_dir=tmp_path / "answers",
     )
     assert EvaluationSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
-    assert [check.metric for check in spec.checks().checks] == ["exact_match", "beats_base"]
+    assert [check.metric for check in spec.checks().checks] == [
+        "exact_match",
+        "beats_base",
+        "not_worse_than_rival",
+    ]

@@ -136,6 +136,13 @@ def test_a_draft_is_counted_before_it_is_frozen(as_bob, org, model, machine):
     assert page(as_bob, model).context["plan"].estimate.rows == 20
 
 
+def test_labels_that_no_training_row_has_are_told_first(as_bob, model, dataset, machine):
+    dataset.rows.filter(split="train", position__in=range(2, 60, 3)).delete()
+    plan = plan_for(model, {}, dataset=dataset)
+    assert plan.estimate.notes[0].startswith("1 of 1 labels of the held-out rows occurs in no")
+    assert "top_up (10)" in page(as_bob, model).content.decode()
+
+
 def test_htmx_gets_the_plan_alone_with_the_settings_it_was_sent(as_bob, model, dataset, machine):
     requested = {"max_steps": "50", "method": "full", "learning_rate": ""}
     shown = text(page(as_bob, model, data=requested, **{"HX-Request": "true"}))
@@ -279,7 +286,7 @@ def test_a_strangers_token_opens_no_plan(api_for, charlie, model, dataset, name)
 
 def test_a_model_that_could_not_be_trained_here_is_not_made(org, alice, small_machine):
     testing.make_base("tiny")
-    draft = ModelDraft("Router", testing.REQUIREMENT, base="tiny")
+    draft = ModelDraft("Router", testing.REQUIREMENT, base="tiny", student="generator")
     with pytest.raises(UserFacingError) as error:
         create_model(actor=alice, org=org, draft=draft)
     assert error.value.code == "does_not_fit"

@@ -136,7 +136,12 @@ def test_a_contract_says_each_check_in_words_and_survives_json():
     kept = CompiledChecks(**json.loads(json.dumps(asdict(contract))))
     assert kept == contract
     assert kept.unread == ["Be nice."]
-    assert [check["metric"] for check in kept.checks] == ["latency", "regex", BEATS_BASE]
+    assert [check["metric"] for check in kept.checks] == [
+        "latency",
+        "regex",
+        BEATS_BASE,
+        "not_worse_than_rival",
+    ]
     assert kept.checks[0]["words"] == (
         "Passes when the median time of one answer, asked one by one on the machine that "
         "evaluates is less than 2 seconds."

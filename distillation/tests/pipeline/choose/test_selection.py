@@ -129,6 +129,39 @@ def test_a_group_too_large_for_the_test_split_stays_in_training():
     assert splits[:80] == ["train"] * 80
 
 
+def test_every_label_is_trained_on_before_one_is_held_out():
+    labels = [f"label {n // 2}" for n in range(240)]
+    hashes = [str(n) for n in range(240)]
+    names = [{label} for label in labels]
+    for seed in range(5):
+        config = SelectionConfig(seed=seed, test_share=0.2)
+        splits = assign_splits(hashes, range(240), config, held_out=False, names=names)
+        trained = {label for label, split in zip(labels, splits, strict=True) if split == "train"}
+        assert trained == set(labels)
+        assert splits.count("test") == 50
+
+
+def test_a_label_that_a_correction_teaches_may_be_held_out():
+    names = [{"a"}, {"a"}, *[{"b"}] * 98]
+    splits = assign_splits(
+        [str(n) for n in range(100)],
+        range(100),
+        SelectionConfig(test_share=0.25, valid_share=0.74),
+        held_out=False,
+        for_training={0},
+        names=names,
+    )
+    assert splits[0] == "train"
+    assert splits[1] != "train"
+
+
+def test_where_every_row_has_a_label_of_its_own_some_are_held_out_all_the_same():
+    hashes = [str(n) for n in range(100)]
+    names = [{str(n)} for n in range(100)]
+    splits = assign_splits(hashes, range(100), SelectionConfig(), held_out=False, names=names)
+    assert splits.count("test") == 25
+
+
 def test_splits_do_not_depend_on_the_order_of_rows():
     hashes = [f"h{i}" for i in range(100)]
     config = SelectionConfig(seed=3)

@@ -1,7 +1,7 @@
 import pytest
 
-from distillation.pipeline.types import Example, Requirement
-from distillation.pipeline.understand.intent import compile_system_prompt, understand
+from distillation.pipeline.types import Example, IntentEdits, Requirement
+from distillation.pipeline.understand.intent import understand
 from distillation.pipeline.understand.labels import label_key, learn_labels
 from distillation.pipeline.understand.reading import task_kind
 
@@ -19,7 +19,7 @@ def wanted(text="We want a small model.", outputs=(), **fields):
         (wanted(outputs=['{"city": "Rome"}', "{}"]), "extract_json"),
         (wanted(outputs=["SELECT a FROM t", "select b from t"]), "sql"),
         (wanted(outputs=["2 + 2 = 4\n#### 4", "It is 1.\n#### 1"]), "number"),
-        (wanted(outputs=["12.5", "-3"]), "number"),
+        (wanted("How warm does it get, in degrees?", ["12.5", "-3"]), "number"),
         (wanted(outputs=["wdiff a b", "rnm -fo -ss pattern -rs other path/to/files"]), "generate"),
         (wanted("Route messages", ["A long answer that is a sentence, not a label."]), "generate"),
     ],
@@ -53,9 +53,17 @@ def test_labels_stay_open_when_examples_only_name_some():
     assert (intent.labels, intent.labels_closed) == (("a", "b"), False)
 
 
-def test_a_list_that_misses_an_examples_label_stays_and_the_answer_is_named():
+def test_where_an_example_is_outside_the_list_it_is_asked_which_is_right():
     policy = "Answer with exactly one of these labels: yes, no, maybe."
     intent = understand(wanted("Does the review praise?", ["yes", "no", "unsure"], policy=policy))
+    [question] = [asked for asked in intent.questions if asked.field == "labels"]
+    offered = [choice.intent_edits.get("labels") for choice in question.choices]
+    assert ["yes", "no", "maybe"] in offered
+
+
+def test_an_example_outside_the_labels_that_a_person_set_is_named():
+    edits = IntentEdits(labels=("yes", "no", "maybe"))
+    intent = understand(wanted("Does the review praise?", ["yes", "no", "unsure"]), edits)
     assert (intent.labels, intent.labels_closed) == (("yes", "no", "maybe"), True)
     assert intent.examples_outside == ("unsure",)
 
@@ -95,27 +103,6 @@ def test_the_answer_band_is_wide_around_the_examples():
 def test_queries_are_the_requirement_each_input_and_each_pair():
     intent = understand(Requirement("Sort mail", examples=(Example("hi", "greeting"),)))
     assert [query.text for query in intent.queries] == ["Sort mail", "hi", "hi\ngreeting"]
-
-
-def test_the_system_prompt_is_objective_and_policy():
-    requirement = wanted("Long story.", objective="Tag tweets", policy="One word.")
-    assert compile_system_prompt(requirement) == "Tag tweets. One word."
-
-
-def test_a_sentence_beyond_the_budget_is_left_out_whole():
-    long = " ".join(["word"] * 40)
-    requirement = wanted(objective="Tag tweets.", policy=f"{long}. Be short.")
-    assert compile_system_prompt(requirement) == "Tag tweets. Be short."
-
-
-def test_without_objective_the_sentences_that_give_orders_stand():
-    prompt = compile_system_prompt(wanted("We are a bank. Return only the topic name."))
-    assert prompt == "Return only the topic name."
-
-
-def test_a_prompt_that_the_user_edited_is_kept_as_it_is():
-    requirement = wanted(system_prompt=" Mine. ", objective="Other.")
-    assert compile_system_prompt(requirement) == "Mine."
 
 
 def test_learned_labels_are_those_that_come_again_in_one_spelling():

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models_app", "0011_stored_completions")]
+    dependencies = [("models_app", "0013_doubtful_rows")]
 
     operations = [
         migrations.AlterField(
