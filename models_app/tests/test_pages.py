@@ -257,3 +257,25 @@ def test_a_new_model_says_whether_its_dataset_waits_for_a_review(as_alice, org, 
     asked = {"name": "Router", "requirement": REQUIREMENT, "base": "smollm2-135m-instruct"}
     as_alice.post(reverse("model_new", args=[org.slug]), asked | {"rows": 100} | chosen)
     assert CustomModel.objects.get(name="Router").curation == kept
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "advice"),
+    [
+        ("not_passed", "It is built, and did not pass", "more or better rows"),
+        ("undecided", "It is built, and undecided", "more held-out rows"),
+    ],
+)
+def test_a_model_that_did_not_pass_is_shown_as_built_and_not_as_failed(
+    as_bob, org, status, said, advice
+):
+    model = make_model(org, status=status, status_reason="exact_match is 80 %, not met.")
+    page = as_bob.get(url("model", model.id)).content.decode()
+    assert said in page
+    assert advice in page
+    assert "badge-bad" not in page
+    label = CustomModel.Status(status).label
+    assert f'<span class="badge badge-warn">{label}</span>' in page
+    listed = as_bob.get(url("models"), {"status": status}).content.decode()
+    assert model.name in listed
+    assert label in listed

@@ -8,7 +8,7 @@ from models_app.contract.services import reopen_contract
 from models_app.gateway.model_resolver import tuned_name
 from models_app.models import CustomModel, ModelVersion
 from models_app.services import lock, set_status
-from models_app.versions.promotions import promote_on_pass
+from models_app.versions.promotions import objection_to, promote_on_pass
 from models_app.webhooks import services as webhooks
 from modelstation.core.models import Job
 from training.evaluations import services as evaluations
@@ -59,7 +59,8 @@ def _decide(run: EvaluationRun, reason: str) -> None:
     if evaluations.is_trained_as_asked(version):
         set_status(model, Status.READY, f"{_trained_as_asked(version)} It is not live: {why}")
         return
-    set_status(model, STATUS_OF_VERDICT.get(run.verdict, Status.NOT_PASSED), why)
+    worse = Status.NOT_PASSED if objection_to(version, model.live_version_id) else Status.UNDECIDED
+    set_status(model, STATUS_OF_VERDICT.get(run.verdict, worse), why)
 
 
 def _trained_as_asked(version: ModelVersion) -> str:

@@ -103,11 +103,13 @@ def train(job: Job, lease: Lease) -> Publish:
 
 def _refuse_unmeasurable(model: CustomModel, dataset: DatasetVersion) -> None:
     """Refuse a training that the metric somebody chose could not show to be any good."""
+    if not model.metric:
+        return
     answers = [row["output"] for row in model.test_rows]
     if not answers:
         conversations = read_conversations(settings.ARTIFACTS_DIR / dataset.folder / "test.jsonl")
         answers = [messages[-1]["content"] for messages in conversations]
-    if model.metric and (why := unreadable(model.metric, answers)):
+    if why := unreadable(model.metric, answers):
         hint = "Make a copy of the model with another metric, or with test rows that it can read."
         raise Conflict(f"Nothing could be measured: {why}", code="unmeasurable", hint=hint)
 

@@ -79,6 +79,11 @@ def test_the_models_page_shows_the_contract_and_escapes_what_was_not_read(as_bob
     assert "Copy as a new model" not in page
 
 
+def test_the_contract_says_how_many_held_out_rows_a_criterion_needs(as_bob, model):
+    page = text_of(as_bob.get(url("model", model.id)))
+    assert "“exact_match at least 80 %” of 100 held-out rows needs 80 right." in page
+
+
 def test_an_open_contract_is_edited_on_its_page(as_bob, model):
     page = text_of(as_bob.get(url("model_contract", model.id)))
     assert "exact match at least 80 %" in page

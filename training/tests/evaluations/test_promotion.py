@@ -175,7 +175,9 @@ def test_nothing_replaces_a_live_version_that_it_was_not_measured_beside(model, 
     finish(first, "pass")
     finish(second, "pass", live=None)
     assert live_of(model) == first
-    assert "was not measured beside version 1" in state_of(model)[1]
+    status, reason = state_of(model)
+    assert status == "undecided"
+    assert "was not measured beside version 1" in reason
     second.refresh_from_db()
     promotions.publish_version(actor=alice, version=second)
     assert live_of(model) == second
@@ -349,3 +351,21 @@ def make_dataset_of(model, version):
     run = make_run(model, "succeeded")
     type(run).objects.filter(id=run.id).update(version=version)
     Job.objects.filter(id=run.job_id).update(created_at=run.created_at - timedelta(days=1))
+
+
+def test_an_evaluation_again_that_breaks_takes_nothing_from_what_was_built(model):
+    version = make_version(model, 1)
+    finish(version, "inconclusive")
+    job = jobs.submit(kind="evaluate", org=model.org, subject_id=model.id)
+    EvaluationRun.objects.create(
+        org=model.org, job=job, model=model, version=version, metric="exact_match", is_again=True
+    )
+
+    def breaks(job, lease):
+        raise UserFacingError("The model server is full.", code="full")
+
+    jobs.run_job(str(job.id), breaks)
+    assert state_of(model) == (
+        "undecided",
+        "It was not measured again. The model server is full.",
+    )
