@@ -201,7 +201,7 @@ def _evaluation_spec(
         else None,
         probes=settings.EVALUATION_PROBES,
         cache_dir=settings.ARTIFACTS_DIR / str(run.model_id) / "answers",
-        train_file=settings.ARTIFACTS_DIR / dataset.folder / "train.jsonl",
+        train_file=_rows_trained_on(version),
         coverage=coverage_of(dataset),
         doubtful_rows=doubtful_held_out(dataset),
     )
@@ -219,6 +219,12 @@ def _prompt_of_base(version: ModelVersion, dataset: DatasetVersion) -> str | Non
     tokens = int(version.base.context * NAMES_SHARE)
     prompt = with_all_named(version.system_prompt, labels, keys, tokens=tokens)
     return None if prompt == version.system_prompt else prompt
+
+
+def _rows_trained_on(version: ModelVersion) -> Path | None:
+    """None where they are gone: those of another dataset would teach a rival something else."""
+    dataset = evaluations.dataset_of_version(version)
+    return settings.ARTIFACTS_DIR / dataset.folder / "train.jsonl" if dataset else None
 
 
 def write_test_rows(model: CustomModel, folder: Path) -> Path:

@@ -251,7 +251,8 @@ def _judged(criterion: Criterion, scored: Scored, name: str) -> tuple[str, str]:
             return outcomes.PASS, "There is no live version yet that could be better."
         return outcomes.not_worse_than_live(scored.tuned_less("live"), name, answers.live_name)
     if criterion.metric == NOT_WORSE_THAN_RIVAL:
-        best = scored.rivals[0]
+        better = [rival for rival in scored.rivals if rival["difference"].get("high", 0) < 0]
+        best = [*better, *scored.rivals][0]
         less = best["difference"]
         change = Interval(less["score"], less["low"], less["high"])
         return outcomes.not_worse_than_rival(change, name, best["name"])

@@ -11,6 +11,7 @@ import uvicorn
 from django.urls import reverse
 
 from models_app.models import CustomModel
+from models_app.serving.encoder import EncoderEngine, is_encoder
 from models_app.serving.engine import Engine
 from models_app.serving.pool import EnginePool
 from models_app.serving.server import build_app
@@ -129,10 +130,16 @@ def work_off():
         run_task(job.kind, str(job.id))
 
 
+def _engine(model_file, folder):
+    if is_encoder(model_file):
+        return EncoderEngine(model_file)
+    return Engine(model_file, folder, n_ctx=1024, n_threads=1)
+
+
 @contextlib.contextmanager
 def model_server(settings):
     """Serve the versions of the test as the real server does, in a thread."""
-    pool = EnginePool(make=lambda gguf, folder: Engine(gguf, folder, n_ctx=1024, n_threads=1))
+    pool = EnginePool(make=_engine)
     app = build_app(key=SERVER_KEY, roots=[settings.ARTIFACTS_DIR, settings.MODELS_DIR], pool=pool)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
