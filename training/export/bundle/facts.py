@@ -28,6 +28,7 @@ class CriterionOutcome:
     sentence: str
     outcome: str = ""  # empty in evaluations from before there were three: then `passed` says it
     passed: bool = False
+    metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,21 @@ class Score:
 
 
 @dataclass(frozen=True)
+class RivalScore(Score):
+    """Something simpler, trained on the same rows."""
+
+    name: str = ""
+    milliseconds: float = 0.0
+    size_mb: float = 0.0
+
+
+@dataclass(frozen=True)
 class EvaluationFacts:
     metric: str | None = None
     n_test: int = 0
     base: Score | None = None
     tuned: Score | None = None
+    rivals: Sequence[RivalScore] = ()
 
     @classmethod
     def from_scores(cls, scores: Mapping[str, JsonValue] | None) -> Self | None:

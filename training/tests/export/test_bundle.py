@@ -90,6 +90,7 @@ def test_the_card_says_requirement_scores_data_and_certificate(bundle):
     for text in (
         "Label each message.", PROMPT, "At least 50 %.", "0.900", "0.800 to 1.000", "CC-BY-4.0",
         "credit the authors of `own`",
+        "tf-idf and a linear layer (0.4 ms, 3 MB) | 0.700", "not held to the simpler ways",
         "types Q8_0 (", "d" * 64, "Parity certificate", "gguf/model-q8_0.gguf",
     ):  # fmt: skip
         assert text in card
