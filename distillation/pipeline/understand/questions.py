@@ -20,7 +20,7 @@ from distillation.pipeline.understand.lists.scoring import Reading
 from distillation.pipeline.understand.reading import Read
 from distillation.pipeline.understand.task_kind import json_object
 
-SURE_OF_KIND = 0.72
+SURE_OF_KIND = 0.69
 SURE_OF_LABELS = 0.85
 SURE_OF_KEYS = 0.85
 SURE_OF_NONE = 0.97

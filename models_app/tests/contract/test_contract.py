@@ -53,7 +53,11 @@ def test_a_stranger_gets_404_for_a_contract(api_for, charlie, model, method, act
 
 def test_the_contract_reads_in_plain_words_and_says_what_was_not_understood(api_for, bob, model):
     shown = api_for(bob).get(address(model)).json()
-    assert [check["metric"] for check in shown["checks"]] == ["exact_match", "beats_base"]
+    assert [check["metric"] for check in shown["checks"]] == [
+        "exact_match",
+        "beats_base",
+        "not_worse_than_rival",
+    ]
     assert all(check["words"] for check in shown["checks"])
     (unread,) = shown["unread"]
     assert unread["sentence"] == "It must feel friendly."
