@@ -146,7 +146,7 @@ def test_a_contract_says_each_check_in_words_and_survives_json():
         "Passes when the median time of one answer, asked one by one on the machine that "
         "evaluates is less than 2 seconds."
     )
-    assert kept.criteria() == read_criteria(written)
+    assert kept.criteria() == read_criteria(written, with_rivals=True)
 
 
 def test_the_digest_changes_with_any_check_and_a_changed_contract_is_refused():

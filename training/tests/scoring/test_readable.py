@@ -1,7 +1,5 @@
 """No metric passes on answers that are all wrong, whatever form the held-out answers have."""
 
-from itertools import product
-
 import pytest
 
 from training.scoring.criteria import read_criteria
@@ -39,24 +37,22 @@ def is_wrong(answer, form):
     return answer.strip().lower() not in right and not any(one in answer for one in right if one)
 
 
-WRONG_PAIRS = [(form, answer) for form, answer in product(FORMS, WRONG) if is_wrong(answer, form)]
-
-
 @pytest.mark.parametrize("metric", GRADING)
-@pytest.mark.parametrize(("form", "answer"), WRONG_PAIRS)
-def test_answers_that_are_all_wrong_never_pass(metric, form, answer):
+@pytest.mark.parametrize("form", FORMS)
+def test_answers_that_are_all_wrong_never_pass(metric, form):
     expected = references(form)
-    asked = [{"metric": metric, "op": ">=", "value": 0.5}]
+    wrong = [answer for answer in WRONG if is_wrong(answer, form)]
+    scorer = build_scorer(metric, {}, expected)
+    assert max(scorer.score([answer] * ROWS, expected) for answer in wrong) < 0.5
     report = build_report(
-        Answers([""] * ROWS, expected, base=["zzz"] * ROWS, tuned=[answer] * ROWS),
+        Answers([""] * ROWS, expected, base=["zzz"] * ROWS, tuned=wrong[:1] * ROWS),
         metric=metric,
-        criteria=read_criteria(asked),
+        criteria=read_criteria([{"metric": metric, "op": ">=", "value": 0.5}]),
         labels=None,
         seed=0,
     )
     assert report["verdict"] != "pass"
     assert report["criteria"][0]["outcome"] != "pass"
-    assert report["tuned"]["score"] < 0.5
 
 
 @pytest.mark.parametrize("metric", GRADING)
