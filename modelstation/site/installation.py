@@ -134,5 +134,4 @@ DEMO = ModelDraft(
     success_criteria=["Exact match of at least 60% on held-out tickets"],
     base=DEFAULT_BASE,
     rows=480,
-    student="generator",
 )
