@@ -28,9 +28,10 @@ def shown_input(page):
 
 
 def press(page, key):
-    """Press it, and wait for the next input."""
-    with page.expect_response(lambda response: response.request.method == "POST"):
-        page.keyboard.press(key)
+    """Press it, and wait until the next input stands in the place of this one."""
+    page.evaluate("key => (document.getElementById('labelling').dataset.pressed = key)", key)
+    page.keyboard.press(key)
+    page.locator("#labelling:not([data-pressed])").wait_for(state="attached")
     page.wait_for_load_state("networkidle")
 
 
