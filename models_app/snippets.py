@@ -24,18 +24,16 @@ def snippets_for(model: CustomModel, api_url: str) -> list[Snippet]:
     """With the model's own first example as the question."""
     prompt = model.examples[0]["input"][:SHOWN_CHARS] if model.examples else "Hello"
     body: Body = {"model": model.slug, "messages": [{"role": "user", "content": prompt}]}
-    return [
+    snippets = [
         Snippet("curl", "curl", _curl(api_url, body)),
         Snippet("python", "Python", _python(api_url, body), note="pip install openai"),
         Snippet("javascript", "JavaScript", _javascript(api_url, body), note="npm install openai"),
         Snippet("fetch", "fetch", _fetch(api_url, body), note="no package needed"),
-        Snippet(
-            "ollama",
-            "Ollama",
-            _ollama(model.slug, prompt),
-            note="in the folder of the unpacked export, where its Modelfile lies",
-        ),
     ]
+    note = "in the folder of the unpacked export, where its Modelfile lies"
+    if not (model.live_version and "encoder" in model.live_version.artifacts):
+        snippets.append(Snippet("ollama", "Ollama", _ollama(model.slug, prompt), note=note))
+    return snippets
 
 
 def _curl(api_url: str, body: Body) -> str:
