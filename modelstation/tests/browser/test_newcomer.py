@@ -13,7 +13,7 @@ from modelstation.tests.browser import newcomer
 from modelstation.tests.browser.chromium import MARKS
 from modelstation.tests.browser.newcomer import TASK, look, recorded, work_off
 
-pytestmark = [*MARKS, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [*MARKS, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 ANSWERED = 60
 
 
@@ -60,7 +60,6 @@ def test_upload_of_a_table_leads_to_the_playground(page, tmp_path):
     assert page.complaints == []
 
 
-@pytest.mark.long
 def test_labelling_by_keys_leads_to_the_playground(page, tmp_path):
     newcomer.sign_up(page)
     newcomer.describe(page)
@@ -106,7 +105,6 @@ def label_by_key(page, truth):
     page.locator(f"input[name=input_id]:not([value='{shown}'])").wait_for(state="attached")
 
 
-@pytest.mark.long
 def test_teacher_rows_lead_to_the_playground(page, settings):
     settings.WEBHOOK_ALLOW_PRIVATE = True  # the teacher is on this machine
     newcomer.sign_up(page)
