@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models_app.serving.encoder import EncoderEngine, is_encoder
+from models_app.serving.encoder.engine import EncoderEngine, is_encoder
 from models_app.serving.engine import Engine
 from models_app.serving.errors import ServingError, busy
 

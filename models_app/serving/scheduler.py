@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models_app.serving.admission import Admission, Limits, Ticket
-from models_app.serving.encoder import is_encoder
+from models_app.serving.encoder.engine import is_encoder
 from models_app.serving.engine import Cancelled, Completion, Piece
 from models_app.serving.errors import ServingError, not_there, too_late, too_long
 from models_app.serving.pool import EnginePool

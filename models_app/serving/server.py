@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models_app.serving.admission import Limits, Ticket
-from models_app.serving.encoder import EncoderEngine, is_encoder
+from models_app.serving.encoder.engine import EncoderEngine, is_encoder
 from models_app.serving.engine import Engine, Piece, memory_needed
 from models_app.serving.errors import ServingError, busy
 from models_app.serving.pool import AnyEngine, EnginePool

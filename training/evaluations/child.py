@@ -16,6 +16,9 @@ from typing import Any, cast
 
 from modelstation.core.artifacts import write_artifact
 from modelstation.lm.chat import Message, load_renderer
+from training.encoder.labels import objection_to_labels
+from training.evaluations.held_out import coverage_check, doubtful_note
+from training.evaluations.rivals import examples_for, rivals_of
 from training.evaluations.spec import EvaluationSpec
 from training.progress import Channel, ChildError, read_spec, run_as_child
 from training.recipes.rows import read_conversations
@@ -23,11 +26,9 @@ from training.scoring import cache, generate
 from training.scoring.criteria import Criteria
 from training.scoring.criterion import LATENCY
 from training.scoring.generate import Generated, HeldOut, answer_budget, distinct, held_out
-from training.scoring.held_out import coverage_check, doubtful_note
 from training.scoring.metrics import METRICS, Given, build_scorer, model_metric
 from training.scoring.probes import MAX_TOKENS, all_probes, probe_report
-from training.scoring.report import Answers, Measured, build_report, worst_first
-from training.scoring.rivals import Rival, are_labels, examples_for, rivals_of
+from training.scoring.report import Answers, Measured, Rival, build_report, worst_first
 from training.scoring.shapes import EvaluationResult, GenerationFacts, ProbeReport, Report
 from training.scoring.sql import Fixture, find_fixture
 
@@ -213,7 +214,7 @@ def _rivals(
     rows = held_out(read_conversations(spec.train_file), "")
     pairs = list(zip(rows.inputs, rows.references, strict=True))
     found = rivals_of(pairs, prepared.rows["tuned"].inputs)
-    if pairs and not are_labels(rows.references):
+    if pairs and objection_to_labels(rows.references):
         found.append(_few_shot(spec, prepared, examples_for(pairs), max_tokens, channel))
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from distillation.pipeline.coverage import Coverage
-from models_app.serving.encoder import is_encoder, shared_bytes
+from models_app.serving.encoder.engine import is_encoder, shared_bytes
 from training.progress import spec_from
 from training.scoring.criteria import CompiledChecks, Criteria, read_criteria
 

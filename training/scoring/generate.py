@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from models_app.serving.encoder import EncoderEngine
+from models_app.serving.encoder.engine import EncoderEngine
 from models_app.serving.engine import Completion, Engine, GenerationConfig
 from modelstation.lm.chat import ChatRenderer, Message, load_renderer
 from training.plan.estimate.measure import idle_cores

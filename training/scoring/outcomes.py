@@ -52,7 +52,7 @@ def not_worse_than_live(change: Interval, name: str, live: str) -> tuple[str, st
 
 
 def not_worse_than_rival(change: Interval, name: str, rival: str) -> tuple[str, str]:
-    """Return an outcome that is inconclusive at worst: the model may do what was asked, and yet
+    """Return an outcome that is inconclusive at worst: the model may do what is required, and yet
     something simpler does it better.
     """
     points = _points(change, name)
@@ -116,11 +116,11 @@ def _need(criterion: Criterion, rows: int, references: Sequence[str]) -> str:
     if references:
         rows = _rows_of(criterion, references)
     is_least, needed = criterion.op in (">", ">="), hits_needed(criterion, rows)
-    asked = f"“{criterion.metric} {criterion.bound_in_words}” of {rows:,} held-out rows"
+    said = f"“{criterion.metric} {criterion.bound_in_words}” of {rows:,} held-out rows"
     if needed is None:
-        return f"{asked} cannot be decided. {_more(criterion)}".strip()
+        return f"{said} cannot be decided. {_more(criterion)}".strip()
     surplus = needed - criterion.value * rows if is_least else criterion.value * rows - needed
-    says = f"{asked} {'needs' if is_least else 'allows'} {needed:,}{' right' * is_least}"
+    says = f"{said} {'needs' if is_least else 'allows'} {needed:,}{' right' * is_least}"
     return f"{says}." if surplus < 1 else f"{says}, to be beyond chance. {_more(criterion)}".strip()
 
 

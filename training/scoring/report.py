@@ -21,7 +21,6 @@ from training.scoring.criterion import (
 from training.scoring.intervals import Bootstrap, Interval, median_interval
 from training.scoring.metrics import METRICS, Options, build_scorer, unreadable
 from training.scoring.pairs import length_of
-from training.scoring.rivals import Rival
 from training.scoring.scorers import Floats, Scorer
 from training.scoring.sql import Fixture
 from training.scoring.tables import commonest_object, confusion, field_table, is_json_task
@@ -37,6 +36,16 @@ class Measured:
     latencies: list[float] = field(default_factory=list)  # seconds, answers requested one by one
     size_mb: float | None = None
     tokens: list[int] = field(default_factory=list)  # per answer
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Its answers, in the rows' order, and what one of them costs, in a batch."""
+
+    name: str
+    texts: list[str]
+    milliseconds: float
+    size_mb: float
 
 
 @dataclass(frozen=True)

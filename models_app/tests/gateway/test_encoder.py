@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from models_app.models import UsageRecord
-from models_app.serving.encoder import EncoderEngine
+from models_app.serving.encoder.engine import EncoderEngine
 from models_app.serving.errors import ServingError
 from models_app.serving.server import Settings, _pool, build_app
 from modelstation.testing import make_model, make_version

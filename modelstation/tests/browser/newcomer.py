@@ -11,7 +11,7 @@ import uvicorn
 from django.urls import reverse
 
 from models_app.models import CustomModel
-from models_app.serving.encoder import EncoderEngine, is_encoder
+from models_app.serving.encoder.engine import EncoderEngine, is_encoder
 from models_app.serving.engine import Engine
 from models_app.serving.pool import EnginePool
 from models_app.serving.server import build_app

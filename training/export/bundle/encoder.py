@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from models_app.serving.encoder import EncoderEngine
+from models_app.serving.encoder.engine import EncoderEngine
 from models_app.serving.engine import GenerationConfig
 from modelstation.core.artifacts import MANIFEST
 from modelstation.lm import encoder as package

@@ -7,7 +7,7 @@ from django.core.management import call_command
 
 from models_app.gateway.paths import engine_paths
 from models_app.models import CustomModel
-from models_app.serving.encoder import EncoderEngine
+from models_app.serving.encoder.engine import EncoderEngine
 from models_app.serving.engine import GenerationConfig
 from modelstation.core.jobs.kinds import run_task
 from modelstation.core.models import JobEvent

@@ -1,6 +1,6 @@
 """What something simpler answers to the held-out rows, trained on the same rows as the model.
 
-    python -m pytest training/tests/scoring/test_rivals.py
+    python -m pytest training/tests/evaluations/test_rivals.py
 
 Where the answers are labels: a linear layer on tf-idf, and one on the vectors of each sentence
 encoder. For any task the answer of the nearest training row, and where answers are written the
@@ -10,7 +10,7 @@ untuned base with four rows as examples, which the caller adds.
 import pickle
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,32 +20,36 @@ from sklearn.pipeline import make_pipeline, make_union
 
 from modelstation.lm.encoder.encoders import encoder_bytes
 from training.encoder.features import Array, vectors_of
+from training.encoder.labels import objection_to_labels
+from training.scoring.report import Rival
 
-MOST_ROWS = 5_000  # to train on: minutes, with many labels, beyond it
-MOST_LABEL_CHARS = 120
+MOST_ROWS = 5_000  # to train on
+MOST_WORK = 200_000  # rows times labels: minutes, beyond it
 MOST_CHARACTERS = 2_000  # of an input
 TFIDF_STRENGTH = 10.0
 VECTOR_STRENGTH = 100.0  # the best of 10, 30, 100 in cross-validation on rows of 77 labels
-
-
-@dataclass(frozen=True)
-class Rival:
-    """Its answers, in the rows' order, and what one of them costs."""
-
-    name: str
-    texts: list[str]
-    milliseconds: float
-    size_mb: float
 
 
 Pairs = Sequence[tuple[str, str]]
 
 
 def rivals_of(train: Pairs, inputs: Sequence[str]) -> list[Rival]:
-    """Train each on at most MOST_ROWS of the (input, answer) pairs, spread over all."""
-    train = train[:: -(-len(train) // MOST_ROWS)]
+    """Train each on the (input, answer) pairs; on as many of them, spread over all, as take no more
+    than minutes, and then its name says how many.
+    """
     if not train:
         return []
+    are_labels = not objection_to_labels([answer for _, answer in train])
+    labels = len({answer for _, answer in train}) if are_labels else 1
+    kept = train[:: -(-len(train) // max(1, min(MOST_ROWS, MOST_WORK // labels)))]
+    found = _rivals(kept, inputs, are_labels=are_labels)
+    if len(kept) == len(train):
+        return found
+    cut = f", on {len(kept):,} of {len(train):,} rows"
+    return [replace(rival, name=rival.name + cut) for rival in found]
+
+
+def _rivals(train: Pairs, inputs: Sequence[str], *, are_labels: bool) -> list[Rival]:
     texts = [text[:MOST_CHARACTERS] for text, _ in train]
     inputs = [text[:MOST_CHARACTERS] for text in inputs]
     answers = [answer for _, answer in train]
@@ -54,7 +58,7 @@ def rivals_of(train: Pairs, inputs: Sequence[str]) -> list[Rival]:
     each = (time.perf_counter() - begun) * 1000 / (len(texts) + len(inputs)) / len(vectors)
     sizes = {name: encoder_bytes(name) / 1e6 for name in vectors}
     found = [_nearest(vectors, answers, each, sum(sizes.values()))]
-    if not are_labels(answers):
+    if not are_labels:
         return found
     tfidf = make_pipeline(
         make_union(
@@ -72,13 +76,6 @@ def rivals_of(train: Pairs, inputs: Sequence[str]) -> list[Rival]:
         cost, size = rival.milliseconds + each, rival.size_mb + sizes[name]
         found.append(Rival(rival.name, rival.texts, cost, size))
     return found
-
-
-def are_labels(answers: Sequence[str]) -> bool:
-    """Say whether answers repeat as labels do."""
-    labels = set(answers)
-    few = 1 < len(labels) <= len(answers) / 2
-    return few and max(map(len, labels)) <= MOST_LABEL_CHARS
 
 
 def examples_for(train: Pairs, count: int = 4) -> list[tuple[str, str]]:
@@ -102,7 +99,7 @@ def _nearest(
 ) -> Rival:
     """Vectors are of length 1, so that their products add up to one likeness."""
     begun = time.perf_counter()
-    likeness = sum(asked @ known.T for known, asked in vectors.values())
+    likeness = sum(new @ known.T for known, new in vectors.values())
     places = np.asarray(likeness).argmax(axis=1)
     milliseconds = (time.perf_counter() - begun) * 1000 / max(len(places), 1)
     texts = [answers[place] for place in places]

@@ -3,8 +3,8 @@
 import json
 
 from distillation.pipeline.coverage import Coverage, coverage_of
+from training.evaluations.held_out import coverage_check
 from training.evaluations.spec import EvaluationSpec
-from training.scoring.held_out import coverage_check
 from training.tests.scoring.test_report import answers, report
 
 

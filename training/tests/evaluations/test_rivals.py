@@ -4,10 +4,11 @@ import random
 
 import pytest
 
+from training.encoder.labels import objection_to_labels
+from training.evaluations.rivals import MOST_ROWS, examples_for, rivals_of
 from training.scoring import criteria
 from training.scoring.criterion import NOT_WORSE_THAN_RIVAL
 from training.scoring.report import Answers, build_report
-from training.scoring.rivals import MOST_ROWS, are_labels, examples_for, rivals_of
 
 WORDS = {
     "billing": ["invoice", "charged twice", "refund", "payment", "receipt"],
@@ -98,11 +99,18 @@ def test_for_written_answers_the_nearest_rows_answer_is_the_rival():
     train = [(f"Write about {word}", f"A long text on {word}.") for word in WORDS["billing"]]
     [nearest] = rivals_of(train, ["Write something about an invoice"])
     assert nearest.texts == ["A long text on invoice."]
-    assert not are_labels([answer for _, answer in train])
+    assert objection_to_labels([answer for _, answer in train])
     assert len(examples_for(train)) == 4
 
 
-def test_of_very_many_rows_some_spread_over_all_are_taken(monkeypatch):
-    monkeypatch.setattr("training.scoring.rivals.MOST_ROWS", 50)
+def test_of_very_many_rows_some_spread_over_all_are_taken_and_it_is_said(monkeypatch):
+    monkeypatch.setattr("training.evaluations.rivals.MOST_ROWS", 50)
     assert MOST_ROWS > 50
-    assert rivals_of(rows(500, 3), ["about my parcel"])[1].texts == ["delivery"]
+    tfidf = rivals_of(rows(500, 3), ["about my parcel"])[1]
+    assert tfidf.texts == ["delivery"]
+    assert tfidf.name.endswith(", on 50 of 500 rows")
+
+
+def test_of_very_many_labels_so_few_rows_are_taken_that_it_takes_no_more_than_minutes(monkeypatch):
+    monkeypatch.setattr("training.evaluations.rivals.MOST_WORK", 300)  # a hundred rows, 3 labels
+    assert rivals_of(rows(400, 3), ["about my parcel"])[1].name.endswith(", on 100 of 400 rows")

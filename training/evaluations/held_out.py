@@ -1,7 +1,7 @@
 """What the held-out rows themselves can tell: whether a training row showed what they ask for, and
 whether their own labels can be relied on.
 
-Try it: pytest training/tests/scoring/test_held_out.py
+Try it: pytest training/tests/evaluations/test_held_out.py
 """
 
 from distillation.pipeline.coverage import TRIFLE, Coverage
